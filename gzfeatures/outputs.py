@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.written_files import (
     SEAL,
     check_record,
@@ -68,11 +69,14 @@ class Guard:
         Files and folders that it reads.
     overwrite : bool
         Replace also what it did not write; an input never.
+    progress : Progress
+        Where it is told that written files cannot be recorded; nowhere by default.
     """
 
     verb: str
     inputs: tuple[Path, ...] = ()
     overwrite: bool = False
+    progress: Progress = SILENT
     _nodes: dict[tuple[int, int], Path] = dataclasses.field(init=False, default_factory=dict)
     _names: dict[str, Path] = dataclasses.field(init=False, default_factory=dict)
     _folders: list[tuple[Path, Path]] = dataclasses.field(init=False, default_factory=list)
@@ -129,7 +133,7 @@ class Guard:
 
         The file may lie in its place, or under its name in a folder that was copied.
         """
-        return written_by(path, self._own, self.verb) == self.verb
+        return written_by(path, self._own, self.verb, self.progress) == self.verb
 
     def allow_folder(self, folder: Path) -> None:
         """Refuse an output folder that is also an input; otherwise record it as the verb's own.
@@ -193,7 +197,7 @@ class Guard:
             and fingerprint.of_file(path) == digest
         ):
             self.allow(path)
-        record_write(path, self._own, digest, self.verb)
+        record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
         """Return the input that a path is, or lies in; None for other paths."""
@@ -217,6 +221,7 @@ def guarded(
     files: Iterable[Path] = (),
     folders: Iterable[Path] = (),
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Guard]:
     """Check and record all files that are written inside the block, under the name of a verb.
 
@@ -231,6 +236,9 @@ def guarded(
         What is known beforehand to be written, asked about at once.
     overwrite : bool
         Replace also what the verb did not write.
+    progress : Progress, optional
+        Where it is told that written files cannot be recorded; default that of the guard around
+        this one, or nowhere.
 
     Raises
     ------
@@ -240,11 +248,16 @@ def guarded(
     global _guard
     outer = _guard
     outer_inputs = outer.inputs if outer else ()
-    guard = Guard(verb, (*outer_inputs, *inputs), overwrite or bool(outer and outer.overwrite))
+    guard = Guard(
+        verb,
+        (*outer_inputs, *inputs),
+        overwrite or bool(outer and outer.overwrite),
+        progress or (outer.progress if outer else SILENT),
+    )
     requested: dict[str, Path] = {}
     files, folders = list(files), list(folders)
     if outer is None and (files or folders):
-        check_record()
+        check_record(guard.progress)
     for path in files:
         if (same := requested.setdefault(_plain(path), path)) is not path:
             raise OutputError(

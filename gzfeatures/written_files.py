@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
+from gzfeatures.progress import SILENT, Progress
 
 RECORD = "outputs.db"
 WAIT_SECONDS = 60
@@ -25,7 +25,12 @@ _HEAD = '<meta charset="utf-8">'
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
+def written_by(
+    path: Path,
+    folders: Iterable[Path] = (),
+    verb: str | None = None,
+    progress: Progress = SILENT,
+) -> str | None:
     """Return the verb that wrote the present bytes of a file, by the record or by its seal.
 
     In one of `folders` its place is its name there, since a folder of results may be copied. Where
@@ -34,7 +39,7 @@ def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None
     try:
         digest = _digest(path)
         # two verbs may have written the same bytes, such as an empty table
-        writers = _noted(_keys(path, folders), digest)
+        writers = _noted(_keys(path, folders), digest, progress)
         writer = verb if verb in writers else min(writers, default=None)
         return writer or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
     except OSError:
@@ -124,7 +129,13 @@ def _record() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) -> None:
+def record_write(
+    path: Path,
+    folders: Iterable[Path],
+    digest: str,
+    verb: str,
+    progress: Progress,
+) -> None:
     """Record a verb and the digest of a file that it is about to write.
 
     The file is named by its path, and by its name in each of the folders.
@@ -147,11 +158,11 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
                 where=path,
                 remedy="free space or choose another place",
             ) from error
-        _complain(str(error))
+        _complain(str(error), progress)
 
 
-def check_record() -> None:
-    """Print a line if written files cannot be recorded, before any work is done for them.
+def check_record(progress: Progress) -> None:
+    """Tell `progress` if written files cannot be recorded, before any work is done for them.
 
     A full disk is reported by `record_write`, at the file that has no room.
     """
@@ -162,10 +173,10 @@ def check_record() -> None:
             connection.rollback()
     except (OSError, RuntimeError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
-            _complain(str(error))
+            _complain(str(error), progress)
 
 
-def _noted(keys: list[bytes], digest: str) -> set[str]:
+def _noted(keys: list[bytes], digest: str, progress: Progress) -> set[str]:
     try:
         with _record() as connection:
             query = (
@@ -174,7 +185,7 @@ def _noted(keys: list[bytes], digest: str) -> set[str]:
             )
             verbs: list[Any] = connection.execute(query, (*keys, digest)).fetchall()
     except (OSError, RuntimeError, sqlite3.Error) as error:
-        _complain(str(error))
+        _complain(str(error), progress)
         return set()
     return {str(verb) for (verb,) in verbs}
 
@@ -182,13 +193,12 @@ def _noted(keys: list[bytes], digest: str) -> set[str]:
 _complained: list[str] = []
 
 
-def _complain(why: str) -> None:
-    """Print once that written files cannot be recorded."""
+def _complain(why: str, progress: Progress) -> None:
+    """Tell once that written files cannot be recorded."""
     if not _complained:
         _complained.append(why)
-        print(
+        progress.say(
             f"the record of written files {user_folders.state_folder() / RECORD} "
             f"($XDG_STATE_HOME) cannot be used ({why}): "
-            "the same command again will ask for --overwrite",
-            file=sys.stderr,
+            "the same command again will ask for --overwrite"
         )

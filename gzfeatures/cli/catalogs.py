@@ -31,6 +31,7 @@ from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
@@ -87,7 +88,7 @@ def check(
         # check only images of the catalog's galaxies or, without usable ids, every image
         wanted = None if table is None else table.ids
         image_check = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(
-            progress=True
+            progress=Terminal()
         )
         result["images"] = image_check.asdict()
         if line := warned(image_check):
@@ -314,7 +315,7 @@ def cutouts(
         scale=scale,
         pixels=pixels,
         rate=rate,
-        progress=True,
+        progress=Terminal(),
     )
     say(f"images lie in {output}")
     show(report.asdict(), as_json)

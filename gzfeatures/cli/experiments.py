@@ -12,6 +12,7 @@ from gzfeatures.cli.inputs import Json
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
 from gzfeatures.files import lock_folder
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.experiment.config import Experiment
@@ -42,7 +43,7 @@ def tracking_at(uri: str | None, upgrade: bool) -> Tracking:
     """Open the database where runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
-    tracking = Tracking(uri, upgrade=upgrade)
+    tracking = Tracking(uri, upgrade=upgrade, progress=Terminal())
     say(f"recorded in {tracking.uri}")
     for note in tracking.notes:
         say(note)
@@ -60,7 +61,9 @@ def _do(
     place = folder or Path("runs") / experiment.name
     lock_folder(place, say)
     try:
-        finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
+        finished = run_experiment(
+            experiment, folder=place, tracker=tracking, again=again, progress=Terminal()
+        )
     except NotFirstProcess:
         raise typer.Exit from None
     say(str(finished.report.provenance["grouped"]))
@@ -87,7 +90,7 @@ def demo(
     """Run a whole experiment on a simulated survey, without a download (one minute on 2 cores)."""
     from gzfeatures.experiment.demo import experiment
 
-    settings = experiment(output / "survey", galaxies)
+    settings = experiment(output / "survey", galaxies, progress=Terminal())
     show(_do(settings, output, tracking_uri, upgrade, again), as_json, columns=BRIEF)
 
 

@@ -23,6 +23,7 @@ from gzfeatures.cli.inputs import (
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import InputError
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,19 @@ def _mapped(
 
     first = options.seed + 1
     seeds = range(first, first + further_seeds)
-    return project(table, labels, options, stability_seeds=seeds)
+    return project(table, labels, options, progress=Terminal(), stability_seeds=seeds)
+
+
+def _mapped_beside(
+    paths: list[Path] | None, labels: Labels | None, options: MapOptions
+) -> dict[str, Map]:
+    """Map other tables on their own; the page aligns them with the first by Procrustes."""
+    from gzfeatures.features.table import EmbeddingTable
+
+    named = _by_stem(paths)
+    return {
+        name: _mapped(EmbeddingTable.read(path), labels, options, 0) for name, path in named.items()
+    }
 
 
 def _coordinates(page: Path) -> Path:
@@ -151,11 +164,10 @@ def map_(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
-    class_labels = (
-        None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
-    )
+    class_labels = None
+    if labels is not None:
+        class_labels = labels_from(labels, missing_label, label_as_is, id_column)[0]
     vectors = EmbeddingTable.read(table)
-
     options = MapOptions(
         seed=seed,
         n_neighbors=neighbours,
@@ -171,20 +183,19 @@ def map_(
     )
     coordinates = fresh.write(_coordinates(output))
     chart = fresh if old is None else old.joined(fresh)
-    columns = _offered(
-        None if catalog is None else catalog_from(catalog, id_column),
-        column,
-        None if old is None else old.ids,
-        chart.ids,
-    )
-    # map other tables separately, then align them with the first by Procrustes
-    others = {}
-    for name, path in _by_stem(beside).items():
-        others[name] = _mapped(EmbeddingTable.read(path), class_labels, options, 0)
+    source = None if catalog is None else catalog_from(catalog, id_column)
+    columns = _offered(source, column, None if old is None else old.ids, chart.ids)
+    others = _mapped_beside(beside, class_labels, options)
     approaches = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     shown_images = shown_from(images, reading)
     page = chart.write_html(
-        output, class_labels, shown_images, predictions=approaches, catalog=columns, others=others
+        output,
+        class_labels,
+        shown_images,
+        predictions=approaches,
+        catalog=columns,
+        others=others,
+        progress=Terminal(),
     )
     say(f"map written to {page}")
     # the figure shows all maps in the same frame

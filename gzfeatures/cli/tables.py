@@ -42,6 +42,7 @@ from gzfeatures.cli.inputs import (
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
@@ -233,6 +234,7 @@ def extract(
             address=address,
             on_bad=on_bad,
             store=cached,
+            progress=Terminal(),
         )
         for name, node, text in itertools.product(
             backbone or (DEFAULT,), layer or (None,), view or (None,)
@@ -393,6 +395,7 @@ def fit(
             allow_seen=allow_seen,
             coverage=0.9 if coverage is None else coverage,
             sets_by=sets_by,
+            progress=Terminal(),
         ),
         catalog=columns_of,
     )
@@ -740,7 +743,12 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
             say(f"warning: {name} shows no galaxy: {reason}")
 
     predictions = classify(
-        images, path, unfamiliar=options.unfamiliar, coverage=options.coverage, noted=noted
+        images,
+        path,
+        progress=Terminal(),
+        unfamiliar=options.unfamiliar,
+        coverage=options.coverage,
+        noted=noted,
     )
     _say_how_many(empty)
     calibration = calibration_of(path)
@@ -792,7 +800,14 @@ def _of_images(
     framing = None
     if options.view is not None:
         framing = View.parse(options.view, head.extractors[0].view)
-    vectors = vectors_of(images, head, Store.default(), view=framing, on_bad=options.on_bad)
+    vectors = vectors_of(
+        images,
+        head,
+        Store.default(),
+        view=framing,
+        on_bad=options.on_bad,
+        progress=Terminal(),
+    )
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
     blank = _pairs(vectors.nothing_shown)

@@ -37,6 +37,7 @@ from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,6 +192,7 @@ def finetune(
         **{"target": loss, "unfreeze": unfreeze, "weights": weights},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
+    fields["progress"] = Terminal()
     # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 import typer
 
 from gzfeatures import outputs
+from gzfeatures.progress import Terminal
 
 Given: TypeAlias = Mapping[str, Any]
 """Arguments of a call, by the names of the verb's parameters."""
@@ -132,6 +133,7 @@ def writes(
                 files=[*named, *beside(values)],
                 folders=[values[folder]] if folder else [],
                 overwrite=overwrite,
+                progress=Terminal(),
             ):
                 function(*words, **options)
 

@@ -17,6 +17,7 @@ from gzfeatures.cutouts.surveys import SURVEYS, CutoutService, Scale
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.progress import Progress, handed
 from gzfeatures.web.polite_http import Service
 
 NOTE = "cutouts.json"
@@ -66,7 +67,7 @@ def download(
     retries: int = 4,
     backoff: float = 0.5,
     timeout: float = 30.0,
-    progress: bool = False,
+    progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
     """Download one cutout per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are complete.
@@ -105,8 +106,8 @@ def download(
         Seconds before the second try, doubled for each further one.
     timeout : float
         Seconds without a byte after which a try fails.
-    progress : bool
-        Draw a progress bar on stderr.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
     overwrite : bool
         Replace files that bear the name of a cut-out and are none.
 
@@ -155,7 +156,7 @@ def download(
         fetch=_fetch(source, base_url or source.url, service, pixels),
         overwrite=overwrite,
     )
-    results = work.run(workers, progress)
+    results = work.run(workers, handed(progress))
     failed = tuple(
         (name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT)
     )

@@ -17,6 +17,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.decoding.band_files import read_fits
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
+from gzfeatures.progress import Progress
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer
 from gzfeatures.web.polite_http import Service
 
@@ -79,7 +80,7 @@ class Download:
         self._doubted: dict[int, str] = {}
         self._made: set[int] = set()
 
-    def run(self, workers: int, progress: bool) -> list[str]:
+    def run(self, workers: int, progress: Progress) -> list[str]:
         """Download every cutout; return DONE, KEPT or the reason of a failure for each galaxy.
 
         Raises
@@ -217,29 +218,11 @@ def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 
 
-def _tracked(items: Iterable[str], total: int, progress: bool) -> Iterable[str]:
-    """Yield the results, with a progress bar on stderr that counts failures."""
-    if not progress:
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("cut-outs"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task, failed = bar.add_task("", total=total), 0
+def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
+    """Yield the results, with a progress bar that counts failures."""
+    failed = 0
+    with progress.counted("cut-outs", total) as advance:
         for item in items:
             failed += item not in (DONE, KEPT)
-            bar.update(task, advance=1, description=f"{failed} failed" if failed else "")
+            advance(beside=f"{failed} failed" if failed else "")
             yield item

@@ -20,6 +20,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.images.view import View
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report.worst_errors import write_worst_errors
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def train_network(
     seed: int,
     again: bool = False,
     watch: Watch | None = None,
+    progress: Progress = SILENT,
 ) -> Candidate:
     """Train a network end to end, and score it on the test galaxies.
 
@@ -61,6 +63,8 @@ def train_network(
         Train even if the folder holds the same training, finished.
     watch : callable, optional
         Takes the history so far after every epoch.
+    progress : Progress
+        Where lines and bars go; nowhere by default.
 
     Raises
     ------
@@ -81,6 +85,7 @@ def train_network(
             again=not unchanged,
             seed=seed,
             watch=watch,
+            progress=progress,
         )
     return _scored(network, group, folder, note, seed)
 
@@ -107,6 +112,7 @@ def _train(
     again: bool,
     seed: int,
     watch: Watch | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Train a network, write its predictions, and record costs and file digests in a sidecar."""
     from gzfeatures.networks.setup.options import TrainingOptions
@@ -119,7 +125,7 @@ def _train(
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
         **{"again": again, "weights": network.weights},
         **{"view": View.parse(network.view) if network.view else None},
-        **{"precision": settings.precision, "device": settings.device},
+        **{"precision": settings.precision, "device": settings.device, "progress": progress},
     }
     if network.members > 1:
         fields["halving_seed"] = network.seeds_from(settings.seed)[0]
@@ -159,6 +165,7 @@ def join_members(
     *,
     members: Sequence[Path],
     seconds: float,
+    progress: Progress = SILENT,
 ) -> Candidate:
     """Join trained members into one network, and score it on the test galaxies.
 
@@ -178,6 +185,8 @@ def join_members(
         Checkpoint folders, in the order of their seeds.
     seconds : float
         What their trainings took together.
+    progress : Progress
+        Where lines and bars go; nowhere by default.
     """
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.members import join
@@ -190,6 +199,7 @@ def join_members(
     if note.get("key") != key or not _noted(folder, note):
         write_sidecar(folder / "training.json", {"key": key})
         fields = {"folder": folder, "seed": seed, "weights": network.weights}
+        fields["progress"] = progress
         fields |= {"device": settings.device, "dihedral": network.options.get("dihedral", False)}
         galaxies = TrainingGalaxies(group.images, group.labels, group.split)
         predictions, _ = join(galaxies, network.name, members, TrainingOptions.of(fields))
@@ -241,6 +251,7 @@ def network_curve(
     *,
     seed: int,
     whole: Candidate,
+    progress: Progress = SILENT,
 ) -> list[tuple[int, float, float, float]]:
     """Measure the accuracy of a network trained on more and more of the training galaxies.
 
@@ -261,7 +272,7 @@ def network_curve(
             group, split=dataclasses.replace(group.split, train=train[:size])
         )
         candidate_of[size] = train_network(
-            plain, part, folder / f"labels-{size}", settings, seed=seed
+            plain, part, folder / f"labels-{size}", settings, seed=seed, progress=progress
         )
     metric = headline(group.labels.target)
     return [
@@ -282,6 +293,7 @@ def extract_table(
     *,
     store: Store,
     again: bool = False,
+    progress: Progress = SILENT,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
     """Extract or read the embedding table of all galaxies; return also the seconds it took.
 
@@ -302,6 +314,8 @@ def extract_table(
         Where vectors are kept.
     again : bool
         Ask the extractor even if the file is there.
+    progress : Progress
+        Where lines and bars go; nowhere by default.
     """
     from gzfeatures.networks.extraction.extract import write_table
     from gzfeatures.networks.extraction.spec import Extraction
@@ -315,6 +329,7 @@ def extract_table(
         precision=settings.precision,
         device=settings.device,
         store=store,
+        progress=progress,
     )
     # embeddings depend on extractor and images, not on labels or split
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])

@@ -24,6 +24,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import among
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.unlabelled.familiarity import LEVEL, ROWS, Familiarity
 from gzfeatures.unlabelled.shift import Shares
 
@@ -57,6 +58,8 @@ class FitOptions:
         Whether the backbone was trained on galaxies of the run.
     title : str, optional
         What tells the tables from others of the same backbone; default its name and the columns.
+    progress : Progress
+        Where trials of tuning are told; nowhere by default.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class FitOptions:
     sets_by: Method = "threshold"
     approach: Approach = "frozen"
     title: str | None = None
+    progress: Progress = SILENT
 
 
 def fit_heads(
@@ -225,6 +229,7 @@ class _Bench:
             catalog=self.source,
             columns=self.options.columns,
             jobs=self.options.jobs,
+            progress=self.options.progress,
             **choice.parameters,
         )
 

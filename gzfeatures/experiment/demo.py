@@ -10,10 +10,13 @@ from gzfeatures.experiment.config import Experiment, load
 from gzfeatures.figures.contact_sheet import contact_sheet
 from gzfeatures.files import read_sidecar, write_sidecar, written_whole
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.synthetic.survey import draw_survey
 
 
-def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
+def experiment(
+    folder: Path, galaxies: int = 1000, seed: int = 0, progress: Progress = SILENT
+) -> Experiment:
     """Simulate the survey in a folder if it is absent, and return the demo experiment.
 
     The settings are those of `demo.toml`.
@@ -26,6 +29,8 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
         How many to draw.
     seed : int
         Of the drawing.
+    progress : Progress
+        Where a bar goes; nowhere by default.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
             folder / name
             for name in ("catalog.csv", "hart.csv", "truth.csv", "contact.jpg", note.name)
         )
-        survey = draw_survey(folder, n=galaxies, seed=seed)
+        survey = draw_survey(folder, n=galaxies, seed=seed, progress=progress)
         images = ImageSet.of(survey.images)
         with written_whole(folder / "contact.jpg") as temporary:
             contact_sheet(images.select(images.ids[:60])).save(temporary, "JPEG")

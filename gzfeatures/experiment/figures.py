@@ -20,6 +20,7 @@ from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report import examples
 
 FILES = ("map.html", "map.parquet", "map.json")
@@ -48,7 +49,11 @@ class Classifier:
 
 
 def draw_map(
-    table: Path, group: LabelledSample, predictions: Mapping[str, Predictions], folder: Path
+    table: Path,
+    group: LabelledSample,
+    predictions: Mapping[str, Predictions],
+    folder: Path,
+    progress: Progress = SILENT,
 ) -> tuple[Path, Gallery]:
     """Draw the map of a table's galaxies: interactive page, pictures, coordinates, quality.
 
@@ -63,6 +68,8 @@ def draw_map(
     folder : Path
         Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in
         `figures/` go.
+    progress : Progress
+        Where the steps are told; nowhere by default.
 
     Returns
     -------
@@ -74,7 +81,8 @@ def draw_map(
     from gzfeatures.maps.umap import project
 
     # leave out galaxies that are only trained on: another catalog would distort the map
-    umap = project(EmbeddingTable.read(table).select(group.scored_split.ids), group.labels)
+    mapped = EmbeddingTable.read(table).select(group.scored_split.ids)
+    umap = project(mapped, group.labels, progress=progress)
     umap.write(folder / "map.parquet")
     with written_whole(folder / "map.json") as temporary:
         record = {"galaxies": len(umap), "quality": umap.quality, "settings": umap.settings}
@@ -87,6 +95,7 @@ def draw_map(
         images=group.images,
         predictions=predictions,
         catalog=columns,
+        progress=progress,
     )
     pictures = []
     classes = group.labels if group.labels.target == "classes" else None

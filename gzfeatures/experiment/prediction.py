@@ -10,6 +10,7 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.heads.head import Head
+from gzfeatures.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from gzfeatures.features.store import Store
@@ -72,6 +73,7 @@ def vectors_of(
     *,
     view: View | None = None,
     on_bad: str = "raise",
+    progress: Progress = SILENT,
 ) -> EmbeddingTable:
     """Extract the embeddings that a head reads, with the backbone it was fitted on.
 
@@ -87,6 +89,8 @@ def vectors_of(
         Other framing of the galaxies: it may differ from the head's in the crop alone.
     on_bad : {"raise", "skip"}
         What becomes of an image that cannot be read.
+    progress : Progress
+        Where lines and bars go; nowhere by default.
 
     Raises
     ------
@@ -115,6 +119,7 @@ def vectors_of(
         dihedral=extractor.dihedral,
         on_bad=on_bad,
         store=store,
+        progress=progress,
     )
     # other weights give other embeddings, which the head would classify without an error
     if extraction.extractor.weights != extractor.weights:

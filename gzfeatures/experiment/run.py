@@ -51,6 +51,7 @@ from gzfeatures.figures.gallery import Gallery
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.progress import Progress, handed
 from gzfeatures.report.figures import Curve
 from gzfeatures.report.report import FILES as REPORT_FILES
 from gzfeatures.report.report import Report
@@ -132,6 +133,7 @@ def run(
     tracker: Tracker | None = None,
     again: bool = False,
     overwrite: bool = False,
+    progress: Progress | bool = False,
 ) -> Run:
     """Run an experiment: train, extract, fit, score, compare, draw, record.
 
@@ -150,6 +152,8 @@ def run(
     overwrite : bool
         Replace files in the folder that no run wrote there, or that were changed since; an input
         never.
+    progress : Progress or bool
+        Where lines and bars of all steps go; nowhere by default. True is the terminal.
 
     Raises
     ------
@@ -181,11 +185,14 @@ def run(
         files=written,
         folders=[run_folder],
         overwrite=overwrite,
+        progress=handed(progress) if progress else None,
     ):
         if run_folder / SETTINGS in written:
             with written_whole(run_folder / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        return _run(settings, run_folder, store or Store.default(), tracker, again)
+        return _run(
+            settings, run_folder, store or Store.default(), tracker, again, handed(progress)
+        )
 
 
 def _settings_of(place: Path) -> Experiment | None:
@@ -197,13 +204,18 @@ def _settings_of(place: Path) -> Experiment | None:
 
 
 def _run(
-    settings: Experiment, place: Path, store: Store, tracker: Tracker | None, again: bool
+    settings: Experiment,
+    place: Path,
+    store: Store,
+    tracker: Tracker | None,
+    again: bool,
+    progress: Progress,
 ) -> Run:
     """Run all steps of an experiment; each step writes files that a later run can use again."""
     start = time.perf_counter()
-    _require_weights(settings)
-    group = _gathered(settings, place)
-    session = _Session(settings, group, place, store, tracker, again)
+    _require_weights(settings, progress)
+    group = _gathered(settings, place, progress)
+    session = _Session(settings, group, place, store, tracker, again, progress)
     # train networks first, because they are backbones of later tables
     trained = _every_network(session)
     columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
@@ -246,13 +258,15 @@ def _every_network(session: _Session) -> list[_Outcome]:
     return outcomes
 
 
-def _gathered(settings: Experiment, place: Path) -> LabelledSample:
+def _gathered(settings: Experiment, place: Path, progress: Progress) -> LabelledSample:
     """Load the galaxies, and write their labels and split."""
     # a new split puts galaxies that a backbone was trained on into the training part
     records = []
     if not settings.allow_seen:
         records = [backbone(name).trained_on for name in _starts(settings)]
-    group = cohorts.load_sample(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
+    group = cohorts.load_sample(
+        settings.galaxies, settings.seed, place, TrainedOn.joined(records), progress
+    )
     write_labels(place / LABELS, group.labels, group.split)
     return group
 
@@ -267,6 +281,7 @@ class _Session:
     store: Store
     tracker: Tracker | None
     again: bool
+    progress: Progress
 
     @property
     def fitting_split(self) -> Split:
@@ -289,6 +304,7 @@ class _Session:
                 seed=seed,
                 again=self.again,
                 watch=live,
+                progress=self.progress,
             )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + training.apart)
         curve: Curve | None = None
@@ -301,6 +317,7 @@ class _Session:
                 settings,
                 seed=seed,
                 whole=candidate,
+                progress=self.progress,
             )
         column = None
         # the trained network becomes a backbone, and heads on it are fine-tuned candidates
@@ -319,7 +336,13 @@ class _Session:
         places = [member.artifacts[-1] for member in members]
         spent = sum(member.candidate.seconds["train"] for member in members)
         candidate = join_members(
-            network, self.group, folder, settings, members=places, seconds=spent
+            network,
+            self.group,
+            folder,
+            settings,
+            members=places,
+            seconds=spent,
+            progress=self.progress,
         )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + last.apart)
         column = None
@@ -341,6 +364,7 @@ class _Session:
             self.settings,
             store=self.store,
             again=self.again,
+            progress=self.progress,
         )
         return _TimedTable(path, column, {**seconds, **column.spent}), vectors
 
@@ -405,7 +429,12 @@ class _Session:
             self.group.labels,
             self.fitting_split,
             heads,
-            dataclasses.replace(options, jobs=settings.jobs, allow_seen=settings.allow_seen),
+            dataclasses.replace(
+                options,
+                jobs=settings.jobs,
+                allow_seen=settings.allow_seen,
+                progress=self.progress,
+            ),
             split=self.group.split,
             catalog=self.group.catalog,
             seconds=seconds,
@@ -455,7 +484,7 @@ class _Session:
         predictions = {}
         for approach, candidate in first_of.items():
             predictions[f"{approach}, {candidate.name}"] = candidate.predictions
-        page, pictures = draw_map(best, self.group, predictions, self.place)
+        page, pictures = draw_map(best, self.group, predictions, self.place, self.progress)
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
@@ -631,12 +660,12 @@ def _starts(settings: Experiment) -> list[str]:
     return [*(choice.name for choice in settings.backbones), *starts]
 
 
-def _require_weights(settings: Experiment) -> None:
+def _require_weights(settings: Experiment, progress: Progress) -> None:
     """Refuse missing weights before any training, without loading a network."""
     from gzfeatures.networks.extraction.spec import extractor_of
 
     for choice in settings.backbones:
-        extractor_of(choice.name, weights=choice.weights, layer=choice.layer)
+        extractor_of(choice.name, weights=choice.weights, layer=choice.layer, progress=progress)
 
 
 def compare_runs(

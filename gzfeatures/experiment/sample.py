@@ -25,6 +25,7 @@ from gzfeatures.galaxies.splits.label_file import read_labels
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.ids import Ids, among
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.progress import SILENT, Progress
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +93,11 @@ def require_unchanged(images: ImageSet, stamp: str) -> None:
 
 
 def load_sample(
-    settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None
+    settings: Galaxies,
+    seed: int,
+    notes: Path,
+    seen: TrainedOn | None = None,
+    progress: Progress = SILENT,
 ) -> LabelledSample:
     """Read catalogs, label galaxies, check images, find groups, and split.
 
@@ -111,6 +116,8 @@ def load_sample(
         read again.
     seen : TrainedOn, optional
         Galaxies that backbones to come were trained on: a split that is drawn has them train.
+    progress : Progress
+        Where the check of images is told; nowhere by default.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def load_sample(
         A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
     """
     catalog, labels, column = _labelled(settings, seed)
-    readable = _with_images(labels, settings, settings.on_bad, notes)
+    readable = _with_images(labels, settings, settings.on_bad, notes, progress)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
     # find groups before the split, which keeps each group on one side
@@ -127,13 +134,15 @@ def load_sample(
     split = scored_split
     # galaxies that are only trained on are added after the split, so they cannot be tested
     for source in settings.training_only:
-        readable, new_ids = _with_training_only(readable, settings, source, seed, notes)
+        readable, new_ids = _with_training_only(readable, settings, source, seed, notes, progress)
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
     # the second target may add images
     if settings.also is not None:
-        auxiliary, images = _second_target(settings, settings.also, readable, split, seed, notes)
+        auxiliary, images = _second_target(
+            settings, settings.also, readable, split, seed, notes, progress
+        )
     skipped = readable.skipped
     return LabelledSample(
         readable.labels, split, scored_split, images, catalog, skipped, auxiliary, grouping, moved
@@ -210,14 +219,19 @@ def _split(
 
 
 def _with_training_only(
-    readable: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
+    readable: _Readable,
+    settings: Galaxies,
+    source: ImagedCatalog,
+    seed: int,
+    notes: Path,
+    progress: Progress,
 ) -> tuple[_Readable, Ids]:
     """Add galaxies that are only trained on; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
-    added = _with_images(labels, source, settings.on_bad, notes)
+    added = _with_images(labels, source, settings.on_bad, notes, progress)
     # do not train on an image of the split that has another id in this catalog
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
@@ -238,6 +252,7 @@ def _second_target(
     split: Split,
     seed: int,
     notes: Path,
+    progress: Progress,
 ) -> tuple[Labels, ImageSet]:
     """Label the second target, and add the images of galaxies that only this target has."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
@@ -248,7 +263,7 @@ def _second_target(
         more = labels.select(_free(labels.ids, images.ids, settings.split))
         if not len(more):
             break
-        readable = _with_images(more, source, "skip", notes)
+        readable = _with_images(more, source, "skip", notes, progress)
         # do not train on an image of a scored galaxy under another id
         ids = readable.labels.ids
         new = ids[[readable.digests[name] not in scored for name in ids]]
@@ -285,7 +300,9 @@ def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
     return ids[free]
 
 
-def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path) -> _Readable:
+def _with_images(
+    labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path, progress: Progress
+) -> _Readable:
     """Check images, or read an earlier check, and leave out galaxies without a readable image."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     # the stamp includes names, sizes and times, so unchanged images need no second check
@@ -293,7 +310,7 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path
     path = notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
     if note.get("stamp") != stamp:
-        broken = images.check(progress=True).broken
+        broken = images.check(progress=progress).broken
         readable = images.select(_without(images.ids, broken))
         note = {
             "stamp": stamp,

@@ -19,6 +19,7 @@ from gzfeatures.errors import GzError
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
+from gzfeatures.progress import SILENT, Progress, each
 
 ACROSS = 12
 QUALITY = 82
@@ -48,7 +49,11 @@ class Sprites:
 
 
 def pack(
-    ids: Ids, coordinates: npt.NDArray[np.float32], images: ImageSet | str | Path, view: View
+    ids: Ids,
+    coordinates: npt.NDArray[np.float32],
+    images: ImageSet | str | Path,
+    view: View,
+    progress: Progress = SILENT,
 ) -> Sprites:
     """Pack the thumbnails of galaxies, with neighbours on the map on the same sheet.
 
@@ -62,6 +67,8 @@ def pack(
         Where the images are. Galaxies without one, or with a broken one, are listed in `missing`.
     view : View
         Crop and side of a thumbnail.
+    progress : Progress
+        Where a bar goes; nowhere by default.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def pack(
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
     # process thumbnails in the order of the queue, so that no tile stays empty
-    for galaxy, thumbnail in _thumbnails(images, queue, rows, view):
+    for galaxy, thumbnail in _thumbnails(images, queue, rows, view, progress):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
             continue
@@ -94,11 +101,13 @@ def pack(
 
 
 def _thumbnails(
-    images: ImageSet, queue: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], view: View
+    images: ImageSet,
+    queue: npt.NDArray[np.intp],
+    rows: npt.NDArray[np.intp],
+    view: View,
+    progress: Progress,
 ) -> Iterator[tuple[int, Image.Image | GzError]]:
     """Yield each galaxy's row with its thumbnail, or with the error of a broken image."""
-    from rich.console import Console
-    from rich.progress import track
 
     def one(galaxy: int) -> Image.Image | GzError:
         try:
@@ -108,18 +117,12 @@ def _thumbnails(
 
     # decoding releases Python's global lock, so threads use all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        console = Console(stderr=True)
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        yield from track(
-            done,
-            "thumbnails",
-            len(queue),
-            console=console,
-            transient=True,
-            disable=len(queue) < 500,
-        )
+        # few are made at once: a bar would only flicker
+        shown = progress if len(queue) >= 500 else SILENT
+        yield from each(done, shown, "thumbnails", len(queue), transient=True)
 
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:

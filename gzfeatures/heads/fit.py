@@ -17,6 +17,7 @@ from gzfeatures.heads.estimators.registry import HEADS, HeadKind, build_for, rec
 from gzfeatures.heads.head import Head as Head
 from gzfeatures.heads.inputs import Inputs, Tables
 from gzfeatures.ids import Ids, among, positions
+from gzfeatures.progress import Progress, handed
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -42,6 +43,7 @@ def fit(
     catalog: Catalog | None = None,
     columns: Sequence[str] = (),
     jobs: int = 1,
+    progress: Progress | bool = False,
     **parameters: Any,
 ) -> Head:
     """Fit a head on the training galaxies of a split; no other galaxy of the table is used.
@@ -65,6 +67,8 @@ def fit(
         median.
     jobs : int
         Candidates tried at once when tuning.
+    progress : Progress or bool
+        Where each trial of tuning is told; nowhere by default. True is the terminal.
     **parameters
         Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight`
         may name classes.
@@ -95,7 +99,8 @@ def fit(
         from gzfeatures.heads.tune import search
 
         start = time.perf_counter()
-        settings, trials = search(chosen, *examples, labels.target, settings, seed=seed, jobs=jobs)
+        how: dict[str, Any] = {"seed": seed, "jobs": jobs, "progress": handed(progress)}
+        settings, trials = search(chosen, *examples, labels.target, settings, **how)
         seconds["tune"] = time.perf_counter() - start
     start = time.perf_counter()
     estimator = build_for(chosen, labels.target, seed, settings).fit(*examples)

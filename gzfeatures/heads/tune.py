@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from gzfeatures import user_folders
 from gzfeatures.evaluation.statistics.residuals import residuals
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, quantile_parts
 from gzfeatures.heads.estimators.registry import HeadKind, build_for, recipe
 from gzfeatures.heads.folds import Groups, Rows, folds_of
+from gzfeatures.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Target
@@ -38,6 +38,7 @@ def search(
     *,
     seed: int = 0,
     jobs: int = 1,
+    progress: Progress = SILENT,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
     """Try all combinations of the head's parameters on the training rows, and keep the best.
 
@@ -67,6 +68,8 @@ def search(
         Of folds and subsets.
     jobs : int
         Candidates tried at once; the rows are memory-mapped for the workers.
+    progress : Progress
+        Where each trial is told; nowhere by default.
 
     Returns
     -------
@@ -81,7 +84,6 @@ def search(
         dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())
     ]
     strata = _strata(targets, target)
-    console = Console(stderr=True)
     trials: list[dict[str, Any]] = []
     # each round has more rows and fewer combinations than the round before
     for rung, size in enumerate(_rungs(len(rows))):
@@ -108,11 +110,9 @@ def search(
             tried.append({"rung": rung, "rows": len(kept), "parameters": candidate, **result})
             words = ", ".join(f"{name}={value}" for name, value in candidate.items())
             score = f"{result['metric']} {result['score']:.4f} ± {result['deviation']:.4f}"
-            console.print(
+            progress.say(
                 f"tune {chosen.name}, {len(kept):,} galaxies: {words}: {score}"
-                f" ({result['seconds']:.1f} s)",
-                highlight=False,
-                soft_wrap=True,
+                f" ({result['seconds']:.1f} s)"
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
         # the sort is stable: of equal scores, the combination nearest to the defaults wins

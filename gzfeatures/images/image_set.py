@@ -25,6 +25,7 @@ from gzfeatures.images.picture_hash import NOTHING, picture_hash
 from gzfeatures.images.reading import Reading
 from gzfeatures.images.sources.archive import archive
 from gzfeatures.images.view import View
+from gzfeatures.progress import SILENT, Progress, each, handed
 
 Result = TypeVar("Result")
 
@@ -345,7 +346,7 @@ class ImageSet:
             self.framing,
         )
 
-    def check(self, *, progress: bool = False) -> ImageCheck:
+    def check(self, *, progress: Progress | bool = False) -> ImageCheck:
         """Decode every image and list the broken images with the reason, without raising an error.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it,
@@ -354,10 +355,10 @@ class ImageSet:
 
         Parameters
         ----------
-        progress : bool
-            Draw a progress bar on stderr.
+        progress : Progress or bool
+            Where a bar goes; nowhere by default. True is the terminal.
         """
-        faults = self._each(self._fault, progress="checking images" if progress else None)
+        faults = self._each(self._fault, handed(progress), "checking images")
         names = list(map(str, self.ids))
         broken = tuple((name, why) for name, (why, _) in zip(names, faults, strict=True) if why)
         few = (
@@ -400,17 +401,14 @@ class ImageSet:
         except (InputError, MissingFileError):
             return None
 
-    def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
-        """Return the results of `work` for every row, in order; a title shows a progress bar."""
-        # image decoders release Python's global lock, so threads use all cores
+    def _each(
+        self, work: Callable[[int], Result], progress: Progress = SILENT, title: str = ""
+    ) -> list[Result]:
+        """Return the results of `work` for every row, in order, and tell the share that is done."""
+        # Decoders release Python's lock, so that threads use every core.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
-            if progress is None:
-                return list(results)
-            from rich.console import Console
-            from rich.progress import track
-
-            return list(track(results, progress, total=len(self), console=Console(stderr=True)))
+            return list(each(results, progress, title, len(self)))
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:

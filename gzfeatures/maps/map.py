@@ -27,6 +27,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps import map_page, quality
 from gzfeatures.outputs import seal_parquet
+from gzfeatures.progress import SILENT, Progress
 
 FORMAT = 1
 """Version of map files; raise it if older code would misread a new file."""
@@ -214,6 +215,7 @@ class Map:
         title: str = "Map of galaxies",
         view: View = map_page.THUMBNAIL,
         most: int = map_page.POINTS,
+        progress: Progress = SILENT,
     ) -> Path:
         """Write the map as one interactive HTML file that works without a network.
 
@@ -221,7 +223,7 @@ class Map:
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
         aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
-        hidden meanwhile.
+        hidden meanwhile. The making of thumbnails is told to `progress`.
 
         Raises
         ------
@@ -251,7 +253,7 @@ class Map:
             view=view,
             most=most,
         )
-        return page.write(path)
+        return page.write(path, progress)
 
     def write(self, path: str | Path) -> Path:
         """Write the map as Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`.

@@ -44,6 +44,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.columns import columns
 from gzfeatures.outputs import sealed
+from gzfeatures.progress import SILENT, Progress
 
 POINTS = 100_000
 """Most galaxies drawn as points; larger maps show a sample over the density of all galaxies."""
@@ -119,8 +120,14 @@ class MapPage:
         """Return the transformation from coordinates to the page's cube."""
         return _Cube.around(self.coordinates)
 
-    def write(self, path: str | Path) -> Path:
+    def write(self, path: str | Path, progress: Progress = SILENT) -> Path:
         """Write the page as one HTML file that works without a network.
+
+        Parameters
+        ----------
+        path : str or Path
+        progress : Progress
+            Where the making of thumbnails is told; nowhere by default.
 
         Returns
         -------
@@ -134,7 +141,8 @@ class MapPage:
         """
         sprites = None
         if self.images is not None:
-            sprites = pack(self.ids[self.rows], self.places[self.rows], self.images, self.view)
+            ids, places = self.ids[self.rows], self.places[self.rows]
+            sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
         page = _filled(self.title, data, sprites)
         path = Path(path)

@@ -29,6 +29,7 @@ from gzfeatures.ids import Ids
 from gzfeatures.maps import quality
 from gzfeatures.maps.map import Map
 from gzfeatures.maps.numba_cache import require_numba_cache
+from gzfeatures.progress import Progress, handed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -104,6 +105,8 @@ def project(
     table: EmbeddingTable,
     labels: Labels | None = None,
     options: MapOptions | None = None,
+    *,
+    progress: Progress | bool = False,
     **changes: Any,
 ) -> Map:
     """Compute the map of a table by UMAP (McInnes+2018, arXiv:1802.03426).
@@ -117,6 +120,8 @@ def project(
         Labels of galaxies that are not in the table are left aside.
     options : MapOptions, optional
         How to lay it out.
+    progress : Progress or bool
+        Where the steps are told; nowhere by default. True is the terminal.
     **changes
         Fields of `MapOptions` that replace those of `options`.
 
@@ -142,7 +147,8 @@ def project(
         raise InputError("a supervised map", rule="have labels", remedy="give labels")
 
     seconds: dict[str, float] = {}
-    with _step("neighbours", len(table), seconds):
+    step = partial(_step, len(table), seconds, handed(progress))
+    with step("neighbours"):
         space = FeatureSpace.fit(table.matrix, metric=options.metric, components=options.components)
         vectors = space.vectors(table.matrix)
         near = nearest(
@@ -153,9 +159,9 @@ def project(
             seed=options.seed,
         )
     lay_out = partial(_laid_out, vectors, near, options, codes if options.supervised else None)
-    with _step("layout", len(table), seconds):
+    with step("layout"):
         coordinates = lay_out(options.seed)
-    with _step("quality", len(table), seconds):
+    with step("quality"):
         scores = _quality(table, labels, codes, coordinates, options)
         if options.stability_seeds:
             others = [lay_out(seed) for seed in options.stability_seeds]
@@ -172,11 +178,11 @@ def project(
 
 
 @contextlib.contextmanager
-def _step(name: str, galaxies: int, seconds: dict[str, float]) -> Iterator[None]:
+def _step(
+    galaxies: int, seconds: dict[str, float], progress: Progress, name: str
+) -> Iterator[None]:
     """Show the progress of one step of a map, and record its duration."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"map of {galaxies:,} galaxies: {name}"):
+    with progress.busy(f"map of {galaxies:,} galaxies: {name}"):
         started = time.perf_counter()
         yield
         seconds[name] = time.perf_counter() - started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.votes.votes import Counts
 from gzfeatures.ids import Ids, as_ids
+from gzfeatures.progress import Progress, each, handed
 from gzfeatures.synthetic.observation import photograph
 from gzfeatures.synthetic.population import Member, member, nearby
 from gzfeatures.synthetic.vote_probabilities import chances, visibility
@@ -95,7 +96,11 @@ class SurveyRow:
 
 
 def draw_survey(
-    folder: str | Path, n: int = 1000, seed: int = 0, size: int = 212, progress: bool = True
+    folder: str | Path,
+    n: int = 1000,
+    seed: int = 0,
+    size: int = 212,
+    progress: Progress | bool = False,
 ) -> MockSurvey:
     """Simulate a survey that looks like SDSS, with votes of simulated volunteers.
 
@@ -119,8 +124,8 @@ def draw_survey(
         Not negative.
     size : int
         Pixels per side, 16 to 2048; Galaxy Zoo's own images have 424.
-    progress : bool
-        Show a bar on stderr.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
 
     Raises
     ------
@@ -144,7 +149,7 @@ def draw_survey(
     ids = as_ids(np.arange(n) + FIRST_ID)
     _refuse_others(survey.images, ids)
     members, votes = [], []
-    for entry in _tracked(entries, progress):
+    for entry in each(entries, handed(progress), "drawing galaxies", n):
         galaxy = member(entry.source, seed, _stream(seed, entry.source, "shape"))
         image = photograph(
             galaxy.shape,
@@ -177,14 +182,6 @@ def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
-
-
-def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow]:
-    """Yield the rows, with a progress bar on stderr."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(entries, "drawing galaxies", console=Console(stderr=True), disable=not progress)
 
 
 def _refuse_others(images: Path, ids: Ids) -> None:

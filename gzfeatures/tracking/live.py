@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -36,7 +35,7 @@ class Live:
     experiment, name : str
         Names of the experiment and of the run.
     say : callable, optional
-        Takes a line for the user; default stderr.
+        Takes a line for the user; default the progress of `tracking`.
 
     Attributes
     ----------
@@ -57,7 +56,7 @@ class Live:
         self.run: str | None = None
         self.logged = 0
         self._machine: Machine | None = None
-        self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._say = say or tracking.progress.say
         self._lost_at: float | None = None
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:

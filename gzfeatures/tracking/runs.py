@@ -22,6 +22,7 @@ from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.figures import style
 from gzfeatures.files import require_file
+from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report import figures, html_page
 from gzfeatures.tracking import epoch_classes, models, run_contents
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, NOTE, VIEW, VIEW_QUERY
@@ -86,6 +87,8 @@ class Tracking:
         or the database is another SQLite file, beside which they lie then.
     upgrade : bool
         Bring a SQLite database of an older MLflow up to date, after a copy.
+    progress : Progress
+        Where it is told that a training cannot be recorded; nowhere by default.
 
     Attributes
     ----------
@@ -102,8 +105,14 @@ class Tracking:
     """
 
     def __init__(
-        self, uri: str | None = None, root: Path | None = None, *, upgrade: bool = False
+        self,
+        uri: str | None = None,
+        root: Path | None = None,
+        *,
+        upgrade: bool = False,
+        progress: Progress = SILENT,
     ) -> None:
+        self.progress = progress
         address = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
         folder = (root or DEFAULT_ROOT).resolve()
         self._address = address or address_of(folder / "mlflow.db")

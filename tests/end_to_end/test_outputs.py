@@ -26,6 +26,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import written_whole
 from gzfeatures.images.sources.archive import archive
 from gzfeatures.outputs import guarded, sealed
+from gzfeatures.progress import Terminal
 from gzfeatures.written_files import written_by
 
 NETWORK = "--backbone resnet18 --weights none --view size=32"
@@ -428,7 +429,8 @@ def test_without_a_place_for_the_record_work_goes_on_and_says_so(
     monkeypatch.setattr(written_files, "_complained", [])
     path = tmp_path / "out.csv"
     for text in ("a", "b"):
-        with guarded("label", files=[path] if text == "a" else []), written_whole(path) as fresh:
+        files = [path] if text == "a" else []
+        with guarded("label", files=files, progress=Terminal()), written_whole(path) as fresh:
             fresh.write_text("a")
     assert capsys.readouterr().err.count("the same command again will ask for --overwrite") == 1
     with pytest.raises(OutputError, match="--overwrite"), guarded("label", files=[path]):

@@ -6,7 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import gzfeatures
+from gzfeatures.errors import InputError
 
 PACKAGE = Path(gzfeatures.__file__).parent
 LONGEST = 50
@@ -49,3 +52,126 @@ def test_only_the_command_line_ends_the_process_or_touches_its_umask() -> None:
             if ends or called in ("sys.exit", "os.umask"):
                 found.append(path.relative_to(PACKAGE))
     assert {path.parts[0] for path in found} == {"cli"}
+
+
+CHOOSE_A_STORE = ("networks/extraction/extract.py extract", "experiment/run.py run")
+"""Besides the verbs: what a user calls, whose docstring says that the default is the user's own."""
+
+
+def calls(root: Path) -> Iterator[tuple[str, str]]:
+    """Place (file and outermost function) and text of every function that is called."""
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root).as_posix()
+        for outer in ast.parse(path.read_text(encoding="utf-8")).body:
+            name = f"{place} {outer.name}" if isinstance(outer, ast.FunctionDef) else place
+            for node in ast.walk(outer):
+                if isinstance(node, ast.Call):
+                    yield name, ast.unparse(node.func)
+
+
+def choosing_a_store(root: Path) -> set[str]:
+    """Places that take the user's own store without being told to."""
+    return {place for place, function in calls(root) if function.endswith("Store.default")}
+
+
+def test_only_verbs_and_what_a_user_calls_choose_the_users_own_store() -> None:
+    places = choosing_a_store(PACKAGE)
+    assert {place for place in places if not place.startswith("cli/")} == set(CHOOSE_A_STORE)
+    assert any(place.startswith("cli/") for place in places)
+
+
+def test_a_store_that_is_chosen_elsewhere_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "def f():\n    def g():\n        x = gz.Store.default().root\n"
+    )
+    assert choosing_a_store(tmp_path) == {"one.py f"}
+
+
+def test_an_extraction_without_a_store_is_refused_before_an_image_is_read(tmp_path: Path) -> None:
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.networks.extraction.extract import compute_table
+    from gzfeatures.networks.extraction.spec import Extraction
+
+    (tmp_path / "1.jpg").write_bytes(b"no image")
+    with pytest.raises(
+        InputError, match=r"resnet18: extraction without a store.*Store\.default\(\)"
+    ):
+        compute_table(ImageSet.of(tmp_path), Extraction("resnet18", "none"))
+
+
+STREAMS = ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+MAY_WRITE = ("cli/", "progress.py")
+"""The verbs, and the one module that they hand down."""
+DRAWING = ("rich", "tqdm")
+
+
+def writing_to_streams(root: Path) -> set[str]:
+    """Modules that print, name a standard stream, or import a library that draws on one."""
+    places = set()
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            prints = isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+            names = isinstance(node, ast.Attribute) and ast.unparse(node) in STREAMS
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                imported = [node.module or ""]
+            draws = any(name.partition(".")[0] in DRAWING for name in imported)
+            if prints or names or draws:
+                places.add(path.relative_to(root).as_posix())
+    return places
+
+
+def test_only_verbs_and_what_they_hand_down_write_to_the_terminal() -> None:
+    places = writing_to_streams(PACKAGE)
+    assert "progress.py" in places  # else the rule sees nothing
+    assert [place for place in places if not place.startswith(MAY_WRITE)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    print(1)",
+        "import sys\nsys.stderr.write('x')",
+        "def f():\n    from rich.console import Console",
+        "import tqdm.auto as bar",
+    ],
+)
+def test_a_module_that_writes_to_the_terminal_is_seen(tmp_path: Path, text: str) -> None:
+    (tmp_path / "one.py").write_text(text)
+    assert writing_to_streams(tmp_path) == {"one.py"}
+
+
+def loud_defaults(root: Path) -> set[str]:
+    """Functions and fields called progress whose default tells something to somebody."""
+    places = set()
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            defaults: list[ast.expr | None] = []
+            if isinstance(node, ast.FunctionDef):
+                plain = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+                named = [*zip(plain, node.args.defaults, strict=True)]
+                named += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                defaults = [default for argument, default in named if argument.arg == "progress"]
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "progress":
+                defaults = [node.value]
+            loud = [
+                text
+                for text in defaults
+                if text and ast.unparse(text) not in ("False", "SILENT", "None")
+            ]
+            if loud:
+                places.add(f"{path.relative_to(root).as_posix()}:{node.lineno}")
+    return places
+
+
+def test_a_call_of_the_library_tells_nothing_unless_it_is_handed_a_progress() -> None:
+    assert loud_defaults(PACKAGE) == set()
+
+
+def test_a_loud_default_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "def f(a, progress=True): ...\ndef g(*, progress=Terminal()): ...\n"
+        "class A:\n    progress: bool = True\n    other: bool = True\n"
+        "def h(progress, *, x=True): ...\n"
+    )
+    assert loud_defaults(tmp_path) == {"one.py:1", "one.py:2", "one.py:4"}

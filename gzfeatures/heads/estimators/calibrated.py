@@ -97,20 +97,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None
     ) -> Self:
         self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(
-                "labels have one class", rule="have at least two", found=str(self.classes_[0])
-            )
-        if self.method not in ("platt", "isotonic", "temperature", "none"):
-            raise InputError(
-                "calibration",
-                rule="be one of platt, isotonic, temperature, none",
-                found=self.method,
-            )
-        if self.method == "none" and self.class_weight == "macro-f1":
-            raise InputError(
-                "class weights for macro F1", rule="go with a calibration: both need rows held back"
-            )
+        self._require_fit_options()
         self.n_features_in_ = X.shape[1]
         n, k = len(codes), len(self.classes_)
         rows = np.arange(n) if rows is None else rows
@@ -146,6 +133,23 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
         return self
+
+    def _require_fit_options(self) -> None:
+        """Refuse labels of one class, and options that are none or do not go together."""
+        if len(self.classes_) < 2:
+            raise InputError(
+                "labels have one class", rule="have at least two", found=str(self.classes_[0])
+            )
+        if self.method not in ("platt", "isotonic", "temperature", "none"):
+            raise InputError(
+                "calibration",
+                rule="be one of platt, isotonic, temperature, none",
+                found=self.method,
+            )
+        if self.method == "none" and self.class_weight == "macro-f1":
+            raise InputError(
+                "class weights for macro F1", rule="go with a calibration: both need rows held back"
+            )
 
     def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
         """Choose the fold with most classes inside and all classes outside, or None."""

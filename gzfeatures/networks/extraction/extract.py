@@ -14,6 +14,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.fill import filled
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
+from gzfeatures.progress import Progress
 
 
 def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
@@ -108,7 +109,7 @@ def extract(
     store: Store | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
-    progress: bool = True,
+    progress: Progress | bool = False,
     runtime: str = "auto",
     dihedral: bool = False,
 ) -> EmbeddingTable:

@@ -20,6 +20,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction
+from gzfeatures.progress import handed
 
 if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
@@ -83,7 +84,8 @@ def filled(
     caches = [store.vectors_of(extraction.extractor) for extraction in extractions]
     whole = how.hardware.device == "cuda"
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
-    job = Job(images, caches, how.on_bad == "raise", workers, how.progress, whole, hashes)
+    progress = handed(how.progress)
+    job = Job(images, caches, how.on_bad == "raise", workers, progress, whole, hashes)
     # compute digests first, because they identify vectors in the store
     job.hash_images()
     for _ in range(ROUNDS):
@@ -101,7 +103,7 @@ def filled(
                 # free the networks, whose cyclic references Python keeps, before tables need memory
                 gc.collect()
     job.describe()
-    job.judge()
+    job.find_empty()
     # merge small shards, because many of them slow down every later run
     for cache in (*caches, hashes):
         cache.compact()

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gzfeatures.errors import GzError
 from gzfeatures.features.shard import as_keys
@@ -26,6 +24,7 @@ from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 from gzfeatures.images.image_set import ImageSet, hash_of
 from gzfeatures.networks.extraction.empty_images import EmptyImages
 from gzfeatures.networks.extraction.plan import Vectors, views_of
+from gzfeatures.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
@@ -79,8 +78,8 @@ class Job:
         The first bad image is an error.
     workers : int
         Reading and decoding threads.
-    progress : bool
-        Show progress on stderr.
+    progress : Progress
+        Where lines and bars go.
     whole : bool
         Whole pictures go to the engine, which makes the views itself.
     hashes : VectorCache, optional
@@ -93,7 +92,7 @@ class Job:
         caches: Sequence[VectorCache],
         strict: bool,
         workers: int,
-        progress: bool,
+        progress: Progress,
         whole: bool = False,
         hashes: VectorCache | None = None,
     ) -> None:
@@ -101,7 +100,7 @@ class Job:
         self.workers, self.whole = workers, whole
         self.extractors = [cache.extractor for cache in caches]
         self.views = views_of(self.extractors)
-        self.console = Console(stderr=True, quiet=not progress)
+        self.progress = progress
         self.digests = np.empty(len(images), dtype=object)
         self.unread: dict[int, GzError] = {}
         self.undecoded: dict[str, GzError] = {}
@@ -113,8 +112,8 @@ class Job:
         self._described: set[str] = set()
 
     def say(self, line: str) -> None:
-        """Print one line to the user, on stderr."""
-        self.console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+        """Tell the user one line."""
+        self.progress.say(line, aside=True)
 
     def hash_images(self) -> None:
         """Read every image once, to compute its digest."""
@@ -245,23 +244,9 @@ class Job:
         if self.strict and self.undecoded:
             raise next(iter(self.undecoded.values()))
 
-    @contextmanager
-    def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
-        """Show progress over `total` images, and yield the function that advances it."""
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(TextColumn(name, markup=False), *columns, console=self.console) as bar:
-            task = bar.add_task("", total=total, rate="")
-
-            def advance(number: int) -> None:
-                bar.advance(task, number)
-                bar.update(task, rate=f"{bar.tasks[task].speed or 0:.0f} images/s")
-
-            yield advance
+    def counted(self, total: int, name: str) -> AbstractContextManager[Advance]:
+        """Show progress over `total` images, and give the function that advances it."""
+        return self.progress.counted(name, total, unit="images")
 
     def _flush(self) -> None:
         for rows in self.pending:
@@ -303,7 +288,7 @@ class Job:
                     self._keep_hashes()
         self._keep_hashes()
 
-    def judge(self) -> None:
+    def find_empty(self) -> None:
         """Find images without a galaxy among those with stored vectors.
 
         A picture with a hash has contrast: only flat or small pictures, and bands, are decoded.

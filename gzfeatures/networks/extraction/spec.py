@@ -13,6 +13,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.weights import weights_digest, weights_file
 from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
+from gzfeatures.progress import SILENT, Progress, handed
 
 ENGINES = ("local", "ray")
 
@@ -26,6 +27,7 @@ def extractor_of(
     precision: str = "float32",
     runtime: str = "torch",
     dihedral: bool = False,
+    progress: Progress = SILENT,
 ) -> Extractor:
     """Return the extractor for these settings, without loading the network.
 
@@ -37,6 +39,8 @@ def extractor_of(
         Arithmetic of the forward pass.
     runtime : {"torch", "openvino"}
         Library that runs it.
+    progress : Progress
+        Where a download of weights is told; nowhere by default.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def extractor_of(
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 
-        fetch(spec, path)
+        fetch(spec, path, progress)
     if layer != spec.layer:
         from gzfeatures.networks.models.load import layer_dim
 
@@ -101,8 +105,8 @@ class Extraction:
         Where vectors are looked up and kept; an extraction that is computed has to name it.
     batch_size, workers : int, optional
         Images per forward pass and decoding threads; chosen for the machine by default.
-    progress : bool
-        Show progress, rate and remaining time on stderr.
+    progress : Progress or bool
+        Where lines, rate and remaining time go; nowhere by default. True is the terminal.
     engine : {"local", "ray"}
         Compute here, or on a Ray cluster (see `cluster`).
     address : str, optional
@@ -130,7 +134,7 @@ class Extraction:
     store: Store | None = None
     batch_size: int | None = None
     workers: int | None = None
-    progress: bool = True
+    progress: Progress | bool = False
     engine: str = "local"
     address: str | None = None
     runtime: str = "auto"
@@ -162,4 +166,5 @@ class Extraction:
             precision=machine.precision,
             runtime=machine.runtime,
             dihedral=self.dihedral,
+            progress=handed(self.progress),
         )

@@ -31,6 +31,7 @@ from gzfeatures.networks.models.load import load
 from gzfeatures.networks.setup.number_target import target_of_settings
 from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
+from gzfeatures.progress import Progress
 from gzfeatures.unlabelled.familiarity import LEVEL
 
 SYMMETRIES = 8
@@ -156,7 +157,7 @@ def classify(
     checkpoint: str | Path,
     *,
     device: str = "auto",
-    progress: bool = True,
+    progress: Progress | bool = False,
     unfamiliar: float = LEVEL,
     coverage: float | None = None,
     noted: Callable[[str, str], None] | None = None,
@@ -173,8 +174,8 @@ def classify(
         Folder written by `finetune.train`.
     device : {"auto", "cpu", "cuda"}
         Where to compute.
-    progress : bool
-        Show a bar.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
     unfamiliar : float
         Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
     coverage : float, optional

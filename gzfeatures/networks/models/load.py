@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import pickle
-import sys
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,15 +23,24 @@ from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
+from gzfeatures.progress import SILENT, Progress
 
 AUXILIARY = ("aux", "AuxLogits")
 """Prefixes of the names of auxiliary classifiers, which are used only in training."""
 
 
-def fetch(backbone: Backbone, path: Path | None) -> None:
+def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) -> None:
     """Download the weights of a backbone with torchvision's loader, if they are missing.
 
     The loader checks the hash in their name.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    path : Path or None
+        Where the loader puts them; another place is left alone.
+    progress : Progress
+        Where the download is told.
 
     Raises
     ------
@@ -45,9 +54,12 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
     ]
     try:
         # torch.hub prints its progress on stdout, which is reserved for results
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(_Printed(progress)):
             enum.get_state_dict(
-                model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True
+                model_dir=str(path.parent),
+                progress=progress.shows,
+                check_hash=True,
+                weights_only=True,
             )
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
@@ -55,6 +67,20 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
             where=f"backbone {backbone.name}",
             remedy=f"put the file at {path} (folder set by $TORCH_HOME), or {REMEDY}",
         ) from None
+
+
+class _Printed(io.TextIOBase):
+    """Hand the lines that a library prints to a `Progress`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        """Tell the lines of a text."""
+        for line in text.splitlines():
+            if line:
+                self._progress.say(line)
+        return len(text)
 
 
 def build(backbone: Backbone) -> nn.Module:

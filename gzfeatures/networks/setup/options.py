@@ -9,6 +9,7 @@ from typing import Any
 
 from gzfeatures.images.view import View
 from gzfeatures.networks.setup.augment import Augmentation
+from gzfeatures.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,8 +58,9 @@ class TrainingOptions:
     cache : str or Path, optional
         Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at
         the end.
-    progress : bool
-        Say on stderr what will be done before the first step, and draw progress.
+    progress : Progress or bool
+        Where it is told what will be done before the first step, and how far it is; nowhere by
+        default. True is the terminal.
     numbers : mapping
         Fields of `Recipe` that replace those of the recipe's name.
     """
@@ -82,7 +84,7 @@ class TrainingOptions:
     strategy: str = "auto"
     compiled: bool = False
     cache: str | Path | None = None
-    progress: bool = True
+    progress: Progress | bool = False
     numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from gzfeatures import fingerprint
 from gzfeatures.files import written_whole
@@ -24,6 +22,7 @@ from gzfeatures.ids import Ids, positions
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.progress import Progress, each, handed
 
 BLOCK = 256
 _CACHE_NAME = re.compile(r"\.?[0-9a-f]{32}\.npy(\..*)?")
@@ -52,7 +51,7 @@ class PixelCache:
         view: View,
         folder: Path,
         *,
-        progress: bool = True,
+        progress: Progress | bool = False,
         noted: Callable[[str, str], None] | None = None,
     ) -> PixelCache:
         """Open the file of these images' pixels, or decode the images into a new file.
@@ -68,8 +67,8 @@ class PixelCache:
             Crop, size and colour.
         folder : Path
             Where the file lies; made if missing.
-        progress : bool
-            Draw a progress bar on stderr.
+        progress : Progress or bool
+            Where a bar goes; nowhere by default. True is the terminal.
         noted : callable, optional
             Takes id and reason of each image that is decoded and shows no galaxy.
 
@@ -88,13 +87,7 @@ class PixelCache:
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
                 shape = (len(images), *to_views(images, 0, (view,))[0].shape)
-                bar = track(
-                    blocks,
-                    "decoding",
-                    console=Console(stderr=True),
-                    disable=not progress,
-                    transient=True,
-                )
+                bar = each(blocks, handed(progress), "decoding", len(blocks), transient=True)
                 # write block by block, because on a full disk a memory map would kill the process
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}

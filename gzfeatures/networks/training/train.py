@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +34,7 @@ from gzfeatures.networks.training.probe import Teaching, probe
 from gzfeatures.networks.training.progress_bar import TrainingBar
 from gzfeatures.networks.training.refusals import require_sense
 from gzfeatures.networks.training.resuming import EarlierTraining, earlier
+from gzfeatures.progress import SILENT, Progress, handed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -303,12 +303,13 @@ def _trained(
         state = learner.resumable()
         write_state(path, {"gzfeatures": state, "settings": model.settings})
         return state
-    if options.progress:
+    progress = handed(options.progress)
+    if progress.shows:
         say(_plan(ready, model, learner, before))
     # compile in place, so that the state keeps the names of the network's parameters
     if options.compiled:
         model.module.compile()
-    bar = [TrainingBar()] if options.progress else []
+    bar = [TrainingBar(progress)] if progress.shows else []
     try:
         return fit(
             learner,
@@ -361,11 +362,9 @@ def _first() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
-def speaker(progress: bool) -> Callable[[str], object]:
-    """Return a function that prints lines for the user, in the first process only."""
-    if progress and _first():
-        return lambda text: print(text, file=sys.stderr, flush=True)
-    return lambda text: None
+def speaker(progress: Progress | bool) -> Callable[[str], object]:
+    """Return a function that tells the user a line, in the first process only."""
+    return handed(progress).say if _first() else SILENT.say
 
 
 def _diverged(

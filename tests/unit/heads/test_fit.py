@@ -392,7 +392,7 @@ def test_tuning_finds_the_better_parameter_and_keeps_every_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, labels, split = survey(groups=2, signal=1.2)
-    fitted = fit(table, labels, "svm", split=split, tune=True, gamma=1.0)
+    fitted = fit(table, labels, "svm", split=split, tune=True, progress=True, gamma=1.0)
     assert len(fitted.trials) == 3 and {t["parameters"]["C"] for t in fitted.trials} == set(
         HEADS["svm"].search_space["C"]
     )

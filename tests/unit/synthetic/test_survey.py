@@ -555,7 +555,7 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_progress_is_words_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    draw_survey(tmp_path, n=1, size=32)
+    draw_survey(tmp_path, n=1, size=32, progress=True)
     out, err = capsys.readouterr()
     assert out == "" and "drawing galaxies" in err
 

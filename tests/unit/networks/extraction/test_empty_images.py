@@ -18,6 +18,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
+from gzfeatures.progress import SILENT
 
 QUICK = Extraction("resnet18", "none", view=View(size=32), precision="float32", progress=False)
 EMPTY = {"black", "black-small", "blue", "white"}
@@ -61,11 +62,11 @@ def images(tmp_path: Path) -> ImageSet:
 
 def done(images: ImageSet, store: Path) -> tuple[Job, Network]:
     caches = [Store(store).vectors_of(QUICK.extractor)]
-    job = Job(images, caches, True, 2, False)
+    job = Job(images, caches, True, 2, SILENT)
     network = Network(job)
     job.hash_images()
     job.compute(job.absent(), lambda: network)
-    job.judge()
+    job.find_empty()
     return job, network
 
 
@@ -106,7 +107,7 @@ def test_the_first_ten_are_named_one_by_one(tmp_path: Path) -> None:
         Image.new("RGB", (44, 44), (level,) * 3).save(folder / f"{level:02}.png")
     lines: list[str] = []
     images = ImageSet.of(folder)
-    job = Job(images, [Store(tmp_path / "s").vectors_of(QUICK.extractor)], True, 1, False)
+    job = Job(images, [Store(tmp_path / "s").vectors_of(QUICK.extractor)], True, 1, SILENT)
     job.empty._say = lines.append  # type: ignore[method-assign]
     job.hash_images()
     job.compute(job.absent(), partial(Network, job))

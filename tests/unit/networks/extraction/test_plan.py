@@ -19,6 +19,7 @@ from gzfeatures.networks.extraction.forward import TorchForward
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction, extractor_of
+from gzfeatures.progress import SILENT
 
 SMALL = View(size=40)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -109,7 +110,7 @@ def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(
     images: ImageSet, tmp_path: Path
 ) -> None:
     job = Job(
-        images, [Store(tmp_path / "whole").vectors_of(QUICK.extractor)], True, 1, False, whole=True
+        images, [Store(tmp_path / "whole").vectors_of(QUICK.extractor)], True, 1, SILENT, whole=True
     )
     job.hash_images()
     job.compute(job.absent(), lambda: engine_of([QUICK], job, len(images)))

@@ -20,6 +20,7 @@ from gzfeatures.errors import MissingFileError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.weights import hub_file
 from gzfeatures.networks.models.load import build, fetch, layer_dim, load
+from gzfeatures.progress import Terminal
 
 SMALL = BACKBONES["resnet18"]
 
@@ -230,10 +231,25 @@ def test_weights_are_downloaded_once_with_torchvision_s_hash_check(
     with torch.inference_mode():
         first, second = load(spec)(images()), load(spec)(images())
     assert asked == [url]
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
     assert torch.equal(first, second)
     path = hub_file(spec)
     assert path is not None and fingerprint.of_file(path) == digest
+
+
+def test_a_download_is_told_to_whom_it_may_concern_and_never_to_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    served(monkeypatch, None)
+    path = hub_file(SMALL)
+    with pytest.raises(WeightsError, match="cannot be downloaded"):
+        fetch(SMALL, path)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(WeightsError, match="cannot be downloaded"):
+        fetch(SMALL, path, Terminal())
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f'Downloading: "{SMALL.url}" to {path}')
 
 
 def test_download_that_hashes_wrongly_is_not_kept(

@@ -1,0 +1,68 @@
+"""Lines and bars go where the caller says, and leave the lines of old in a log file."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from gzfeatures.progress import SILENT, Progress, Terminal, each, handed
+from gzfeatures.synthetic.survey import draw_survey
+
+
+def told(text: str) -> str:
+    """What was written, with the bar as one sign and spaces at the ends of lines left out."""
+    lines = [re.sub("━+", "=", line).rstrip() for line in text.splitlines()]
+    return "\n".join(line for line in lines if line)
+
+
+def work(progress: Progress) -> int:
+    progress.say("a path [bold] :cat: /tmp/x[1].csv")
+    with progress.counted("cut-outs", 3) as advance:
+        advance(beside="")
+        advance(2, beside="1 failed")
+    with progress.busy("thinking"):
+        return sum(each(iter([1, 2]), progress, "drawing", 2))
+
+
+def test_the_terminal_gets_lines_as_they_are_and_the_last_state_of_each_bar(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert work(Terminal()) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert told(err) == (
+        "a path [bold] :cat: /tmp/x[1].csv\ncut-outs = 3/3 1 failed 0:00:00\ndrawing = 100% 0:00:00"
+    )
+
+
+def test_a_rate_is_told_and_a_transient_bar_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Terminal().counted("resnet18", 4, unit="images", done=2) as advance:
+        advance(2)
+    assert re.fullmatch(r"resnet18 = 4/4 \d+ images/s 0:00:00", told(capsys.readouterr().err))
+    with Terminal().counted("decoding", 1, share=True, transient=True) as advance:
+        advance(title="still decoding")
+    assert told(capsys.readouterr().err) == ""
+
+
+def test_without_a_progress_nothing_is_told(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert work(SILENT) == 3
+    draw_survey(tmp_path, n=1, size=32)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("progress", [SILENT, Terminal()])
+def test_a_progress_can_be_sent_to_another_process_and_is_equal_there(progress: Progress) -> None:
+    assert pickle.loads(pickle.dumps(progress)) == progress
+    assert handed(progress) is progress
+
+
+def test_true_is_the_terminal_and_false_is_nobody() -> None:
+    assert (handed(True), handed(False)) == (Terminal(), SILENT)
+    assert handed(True).shows and not handed(False).shows
