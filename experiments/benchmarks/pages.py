@@ -20,7 +20,7 @@ import numpy as np
 
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.images.image_set import ImageSet
-from gzfeatures.maps.map_page import write_page
+from gzfeatures.maps.map_page import MapPage
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from browser import Browser
@@ -109,23 +109,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         places, labels = crowd(given.points)
-        many = write_page(
-            folder / "many.html", labels.ids, places, places, settings={}, quality={}, labels=labels
+        many = MapPage(labels.ids, places, places, settings={}, quality={}, labels=labels).write(
+            folder / "many.html"
         )
         browser = Browser(folder)
         if given.images is not None:
             images = ImageSet.of(given.images)
             images = images.select(images.ids[: given.galaxies])
             n = len(images)
-            few = write_page(
-                folder / "few.html",
+            few = MapPage(
                 images.ids,
                 places[:n],
                 places[:n],
                 settings={},
                 quality={},
                 images=images,
-            )
+            ).write(folder / "few.html")
             print(json.dumps({"thumbnails": n, **opened(browser, few)}), flush=True)
         theirs = None
         if given.against is not None:

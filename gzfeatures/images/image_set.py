@@ -205,8 +205,8 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        source, files = self._place(row)
-        return source.digest(source.read(files), self._frame(row))
+        source, _ = self._place(row)
+        return source.digest(self.read(row), self._frame(row))
 
     def digests(self) -> list[str]:
         """Return the digest of each image, in the order of the ids."""
@@ -389,7 +389,7 @@ class ImageSet:
         """Return why an image cannot be used, or None, and how many grey levels the image has."""
         source, files = self._place(row)
         try:
-            decoder = source.decoder(files, source.read(files))
+            decoder = source.decoder(files, self.read(row))
             why = "; ".join(decoder.faults())
             return (why, None) if why else (None, decoder.levels())
         except (InputError, MissingFileError) as error:

@@ -202,20 +202,6 @@ class MapPage:
         }
 
 
-def write_page(
-    path: str | Path,
-    ids: Ids,
-    coordinates: npt.NDArray[np.float32],
-    vectors: npt.NDArray[np.float32],
-    **fields: Any,
-) -> Path:
-    """Write the interactive map of galaxies as one HTML file.
-
-    Other fields of `MapPage` are passed by name.
-    """
-    return MapPage(ids, coordinates, vectors, **fields).write(path)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Cube:
     """Define the cube −1 … 1 that a page draws in: its centre, and its unit of length."""

@@ -24,7 +24,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.columns import NONE, columns, offered
-from gzfeatures.maps.map_page import write_page
+from gzfeatures.maps.map_page import MapPage
 
 HOSTILE = (
     "<script>hacked=1</script>",
@@ -75,8 +75,7 @@ def page(path: Path, folder: Path | None) -> Path:
     catalog.loc[7, "redshift"] = np.nan
     mirrored = grid() * [-1, 1] + [19, 0]
     mirrored[9] = np.nan
-    return write_page(
-        path,
+    return MapPage(
         ids,
         grid(),
         grid(),
@@ -88,7 +87,7 @@ def page(path: Path, folder: Path | None) -> Path:
         catalog=catalog,
         layouts={"mirror <b>": mirrored},
         title="Map </title><script>hacked=1</script>",
-    )
+    ).write(path)
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +376,7 @@ def test_the_density_of_all_lies_under_a_sample(browser: Browser, tmp_path: Path
     ids = galaxies()
     crowd = np.concatenate([np.tile([[4.0, 4.0]], (150, 1)), grid(50)]).astype(np.float32)
     browser.open(
-        write_page(tmp_path / "m.html", ids, crowd, crowd, settings={}, quality={}, most=20)
+        MapPage(ids, crowd, crowd, settings={}, quality={}, most=20).write(tmp_path / "m.html")
     )
     browser.until("return document.body.dataset.drawn")
     assert browser.complaints() == []
@@ -394,7 +393,7 @@ def test_the_density_of_all_lies_under_a_sample(browser: Browser, tmp_path: Path
 def test_a_cube_can_be_turned(browser: Browser, tmp_path: Path) -> None:
     ids = galaxies()[-3:]
     cube = np.array([[-1, 0, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
-    browser.open(write_page(tmp_path / "m.html", ids, cube, cube, settings={}, quality={}))
+    browser.open(MapPage(ids, cube, cube, settings={}, quality={}).write(tmp_path / "m.html"))
     browser.until("return document.body.dataset.drawn")
     assert browser.run("return screenOf(2)[0]") == pytest.approx(browser.run("return middle()[0]"))
     browser.run("turnBy(Math.PI / 2, 0)")
@@ -407,7 +406,9 @@ def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: P
     ids = galaxies()
     labels = Labels(ids, tuple(f"class {i}" for i in range(40)), np.arange(N) % 40, scheme="forty")
     browser.open(
-        write_page(tmp_path / "m.html", ids, grid(), grid(), settings={}, quality={}, labels=labels)
+        MapPage(ids, grid(), grid(), settings={}, quality={}, labels=labels).write(
+            tmp_path / "m.html"
+        )
     )
     browser.until("return document.body.dataset.drawn")
     looks = browser.run(
@@ -428,7 +429,9 @@ def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(
     browser: Browser, tmp_path: Path
 ) -> None:
     browser.open(
-        write_page(tmp_path / "m.html", galaxies()[-1:], grid(1), grid(1), settings={}, quality={})
+        MapPage(galaxies()[-1:], grid(1), grid(1), settings={}, quality={}).write(
+            tmp_path / "m.html"
+        )
     )
     browser.until("return document.body.dataset.drawn")
     browser.run("openCard(0)")
@@ -443,8 +446,8 @@ def test_five_thousand_real_galaxies_fit_in_one_light_file(
     images = ImageSet.of(shared_data / "gz2" / "images")
     ids = images.ids[:5000]
     places = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
-    path = write_page(
-        tmp_path / "m.html", ids, places, places, settings={}, quality={}, images=images
+    path = MapPage(ids, places, places, settings={}, quality={}, images=images).write(
+        tmp_path / "m.html"
     )
     assert path.stat().st_size <= 25e6
     drawn = []
@@ -497,15 +500,15 @@ def test_the_file_names_no_address_to_fetch(tmp_path: Path, folder: Path) -> Non
 def test_beyond_the_limit_a_sample_is_drawn_over_the_density_of_all(tmp_path: Path) -> None:
     ids = galaxies()
     data = data_of(
-        write_page(tmp_path / "a.html", ids, grid(), grid(), settings={}, quality={}, most=50)
+        MapPage(ids, grid(), grid(), settings={}, quality={}, most=50).write(tmp_path / "a.html")
     )
     again = data_of(
-        write_page(tmp_path / "b.html", ids, grid(), grid(), settings={}, quality={}, most=50)
+        MapPage(ids, grid(), grid(), settings={}, quality={}, most=50).write(tmp_path / "b.html")
     )
     assert len(data["ids"]) == 50 and data["total"] == N and data["density"]["side"] == 512
     assert data == again
     assert (
-        data_of(write_page(tmp_path / "c.html", ids, grid(), grid(), settings={}, quality={}))[
+        data_of(MapPage(ids, grid(), grid(), settings={}, quality={}).write(tmp_path / "c.html"))[
             "density"
         ]
         is None
@@ -515,21 +518,22 @@ def test_beyond_the_limit_a_sample_is_drawn_over_the_density_of_all(tmp_path: Pa
 @pytest.mark.parametrize("n", [1, 2])
 def test_the_smallest_maps_are_written(tmp_path: Path, n: int) -> None:
     ids = np.asarray([f"g{i}" for i in range(n)], dtype=object)
-    data = data_of(write_page(tmp_path / "m.html", ids, grid(n), grid(n), settings={}, quality={}))
+    data = data_of(
+        MapPage(ids, grid(n), grid(n), settings={}, quality={}).write(tmp_path / "m.html")
+    )
     assert data["ids"] == ids.tolist() and (data["neighbours"] is None) == (n == 1)
 
 
 def test_a_missing_image_folder_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"image \w+ not found"):
-        write_page(
-            tmp_path / "m.html",
+        MapPage(
             galaxies(),
             grid(),
             grid(),
             settings={},
             quality={},
             images=tmp_path / "none",
-        )
+        ).write(tmp_path / "m.html")
     assert not (tmp_path / "m.html").exists()
 
 

@@ -154,43 +154,6 @@ def test_votes_out_of_range_and_of_wrong_shape_are_refused() -> None:
         table.answer("spiral-yess")
 
 
-def test_the_ceiling_of_one_volunteer_is_the_mean_of_the_largest_fractions() -> None:
-    values = np.full((4, 37), np.nan)
-    values[:, :3] = [[1 / 3, 1 / 3, 1 / 3], [1, 0, 0], [0.5, 0.5, 0], [np.nan, np.nan, np.nan]]
-    table = Conditional(ids(4), values, "fraction")
-    assert votes.vote_ceiling(table, "smooth-or-features") == pytest.approx((1 / 3 + 1 + 0.5) / 3)
-    assert np.isnan(votes.vote_ceiling(table, "bar"))
-
-
-def test_no_classifier_beats_the_vote_ceiling_against_single_volunteers() -> None:
-    """The claim itself: guess the most voted answer, score against volunteers drawn with the vote fractions."""
-    random = np.random.default_rng(0)
-    values = np.full((400, 37), np.nan)
-    values[:, :3] = random.dirichlet([1, 1, 1], size=400)
-    table = Conditional(ids(400), values, "fraction")
-    volunteers = (random.random((400, 500, 1)) > np.cumsum(values[:, None, :3], axis=2)).sum(axis=2)
-    accuracy = (volunteers == values[:, :3].argmax(axis=1)[:, None]).mean()
-    assert accuracy == pytest.approx(votes.vote_ceiling(table, "smooth-or-features"), abs=0.005)
-
-
-def test_the_ceiling_of_a_panel_is_the_chance_that_its_majority_is_the_crowd_s() -> None:
-    values = np.full((300, 37), np.nan)
-    values[:, :3] = [0.6, 0.4, 0.0]
-    table = Conditional(ids(300), values, "fraction")
-    three = 0.6**3 + 3 * 0.6**2 * 0.4  # two or three of three
-    assert votes.vote_ceiling(table, "smooth-or-features", 3) == pytest.approx(three, abs=0.01)
-    even = 0.6**2 + 0.6 * 0.4  # two of two, or one of two and the toss
-    assert votes.vote_ceiling(table, "smooth-or-features", 2) == pytest.approx(even, abs=0.01)
-    mixed = np.array([3, 1, 0] * 100)
-    assert votes.vote_ceiling(table, "smooth-or-features", mixed) == pytest.approx(
-        (three + 0.6) / 2, abs=0.01
-    )
-    assert votes.vote_ceiling(table, "smooth-or-features", 500, draws=20) > 0.999
-    assert votes.vote_ceiling(table, "smooth-or-features", 3) == votes.vote_ceiling(
-        table, "smooth-or-features", 3
-    )
-
-
 @pytest.mark.data
 def test_real_kaggle_rows_keep_the_sums_of_the_tree(shared_data: Path) -> None:
     catalog = Catalog.read(shared_data / "catalogs" / "kaggle_training_solutions_part.csv")
