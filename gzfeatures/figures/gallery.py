@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gzfeatures.errors import GzError, InputError
 from gzfeatures.figures.content_policy import with_policy
+from gzfeatures.figures.page_template import page_template
 from gzfeatures.figures.sprites import address, thumbnail
 from gzfeatures.figures.style import short
 from gzfeatures.files import written_whole
@@ -21,25 +21,6 @@ from gzfeatures.outputs import sealed
 VIEW = View(size=128, crop=0.6)
 BACK, INK, SOFT = "#0a0d14", "#e8edf6", "#9aa7bd"
 HEADING, LINE, GAP = 30, 15, 6
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<!-- content policy -->
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>
-body {{ margin: 24px; background: #0a0d14; color: #e8edf6; font: 14px/1.4 system-ui, sans-serif; }}
-h1 {{ font-size: 18px; }} h2 {{ font-size: 15px; margin: 26px 0 8px; overflow-wrap: anywhere; }}
-body > p {{ color: #9aa7bd; max-width: 60em; }}
-div {{ display: flex; flex-wrap: wrap; gap: 10px; }}
-figure {{ margin: 0; max-width: 100%; }}
-figcaption {{ font-size: 12px; color: #9aa7bd; overflow-wrap: anywhere; white-space: pre-line; }}
-figcaption b {{ color: #e8edf6; font-weight: 600; }}
-img, figure p {{ width: 100%; border-radius: 6px; display: block; background: #000; margin: 0; }}
-figure p {{ aspect-ratio: 1; display: grid; place-items: center; color: #9aa7bd; font-size: 12px; }}
-</style></head><body><h1>{title}</h1>
-{note}{sections}
-</body></html>
-"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,13 +139,11 @@ class Gallery:
         return path
 
     def _page(self) -> str:
-        parts = []
-        for heading, pictures in self.sections.items():
-            figures = "".join(_figure(picture, self.side) for picture in pictures)
-            parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
-        note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
-        page = PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
-        return with_policy(page)
+        """Return the gallery as an HTML page; names, captions and headings are untrusted text."""
+        template = page_template(
+            "gzfeatures.figures", "templates", "gallery.html", filters={"address": address}
+        )
+        return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
         import matplotlib  # matplotlib includes a font with most letters
@@ -220,12 +199,3 @@ def _rows(pictures: Sequence[Picture], width: int, side: int) -> Iterator[list[P
 def _one_line(text: str, limit: int) -> str:
     """Return a text without line breaks and control characters, cut to `limit` characters."""
     return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
-
-
-def _figure(item: Picture, side: int) -> str:
-    picture = (
-        "<p>no image</p>" if item.picture is None else f'<img alt="" src="{address(item.picture)}">'
-    )
-    text = f"<b>{html.escape(item.name)}</b>\n{html.escape(item.caption)}"
-    width = f"width:{item.width(side)}px"
-    return f'<figure style="{width}">{picture}<figcaption>{text}</figcaption></figure>'

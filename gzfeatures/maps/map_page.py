@@ -19,9 +19,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import html
-import json
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -35,6 +32,7 @@ import pandas as pd
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.explore.neighbours import nearest
 from gzfeatures.figures.content_policy import with_policy
+from gzfeatures.figures.page_template import page_template
 from gzfeatures.figures.palette import CLASS_COLOURS, RAMP, on_paper
 from gzfeatures.figures.sprites import ACROSS, Sprites, pack
 from gzfeatures.files import written_whole
@@ -223,23 +221,23 @@ class _Cube:
 
 
 def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
-    """Replace the placeholders `{{…}}` of the page by scripts, styles, data and thumbnails."""
+    """Fill the template of the page with scripts, styles, data and thumbnails."""
+    from markupsafe import Markup
+
     sheets = () if sprites is None else sprites.sheets
-    parts = {
-        "title": html.escape(title),
-        # a "<" in the data could end the script element that contains them
-        "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        "sheets": "\n".join(map(_sheet, range(len(sheets)), sheets)),
-    }
     folder = files("gzfeatures.maps.page")
 
-    def part(match: re.Match[str]) -> str:
-        name = match[1]
-        return parts[name] if name in parts else folder.joinpath(name).read_text(encoding="utf-8")
+    def source(name: str) -> Markup:
+        """Return a script or style of the package, which is no untrusted text."""
+        return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
 
-    # replace in a single pass, so that inserted text is not searched for placeholders
-    template = folder.joinpath("map.html").read_text(encoding="utf-8")
-    return with_policy(re.sub(r"\{\{([a-z.]+)\}\}", part, template), images="data: blob:")
+    page = page_template("gzfeatures.maps.page", "map.html").render(
+        title=title,
+        data=data,
+        sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
+        source=source,
+    )
+    return with_policy(page, images="data: blob:")
 
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:
@@ -259,12 +257,6 @@ def _sheets(sprites: Sprites) -> dict[str, Any]:
         "tiles": _text(sprites.pictures, "<i4"),
         "missing": len(sprites.missing),
     }
-
-
-def _sheet(number: int, jpeg: bytes) -> str:
-    return (
-        f'<script type="text/plain" id="sheet-{number}">{base64.b64encode(jpeg).decode()}</script>'
-    )
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:

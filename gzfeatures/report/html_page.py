@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from gzfeatures.evaluation.rows import AccuracyBin, RankedRow
 from gzfeatures.figures import style
 from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.gallery import Gallery
+from gzfeatures.figures.page_template import page_template
 from gzfeatures.figures.sprites import address
 from gzfeatures.galaxies.splits.split import PARTS
 from gzfeatures.ids import Ids
@@ -166,20 +166,14 @@ def render(
 
 def _template() -> Template:
     """Return the page's template, which escapes every value that is not `Markup`."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "number": _number,
         "signed": _signed,
         "share": _share,
         "plain": _plain,
         "address": address,
     }
-    file = resources.files("gzfeatures.report").joinpath("templates", "report.html")
-    return environment.from_string(file.read_text("utf-8"))
+    return page_template("gzfeatures.report", "templates", "report.html", filters=filters)
 
 
 def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[int, str, Markup]]]:
