@@ -6,7 +6,7 @@ import re
 import zlib
 
 from gzfeatures.errors import GzError
-from gzfeatures.fits_header import BLOCK, GZIP
+from gzfeatures.fits.header import BLOCK, GZIP
 from gzfeatures.images.decoding.bundle import unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
 

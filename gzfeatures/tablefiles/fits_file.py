@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gzfeatures.errors import InputError
-from gzfeatures.fits_header import judged
+from gzfeatures.fits.header import judged
 from gzfeatures.tablefiles import cells
 from gzfeatures.tablefiles.raw_table import RawTable
 

@@ -17,7 +17,7 @@ from astropy.table import Table
 
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.fits_header import judged, require_sizes
+from gzfeatures.fits.header import judged, require_sizes
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.images.image_set import ImageSet
 
@@ -207,13 +207,13 @@ def test_a_header_without_end_and_a_file_of_endless_units_are_refused(
             len(data),
             where="a.fits",
         )
-    monkeypatch.setattr("gzfeatures.fits_header.MAX_UNITS", 3)
+    monkeypatch.setattr("gzfeatures.fits.header.MAX_UNITS", 3)
     units = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU() for _ in range(3))]).writeto(units)
     units.seek(0)
     with pytest.raises(InputError, match="FITS file has too many units; must have at most 3"):
         require_sizes(units, 10**6, where="a.fits")
-    monkeypatch.setattr("gzfeatures.fits_header.MAX_CARDS", 30)
+    monkeypatch.setattr("gzfeatures.fits.header.MAX_CARDS", 30)
     long = io.BytesIO()
     fits.PrimaryHDU(header=fits.Header([(f"K{k}", k) for k in range(100)])).writeto(long)
     long.seek(0)

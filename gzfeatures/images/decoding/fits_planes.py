@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.fits_header import judged_bytes
-from gzfeatures.fits_numbers import Unit
-from gzfeatures.fits_tiles import judge_tiles
+from gzfeatures.fits.header import judged_bytes
+from gzfeatures.fits.numbers import Unit
+from gzfeatures.fits.tiles import judge_tiles
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
 from gzfeatures.images.decoding.filters import canonical, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
@@ -261,7 +261,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
     """Return half the quantisation step at each pixel of compressed images, by unit number.
 
-    Their tiles are checked first: see `fits_tiles.judge_tiles`.
+    Their tiles are checked first: see `fits.tiles.judge_tiles`.
     """
     from astropy.io import fits
 

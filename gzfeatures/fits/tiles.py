@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.fits_numbers import Unit, damaged
+from gzfeatures.fits.numbers import Unit, damaged
 
 COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 WIDEST = 8

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.fits_numbers import Unit, damaged, data_size, judge_table
+from gzfeatures.fits.numbers import Unit, damaged, data_size, judge_table
 
 BLOCK, CARD = 2880, 80
 

@@ -1,0 +1,1 @@
+"""Check the sizes that a FITS file declares, before a parser believes them."""
