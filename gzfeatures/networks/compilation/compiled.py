@@ -13,8 +13,6 @@ import logging
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +21,9 @@ import torch
 from torch import nn
 
 from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_library, require_symbols
+from gzfeatures.networks.compilation.compiler_cache import compiler_in
 
 Handle = ctypes.c_void_p
-COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Environment variable of the folder in which PyTorch's compiler keeps files to reuse.
-
-PyTorch's own choice is a folder under /tmp, with a name that anybody can guess and create first."""
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
@@ -55,26 +50,12 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     """
     # the compiler warns of GPUs that do not exist
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder, compiler_in(workshop):
         program = torch.export.export(network, (example,))
         library = compile_library(program.module(), example, Path(folder))
     if RETURNS_TO_PYTORCH in library:
         raise RuntimeError("the network has an operator that compiled code cannot call")
     return library
-
-
-@contextmanager
-def _compiler_in(workshop: Path) -> Iterator[None]:
-    """Let PyTorch's compiler work in a folder, unless the user has chosen another folder."""
-    named = os.environ.get(COMPILER_CACHE)
-    os.environ[COMPILER_CACHE] = named or str(workshop)
-    try:
-        yield
-    finally:
-        if named is None:
-            os.environ.pop(COMPILER_CACHE, None)
-        else:
-            os.environ[COMPILER_CACHE] = named
 
 
 class Compiled:

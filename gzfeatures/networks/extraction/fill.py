@@ -17,6 +17,7 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_hash import BYTES, MIDDLE
 from gzfeatures.images.view import View
+from gzfeatures.networks.compilation.compiler_cache import private_compiler
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction
@@ -98,7 +99,9 @@ def filled(
         if elsewhere is not None:
             elsewhere(job, todo, extractions)
         else:
-            job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
+            # long work on GPUs compiles its networks, at the first batch
+            with private_compiler(how.hardware.device == "cuda"):
+                job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
                 # free the networks, whose cyclic references Python keeps, before tables need memory
                 gc.collect()

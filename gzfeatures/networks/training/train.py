@@ -20,6 +20,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.galaxies.votes.votes import Counts
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.compilation.compiler_cache import private_compiler
 from gzfeatures.networks.setup.batches import TrainingPixels
 from gzfeatures.networks.setup.options import TrainingOptions
 from gzfeatures.networks.setup.pixel_cache import drop
@@ -140,8 +141,21 @@ def train(
     """
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
-    say = speaker(options.progress)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
+    # the network is compiled when it first sees a batch of a new size, in training or afterwards
+    with private_compiler(options.compiled):
+        return _training(galaxies, network, options, watch, started)
+
+
+def _training(
+    galaxies: TrainingGalaxies,
+    network: str | Path | Backbone,
+    options: TrainingOptions,
+    watch: Watch | None,
+    started: float,
+) -> Training:
+    """Prepare, train, predict and write; see `train`."""
+    say = speaker(options.progress)
     ready = Preparation.of(galaxies, network, options, say)
     # use the training's own seed, and leave the caller's random numbers unchanged
     with torch.random.fork_rng(devices=[]):
