@@ -50,7 +50,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 def frame(
     data: bytes, kernel: Image.Resampling = Image.Resampling.LANCZOS
 ) -> npt.NDArray[np.uint8]:
-    """Middle 240 of 424 px of a galaxy at 128 px, from a picture of either size; shape (128, 128, 3).
+    """Middle 240 of 424 px of a galaxy at 128 px, from a picture of either size; shape (128, 128,
+    3).
 
     Raises
     ------
@@ -112,7 +113,8 @@ def redrawn(fractions: Floats, panels: int, voters: int, seed: int) -> Floats:
 
 
 def class_shares(table: pd.DataFrame, *, seed: int = 0) -> Floats:
-    """How often other panels would put each galaxy into each of `CLASSES`; shape (n, 6), rows sum to 1.
+    """How often other panels would put each galaxy into each of `CLASSES`; shape (n, 6), rows sum
+    to 1.
 
     Near a threshold of the class a galaxy thus belongs to it half, and half to none.
     """
@@ -176,7 +178,8 @@ class Galaxies:
 
 
 def known(data: Path) -> pd.DataFrame:
-    """What the tables say of each picture outside the own tenth: its file, `codes`, `full_size`, `unbiased`.
+    """What the tables say of each picture outside the own tenth: its file, `codes`, `full_size`,
+    `unbiased`.
 
     Raises
     ------
@@ -264,7 +267,8 @@ def main() -> None:
         here = galaxies.codes == code
         share = galaxies.shares[here & voted][:, code].mean()
         print(
-            f"{name:18} {here.sum():6} ({(here & galaxies.full_size).sum()} full-size), soft share {share:.3f}"
+            f"{name:18} {here.sum():6} ({(here & galaxies.full_size).sum()} full-size), "
+            f"soft share {share:.3f}"
         )
 
 

@@ -1,4 +1,5 @@
-"""Fine-tuning against heads on frozen vectors, and against what one would write by hand in plain PyTorch.
+"""Fine-tuning against heads on frozen vectors, and against what one would write by hand in plain
+PyTorch.
 
     python experiments/finetuning.py CELLS                     # all cells, then the table
     python experiments/finetuning.py CELLS --only googlenet-gz2-100 --only googlenet-gz2-300
@@ -170,8 +171,10 @@ class Bench:
         weights = None if cell.start == "googlenet-gz2" else self.weights(cell.start)
         done = train(
             self.sample.images.select(np.concatenate([split.train, split.validation, split.test])),
-            self.sample.labels, split, cell.start, folder=self.place / "work" / cell.name, seed=cell.seed,
-            weights=weights, view=STARTS[cell.start]["view"], cache=self.place / "pixels" / cell.name,
+            self.sample.labels, split, cell.start, folder=self.place / "work" / cell.name,
+            seed=cell.seed,
+            weights=weights, view=STARTS[cell.start]["view"],
+            cache=self.place / "pixels" / cell.name,
         )  # fmt: skip
         return done.predictions.select(split.test)
 
@@ -194,7 +197,8 @@ class Bench:
         return fitted.predict(table.select(split.test))
 
     def by_hand(self, cell: Cell, split: Split) -> Predictions:
-        """Plain PyTorch; its probabilities are calibrated by the same temperature, so that recipes are compared."""
+        """Plain PyTorch; its probabilities are calibrated by the same temperature, so that recipes
+        are compared."""
         torch.manual_seed(cell.seed)
         spec = backbone_of(cell.start)
         weights = None if cell.start == "googlenet-gz2" else self.weights(cell.start)
@@ -241,7 +245,8 @@ class Bench:
 
 
 def frozen(network: nn.Module, data: Any, norm: Any, steps: int, cell: Cell) -> nn.Module:
-    """The last linear layer, or that and the block before it, on what the rest of the network gives of 8 views."""
+    """The last linear layer, or that and the block before it, on what the rest of the network gives
+    of 8 views."""
     pixels, codes = data
     mean, std = norm
     head = network.get_submodule(output_layer(network))
@@ -321,7 +326,8 @@ def whole(network: nn.Module, data: Any, norm: Any, steps: int, cell: Cell) -> n
 
 
 def stages_of(network: nn.Module) -> list[list[nn.Parameter]]:
-    """Children of the network that have parameters, GoogLeNet's inception modules by their number."""
+    """Children of the network that have parameters, GoogLeNet's inception modules by their
+    number."""
     found: dict[str, list[nn.Parameter]] = {}
     for name, child in network.named_children():
         key = (
@@ -361,7 +367,8 @@ def table(place: Path, sample: Sample) -> str:
     """Markdown: each start and number of labels, every recipe, and `finetune` against each."""
     truth = sample.labels.select(sample.scored)
     lines = [
-        "| start | labels | recipe | accuracy | macro F1 | log loss | seconds | Δ accuracy | Δ macro F1 | log loss × |"
+        "| start | labels | recipe | accuracy | macro F1 | log loss | seconds | "
+        "Δ accuracy | Δ macro F1 | log loss × |"
     ]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
     for start, given in STARTS.items():

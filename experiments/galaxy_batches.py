@@ -1,4 +1,5 @@
-"""Batches of training galaxies: which, how they are copied, what is known of them, and how answers are scored.
+"""Batches of training galaxies: which, how they are copied, what is known of them, and how answers
+are scored.
 
 Every network here answers with 43 logits: 37 for the vote fractions, by the decision tree, and 6
 for the classes, five and none of these. Copies are made of the stored 128 px (`common_pixels.py`),
@@ -70,7 +71,8 @@ def spoilt(frames: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
 
 
 def fractions_error(logits: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Squared errors of the fractions that are known, summed over answers, mean over galaxies that have any."""
+    """Squared errors of the fractions that are known, summed over answers, mean over galaxies that
+    have any."""
     known = ~torch.isnan(votes)
     errors = torch.where(known, tree_fractions(logits) - torch.where(known, votes, 0.0), 0.0) ** 2
     return errors.sum() / known.any(1).sum().clamp(min=1)
@@ -78,7 +80,8 @@ def fractions_error(logits: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Targets:
-    """What is known of the galaxies of a batch: fractions (NaN where not), soft classes, place in `CLASSES`."""
+    """What is known of the galaxies of a batch: fractions (NaN where not), soft classes, place in
+    `CLASSES`."""
 
     votes: torch.Tensor
     shares: torch.Tensor
@@ -159,7 +162,8 @@ def centred(frames: torch.Tensor, size: int, crop: int = VIEW) -> torch.Tensor:
 def scores(
     logits: torch.Tensor, galaxies: Galaxies, rows: npt.NDArray[np.intp]
 ) -> dict[str, float]:
-    """Accuracy on five classes (all, full-size, small), cigars found, log loss of the six, RMSE of the fractions."""
+    """Accuracy on five classes (all, full-size, small), cigars found, log loss of the six, RMSE of
+    the fractions."""
     truth, votes = torch.from_numpy(galaxies.codes[rows]), torch.from_numpy(galaxies.votes[rows])
     classed, right = truth < FIVE, logits[:, FRACTIONS : FRACTIONS + FIVE].argmax(1) == truth
     full, unbiased = (

@@ -1,4 +1,5 @@
-"""A network in training on galaxies: batch after batch, with a running average of its weights, as `resumable.run` does.
+"""A network in training on galaxies: batch after batch, with a running average of its weights, as
+`resumable.run` does.
 
 What it learns of a batch is said by its children, in `losses`.
 """
@@ -66,14 +67,16 @@ class Settings:
 
 
 def spec_of(architecture: str) -> Backbone:
-    """Backbone with 43 outputs; resnet50 has the strides of the ImageNet weights that are at hand."""
+    """Backbone with 43 outputs; resnet50 has the strides of the ImageNet weights that are at
+    hand."""
     return dataclasses.replace(
         BACKBONES["resnet50-v1" if architecture == "resnet50" else architecture], classes=OUTPUTS
     )
 
 
 def answers(network: nn.Module, copies: torch.Tensor) -> torch.Tensor:
-    """What a network says of copies in [0, 1], in bfloat16; of all networks here the input is normalised alike."""
+    """What a network says of copies in [0, 1], in bfloat16; of all networks here the input is
+    normalised alike."""
     spec = BACKBONES["resnet50-v1"]
     with torch.autocast("cpu", torch.bfloat16):
         logits: torch.Tensor = network(normalised(copies, spec.mean, spec.std))
@@ -81,7 +84,8 @@ def answers(network: nn.Module, copies: torch.Tensor) -> torch.Tensor:
 
 
 def untrained(architecture: str, seed: int) -> nn.Module:
-    """Network with 43 outputs, channels last in memory, in eval mode; its random weights are those of the seed."""
+    """Network with 43 outputs, channels last in memory, in eval mode; its random weights are those
+    of the seed."""
     spec = spec_of(architecture)
     network = build(spec)  # knows where the strides are, but draws the same weights for all
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,5 @@
-"""Put a trained googlenet-gz2 into the package and measure what its model card says, on galaxies it never saw.
+"""Put a trained googlenet-gz2 into the package and measure what its model card says, on galaxies it
+never saw.
 
     gzfeatures run experiments/pretrain_googlenet_gz2.toml --set backbones.0.weights=resnet50v1.pth
     python experiments/googlenet_gz2_card.py runs/googlenet-gz2 --weights resnet50v1.pth
@@ -59,7 +60,8 @@ FEW = 250
 
 
 def pack_record(folder: Path, data: Path) -> TrainedOn:
-    """Write what is known of the training galaxies beside the weights: ids, pictures, and files where they are at hand.
+    """Write what is known of the training galaxies beside the weights: ids, pictures, and files
+    where they are at hand.
 
     The pictures of the galaxies that only trained are middles of frames, not the files they were
     cut out of: those galaxies are known by picture and id alone.
@@ -73,7 +75,8 @@ def pack_record(folder: Path, data: Path) -> TrainedOn:
     )
     if len(whole) + len(middles) != len(trained):
         raise SystemExit(
-            f"{len(trained)} galaxies were trained on, and pictures of {len(whole) + len(middles)} are here"
+            f"{len(trained)} galaxies were trained on, and pictures of "
+            f"{len(whole) + len(middles)} are here"
         )
     pictures = np.concatenate([whole.picture_hashes(), middles.picture_hashes()])
     ids = np.concatenate([whole.ids, middles.ids])
@@ -152,7 +155,8 @@ def few_labels(table: gz.EmbeddingTable, group: LabelledSample) -> dict[str, Any
 
 
 def of_votes(table: gz.EmbeddingTable, votes: Labels, split: Split) -> dict[str, float]:
-    """RMSE of the 37 vote fractions by regression heads, and of the mean of the training galaxies."""
+    """RMSE of the 37 vote fractions by regression heads, and of the mean of the training
+    galaxies."""
     test, truth = table.select(split.test), votes.select(split.test).values
     rmse = {
         name: float(
@@ -170,7 +174,8 @@ def of_votes(table: gz.EmbeddingTable, votes: Labels, split: Split) -> dict[str,
 def turned(
     group: LabelledSample, heads: dict[str, gz.Head], checkpoint: Path, unbiased: Ids
 ) -> dict[str, dict[str, float]]:
-    """How often one of the other 7 symmetries of the square changes the class that a head gives a test galaxy."""
+    """How often one of the other 7 symmetries of the square changes the class that a head gives a
+    test galaxy."""
     images = group.images.select(group.scored_split.test)
     codes: dict[str, list[Any]] = {name: [] for name in heads}
     with tempfile.TemporaryDirectory() as temporary:
@@ -198,7 +203,8 @@ def turned(
 
 
 def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str, Any]:
-    """Smooth against featured on Hart+2016 galaxies by a head fitted on Kaggle galaxies; other surveys extract."""
+    """Smooth against featured on Hart+2016 galaxies by a head fitted on Kaggle galaxies; other
+    surveys extract."""
     hart = data / "hart16"
     frame = pd.read_csv(hart / "hart16_1000.csv", dtype=str)
     lone = frame.loc[frame["kaggle_GalaxyID_same_file"].isna(), "asset_id"].to_numpy(dtype=object)

@@ -13,7 +13,8 @@ from gzfeatures.networks.training.checkpoint import write_tensors
 
 
 def write_half(checkpoint: Path, folder: Path, name: str) -> Path:
-    """Copy a checkpoint folder with its weights in float16, half the bytes, under another name; returns the copy.
+    """Copy a checkpoint folder with its weights in float16, half the bytes, under another name;
+    returns the copy.
 
     Raises
     ------

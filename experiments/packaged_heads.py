@@ -1,6 +1,7 @@
 """Fit the heads that come with googlenet-gz2 and measure what they promise.
 
-    python experiments/packaged_heads.py ../shared/data/gz2 -o gzfeatures/networks/weights/googlenet-gz2/heads
+    python experiments/packaged_heads.py ../shared/data/gz2 \\
+        -o gzfeatures/networks/weights/googlenet-gz2/heads
 
 The folder holds `images/`, `votes.csv` and `classes.csv` of Galaxy Zoo 2 galaxies. Two heads are
 written: `zhu-5class.skops` (the five classes of Zhu+2019 and none-of-these, with calibration, class
@@ -8,9 +9,11 @@ sets and familiarity) and `votes-37.skops` (the 37 vote fractions, with familiar
 
 Which galaxy does what follows from the digest of its id, as in the backbone's own training:
 
-- the backbone has seen all but those whose digest ends in 3, and in 9, 29, 59 or 79: those seen fit the heads;
+- the backbone has seen all but those whose digest ends in 3, and in 9, 29, 59 or 79: those seen fit
+  the heads;
 - 9, 29, 59 and 79 (on which the backbone's last epoch was chosen) teach the temperature;
-- 3, the own tenth, gives the thresholds of class sets; both together give the p values of familiarity.
+- 3, the own tenth, gives the thresholds of class sets; both together give the p values of
+  familiarity.
 
 The figures printed come from halves of the own tenth, twenty times: one half calibrates as the
 packaged head is calibrated by the whole, the other is counted.
@@ -49,7 +52,8 @@ COVERAGE, HALVES = 0.9, 20
 
 
 def strangers(folder: Path, count: int, seed: int) -> None:
-    """Draw pictures without a galaxy: noise of many colours, shapes that hide each other, gradients, stripes."""
+    """Draw pictures without a galaxy: noise of many colours, shapes that hide each other,
+    gradients, stripes."""
     from PIL import Image, ImageDraw, ImageFilter
 
     draw, size = np.random.default_rng(seed), 424
@@ -57,7 +61,8 @@ def strangers(folder: Path, count: int, seed: int) -> None:
     frequency[0, 0] = 1
 
     def noise(slope: float) -> np.ndarray:
-        """Noise whose power falls with frequency, as in photographs; unit variance, three mixed bands."""
+        """Noise whose power falls with frequency, as in photographs; unit variance, three mixed
+        bands."""
         shape = (3, *frequency.shape)
         waves = (draw.normal(size=shape) + 1j * draw.normal(size=shape)) * frequency**-slope
         bands = np.moveaxis(np.fft.irfft2(waves, s=(size, size)), 0, -1)
@@ -100,7 +105,8 @@ def strangers(folder: Path, count: int, seed: int) -> None:
         return draw.uniform(0, 200, 3) + draw.normal(0, draw.uniform(1, 60), (size, size, 3))
 
     kinds = {
-        "noise": lambda: draw.uniform(40, 200, 3) + noise(draw.uniform(0.5, 2.2)) * draw.uniform(8, 70),
+        "noise": lambda: draw.uniform(40, 200, 3)
+        + noise(draw.uniform(0.5, 2.2)) * draw.uniform(8, 70),
         "shapes": shapes, "gradient": gradient, "stripes": stripes, "plain": plain,
     }  # fmt: skip
     for name, make in kinds.items():
@@ -110,7 +116,8 @@ def strangers(folder: Path, count: int, seed: int) -> None:
 
 
 def nonsense(folder: Path, count: int, seed: int) -> None:
-    """What must be flagged, none of it met in fitting: blank frames, white noise, crops of two photographs."""
+    """What must be flagged, none of it met in fitting: blank frames, white noise, crops of two
+    photographs."""
     from PIL import Image
 
     draw, size = np.random.default_rng(seed), 424
@@ -141,7 +148,8 @@ def drawn(make: Any, count: int, seed: int) -> EmbeddingTable:
 
 
 def labels_of(data: Path, ids: np.ndarray) -> tuple[Labels, Labels, np.ndarray]:
-    """The six classes, the vote fractions, and the ids of the unbiased draw, of galaxies with images."""
+    """The six classes, the vote fractions, and the ids of the unbiased draw, of galaxies with
+    images."""
     read = {name: pd.read_csv(data / name, dtype={"GalaxyID": str}).set_index("GalaxyID")
             for name in ("classes.csv", "votes.csv")}  # fmt: skip
     known = read["classes.csv"].reindex(ids)
@@ -224,7 +232,8 @@ def main() -> None:
 
 
 def measured(
-    head: Head, training: EmbeddingTable, own: EmbeddingTable, chosen_on: EmbeddingTable, labels: Labels,
+    head: Head, training: EmbeddingTable, own: EmbeddingTable, chosen_on: EmbeddingTable,
+    labels: Labels,
     unbiased: np.ndarray, others: EmbeddingTable,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures over halves of the own tenth: what is counted is never what calibrated."""
@@ -268,7 +277,8 @@ def measured(
         "accuracy_of_five": float((five[clean].argmax(1) == truth[clean]).mean()),
         "auroc_none": {name: float(roc_auc_score(truth[w] == 5, p[w, 5])) for name, w in
                        (("own tenth", truth >= 0), ("unbiased", draw))},
-        "auroc_one_minus_max": {name: float(roc_auc_score(truth[w] == 5, 1 - five[w].max(1))) for name, w in
+        "auroc_one_minus_max": {
+            name: float(roc_auc_score(truth[w] == 5, 1 - five[w].max(1))) for name, w in
                                 (("own tenth", truth >= 0), ("unbiased", draw))},
         "covered": float(held.sum() / total.sum()),
         "covered_per_class": {name: [float(s), *map(float, i)] for name, s, i in
@@ -276,9 +286,11 @@ def measured(
         "set_size, single, of clean galaxies": np.mean(rows, 0).tolist(),
         "own tenth flagged": float(np.mean(own_flags)),
         "flagged by the packaged head": {
-            kind: float((whole.p_values(flagged.matrix)[kinds == kind] < LEVEL).mean()) for kind in flags
+            kind: float((whole.p_values(flagged.matrix)[kinds == kind] < LEVEL).mean())
+            for kind in flags
         },
-        "flagged, half of the own tenth calibrating": {kind: float(np.mean(values)) for kind, values in flags.items()},
+        "flagged, half of the own tenth calibrating": {
+            kind: float(np.mean(values)) for kind, values in flags.items()},
     }  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Ask whether a full-size galaxy can be told from a small one of the same class, before and after the common geometry.
+"""Ask whether a full-size galaxy can be told from a small one of the same class, before and after
+the common geometry.
 
     python experiments/resolution_probe.py --data ../shared/data --out DIR [--count 200]
     python experiments/resolution_probe.py --data ../shared/data --out DIR --kernels
@@ -40,7 +41,8 @@ KERNELS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 
 
 def texture(pixels: Pixels) -> Floats:
-    """Log power by spatial frequency, of 0 to 0.7 cycles per px, and roughness of the two colours."""
+    """Log power by spatial frequency, of 0 to 0.7 cycles per px, and roughness of the two
+    colours."""
     grey = pixels.astype(float).mean(2)
     side = len(grey)
     window = np.hanning(side)

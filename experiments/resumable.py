@@ -56,7 +56,8 @@ def uniforms(seed: int, step: int, rows: int, columns: int) -> torch.Tensor:
 
 
 def averaged(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move the running average of all weights and statistics; it follows faster in the first steps."""
+    """Move the running average of all weights and statistics; it follows faster in the first
+    steps."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
         for kept, new in zip(

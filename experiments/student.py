@@ -1,8 +1,10 @@
 """Train a student on what teachers say of every galaxy, and pack it as a backbone of at most 15 MB.
 
     python experiments/teacher.py speak --pixels DIR/pixels --out DIR/teacher-0
-    python experiments/student.py train --pixels DIR/pixels --teachers DIR/teacher-0 --out DIR/student-0 --seed 0
-    python experiments/student.py pack --pixels DIR/pixels --teachers DIR/teacher-0 --out DIR/student-0 --seed 0
+    python experiments/student.py train --pixels DIR/pixels --teachers DIR/teacher-0 \\
+        --out DIR/student-0 --seed 0
+    python experiments/student.py pack --pixels DIR/pixels --teachers DIR/teacher-0 \\
+        --out DIR/student-0 --seed 0
 
 The first two go on where they were, whenever they are given again; set the environment as
 `teacher.py` says. The third writes DIR/student-0/backbone, float16: `gzfeatures extract IMAGES
@@ -12,12 +14,14 @@ A GoogLeNet of 96 px costs what `googlenet-gz2` costs; ResNet-18 would be 22 MB 
 and is refused by `pack`. Its losses, each of them times a weight that may be 0:
 
 - `labels`: what volunteers said, as the teachers learned it (`galaxy_batches.Targets`);
-- `said`: the teachers' mean fractions (squared error) and classes (cross-entropy), of every galaxy that trains;
-- `vectors`: 1 - cosine between the student's vector, by a linear layer, and the teachers', less their mean;
-- `neighbours`: galaxies of a batch that teachers give like fractions lie close: Kullback-Leibler divergence of the
-  soft neighbours by vectors (cosine / `heat`) from those by fractions (squared distance /
-  `heat_said`). With one-hot fractions it is the supervised contrastive loss of Khosla+2020
-  (arXiv:2004.11362, eq. 2).
+- `said`: the teachers' mean fractions (squared error) and classes (cross-entropy), of every galaxy
+  that trains;
+- `vectors`: 1 - cosine between the student's vector, by a linear layer, and the teachers', less
+  their mean;
+- `neighbours`: galaxies of a batch that teachers give like fractions lie close: Kullback-Leibler
+  divergence of the soft neighbours by vectors (cosine / `heat`) from those by fractions (squared
+  distance / `heat_said`). With one-hot fractions it is the supervised contrastive loss of
+  Khosla+2020 (arXiv:2004.11362, eq. 2).
 
 A student `--without odd odd-feature` wants teachers that were trained `--without` them too, or
 none.
@@ -76,7 +80,8 @@ class StudentSettings(Settings):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Said:
-    """Mean fractions (n, 37) and classes (n, 6) of teachers, and their vectors side by side, less the mean (n, d)."""
+    """Mean fractions (n, 37) and classes (n, 6) of teachers, and their vectors side by side, less
+    the mean (n, d)."""
 
     fractions: torch.Tensor
     classes: torch.Tensor
@@ -157,7 +162,8 @@ class Pupil(nn.Module):
 def neighbours(
     vectors: torch.Tensor, said: torch.Tensor, heat: float, heat_said: float
 ) -> torch.Tensor:
-    """Kullback-Leibler divergence of soft neighbours by vectors, shape (n, d), from those by fractions, (n, 37)."""
+    """Kullback-Leibler divergence of soft neighbours by vectors, shape (n, d), from those by
+    fractions, (n, 37)."""
     unit = functional.normalize(vectors)
     self_ = torch.eye(len(unit), dtype=torch.bool)
     wanted = (-(torch.cdist(said, said) ** 2) / heat_said).masked_fill(self_, -1e9).softmax(1)
@@ -178,7 +184,8 @@ class Student(Training):
     def losses(
         self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Of labels, of what teachers say, of their vectors and of neighbours, each times its weight."""
+        """Of labels, of what teachers say, of their vectors and of neighbours, each times its
+        weight."""
         plan = self.weights
         logits, vectors = self.pupil.both(copies)
         known = self.course.targets(rows).losses(logits, plan.smoothing)
@@ -201,7 +208,8 @@ class Student(Training):
 
 
 def pack(student: Student, folder: Path) -> Path:
-    """Write the running average as a backbone in float16, with the logits of the five classes; returns its folder.
+    """Write the running average as a backbone in float16, with the logits of the five classes;
+    returns its folder.
 
     Raises
     ------

@@ -1,8 +1,10 @@
-"""Train a teacher, ResNet-50 from ImageNet, on classes and vote fractions; then let it speak of every galaxy.
+"""Train a teacher, ResNet-50 from ImageNet, on classes and vote fractions; then let it speak of
+every galaxy.
 
     python ../shared/weights/get_resnet50.py DIR/resnet50v1.pth
     python experiments/common_pixels.py --data ../shared/data --out DIR/pixels
-    python experiments/teacher.py train --pixels DIR/pixels --weights DIR/resnet50v1.pth --out DIR/teacher-0 --seed 0
+    python experiments/teacher.py train --pixels DIR/pixels --weights DIR/resnet50v1.pth \\
+        --out DIR/teacher-0 --seed 0
     python experiments/teacher.py speak --pixels DIR/pixels --out DIR/teacher-0
 
 The last two go on where they were, whenever they are given again (`resumable.py`). For a long
@@ -10,14 +12,15 @@ training, so that freed memory is kept in large pages (a fifth faster) and idle 
 processor to others:
 
     BIG=17179869184
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=$BIG:glibc.malloc.trim_threshold=$BIG
-    \
+    LARGE=glibc.malloc.mmap_threshold=$BIG:glibc.malloc.trim_threshold=$BIG
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:$LARGE \\
         OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE nice -n 19 python experiments/teacher.py train ...
 
 What it is asked, at once, all of it from 43 logits:
 
-- the 37 fractions, by the decision tree (softmax per question times the parent's fraction), squared error summed over
-  the answers that are known; the score of the Kaggle challenge is the root of its mean;
+- the 37 fractions, by the decision tree (softmax per question times the parent's fraction), squared
+  error summed over the answers that are known; the score of the Kaggle challenge is the root of its
+  mean;
 - six soft classes, five and none of these: how often other panels of 40 volunteers would give them;
 - the five classes as they are, among themselves.
 
@@ -84,7 +87,8 @@ class Teacher(Training):
     def losses(
         self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Of the fractions, the soft classes and the classes; of both galaxies of a pair, by their shares in it."""
+        """Of the fractions, the soft classes and the classes; of both galaxies of a pair, by their
+        shares in it."""
         plan, share = self.plan, 1.0
         if plan.mixup and number < 0.8 * self.total:
             share = float(
@@ -100,7 +104,8 @@ class Teacher(Training):
 
 
 def speak(galaxies: Galaxies, folder: Path, settings: Settings) -> None:
-    """Write fractions, classes and vectors of every galaxy, each the mean of 16 views, block by block.
+    """Write fractions, classes and vectors of every galaxy, each the mean of 16 views, block by
+    block.
 
     A block that is there is kept. Fractions and classes are float32, vectors float16, shapes (n,
     37), (n, 6), (n, d).

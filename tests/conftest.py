@@ -21,7 +21,8 @@ done."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A worker per core, at most eight; where files or tests are named, none: they are over before it had started."""
+    """A worker per core, at most eight; where files or tests are named, none: they are over before
+    it had started."""
     folders = all(Path(argument).is_dir() for argument in config.args)
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -30,7 +31,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Sizes of the suites of faults and of fuzzing; with them, their tables of figures are written."""
+    """Sizes of the suites of faults and of fuzzing; with them, their tables of figures are
+    written."""
     parser.addoption(
         "--moments",
         nargs=2,
@@ -47,7 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The folder of a test is its marker; tests that fill an environment from an index run only where that is said."""
+    """The folder of a test is its marker; tests that fill an environment from an index run only
+    where that is said."""
     for item in items:
         item.add_marker(_room(item))
         if item.get_closest_marker("environment") and not config.getoption("--environment"):
@@ -75,7 +78,8 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the user's own record of what was written, nor what PyTorch's compiler reuses."""
+    """No test reads or fills the user's own record of what was written, nor what PyTorch's compiler
+    reuses."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

@@ -2,7 +2,8 @@
 
 Every case runs in a process of its own, in interleaved rounds; the best round of each is printed.
 
-    python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 3 [--fits gz2_table5_stripe82_coadd.fits.gz]
+    python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 3 \\
+        [--fits gz2_table5_stripe82_coadd.fits.gz]
 
 With another checkout of the package to compare with, the same tables are read by both, turn about,
 from every format that both read; seconds of the processor and of the clock, the peak of memory, and
@@ -73,7 +74,10 @@ def group_and_split(rows: int) -> str:
     )
     labels = Labels(ids, tuple(f"class-{code}" for code in range(12)), random.integers(0, 12, rows))
     split = Split.draw(labels, groups=groups)
-    return f"{len(groups)} of {rows} in groups, {len(split.train)}/{len(split.validation)}/{len(split.test)}"
+    return (
+        f"{len(groups)} of {rows} in groups, "
+        f"{len(split.train)}/{len(split.validation)}/{len(split.test)}"
+    )
 
 
 def _measured(case: Callable[..., str], arguments: tuple[object, ...], answer: object) -> None:
@@ -84,7 +88,8 @@ def _measured(case: Callable[..., str], arguments: tuple[object, ...], answer: o
 
 
 def measure(case: Callable[..., str], *arguments: object) -> tuple[float, float, str]:
-    """Seconds (imports of the libraries included), peak GiB, and what the case says, in a fresh process."""
+    """Seconds (imports of the libraries included), peak GiB, and what the case says, in a fresh
+    process."""
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
     process = context.Process(target=_measured, args=(case, arguments, answer))
@@ -142,12 +147,14 @@ def read_once(path: Path) -> None:
 
 
 def compare(rows: int, rounds: int, other: Path) -> None:
-    """Read the same tables with this tree and another, turn about, and print the ratios of the best rounds."""
+    """Read the same tables with this tree and another, turn about, and print the ratios of the best
+    rounds."""
     trees = {"this": Path(__file__).parents[2], "other": other}
     with tempfile.TemporaryDirectory() as folder:
         measure(write_tables, Path(folder), rows)
         print(
-            "format       clock s (other)     ratio   processor s (other)  ratio   GiB (other)    ratio"
+            "format       clock s (other)     ratio   processor s (other)  ratio   GiB "
+            "(other)    ratio"
         )
         for ending in (".parquet", ".csv", ".csv.gz", ".fits"):
             best = {name: np.full(3, np.inf) for name in trees}

@@ -1,4 +1,5 @@
-"""Do comparisons keep their word? Simulated methods: false alarms, power by seeds, the winner's interval.
+"""Do comparisons keep their word? Simulated methods: false alarms, power by seeds, the winner's
+interval.
 
     python experiments/benchmarks/comparisons.py                     # the three tables
     python experiments/benchmarks/comparisons.py --trials 60         # a quick look
@@ -77,7 +78,8 @@ def accuracy(sums: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def winner(shared: float, ability: float, trials: int, n: int = 400) -> tuple[float, float, float]:
-    """Accuracy of 20 equal methods; how often the winner's interval holds it, corrected and plain."""
+    """Accuracy of 20 equal methods; how often the winner's interval holds it, corrected and
+    plain."""
     rng = np.random.default_rng([round(10 * shared), round(10 * ability)])
     noise = rng.normal(size=10**6) * np.sqrt(1 + shared)
     truth = float((noise > -ability).mean())

@@ -1,4 +1,5 @@
-"""Do 90 % intervals hold 90 %? Simulated surveys of known truth: coverage and width of every metric's interval.
+"""Do 90 % intervals hold 90 %? Simulated surveys of known truth: coverage and width of every
+metric's interval.
 
     python experiments/benchmarks/coverage.py                      # the whole table
     python experiments/benchmarks/coverage.py --draws 200 -n 400   # a quick look
@@ -26,7 +27,8 @@ from gzfeatures.evaluation.statistics.score_intervals import Statistics
 
 RARE, COMMON = (0.5, 0.25, 0.15, 0.08, 0.02), (0.5, 0.3, 0.2)
 GRID: tuple[tuple[tuple[float, ...], float, float], ...] = (
-    (RARE, 1.2, 1.0), (RARE, 1.2, 2.0), (RARE, 2.2, 1.0), (RARE, 2.2, 0.6), (RARE, 3.2, 1.0), (RARE, 3.2, 2.0),
+    (RARE, 1.2, 1.0), (RARE, 1.2, 2.0), (RARE, 2.2, 1.0), (RARE, 2.2, 0.6), (RARE, 3.2, 1.0),
+    (RARE, 3.2, 2.0),
     (RARE, 4.0, 1.0), (COMMON, 1.2, 1.0), (COMMON, 2.2, 1.5), (COMMON, 3.2, 1.0),
 )  # fmt: skip
 """Class shares, signal, and exponent of the probabilities: 1 is calibrated, more is too sure."""
@@ -83,7 +85,8 @@ def covered(
     draws: int,
     seed: int,
 ) -> dict[str, dict[str, float]]:
-    """Of `draws` surveys of n galaxies: share with an interval, coverage and mean width among them, by metric."""
+    """Of `draws` surveys of n galaxies: share with an interval, coverage and mean width among them,
+    by metric."""
     rng = np.random.default_rng([seed, n])
     surveys = [Statistics.of(*survey(*cell, n, rng)) for _ in range(draws)]
     stacked = Statistics(
@@ -112,7 +115,8 @@ def covered(
 def table(
     sizes: Sequence[int], draws: int, cells: Sequence[int] | None = None
 ) -> list[dict[str, Any]]:
-    """One row per metric and size: mean, least and highest coverage over the grid, width, share with an interval.
+    """One row per metric and size: mean, least and highest coverage over the grid, width, share
+    with an interval.
 
     A cell counts where at least a tenth of its draws, and 100, have an interval.
     """
@@ -155,7 +159,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         name = row["metric"].replace("_", " ") + (" (exact)" if row["exact"] else "")
         name += " of the rarest class" if row["metric"] in OF_RAREST else ""
         lines.append(
-            f"| {row['n']:,} | {name} | {' | '.join(numbers)} | {row['given']:.3f} | {row['cells']} |"
+            f"| {row['n']:,} | {name} | {' | '.join(numbers)} | "
+            f"{row['given']:.3f} | {row['cells']} |"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""How fast the cut-out downloader is, from a server on this machine: images per second against workers.
+"""How fast the cut-out downloader is, from a server on this machine: images per second against
+workers.
 
     python experiments/benchmarks/cutouts.py --galaxies 2000 --rounds 3
 
@@ -106,13 +107,15 @@ def main() -> None:
                     again.append(kept / (time.perf_counter() - start))
     server.kill()
     print(
-        f"{n} galaxies, 424 px, {size} bytes each, {1000 * options.delay:g} ms per answer, {options.rounds} rounds"
+        f"{n} galaxies, 424 px, {size} bytes each, {1000 * options.delay:g} ms per answer, "
+        f"{options.rounds} rounds"
     )
     first = statistics.median(speeds[options.workers[0]])
     for workers, values in speeds.items():
         middle = statistics.median(values)
         print(
-            f"{workers:3d} workers: {middle:6.0f} images/s ({min(values):.0f}…{max(values):.0f}), ×{middle / first:.1f}"
+            f"{workers:3d} workers: {middle:6.0f} images/s "
+            f"({min(values):.0f}…{max(values):.0f}), ×{middle / first:.1f}"
         )
     print(f"second call: {statistics.median(again):6.0f} images/s verified again, none asked for")
 

@@ -1,6 +1,8 @@
-"""Images per second of extraction, against the loops people write, in interleaved rounds over real JPEGs.
+"""Images per second of extraction, against the loops people write, in interleaved rounds over real
+JPEGs.
 
-    python experiments/benchmarks/extraction.py FOLDER [--backbone resnet50 googlenet] [--count 1000] [--rounds 3]
+    python experiments/benchmarks/extraction.py FOLDER [--backbone resnet50 googlenet] \\
+        [--count 1000] [--rounds 3]
 
 Steady state, each from JPEGs to vectors with weights that are random (they do not change the
 speed):
@@ -9,9 +11,9 @@ naive     torchvision's tutorial loop: DataLoader, PIL, float32, eager
 img2vec   img2vec_pytorch, 32 images a call
 timm      a timm model behind its own transform, 32 images a pass
 compiled  the bare forward pass, bfloat16, compiled and frozen, pixels in memory: a ceiling
-openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memory: the other ceiling
-ours      `extract` into an empty store, from its first batch to its last; ours-vino the same with runtime="openvino"
-ours-int8 the same with precision="int8"
+openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memory: the other
+ceiling ours      `extract` into an empty store, from its first batch to its last; ours-vino the
+same with runtime="openvino" ours-int8 the same with precision="int8"
 
 A contestant whose package is missing is left out; naive, img2vec and timm get a sixth of the
 images. Beside images per second stand images per processor second times the number of cores: what
@@ -45,7 +47,8 @@ Run = Callable[[], tuple[int, float, float]]
 
 
 class Watch:
-    """Seconds of the clock and of all processors, here and in children that have ended, since it was started."""
+    """Seconds of the clock and of all processors, here and in children that have ended, since it
+    was started."""
 
     def __init__(self) -> None:
         self.start()
@@ -274,7 +277,8 @@ def steady(
             if number:  # the first round warms up
                 rates[name].append((images / clock, WORKERS * images / processors))
     print(
-        f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds: by the clock; by the processors"
+        f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds: by the "
+        "clock; by the processors"
     )
     for name, values in rates.items():
         line = f"  {name:9}"
@@ -330,7 +334,8 @@ def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
     for name in wall:
         print(
             f"  {name:6} {wall[name]:7.1f} s, {busy[name]:7.1f} processor seconds; naive/{name}: "
-            f"{wall['naive'] / wall[name]:.2f} of the time, {busy['naive'] / busy[name]:.2f} of the processor",
+            f"{wall['naive'] / wall[name]:.2f} of the time, "
+            f"{busy['naive'] / busy[name]:.2f} of the processor",
             flush=True,
         )
 

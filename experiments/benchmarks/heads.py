@@ -1,4 +1,5 @@
-"""Heads against plain scikit-learn and XGBoost on a synthetic table: seconds, ratios, accuracy, memory.
+"""Heads against plain scikit-learn and XGBoost on a synthetic table: seconds, ratios, accuracy,
+memory.
 
 Rounds are interleaved (every method once per round), so that a busy machine slows all alike;
 medians are printed.
@@ -26,7 +27,8 @@ CLASSES = 5
 
 
 def synthetic(rows: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rectified vectors with class structure: 64 latent directions, bent, mixed, noisy; as a network's pooled layer."""
+    """Rectified vectors with class structure: 64 latent directions, bent, mixed, noisy; as a
+    network's pooled layer."""
     rng = np.random.default_rng(seed)
     y = rng.choice(CLASSES, rows, p=[0.3, 0.27, 0.2, 0.15, 0.08])
     mixing = rng.normal(size=(64, dim)).astype(np.float32) / 8
@@ -100,7 +102,8 @@ def speed(rows: int, dim: int, rounds: int, baselines: set[str]) -> dict[str, fl
         for name, times in seconds.items()
     }
     print(
-        f"{rows:,} × {dim:,}, {CLASSES} classes, {rounds} rounds, 4,000 test rows; wall and processor seconds, ratios"
+        f"{rows:,} × {dim:,}, {CLASSES} classes, {rounds} rounds, 4,000 test rows; wall "
+        "and processor seconds, ratios"
     )
     print(
         f"{'':20}{'accuracy':>9}"
@@ -141,13 +144,15 @@ def tuned(rows: int, dim: int, plain: float, jobs: int) -> None:
         total += spent
         scores = evaluate(head.predict(table.select(split.test)), labels, intervals=0)
         print(
-            f"{name:10} tuned and calibrated {spent:7.1f} s, accuracy {scores.accuracy:.4f}, ECE {scores.ece:.4f}"
+            f"{name:10} tuned and calibrated {spent:7.1f} s, accuracy "
+            f"{scores.accuracy:.4f}, ECE {scores.ece:.4f}"
         )
     print(f"together {total:.1f} s; one plain SVC fit {plain:.1f} s; ratio {plain / total:.2f}")
 
 
 def memory(name: str, rows: int, dim: int) -> None:
-    """Print the peak memory of fitting one head, as a multiple of the table, beyond the bare interpreter's."""
+    """Print the peak memory of fitting one head, as a multiple of the table, beyond the bare
+    interpreter's."""
     from gzfeatures.heads.estimators.registry import HEADS
 
     small_X, small_y = synthetic(3000, 64)
@@ -161,7 +166,8 @@ def memory(name: str, rows: int, dim: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     table = X.nbytes / 1024
     print(
-        f"{name:10} {rows:,} × {dim:,}: fit {spent:.1f} s, peak {(peak - before) / table:.2f} × the table"
+        f"{name:10} {rows:,} × {dim:,}: fit {spent:.1f} s, peak "
+        f"{(peak - before) / table:.2f} × the table"
         f" (table made at {(made - before) / table:.2f} ×)",
         flush=True,
     )

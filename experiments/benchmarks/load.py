@@ -1,4 +1,5 @@
-"""The job at the size of a survey: seconds and peak memory of each verb, every one a process of its own.
+"""The job at the size of a survey: seconds and peak memory of each verb, every one a process of its
+own.
 
     python experiments/benchmarks/load.py --rows 1000000 --images 200000 --vectors 1000000
 

@@ -1,6 +1,7 @@
 """Peak memory of an extraction as the number of images grows, and the time of a second run.
 
-    python experiments/benchmarks/memory.py [--counts 10000 100000] [--backbone resnet18] [--view size=160]
+    python experiments/benchmarks/memory.py [--counts 10000 100000] [--backbone resnet18] \\
+        [--view size=160]
 
 Small JPEGs, all different, in one zip; each extraction is a process of its own that writes its
 table to Parquet: first into an empty store, then again. Then the table is read batch by batch in a
@@ -92,12 +93,14 @@ def main() -> None:
                 seconds, peak, printed = measured(program, *words, store=Path(folder) / "store")
                 peaks.setdefault(name, []).append(peak)
                 print(
-                    f"{count:9,} images, {name}: {seconds:6.1f} s, peak {peak:6.0f} MiB ({printed})",
+                    f"{count:9,} images, {name}: {seconds:6.1f} s, peak {peak:6.0f} MiB "
+                    f"({printed})",
                     flush=True,
                 )
     for name, values in peaks.items():
         print(
-            f"{name}: peak at {given.counts[-1]:,} is {values[-1] / values[0]:.2f} of that at {given.counts[0]:,}"
+            f"{name}: peak at {given.counts[-1]:,} is {values[-1] / values[0]:.2f} of that "
+            f"at {given.counts[0]:,}"
         )
 
 

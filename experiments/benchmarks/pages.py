@@ -1,4 +1,5 @@
-"""The interactive map in a headless Chromium that draws in software: size, time to the first picture, frames a second.
+"""The interactive map in a headless Chromium that draws in software: size, time to the first
+picture, frames a second.
 
 One page holds points alone, on which the map is moved for some seconds: with every point drawn in
 every frame, and as the page does it, with fewer points while it moves. With `--images` a second
@@ -38,15 +39,21 @@ requestAnimationFrame(step);
 OURS = "shift(6 * Math.sin(now / 300), 4 * Math.cos(now / 400)); FIXED redraw()"
 EVERY = "pace.most = Infinity; pace.last = now - 30;"
 THEIRS = """const m = plot.get('cameraView').slice();
-m[12] += 0.012 * Math.sin(now / 300); m[13] += 0.008 * Math.cos(now / 400); plot.set({cameraView: m})"""
+m[12] += 0.012 * Math.sin(now / 300); m[13] += 0.008 * Math.cos(now / 400);
+plot.set({cameraView: m})"""
 PAGE = """<!doctype html><meta charset="utf-8">
 <style>html,body{{margin:0;height:100%}}canvas{{width:100%;height:100%}}</style>
 <canvas id="c"></canvas><script>{script}</script><script>
-const raw = Uint8Array.from(atob("{places}"), c => c.charCodeAt(0)), flat = new Float32Array(raw.buffer);
-const points = Array.from({{length: flat.length / 3}}, (_, i) => [flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]]);
-const plot = createScatterplot({{canvas: document.getElementById("c"), width: innerWidth, height: innerHeight,
+const raw = Uint8Array.from(atob("{places}"), c => c.charCodeAt(0));
+const flat = new Float32Array(raw.buffer);
+const points = Array.from({{length: flat.length / 3}}, (_, i) =>
+  [flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]]);
+const plot = createScatterplot({{
+  canvas: document.getElementById("c"), width: innerWidth, height: innerHeight,
   pointSize: 2.4, colorBy: "valueA", opacity: 0.6, pointColor: {colours}}});
-plot.draw(points).then(() => {{ document.body.dataset.drawn = String(Math.round(performance.now())); }});
+plot.draw(points).then(() => {{
+  document.body.dataset.drawn = String(Math.round(performance.now()));
+}});
 </script>"""
 
 

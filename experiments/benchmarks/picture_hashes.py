@@ -1,4 +1,5 @@
-"""How surely googlenet-gz2 knows its training pictures again, and how seldom it mistakes another for one.
+"""How surely googlenet-gz2 knows its training pictures again, and how seldom it mistakes another
+for one.
 
     python experiments/benchmarks/picture_hashes.py --data ../../shared/data --pictures 1500
 

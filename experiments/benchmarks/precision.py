@@ -1,6 +1,8 @@
-"""What reduced precision costs: embedding tables of real galaxies and heads on them, against float32.
+"""What reduced precision costs: embedding tables of real galaxies and heads on them, against
+float32.
 
-    python experiments/benchmarks/precision.py IMAGES --labels labels.csv --backbone resnet50-v1 --weights FILE
+    python experiments/benchmarks/precision.py IMAGES --labels labels.csv \\
+        --backbone resnet50-v1 --weights FILE
         [--view size=128] [--splits 5] [--heads svm logistic]
 
 For each way of computing: images/s (start-up left out), the mean and smallest cosine between its
@@ -50,7 +52,8 @@ def main() -> None:
     view = gz.View.parse(given.view, backbone_of(given.backbone).view) if given.view else None
     plain, accuracy = None, {}
     print(
-        f"{given.backbone}, {given.view or 'its own view'}, {len(images)} galaxies, {given.splits} splits"
+        f"{given.backbone}, {given.view or 'its own view'}, {len(images)} galaxies, "
+        f"{given.splits} splits"
     )
     with tempfile.TemporaryDirectory() as folder:
         for precision, runtime in WAYS:

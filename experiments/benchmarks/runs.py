@@ -1,5 +1,5 @@
-"""MLflow with many runs: how fast they are recorded, how fast the UI opens their page in Chromium; and a model served
-to many at once.
+"""MLflow with many runs: how fast they are recorded, how fast the UI opens their page in Chromium;
+and a model served to many at once.
 
     python experiments/benchmarks/runs.py --runs 500 --requests 400 --at-once 16
 """
@@ -132,7 +132,8 @@ def main() -> None:
                 seconds = sorted(pool.map(lambda _: answer_seconds(server), range(given.requests)))
             rate = given.requests / (time.perf_counter() - start)
             print(
-                f"served: {rate:.0f} answers/s, median {seconds[len(seconds) // 2]:.3f} s, slowest {seconds[-1]:.3f} s"
+                f"served: {rate:.0f} answers/s, median {seconds[len(seconds) // 2]:.3f} s, "
+                f"slowest {seconds[-1]:.3f} s"
             )
 
 

@@ -1,4 +1,5 @@
-"""Training throughput: gzfeatures.networks.training.train.train against the plain PyTorch loop a user would write.
+"""Training throughput: gzfeatures.networks.training.train.train against the plain PyTorch loop a
+user would write.
 
 The plain loop: DataLoader with worker processes, PIL, torchvision transforms, float32, eager, the
 same network, optimizer and kinds of augmentation. Rounds are interleaved (each method once per
@@ -92,7 +93,8 @@ def ours(
     split = Split(labels.ids, none, none)
     training = train(
         images, labels, split, options.network, folder=place / "run", epochs=1, view=view,
-        batch_size=options.batch_size, device=options.device, cache=place / "pixels", progress=False,
+        batch_size=options.batch_size, device=options.device, cache=place / "pixels",
+        progress=False,
     )  # fmt: skip
     return len(labels) // options.batch_size * options.batch_size / training.history[0]["seconds"]
 

@@ -1,4 +1,5 @@
-"""Every page that is written has a policy under which nothing but its own scripts and styles counts."""
+"""Every page that is written has a policy under which nothing but its own scripts and styles
+counts."""
 
 from __future__ import annotations
 
@@ -21,11 +22,14 @@ from gzfeatures.figures.gallery import Gallery, Picture
 from gzfeatures.maps.map_page import write_page
 from gzfeatures.report.worst_errors import write_worst_errors
 
-INJECTED = """<script>hacked = 1</script><img src=x onerror="hacked = 1"><a id="way" href="javascript:hacked=1">x</a>
+INJECTED = """<script>hacked = 1</script><img src=x onerror="hacked = 1">\
+<a id="way" href="javascript:hacked=1">x</a>
 <script src="http://SERVER/x.js"></script><link rel="stylesheet" href="http://SERVER/x.css">
 <style>body { --hacked: 1 }</style><p id="styled" style="--hacked: 1">x</p>
-<iframe src="http://SERVER/"></iframe><img src="http://SERVER/x.png"><object data="http://SERVER/"></object>
-<svg><script>hacked = 1</script></svg><form action="http://SERVER/"><button id="send">x</button></form>"""
+<iframe src="http://SERVER/"></iframe><img src="http://SERVER/x.png">\
+<object data="http://SERVER/"></object>
+<svg><script>hacked = 1</script></svg>\
+<form action="http://SERVER/"><button id="send">x</button></form>"""
 """What somebody would put into a page that forgot to escape a text."""
 WRITERS = {"map", "report", "gallery", "errors"}
 
@@ -126,7 +130,10 @@ def test_what_is_injected_into_a_page_does_nothing(
             "document.getElementById('way').click(); document.getElementById('send').click()"
         )
         assert browser.run("return typeof hacked") == "undefined"
-        styled = "return getComputedStyle(document.getElementById('styled')).getPropertyValue('--hacked')"
+        styled = (
+            "return "
+            "getComputedStyle(document.getElementById('styled')).getPropertyValue('--hacked')"
+        )
         assert browser.run(styled) == ""
         # Chromium's log names requests that it refused to send, so the server is asked
         assert server.asked == []

@@ -50,7 +50,8 @@ def labelled(ids: np.ndarray, k: int = 3) -> Labels:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of all galaxies with plain names but g50; each is one colour by its number modulo three."""
+    """Images of all galaxies with plain names but g50; each is one colour by its number modulo
+    three."""
     root = tmp_path_factory.mktemp("images")
     for i in range(len(HOSTILE), N):
         if i != 50:
@@ -120,7 +121,8 @@ def test_the_points_have_the_colours_of_their_classes(browser: Browser) -> None:
         spot = at(browser, row)
         seen = browser.run(
             "draw(); const c = new OffscreenCanvas(points.width, points.height).getContext('2d');"
-            f"c.drawImage(points, 0, 0); return [...c.getImageData({spot['x']}, {spot['y']}, 1, 1).data]"
+            f"c.drawImage(points, 0, 0); return [...c.getImageData({spot['x']}, "
+            f"{spot['y']}, 1, 1).data]"
         )
         expected = [int(palette.CLASS_COLOURS[row % 3][i : i + 2], 16) for i in (1, 3, 5)]
         assert np.allclose(np.array(seen[:3]), np.array(expected), atol=30)
@@ -145,7 +147,8 @@ def test_hover_shows_that_galaxys_own_image(browser: Browser) -> None:
         browser.pointer({"type": "pointerMove", **at(browser, row)})
         look = (
             "const c = byId('hover').querySelector('canvas'); if (!c) return null;"
-            "const p = [...c.getContext('2d').getImageData(128, 128, 1, 1).data]; return p[3] ? p : null"
+            "const p = [...c.getContext('2d').getImageData(128, 128, 1, 1).data]; return "
+            "p[3] ? p : null"
         )
         seen = browser.until(look)
         assert np.allclose(seen[:3], COLOURS[row % 3], atol=16)
@@ -283,7 +286,8 @@ def test_search_finds_an_id_and_flies_there(browser: Browser) -> None:
     browser.run("const s = byId('search'); s.value = 'nobody'; s.dispatchEvent(new Event('input'))")
     assert browser.run("return byId('found').textContent") == "no such galaxy"
     browser.run(
-        "const s = byId('search'); s.value = ''; s.dispatchEvent(new Event('input')); closeCard(); fit()"
+        "const s = byId('search'); s.value = ''; s.dispatchEvent(new Event('input')); "
+        "closeCard(); fit()"
     )
 
 
@@ -306,7 +310,8 @@ def test_the_legend_switches_classes_off_and_hides_their_points_from_the_pointer
 
 def test_numbers_get_a_colour_bar_and_a_range(browser: Browser) -> None:
     browser.run(
-        "const s = byId('colour'); s.value = [...s.options].find((o) => o.text === 'redshift').value;"
+        "const s = byId('colour'); s.value = [...s.options].find((o) => o.text === "
+        "'redshift').value;"
         "s.dispatchEvent(new Event('change'))"
     )
     assert browser.run("return document.querySelectorAll('#legend .bar').length") == 1
@@ -314,11 +319,13 @@ def test_numbers_get_a_colour_bar_and_a_range(browser: Browser) -> None:
     low, high = browser.run("return [colourOf(1), colourOf(199)]")
     assert np.allclose(low, [0x46, 0x32, 0x7E]) and np.allclose(high, [0xFD, 0xE7, 0x25])
     browser.run(
-        "const i = document.querySelector('#legend input'); i.value = '0.5'; i.dispatchEvent(new Event('input'))"
+        "const i = document.querySelector('#legend input'); i.value = '0.5'; "
+        "i.dispatchEvent(new Event('input'))"
     )
     assert browser.run("return marks.drawn") == 100
     browser.run(
-        "const i = document.querySelector('#legend input'); i.value = ''; i.dispatchEvent(new Event('input'));"
+        "const i = document.querySelector('#legend input'); i.value = ''; "
+        "i.dispatchEvent(new Event('input'));"
         "byId('colour').value = 0; byId('colour').dispatchEvent(new Event('change'))"
     )
 
@@ -348,7 +355,8 @@ def test_two_fingers_zoom(browser: Browser) -> None:
     browser.run("fit()")
     browser.run(
         "const s = byId('overlay'); s.setPointerCapture = () => {};"
-        "const touch = (type, id, x) => s.dispatchEvent(new PointerEvent(type, {pointerId: id, pointerType: 'touch',"
+        "const touch = (type, id, x) => s.dispatchEvent(new PointerEvent(type, {pointerId: "
+        "id, pointerType: 'touch',"
         " clientX: x, clientY: 300, bubbles: true}));"
         "touch('pointerdown', 7, 400); touch('pointerdown', 8, 500); touch('pointermove', 8, 600);"
         "touch('pointerup', 7, 400); touch('pointerup', 8, 600)"
@@ -360,7 +368,10 @@ def test_two_fingers_zoom(browser: Browser) -> None:
 def test_a_slow_machine_draws_fewer_points_while_the_map_moves_and_all_at_rest(
     browser: Browser,
 ) -> None:
-    slow = "marks.drawn = 100000; pace.moving = pace.moved = true; pace.last = 0; pace.most = Infinity; keepPace(100);"
+    slow = (
+        "marks.drawn = 100000; pace.moving = pace.moved = true; pace.last = 0; pace.most = "
+        "Infinity; keepPace(100);"
+    )
     assert (
         browser.run(slow + "return pace.most") == 40000
     )  # one script, so that no frame comes between
@@ -382,7 +393,10 @@ def test_the_density_of_all_lies_under_a_sample(browser: Browser, tmp_path: Path
     assert browser.complaints() == []
     assert "20 drawn over the density of all" in browser.run("return byId('facts').textContent")
     place = "const c = page.centre, u = page.unit, s = pixels(), m = middle();"
-    look = "return over.getImageData(m[0] + (X - c[0]) / u * s, m[1] - (Y - c[1]) / u * s, 1, 1).data[3]"
+    look = (
+        "return over.getImageData(m[0] + (X - c[0]) / u * s, m[1] - (Y - c[1]) / u * s, 1, "
+        "1).data[3]"
+    )
     seen = [
         browser.run(place + look.replace("X", x).replace("Y", y))
         for x, y in (("4", "4"), ("12.5", "0.5"))
@@ -412,7 +426,8 @@ def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: P
     )
     browser.until("return document.body.dataset.drawn")
     looks = browser.run(
-        "return page.columns[0].classes.map((_, code) => [...classColour(code), classShape(code)].join())"
+        "return page.columns[0].classes.map((_, code) => [...classColour(code), "
+        "classShape(code)].join())"
     )
     assert len(set(looks)) == 40
     browser.run("document.querySelectorAll('#legend .row button')[1].click()")  # none
@@ -420,7 +435,8 @@ def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: P
     browser.run("document.querySelectorAll('#legend .entry')[39].click()")
     assert browser.run("return marks.drawn") == N // 40
     legend = browser.run(
-        "const e = document.querySelector('#legend .entries'); return [e.scrollHeight, e.clientHeight]"
+        "const e = document.querySelector('#legend .entries'); return [e.scrollHeight, "
+        "e.clientHeight]"
     )
     assert legend[0] > legend[1] > 200  # it scrolls instead of leaving the window
 
@@ -457,7 +473,8 @@ def test_five_thousand_real_galaxies_fit_in_one_light_file(
     assert min(drawn) < 3000
     row = 1234
     browser.run(
-        f"camera.x = placed[{2 * row}]; camera.y = placed[{2 * row + 1}]; camera.zoom = 300; redraw()"
+        f"camera.x = placed[{2 * row}]; camera.y = placed[{2 * row + 1}]; camera.zoom = "
+        "300; redraw()"
     )
     browser.pointer(
         {"type": "pointerMove", "x": 5, "y": 400}, {"type": "pointerMove", **at(browser, row)}
@@ -469,7 +486,8 @@ def test_five_thousand_real_galaxies_fit_in_one_light_file(
         == ids[row]
     )
     shown = browser.until(
-        "const c = byId('hover').querySelector('canvas').getContext('2d').getImageData(0, 0, 256, 256).data;"
+        "const c = byId('hover').querySelector('canvas').getContext('2d').getImageData(0, "
+        "0, 256, 256).data;"
         "return c[3] ? [...c].filter((_, i) => i % 4 < 3) : null"
     )
     expected = Image.fromarray(images.pixels(row, View(size=80, crop=0.6))).resize((256, 256))

@@ -1,4 +1,5 @@
-"""The MLflow UI as a person meets it, in a headless browser: who wins, three runs compared, the report in its frame."""
+"""The MLflow UI as a person meets it, in a headless browser: who wins, three runs compared, the
+report in its frame."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
 
 RUN_NAMES = """const links = [...document.querySelectorAll('a[href*="/runs/"]')];
-return links.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top).map(a => a.innerText)"""
+return links.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
+  .map(a => a.innerText)"""
 HOSTILE = "<img src=x onerror='window.hit = 1'>"
 
 

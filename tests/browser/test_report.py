@@ -1,4 +1,5 @@
-"""Reports: what each form of one says, that it needs nothing but itself, and that text from outside is text."""
+"""Reports: what each form of one says, that it needs nothing but itself, and that text from outside
+is text."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ def test_page_draws_every_figure_and_every_picture(
     assert page.run("return document.images.length") > 10
     missing = page.run("return document.querySelectorAll('.blank').length")
     assert missing == page.run(
-        "return [...document.querySelectorAll('.card code')].filter(e => e.textContent.includes('<')).length"
+        "return [...document.querySelectorAll('.card code')].filter(e => "
+        "e.textContent.includes('<')).length"
     )
 
 

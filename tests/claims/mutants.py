@@ -1,7 +1,8 @@
-"""Mutants: the package with one promise broken; the promise's claim must fail on each. Not part of CI.
+"""Mutants: the package with one promise broken; the promise's claim must fail on each. Not part of
+CI.
 
-    python tests/claims/mutants.py                # all of them; rewrites the table of tests/claims/README.md
-    python tests/claims/mutants.py decoding       # those whose name or file has the word; leaves the README alone
+    python tests/claims/mutants.py           # all; rewrites the table of tests/claims/README.md
+    python tests/claims/mutants.py decoding  # those whose name or file has the word; no table
 
 A mutant is a copy of the package in which one piece of text is replaced. It is killed when a test
 of its claim fails by an assertion or by an error that the package means to raise, and survives when
@@ -79,7 +80,8 @@ MUTANTS = (
         "interval of the calibration error laid around the measured one, noise and all",
         "evaluation/statistics/calibration_error.py",
         "    return low, np.minimum(high, 1)\n",
-        "    low, high = measured - 1.645 * np.sqrt(still[1]), measured + 1.645 * np.sqrt(still[1])\n"
+        "    low, high = measured - 1.645 * np.sqrt(still[1]), measured + 1.645 * "
+        "np.sqrt(still[1])\n"
         "    return np.maximum(low, 0), np.minimum(high, 1)\n",
         "test_intervals.py",
     ),
@@ -288,7 +290,8 @@ def copied(into: Path, mutant: Mutant | None) -> Path:
         text = path.read_text(encoding="utf-8")
         if text.count(mutant.old) != 1:
             raise Unjudged(
-                f"{mutant.file} has the text {text.count(mutant.old)} times, not once: {mutant.old!r}"
+                f"{mutant.file} has the text {text.count(mutant.old)} times, not once: "
+                f"{mutant.old!r}"
             )
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     return into

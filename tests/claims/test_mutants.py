@@ -1,4 +1,5 @@
-"""Every mutant still finds the text that it breaks: else the script that tries them ends, long after a rename."""
+"""Every mutant still finds the text that it breaks: else the script that tries them ends, long
+after a rename."""
 
 from __future__ import annotations
 

@@ -125,7 +125,8 @@ def test_units_of_the_file_are_heeded() -> None:
 
 
 def _write(table: Table, path: Path, kind: str) -> Path:
-    """The table as astropy writes it with its units; the kind is an ending, perhaps with the name of a dialect."""
+    """The table as astropy writes it with its units; the kind is an ending, perhaps with the name
+    of a dialect."""
     path = path / f"t.{kind.rpartition(' ')[2]}"
     options = {
         "h5": {"path": "a/t", "serialize_meta": True},

@@ -1,4 +1,5 @@
-"""Whole numbers with gaps and flags with gaps, beyond the door: whoever takes a column takes them as they are."""
+"""Whole numbers with gaps and flags with gaps, beyond the door: whoever takes a column takes them
+as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Nothing silently wrong at the doors: every writer × format × kind of column is exact, or refused, or cannot be."""
+"""Nothing silently wrong at the doors: every writer × format × kind of column is exact, or refused,
+or cannot be."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def same(read: Any, written: Any, kind: str) -> bool:
 
 
 def outcome(path: Path, columns: list[Column]) -> str:
-    """`exact`; or `refused` in one line that names the line, or column and row of an id without its digits."""
+    """`exact`; or `refused` in one line that names the line, or column and row of an id without its
+    digits."""
     try:
         frame = read_table(path)
     except InputError as error:
@@ -124,7 +126,10 @@ def test_the_matrix_is_printed(matrix: dict[tuple[str, str, str], str]) -> None:
     count = {result: list(matrix.values()).count(result) for result in (EXACT, REFUSED, CANNOT)}
     text = README.read_text(encoding="utf-8").partition("<!-- matrix -->")[0]
     text += "<!-- matrix -->\n" + "\n".join(lines) + "\n\n"
-    text += f"{count[EXACT]} cells are exact, {count[REFUSED]} refused, 0 silent; {count[CANNOT]} cannot be written. "
+    text += (
+        f"{count[EXACT]} cells are exact, {count[REFUSED]} refused, 0 silent; {count[CANNOT]} "
+        "cannot be written. "
+    )
     text += f"Not written at all: {', '.join(unwritten)}.\n"
     if text != README.read_text(encoding="utf-8"):
         README.write_text(text, encoding="utf-8")

@@ -124,7 +124,10 @@ def test_columns_of_one_name_stay_those_of_the_first_table_and_are_said(tmp_path
     command = ["join", "l.csv", "r.csv", "--on", "objid", "-o", "j.csv"]
     done = gz(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    line = "columns that stand in both tables stay those of the first: redshift (empty here and known there for 1"
+    line = (
+        "columns that stand in both tables stay those of the first: redshift (empty here and "
+        "known there for 1"
+    )
     assert f"{line} galaxies), ra\n" in done.stderr
     told = gz(*command, "--json", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

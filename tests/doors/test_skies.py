@@ -1,4 +1,5 @@
-"""FITS as surveys write them: which files are one galaxy, which plane is the image, what is bad, how the sky lies."""
+"""FITS as surveys write them: which files are one galaxy, which plane is the image, what is bad,
+how the sky lies."""
 
 from __future__ import annotations
 
@@ -142,8 +143,10 @@ def test_names_of_filters_in_headers_and_files_mean_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("form", "bands"),
-    [("3641144854027196{k}_{b}", ("HSC-G", "HSC-R", "HSC-I")), ("gal{k}_{b}", ("F115W", "F200W", "F444W")),
-     ("EUC_{k}_{b}", ("VIS", "NIR_Y", "NIR_H")), ("{k}-cutout-{b}-9813", ("HSC-G", "HSC-R", "HSC-Z")),
+    [("3641144854027196{k}_{b}", ("HSC-G", "HSC-R", "HSC-I")),
+     ("gal{k}_{b}", ("F115W", "F200W", "F444W")),
+     ("EUC_{k}_{b}", ("VIS", "NIR_Y", "NIR_H")),
+     ("{k}-cutout-{b}-9813", ("HSC-G", "HSC-R", "HSC-Z")),
      ("{b}_{k}", ("F606W", "F814W", "F160W")), ("{b}_{k}", ("g", "r", "z")),
      ("n{k}_{b}", ("G", "R", "I")), ("2masx{k}_{b}", ("J", "H", "Ks"))],
 )  # fmt: skip
@@ -185,7 +188,10 @@ def test_names_of_bands_that_no_survey_has_are_given(tmp_path: Path) -> None:
     for k in range(2):
         for band, name in (("blue", "B Bessell"), ("halpha", "Ha"), ("red", "R")):
             (tmp_path / f"n{k}_{band}.fits").write_bytes(plane(sky(), FILTER=name))
-    said = r"files look like bands.*found n0_blue.fits \(B Bessell\), n0_halpha.fits \(Ha\).*--bands blue,halpha,red"
+    said = (
+        r"files look like bands.*found n0_blue.fits \(B Bessell\), n0_halpha.fits \(Ha\).*"
+        r"--bands blue,halpha,red"
+    )
     with pytest.raises(InputError, match=said):
         ImageSet.of(tmp_path)
     images = ImageSet.of(tmp_path, bands=("red", "halpha", "blue"))
@@ -234,7 +240,8 @@ def extensions(
 @pytest.mark.parametrize(
     ("names", "number"),
     [(("SCI", "ERR", "WHT"), 0), (("ERR", "SCI", "DQ"), 1), (("IMAGE", "MASK", "VARIANCE"), 0),
-     (("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"), 0), (("VARIANCE", "MASK", "SCIENCE"), 2),
+     (("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"), 0),
+     (("VARIANCE", "MASK", "SCIENCE"), 2),
      (("", "RMS"), 0), (("COMPRESSED_IMAGE", "IVAR"), 0)],
 )  # fmt: skip
 def test_the_science_plane_is_the_image_and_weights_never_are(
@@ -440,7 +447,8 @@ def test_bands_that_a_shift_left_half_uncovered_are_not_said_to_show_no_galaxy(
 
 @pytest.mark.parametrize(
     ("cards", "said"),
-    [({"ra": 10}, "show one field of the sky, found i and r"), ({"ra": 150.02}, "show one field of the sky"),
+    [({"ra": 10}, "show one field of the sky, found i and r"),
+     ({"ra": 150.02}, "show one field of the sky"),
      ({"scale": 0.2}, r"have one pixel scale, found 0\.2\" and 0\.4\" a pixel in i and r"),
      ({"turn": 30}, "have one orientation, found i and r"), ({"turn": 180}, "have one orientation"),
      ({"east": 1}, "have east on one side, found i and r")],
@@ -505,8 +513,10 @@ def test_a_sky_seen_from_behind_is_turned_round() -> None:
     behind = read(plane(flux[:, ::-1].copy(), place(east=1, FILTER="r"))).render()
     assert (behind == straight).all(), "spirals wind one way, whatever side the camera looked from"
     first = place(FILTER="r")
-    swapped = fits.Header({"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2, "CRVAL2": 150, "CRPIX1": 32.5,
-                           "CRPIX2": 32.5, "CD1_1": 0.4 / 3600, "CD2_2": 0.4 / 3600, "FILTER": "r"})  # fmt: skip
+    swapped = fits.Header({"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2, "CRVAL2": 150,
+                           "CRPIX1": 32.5,
+                           "CRPIX2": 32.5, "CD1_1": 0.4 / 3600, "CD2_2": 0.4 / 3600,
+                           "FILTER": "r"})  # fmt: skip
     assert first["CTYPE1"] == "RA---TAN"
     upright = read(plane(flux, swapped)).render()
     unknown = read(plane(flux, fits.Header({"FILTER": "r"}))).render()
@@ -570,12 +580,16 @@ def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
     whole, grey = sky(), place(FILTER="r")
     counts = (whole + 30).astype(np.int16)
     old = [
-        plane(whole, FILTER="r"), extensions(("SCI", whole), ("WHT", abs(whole)), first=fits.Header({"FILTER": "r"})),
-        file_of(fits.PrimaryHDU(), fits.CompImageHDU(whole, grey)), npy(counts), bundle({"images.npy": npy(counts)}),
-        file_of(fits.PrimaryHDU(whole, grey), fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])),
+        plane(whole, FILTER="r"),
+        extensions(("SCI", whole), ("WHT", abs(whole)), first=fits.Header({"FILTER": "r"})),
+        file_of(fits.PrimaryHDU(), fits.CompImageHDU(whole, grey)), npy(counts),
+        bundle({"images.npy": npy(counts)}),
+        file_of(fits.PrimaryHDU(whole, grey),
+                fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])),
     ]  # fmt: skip
     new = [
-        plane(counts, FILTER="r"), plane(counts.astype("u2"), FILTER="r"), extensions(("SCI", counts)),
+        plane(counts, FILTER="r"), plane(counts.astype("u2"), FILTER="r"),
+        extensions(("SCI", counts)),
         file_of(fits.PrimaryHDU(), fits.CompImageHDU(counts, grey)), inheriting(whole, place()),
     ]  # fmt: skip
     for files, number in ((old, VALUES), (new, SKY)):
@@ -693,7 +707,10 @@ def test_several_arrays_of_images_are_refused_until_one_is_named(tmp_path: Path)
     with h5py.File(path, "a") as file:
         file.move("images", "image")
         file["data"], file["redshift"] = other, np.ones(3)
-    said = r"several arrays may hold the images; must be told which, found image, data; choose it with --science image"
+    said = (
+        r"several arrays may hold the images; must be told which, found image, data; "
+        r"choose it with --science image"
+    )
     with pytest.raises(InputError, match=said):
         ImageSet.of(path)
     assert (ImageSet.of(path, reading=Reading(science="data")).pixels(0, View(size=16)) == 7).all()

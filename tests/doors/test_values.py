@@ -1,4 +1,5 @@
-"""Values of pictures: what is no grey level becomes one by a rule that is said, and lost contrast is told."""
+"""Values of pictures: what is no grey level becomes one by a rule that is said, and lost contrast
+is told."""
 
 from __future__ import annotations
 
@@ -48,7 +49,10 @@ def test_floats_outside_fits_are_refused_naming_their_values_and_the_flags(tmp_p
         ("colour.npy", np.stack([galaxy()] * 3, 2).astype("f4")),
     ):
         images = ImageSet.of(put(tmp_path / name, values))
-        said = r"picture of \d\d-bit floats; must say which values are black and white, found .* … .*; give --stretch"
+        said = (
+            r"picture of \d\d-bit floats; must say which values are black and white, "
+            r"found .* … .*; give --stretch"
+        )
         with pytest.raises(InputError, match=said):
             images.pixels(0, VIEW)
         assert "bit floats" in images.check().broken[0][1]
@@ -116,7 +120,8 @@ def test_integers_take_the_range_of_their_type() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind", "scale"),
-    [("a.png", "u2", 16), ("a.png", "u2", 1), ("a.tif", "u2", 4), ("a.tif", "i4", 1), ("a.tif", "i4", 10**4),
+    [("a.png", "u2", 16), ("a.png", "u2", 1), ("a.tif", "u2", 4), ("a.tif", "i4", 1),
+     ("a.tif", "i4", 10**4),
      ("a.tif", "u4", 1), ("a.tif", "i2", 2), ("a.npy", "u2", 16), ("a.npy", "i4", 1)],
 )  # fmt: skip
 def test_a_small_range_in_a_large_type_is_listed_as_broken(
@@ -314,7 +319,10 @@ def test_check_warns_of_few_levels(tmp_path: Path) -> None:
 def test_an_experiment_says_how_its_images_are_read(tmp_path: Path) -> None:
     from gzfeatures.experiment.config import load
 
-    head = f'name = "x"\n[galaxies]\ncatalog = "{tmp_path}/c.csv"\nimages = "{tmp_path}"\nfield = 0.5\n'
+    head = (
+        f'name = "x"\n[galaxies]\ncatalog = "{tmp_path}/c.csv"\n'
+        f'images = "{tmp_path}"\nfield = 0.5\n'
+    )
     tail = '[[networks]]\nname = "resnet18"\n'
     (tmp_path / "plain.toml").write_text(head + tail)
     (tmp_path / "said.toml").write_text(

@@ -1,4 +1,5 @@
-"""WRITERS: every way in which other tools write a table, each fed with the same columns of typed Python values."""
+"""WRITERS: every way in which other tools write a table, each fed with the same columns of typed
+Python values."""
 
 from __future__ import annotations
 
@@ -163,7 +164,8 @@ def _pandas(columns: list[Column], path: Path, kind: str, nullable: bool = False
 
 def _polars(columns: list[Column], path: Path, kind: str) -> None:
     kinds = {
-        "int64": pl.Int64, "int32": pl.Int32, "uint64": pl.UInt64, "float64": pl.Float64, "float32": pl.Float32,
+        "int64": pl.Int64, "int32": pl.Int32, "uint64": pl.UInt64, "float64": pl.Float64,
+        "float32": pl.Float32,
         "text": pl.String, "decimal": pl.Decimal(20, 3),
     }  # fmt: skip
     if any(column.type not in kinds or column.big_endian for column in columns):
@@ -186,7 +188,8 @@ def _polars(columns: list[Column], path: Path, kind: str) -> None:
 
 def _duckdb(columns: list[Column], path: Path, kind: str) -> None:
     kinds = {
-        "int64": "BIGINT", "int32": "INTEGER", "uint64": "UBIGINT", "float64": "DOUBLE", "float32": "REAL",
+        "int64": "BIGINT", "int32": "INTEGER", "uint64": "UBIGINT", "float64": "DOUBLE",
+        "float32": "REAL",
         "text": "VARCHAR", "decimal": "DECIMAL(20, 3)",
     }  # fmt: skip
     if any(column.type not in kinds or column.big_endian for column in columns):

@@ -41,7 +41,8 @@ def data_of(page: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with two tables of the same galaxies, labels, a catalog, predictions of two heads, and images."""
+    """Folder with two tables of the same galaxies, labels, a catalog, predictions of two heads, and
+    images."""
     root = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
     extractor = Extractor("resnet18", "resnet18", "w" * 64, "avgpool", 16, View())

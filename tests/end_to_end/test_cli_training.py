@@ -1,4 +1,5 @@
-"""The verbs `finetune` and `fit` reach every option of the training, and the flag for galaxies that were trained on."""
+"""The verbs `finetune` and `fit` reach every option of the training, and the flag for galaxies that
+were trained on."""
 
 from __future__ import annotations
 
@@ -171,7 +172,8 @@ def test_votes_are_learned_by_a_network_and_by_regression_heads(
     options = ["--set", "batch_size=16", "--set", "target=sigmoid-fractions"]
     trained = gz("finetune", survey.images, *words, *options, "-o", tmp_path / "net")
     gz("extract", survey.images, "--backbone", trained["checkpoint"], "-o", table)
-    heads = gz("fit", table, "--labels", labels, "-H", "ridge", "-H", "xgboost-regression", "-H", "svr",
+    heads = gz("fit", table, "--labels", labels, "-H", "ridge", "-H", "xgboost-regression", "-H",
+               "svr",
                "-o", tmp_path / "heads")["heads"]  # fmt: skip
     assert all(0 < head["rmse"] < 0.5 for head in [*heads, trained]) and len(heads) == 3
     gz("predict", heads[0]["path"], table, "-o", tmp_path / "p.csv")

@@ -19,7 +19,8 @@ CROPS = ("--pixel-scale", "scale", "--petrosian", "petroR90_r")
 
 @pytest.fixture
 def survey(tmp_path: Path) -> tuple[Path, Path]:
-    """One galaxy as a Galaxy Zoo frame and in a field twice as wide; two without a usable radius."""
+    """One galaxy as a Galaxy Zoo frame and in a field twice as wide; two without a usable
+    radius."""
     folder = tmp_path / "images"
     folder.mkdir()
     y, x = np.mgrid[:848, :848] - 423.5

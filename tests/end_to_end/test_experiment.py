@@ -168,7 +168,8 @@ def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
 
 
 def _lasting(value: Any) -> Any:
-    """What a report says, without the seconds it took and the bytes of heads, which hold such seconds."""
+    """What a report says, without the seconds it took and the bytes of heads, which hold such
+    seconds."""
     if isinstance(value, dict):
         return {
             key: _lasting(inner)
@@ -205,7 +206,8 @@ def test_tables_side_by_side_and_heads_of_several_seeds(
     shutil.copytree(finished.folder, tmp_path / "run")
     changes = [
         'heads=[{name="logistic", seeds=[0,1,2], parameters={class_weight={smooth=2.0}}}]',
-        'joined=[{backbones=["resnet18"], networks=["resnet18"]}, {backbones=["resnet18"], columns=["Class9.1"]}]',
+        'joined=[{backbones=["resnet18"], networks=["resnet18"]}, '
+        '{backbones=["resnet18"], columns=["Class9.1"]}]',
         "learning_curve=[20]",
         "networks.0.learning_curve=[30]",
         "map=false",
@@ -216,7 +218,8 @@ def test_tables_side_by_side_and_heads_of_several_seeds(
     made = {(p.approach, p.name, p.seed) for p in done.report.candidates}
     tuned = "resnet18-q1-3class"
     read_by_heads = {
-        "resnet18": "frozen", tuned: "fine-tuned", f"resnet18 & {tuned}": "fine-tuned", "resnet18 & Class9.1": "frozen",
+        "resnet18": "frozen", tuned: "fine-tuned", f"resnet18 & {tuned}": "fine-tuned",
+        "resnet18 & Class9.1": "frozen",
     }  # fmt: skip
     for name, road in read_by_heads.items():
         assert made >= {(road, f"{name} + logistic", seed) for seed in range(3)}

@@ -1,4 +1,5 @@
-"""No verb overwrites an input, a file of another origin, or one that was changed since: all verbs, all their files."""
+"""No verb overwrites an input, a file of another origin, or one that was changed since: all verbs,
+all their files."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ CASES = {
     "extract": f"extract images {NETWORK} -o out.parquet",
     "extract several": f"extract images {NETWORK} --view size=40 -o out",
     "fit": "fit table.parquet --labels labels.csv -H prototype -H svm --tune -o out",
-    "finetune": "finetune images --labels labels.csv --network engel --view size=32 --epochs 1 -o out",
+    "finetune": "finetune images --labels labels.csv --network engel --view size=32 --epochs 1 -o "
+    "out",
     "predict": "predict heads/prototype.skops table.parquet -o out.csv",
     "predict parquet": "predict heads/prototype.skops table.parquet -o out.parquet",
     "predict fits": "predict heads/prototype.skops table.parquet -o out.fits",
@@ -48,7 +50,8 @@ CASES = {
     "similar": "similar table.parquet 10000007 --images images -o out.csv --gallery out.png",
     "odd": "odd table.parquet --images images -o out.csv --gallery out.html",
     "duplicates": "duplicates table.parquet -o out.csv --gallery out.html --images images",
-    "doubt": "doubt table.parquet --labels some.csv -H prototype -o out.csv --next next.csv --gallery out.html "
+    "doubt": "doubt table.parquet --labels some.csv -H prototype -o out.csv --next next.csv "
+    "--gallery out.html "
     "--images images",
     "explain": "explain checkpoint 10000007 --images images --method grad-cam -o out.html",
     "run": "run small.toml -o out",

@@ -40,9 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_heads_that_come_with_the_package_are_small_and_promise_by_galaxies_nothing_was_trained_on() -> (
-    None
-):
+def test_packaged_heads_are_small_and_promise_by_galaxies_nothing_was_trained_on() -> None:
     heads = packaged_heads("googlenet-gz2")
     assert list(heads) == ["zhu-5class", "votes-37"] and packaged_heads("resnet50") == {}
     assert sum(path.stat().st_size for path in heads.values()) < 5e6

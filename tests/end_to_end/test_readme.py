@@ -25,7 +25,8 @@ BLOCKS = re.findall(
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a survey under the names of the files of Kaggle, of Galaxy Zoo 2, and of one's own."""
+    """A folder with a survey under the names of the files of Kaggle, of Galaxy Zoo 2, and of one's
+    own."""
     folder = tmp_path_factory.mktemp("desk")
     survey = draw_survey(folder / "survey", n=240, seed=1, size=96, progress=False)
     survey.catalog.rename(folder / "training_solutions_rev1.csv")
@@ -68,7 +69,8 @@ def test_block_runs(desk: Path, kind: str, code: str) -> None:
 
 
 def commands(code: str) -> list[list[str]]:
-    """The words a shell makes of each line; all have to be our verbs, and nothing in them the shell's own business."""
+    """The words a shell makes of each line; all have to be our verbs, and nothing in them the
+    shell's own business."""
     lines = [shlex.split(line, comments=True) for line in code.replace("\\\n", " ").splitlines()]
     for words in lines:
         assert words[0] == "gzfeatures" and not set("".join(words)) & set("$`|&;<>*?~!(){}[]\"'"), (
@@ -78,7 +80,8 @@ def commands(code: str) -> list[list[str]]:
 
 
 def test_no_two_blocks_write_one_file_so_that_the_readme_can_be_run_twice_in_one_folder() -> None:
-    """What Python wrote under a verb's name is no file of the verb: it would be refused the second time."""
+    """What Python wrote under a verb's name is no file of the verb: it would be refused the second
+    time."""
     written = [
         {
             *re.findall(r" (?:-o|--gallery) (\S+)", code),
@@ -112,6 +115,9 @@ def test_the_figures_of_the_suites_are_those_of_their_tables() -> None:
     assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in README
     fuzz = rows_of("hostile")
     cases = [int(cells[1]) for cells in fuzz]
-    met = f"{len(fuzz)} readers met {min(cases):,} to {max(cases):,} damaged files each without a traceback"
+    met = (
+        f"{len(fuzz)} readers met {min(cases):,} to {max(cases):,} damaged files each without "
+        "a traceback"
+    )
     assert met in README
     assert min(cases) >= 1000 and all(cells[2] == "0" for cells in fuzz)

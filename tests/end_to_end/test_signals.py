@@ -31,7 +31,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 CHILD = f"""if True:
     import hashlib, os, sys, threading, time
     def compiled(*_, **__):
-        '''Minutes inside compiled code that has let go of Python's lock, as forward passes and layouts do.'''
+        '''Minutes inside compiled code that has let go of Python's lock, as forward passes do.'''
         # said from beside, once it is inside: before, the signal would find Python code
         told = threading.Timer(0.5, os.write, (2, b"{BLOCKED}\\n"))
         told.daemon = True
@@ -60,7 +60,8 @@ PLACES = {
     ),
     "decoding": (
         "extract",
-        "from gzfeatures.images.decode import Decoder as C; C.see = compiled; C.picture = property(compiled)",
+        "from gzfeatures.images.decode import Decoder as C; C.see = compiled; C.picture = "
+        "property(compiled)",
     ),
     "FITS": ("extract fits", "import astropy.io.fits as m; m.open = compiled"),
     "a compiled network": (
@@ -142,7 +143,10 @@ def test_a_signal_ends_a_verb_in(place: str, number: signal.Signals, images: Pat
 def test_a_second_signal_ends_a_verb_at_once(number: signal.Signals, images: Path) -> None:
     stuck = PLACES["Python code that catches everything"][1]
     # a grace that would outlast the test: only the second signal can end it
-    code = f"{CHILD}\n    {stuck}\n    cli.interruption.GRACE = 600\n    sys.argv[0] = 'gzfeatures'\n    cli.main()\n"
+    code = (
+        f"{CHILD}\n    {stuck}\n    cli.interruption.GRACE = 600\n    sys.argv[0] = "
+        "'gzfeatures'\n    cli.main()\n"
+    )
     with begun([sys.executable, "-c", code, *words("check", images)], images, BLOCKED) as child:
         child.send_signal(number)
         assert (

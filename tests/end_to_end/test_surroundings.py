@@ -1,4 +1,5 @@
-"""Surroundings: streams, folders, clock, memory. Each that is amiss is one line, and what was computed stays."""
+"""Surroundings: streams, folders, clock, memory. Each that is amiss is one line, and what was
+computed stays."""
 
 from __future__ import annotations
 
@@ -182,7 +183,8 @@ def test_a_clock_before_1980_is_one_line_before_the_work() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: the clock of this machine is wrong: heads and runs carry its date; must show 1980 or later, "
+        "error: the clock of this machine is wrong: heads and runs carry its date; "
+        "must show 1980 or later, "
         "found 1970-01-01; set it, and run this again\n"
     )
 

@@ -1,4 +1,5 @@
-"""The trainings of experiments/: a kill costs nothing, the own tenth is never opened, both kinds of file look alike."""
+"""The trainings of experiments/: a kill costs nothing, the own tenth is never opened, both kinds of
+file look alike."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def fractions(n: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small survey laid out as ../shared/data; files of the own tenth cannot be opened as pictures."""
+    """A small survey laid out as ../shared/data; files of the own tenth cannot be opened as
+    pictures."""
     root = tmp_path_factory.mktemp("survey")
     for folder in ("gz2/images", "gz2/bulk", "catalogs"):
         (root / folder).mkdir(parents=True)
@@ -148,7 +150,8 @@ def contents(state: Any, path: str = "") -> dict[str, Any]:
 
 
 def enliven(network: torch.nn.Module) -> None:
-    """Weights under which pictures differ: without training, torchvision's own fade away in evaluation."""
+    """Weights under which pictures differ: without training, torchvision's own fade away in
+    evaluation."""
     generator = torch.Generator().manual_seed(0)
     for part in network.modules():
         if isinstance(part, torch.nn.Conv2d):

@@ -1,4 +1,5 @@
-"""Case: one step of the job under one kind of fault, again and again; what was lost, served wrong, and recovered."""
+"""Case: one step of the job under one kind of fault, again and again; what was lost, served wrong,
+and recovered."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ class Bench:
     def truth(
         self, name: str, exchanged: str | None = None, data: bytes | None = None
     ) -> Truth | None:
-        """Outcome of an undisturbed call, with one input exchanged or taken away; None where it refuses."""
+        """Outcome of an undisturbed call, with one input exchanged or taken away; None where it
+        refuses."""
         kind = "" if exchanged is None else "-without" if data is None else "-with-another"
         desk = self.desk(self.inputs.with_name(f"{name}{kind}"))
         if exchanged is not None:
@@ -165,7 +167,8 @@ class Case:
         self._open -= 1
 
     def recovers(self) -> None:
-        """Call once more without a fault: everything has to be there, as if nothing had happened."""
+        """Call once more without a fault: everything has to be there, as if nothing had
+        happened."""
         if not self._open:
             return
         if self.step.compiles:  # with its vectors it would run no code: without them it has to

@@ -1,4 +1,5 @@
-"""FAULTS: what may go wrong around a call, by name; each entry lets it happen once at a moment drawn by the case."""
+"""FAULTS: what may go wrong around a call, by name; each entry lets it happen once at a moment
+drawn by the case."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ YEAR = 3.15e7
 
 
 def killed(case: Case, moment: int) -> None:
-    """SIGKILL at a file operation, or at any moment; up to three in a row before the call that goes on."""
+    """SIGKILL at a file operation, or at any moment; up to three in a row before the call that goes
+    on."""
     if moment % 3 == 0:
         case.recovers()
         case.fresh(bare=moment % 2 == 0)
@@ -194,7 +196,8 @@ def _damaged(case: Case, path: Path, data: bytes) -> bytes:
 
 
 def poor(case: Case, moment: int) -> None:
-    """Little memory: a line, or a death by the library that was refused it, if need be after a while.
+    """Little memory: a line, or a death by the library that was refused it, if need be after a
+    while.
 
     Python itself may wait for ever: for the first sign of a thread that had no memory to give one.
     """

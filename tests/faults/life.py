@@ -1,4 +1,5 @@
-"""A verb in a process of its own, and what may befall it: one fork of the warm server of `zygote`."""
+"""A verb in a process of its own, and what may befall it: one fork of the warm server of
+`zygote`."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ import pytest
 from faults.steps import COMPILED, LIBRARIES, STATE
 
 OPERATIONS = (
-    "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.truncate",
+    "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink",
+    "os.truncate",
     "sqlite3.connect",
 )  # fmt: skip
 """Audit events that name a file: what is counted when a life ends "at the n-th file operation"."""
@@ -64,7 +66,8 @@ class Trouble:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """How a life ended: exit code (negative: the signal that killed it), both streams, its seconds and operations."""
+    """How a life ended: exit code (negative: the signal that killed it), both streams, its seconds
+    and operations."""
 
     code: int
     stdout: str
@@ -207,7 +210,8 @@ def _count(desk: Path, trouble: Trouble, tally: int) -> None:
 
 
 def _exchange(path: Path, data: bytes | None) -> None:
-    """Remove a file, or put another in its place as a download would: under its name in one step."""
+    """Remove a file, or put another in its place as a download would: under its name in one
+    step."""
     if data is None:
         path.unlink()
     else:

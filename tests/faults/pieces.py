@@ -1,4 +1,5 @@
-"""What of a step's results is whole, by name, and what a verb says, both without marks of the moment."""
+"""What of a step's results is whole, by name, and what a verb says, both without marks of the
+moment."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ EARLIER = ", earlier: "
 
 
 def pieces(desk: Path, step: Step) -> dict[str, str]:
-    """Every finished piece on a desk, by name, as a digest of what it says; one that is not whole is "broken".
+    """Every finished piece on a desk, by name, as a digest of what it says; one that is not whole
+    is "broken".
 
     Seconds and other marks of the moment are left out, so that two calls that give the same have
     the same pieces.
@@ -152,7 +154,8 @@ def _page(path: Path, desk: Path) -> str:
 
 
 def _database(path: Path, desk: Path) -> dict[str, str]:
-    """Metrics of every finished pairing and comparison, by its name; a training's own run becomes one when scored.
+    """Metrics of every finished pairing and comparison, by its name; a training's own run becomes
+    one when scored.
 
     Where the inputs changed in between, one name is recorded with other numbers again: the last
     keep the name.
@@ -162,7 +165,8 @@ def _database(path: Path, desk: Path) -> dict[str, str]:
         if verdict != "ok":
             raise InputError("database is damaged", where=path, found=verdict)
         rows = connection.execute(
-            "select r.run_uuid, r.name, m.key, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
+            "select r.run_uuid, r.name, m.key, m.value "
+            "from runs r join metrics m on m.run_uuid = r.run_uuid "
             "join tags t on t.run_uuid = r.run_uuid and t.key = 'kind' and t.value <> 'training' "
             "where r.status = 'FINISHED' order by r.start_time, r.run_uuid, m.key, m.step"
         ).fetchall()
@@ -212,7 +216,8 @@ def _key(path: Path, desk: Path) -> str:
 
 
 def _near(keys: Sequence[str], matrix: np.ndarray, desk: Path) -> list[str]:
-    """Digests of vectors; those that differ from the network's in their last digits have its digests.
+    """Digests of vectors; those that differ from the network's in their last digits have its
+    digests.
 
     Compiled arithmetic rounds otherwise, and a fault may have part of a table computed eagerly.
     """

@@ -23,8 +23,8 @@ JUDGE = ".table.parquet"
 EAGER = ".eager.parquet"
 """What the network of the step `compiled` gives without being compiled."""
 LIBRARIES = ".libraries"
-"""Names the folder, beside the desks, with what the compiler made once: a fault meets our files, not
-its minute."""
+"""Names the folder, beside the desks, with what the compiler made once: a fault meets our files,
+not its minute."""
 STATE, COMPILED = "state", "compiled"
 
 TOML = """
@@ -85,7 +85,8 @@ MADE = {
     EAGER: f"extract images {_NETWORK} --precision float32 -o {EAGER}",
     LIBRARIES: f"extract images {_NETWORK} --precision float32 -o out/table.parquet",
 }
-"""Inputs that a verb makes, by the verb; the store is cleared of them, or is the input (`another`)."""
+"""Inputs that a verb makes, by the verb; the store is cleared of them, or is the input
+(`another`)."""
 
 STEPS = {
     "cutouts": Step(

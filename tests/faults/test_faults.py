@@ -1,4 +1,5 @@
-"""Every step survives every fault: nothing finished is lost, nothing wrong is served, the next call completes."""
+"""Every step survives every fault: nothing finished is lost, nothing wrong is served, the next call
+completes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Imported by the fork server before it forks: every later child begins with all libraries loaded and warm.
+"""Imported by the fork server before it forks: every later child begins with all libraries loaded
+and warm.
 
 A fresh interpreter needs seconds to import what a verb needs; a fork needs milliseconds, which is
 what makes hundreds of deaths affordable. Everything here runs on one thread: a pool of threads does

@@ -1,4 +1,5 @@
-"""Training on a CUDA device: `pytest -m gpu`. GZFEATURES_TEST_DEVICE=cpu runs what a CPU can do of it."""
+"""Training on a CUDA device: `pytest -m gpu`. GZFEATURES_TEST_DEVICE=cpu runs what a CPU can do of
+it."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
     python tests/hostile/fits_cards.py CASES PROGRESS [FIRST]
 
-Every file keeps its structure: blocks of 2880 bytes, cards of 80 characters, an END. Prints how many
-cases were read and refused, their seconds, and by how many bytes the process grew at most. The number
-of the case at work stands in the file PROGRESS, for whoever finds that the process died.
+Every file keeps its structure: blocks of 2880 bytes, cards of 80 characters, an END. Prints how
+many cases were read and refused, their seconds, and by how many bytes the process grew at most. The
+number of the case at work stands in the file PROGRESS, for whoever finds that the process died.
 """
 
 from __future__ import annotations
@@ -38,20 +38,31 @@ BLOCK, CARD = 2880, 80
 HANGS = 60
 """Seconds after which a case counts as hanging: the process ends itself and says where."""
 VALUES = (
-    *(str(sign * 2**power + by) for power in (0, 3, 7, 15, 31, 40, 62) for sign in (1, -1) for by in (0, -1)),
-    *("0", "10", "100", "1000", "10000", "1E300", "-1.5", "1E-300", "NaN", "T", "F", "''", "'x'", "8", "-32", "-64"),
-    *("'1J'", "'100J'", "'1PJ(100)'", "'1QE(9)'", "'0A'", "'9999999999A'", "'1PB(-1)'", "'(9,9,9)'", "'(0,1)'"),
-    *("'RICE_1'", "'GZIP_1'", "'GZIP_2'", "'HCOMPRESS_1'", "'PLIO_1'", "'NOCOMPRESS'", "'SUBTRACTIVE_DITHER_2'"),
-    *("'BLOCKSIZE'", "'BYTEPIX'", "'SCALE'", "'IMAGE   '", "'BINTABLE'", "'TABLE   '", "'A3DTABLE'", "'I6'", "'F8.3'"),
-    *("'COMPRESSED_DATA'", "'ZSCALE'", "'ZBLANK'", "'galaxy_id'", "'" + "A" * 66 + "'", "(1, 2)", "", "/ nothing"),
+    *(str(sign * 2**power + by) for power in (0, 3, 7, 15, 31, 40, 62) for sign in (1, -1)
+      for by in (0, -1)),
+    *("0", "10", "100", "1000", "10000", "1E300", "-1.5", "1E-300", "NaN", "T", "F", "''", "'x'",
+      "8", "-32", "-64"),
+    *("'1J'", "'100J'", "'1PJ(100)'", "'1QE(9)'", "'0A'", "'9999999999A'", "'1PB(-1)'", "'(9,9,9)'",
+      "'(0,1)'"),
+    *("'RICE_1'", "'GZIP_1'", "'GZIP_2'", "'HCOMPRESS_1'", "'PLIO_1'", "'NOCOMPRESS'",
+      "'SUBTRACTIVE_DITHER_2'"),
+    *("'BLOCKSIZE'", "'BYTEPIX'", "'SCALE'", "'IMAGE   '", "'BINTABLE'", "'TABLE   '", "'A3DTABLE'",
+      "'I6'", "'F8.3'"),
+    *("'COMPRESSED_DATA'", "'ZSCALE'", "'ZBLANK'", "'galaxy_id'", "'" + "A" * 66 + "'", "(1, 2)",
+      "", "/ nothing"),
 )  # fmt: skip
 """What a card is made to say."""
 KEYS = (
-    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT", "GROUPS", "THEAP"),
-    *("TFIELDS", "TFORM1", "TFORM2", "TDIM1", "TDIM2", "TNULL1", "TSCAL1", "TZERO1", "TBCOL1", "TBCOL2", "TTYPE2"),
-    *("ZIMAGE", "ZCMPTYPE", "ZBITPIX", "ZNAXIS", "ZNAXIS1", "ZNAXIS2", "ZTILE1", "ZTILE2", "ZQUANTIZ", "ZDITHER0"),
-    *("ZNAME1", "ZVAL1", "ZNAME2", "ZVAL2", "ZBLANK", "ZSCALE", "ZZERO", "ZTABLE", "BSCALE", "BZERO", "BLANK", "BUNIT"),
-    *("EXTNAME", "EXTVER", "EXTEND", "INHERIT", "PTYPE1", "PSCAL1", "CTYPE1", "CRVAL1", "CDELT1", "WCSAXES", "FILTER"),
+    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT",
+      "GROUPS", "THEAP"),
+    *("TFIELDS", "TFORM1", "TFORM2", "TDIM1", "TDIM2", "TNULL1", "TSCAL1", "TZERO1", "TBCOL1",
+      "TBCOL2", "TTYPE2"),
+    *("ZIMAGE", "ZCMPTYPE", "ZBITPIX", "ZNAXIS", "ZNAXIS1", "ZNAXIS2", "ZTILE1", "ZTILE2",
+      "ZQUANTIZ", "ZDITHER0"),
+    *("ZNAME1", "ZVAL1", "ZNAME2", "ZVAL2", "ZBLANK", "ZSCALE", "ZZERO", "ZTABLE", "BSCALE",
+      "BZERO", "BLANK", "BUNIT"),
+    *("EXTNAME", "EXTVER", "EXTEND", "INHERIT", "PTYPE1", "PSCAL1", "CTYPE1", "CRVAL1", "CDELT1",
+      "WCSAXES", "FILTER"),
 )  # fmt: skip
 """Cards that are put in where a file lacks them."""
 
@@ -81,8 +92,10 @@ def images() -> list[bytes]:
     made = [
         _bytes(first(flux)),
         _bytes(first(counts.astype(np.uint16))),
-        _bytes(first(np.stack([flux, flux, flux]).astype(np.float64), fits.Header({"BANDS": "gri"}))),
-        _bytes(first(), fits.ImageHDU(flux, name="SCI"), fits.ImageHDU(counts.astype(np.int32), name="DQ")),
+        _bytes(first(np.stack([flux, flux, flux]).astype(np.float64),
+                     fits.Header({"BANDS": "gri"}))),
+        _bytes(first(), fits.ImageHDU(flux, name="SCI"),
+               fits.ImageHDU(counts.astype(np.int32), name="DQ")),
         _groups(),
     ]  # fmt: skip
     for kind in ("RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"):

@@ -1,4 +1,5 @@
-"""Heads damaged inside the members of their zip, with checksums that are right: run as a process of its own.
+"""Heads damaged inside the members of their zip, with checksums that are right: run as a process of
+its own.
 
     python tests/hostile/inside.py CASES PROGRESS
 

@@ -1,4 +1,5 @@
-"""READERS: everything in the package that reads a file, with whole files to damage and what reads them."""
+"""READERS: everything in the package that reads a file, with whole files to damage and what reads
+them."""
 
 from __future__ import annotations
 

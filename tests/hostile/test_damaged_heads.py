@@ -1,4 +1,5 @@
-"""A damaged head ends in one line, never in a crash: trees and arrays are judged before anything runs on them."""
+"""A damaged head ends in one line, never in a crash: trees and arrays are judged before anything
+runs on them."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def test_trees_answer_as_xgboost_does(k: int) -> None:
     X[rng.random(X.shape) < 0.1] = np.nan
     own = BoostedTrees("XGBClassifier", 40, 3, 0.2, 0.5, 64, "cpu", 1).fit(X, y)
     theirs = xgboost.XGBClassifier(
-        n_estimators=40, max_depth=3, learning_rate=0.2, colsample_bytree=0.5, max_bin=64, tree_method="hist",
+        n_estimators=40, max_depth=3, learning_rate=0.2, colsample_bytree=0.5, max_bin=64,
+        tree_method="hist",
         random_state=1,
     ).fit(X, y)  # fmt: skip
     np.testing.assert_allclose(own.predict_proba(X), theirs.predict_proba(X), atol=2e-6)

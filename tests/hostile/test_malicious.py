@@ -1,6 +1,6 @@
-"""Files made to do harm: each is refused in one line or shown as what it is; none runs code, leaves its place or eats
-the machine. Archives, links, redirects and pages have more of them in their own tests (see
-SECURITY.md)."""
+"""Files made to do harm: each is refused in one line or shown as what it is; none runs code, leaves
+its place or eats the machine. Archives, links, redirects and pages have more of them in their own
+tests (see SECURITY.md)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def _negative(path: Path) -> None:
 
 
 def _noted(path: Path, note: str) -> None:
-    """A Parquet file with the columns of an embedding table and a record of the attacker's making."""
+    """A Parquet file with the columns of an embedding table and a record of the attacker's
+    making."""
     columns = {
         "galaxy_id": ["a"],
         "image_sha256": ["0" * 64],
@@ -221,16 +222,20 @@ Make = Callable[[Path], object]
 MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
     "pickle as weights": ("w.pth", lambda p: p.write_bytes(PICKLE), read_tensors),
     "pickle in a torch file": ("w.pth", _torch, read_tensors),
-    "pickle in an old torch file": ("w.pth", lambda p: _torch(p, _use_new_zipfile_serialization=False), read_tensors),
+    "pickle in an old torch file": (
+        "w.pth", lambda p: _torch(p, _use_new_zipfile_serialization=False), read_tensors,
+    ),
     "pickle as safetensors": ("w.safetensors", lambda p: p.write_bytes(PICKLE), read_tensors),
     "pickle as the state of a training": ("t.ckpt", lambda p: p.write_bytes(PICKLE), read_state),
     "pickle in the state of a training": ("t.ckpt", _torch, read_state),
     "pickle as a head": ("h.skops", lambda p: p.write_bytes(PICKLE), Head.read),
     "joblib as a head": ("h.skops", lambda p: joblib.dump(Trap(), p), Head.read),
-    "function in a head": ("h.skops", lambda p: skops.io.dump({"estimator": os.system}, p), Head.read),
+    "function in a head": ("h.skops", lambda p: skops.io.dump({"estimator": os.system}, p),
+                           Head.read),
     "call of a function in a head": (
         "h.skops",
-        lambda p: _skops(p, _node("os", "system", "FunctionNode", {"module_path": "os", "function": "system"})),
+        lambda p: _skops(p, _node("os", "system", "FunctionNode",
+                                  {"module_path": "os", "function": "system"})),
         Head.read,
     ),
     "object of any type in a head": (
@@ -240,9 +245,12 @@ MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
         "h.skops", lambda p: _skops(p, _node("pathlib", "touch", "MethodNode", {})), Head.read,
     ),
     "objects in a .npy image": (
-        "i.npy", lambda p: np.save(p, np.full((4, 4, 3), Trap(), dtype=object), allow_pickle=True), _look,
+        "i.npy", lambda p: np.save(p, np.full((4, 4, 3), Trap(), dtype=object), allow_pickle=True),
+        _look,
     ),
-    "objects in a .npz image": ("i.npz", lambda p: np.savez(p, images=np.full((4, 4), Trap(), dtype=object)), _look),
+    "objects in a .npz image": (
+        "i.npz", lambda p: np.savez(p, images=np.full((4, 4), Trap(), dtype=object)), _look,
+    ),
     "expression in the header of an array": ("i.npy", lambda p: _npy(p, CODE), _look),
     "deep header of an array": ("i.npy", lambda p: _npy(p, "[" * 60), _look),
     "pickled type in a catalog": ("c.parquet", _parquet, Catalog.read),
@@ -252,39 +260,54 @@ MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
     "pickled type in a shard": ("s.arrow", _ipc, lambda p: shard.read(p, 1)),
     "shard of less than no values": ("s.arrow", _negative, lambda p: shard.read(p, 4)),
     "record of another shape": (
-        "t.parquet", lambda p: _noted(p, '{"format": {}, "extractor": [], "skipped": 3}'), EmbeddingTable.read,
+        "t.parquet", lambda p: _noted(p, '{"format": {}, "extractor": [], "skipped": 3}'),
+        EmbeddingTable.read,
     ),
     "record without end": ("t.parquet", lambda p: _noted(p, "[" * DEEP), EmbeddingTable.read),
     "record of a map without end": ("m.parquet", lambda p: _noted(p, '{"a":' * DEEP), Map.read),
-    "header of 2^60 bytes": ("w.safetensors", lambda p: _safetensors(p, 2**60, b"{}"), read_tensors),
+    "header of 2^60 bytes": ("w.safetensors", lambda p: _safetensors(p, 2**60, b"{}"),
+                             read_tensors),
     "tensor beyond the file": (
         "w.safetensors",
-        lambda p: _safetensors(p, 64, b'{"w":{"dtype":"F32","shape":[9,9],"data_offsets":[0,324]}}'.ljust(64)),
+        lambda p: _safetensors(
+            p, 64, b'{"w":{"dtype":"F32","shape":[9,9],"data_offsets":[0,324]}}'.ljust(64)),
         read_tensors,
     ),
-    "module:name as a head": ("e.toml", _toml(f'{BACKBONE}[[heads]]\nname="os:system"'), _experiment),
-    "module:name as a backbone": ("e.toml", _toml(f'{BACKBONE.replace("resnet18", "os:system")}{HEAD}'), _experiment),
+    "module:name as a head": ("e.toml", _toml(f'{BACKBONE}[[heads]]\nname="os:system"'),
+                              _experiment),
+    "module:name as a backbone": (
+        "e.toml", _toml(f'{BACKBONE.replace("resnet18", "os:system")}{HEAD}'), _experiment,
+    ),
     "module.name as a network": ("e.toml", _toml('[[networks]]\nname="os.system"'), _experiment),
     "experiment without end": ("e.toml", _toml("x = " + "[" * DEEP), config.load),
     "run that names itself a path": (
-        "e.toml", lambda p: p.write_text(f'name = "../../evil"\n{GALAXIES}{BACKBONE}{HEAD}'), config.load,
+        "e.toml", lambda p: p.write_text(f'name = "../../evil"\n{GALAXIES}{BACKBONE}{HEAD}'),
+        config.load,
     ),
-    "settings of a run without end": ("experiment.json", lambda p: p.write_text("[" * DEEP), config.load),
+    "settings of a run without end": ("experiment.json", lambda p: p.write_text("[" * DEEP),
+                                      config.load),
     "scheme that calls": ("s.toml", lambda p: p.write_text(f'name = "x"\nrule = "{CODE}"'), scheme),
     "scheme without end": ("s.toml", lambda p: p.write_text("a = " + "{b = " * DEEP), scheme),
     "run that points outside": ("run", lambda p: _run(p, "../secret.parquet"), read_pairings),
     "run that points anywhere": ("run", lambda p: _run(p, "/etc/passwd"), read_pairings),
-    "checkpoint that points elsewhere": ("c", lambda p: _checkpoint(p, weights="file:/etc/passwd"), _whole),
-    "checkpoint of any constructor": ("c", lambda p: _checkpoint(p, architecture="__builtins__"), _whole),
+    "checkpoint that points elsewhere": (
+        "c", lambda p: _checkpoint(p, weights="file:/etc/passwd"), _whole,
+    ),
+    "checkpoint of any constructor": ("c", lambda p: _checkpoint(p, architecture="__builtins__"),
+                                      _whole),
     "checkpoint of 10^12 classes": ("c", lambda p: _checkpoint(p, classes=10**12), _whole),
     "picture of 40,000 × 40,000": ("i.png", lambda p: _png(p, 40_000, 40_000), _look),
     "picture of 2^31 × 1": ("i.png", lambda p: _png(p, 2**31 - 1, 1), _look),
     "FITS of 10^12 pixels": ("i.fits", lambda p: _fits(p, NAXIS1=10**6, NAXIS2=10**6), _look),
-    "gzipped FITS of 10^12 pixels": ("i.fits.gz", lambda p: _fits(p, NAXIS1=10**6, NAXIS2=10**6), _look),
+    "gzipped FITS of 10^12 pixels": ("i.fits.gz", lambda p: _fits(p, NAXIS1=10**6, NAXIS2=10**6),
+                                     _look),
     "HDF5 of 10^15 ids": ("i.h5", _endless, _look),
     "zip that unpacks to 300 MB": ("i.zip", lambda p: _bomb(p, "a.jpg"), _look),
-    "page as a picture": ("i.jpg", lambda p: p.write_text(f"<html><script>{CODE}</script></html>"), _look),
-    "drawing with a script as a picture": ("i.png", lambda p: p.write_text("<svg onload='alert(1)'/>"), _look),
+    "page as a picture": ("i.jpg", lambda p: p.write_text(f"<html><script>{CODE}</script></html>"),
+                          _look),
+    "drawing with a script as a picture": (
+        "i.png", lambda p: p.write_text("<svg onload='alert(1)'/>"), _look,
+    ),
     "device as a catalog": ("c.csv", lambda p: p.symlink_to("/dev/null"), Catalog.read),
 }  # fmt: skip
 """What it is, its file, how it is made, and who reads it."""
@@ -294,7 +317,8 @@ HARMLESS = ("pickled type in a catalog", "pickled type in predictions")
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """Two more gigabytes of address space than now: a bomb that goes off is an error, not a dead machine."""
+    """Two more gigabytes of address space than now: a bomb that goes off is an error, not a dead
+    machine."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + 2**31, limits[1]))

@@ -1,4 +1,5 @@
-"""Every reader meets damaged and hostile files: it reads them, or says what is wrong in one line."""
+"""Every reader meets damaged and hostile files: it reads them, or says what is wrong in one
+line."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ from gzfeatures.errors import GzError
 README = Path(__file__).with_name("README.md")
 HEAD = "| reader | cases | tracebacks |"
 TOKENS = (
-    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r\n", b",", b'"', b"'", b";", b"|", b"..", b"/etc/passwd",
-    b"=1+1", b"=cmd|' /C calc'!A0", b"<script>alert(1)</script>", b"nan", b"inf", b"-1", b"1e999", b"9" * 40, b"true",
-    b"null", b"{}", b"[]", b"[[", b"{" * 300, b"\xf0\x9f\x8c\x8c", "\u202e\u0000é".encode(), b"NaN", b"-999",
+    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r\n", b",", b'"', b"'", b";", b"|", b"..",
+    b"/etc/passwd",
+    b"=1+1", b"=cmd|' /C calc'!A0", b"<script>alert(1)</script>", b"nan", b"inf", b"-1", b"1e999",
+    b"9" * 40, b"true",
+    b"null", b"{}", b"[]", b"[[", b"{" * 300, b"\xf0\x9f\x8c\x8c", "\u202e\u0000é".encode(), b"NaN",
+    b"-999",
     b"module:name", b"%s%n", b"\\",
 )  # fmt: skip
 """What is put into files: ends of words and numbers, other encodings, formulas, markup, places
@@ -36,7 +40,8 @@ changes = st.lists(
 
 
 def changed(data: bytes, change: Change) -> bytes:
-    """A file after one change: a bit flipped, a byte set, a stretch cut or repeated, a beginning, a token put in."""
+    """A file after one change: a bit flipped, a byte set, a stretch cut or repeated, a beginning, a
+    token put in."""
     kind, where, length, token = change
     at = where % (len(data) + 1)
     head, tail = data[:at], data[at:]

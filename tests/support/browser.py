@@ -123,7 +123,8 @@ class Browser:
         return path
 
     def pointer(self, *steps: dict[str, Any], kind: str = "mouse") -> None:
-        """Move, press and lift: `{"type": "pointerMove", "x": …, "y": …}`, `pointerDown`, `pointerUp`."""
+        """Move, press and lift: `{"type": "pointerMove", "x": …, "y": …}`, `pointerDown`,
+        `pointerUp`."""
         moves = [{"duration": 20, "button": 0, **step} for step in steps]
         action = {
             "type": "pointer",
@@ -153,7 +154,8 @@ class Browser:
         return [url for url in sent if not url.startswith(("file:", "blob:", "data:", "chrome:"))]
 
     def complaints(self) -> list[str]:
-        """Errors and warnings on the page's console, but for advice on the tests' own looks at pixels."""
+        """Errors and warnings on the page's console, but for advice on the tests' own looks at
+        pixels."""
         entries = [
             e
             for e in self._call("POST", "/se/log", {"type": "browser"})

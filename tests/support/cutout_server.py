@@ -46,7 +46,8 @@ def cube(ra: float, pixels: int = PIXELS, bands: str = "grz", blank: str = "") -
 
 
 class Server(ThreadingHTTPServer):
-    """Serves galaxies; `plans[ra]` lists what to do at the first, second, … question for that position."""
+    """Serves galaxies; `plans[ra]` lists what to do at the first, second, … question for that
+    position."""
 
     daemon_threads = True
     request_queue_size = 128

@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def put_row(path: Path, head: str, row: tuple[object, ...], keys: int) -> None:
-    """Put one row into the table that ends a file, in the place of the row with the same first `keys` cells.
+    """Put one row into the table that ends a file, in the place of the row with the same first
+    `keys` cells.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
-"""A server in a process of its own, on a free port of 127.0.0.1, for tests that ask it over HTTP."""
+"""A server in a process of its own, on a free port of 127.0.0.1, for tests that ask it over
+HTTP."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from gzfeatures.images.view import View
 def table_of(
     matrix: np.ndarray, digests: Sequence[str] | None = None, ids: Sequence[str] | None = None
 ) -> EmbeddingTable:
-    """A table of these vectors; each galaxy has an image of its own unless digests say otherwise."""
+    """A table of these vectors; each galaxy has an image of its own unless digests say
+    otherwise."""
     names = as_ids([f"g{row:04d}" for row in range(len(matrix))] if ids is None else ids)
     files = [f"{row:064x}" for row in range(len(matrix))] if digests is None else digests
     extractor = Extractor("toy", "toy", "random:0", "flatten", matrix.shape[1], View(size=32))

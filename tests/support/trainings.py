@@ -1,4 +1,5 @@
-"""A network that trains in a second, and what tests of trainings ask of one: its weights, its death at a step."""
+"""A network that trains in a second, and what tests of trainings ask of one: its weights, its death
+at a step."""
 
 from __future__ import annotations
 

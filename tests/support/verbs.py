@@ -30,7 +30,8 @@ def gz(*words: object) -> dict[str, Any]:
 
 
 def called(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """What a script sees of a verb: exit code, stdout and stderr of the real `main`, without a process of its own.
+    """What a script sees of a verb: exit code, stdout and stderr of the real `main`, without a
+    process of its own.
 
     A process takes seconds to import what a verb needs; where it is not the promise, this one has
     it already.

@@ -1,4 +1,5 @@
-"""What is added touches only the files that docs/house.md names: one of each, in a copy of the package."""
+"""What is added touches only the files that docs/house.md names: one of each, in a copy of the
+package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""FITS headers are judged by the file's length before astropy is asked: what asks for more is refused."""
+"""FITS headers are judged by the file's length before astropy is asked: what asks for more is
+refused."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def groups() -> bytes:
 
 
 def sparse() -> bytes:
-    """A compressed image of 10,000 × 10,000 pixels in some 12 kB: tiles that point to one stream."""
+    """A compressed image of 10,000 × 10,000 pixels in some 12 kB: tiles that point to one
+    stream."""
     file = io.BytesIO()
     unit = fits.CompImageHDU(
         np.zeros((4_000, 4), np.int16), compression_type="RICE_1", tile_shape=(4_000, 4)
@@ -90,7 +92,8 @@ def sparse() -> bytes:
 
 
 def put(data: bytes, key: str, value: object) -> bytes:
-    """The bytes with one card of the last header that has it set to another value, or put in the place of a blank."""
+    """The bytes with one card of the last header that has it set to another value, or put in the
+    place of a blank."""
     place = data.rfind(f"{key:<8}= ".encode())
     if place < 0:
         place = data.rindex(b"END".ljust(80))
@@ -104,15 +107,19 @@ def twice(keyword: str) -> bytes:
 
 
 GREEDY: dict[str, tuple[Callable[[], bytes], str, object, str]] = {
-    "negative axis": (image, "NAXIS1", -8, "state NAXIS1 as a whole number of at least 0, found -8"),
+    "negative axis": (image, "NAXIS1", -8,
+                      "state NAXIS1 as a whole number of at least 0, found -8"),
     "axis that is no number": (image, "NAXIS2", "8.5", "state NAXIS2 as a whole number"),
-    "axis beyond the file": (image, "NAXIS2", 10**5, r"(image|catalog|predictions file) is truncated"),
+    "axis beyond the file": (image, "NAXIS2", 10**5,
+                             r"(image|catalog|predictions file) is truncated"),
     "axis of 2^60": (image, "NAXIS2", 2**59, r"is truncated|too large to decode"),
     "axis that overflows": (image, "NAXIS2", 10**19, "state NAXIS2 as a whole number"),
     "thousand axes": (image, "NAXIS", 1000, "have at most 999 axes"),
-    "axes that are not there": (image, "NAXIS", 3, "state NAXIS3 as a whole number of at least 0, found none"),
+    "axes that are not there": (image, "NAXIS", 3,
+                                "state NAXIS3 as a whole number of at least 0, found none"),
     "bits of no kind": (image, "BITPIX", 7, "state BITPIX as 8, 16, 32, 64, -32 or -64, found 7"),
-    "negative parameters": (image, "PCOUNT", -(10**6), "state PCOUNT as a whole number of at least 0"),
+    "negative parameters": (image, "PCOUNT", -(10**6),
+                            "state PCOUNT as a whole number of at least 0"),
     "parameters beyond the file": (image, "PCOUNT", 10**12, "is truncated; must hold"),
     "negative groups": (image, "GCOUNT", -1, "state GCOUNT as a whole number of at least 1"),
     "groups beyond the file": (image, "GCOUNT", 10**9, "have GCOUNT 1"),
@@ -121,26 +128,39 @@ GREEDY: dict[str, tuple[Callable[[], bytes], str, object, str]] = {
     "rows beyond the file": (table, "NAXIS2", 10**9, "is truncated; must hold"),
     "heap that goes back": (table, "PCOUNT", -5760, "state PCOUNT as a whole number of at least 0"),
     "heap beyond the file": (arrays, "PCOUNT", 10**10, "is truncated; must hold"),
-    "heap that lies elsewhere": (arrays, "THEAP", 10**6, r"have its heap in \d+…\d+ by THEAP, found 1000000"),
+    "heap that lies elsewhere": (arrays, "THEAP", 10**6,
+                                 r"have its heap in \d+…\d+ by THEAP, found 1000000"),
     "array longer than the heap": (arrays, "TFORM2", "'PD(1000000)'", "in a heap of 64 bytes"),
-    "column wider than the row": (table, "TFORM1", "'100000000K'", "have columns of 24 bytes in each row"),
+    "column wider than the row": (table, "TFORM1", "'100000000K'",
+                                  "have columns of 24 bytes in each row"),
     "column of no type": (table, "TFORM1", "'1Z'", "state TFORM1 as a repeat count and a letter"),
-    "more columns than there are": (table, "TFIELDS", 9, "state TFORM4 as a repeat count and a letter, found none"),
+    "more columns than there are": (table, "TFIELDS", 9,
+                                    "state TFORM4 as a repeat count and a letter, found none"),
     "no columns in rows": (table, "TFIELDS", 0, "have columns of 24 bytes"),
     "more columns than can be": (table, "TFIELDS", 10**6, "have at most 999 columns"),
-    "array of more than the cell": (table, "TDIM1", "'(100000,100000)'", "have at most 1 values in TDIM1"),
-    "text column beyond the row": (text, "TFORM1", "'I99999999'", "have column 1 within 10 characters"),
-    "text column from before the row": (text, "TBCOL1", -5, "state TBCOL1 as a whole number of at least 1"),
-    "tiles that are not there": (packed, "ZNAXIS2", 10**6, "have a row for each of 1000000 tiles, found 20"),
+    "array of more than the cell": (table, "TDIM1", "'(100000,100000)'",
+                                    "have at most 1 values in TDIM1"),
+    "text column beyond the row": (text, "TFORM1", "'I99999999'",
+                                   "have column 1 within 10 characters"),
+    "text column from before the row": (text, "TBCOL1", -5,
+                                        "state TBCOL1 as a whole number of at least 1"),
+    "tiles that are not there": (packed, "ZNAXIS2", 10**6,
+                                 "have a row for each of 1000000 tiles, found 20"),
     "tile of no pixels": (packed, "ZTILE1", 0, "state ZTILE1 as a whole number of at least 1"),
     "negative tiled image": (packed, "ZNAXIS1", -20, "state ZNAXIS1 as a whole number"),
-    "dithering from before its table": (dithered, "ZDITHER0", -(10**8), "state ZDITHER0 as a whole number from 1 to"),
-    "dithering without a seed": (dithered, "ZDITHER0", "", "state ZDITHER0 as a whole number from 1 to 10000"),
-    "pixels of less than no bytes": (dithered, "ZVAL2", -32768, "state BYTEPIX as a number from 0 to 8, found -32768"),
-    "random groups of 2880 parameters": (groups, "PCOUNT", 2_000, "at most 999 parameters in random groups"),
+    "dithering from before its table": (dithered, "ZDITHER0", -(10**8),
+                                        "state ZDITHER0 as a whole number from 1 to"),
+    "dithering without a seed": (dithered, "ZDITHER0", "",
+                                 "state ZDITHER0 as a whole number from 1 to 10000"),
+    "pixels of less than no bytes": (dithered, "ZVAL2", -32768,
+                                     "state BYTEPIX as a number from 0 to 8, found -32768"),
+    "random groups of 2880 parameters": (groups, "PCOUNT", 2_000,
+                                         "at most 999 parameters in random groups"),
     "two sizes": (lambda: twice("NAXIS1  ="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
-    "size by another spelling": (lambda: twice("naxis1="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
-    "size by another way": (lambda: twice("HIERARCH NAXIS1 ="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
+    "size by another spelling": (lambda: twice("naxis1="), "BITPIX", -32,
+                                 "state NAXIS1 once, found 8 and 9"),
+    "size by another way": (lambda: twice("HIERARCH NAXIS1 ="), "BITPIX", -32,
+                            "state NAXIS1 once, found 8 and 9"),
 }  # fmt: skip
 """What a header asks for: file, card, value, and what is said."""
 
@@ -232,13 +252,19 @@ def whole() -> dict[str, bytes]:
         "cube": [fits.PrimaryHDU(np.zeros((3, 4, 5), ">f8"))],
         "scaled": [fits.PrimaryHDU(plane.astype(np.uint16))],
         "nothing": [fits.PrimaryHDU()],
-        "extensions": [fits.PrimaryHDU(), *(fits.ImageHDU(plane, name=n) for n in ("SCI", "ERR", "DQ"))],
+        "extensions": [
+            fits.PrimaryHDU(), *(fits.ImageHDU(plane, name=n) for n in ("SCI", "ERR", "DQ"))],
         "bits": [fits.PrimaryHDU(), fits.BinTableHDU.from_columns([bits])],
-        "strings": [fits.PrimaryHDU(), fits.BinTableHDU(Table({"s": ["a", "bcd"], "v": np.zeros((2, 3, 2))}))],
+        "strings": [
+            fits.PrimaryHDU(),
+            fits.BinTableHDU(Table({"s": ["a", "bcd"], "v": np.zeros((2, 3, 2))}))],
         "no rows": [fits.PrimaryHDU(), fits.BinTableHDU(Table({"s": np.zeros(0)}))],
         "long cards": [fits.PrimaryHDU(plane, long)],
-        **{kind: [fits.PrimaryHDU(), fits.CompImageHDU(plane, compression_type=kind)] for kind in methods},
-        "tiles": [fits.PrimaryHDU(), fits.CompImageHDU(plane.astype("f4"), tile_shape=(16, 16), quantize_level=16)],
+        **{kind: [fits.PrimaryHDU(), fits.CompImageHDU(plane, compression_type=kind)]
+           for kind in methods},
+        "tiles": [
+            fits.PrimaryHDU(),
+            fits.CompImageHDU(plane.astype("f4"), tile_shape=(16, 16), quantize_level=16)],
     }  # fmt: skip
     groups = image().replace(card("EXTEND", "T"), card("GROUPS", "T"))
     for key, value in (("NAXIS1", 0), ("PCOUNT", 2), ("GCOUNT", 6)):

@@ -1,4 +1,5 @@
-"""Rooms and names of the house: no folder too full, one name for one class, every room in docs/house.md."""
+"""Rooms and names of the house: no folder too full, one name for one class, every room in
+docs/house.md."""
 
 from __future__ import annotations
 

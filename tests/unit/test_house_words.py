@@ -1,4 +1,5 @@
-"""Words that earlier versions used for something else than they say name nothing in the package any more."""
+"""Words that earlier versions used for something else than they say name nothing in the package any
+more."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ RETIRED = {
     "frames": "training pixels",
     "galaxy_models": "brightness",
 }
-"""Retired word → what the thing is called now. Neither case nor a leading underscore makes it another word."""
+"""Retired word → what the thing is called now. Neither case nor a leading underscore makes it
+another word."""
 
 KEPT = {
     # ordinary English that is poor only as the name of a local, which this test does not look at

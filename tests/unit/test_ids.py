@@ -35,7 +35,8 @@ def test_fixed_width_and_whole_floats() -> None:
 def test_ids_that_cannot_be_trusted_are_refused() -> None:
     with pytest.raises(
         InputError,
-        match=r"row 1: id is not a whole number or is too large for a float; must be text or an integer",
+        match=r"row 1: id is not a whole number or is too large for a float; must be text or an "
+        r"integer",
     ):
         as_ids(np.array([1.0, 587722981736120000.0]))
     with pytest.raises(InputError, match=r"ids, row 1: id is missing; must not be empty"):

@@ -122,8 +122,7 @@ class PrivateFolder:
             with self._told():
                 status = os.fstat(folder)
                 if status.st_uid == os.getuid() and status.st_mode & OTHERS:
-                    # the user may have created this folder by hand; its files are checked one by
-                    # one
+                    # the user may have created this folder; its files are checked one by one
                     os.fchmod(folder, 0o700)
                     status = os.fstat(folder)
             if status.st_uid != os.getuid() or status.st_mode & OTHERS:

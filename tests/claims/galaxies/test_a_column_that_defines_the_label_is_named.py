@@ -1,4 +1,5 @@
-"""Promise: a catalog column from which the label follows is said aloud, before its scores are believed."""
+"""Promise: a catalog column from which the label follows is said aloud, before its scores are
+believed."""
 
 from __future__ import annotations
 
@@ -64,8 +65,10 @@ def test_fit_says_it_aloud(catalog: Catalog, tmp_path: Path) -> None:
     pd.DataFrame({"galaxy_id": catalog.ids, "label": label}).to_csv(
         tmp_path / "labels.csv", index=False
     )
-    words = ["fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H", "prototype",
-             "--catalog", tmp_path / "catalog.csv", "--column", "code", "-o", tmp_path / "heads"]  # fmt: skip
+    words = ["fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H",
+             "prototype",
+             "--catalog", tmp_path / "catalog.csv", "--column", "code", "-o",
+             tmp_path / "heads"]  # fmt: skip
     result = CliRunner().invoke(app, [*map(str, words)])
     assert result.exit_code == 0, result.output
     assert "warning: column code tells the label of 100.0%" in result.stderr

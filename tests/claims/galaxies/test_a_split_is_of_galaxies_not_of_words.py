@@ -1,4 +1,5 @@
-"""Promise: how classes are listed or spelled does not decide who is tested on, nor how many classes there are."""
+"""Promise: how classes are listed or spelled does not decide who is tested on, nor how many classes
+there are."""
 
 from __future__ import annotations
 

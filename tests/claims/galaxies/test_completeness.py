@@ -1,4 +1,5 @@
-"""Claim: a volume-limited sample says to which redshift it is complete, and is complete up to there."""
+"""Claim: a volume-limited sample says to which redshift it is complete, and is complete up to
+there."""
 
 from __future__ import annotations
 

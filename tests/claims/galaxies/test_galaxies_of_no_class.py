@@ -1,4 +1,5 @@
-"""Claim: galaxies whose votes are known and that no rule claims can be a class, and no other galaxy becomes one."""
+"""Claim: galaxies whose votes are known and that no rule claims can be a class, and no other galaxy
+becomes one."""
 
 from __future__ import annotations
 
@@ -172,7 +173,8 @@ def test_label_says_the_share_without_a_class_and_gives_it_one_on_request(tmp_pa
 def test_an_experiment_takes_others_and_keeps_its_fingerprint_without(tmp_path: Path) -> None:
     file = tmp_path / "small.toml"
     file.write_text(
-        'name = "small"\n[galaxies]\ncatalog = "v.csv"\nimages = "i"\n[[networks]]\nname = "small-cnn"\n',
+        'name = "small"\n[galaxies]\ncatalog = "v.csv"\nimages = "i"\n[[networks]]\nname = '
+        '"small-cnn"\n',
         "utf-8",
     )
     plain, own = load(file), load(file, ["galaxies.others=class"])

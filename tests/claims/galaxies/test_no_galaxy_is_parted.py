@@ -1,4 +1,5 @@
-"""Promise: a split never parts one galaxy: neither its file, nor its near duplicates, nor its place on the sky."""
+"""Promise: a split never parts one galaxy: neither its file, nor its near duplicates, nor its place
+on the sky."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ GALAXIES, COPIES = 120, 5
 def copies(
     folder: Path, *, jitter: float = 0.0, same_file: bool = True, times: int = COPIES
 ) -> tuple[Path, Path]:
-    """Table and labels of galaxies that each stand there several times, with labels drawn at random: nothing to learn.
+    """Table and labels of galaxies that each stand there several times, with labels drawn at
+    random: nothing to learn.
 
     What a head seems to know about them it has learned from a copy in train. Chance is .25.
     """
@@ -39,13 +41,15 @@ def copies(
 
 
 def accuracy(table: Path, labels: Path, *more: object) -> float:
-    found = gz("fit", table, "--labels", labels, "-H", "knn", "--set", "neighbours=1", "--set", "calibration=none",
+    found = gz("fit", table, "--labels", labels, "-H", "knn", "--set", "neighbours=1", "--set",
+               "calibration=none",
                "-o", table.parent / "heads", *more)  # fmt: skip
     return float(found["heads"][0]["accuracy"])
 
 
 def near_chance(score: float) -> bool:
-    """Within 3 standard errors of .25 of what 24 independent galaxies, five copies each, can say."""
+    """Within 3 standard errors of .25 of what 24 independent galaxies, five copies each, can
+    say."""
     return abs(score - 0.25) < 3 * np.sqrt(0.25 * 0.75 / (0.2 * GALAXIES))
 
 
@@ -76,7 +80,10 @@ def test_what_was_grouped_is_said_with_numbers(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*map(str, words)])
     assert result.exit_code == 0, result.output
     told = f"{GALAXIES * COPIES} galaxies in {GALAXIES} groups"
-    line = f"grouped: {told} share their image, byte for byte; {told} lie within 3 arcsec of one another"
+    line = (
+        f"grouped: {told} share their image, byte for byte; "
+        f"{told} lie within 3 arcsec of one another"
+    )
     assert line in result.stderr
 
 
@@ -130,7 +137,8 @@ def test_a_network_is_not_tested_on_a_copy_of_what_it_learned(tmp_path: Path) ->
     names = sorted(path.stem for path in pictures.glob("*.png"))
     label = ["round" if int(name[1:4]) % 2 else "long" for name in names]
     pd.DataFrame({"galaxy_id": names, "label": label}).to_csv(tmp_path / "labels.csv", index=False)
-    gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view", "size=16",
+    gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view",
+       "size=16",
        "--epochs", 1, "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
        "-o", tmp_path / "checkpoint")  # fmt: skip
     kept = pd.read_csv(tmp_path / "labels.split.csv")

@@ -1,4 +1,5 @@
-"""Promise: a galaxy that was set aside once is never trained on later, whatever labels are added."""
+"""Promise: a galaxy that was set aside once is never trained on later, whatever labels are
+added."""
 
 from __future__ import annotations
 
@@ -146,12 +147,14 @@ def test_a_network_and_a_head_share_the_split_that_was_kept(tmp_path: Path) -> N
     frame = pd.DataFrame({"galaxy_id": sorted(path.stem for path in pictures.glob("*.png"))})
     frame["label"] = ["round" if int(name[1:]) % 2 else "long" for name in frame["galaxy_id"]]
     frame.to_csv(tmp_path / "labels.csv", index=False)
-    gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view", "size=16",
+    gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view",
+       "size=16",
        "--epochs", 1, "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
        "-o", tmp_path / "checkpoint")  # fmt: skip
     first = (tmp_path / "labels.split.csv").read_bytes()
     gz("extract", pictures, "--backbone", tmp_path / "checkpoint", "-o", tmp_path / "table.parquet")
     # the network has seen its training galaxies, and is scored on those it set aside
-    gz("fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H", "prototype", "--seed", 3, "-o",
+    gz("fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H", "prototype",
+       "--seed", 3, "-o",
        tmp_path / "heads")  # fmt: skip
     assert (tmp_path / "labels.split.csv").read_bytes() == first

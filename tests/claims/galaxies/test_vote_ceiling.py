@@ -1,4 +1,5 @@
-"""Claim: the volunteers' ceiling for an accuracy is the majority's own repeatability, not flattered by its votes."""
+"""Claim: the volunteers' ceiling for an accuracy is the majority's own repeatability, not flattered
+by its votes."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ COUNTS = tuple(
 @pytest.mark.parametrize("concentration", [[0.4, 0.3, 0.2], [3.0, 2.0, 2.0]])
 @pytest.mark.parametrize("panel", [8, 40])
 def test_repeatability_is_what_a_second_panel_finds(concentration: list[float], panel: int) -> None:
-    """Galaxies of known fractions, one panel seen: the estimate is how often panels of other people do agree."""
+    """Galaxies of known fractions, one panel seen: the estimate is how often panels of other people
+    do agree."""
     rng = np.random.default_rng(0)
     truth = rng.dirichlet(concentration, 6000)
     seen, first, second = (rng.multinomial(panel, truth) for _ in range(3))

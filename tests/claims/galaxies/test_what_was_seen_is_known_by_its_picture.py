@@ -1,4 +1,5 @@
-"""Promise: a galaxy that a network was trained on is known again by its picture, under any id; another is not."""
+"""Promise: a galaxy that a network was trained on is known again by its picture, under any id;
+another is not."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ N = 60
 
 
 def frame(seed: int) -> Image.Image:
-    """A picture of 424 pixels: a galaxy of random shape among stars, under noise that the telescope has blurred."""
+    """A picture of 424 pixels: a galaxy of random shape among stars, under noise that the telescope
+    has blurred."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:424, :424] - 211.5
     angle, ratio = random.uniform(0, np.pi), random.uniform(0.3, 1)
@@ -45,7 +47,8 @@ def frame(seed: int) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Galaxies t0 … in `trained`, others o0 … in `others`, and the first again, made smaller and worse, in `again`."""
+    """Galaxies t0 … in `trained`, others o0 … in `others`, and the first again, made smaller and
+    worse, in `again`."""
     folder = tmp_path_factory.mktemp("pictures")
     for name in ("trained", "others", "again", "small", "middles"):
         (folder / name).mkdir()
@@ -243,7 +246,8 @@ def test_a_record_of_another_version_is_refused() -> None:
 def test_of_real_pictures_that_two_catalogs_share_the_trained_ones_are_marked(
     shared_data: Path,
 ) -> None:
-    """151 Hart+2016 pictures are Kaggle's too; the backbone was trained on 94 of them, and on no other of the 1,000."""
+    """151 Hart+2016 pictures are Kaggle's too; the backbone was trained on 94 of them, and on no
+    other of the 1,000."""
     record = TrainedOn.decode(backbone("googlenet-gz2").trained_on or "")
     images = ImageSet.of(shared_data / "hart16" / "images")
     table = pd.read_csv(shared_data / "hart16" / "hart16_1000.csv", dtype=str).set_index("asset_id")
@@ -323,7 +327,8 @@ def test_a_network_of_ones_own_records_pictures(pictures: Path, tmp_path: Path) 
     labels = Labels(images.ids, ("smooth", "disk"), np.arange(N) % 2)
     split = Split(images.ids[:40], images.ids[40:50], images.ids[50:])
     train(
-        images, labels, split, "shufflenet-v2-x0-5", folder=tmp_path / "net", epochs=1, batch_size=20, progress=False,
+        images, labels, split, "shufflenet-v2-x0-5", folder=tmp_path / "net", epochs=1,
+        batch_size=20, progress=False,
         view=gz.View(size=32), precision="float32",
     )  # fmt: skip
     again = ImageSet.of(pictures / "again")

@@ -1,4 +1,5 @@
-"""Claim: a class keeps its place under every calibration, also where folds lack it; held-back rows are drawn."""
+"""Claim: a class keeps its place under every calibration, also where folds lack it; held-back rows
+are drawn."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def test_a_stacked_ensemble_keeps_a_class_that_its_held_back_rows_lack() -> None
 
 @pytest.mark.parametrize("n", [600, 3000])  # crossed, and with a share held back
 def test_the_seed_draws_which_rows_are_held_back(n: int) -> None:
-    """Else every seed of a head is judged by the same rows, and seeds look more alike than they are."""
+    """Else every seed of a head is judged by the same rows, and seeds look more alike than they
+    are."""
     X, codes = clusters(n)
     biases = [Calibrated(LinearMachine(), seed=seed).fit(X, codes).bias_ for seed in (0, 1, 0)]
     assert np.array_equal(biases[0], biases[2]) and not np.array_equal(biases[0], biases[1])

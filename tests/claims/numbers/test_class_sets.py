@@ -1,4 +1,5 @@
-"""Claim: class sets hold the true class as often as promised, in every class, and are never empty."""
+"""Claim: class sets hold the true class as often as promised, in every class, and are never
+empty."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ CLASSES = ("round", "disk", "cigar")
 def survey(
     n: int, seed: int, shares: tuple[float, ...] = (0.6, 0.35, 0.05)
 ) -> tuple[Predictions, Labels]:
-    """Galaxies of a classifier that is right nineteen times in twenty, and worst on the rare class."""
+    """Galaxies of a classifier that is right nineteen times in twenty, and worst on the rare
+    class."""
     rng = np.random.default_rng(seed)
     codes = rng.choice(3, n, p=shares)
     scores = rng.normal(size=(n, 3)) + np.array([4.5, 4.0, 2.0])[codes][:, None] * np.eye(3)[codes]
@@ -43,7 +45,8 @@ def test_every_class_is_held_as_often_as_promised_and_no_set_is_empty(method: An
 
 @pytest.mark.parametrize(("coverage", "n"), [(0.9, 9), (0.9, 19), (0.8, 4), (0.95, 39)])
 def test_the_threshold_has_the_exact_rank(coverage: float, n: int) -> None:
-    """With n calibration galaxies the miss is ⌊(n + 1)(1 − coverage)⌋ / (n + 1): one rank more would break it."""
+    """With n calibration galaxies the miss is ⌊(n + 1)(1 − coverage)⌋ / (n + 1): one rank more
+    would break it."""
     p = np.linspace(0.51, 0.99, n)
     ids = np.array([f"g{i}" for i in range(n)], dtype=object)
     predictions = Predictions(ids, np.column_stack([p, 1 - p]), ("a", "b"))
@@ -55,7 +58,8 @@ def test_the_threshold_has_the_exact_rank(coverage: float, n: int) -> None:
 
 
 def test_the_miss_is_never_more_than_promised_at_the_smallest_samples() -> None:
-    """Of ten exchangeable galaxies, nine calibrate and the tenth is missed once in ten: not twice."""
+    """Of ten exchangeable galaxies, nine calibrate and the tenth is missed once in ten: not
+    twice."""
     rng = np.random.default_rng(0)
     misses = 0
     for _ in range(4000):
@@ -71,7 +75,8 @@ def test_the_miss_is_never_more_than_promised_at_the_smallest_samples() -> None:
 
 
 def test_a_class_of_few_calibration_galaxies_is_held_too() -> None:
-    """12 galaxies of a hard class share a threshold with an easy one: the hard class does not pay for it."""
+    """12 galaxies of a hard class share a threshold with an easy one: the hard class does not pay
+    for it."""
     held = []
     for trial in range(150):
         rng = np.random.default_rng(trial)

@@ -1,4 +1,5 @@
-"""Claim: methods of equal worth are told apart in one comparison of ten at most, and more seeds show more."""
+"""Claim: methods of equal worth are told apart in one comparison of ten at most, and more seeds
+show more."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from gzfeatures.evaluation.family import step_down
 def answers(
     rng: np.random.Generator, n: int, abilities: np.ndarray, seeds: int, spread: float
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy: galaxies are easy or hard for all."""
+    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy: galaxies are easy or
+    hard for all."""
     methods = len(abilities)
     hardness = rng.normal(size=n)
     own = 0.7 * rng.normal(size=(methods, 1, n))
@@ -32,13 +34,15 @@ def alarms(methods: int, seeds: int, spread: float, trials: int, n: int = 300) -
 
 @pytest.mark.parametrize("methods", [2, 5, 10, 20])
 def test_equal_methods_are_told_apart_once_in_ten_comparisons(methods: int) -> None:
-    """Of one fit each: all pairs as one family. Tested pair by pair, .6 of comparisons of ten would raise an alarm."""
+    """Of one fit each: all pairs as one family. Tested pair by pair, .6 of comparisons of ten would
+    raise an alarm."""
     assert alarms(methods, 1, 0.0, 200) <= 0.10 + 0.05  # 2.3 standard errors of 200 trials
 
 
 @pytest.mark.parametrize("methods", [2, 10])
 def test_equal_methods_whose_seeds_vary_are_told_apart_once_in_ten_too(methods: int) -> None:
-    """Seeds that scatter by a point of accuracy: three of them are averaged, and their own spread is counted in."""
+    """Seeds that scatter by a point of accuracy: three of them are averaged, and their own spread
+    is counted in."""
     assert alarms(methods, 3, 0.06, 200) <= 0.10 + 0.05
 
 

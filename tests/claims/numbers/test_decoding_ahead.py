@@ -1,4 +1,5 @@
-"""Claim: images are decoded only so far ahead of the network, however slow it is: memory does not grow with them."""
+"""Claim: images are decoded only so far ahead of the network, however slow it is: memory does not
+grow with them."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Idle(ThreadPoolExecutor):
 
 
 class SlowestNetwork:
-    """A network that begins a batch when nothing else can go on, once all decoders have come to rest.
+    """A network that begins a batch when nothing else can go on, once all decoders have come to
+    rest.
 
     What is held then is the most that can be held, on every machine and at every speed.
     """
@@ -60,7 +62,8 @@ class SlowestNetwork:
 
 
 class Pictures:
-    """Counts of pictures decoded and computed, and of those in between each time the network is called."""
+    """Counts of pictures decoded and computed, and of those in between each time the network is
+    called."""
 
     def __init__(self) -> None:
         self.begun: list[Future[Any]] = []
@@ -97,7 +100,8 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
         fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim)
     )
     table = extract.extract(
-        ImageSet.of(folder), "resnet18", weights="none", view=View(size=32), device="cpu", workers=WORKERS,
+        ImageSet.of(folder), "resnet18", weights="none", view=View(size=32), device="cpu",
+        workers=WORKERS,
         progress=False,
     )  # fmt: skip
     assert len(table) == pictures.decoded == pictures.computed == number

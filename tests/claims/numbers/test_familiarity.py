@@ -1,4 +1,5 @@
-"""familiarity_p is a promise: of galaxies drawn like the calibration galaxies a share of at most a has p ≤ a."""
+"""familiarity_p is a promise: of galaxies drawn like the calibration galaxies a share of at most a
+has p ≤ a."""
 
 from __future__ import annotations
 

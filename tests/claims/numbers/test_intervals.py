@@ -71,7 +71,8 @@ def test_right_probabilities_are_not_called_wrong() -> None:
     ("index", "n"), [(0, 400), (2, 400), (1, 400), (3, 400)]
 )  # right, right, and wrong by .16, .10
 def test_what_noise_adds_is_taken_off_the_calibration_error(index: int, n: int) -> None:
-    """Of right probabilities more than half of what is measured; of wrong ones what is left is their error."""
+    """Of right probabilities more than half of what is measured; of wrong ones what is left is
+    their error."""
     exact = coverage.truth(*coverage.GRID[index], seed=index)["ece"]
     rng = np.random.default_rng(0)
     bins = np.stack(

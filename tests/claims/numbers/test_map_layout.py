@@ -1,4 +1,5 @@
-"""Claim: the map's layout is UMAP's: five galaxies are pushed away per pull, as its negative sample rate says."""
+"""Claim: the map's layout is UMAP's: five galaxies are pushed away per pull, as its negative sample
+rate says."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ N = 500
 
 
 def pushes(edges: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Pushes of one galaxy that has so many edges, counted by its way: a pull moves nothing, a push moves it by 1."""
+    """Pushes of one galaxy that has so many edges, counted by its way: a pull moves nothing, a push
+    moves it by 1."""
     ends = (np.zeros(edges, dtype=np.int64), np.arange(1, edges + 1))
     graph = scipy.sparse.csr_matrix((np.ones(edges), ends), shape=(N, N))
     start = np.zeros((N, 2), dtype=np.float32)
@@ -41,6 +43,7 @@ def test_one_pull_comes_with_five_pushes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_pushes_come_with_every_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second pull's pushes start from where the first's have moved the galaxy: half a unit farther each."""
+    """The second pull's pushes start from where the first's have moved the galaxy: half a unit
+    farther each."""
     found = [pushes(2, seed, monkeypatch) for seed in range(20)]
     assert np.median(found) == pytest.approx(5 + 5 * 1.5, abs=1e-3)

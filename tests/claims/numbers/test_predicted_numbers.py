@@ -1,4 +1,5 @@
-"""Claim: intervals of predicted numbers, and of their scores, hold the truth as often as promised."""
+"""Claim: intervals of predicted numbers, and of their scores, hold the truth as often as
+promised."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def test_intervals_hold_the_true_number_nine_times_in_ten(
 
 
 def test_galaxies_of_one_group_do_not_count_as_many() -> None:
-    """Of galaxies in groups of six, the next group is held as often as promised, in every draw's mean."""
+    """Of galaxies in groups of six, the next group is held as often as promised, in every draw's
+    mean."""
     rng = np.random.default_rng(3)
     held, naive = [], []
     for trial in range(400):

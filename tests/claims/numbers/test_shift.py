@@ -1,4 +1,5 @@
-"""Claim: predict warns of a table that is drawn otherwise than the training galaxies, by size, and of no other."""
+"""Claim: predict warns of a table that is drawn otherwise than the training galaxies, by size, and
+of no other."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def test_another_population_is_warned_of_and_correcting_shares_is_no_remedy_for_
 
 
 def test_a_difference_that_is_certain_but_small_is_not_warned_of() -> None:
-    """A million galaxies make any difference significant; a share that differs by .02 is not worth a word."""
+    """A million galaxies make any difference significant; a share that differs by .02 is not worth
+    a word."""
     p = np.repeat([[0.52, 0.48], [0.5, 0.5]], 500_000, axis=0)
     vectors = galaxies(400, 0)[0]
     found = Shift.between(

@@ -1,4 +1,5 @@
-"""Claim: tuning keeps a group on one side of every fold, so that a twin does not choose the parameters for its twin."""
+"""Claim: tuning keeps a group on one side of every fold, so that a twin does not choose the
+parameters for its twin."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from gzfeatures.heads.tune import search
 
 
 def test_twins_with_random_labels_cannot_be_guessed_by_any_candidate() -> None:
-    """Labels say nothing of the vectors, but each galaxy is there twice: nearest neighbours would find the other."""
+    """Labels say nothing of the vectors, but each galaxy is there twice: nearest neighbours would
+    find the other."""
     rng = np.random.default_rng(0)
     X = np.repeat(rng.normal(size=(150, 12)), 2, axis=0).astype(np.float32)
     codes = np.repeat(np.arange(150) % 3, 2)

@@ -1,4 +1,5 @@
-"""Claim: class sets and familiarity_p of a network hold for galaxies that neither chose nor trained it."""
+"""Claim: class sets and familiarity_p of a network hold for galaxies that neither chose nor trained
+it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ CENTRES = np.random.default_rng(99).normal(size=(3, 16)) * 2
 
 
 def survey(n: int, seed: int) -> tuple[Predictions, Labels, np.ndarray]:
-    """Galaxies of an overconfident network, a rare class among them; heavy tails in its features."""
+    """Galaxies of an overconfident network, a rare class among them; heavy tails in its
+    features."""
     rng = np.random.default_rng(seed)
     codes = rng.choice(3, n, p=(0.6, 0.32, 0.08))
     features = (3 + CENTRES[codes] + rng.standard_t(4, (n, 16))).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Claim: the interval of the best method holds its true score although it was chosen for looking best."""
+"""Claim: the interval of the best method holds its true score although it was chosen for looking
+best."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def accuracy(sums: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("shared", [0.0, 1.0])
 def test_the_best_of_twenty_equal_methods_is_held_as_often_as_promised(shared: float) -> None:
-    """n = 400, independent errors and errors on the same hard galaxies: without the luck, .3 and .7 are held."""
+    """n = 400, independent errors and errors on the same hard galaxies: without the luck, .3 and .7
+    are held."""
     rng = np.random.default_rng(0)
     plain = moved = 0
     trials = 150

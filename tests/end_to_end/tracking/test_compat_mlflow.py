@@ -1,4 +1,5 @@
-"""MLflow's unstable parts: there, and where they are not, the same tables and numbers without them."""
+"""MLflow's unstable parts: there, and where they are not, the same tables and numbers without
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Registered models: a head or a network that MLflow gives back, or serves over HTTP, answers as it did here."""
+"""Registered models: a head or a network that MLflow gives back, or serves over HTTP, answers as it
+did here."""
 
 from __future__ import annotations
 

@@ -162,7 +162,10 @@ def test_a_record_that_is_lost_on_the_way_never_stops_the_training_and_is_made_w
 def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_path: Path) -> None:
     tracking = Tracking(root=tmp_path)
     client = client_of(tracking)
-    words = "from gzfeatures.tracking.machine import this_process; print(this_process(), flush=True); input()"
+    words = (
+        "from gzfeatures.tracking.machine import this_process; print(this_process(), "
+        "flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", words], stdout=subprocess.PIPE, stdin=subprocess.PIPE
     ) as child:
@@ -277,7 +280,10 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
 def test_pages_lead_to_the_ranked_runs(recorded: tuple[Tracking, dict[str, str]]) -> None:
     tracking, _ = recorded
     number = client_of(tracking).get_experiment_by_name(EXPERIMENT).experiment_id
-    address = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=ranking"
+    address = (
+        f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&"
+        "viewStateShareKey=ranking"
+    )
     assert tracking.pages(5001)[EXPERIMENT] == address
 
 
@@ -417,7 +423,8 @@ def older(path: Path) -> str:
         command.upgrade(config, before)
         connection.execute(
             text(
-                "insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'old', 'active')"
+                "insert into experiments (experiment_id, name, lifecycle_stage) values (7, "
+                "'old', 'active')"
             )
         )
     engine.dispose()
@@ -563,7 +570,8 @@ def test_the_first_line_of_a_run_says_where_it_is_recorded(
     (tmp_path / "mlruns").mkdir()
     schema = older(tmp_path / "mlruns" / "mlflow.db")
     (tmp_path / "e.toml").write_text(
-        'name = "x"\n[galaxies]\ncatalog = "none.csv"\nimages = "none"\n[[networks]]\nname = "engel"\n'
+        'name = "x"\n[galaxies]\ncatalog = "none.csv"\nimages = "none"\n[[networks]]\nname '
+        '= "engel"\n'
     )
     refused = CliRunner().invoke(app, ["run", "e.toml"])
     assert schema in str(refused.exception)

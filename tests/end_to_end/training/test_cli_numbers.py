@@ -1,4 +1,5 @@
-"""A number in place of classes, from the command line: fitted, predicted, measured, and refused where it is none."""
+"""A number in place of classes, from the command line: fitted, predicted, measured, and refused
+where it is none."""
 
 from __future__ import annotations
 

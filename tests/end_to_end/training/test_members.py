@@ -1,4 +1,5 @@
-"""An ensemble of seeds: one checkpoint that answers with the mean of its members, taken wherever a network is."""
+"""An ensemble of seeds: one checkpoint that answers with the mean of its members, taken wherever a
+network is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Networks on one number: every recipe learns it in its own unit, calibrates it, and predicts it again."""
+"""Networks on one number: every recipe learns it in its own unit, calibrates it, and predicts it
+again."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from gzfeatures.networks.training.train import Training, train
 
 N = 240
 ZERO, UNIT = 1e9, 40.0
-"""The number of a galaxy is 1e9 + 40 × its brightness in [0, 1]: digits that single precision lacks."""
+"""The number of a galaxy is 1e9 + 40 × its brightness in [0, 1]: digits that single precision
+lacks."""
 
 
 @pytest.fixture(scope="module")

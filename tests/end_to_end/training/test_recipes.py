@@ -1,4 +1,5 @@
-"""Recipes of a training: what starts from weights is solved, then tuned; what is kept, calibrated, resumed, refused."""
+"""Recipes of a training: what starts from weights is solved, then tuned; what is kept, calibrated,
+resumed, refused."""
 
 from __future__ import annotations
 
@@ -212,7 +213,8 @@ def test_sets_are_promised_from_a_hundred_validation_galaxies_on(
     known = blobs.labels_of(more)
     wide = Split(known.ids[:60], known.ids[60:165], known.ids[165:])
     done = train(
-        more, known, wide, NETWORK, folder=tmp_path / "many", epochs=3, view=VIEW, progress=False, precision="float32",
+        more, known, wide, NETWORK, folder=tmp_path / "many", epochs=3, view=VIEW, progress=False,
+        precision="float32",
         batch_size=24,
     )  # fmt: skip
     assert done.predictions.sets is not None
@@ -278,7 +280,8 @@ def test_galaxies_that_choose_an_epoch_do_not_calibrate(labels: Labels) -> None:
     plan = TrainingRecipe(monitor="log_loss").settled(20, 3)
     watched = scoring_part(split, plan, 0)
     ending = Finish(Path(), nn.Identity(), None, labels, split, None,  # type: ignore[arg-type]
-                    {"recipe": {"keep": "best"}, "seed": 0}, None, False)  # type: ignore[arg-type]  # fmt: skip
+                    {"recipe": {"keep": "best"}, "seed": 0}, None,
+                    False)  # type: ignore[arg-type]  # fmt: skip
     fresh = ending._fresh()
     assert not set(watched) & set(fresh) and len(watched) + len(fresh) == 100 and len(fresh) > 30
     assert len(scoring_part(split, TrainingRecipe().settled(20, 3), 0)) == 100

@@ -505,7 +505,10 @@ def skyview(handler: Handler) -> None:
     page = urlsplit(handler.path).path
     surveys = "".join(f"<option>SDSS{band}</option>" for band in "ugriz")
     if page.endswith("basicform.pl"):
-        form = f'<form action="/runquery.pl"><select name="survey" id="Optical:SDSS">{surveys}</select></form>'
+        form = (
+            '<form action="/runquery.pl"><select name="survey" '
+            f'id="Optical:SDSS">{surveys}</select></form>'
+        )
         handler.answer(form.encode(), Content_Type="text/html")
     elif page.endswith("runquery.pl"):
         query = handler.query

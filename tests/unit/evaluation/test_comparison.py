@@ -153,7 +153,8 @@ def test_the_mean_over_seeds_counts_not_the_luckiest() -> None:
 
 
 def test_twins_are_called_different_as_rarely_as_promised() -> None:
-    """Methods of equal skill: a false alarm among all pairs in at most a tenth of the comparisons."""
+    """Methods of equal skill: a false alarm among all pairs in at most a tenth of the
+    comparisons."""
     alarms = 0
     for trial in range(60):
         several = [
@@ -174,7 +175,8 @@ def test_mcnemar_by_hand() -> None:
     [
         (
             {"split": "e" * 64},
-            "differ in their split; must agree in it: a difference in score would be one of galaxies",
+            "differ in their split; must agree in it: a difference in score would be one "
+            "of galaxies",
         ),
         ({"scheme": "other"}, "differ in their scheme"),
     ],
@@ -228,7 +230,8 @@ def test_pairing_proves_itself() -> None:
 
 
 def test_the_metric_of_the_ranking_is_the_one_that_is_tested() -> None:
-    """Two methods right on the same galaxies, one far too sure: equal in accuracy, apart in log loss."""
+    """Two methods right on the same galaxies, one far too sure: equal in accuracy, apart in log
+    loss."""
     calm = guesses(1.5, 3)
     sharp = calm.probabilities**6
     sure = dataclasses.replace(calm, probabilities=sharp / sharp.sum(1, keepdims=True))

@@ -1,4 +1,5 @@
-"""Doubt: planted wrong labels are found, and proposals teach; both from judges that did not see the galaxy."""
+"""Doubt: planted wrong labels are found, and proposals teach; both from judges that did not see the
+galaxy."""
 
 from __future__ import annotations
 

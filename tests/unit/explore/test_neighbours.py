@@ -1,4 +1,5 @@
-"""Neighbours: exact or of stated recall, never oneself; twins, odd galaxies, and pages that show them."""
+"""Neighbours: exact or of stated recall, never oneself; twins, odd galaxies, and pages that show
+them."""
 
 from __future__ import annotations
 

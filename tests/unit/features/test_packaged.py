@@ -24,9 +24,8 @@ FOLDER = packaged(NAME)
 
 def test_the_entry_says_what_the_record_says() -> None:
     entry, record = BACKBONES[NAME], json.loads((FOLDER / RECORD).read_text("utf-8"))
-    assert {**entry.asdict(), **dict.fromkeys(("weights", "sha256", "licence", "source", "trained_on"))} == {
-        **record["backbone"], **dict.fromkeys(("weights", "sha256", "licence", "source", "trained_on"))
-    }  # fmt: skip
+    elsewhere = dict.fromkeys(("weights", "sha256", "licence", "source", "trained_on"))
+    assert {**entry.asdict(), **elsewhere} == {**record["backbone"], **elsewhere}
     assert (
         entry.sha256
         == record["weights_sha256"]

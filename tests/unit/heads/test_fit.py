@@ -1,4 +1,5 @@
-"""Fitting heads: train only, chosen inside train, the same whatever the order, and honest about whom it has seen."""
+"""Fitting heads: train only, chosen inside train, the same whatever the order, and honest about
+whom it has seen."""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ def test_every_head_learns_and_names_classes(head: str) -> None:
 
 @pytest.mark.parametrize("head", [name for name, entry in HEADS.items() if entry.task == "classes"])
 def test_noise_labels_stay_at_chance(head: str) -> None:
-    """Every galaxy present twice with a random label: by group nothing can be learned, whatever the head."""
+    """Every galaxy present twice with a random label: by group nothing can be learned, whatever the
+    head."""
     rng = np.random.default_rng(1)
     ids = np.array([f"g{i}" for i in range(1200)], dtype=object)
     half = rng.normal(size=(600, 12))

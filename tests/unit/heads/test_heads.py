@@ -1,4 +1,5 @@
-"""Every head keeps one contract: scaler inside, codes in, calibrated probabilities out, rows left alone."""
+"""Every head keeps one contract: scaler inside, codes in, calibrated probabilities out, rows left
+alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Heads on one number: they learn it in any unit, tune for its RMSE, and name columns that give it away."""
+"""Heads on one number: they learn it in any unit, tune for its RMSE, and name columns that give it
+away."""
 
 from __future__ import annotations
 

@@ -133,7 +133,10 @@ def test_a_malicious_file_is_refused_and_runs_nothing(
         message = "head.skops: not a readable head"
     else:
         skops.io.dump({"format": 1, "record": "{}", "estimator": os.system}, path)
-        message = "file holds types that no head has; must be written by this package, found .*system.*malicious"
+        message = (
+            "file holds types that no head has; must be written by this package, found "
+            ".*system.*malicious"
+        )
     with pytest.raises(InputError, match=message):
         Head.read(path)
     assert not (tmp_path / "trapped").exists()

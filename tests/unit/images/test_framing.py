@@ -81,7 +81,8 @@ def test_bands_are_cut_by_their_frames_too(tmp_path: Path) -> None:
         (np.inf, "petroR90_r sets the crop; must be a number above 0, found inf"),
         (
             0.0055,
-            r"frame of 8.48 Petrosian radii; must have 20 pixels or more, found 0.11.* arcsec at 0.396",
+            r"frame of 8.48 Petrosian radii; must have 20 pixels or more, found 0.11.* "
+            r"arcsec at 0.396",
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""Maps: reproducible, true to the table, placed, aligned, kept without pickle, and plain about bad input."""
+"""Maps: reproducible, true to the table, placed, aligned, kept without pickle, and plain about bad
+input."""
 
 from __future__ import annotations
 
@@ -450,7 +451,8 @@ from gzfeatures.maps.umap import project
 ids = numpy.array([f"g{i}" for i in range(4200)], dtype=object)
 matrix = numpy.random.default_rng(0).normal(size=(4200, 4)).astype("float32")
 before = torch.get_num_threads()
-project(EmbeddingTable(ids, ids, matrix, Extractor("synthetic", "none", "none", "none", 4, View())), epochs=2)
+extractor = Extractor("synthetic", "none", "none", "none", 4, View())
+project(EmbeddingTable(ids, ids, matrix, extractor), epochs=2)
 print(before, torch.get_num_threads())
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

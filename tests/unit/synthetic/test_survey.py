@@ -141,7 +141,8 @@ def test_light_adds_up_to_the_magnitude() -> None:
 
 
 def spiral_mode(galaxy: Galaxy) -> tuple[int, float]:
-    """Strongest angular mode of a face-on disk between 1 and 2.5 scale lengths, and the pitch angle of its phase."""
+    """Strongest angular mode of a face-on disk between 1 and 2.5 scale lengths, and the pitch angle
+    of its phase."""
     from scipy.ndimage import map_coordinates
 
     image = surface_brightness(galaxy, 301, rng(3))[0]

@@ -1,4 +1,5 @@
-"""Formulas of our own that work on whole arrays give the numbers of scipy's functions for one case."""
+"""Formulas of our own that work on whole arrays give the numbers of scipy's functions for one
+case."""
 
 from __future__ import annotations
 

@@ -152,12 +152,14 @@ def test_missing_columns_name_those_found_and_those_needed(tmp_path: Path) -> No
     frame = kaggle().drop(columns=["Class8.7", "Class11.6"])
     with pytest.raises(
         InputError,
-        match=r"columns of a kaggle catalog are missing; must have Class8.7, Class11.6, found GalaxyID, Class1.1",
+        match=r"columns of a kaggle catalog are missing; must have Class8.7, Class11.6, found "
+        r"GalaxyID, Class1.1",
     ):
         Catalog.read(written(frame, tmp_path / "short.csv"))
     with pytest.raises(
         InputError,
-        match=r"columns of a table catalog are missing; must have galaxy_id or GalaxyID or .*, found x, y",
+        match=r"columns of a table catalog are missing; must have galaxy_id or GalaxyID or .*, "
+        r"found x, y",
     ):
         Catalog.read(written(pd.DataFrame({"x": [1], "y": [2]}), tmp_path / "none.csv"))
     with pytest.raises(
@@ -224,7 +226,8 @@ def test_ids_in_csv_are_text_however_they_look(tmp_path: Path) -> None:
         ),
         (
             {"Class7.2": [1, 1, 1.5, 1]},
-            r"galaxy 102 .* must be a vote fraction in \[0, 1\] \(Class7.2\), found 1.5; correct or drop",
+            r"galaxy 102 .* must be a vote fraction in \[0, 1\] \(Class7.2\), found 1.5; "
+            r"correct or drop",
         ),
         (
             {"Class7.2": [1, "x", 1, 1]},
@@ -323,7 +326,8 @@ def test_votes_come_in_the_form_asked_for() -> None:
         catalog.votes("count", ("count",))
     with pytest.raises(
         InputError,
-        match=r"no cumulative votes; must have columns of fraction votes, found weighted fractions of gz2, deb.*; use",
+        match=r"no cumulative votes; must have columns of fraction votes, found weighted "
+        r"fractions of gz2, deb.*; use",
     ):
         catalog.votes("cumulative", ("fraction",))
 
@@ -403,7 +407,8 @@ def test_columns_have_one_name_whatever_the_catalog_calls_them() -> None:
     assert not catalog.has_column("dec")
     with pytest.raises(
         InputError,
-        match=r"no numeric column for dec; must have one of dec, DEC, .*; join the table that has it",
+        match=r"no numeric column for dec; must have one of dec, DEC, .*; join the table that "
+        r"has it",
     ):
         catalog.column("dec")
 

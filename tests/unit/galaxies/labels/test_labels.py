@@ -89,7 +89,8 @@ def test_labels_of_one_scheme_are_joined_and_of_two_are_not() -> None:
         first.joined(first)
     with pytest.raises(
         InputError,
-        match="labels of different schemes cannot be joined; must be classes x, y, found classes a, b, c",
+        match="labels of different schemes cannot be joined; must be classes x, y, found classes "
+        "a, b, c",
     ):
         first.joined(some())
     voted = Labels(as_ids("p"), ("x", "y"), np.array([0]), soft=np.array([[0.7, 0.3]]))

@@ -271,12 +271,14 @@ def test_unknown_votes_are_a_reason_of_their_own_where_no_rule_can_decide() -> N
 def test_a_scheme_says_what_the_catalog_lacks() -> None:
     with pytest.raises(
         InputError,
-        match=r"no class strings; must have a column gz2_class or gz2class; scheme gz2-4class works on",
+        match=r"no class strings; must have a column gz2_class or gz2class; scheme gz2-4class "
+        r"works on",
     ):
         SCHEMES["gz2-4class"].label(kaggle(fractions(2)))
     with pytest.raises(
         InputError,
-        match=r"no cumulative votes; must have columns of weighted or .* votes on smooth, completely-round",
+        match=r"no cumulative votes; must have columns of weighted or .* votes on smooth, "
+        r"completely-round",
     ):
         SCHEMES["hazra-3class"].label(Catalog.of(pd.DataFrame({"galaxy_id": ["a"]})))
 
@@ -395,7 +397,8 @@ def test_the_same_scheme_in_python() -> None:
             "soft labels; must name an answer for each class, found {'c': 'smooth'}",
         ),
         (
-            "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\na = 'smoth'\nb = 'merger'",
+            "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\na = 'smoth'\nb = "
+            "'merger'",
             "unknown answer; .* found smoth",
         ),
         ("[classes", "scheme cannot be read; must be TOML"),

@@ -126,7 +126,8 @@ def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
         ("galaxy_id,label\n1,a\n1,b\n", "labels: 1 duplicate ids"),
         (
             "galaxy_id,label,split\n1,a,train\n2,a,val\n",
-            "galaxy 2: unknown part of the split; must be one of train, validation, test, found val",
+            "galaxy 2: unknown part of the split; must be one of train, validation, test, "
+            "found val",
         ),
         (
             "galaxy_id,smooth\n1,1.5\n",

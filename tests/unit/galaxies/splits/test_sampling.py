@@ -123,7 +123,8 @@ def test_a_short_class_is_named_with_what_it_has() -> None:
     catalog, labels = survey(np.full(10, 0.05), -21.5, [0] * 7 + [1] * 3)
     with pytest.raises(
         InputError,
-        match=r"classes are short of galaxies; must have 5 each, found b has 3; ask for 3 per class or fewer",
+        match=r"classes are short of galaxies; must have 5 each, found b has 3; ask for 3 per "
+        r"class or fewer",
     ):
         sample(catalog, labels, "random", per_class=5)
     with pytest.raises(InputError, match="quota per class; must be 1 or more, found 0"):
@@ -141,7 +142,8 @@ def test_what_cannot_be_drawn_says_why() -> None:
     bare = Catalog.of(pd.DataFrame({"galaxy_id": labels.ids}))
     with pytest.raises(
         InputError,
-        match="no numeric column for redshift_bin; must have one of redshift_bin, REDSHIFT_SIMPLE_BIN",
+        match="no numeric column for redshift_bin; must have one of redshift_bin, "
+        "REDSHIFT_SIMPLE_BIN",
     ):
         sample(bare, labels, "low-redshift")
     with pytest.raises(InputError, match="1 of 2 ids are not there"):

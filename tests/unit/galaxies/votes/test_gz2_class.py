@@ -121,7 +121,8 @@ FULL |= {"sba": 18_415, "sbb": 17_086, "sbc": 5_057, "sa": 35_062, "sb": 18_527,
 
 
 def test_a_full_size_catalog_with_the_published_frequencies_has_the_published_counts() -> None:
-    """The published 12-class totals, spread over the published strings, give the totals of the other schemes."""
+    """The published 12-class totals, spread over the published strings, give the totals of the
+    other schemes."""
     strings = pd.Series(STRINGS)
     catalog = Catalog.of(pd.DataFrame({"galaxy_id": strings, "gz2_class": strings}))
     names = pd.Series(SCHEMES["gz2-12class-faithful"].label(catalog).names)

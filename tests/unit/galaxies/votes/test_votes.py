@@ -125,7 +125,8 @@ def test_rounding_of_published_tables_is_forgiven_in_the_quotient_but_not_more()
     values[0, ANSWERS.index("completely-round")] = 0.5
     with pytest.raises(
         InputError,
-        match=r"galaxy g0: weighted of 'completely-round' out of range; must lie in \[0, 1\], found 1.25",
+        match=r"galaxy g0: weighted of 'completely-round' out of range; must lie in \[0, 1\], "
+        r"found 1.25",
     ):
         Cumulative(ids(1), values, "weighted").conditional()
 

@@ -1,4 +1,5 @@
-"""scikit-learn's private optimiser: heads are written without it, and heads that hold one are read."""
+"""scikit-learn's private optimiser: heads are written without it, and heads that hold one are
+read."""
 
 from __future__ import annotations
 

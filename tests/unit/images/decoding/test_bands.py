@@ -1,4 +1,5 @@
-"""Bands: known by name, cut by position, stretched by rules with a source, and reported when they are bad."""
+"""Bands: known by name, cut by position, stretched by rules with a source, and reported when they
+are bad."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def test_a_cube_without_names_needs_them_and_does_not_contradict_them() -> None:
     assert read(cube(sky()), ("g", "r", "i")).names == ("g", "r", "i")
     with pytest.raises(
         InputError,
-        match=r"bands of the file are not those named; must be .*'r', 'g', 'z'.*found .*'g', 'r', 'z'",
+        match=r"bands of the file are not those named; must be .*'r', 'g', 'z'.*found .*'g', "
+        r"'r', 'z'",
     ):
         read(cube(sky(), BANDS="grz"), ("r", "g", "z"))
     with pytest.raises(InputError, match="bands are not named"):
@@ -201,7 +203,8 @@ def test_npz_names_its_bands_and_npy_is_named_by_the_caller(tmp_path: Path) -> N
     np.save(tmp_path / "b.npy", flux)
     with pytest.raises(
         InputError,
-        match=r"a\.npz: bands of the view are not chosen; must be some of g, r, i, z, y; name .* bands=i\+r\+g",
+        match=r"a\.npz: bands of the view are not chosen; must be some of g, r, i, z, y; name .* "
+        r"bands=i\+r\+g",
     ):
         ImageSet.of(tmp_path / "a.npz").pixels(0, View())
     named, unnamed = (
@@ -356,7 +359,8 @@ def test_a_header_that_claims_a_huge_image_is_refused_before_decoding() -> None:
     start = time.perf_counter()
     with pytest.raises(
         InputError,
-        match=r"image is too large to decode; must hold at most 1,000,000 pixels, found \(3, 40, 40000000\)",
+        match=r"image is too large to decode; must hold at most 1,000,000 pixels, found \(3, 40, "
+        r"40000000\)",
     ):
         read(data)
     assert time.perf_counter() - start < 0.5

@@ -408,7 +408,8 @@ def test_stacks_of_named_bands_are_chosen_by_name(tmp_path: Path) -> None:
             (4, 24, 24, 5),
             np.uint8,
             None,
-            r"channels of the images cannot be told; must be grey or RGB, found \(24, 24, 5\); name the bands",
+            r"channels of the images cannot be told; must be grey or RGB, found \(24, 24, "
+            r"5\); name the bands",
         ),
         ((4, 3, 24, 3), np.uint8, None, "channels of the images cannot be told"),
         ((4, 5, 24, 24), np.float32, ("g", "r"), "must be 2, one for each band named"),

@@ -1,4 +1,5 @@
-"""Compiled networks on disk: nothing runs but what this user compiled, for this very network, on this machine."""
+"""Compiled networks on disk: nothing runs but what this user compiled, for this very network, on
+this machine."""
 
 from __future__ import annotations
 

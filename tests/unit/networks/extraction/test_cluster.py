@@ -45,7 +45,8 @@ def kill() -> None:
 
 killer = threading.Thread(target=kill, daemon=True)
 killer.start()
-far = Extraction("resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False,
+far = Extraction("resnet18", "none", view=View(size=64), precision="float32", on_bad="skip",
+    progress=False,
                  store=Store(root / "s"), engine="ray", address=nodes.address)
 table = compute_table(ImageSet.of(root / "i"), far)
 killer.join()

@@ -1,4 +1,5 @@
-"""Images that show no galaxy are named before a network is given them, and cost it next to nothing."""
+"""Images that show no galaxy are named before a network is given them, and cost it next to
+nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ EMPTY = {"black", "black-small", "blue", "white"}
 
 
 class Network:
-    """A network whose vector is the mean colour, and that notes what it met and what was known then."""
+    """A network whose vector is the mean colour, and that notes what it met and what was known
+    then."""
 
     batch, workers = 4, 1
 

@@ -67,7 +67,8 @@ def draw(folder: Path, *numbers: int) -> Path:
 
 
 def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float32]:
-    """Vectors by the shortest road: one image at a time through torchvision's layers, nothing folded."""
+    """Vectors by the shortest road: one image at a time through torchvision's layers, nothing
+    folded."""
     spec = BACKBONES[backbone]
     network, rows = load(spec, "none", spec.layer), []
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
@@ -143,7 +144,8 @@ from pathlib import Path
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
-table = extract(ImageSet.of(Path(sys.argv[1])), "resnet18", weights="none", view=View(size=64), precision=sys.argv[2])
+table = extract(ImageSet.of(Path(sys.argv[1])), "resnet18", weights="none",
+    view=View(size=64), precision=sys.argv[2])
 print(table.made.computed, "torch" in sys.modules)
 """
 
@@ -350,7 +352,8 @@ from gzfeatures.networks.extraction import job
 from gzfeatures.networks.extraction.extract import extract
 job.SHARD_ROWS = 8
 images = ImageSet.of(Path(sys.argv[1]))
-extract(images, "resnet18", weights="none", view=View(size=64), precision="float32", batch_size=8, progress=False)
+extract(images, "resnet18", weights="none", view=View(size=64), precision="float32", batch_size=8,
+    progress=False)
 """
 
 
@@ -479,7 +482,8 @@ def in_a_lane(
 def compiled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, list[str], npt.NDArray[np.float32]]:
-    """A folder with a compiled network, what was said while it was made, and its vectors of `noise(5)`."""
+    """A folder with a compiled network, what was said while it was made, and its vectors of
+    `noise(5)`."""
     folder, lines = tmp_path_factory.mktemp("compiled"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "MEASURE_FROM", 1)
@@ -517,7 +521,8 @@ def test_compiled_network_gives_the_same_vectors_and_is_kept(
 
 TRAP = """
 #include <stdio.h>
-__attribute__((constructor)) static void run(void) { FILE *file = fopen("%s", "w"); if (file) fclose(file); }
+__attribute__((constructor)) static void run(void) {
+  FILE *file = fopen("%s", "w"); if (file) fclose(file); }
 """
 """A library that leaves a mark where it is loaded, and does nothing else."""
 

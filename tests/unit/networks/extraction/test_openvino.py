@@ -141,7 +141,8 @@ def test_support_vector_machines_are_accelerated_after_openvino_too() -> None:
     words = (
         "from gzfeatures.networks.extraction.openvino import _load_newest_tbb as load; load(); "
         "import openvino; openvino.Core(); "
-        "from gzfeatures.heads.estimators.machines import library as chosen; print(chosen('svm', True).__name__)"
+        "from gzfeatures.heads.estimators.machines import library as chosen; "
+        "print(chosen('svm', True).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout.strip() == "sklearnex.svm", done.stderr

@@ -118,8 +118,10 @@ def test_blocks_of_every_classifier_come_in_the_order_of_computation(name: str) 
 @pytest.mark.parametrize(
     ("name", "moving", "still"),
     [
-        ("vit_b_16", ("encoder.layers.encoder_layer_11.mlp.0.weight", "encoder.ln.weight"), ("class_token",)),
-        ("convnext_tiny", ("features.7.2.block.0.weight", "classifier.0.weight"), ("features.7.1.block.0.weight",)),
+        ("vit_b_16", ("encoder.layers.encoder_layer_11.mlp.0.weight", "encoder.ln.weight"),
+         ("class_token",)),
+        ("convnext_tiny", ("features.7.2.block.0.weight", "classifier.0.weight"),
+         ("features.7.1.block.0.weight",)),
         ("regnet_y_400mf", (f"{_TRUNK}-5.f.a.0.weight",), (f"{_TRUNK}-4.f.a.0.weight",)),
         ("mnasnet0_5", ("layers.14.weight", "layers.15.weight"), ("layers.13.0.layers.0.weight",)),
         ("googlenet", ("inception5b.branch1.conv.weight",), ("inception5a.branch1.conv.weight",)),

@@ -78,7 +78,8 @@ def test_safetensors_and_training_prefixes_are_read(tmp_path: Path) -> None:
 
 
 def test_googlenet_is_normalised_exactly_once(tmp_path: Path) -> None:
-    """Torchvision's pretrained network re-normalises ImageNet-normalised input; ours is normalised once, the same."""
+    """Torchvision's pretrained network re-normalises ImageNet-normalised input; ours is normalised
+    once, the same."""
     torch.manual_seed(3)
     reference = models.googlenet(transform_input=True, aux_logits=True, init_weights=False).eval()
     spec, view = BACKBONES["googlenet"], images()

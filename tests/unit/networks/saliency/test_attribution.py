@@ -19,7 +19,8 @@ from gzfeatures.networks.saliency.attribution import (
 
 
 class Bright(nn.Module):
-    """Class 1 is bright in band 0 anywhere, class 0 is bright in band 1; a map of 16 × 16 is pooled."""
+    """Class 1 is bright in band 0 anywhere, class 0 is bright in band 1; a map of 16 × 16 is
+    pooled."""
 
     def __init__(self) -> None:
         super().__init__()
