@@ -1,4 +1,4 @@
-"""Tell the user how long work proceeds: lines and bars go to the `Progress` that the caller hands in.
+"""Show the progress of long work: lines and bars go to the `Progress` that the caller passes.
 
 A library call is quiet unless it is handed one. The command line hands in `Terminal()`, which is
 the only part of the library that writes on stderr.
@@ -32,7 +32,7 @@ class Progress(Protocol):
 
     @property
     def shows(self) -> bool:
-        """Return whether somebody reads it; what is costly to tell is left out where nobody does."""
+        """Tell whether somebody reads the lines; if nobody does, skip costly messages."""
         ...
 
     def say(self, line: str, *, aside: bool = False) -> None:
@@ -166,7 +166,7 @@ def _stderr() -> Console:
 
 
 def _numbers() -> tuple[ProgressColumn, ...]:
-    """Return the columns of a bar that tells numbers: title, bar, 3/10, words, time that remains."""
+    """Return the columns of a bar that counts: title, bar, 3/10, words, remaining time."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     return (

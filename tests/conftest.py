@@ -56,7 +56,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("environment") and not config.getoption("--environment"):
             item.add_marker(
                 pytest.mark.skip(
-                    "fills an environment from an index: pytest tests/end_to_end/tracking/test_models.py --environment"
+                    "fills an environment from an index: pytest "
+                    "tests/end_to_end/tracking/test_models.py --environment"
                 )
             )
     items.sort(key=lambda item: LONGEST_FIRST.index(_room(item)))

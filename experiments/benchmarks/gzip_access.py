@@ -75,7 +75,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(opener: Callable[[Path], Any], path: Path, answers: Any) -> None:
-    """Send seconds of CPU: to list, to read all in order, to read 500 at random in threads; and MB."""
+    """Send seconds of CPU: to list, to read all in order, to read 500 at random in threads; and
+    MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     places: list[tuple[int, int]] = []
 

@@ -24,7 +24,7 @@ SHARE = 0.25
 def allocate(rows: int, columns: int) -> Matrix:
     """Return an empty matrix, shape (rows, columns), in memory or, if large, in a file.
 
-    The file lies in `user_folders.scratch()` without a name, is readable by nobody else, and disappears
+    The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
     with the matrix or the process.
 
     Raises

@@ -1,4 +1,5 @@
-"""What goes with a release: a bill of materials, digests, and an audit that says when it knows nothing."""
+"""What goes with a release: a bill of materials, digests, and an audit that says when it knows
+nothing."""
 
 from __future__ import annotations
 
