@@ -71,6 +71,8 @@ def _do(
     if moved:
         say(moved_text(moved))
     say(f"{finished.report.headline}\n{finished.report.summary}")
+    if finished.label_sizes is not None:
+        say(finished.label_sizes.answer())
     say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
     return finished.asdict()
 

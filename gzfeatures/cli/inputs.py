@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gzfeatures.cli.console import say
+from gzfeatures.cli.console import say, show
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
+    from gzfeatures.experiment.label_sizes import LabelSizes
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
     from gzfeatures.galaxies.labels.labels import Labels
@@ -99,6 +100,19 @@ GroupArcsec = Annotated[
         help="Galaxies closer than this on the sky stay together; 0 = none.",
     ),
 ]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        help="Learning curve over so many labels, e.g. 100,300,1000; each holds the last.",
+    ),
+]
+WithCurve = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with-curve", help="learning_curve.json of heads or networks for the same plot; again."
+    ),
+]
 Near = Annotated[
     bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")
 ]
@@ -140,6 +154,25 @@ Petrosian = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
+
+
+def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
+    """Refuse a curve to draw beside where none is measured."""
+    if sizes is None and others:
+        raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
+
+
+def show_sizes(
+    curve: LabelSizes, others: list[Path] | None, labels: Labels, folder: Path, as_json: bool
+) -> None:
+    """Write a learning curve with those it is drawn beside, and print what it answers."""
+    from gzfeatures.experiment.label_sizes import PLOT
+
+    whole = curve.written_with(others or (), labels, folder)
+    say(whole.answer() or "give the curve of the other kind with --with-curve: heads or networks")
+    say(f"the curve is drawn in {folder / PLOT}")
+    brief = ("labels", "road", "backbone", "head", "accuracy", "rmse", "macro_f1", "log_loss")
+    show(whole.asdict(), as_json, hide=("payoff", "answer"), columns=brief)
 
 
 def labelled(

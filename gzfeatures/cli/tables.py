@@ -27,9 +27,11 @@ from gzfeatures.cli.inputs import (
     Petrosian,
     PixelScale,
     Seed,
+    Sizes,
     Source,
     TableFile,
     TargetName,
+    WithCurve,
     catalog_from,
     framed,
     images_of,
@@ -37,6 +39,8 @@ from gzfeatures.cli.inputs import (
     labels_from,
     numbers_from,
     require_catalog_of_crops,
+    require_sizes,
+    show_sizes,
     target_column,
 )
 from gzfeatures.cli.reading import reads_images
@@ -293,6 +297,10 @@ def _heads(arguments: Given) -> list[Path]:
     from gzfeatures.experiment.candidates import named
     from gzfeatures.experiment.config import HeadChoice
 
+    if arguments["sizes"] is not None:
+        from gzfeatures.experiment.label_sizes import FILES
+
+        return [arguments["output"] / name for name in FILES]
     return named(
         arguments["output"], [HeadChoice(name=name) for name in dict.fromkeys(arguments["head"])]
     )
@@ -340,6 +348,8 @@ def fit(
         Literal["threshold", "raps"],
         typer.Option("--sets", help="How class sets are formed; raps: by rank too."),
     ] = "threshold",
+    sizes: Sizes = None,
+    with_curve: WithCurve = None,
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     near_duplicates: Near = False,
     target: TargetName = None,
@@ -356,8 +366,10 @@ def fit(
     """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
     from gzfeatures.experiment.candidates import FitOptions, fit_heads
     from gzfeatures.experiment.config import HeadChoice, with_settings
+    from gzfeatures.experiment.label_sizes import measure_heads, sizes_of
     from gzfeatures.features.table import EmbeddingTable
 
+    require_sizes(sizes, with_curve)
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     number = target_column(target, redshift, as_number)
     if number is None:
@@ -382,23 +394,22 @@ def fit(
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
     # use the same settings for every head
     parameters = with_settings({}, settings or ())
-    fitted = fit_heads(
-        tables,
-        fit_labels,
-        split,
-        [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head],
-        FitOptions(
-            folder=output,
-            seed=seed,
-            columns=tuple(columns or ()),
-            jobs=jobs,
-            allow_seen=allow_seen,
-            coverage=0.9 if coverage is None else coverage,
-            sets_by=sets_by,
-            progress=Terminal(),
-        ),
-        catalog=columns_of,
+    choices = [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head]
+    options = FitOptions(
+        folder=output,
+        seed=seed,
+        columns=tuple(columns or ()),
+        jobs=jobs,
+        allow_seen=allow_seen,
+        coverage=0.9 if coverage is None else coverage,
+        sets_by=sets_by,
+        progress=Terminal(),
     )
+    if sizes is not None:
+        wanted = sizes_of(sizes)
+        curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
+        return show_sizes(curve, with_curve, fit_labels, output, as_json)
+    fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)
     if number is None:
         _show_heads(fitted, warnings, as_json)
     else:

@@ -24,12 +24,16 @@ from gzfeatures.cli.inputs import (
     MissingLabel,
     Near,
     Seed,
+    Sizes,
     Source,
+    WithCurve,
     catalog_from,
     images_of,
     labels_and_split,
     labels_from,
     numbers_from,
+    require_sizes,
+    show_sizes,
     target_column,
 )
 from gzfeatures.cli.reading import reads_images
@@ -54,16 +58,19 @@ if TYPE_CHECKING:
 
 
 def _checkpoint(arguments: Given) -> list[Path]:
+    from gzfeatures.experiment.label_sizes import FILES as CURVE_FILES
     from gzfeatures.networks.training.checkpoint import FILES
 
-    return [arguments["output"] / name for name in FILES]
+    names = FILES if arguments["sizes"] is None else CURVE_FILES
+    return [arguments["output"] / name for name in names]
 
 
 @app.command(
     epilog=(
         "Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 "
         "--epochs 10 --set ema=0.997 -o checkpoint/; of a number: gzfeatures finetune images/ "
-        "--labels sample.fits --target redshift --network googlenet-gz2 -o tuned/"
+        "--labels sample.fits --target redshift --network googlenet-gz2 -o tuned/; "
+        "an ensemble of three seeds: --members 3; how many labels it takes: --sizes 100,300,1000"
     ),
 )
 @writes(folder="output", beside=_checkpoint)
@@ -154,6 +161,8 @@ def finetune(
         int,
         typer.Option(min=1, help="Train so many seeds; their mean probability is one network."),
     ] = 1,
+    sizes: Sizes = None,
+    with_curve: WithCurve = None,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     as_json: Json = False,
@@ -162,10 +171,12 @@ def finetune(
     from gzfeatures.errors import NotFirstProcess
     from gzfeatures.experiment.config import with_settings
     from gzfeatures.experiment.finetuning import FineTuning
+    from gzfeatures.experiment.label_sizes import sizes_of
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.preparation import TrainingGalaxies
 
+    require_sizes(sizes, with_curve)
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
     # galaxies without an image are left out here, and labels_and_split prints their number
@@ -189,21 +200,23 @@ def finetune(
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
         **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
-        **{"target": loss, "unfreeze": unfreeze, "weights": weights},
+        **{"target": loss, "unfreeze": unfreeze, "weights": weights, "progress": Terminal()},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
-    fields["progress"] = Terminal()
     # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
-    tracker = _tracker(output, tracking_uri, upgrade)
+    options, tracker = TrainingOptions.of(fields), _tracker(output, tracking_uri, upgrade)
+    tuning = FineTuning(network, options, say, members, tracker)
     try:
-        tuned = FineTuning(network, TrainingOptions.of(fields), say, members, tracker).of(galaxies)
+        if sizes is not None:
+            curve = tuning.by_sizes(galaxies, sizes_of(sizes), seed)
+            return show_sizes(curve, with_curve, train_labels, output, as_json)
+        tuned = tuning.of(galaxies)
     except NotFirstProcess:
         raise typer.Exit from None
-    place = tuned.checkpoint
-    say(f"checkpoint written to {place}; use it with extract --backbone {place}")
+    say(f"checkpoint written to {output}; use it with extract --backbone {output}")
     show(tuned.asdict(), as_json)
 
 

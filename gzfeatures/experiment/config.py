@@ -245,7 +245,9 @@ class Experiment(_Section):
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
     that is split, for galaxies that only train may have other shares of classes than the galaxies
     that are scored. `learning_curve` lists numbers of labels at which the heads of each approach's
-    best table are fitted too, for three seeds each. `jobs` is how many settings are tried at once
+    best table are fitted too, for three seeds each. `sizes` lists numbers of labels, training and
+    validation together, at which every network and every head on a frozen table is measured, in one
+    plot that says from where fine-tuning pays. `jobs` is how many settings are tried at once
     when heads are tuned. `explain` says how many galaxies of each class the report explains, of the
     best head and the best network; with 0, a run in which only heads changed loads no network.
     `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
@@ -265,6 +267,7 @@ class Experiment(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     heads_on: Literal["all", "catalog"] = "all"
     learning_curve: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
     map: bool = True
     explain: int = Field(0, ge=0)
     allow_seen: bool = False
@@ -273,6 +276,15 @@ class Experiment(_Section):
     def _something_to_do(self) -> Experiment:
         if not self.networks and not (self.backbones and self.heads):
             raise ValueError("name at least one network, or a backbone and a head")
+        return self
+
+    @model_validator(mode="after")
+    def _one_curve(self) -> Experiment:
+        older = self.learning_curve or any(each.learning_curve for each in self.networks)
+        if self.sizes and older:
+            raise ValueError("sizes: they take the place of learning_curve; leave one of them out")
+        if any(size < 2 for size in self.sizes):
+            raise ValueError("sizes: each is a number of labels above 1")
         return self
 
     @model_validator(mode="after")
@@ -313,9 +325,14 @@ class Experiment(_Section):
             # the first runs lack this setting, and should keep their fingerprint
             if not any(source["reading"].values()):
                 del source["reading"]
-        # the first runs lack this setting too
+        # the first runs lack these settings too
         if settings["galaxies"]["others"] is None:
             del settings["galaxies"]["others"]
+        if not self.sizes:
+            del settings["sizes"]
+        for network in settings["networks"]:
+            if network["members"] == 1:
+                del network["members"]
         return fingerprint.of(settings)
 
 

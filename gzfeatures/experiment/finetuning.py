@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures import outputs
-from gzfeatures.errors import NotFirstProcess, OutputError
+from gzfeatures.errors import InputError, NotFirstProcess, OutputError
 from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
 from gzfeatures.experiment.run import Tracker
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
 from gzfeatures.galaxies.labels.labels import Labels
@@ -112,6 +113,37 @@ class FineTuning:
         if self.members > 1:
             return self._of_members(galaxies)
         return self._single(galaxies, self.options)[1]
+
+    def by_sizes(self, galaxies: TrainingGalaxies, sizes: Sequence[int], seed: int) -> LabelSizes:
+        """Train on growing numbers of labels, each in a folder of its own, and score all alike.
+
+        Parameters
+        ----------
+        galaxies : TrainingGalaxies
+            What the numbers are drawn from; the test galaxies are the same for all.
+        sizes : sequence of int
+            Numbers of labels, training and validation together.
+        seed : int
+            Of the draw.
+
+        Raises
+        ------
+        InputError
+            There is a second target: galaxies without a label of the first would train too.
+        """
+        if galaxies.also is not None:
+            raise InputError(
+                "second target of a learning curve",
+                rule="be left out: its galaxies would train beside the labels that are counted",
+            )
+
+        def fitted(part: Split, size: int) -> list[Candidate]:
+            options = dataclasses.replace(self.options, folder=place_of(self.options.folder, size))
+            tuning = dataclasses.replace(self, options=options)
+            tuned = tuning.of(dataclasses.replace(galaxies, split=part))
+            return [] if tuned.candidate is None else [tuned.candidate]
+
+        return measure(galaxies.labels, galaxies.split, sizes, seed, fitted)
 
     def _single(
         self, galaxies: TrainingGalaxies, options: TrainingOptions

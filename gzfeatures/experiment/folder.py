@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.evaluation.candidate import Candidate
-from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.metrics import Scores, evaluate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.files import join_inside, require_file, written_whole
 from gzfeatures.galaxies.catalogs.label_words import AS_IS
@@ -39,6 +40,18 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
 
 
+def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
+    """Return a candidate as JSON values, with the path of its predictions in place of them."""
+    fields = {key: getattr(candidate, field) for key, field in FIELDS.items()}
+    return fields | {"predictions": predictions}
+
+
+def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
+    """Return the candidate of a record, with its predictions and scores."""
+    fields = {FIELDS[key]: value for key, value in record.items()}
+    return Candidate(**fields, predictions=predictions, scores=scores)
+
+
 def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
     """Write the test predictions of each candidate (Parquet), and `pairings.json`.
 
@@ -56,10 +69,7 @@ def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
     for number, candidate in enumerate(candidates):
         name = f"predictions/{number:02d}-{slug(f'{candidate.approach} {candidate.name}')}.parquet"
         paths.append(candidate.predictions.write(folder / name))
-        notes.append(
-            {key: getattr(candidate, field) for key, field in FIELDS.items()}
-            | {"predictions": name}
-        )
+        notes.append(record_of(candidate, name))
     with written_whole(folder / PAIRINGS) as temporary:
         temporary.write_text(json.dumps(notes, indent=1, default=dict), encoding="utf-8")
     return paths
@@ -85,11 +95,5 @@ def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
             predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
             # use the predictions' order of classes, which a CSV of labels does not contain
             labels = labels.ordered(predictions.classes)
-            candidates.append(
-                Candidate(
-                    **{FIELDS[key]: value for key, value in note.items()},
-                    predictions=predictions,
-                    scores=evaluate(predictions, labels),
-                )
-            )
+            candidates.append(candidate_of(note, predictions, evaluate(predictions, labels)))
     return candidates, labels, split

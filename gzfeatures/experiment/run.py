@@ -40,6 +40,7 @@ from gzfeatures.experiment.config import (
 from gzfeatures.experiment.figures import FILES as MAP_FILES
 from gzfeatures.experiment.figures import Classifier, draw_map, explain_pairing
 from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
+from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
 from gzfeatures.experiment.provenance import surroundings
 from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.trained_networks import ensemble_name
@@ -97,6 +98,8 @@ class Run:
         Where the runs are recorded.
     seconds : float
         Wall clock of the whole run.
+    label_sizes : LabelSizes, optional
+        Learning curve over labels, where the experiment has sizes.
     """
 
     report: Report
@@ -105,6 +108,7 @@ class Run:
     map: Path | None
     tracking_uri: str | None
     seconds: float
+    label_sizes: LabelSizes | None = None
 
     def asdict(self) -> dict[str, Any]:
         """Return the results as JSON values, ranked candidates first."""
@@ -231,6 +235,9 @@ def _run(
     # rank first, because curves, map and explanations show the best candidates
     ranked = _explainable(report, outcomes)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked))
+    sizes = session.label_sizes(tables)
+    if sizes is not None:
+        report = dataclasses.replace(report, curves=sizes.curves_by_name())
     # from these files, a later process can compare or report the run again
     write_pairings(place, report.candidates)
     explanations = session.explanations(ranked)
@@ -238,7 +245,7 @@ def _run(
     report.write(place, images=group.images, showcases=[*pictures, *explanations])
     address = session.record(report, outcomes)
     seconds = time.perf_counter() - start
-    return Run(report, place, _best_table(ranked), page, address, seconds)
+    return Run(report, place, _best_table(ranked), page, address, seconds, sizes)
 
 
 def _every_network(session: _Session) -> list[_Outcome]:
@@ -461,6 +468,38 @@ class _Session:
             curves |= learning_curves([table], self.group.labels, self.fitting_split, self.settings)
         return curves
 
+    def label_sizes(self, tables: Sequence[_TimedTable]) -> LabelSizes | None:
+        """Measure heads on frozen tables, and networks, on growing numbers of labels."""
+        settings, group = self.settings, self.group
+        if not settings.sizes:
+            return None
+        folder = self.place / SIZES
+
+        def fitted(part: Split, size: int) -> list[Candidate]:
+            place = place_of(folder, size)
+            sample = dataclasses.replace(group, split=part, scored_split=part)
+            smaller = dataclasses.replace(self, group=sample, place=place, tracker=None)
+            candidates = []
+            # one seed of each network: the curve is over labels, not over seeds
+            for training in _trainings(settings):
+                if training.first:
+                    alone = training.network.model_copy(update={"members": 1})
+                    plain = dataclasses.replace(training, network=alone)
+                    candidates.append(smaller.trained(plain).candidate)
+            # heads are fitted on the vectors of the whole run: no image is read again
+            for table in tables:
+                if table.column.approach == "frozen":
+                    heads = [each.model_copy(update={"seeds": ()}) for each in table.column.heads]
+                    column = dataclasses.replace(table.column, heads=tuple(heads))
+                    timed = dataclasses.replace(table, column=column)
+                    vectors = EmbeddingTable.read(table.path).select(part.ids)
+                    candidates += [o.candidate for o in smaller.with_heads(timed, vectors)]
+            return candidates
+
+        curve = measure(group.labels, group.split, settings.sizes, settings.seed, fitted)
+        curve.write(folder)
+        return curve
+
     def explanations(self, ranked: _Ranked) -> list[Gallery]:
         """Explain the best head and the best network."""
         group, settings = self.group, self.settings
@@ -502,6 +541,8 @@ class _Session:
         return self.tracker.uri
 
 
+SIZES = "sizes"
+"""Folder of a run with the learning curve over labels."""
 _Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
 """Candidates that can be explained, best first, each with its model."""
 

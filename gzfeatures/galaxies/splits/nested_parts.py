@@ -1,0 +1,100 @@
+"""Draw growing parts of a split's labelled galaxies, each of which holds the smaller ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split, group_codes
+from gzfeatures.ids import Ids
+
+FIRST = 2
+"""Training galaxies of each class that every part begins with: no head can be fitted on fewer."""
+
+
+def nested_parts(
+    split: Split, labels: Labels, sizes: Sequence[int], seed: int = 0
+) -> dict[int, Split]:
+    """Draw parts of a split with fewer labelled galaxies, for a learning curve.
+
+    A part has the sizes of its training and validation sides in the proportion of the whole split,
+    the same test galaxies, and holds every smaller part. Groups enter whole, so that a part may
+    have a few galaxies less than asked for; classes keep their shares.
+
+    Parameters
+    ----------
+    split : Split
+        Whose training and validation galaxies are drawn from; each stays on its side.
+    labels : Labels
+        Of all of them.
+    sizes : sequence of int
+        Labelled galaxies, training and validation together.
+    seed : int
+        Of the draw: the same seed, split and labels give the same parts, whatever is trained on
+        them.
+
+    Returns
+    -------
+    dict
+        Size → part, the smallest first.
+
+    Raises
+    ------
+    InputError
+        A size is less than 2, or more than there are.
+
+    Examples
+    --------
+    >>> parts = nested_parts(split, labels, [100, 300])  # doctest: +SKIP
+    >>> set(parts[100].train) <= set(parts[300].train)  # doctest: +SKIP
+    True
+    """
+    whole = len(split.train) + len(split.validation)
+    for size in sizes:
+        if not 2 <= size <= whole:
+            raise InputError(
+                "size of a learning curve",
+                rule=f"be 2…{whole}, the training and validation galaxies of the split",
+                found=size,
+            )
+    share = len(split.validation) / whole
+    train = _nested(split.train, split, labels, seed, first=FIRST)
+    # few validation galaxies would not have the shares of the classes if each class came first
+    held = _nested(split.validation, split, labels, seed + 1, first=0)
+    parts = {}
+    for size in sorted(set(sizes)):
+        number = round(share * size)
+        chosen = _beginning(train, size - number)
+        parts[size] = Split(chosen, _beginning(held, number), split.test, split.groups)
+    return parts
+
+
+def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
+    """Return the groups of galaxies in an order whose beginnings keep the shares of the classes."""
+    # sorted first: the order of rows in a file decides nothing
+    ids = np.sort(ids)
+    if not len(ids):
+        return []
+    rng = np.random.default_rng(seed)
+    codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
+    members = [np.flatnonzero(group == number) for number in np.unique(group)]
+    # a group stands for the class of its first galaxy
+    classes = np.array([codes[rows[0]] for rows in members])
+    place = np.empty(len(members))
+    for code in np.unique(classes):
+        rows = rng.permutation(np.flatnonzero(classes == code))
+        # spread evenly over (0, 1), so that each class has its share of every beginning
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+        place[rows[:first]] = -1
+    return [ids[members[row]] for row in np.argsort(place, kind="stable")]
+
+
+def _beginning(groups: Sequence[Ids], number: int) -> Ids:
+    """Return the galaxies of the first groups, as many whole groups as fit into `number`."""
+    counts = np.cumsum([len(ids) for ids in groups], dtype=np.int64)
+    fitting = groups[: int(np.searchsorted(counts, number, side="right"))]
+    empty: Ids = np.empty(0, dtype=object)
+    return np.concatenate([empty, *fitting])
