@@ -251,6 +251,13 @@ def explain(
     dreams: Annotated[
         bool, typer.Option("--dreams", help="Also an image that maximises each class.")
     ] = False,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Compare each method with the bright part of the image: insertion − deletion.",
+        ),
+    ] = True,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -264,7 +271,7 @@ def explain(
     from gzfeatures.images.image_set import ImageSet
 
     # without ids, explain the prototypes of each class, which need a table and labels
-    gallery = explained(
+    explanation = explained(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
         as_ids(ids) if ids else None,
@@ -277,14 +284,22 @@ def explain(
         layers=layers,
         dreams=dreams,
         seed=seed,
+        measure=measure,
     )
+    gallery, verdict = explanation.gallery, explanation.verdict
+    # first of all whether the maps say more than the image itself does
+    if verdict is not None:
+        say(verdict.sentence())
+    elif measure:
+        say("insertion − deletion is not measured: the network gives no class probabilities")
     say(f"gallery drawn in {gallery.write(output)}")
     show(
         {
             "sections": {
                 heading: [picture.name for picture in pictures]
                 for heading, pictures in gallery.sections.items()
-            }
+            },
+            **({} if verdict is None else verdict.result()),
         },
         as_json,
     )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,9 @@ from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report import examples
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.saliency.verdict import Verdict
 
 FILES = ("map.html", "map.parquet", "map.json")
 """Names of the files that `draw_map` writes, besides pictures."""
@@ -46,6 +50,23 @@ class Classifier:
     weights: str | None = None
     table: Path | None = None
     head: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation:
+    """Hold the gallery of an explanation, and how its methods compare with the bright part.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        Galaxies beside the pixels that their class depends on.
+    verdict : Verdict, optional
+        Insertion minus deletion of each method; None if it was not measured, as for a network that
+        predicts a number.
+    """
+
+    gallery: Gallery
+    verdict: Verdict | None
 
 
 def draw_map(
@@ -131,7 +152,8 @@ def explain(
     layers: bool = False,
     dreams: bool = False,
     seed: int = 0,
-) -> Gallery:
+    measure: bool = False,
+) -> Explanation:
     """Explain the classes that a network, or a head on its embeddings, predicts.
 
     Parameters
@@ -149,12 +171,16 @@ def explain(
     target : str, optional
         Class to explain; default each galaxy's most likely one.
     methods : sequence of str
-        Of `networks.explain.METHODS`; default all.
+        Of `networks.saliency.attribution.METHODS`; default all.
     layers, dreams : bool
         Show also what each layer makes of the first galaxy, and the image that each class would
         like best.
     seed : int
-        Of directions in which a head's slope is measured, and of dreams.
+        Of directions in which a head's slope is measured, of the order of equal pixels, and of
+        dreams.
+    measure : bool
+        Measure insertion minus deletion of each method and of the baselines; the note of the
+        gallery then starts with what came out.
 
     Raises
     ------
@@ -167,6 +193,7 @@ def explain(
     from gzfeatures.explore.prototypes import prototypes
     from gzfeatures.networks.saliency import galleries
     from gzfeatures.networks.saliency.attribution import METHODS
+    from gzfeatures.networks.saliency.explained_model import ExplainedModel
 
     sections: dict[str, Sequence[Picture]] = {}
     # prototypes are the galaxies nearest to the centre of their class
@@ -181,12 +208,12 @@ def explain(
         )
     # a head has no gradient to the pixels, so measure its slope along directions instead
     if classifier.head is None:
-        model = galleries.ExplainedModel.of_network(classifier.network)
+        model = ExplainedModel.of_network(classifier.network)
     else:
         from gzfeatures.heads.head import Head
 
         head = Head.read(classifier.head)
-        model = galleries.ExplainedModel.of_head(
+        model = ExplainedModel.of_head(
             classifier.network,
             head.probabilities,
             head.classes,
@@ -194,10 +221,13 @@ def explain(
             weights=classifier.weights,
             seed=seed,
         )
-    methods = methods or METHODS
+    methods = methods or tuple(METHODS)
     attributions = galleries.attributions(model, images, ids, target=target, methods=methods)
+    measured = measure and model.has_probabilities
+    verdict = attributions.verdict(seed=seed) if measured else None
     sections |= {
-        f"{name}: {', '.join(methods)}": pictures for name, pictures in attributions.items()
+        f"{name}: {', '.join(methods)}": pictures
+        for name, pictures in attributions.pictures().items()
     }
     # the layers of one galaxy are enough to see what a network responds to
     if layers:
@@ -211,7 +241,9 @@ def explain(
     note = (
         "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
     )
-    return Gallery(f"Why {name} says so", note, sections)
+    if verdict is not None:
+        note = f"{verdict.sentence()}. {note}"
+    return Explanation(Gallery(f"Why {name} says so", note, sections), verdict)
 
 
 def explain_pairing(
@@ -244,7 +276,7 @@ def explain_pairing(
     ids = examples.successes(candidate.predictions, group.labels, per_class)
     test = group.labels.select(group.split.test)
     methods = ("grad-cam",) if classifier.head else ("grad-cam", "integrated-gradients")
-    return explain(
+    explanation = explain(
         classifier,
         group.images,
         ids if len(ids) else candidate.predictions.ids[:per_class],
@@ -253,3 +285,4 @@ def explain_pairing(
         layers=classifier.head is None,
         seed=seed,
     )
+    return explanation.gallery

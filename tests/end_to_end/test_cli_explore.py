@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from verbs import gz
+from verbs import called, gz
 
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.evaluation.predictions import Predictions
@@ -296,6 +296,32 @@ def test_a_head_on_a_checkpoint_is_explained(place: Path, checkpoint: Path, tmp_
         assert gallery.size[0] > 500
     with pytest.raises(UnknownNameError, match="unknown method of explanation"):
         gz(*words, "--method", "guess")
+
+
+def test_an_explanation_first_tells_whether_it_beats_the_bright_part(
+    place: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    words = ["explain", checkpoint, *IDS[:12], "--images", place / "images", "-o"]
+    result = called(*words, tmp_path / "why.html", "--method", "grad-cam", "--json")
+    first, second, *_ = result.stderr.splitlines()
+    found = json.loads(result.stdout)
+    assert result.returncode == 0 and first == found["verdict"] and "gallery drawn" in second
+    # weights by chance explain nothing
+    assert first.startswith("grad-cam does not beat the bright part of the image: ")
+    assert "paired 90% interval" in first and "12 galaxies" in first
+    assert [row["map"] for row in found["maps"]] == ["grad-cam", "brightness", "gaussian"]
+    assert found["galaxies"] == 12 and found["maps"][0]["passes"] >= 2
+    text = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "grad-cam does not beat the bright part" in text
+    # the figure costs passes, and can be left out
+    without = gz(*words, tmp_path / "quick.html", "--method", "grad-cam", "--no-measure")
+    assert without.keys() == {"sections"} and without["sections"] == found["sections"]
+
+
+def test_a_packaged_network_is_explained_by_its_name(place: Path, tmp_path: Path) -> None:
+    words = ["explain", "googlenet-gz2", "g7", "--images", place / "images", "--no-measure"]
+    found = gz(*words, "-o", tmp_path / "why.html", "--method", "grad-cam", "--class", "spiral")
+    assert found["sections"] == {"spiral: grad-cam": ["g7"]}
 
 
 def test_an_explanation_without_galaxies_says_how_to_name_them(

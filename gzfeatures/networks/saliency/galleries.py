@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +13,15 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from gzfeatures.errors import InputError
-from gzfeatures.features.backbones import BACKBONES, Backbone, backbone, classes_of
-from gzfeatures.features.table import Extractor
-from gzfeatures.features.weights import weights_digest, weights_file
 from gzfeatures.figures.gallery import Picture
 from gzfeatures.figures.sprites import picture_of
-from gzfeatures.ids import Ids, positions
+from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
-from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import to_views
-from gzfeatures.networks.inference.probabilities import normalised
-from gzfeatures.networks.models.load import Features, load
-from gzfeatures.networks.saliency.attribution import (
-    METHODS,
-    Headed,
-    Probabilities,
-    activations,
-    dream,
-    map_layers,
-    saliency,
-)
+from gzfeatures.networks.saliency.attribution import METHODS, saliency
+from gzfeatures.networks.saliency.explained_model import ExplainedModel
+from gzfeatures.networks.saliency.headed import Headed
+from gzfeatures.networks.saliency.layers import activations, dream, map_layers
+from gzfeatures.networks.saliency.verdict import Verdict, compare
 
 SIDE = 128
 CHANNELS = 8
@@ -43,116 +31,87 @@ WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExplainedModel:
-    """Hold the model to explain: a fine-tuned network, or a head on the vectors of a network.
+class Attributions:
+    """Hold the maps of several methods for the same galaxies.
 
     Parameters
     ----------
-    network : nn.Module
-        Normalised images → logits, shape (n, k); with a head, probabilities.
-    plain : nn.Module
-        The network alone.
-    spec : Backbone
-        Its entry, for normalisation and bands.
-    view : View
-        Pixels it sees.
-    classes : tuple of str
-        Names of the k outputs.
+    model : ExplainedModel
+        Its classes are explained.
+    ids : Ids
+        Galaxies, n of them.
+    pixels : ndarray of uint8
+        As the network sees them, shape (n, height, width, bands).
+    inputs : Tensor
+        The same normalised, shape (n, bands, height, width).
+    outputs : ndarray of float64
+        Logits, or a head's probabilities, shape (n, k).
+    codes : ndarray of int
+        Class explained of each galaxy, shape (n,).
+    maps : dict of str to ndarray of float32
+        Method → maps, shape (n, height, width).
+    passes : dict of str to float
+        Method → images pushed through the network for one galaxy, forward and backward.
     """
 
-    network: nn.Module
-    plain: nn.Module
-    spec: Backbone
-    view: View
-    classes: tuple[str, ...]
+    model: ExplainedModel
+    ids: Ids
+    pixels: npt.NDArray[np.uint8]
+    inputs: torch.Tensor
+    outputs: npt.NDArray[np.float64]
+    codes: npt.NDArray[np.int64]
+    maps: dict[str, npt.NDArray[np.float32]]
+    passes: dict[str, float]
 
-    @classmethod
-    def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load a fine-tuned network to explain.
+    def verdict(self, *, seed: int = 0) -> Verdict:
+        """Measure the maps by insertion and deletion, beside maps that know no network."""
+        return compare(
+            self.model.probabilities,
+            self.inputs,
+            self.codes.tolist(),
+            self.maps,
+            passes=self.passes,
+            seed=seed,
+        )
 
-        Raises
-        ------
-        InputError
-            The backbone ends in no classes of galaxies.
-        MissingFileError, WeightsError
-            No checkpoint folder, or a damaged one.
+    def pictures(self) -> dict[str, list[Picture]]:
+        """Return class → pictures: the galaxy as the network sees it, and a map of each method.
+
+        Warm pixels raise the score of the class, cold ones lower it.
         """
-        if str(checkpoint) in BACKBONES:
-            raise InputError(
-                "a network without classes of galaxies",
-                where=str(checkpoint),
-                rule="be a fine-tuned checkpoint",
-                remedy="or explain a head on it",
-            )
-        spec = backbone(checkpoint)
-        network = load(spec)
-        return cls(network, network, spec, spec.view, classes_of(checkpoint))
+        # only a head gives probabilities that can be shown with the class
+        headed = isinstance(self.model.network, Headed)
+        gallery: dict[str, list[Picture]] = {}
+        for code in np.unique(self.codes):
+            name = self.model.classes[code]
+            for row in np.flatnonzero(self.codes == code):
+                coloured = [overlaid(self.pixels[row], maps[row]) for maps in self.maps.values()]
+                strip = _beside([picture_of(part) for part in (self.pixels[row], *coloured)])
+                guess = f"{name} {self.outputs[row, code]:.2f}" if headed else name
+                gallery.setdefault(name, []).append(Picture(str(self.ids[row]), guess, strip))
+        return gallery
 
-    @classmethod
-    def of_head(
-        cls,
-        name: str | Path,
-        head: Probabilities,
-        classes: Sequence[str],
-        extractor: Extractor,
-        *,
-        weights: str | Path | None = None,
-        seed: int = 0,
-    ) -> ExplainedModel:
-        """Join a head to its backbone, to explain both together.
 
-        Parameters
-        ----------
-        name : str or Path
-            Backbone or checkpoint folder.
-        head : callable
-            Vectors → probabilities of the classes, for instance `Head.probabilities`.
-        classes : sequence of str
-            Their names.
-        extractor : Extractor
-            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is
-            taken as it stands even if the vectors are means over mirror images and turns.
-        weights : str or Path, optional
-            File that replaces the backbone's own weights.
-        seed : int
-            Of the directions in which the head's slope is measured.
+class _PassCounter:
+    """Count the images that go forward and backward through a network while it is entered."""
 
-        Raises
-        ------
-        InputError
-            The backbone has other weights than made the vectors.
-        """
-        spec = backbone(name)
-        # a head on vectors of other weights would explain a model that does not exist
-        digest = weights_digest(spec, weights_file(spec, weights))
-        if digest != extractor.weights:
-            raise InputError(
-                "head reads the vectors of another network",
-                where=spec.name,
-                rule=f"have weights {extractor.weights[:12]} of {extractor.backbone}",
-                found=digest[:12],
-                remedy="name the backbone and weights of its table",
-            )
-        plain = load(spec, weights)
-        headed = Headed(Features(plain, extractor.layer), head, seed=seed)
-        return cls(headed, plain, spec, extractor.view, tuple(classes))
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.images = network, 0
 
-    def images(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Return network input from pixels, shape (n, height, width, bands)."""
-        bands = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
-        return normalised(bands, self.spec.mean, self.spec.std)
+    def __enter__(self) -> _PassCounter:
+        self._hook = self.network.register_forward_hook(self._forward)
+        return self
 
-    def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
-        """Return galaxies as the network sees them, shape (n, size, size, bands)."""
-        # an id without an image raises InputError
-        rows = positions(images.ids, ids, where="images")
-        return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
+    def __exit__(self, *_error: object) -> None:
+        self._hook.remove()
 
-    def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
-        """Return logits, or a head's probabilities, shape (n, k)."""
-        with torch.no_grad():
-            values: npt.NDArray[np.float64] = self.network(images).double().numpy()
-        return values
+    def _forward(self, _module: nn.Module, _inputs: object, outputs: torch.Tensor) -> None:
+        self.images += len(outputs)
+        if outputs.requires_grad:
+            outputs.register_hook(self._backward)  # type: ignore[no-untyped-call]
+
+    def _backward(self, slope: torch.Tensor) -> None:
+        self.images += len(slope)
 
 
 def attributions(
@@ -161,9 +120,9 @@ def attributions(
     ids: Ids,
     *,
     target: str | None = None,
-    methods: Sequence[str] = METHODS,
-) -> dict[str, list[Picture]]:
-    """Show the galaxies of each class, beside the pixels that their class score depends on.
+    methods: Sequence[str] = tuple(METHODS),
+) -> Attributions:
+    """Compute the pixels that the class of each galaxy depends on.
 
     Parameters
     ----------
@@ -176,14 +135,7 @@ def attributions(
     target : str, optional
         Class to explain for all of them; default each galaxy's most likely one.
     methods : sequence of str
-        Of `attribution.METHODS`, one picture each: warm pixels raise the score of the class, cold
-        ones lower it. Integrated gradients are blurred by a fiftieth of the image.
-
-    Returns
-    -------
-    dict
-        Class → pictures, in the order of the classes; a picture is the galaxy as the network sees
-        it and the explanations.
+        Of `attribution.METHODS`. Integrated gradients are blurred by a fiftieth of the image.
 
     Raises
     ------
@@ -198,26 +150,23 @@ def attributions(
     inputs = model.images(pixels)
     outputs = model.outputs(inputs)
     codes = outputs.argmax(1) if target is None else np.full(len(ids), model.classes.index(target))
-    patch = max(1, model.view.size // 6)
-    maps = {
-        name: saliency(model.network, inputs, codes.tolist(), method=name, patch=patch)
-        for name in methods
-    }
+    maps: dict[str, npt.NDArray[np.float32]] = {}
+    passes: dict[str, float] = {}
+    for name in methods:
+        with _PassCounter(model.network) as counter:
+            maps[name] = saliency(
+                model.network,
+                inputs,
+                codes.tolist(),
+                method=name,
+                patch=max(1, model.view.size // 6),
+            )
+        passes[name] = counter.images / len(ids)
     if "integrated-gradients" in maps:
         # single pixels are noisy, so show the mean over a few
         blur = (0, model.view.size / 50, model.view.size / 50)
         maps["integrated-gradients"] = gaussian_filter(maps["integrated-gradients"], blur)
-    # only a head gives probabilities that can be shown with the class
-    headed = isinstance(model.network, Headed)
-    gallery: dict[str, list[Picture]] = {}
-    for code in np.unique(codes):
-        name = model.classes[code]
-        for row in np.flatnonzero(codes == code):
-            coloured = [overlaid(pixels[row], maps[method][row]) for method in methods]
-            strip = _beside([picture_of(part) for part in (pixels[row], *coloured)])
-            guess = f"{name} {outputs[row, code]:.2f}" if headed else name
-            gallery.setdefault(name, []).append(Picture(str(ids[row]), guess, strip))
-    return gallery
+    return Attributions(model, ids, pixels, inputs, outputs, codes, maps, passes)
 
 
 def layers(

@@ -8,14 +8,9 @@ import torch
 from torch import nn
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.networks.saliency.attribution import (
-    METHODS,
-    Headed,
-    activations,
-    dream,
-    map_layers,
-    saliency,
-)
+from gzfeatures.networks.saliency.attribution import METHODS, saliency
+from gzfeatures.networks.saliency.headed import Headed
+from gzfeatures.networks.saliency.layers import activations, dream, map_layers
 
 
 class Bright(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.spec import extractor_of
 from gzfeatures.networks.models.load import build
 from gzfeatures.networks.saliency.attribution import METHODS
+from gzfeatures.networks.saliency.explained_model import ExplainedModel
 from gzfeatures.networks.saliency.galleries import (
     SIDE,
-    ExplainedModel,
     attributions,
     layers,
     maximal_images,
@@ -59,7 +60,7 @@ def test_a_network_is_explained_under_the_classes_it_gives(
 ) -> None:
     judge = ExplainedModel.of_network(checkpoint)
     assert judge.classes == classes_of(checkpoint) == ("round", "<i>spiral</i>")
-    found = attributions(judge, images, IDS)
+    found = attributions(judge, images, IDS).pictures()
     likeliest = judge.outputs(judge.images(judge.pixels(images, IDS))).argmax(1)
     placed = {tile.name: name for name, shown in found.items() for tile in shown}
     assert placed == {name: judge.classes[code] for name, code in zip(IDS, likeliest, strict=True)}
@@ -73,7 +74,7 @@ def test_a_network_is_explained_under_the_classes_it_gives(
 def test_all_galaxies_can_be_asked_about_one_class(checkpoint: Path, images: ImageSet) -> None:
     found = attributions(
         ExplainedModel.of_network(checkpoint), images, IDS, target="round", methods=["grad-cam"]
-    )
+    ).pictures()
     assert [tile.name for tile in found["round"]] == list(IDS) and len(found) == 1
     with pytest.raises(
         InputError, match="class to explain; must be one of round, <i>spiral</i>, found oval"
@@ -97,13 +98,38 @@ def test_a_head_is_explained_with_its_own_classes_and_probabilities(
             :, 0, 0, 0
         ].double()
     np.testing.assert_allclose(judge.outputs(given)[:, 0], torch.sigmoid(first).numpy(), rtol=1e-5)
-    found = attributions(judge, images, some("red"), methods=["occlusion"])
+    found = attributions(judge, images, some("red"), methods=["occlusion"]).pictures()
     (name,) = found
     assert found[name][0].caption == f"{name} {judge.outputs(given[:1]).max():.2f}"
     with pytest.raises(
         InputError, match="must be of a network that ends in classes; leave the head out"
     ):
         maximal_images(judge)
+
+
+def test_a_predicted_number_has_no_probability_to_measure_by(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    spec = dataclasses.replace(SPEC, classes=1)
+    content = {"classes": ["redshift"], "settings": {"target": "number"}}
+    model = ExplainedModel.of_network(write_folder(tmp_path, spec, build(spec), content))
+    found = attributions(model, images, IDS, methods=["occlusion"])
+    assert len(found.pictures()["redshift"]) == 3 and not model.has_probabilities
+    with pytest.raises(InputError, match="outputs of the network; must be of one of classes"):
+        found.verdict()
+
+
+def test_the_cost_of_a_method_is_counted_in_passes_for_one_galaxy(
+    checkpoint: Path, images: ImageSet
+) -> None:
+    methods = ["grad-cam", "integrated-gradients", "occlusion"]
+    found = attributions(ExplainedModel.of_network(checkpoint), images, IDS, methods=methods)
+    # one pass that finds the maps, then one forward and one backward
+    assert found.passes["grad-cam"] == 3
+    # 32 points of the integral, each forward and backward
+    assert 64 <= found.passes["integrated-gradients"] <= 70
+    # squares of 10 px, 5 px apart, on 64 px: 12 by 12 and the whole image
+    assert 144 <= found.passes["occlusion"] <= 170
 
 
 def test_layers_show_their_strongest_channels(checkpoint: Path, images: ImageSet) -> None:

@@ -1,0 +1,181 @@
+"""Load the model to explain: a network that ends in classes, or a head on its vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import (
+    BACKBONES,
+    RECORD,
+    Backbone,
+    backbone,
+    classes_of,
+    packaged,
+)
+from gzfeatures.features.table import Extractor
+from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.ids import Ids, positions
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.inference.probabilities import normalised
+from gzfeatures.networks.models.load import Features, load
+from gzfeatures.networks.saliency.headed import Headed, Probabilities
+from gzfeatures.networks.setup.targets import TARGETS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExplainedModel:
+    """Hold the model to explain: a fine-tuned network, or a head on the vectors of a network.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Normalised images → logits, shape (n, k); with a head, probabilities.
+    plain : nn.Module
+        The network alone.
+    spec : Backbone
+        Its entry, for normalisation and bands.
+    view : View
+        Pixels it sees.
+    classes : tuple of str
+        Names of the k outputs.
+    target : str
+        Key of `TARGETS`, which says how logits become probabilities; a head gives probabilities.
+    """
+
+    network: nn.Module
+    plain: nn.Module
+    spec: Backbone
+    view: View
+    classes: tuple[str, ...]
+    target: str = "classes"
+
+    @classmethod
+    def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
+        """Load a fine-tuned network, or one of this package, to explain.
+
+        Raises
+        ------
+        InputError
+            The backbone ends in no classes of galaxies.
+        MissingFileError, WeightsError
+            No checkpoint folder, or a damaged one.
+        """
+        spec = backbone(checkpoint)
+        kind, _, place = (spec.weights or "").partition(":")
+        if str(checkpoint) in BACKBONES and kind != "package":
+            raise InputError(
+                "a network without classes of galaxies",
+                where=str(checkpoint),
+                rule="be a fine-tuned checkpoint",
+                remedy="or explain a head on it",
+            )
+        folder = packaged(place) if kind == "package" else Path(checkpoint)
+        network, classes = load(spec), classes_of(folder)
+        # a checkpoint that names classes and no target is one of classes
+        fields = json.loads((folder / RECORD).read_text("utf-8"))
+        target = fields.get("settings", {}).get("target", "classes")
+        return cls(network, network, spec, spec.view, classes, target)
+
+    @classmethod
+    def of_head(
+        cls,
+        name: str | Path,
+        head: Probabilities,
+        classes: Sequence[str],
+        extractor: Extractor,
+        *,
+        weights: str | Path | None = None,
+        seed: int = 0,
+    ) -> ExplainedModel:
+        """Join a head to its backbone, to explain both together.
+
+        Parameters
+        ----------
+        name : str or Path
+            Backbone or checkpoint folder.
+        head : callable
+            Vectors → probabilities of the classes, for instance `Head.probabilities`.
+        classes : sequence of str
+            Their names.
+        extractor : Extractor
+            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is
+            taken as it stands even if the vectors are means over mirror images and turns.
+        weights : str or Path, optional
+            File that replaces the backbone's own weights.
+        seed : int
+            Of the directions in which the head's slope is measured.
+
+        Raises
+        ------
+        InputError
+            The backbone has other weights than made the vectors.
+        """
+        spec = backbone(name)
+        # a head on vectors of other weights would explain a model that does not exist
+        digest = weights_digest(spec, weights_file(spec, weights))
+        if digest != extractor.weights:
+            raise InputError(
+                "head reads the vectors of another network",
+                where=spec.name,
+                rule=f"have weights {extractor.weights[:12]} of {extractor.backbone}",
+                found=digest[:12],
+                remedy="name the backbone and weights of its table",
+            )
+        plain = load(spec, weights)
+        headed = Headed(Features(plain, extractor.layer), head, seed=seed)
+        return cls(headed, plain, spec, extractor.view, tuple(classes))
+
+    def images(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return network input from pixels, shape (n, height, width, bands)."""
+        bands = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+        return normalised(bands, self.spec.mean, self.spec.std)
+
+    def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
+        """Return galaxies as the network sees them, shape (n, size, size, bands)."""
+        # an id without an image raises InputError
+        rows = positions(images.ids, ids, where="images")
+        return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
+
+    def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
+        """Return logits, or a head's probabilities, shape (n, k)."""
+        with torch.no_grad():
+            values: npt.NDArray[np.float64] = self.network(images).double().numpy()
+        return values
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether the outputs are probabilities of classes; a predicted number is none."""
+        return isinstance(self.network, Headed) or self.target in TARGETS
+
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Return probabilities of the classes, shape (n, k), of normalised images.
+
+        Gradients pass through. A network's are those of its logits, before any calibration.
+
+        Raises
+        ------
+        InputError
+            The outputs of the network are no probabilities.
+        """
+        outputs: torch.Tensor = self.network(images)
+        if isinstance(self.network, Headed):
+            return outputs
+        if not self.has_probabilities:
+            raise InputError(
+                "outputs of the network",
+                where=self.spec.name,
+                rule=f"be of one of {', '.join(TARGETS)}",
+                found=self.target,
+            )
+        return TARGETS[self.target].probabilities(outputs)

@@ -1,0 +1,80 @@
+"""Join a head to its network, so that an explanation of the head reaches the pixels.
+
+A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
+follows the network as a function whose slope is measured by small steps, so that every method works
+through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+"""Function from vectors, shape (n, dim), to probabilities, shape (n, k)."""
+
+STEP = 0.1
+"""Step for measuring the slope of a head, in units of a vector's mean absolute entry."""
+
+
+class Headed(nn.Module):
+    """Join a network and a head, so that gradients pass through both.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives vectors, shape (n, dim).
+    head : callable
+        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions
+        at right angles: exact where the head is smooth, and an average over the neighbourhood where
+        it is made of steps, as trees are.
+    seed : int
+        Of the directions.
+    """
+
+    def __init__(self, network: nn.Module, head: Probabilities, *, seed: int = 0) -> None:
+        super().__init__()
+        self.network, self.head, self.seed = network, head, seed
+        self._directions: npt.NDArray[np.float32] | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return probabilities, shape (n, k)."""
+        probabilities: torch.Tensor = _HeadFunction.apply(self.network(images), self)
+        return probabilities
+
+    def slope(
+        self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the slope of the weighted sum of probabilities at a vector, shape (dim,)."""
+        dim = len(vector)
+        # dim random orthogonal directions determine the slope, and prefer no axis
+        if self._directions is None or len(self._directions) != dim:
+            square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
+            self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
+        # the error of central differences is of second order in the step
+        step = STEP * float(np.abs(vector).mean() or 1.0)
+        offsets = step * self._directions
+        rise = (self.head(vector + offsets) - self.head(vector - offsets)) @ weight
+        return np.asarray(rise @ self._directions / (2 * step * dim), dtype=np.float32)
+
+
+class _HeadFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor, headed: Headed) -> torch.Tensor:
+        ctx.headed = headed
+        ctx.save_for_backward(vectors)
+        return torch.as_tensor(
+            np.asarray(headed.head(vectors.detach().float().cpu().numpy())), device=vectors.device
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (vectors,) = ctx.saved_tensors
+        pairs = zip(vectors.float().cpu().numpy(), weights[0].double().cpu().numpy(), strict=True)
+        slopes = np.stack([ctx.headed.slope(*pair) for pair in pairs])
+        return torch.as_tensor(slopes).to(vectors), None
