@@ -1,4 +1,4 @@
-"""Explanations: where a planted mark decides the class, every method points at the mark and at nothing else.
+"""Explanations: where a planted mark decides the class, every method points at the mark.
 
 Galaxies are white, much brighter than the marks, and anywhere in the image; a red or a blue spot
 beside the galaxy is its class. A network learns that from scratch. What is explained is then known,

@@ -1,4 +1,4 @@
-"""Verdict: whether a method beats maps that know nothing of the network, in a sentence and as rows."""
+"""Verdict: whether a method beats maps that do not depend on the network, in words and rows."""
 
 from __future__ import annotations
 
