@@ -45,7 +45,7 @@ def _run(debug: bool) -> int:
             importlib.import_module(f"gzfeatures.cli.{verbs}")
         code = 0
         try:
-            # tables larger than memory lie where the user has room for embeddings
+            # keep tables larger than memory in the user's cache, because /tmp may be too small
             with user_folders.scratch_in(user_folders.cache()):
                 app(standalone_mode=True)
         except SystemExit as stop:

@@ -76,7 +76,7 @@ def _mapped(
 def _mapped_beside(
     paths: list[Path] | None, labels: Labels | None, options: MapOptions
 ) -> dict[str, Map]:
-    """Map other tables on their own; the page aligns them with the first by Procrustes."""
+    """Compute a separate map of each other table; the page aligns the maps by Procrustes."""
     from gzfeatures.features.table import EmbeddingTable
 
     named = _by_stem(paths)

@@ -245,7 +245,7 @@ class _LabelReading:
     def first(
         self, path: Path, number: TargetColumn | None, catalog: Catalog | None
     ) -> tuple[Labels, Split | None]:
-        """Read what is learned: the labels of a file, or the number that a column holds."""
+        """Read the targets of the training: the labels of a file, or the numbers of a column."""
         if number is None:
             return self.labels(path)
         return numbers_from(path, number, catalog, self.id_column)
@@ -258,10 +258,10 @@ class _LabelReading:
 def _goal(
     target: str | None, redshift: bool | None, as_number: bool
 ) -> tuple[str | None, TargetColumn | None]:
-    """Return the loss that `--target` names, or else the column of the number that is learned."""
+    """Return the loss, or else the column of numbers, that `--target` names."""
     from gzfeatures.networks.setup.targets import TARGETS
 
-    # the names of losses come first: they had this option before columns did
+    # losses take precedence over columns of the same name, as in earlier versions
     if target in TARGETS:
         target_column(None, redshift, as_number)
         return target, None
