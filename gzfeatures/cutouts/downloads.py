@@ -219,7 +219,7 @@ def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
 
 
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
-    """Yield the results, with a progress bar that counts failures."""
+    """Yield the results, and show a progress bar that counts failures."""
     failed = 0
     with progress.counted("cut-outs", total) as advance:
         for item in items:
