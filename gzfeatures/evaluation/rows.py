@@ -270,7 +270,7 @@ class Ceiling(Row):
 
     @property
     def note(self) -> str | None:
-        """Return a sentence that says which number of volunteers was assumed; None if none was."""
+        """Return a sentence on the assumed number of volunteers; None if all numbers are known."""
         if not self.assumed:
             return None
         return (
