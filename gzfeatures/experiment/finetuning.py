@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gzfeatures.networks.training.train import Training
 
 PICTURE = "predicted.png"
-"""Picture of predicted against true numbers, beside the checkpoint."""
+"""Name of the picture of predicted against true numbers, next to the checkpoint."""
 EXPERIMENT = "finetune"
 """Name in MLflow under which trainings of the verb are recorded."""
 
@@ -238,7 +238,7 @@ class FineTuning:
 
 
 def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
-    """Draw predicted against true numbers; of classes no picture of an earlier training stays."""
+    """Draw predicted against true numbers; for classes, only remove an earlier picture."""
     from gzfeatures.figures.predicted_numbers import write_numbers
 
     outputs.remove(path)

@@ -104,7 +104,7 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Measure errors before calibration, and the coverage of class sets or intervals."""
+    """Measure the errors before calibration, and the coverage of class sets or intervals."""
     calibration: dict[str, Any] = {}
     if record.get("intervals"):
         intervals = ValueIntervals.fromdict(record["intervals"])
