@@ -1,4 +1,4 @@
-"""Give an HTML page a content policy under which only its own scripts and styles count.
+"""Add a security policy to an HTML page, so that browsers run only its own scripts.
 
 The policy is W3C's Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/). A browser that
 reads it runs a script, and follows a style, only where the SHA-256 digest of its text is listed;
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from gzfeatures.errors import InputError
 
 PLACE = "<!-- content policy -->"
-"""Where a page says its policy: at the beginning of its head, before all that it governs."""
+"""Comment in the head of a page that is replaced by the policy."""
 ELEMENT = re.compile(r"(<(script|style)\b[^>]*>)(.*?)(</\2\s*>)", re.DOTALL | re.IGNORECASE)
 TAG = re.compile(r"<[a-zA-Z][^<>]*>")
 STYLE = re.compile(r'\sstyle="([^"]*)"')
@@ -25,11 +25,11 @@ CLASS = re.compile(r'\sclass="([^"]*)"')
 KIND = re.compile(r'\btype="([^"]*)"')
 HANDLER = re.compile(r"[\s/\"']on[a-z]+\s*=", re.IGNORECASE)
 SCRIPTS = ("", "module", "text/javascript")
-"""Types of script elements that run; others hold data."""
+"""Types of script elements that browsers run; elements of other types hold data."""
 
 
 def with_policy(page: str, images: str = "data:") -> str:
-    """Return a page with its policy in the place that is marked for it.
+    """Return a page with its security policy at the marked place.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def with_policy(page: str, images: str = "data:") -> str:
     classes: dict[str, str] = {}
     parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
     sheet = "".join(
-        # repeated, a class outweighs the page's other rules, as a style of the element does
+        # repeat the class, so that it overrides the other rules of the page as an inline style does
         f".{name}.{name}.{name}.{name}{{{style}}}\n"
         for style, name in classes.items()
     )
@@ -82,12 +82,12 @@ def with_policy(page: str, images: str = "data:") -> str:
         ]
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    # only the first: a drawing repeats its texts, whatever they are, in comments
+    # replace only the first mark, because text from outside may contain the same comment later
     return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Yield a page in parts, each with whether it is a script or style element."""
+    """Yield the parts of a page, and tell of each whether it is a script or style element."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]
@@ -97,11 +97,11 @@ def _split(page: str) -> Iterator[tuple[bool, str]]:
 
 
 def _without_styles(part: str, classes: dict[str, str]) -> str:
-    """Return tags and text with classes in place of the styles of single elements."""
+    """Return tags and text with classes instead of inline styles."""
 
     def tag(match: re.Match[str]) -> str:
         text = match[0]
-        # quoted values are escaped text: only what stands outside of them is a handler
+        # quoted values are escaped text, so only names outside quotes can be event handlers
         if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
             raise InputError("HTML page", rule="have no handlers in its tags", found=text)
         style = STYLE.search(text)

@@ -139,7 +139,7 @@ class Gallery:
         return path
 
     def _page(self) -> str:
-        """Return the gallery as an HTML page; names, captions and headings are untrusted text."""
+        """Return the gallery as an HTML page; escape names, captions and headings."""
         template = page_template(
             "gzfeatures.figures", "templates", "gallery.html", filters={"address": address}
         )

@@ -1,4 +1,4 @@
-"""Read the templates of HTML pages; every text that a page gets from outside is escaped."""
+"""Read templates of HTML pages, which escape every text from outside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def page_template(
     package: str, *place: str, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> Template:
-    """Return a template of Jinja that escapes every value that is not `Markup`.
+    """Return a Jinja template that escapes every value except `Markup`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def page_template(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # NaN is no JSON: a browser would refuse the whole page
+    # refuse NaN, because it is not JSON and browsers would reject the data of the page
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.filters |= filters or {}
     file = resources.files(package).joinpath(*place)

@@ -120,7 +120,7 @@ def _thumbnails(
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        # few are made at once: a bar would only flicker
+        # a few thumbnails take so little time that a bar would only flicker
         shown = progress if len(queue) >= 500 else SILENT
         yield from each(done, shown, "thumbnails", len(queue), transient=True)
 
