@@ -1,1 +1,1 @@
-"""Check the sizes that a FITS file declares, before a parser believes them."""
+"""Check the sizes that a FITS file declares before a parser allocates memory for them."""
