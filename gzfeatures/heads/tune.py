@@ -169,7 +169,7 @@ def _trial(
     scores = []
     for rest, part in folds:
         estimator = build_for(chosen, target, seed, {**parameters, **bare})
-        # a worker is another process, which does not know what folder its caller has chosen
+        # set the folder again, because a worker process does not inherit it
         with user_folders.scratch_in(scratch):
             estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
         scores.append(

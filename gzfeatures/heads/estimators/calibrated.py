@@ -135,7 +135,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _require_fit_options(self) -> None:
-        """Refuse labels of one class, and options that are none or do not go together."""
+        """Refuse labels of a single class, and unknown or incompatible options."""
         if len(self.classes_) < 2:
             raise InputError(
                 "labels have one class", rule="have at least two", found=str(self.classes_[0])
