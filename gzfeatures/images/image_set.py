@@ -404,8 +404,8 @@ class ImageSet:
     def _each(
         self, work: Callable[[int], Result], progress: Progress = SILENT, title: str = ""
     ) -> list[Result]:
-        """Return the results of `work` for every row, in order, and tell the share that is done."""
-        # Decoders release Python's lock, so that threads use every core.
+        """Return the results of `work` for every row, in order, and show the progress."""
+        # decoders release Python's lock, so threads can use all cores
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
             return list(each(results, progress, title, len(self)))
