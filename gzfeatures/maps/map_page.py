@@ -221,14 +221,14 @@ class _Cube:
 
 
 def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
-    """Fill the template of the page with scripts, styles, data and thumbnails."""
+    """Fill the page template with scripts, styles, data and thumbnails."""
     from markupsafe import Markup
 
     sheets = () if sprites is None else sprites.sheets
     folder = files("gzfeatures.maps.page")
 
     def source(name: str) -> Markup:
-        """Return a script or style of the package, which is no untrusted text."""
+        """Return a script or style of this package without escaping it."""
         return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
 
     page = page_template("gzfeatures.maps.page", "map.html").render(
