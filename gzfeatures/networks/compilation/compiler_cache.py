@@ -1,4 +1,4 @@
-"""Let PyTorch's compiler keep the files that it reuses in a folder that only the user can enter.
+"""Keep the files of PyTorch's compiler in a folder that only the user can enter.
 
 PyTorch's own choice is a folder under /tmp with a name that anybody can guess and create first
 (`torchinductor_USER`), and what lies there is loaded as code.
@@ -16,7 +16,7 @@ from pathlib import Path
 from gzfeatures.networks.compilation.code_folder import CodeFolder
 
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Environment variable of the compiler's folder; one that the user has set is left alone."""
+"""Environment variable of the compiler's folder; a value set by the user is kept."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def compiler_in(workshop: Path) -> Iterator[None]:
 
 @contextmanager
 def private_compiler(needed: bool = True) -> Iterator[None]:
-    """Let PyTorch's compiler work in the user's private folder while the block runs.
+    """Keep the compiler's files in the user's private folder inside a `with` block.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def private_compiler(needed: bool = True) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         workshop = code.workshop
         if code.obstacle() is not None:
-            # a home that cannot be written: a new folder with mode 0700 and a random name
+            # if the home folder is read-only, use a new folder with mode 0700 and a random name
             folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             workshop = Path(stack.enter_context(folder))
         stack.enter_context(compiler_in(workshop))

@@ -99,7 +99,7 @@ def filled(
         if elsewhere is not None:
             elsewhere(job, todo, extractions)
         else:
-            # long work on GPUs compiles its networks, at the first batch
+            # long extractions on GPUs compile the networks at the first batch
             with private_compiler(how.hardware.device == "cuda"):
                 job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:

@@ -112,7 +112,7 @@ class Job:
         self._described: set[str] = set()
 
     def say(self, line: str) -> None:
-        """Tell the user one line."""
+        """Show the user one line of text."""
         self.progress.say(line, aside=True)
 
     def hash_images(self) -> None:
@@ -245,7 +245,7 @@ class Job:
             raise next(iter(self.undecoded.values()))
 
     def counted(self, total: int, name: str) -> AbstractContextManager[Advance]:
-        """Show progress over `total` images, and give the function that advances it."""
+        """Show a progress bar over `total` images; yield the function that advances the bar."""
         return self.progress.counted(name, total, unit="images")
 
     def _flush(self) -> None:

@@ -204,7 +204,7 @@ def _intervals(
     kept_out: Predictions, labels: Labels, fresh: bool, groups: Mapping[str, str] | None
 ) -> tuple[ValueIntervals | None, tuple[str, ...]]:
     """Calibrate intervals of numbers, or return None and the reason why none is promised."""
-    # the errors of galaxies that chose the epoch are too small to promise anything
+    # the network was selected on these galaxies, so their errors are smaller than usual
     if not fresh and len(kept_out):
         return None, ("no interval is promised: all validation galaxies chose the epoch",)
     intervals = ValueIntervals.of(kept_out, labels, groups=groups)

@@ -13,7 +13,7 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 Array = npt.NDArray[np.float64]
 
 NO_PROBABILITIES = ("fractions", *VALUE_TARGETS)
-"""Kinds of predictions that a temperature would not calibrate."""
+"""Kinds of predictions that a temperature cannot calibrate."""
 _TINY = 1e-12
 _SPREAD = 1.0
 """Prior standard deviation of log T, by which a handful of correct galaxies changes T little."""

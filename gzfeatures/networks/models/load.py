@@ -70,13 +70,13 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
 
 
 class _Printed(io.TextIOBase):
-    """Hand the lines that a library prints to a `Progress`."""
+    """Pass the lines that a library prints to a `Progress`."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def write(self, text: str) -> int:
-        """Tell the lines of a text."""
+        """Pass each line of a text to the progress; return the length of the text."""
         for line in text.splitlines():
             if line:
                 self._progress.say(line)

@@ -1,4 +1,4 @@
-"""Teach a network one number of each galaxy, such as its redshift, in standard deviations."""
+"""Define the training target for one number per galaxy, such as redshift."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.networks.setup.targets import TARGETS, Target
 
 KEY = "number"
-"""Entry of a training's settings: mean and standard deviation of the training galaxies."""
+"""Setting that holds mean and standard deviation of the training galaxies."""
 
 
 def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
-    """Return the target of a number, and the standardised numbers of training galaxies.
+    """Return the target for a number, and the standardised numbers of the training galaxies.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
             found=float(values.min()),
         )
     mean, scale = float(values.mean()), float(values.std())
-    # subtracted in double precision: a number such as 1e9 + 1 would lose its digits in single
+    # subtract in double precision, because single precision cannot resolve numbers near 1e9
     return _scaled(labels.target, mean, scale), ((values - mean) / scale).astype(np.float32)
 
 
 def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
-    """Return the target that a checkpoint's settings name; None where they name none.
+    """Return the target that a checkpoint's settings name; None if they name no known target.
 
     Raises
     ------
@@ -77,21 +77,21 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return what a training's settings say of a number; nothing of other targets."""
+    """Return mean and standard deviation of a number for the settings; {} for other targets."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}
 
 
 def _scaled(kind: str, mean: float, scale: float) -> Target:
-    """Return the target of a number with the mean and deviation of its training galaxies."""
+    """Return the target for a number with given mean and standard deviation."""
     return Target(kind, _huber, lambda z: mean + scale * z, kind, False, False, mean, scale)
 
 
 def _huber(
     logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
-    """Return the mean Huber loss of standardised numbers, δ = 1.
+    """Return the mean Huber loss of standardised numbers (δ = 1).
 
     Quadratic for errors within a standard deviation, linear beyond: a few wrong catalog entries do
     not decide the fit (Huber 1964, doi:10.1214/aoms/1177703732).

@@ -112,7 +112,7 @@ class TrainingTargets:
 
 
 def _require_numbers(labels: Labels, target: str | None, recipe: TrainingRecipe) -> None:
-    """Refuse what is about classes where one number is learned."""
+    """Refuse options for classes if the training target is a number."""
     if target not in (None, labels.target):
         raise InputError(
             f"target {target}",

@@ -29,8 +29,10 @@ FILES = (
     *(STATE, TENSORS, RECORD, "history.json", "curves.png"),
     *("errors.html", "errors.json", "predicted.png"),
 )
-"""What a training leaves in its folder, with the gallery of its worst errors; of a number the
-picture of predicted against true."""
+"""Files that a training writes into its folder.
+
+`errors.*` are the gallery of the worst errors; `predicted.png` shows predicted and true numbers.
+"""
 Watch: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], None]
 """Function that receives the metrics of all epochs so far, one mapping per epoch."""
 

@@ -1,4 +1,4 @@
-"""Tell the progress of a training: one bar over all epochs."""
+"""Show the progress of a training in one bar over all epochs."""
 
 from __future__ import annotations
 

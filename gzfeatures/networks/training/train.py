@@ -142,7 +142,7 @@ def train(
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
-    # the network is compiled when it first sees a batch of a new size, in training or afterwards
+    # PyTorch compiles at the first batch of each size, so the folder is set for the whole training
     with private_compiler(options.compiled):
         return _training(galaxies, network, options, watch, started)
 
@@ -154,7 +154,7 @@ def _training(
     watch: Watch | None,
     started: float,
 ) -> Training:
-    """Prepare, train, predict and write; see `train`."""
+    """Prepare and run a training, predict with its result, and write the checkpoint."""
     say = speaker(options.progress)
     ready = Preparation.of(galaxies, network, options, say)
     # use the training's own seed, and leave the caller's random numbers unchanged
@@ -377,7 +377,7 @@ def _first() -> bool:
 
 
 def speaker(progress: Progress | bool) -> Callable[[str], object]:
-    """Return a function that tells the user a line, in the first process only."""
+    """Return a function that shows lines to the user, in the first process only."""
     return handed(progress).say if _first() else SILENT.say
 
 
