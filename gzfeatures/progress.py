@@ -1,7 +1,7 @@
 """Show the progress of long work: lines and bars go to the `Progress` that the caller passes.
 
-A library call is quiet unless it is handed one. The command line hands in `Terminal()`, which is
-the only part of the library that writes on stderr.
+A library call is silent by default. The command line passes `Terminal()`, the only part of the
+library that writes to stderr.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Item = TypeVar("Item")
 
 
 class Advance(Protocol):
-    """Move a bar."""
+    """Advance a progress bar."""
 
     def __call__(self, number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-        """Add to what is done, and change the title or the words beside the bar."""
+        """Add to the finished number, and change the title or the words next to the bar."""
         ...
 
 
 class Progress(Protocol):
-    """Take what long work has to tell. It is sent to other processes, so it holds nothing open."""
+    """Receive the messages of long work; can be sent to other processes."""
 
     @property
     def shows(self) -> bool:
-        """Tell whether somebody reads the lines; if nobody does, skip costly messages."""
+        """Tell whether somebody sees the messages, so that costly ones can be skipped."""
         ...
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Tell one line; one that is said aside is of less importance."""
+        """Show one line; `aside` marks a less important line."""
         ...
 
     def counted(
@@ -49,7 +49,7 @@ class Progress(Protocol):
         done: int = 0,
         transient: bool = False,
     ) -> AbstractContextManager[Advance]:
-        """Draw a bar while the block runs, which the function that is yielded moves.
+        """Draw a bar inside a `with` block; yield the function that advances the bar.
 
         Parameters
         ----------
@@ -67,25 +67,25 @@ class Progress(Protocol):
         ...
 
     def busy(self, title: str) -> AbstractContextManager[None]:
-        """Show that something goes on whose length is not known, while the block runs."""
+        """Show inside a `with` block that work of unknown length goes on."""
         ...
 
 
 def _unmoved(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-    """Move no bar."""
+    """Ignore progress, because no bar is drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Silent:
-    """Tell nothing."""
+    """Discard all messages and draw no bars."""
 
     @property
     def shows(self) -> bool:
-        """Return False."""
+        """Return False, because nobody sees the messages."""
         return False
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Drop the line."""
+        """Discard the line."""
 
     @contextmanager
     def counted(
@@ -98,29 +98,29 @@ class Silent:
         done: int = 0,
         transient: bool = False,
     ) -> Iterator[Advance]:
-        """Draw nothing."""
+        """Draw no bar; yield a function without effect."""
         yield _unmoved
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Show nothing."""
+        """Show no sign of work."""
         yield
 
 
 @dataclasses.dataclass(frozen=True)
 class Terminal:
-    """Write lines and draw bars on stderr; a bar leaves its last state in a log file."""
+    """Write lines and draw bars on stderr; log files get only a bar's last state."""
 
     @property
     def shows(self) -> bool:
-        """Return True."""
+        """Return True, because the user sees stderr."""
         return True
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Write a line, above a bar that is drawn."""
+        """Write a line above the bar."""
         from rich.text import Text
 
-        # as Text: brackets and colons of a path are no markup
+        # use Text, because rich would read brackets and colons of a path as markup
         text = Text(line, style="dim" if aside else "")
         _stderr().print(text, soft_wrap=True)
 
@@ -135,7 +135,7 @@ class Terminal:
         done: int = 0,
         transient: bool = False,
     ) -> Iterator[Advance]:
-        """Draw a bar of rich."""
+        """Draw a bar with rich; yield the function that advances the bar."""
         from rich import progress
 
         columns = _shares() if share else _numbers()
@@ -144,7 +144,7 @@ class Terminal:
 
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
                 bar.advance(task, number)
-                # the speed is that of the last steps, this one included
+                # rich computes the speed from the latest steps, so update after this one
                 rate = f"{bar.tasks[task].speed or 0:.0f} {unit}/s" if unit else beside
                 bar.update(task, description=title, beside=rate)
 
@@ -152,14 +152,14 @@ class Terminal:
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Turn a wheel beside the title; a log file gets nothing."""
+        """Turn a wheel next to the title; write nothing to log files."""
         with _stderr().status(title):
             yield
 
 
 @cache
 def _stderr() -> Console:
-    """Return the console on stderr: one for the process, so that lines stand above its bars."""
+    """Return the process's only console on stderr, so that lines appear above its bars."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -179,7 +179,7 @@ def _numbers() -> tuple[ProgressColumn, ...]:
 
 
 def _shares() -> tuple[ProgressColumn, ...]:
-    """Return the columns of a bar that tells the share: title, bar, 30%, time that remains."""
+    """Return the columns of a bar that shows the share: title, bar, 30%, remaining time."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     return (
@@ -194,7 +194,7 @@ SILENT = Silent()
 
 
 def handed(progress: Progress | bool) -> Progress:
-    """Return the progress that a caller has handed in: True is the terminal, False nobody.
+    """Return the progress that a caller passed; True means the terminal, False silence.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def handed(progress: Progress | bool) -> Progress:
 def each(
     items: Iterable[Item], progress: Progress, title: str, total: int, *, transient: bool = False
 ) -> Iterator[Item]:
-    """Yield items, and tell the share of them that is done.
+    """Yield items, and show the finished share.
 
     Examples
     --------

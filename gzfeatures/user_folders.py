@@ -34,13 +34,13 @@ def _cached(variable: str, name: str) -> Path:
 
 
 def scratch() -> Path:
-    """Return the folder for files that outgrow memory: `$TMPDIR`, or what `scratch_in` names."""
+    """Return the folder for files larger than memory: that of `scratch_in`, or `$TMPDIR`."""
     return _scratch[-1] if _scratch else Path(tempfile.gettempdir())
 
 
 @contextmanager
 def scratch_in(folder: Path) -> Iterator[None]:
-    """Keep files that outgrow memory in a folder while the block runs, in all threads.
+    """Keep files larger than memory in a folder inside a `with` block, in all threads.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def record_write(
 
 
 def check_record(progress: Progress) -> None:
-    """Tell `progress` if written files cannot be recorded, before any work is done for them.
+    """Warn before any work if written files cannot be recorded.
 
     A full disk is reported by `record_write`, at the file that has no room.
     """
@@ -194,7 +194,7 @@ _complained: list[str] = []
 
 
 def _complain(why: str, progress: Progress) -> None:
-    """Tell once that written files cannot be recorded."""
+    """Warn once that written files cannot be recorded."""
     if not _complained:
         _complained.append(why)
         progress.say(
