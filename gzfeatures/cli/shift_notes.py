@@ -1,39 +1,57 @@
-"""Print how the galaxies of a table differ from the galaxies that a head was fitted on."""
+"""Print how galaxies to predict differ from those that a head or network was trained on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gzfeatures.cli.console import say
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.predictions import Predictions
-    from gzfeatures.heads.head import Head
-    from gzfeatures.unlabelled.shift import Shift, TableSample
+    from gzfeatures.unlabelled.familiarity import Familiarity
+    from gzfeatures.unlabelled.shift import Shares, Shift, TableSample
 
 
-def sample_for(head: Head) -> TableSample | None:
-    """Return an empty sample for a table's galaxies; None for a head without kept-out galaxies."""
+class KeptOut(Protocol):
+    """What a head, or the calibration of a network, keeps of galaxies kept out of its training."""
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """Return where the galaxies lie among the training galaxies."""
+
+    @property
+    def shares(self) -> Shares | None:
+        """Return the mean predicted probability of each class."""
+
+
+def sample_for(kept: KeptOut) -> TableSample | None:
+    """Return an empty sample for galaxies to predict; None where no galaxy was kept out."""
     from gzfeatures.unlabelled.shift import TableSample
 
-    return None if head.familiarity is None else TableSample(head.familiarity)
+    return None if kept.familiarity is None else TableSample(kept.familiarity)
 
 
 def compared(
-    head: Head | None, predictions: Predictions, sample: TableSample | None, correct: bool
+    kept: KeptOut,
+    predictions: Predictions,
+    sample: TableSample | None,
+    correct: bool,
+    model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare a table with the head's kept-out galaxies; correct class shares if asked to.
+    """Compare galaxies with those kept out of training; correct class shares if asked to.
 
     Parameters
     ----------
-    head : Head, optional
-        None of a network without a head, which keeps nothing to compare with.
+    kept : Head or OutputCalibration
+        Keeps what is known of galaxies kept out of training.
     predictions : Predictions
-        Of the whole table.
+        Of all galaxies to predict.
     sample : TableSample, optional
-        Galaxies of the table that were met.
+        Galaxies that were met.
     correct : bool
-        Correct the probabilities to the class shares of this table.
+        Correct the probabilities to the class shares of these galaxies.
+    model : {"head", "network"}
+        What predicts, for messages.
 
     Returns
     -------
@@ -46,32 +64,34 @@ def compared(
     Raises
     ------
     InputError
-        Class shares cannot be corrected: the head keeps none, or galaxies are too few.
+        Class shares cannot be corrected: the model keeps none, or galaxies are too few.
     """
     from gzfeatures.errors import InputError
     from gzfeatures.unlabelled.priors import Priors
 
-    shift = None if head is None else _shift(head, predictions, sample)
+    shift = _shift(kept, predictions, sample, model)
     result: dict[str, Any] = {"shift": None if shift is None else shift.asdict()}
-    warning = None if shift is None else shift.warning(corrected=correct)
+    warning = None if shift is None else shift.warning(corrected=correct, model=model)
     if warning:
         say(f"warning: {warning}")
     if not correct:
         return predictions, result
-    if head is None or head.shares is None:
+    if kept.shares is None:
         raise InputError(
             "class shares cannot be corrected",
-            rule="be those of a head on classes, fitted with galaxies kept out of training",
-            remedy="fit the head again on a split that has a validation part",
+            rule=f"be those of a {model} on classes, with galaxies kept out of training",
+            remedy=f"train the {model} again on a split that has a validation part",
         )
     # estimate class shares by expectation maximisation (Saerens+2002), since labels are unknown
-    priors = Priors.of(predictions, head.shares.mean)
+    priors = Priors.of(predictions, kept.shares.mean)
     result["class_shares"] = priors.rows()
     return priors.corrected(predictions), result
 
 
-def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> Shift | None:
-    """Measure the shift between a table and a head's kept-out galaxies; None for too few galaxies.
+def _shift(
+    kept: KeptOut, predictions: Predictions, sample: TableSample | None, model: str
+) -> Shift | None:
+    """Measure the shift from galaxies kept out of training; None for too few galaxies.
 
     The reason is printed where nothing can be compared.
     """
@@ -79,7 +99,7 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
 
     if sample is None:
         say(
-            "note: whether this table's galaxies are drawn like those of the head is not "
+            f"note: whether these galaxies are drawn like those of the {model} is not "
             "known: it keeps none of them"
         )
         return None
@@ -87,20 +107,20 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
     # a classifier cannot distinguish samples that are smaller than this
     if min(len(kept_out), len(new)) < FEWEST:
         say(
-            "note: whether this table's galaxies are drawn like those of the head is not "
+            f"note: whether these galaxies are drawn like those of the {model} is not "
             f"known: {len(new)} that were "
             f"not trained on and {len(kept_out)} kept out of training are too few to "
             f"compare ({FEWEST} or more each)"
         )
         return None
     of_table = None
-    if head.shares is None and head.target == "classes":
+    if kept.shares is None and predictions.kind == "classes":
         say(
-            "note: the head keeps no class shares of galaxies kept out of training, so "
+            f"note: the {model} keeps no class shares of galaxies kept out of training, so "
             "that they cannot be compared"
         )
-    if head.shares is not None:
+    if kept.shares is not None:
         # training galaxies look more certain than new galaxies, and would hide a shift
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])
-    return Shift.between(kept_out, new, head.shares, of_table)
+    return Shift.between(kept_out, new, kept.shares, of_table)

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
+    from gzfeatures.networks.inference.output_calibration import OutputCalibration
     from gzfeatures.unlabelled.familiarity import Familiarity
     from gzfeatures.unlabelled.shift import TableSample
 
@@ -677,7 +678,11 @@ def predict(
         answer = _by_head(head, table, options)
     # compare the whole table with the head's kept-out galaxies before writing anything
     corrected, comparison = compared(
-        answer.head, answer.predictions, answer.sample, priors == "unlabelled"
+        answer.kept,
+        answer.predictions,
+        answer.sample,
+        priors == "unlabelled",
+        "network" if head.is_dir() else "head",
     )
     corrected.write(output)
     say(f"predictions written to {output}")
@@ -725,14 +730,14 @@ class _PredictOptions:
 class _Answer:
     """Hold predictions of a table or of images, with what is needed to judge them.
 
-    `head` and `sample` are None for a network without a head; `blank` is None where no image was
+    `kept` holds what is known of galaxies kept out of training; `blank` is None where no image was
     read.
     """
 
     predictions: Predictions
     sets: Conformal | None
     familiarity: Familiarity | None
-    head: Head | None = None
+    kept: Head | OutputCalibration
     sample: TableSample | None = None
     blank: list[dict[str, str]] | None = None
     skipped: tuple[tuple[str, str], ...] = ()
@@ -742,10 +747,13 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
     """Predict by a fine-tuned network in a folder; None if the path is no folder."""
     if not path.is_dir():
         return None
+    from gzfeatures.cli.shift_notes import sample_for
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify
 
     images = options.images(source, "raise")
+    calibration = calibration_of(path)
+    sample = sample_for(calibration)
     empty: list[tuple[str, str]] = []
 
     def noted(name: str, reason: str) -> None:
@@ -760,13 +768,13 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
         unfamiliar=options.unfamiliar,
         coverage=options.coverage,
         noted=noted,
+        sample=sample,
     )
     _say_how_many(empty)
-    calibration = calibration_of(path)
-    familiarity = calibration.familiarity
     if options.coverage is not None:
         calibration = calibration.promising(options.coverage)
-    return _Answer(predictions, calibration.sets, familiarity, blank=_pairs(empty))
+    familiarity = calibration.familiarity
+    return _Answer(predictions, calibration.sets, familiarity, calibration, sample, _pairs(empty))
 
 
 def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
@@ -776,11 +784,13 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
     from gzfeatures.experiment.prediction import find_head
     from gzfeatures.features.table import EmbeddingTable
 
-    head = find_head(path, options.scheme)
+    is_table = table.suffix in TABLES
+    of = EmbeddingTable.open(table).extractor if is_table else None
+    head = find_head(path, options.scheme, of)
     if options.coverage is not None:
         head = head.promising(options.coverage)
     sample = sample_for(head)
-    if table.suffix not in TABLES:
+    if not is_table:
         return _of_images(head, table, options, sample)
     if options.others or options.catalog:
         tables = [EmbeddingTable.read(each) for each in (table, *options.others)]

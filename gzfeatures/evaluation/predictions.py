@@ -293,8 +293,9 @@ class Predictions:
             columns["predicted_class"] = self.names
         elif self.kind == "multi-label":
             columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
-        if self.sets is not None:
-            columns["class_set"] = self._named(self.sets)
+        class_sets = self.class_sets
+        if class_sets is not None:
+            columns["class_set"] = class_sets
         empty_because = self.empty_because
         if empty_because is not None and (empty_because != "").any():
             columns["empty_because"] = empty_because
@@ -318,6 +319,11 @@ class Predictions:
         )
         WRITERS[kind](columns, path)
         return path
+
+    @property
+    def class_sets(self) -> npt.NDArray[np.object_] | None:
+        """Return each galaxy's class set, names joined by `|`, shape (n,); None without sets."""
+        return None if self.sets is None else self._named(self.sets)
 
     def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
         """Join the names of the classes that are true in each row by `|`."""

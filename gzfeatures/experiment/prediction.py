@@ -33,10 +33,13 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
     ['zhu-5class', 'votes-37']
     """
     files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
-    return {file.stem: file for file in files}
+    # a second word names the same scheme for vectors that were extracted otherwise
+    return {file.stem: file for file in files if "." not in file.stem}
 
 
-def find_head(name: str | Path, scheme: str | None = None) -> Head:
+def find_head(
+    name: str | Path, scheme: str | None = None, extractor: Extractor | None = None
+) -> Head:
     """Read a head from its file, or a head that comes with a packaged backbone.
 
     Parameters
@@ -45,6 +48,9 @@ def find_head(name: str | Path, scheme: str | None = None) -> Head:
         File written by `fit`, or the name of a backbone that has heads, such as googlenet-gz2.
     scheme : str, optional
         Which of the backbone's heads; default its first, which predicts classes.
+    extractor : Extractor, optional
+        Of the vectors to predict, if these are at hand. A backbone's head may come for mean vectors
+        of 8 symmetries, and again for vectors of one view.
 
     Raises
     ------
@@ -63,7 +69,13 @@ def find_head(name: str | Path, scheme: str | None = None) -> Head:
         raise unknown("head", str(name), [*named, "a file written by 'gzfeatures fit'"])
     if scheme is not None and scheme not in heads:
         raise unknown(f"scheme of {name}", scheme, list(heads))
-    return Head.read(heads[scheme or next(iter(heads))])
+    chosen = heads[scheme or next(iter(heads))]
+    head = Head.read(chosen)
+    if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
+        return head
+    others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
+    # vectors of a third kind are refused by the default head, which says what it reads
+    return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 
 def vectors_of(

@@ -158,8 +158,8 @@ class Head:
                     where=f"head {self.name}",
                     rule=f"be of {_described(extractor)}",
                     found=_described(offered),
-                    remedy="extract the images with that backbone, weights, layer, view and "
-                    "precision",
+                    remedy="extract the images with that backbone, weights, layer, view, "
+                    "precision and symmetries",
                 )
         if inputs.matrix.shape[1] != self.dim:
             raise InputError(

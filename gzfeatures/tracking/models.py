@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
 
-FAMILIARITY = "familiarity_p"
-"""Name of the output column of familiarity, the same as in files of predictions."""
+FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set", "empty_because")
+"""Names of the output columns beside the classes, the same as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
 """Names in a model's folder: the head, and the network it reads from if this is no backbone."""
@@ -121,19 +121,36 @@ def _signature_of_head(head: Head) -> ModelSignature:
     inputs = [ColSpec(DataType.string, "image_sha256", required=False)]
     inputs += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
     inputs += [ColSpec(DataType.double, name) for name in head.columns]
-    return _signature(inputs, head.classes, familiarity=head.familiarity is not None)
+    promised = _promised(head.target == "classes", head.sets, head.familiarity)
+    return _signature(inputs, head.classes, promised)
 
 
 def _signature_of_network(checkpoint: Path) -> ModelSignature:
-    from gzfeatures.features.backbones import classes_of
+    from gzfeatures.features.backbones import RECORD, classes_of
+    from gzfeatures.files import read_sidecar
     from gzfeatures.networks.inference.output_calibration import calibration_of
+    from gzfeatures.networks.setup.number_target import target_of_settings
 
-    has_familiarity = calibration_of(checkpoint).familiarity is not None
-    return _signature([], classes_of(checkpoint), familiarity=has_familiarity)
+    calibration = calibration_of(checkpoint)
+    target = target_of_settings(read_sidecar(checkpoint / RECORD).get("settings", {}))
+    promised = _promised(
+        target is not None and target.kind == "classes", calibration.sets, calibration.familiarity
+    )
+    return _signature([], classes_of(checkpoint), promised)
+
+
+def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
+    """Return name and type of the columns that a model answers with beside the classes.
+
+    They are those that `predict` writes; a server has to know them before it predicts.
+    """
+    columns = {} if familiarity is None else {FAMILIARITY: "double"}
+    columns |= {PREDICTED: "string"} if one_class else {}
+    return columns | ({} if sets is None else dict.fromkeys(SETS, "string"))
 
 
 def _signature(
-    more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool
+    more: Sequence[ColSpec], classes: Sequence[str], promised: Mapping[str, str]
 ) -> ModelSignature:
     """Return the columns that a model reads, and the columns of its answers."""
     from mlflow.models import ModelSignature
@@ -142,10 +159,8 @@ def _signature(
     inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
     inputs += [ColSpec(DataType.binary, "image", required=False), *more]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
-    outputs += [
-        ColSpec(DataType.double, name)
-        for name in (*classes, *([FAMILIARITY] if familiarity else []))
-    ]
+    outputs += [ColSpec(DataType.double, name) for name in classes]
+    outputs += [ColSpec(DataType[kind], name) for name, kind in promised.items()]
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
@@ -260,12 +275,18 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, class probabilities and, if known, familiarity as a data frame."""
+    """Return ids, class probabilities, and what else `predict` writes, as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
-    familiarity = {} if predictions.familiarity is None else {FAMILIARITY: predictions.familiarity}
-    return pd.DataFrame({"galaxy_id": ids} | columns | familiarity)
+    if predictions.familiarity is not None:
+        columns[FAMILIARITY] = predictions.familiarity
+    if predictions.kind == "classes":
+        columns[PREDICTED] = predictions.names
+    if predictions.class_sets is not None:
+        # every answer has the same columns, also where no set is empty
+        columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
+    return pd.DataFrame({"galaxy_id": ids} | columns)
 
 
 @contextmanager

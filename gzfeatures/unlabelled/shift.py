@@ -221,13 +221,15 @@ class Shift:
         """Whether the class shares or the images have shifted."""
         return self.shares_shifted or self.looks_shifted
 
-    def warning(self, *, corrected: bool = False) -> str | None:
+    def warning(self, *, corrected: bool = False, model: str = "head") -> str | None:
         """Return a warning with sizes, intervals and the remedy; None without a shift.
 
         Parameters
         ----------
         corrected : bool
             The class shares are corrected already (`--priors unlabelled`).
+        model : {"head", "network"}
+            What was trained on the other galaxies.
         """
         parts = []
         if self.shares_shifted and not corrected:
@@ -238,14 +240,16 @@ class Shift:
             parts.append(f"a classifier tells them from it with an AUC of {size}, above {AUC:g}")
         if not parts:
             return None
+        # a head reads a table, a network reads images
+        these, trained = "galaxies of this table", "the head was fitted on"
         remedy = "fit on some labelled galaxies of this table"
+        if model != "head":
+            these, trained = "these galaxies", f"the {model} was trained on"
+            remedy = "train on some of them, labelled"
         # corrected priors repair class shares, but not a difference of the images
         if self.shares_shifted and not corrected:
             remedy += "; for shares alone, --priors unlabelled corrects them"
-        return (
-            "galaxies of this table are not drawn like those the head was fitted on: "
-            f"{', and '.join(parts)}; {remedy}"
-        )
+        return f"{these} are not drawn like those {trained}: {', and '.join(parts)}; {remedy}"
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values, with `level` and `shifted`."""

@@ -19,6 +19,7 @@ from gzfeatures.features.backbones import RECORD
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.networks.inference.temperature import temperature_of, tempered
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
+from gzfeatures.unlabelled.shift import Shares
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
@@ -47,6 +48,8 @@ class OutputCalibration:
         What could not be calibrated, and why.
     intervals : ValueIntervals, optional
         Intervals of predicted numbers, from twenty galaxies of different groups on.
+    shares : Shares, optional
+        Mean predicted probability of each class over the same galaxies as `familiarity`.
     """
 
     temperature: float = 1.0
@@ -55,6 +58,7 @@ class OutputCalibration:
     familiarity: Familiarity | None = None
     notes: tuple[str, ...] = ()
     intervals: ValueIntervals | None = None
+    shares: Shares | None = None
 
     @classmethod
     def of(
@@ -108,7 +112,11 @@ class OutputCalibration:
             notes = (*sets.notes, *notes)
         elif kept_out.kind == "classes":
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
-        return cls(temperature_of(kept_out, labels), len(kept_out), sets, familiarity, notes)
+        temperature, shares = temperature_of(kept_out, labels), None
+        if kept_out.kind == "classes" and familiarity is not None:
+            # other tables are compared with these at the temperature that they are predicted with
+            shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
+        return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 
     def promising(self, coverage: float) -> OutputCalibration:
         """Return the same calibration with class sets of another coverage.
@@ -171,6 +179,7 @@ class OutputCalibration:
             "calibrated_on": self.calibrated_on,
             "sets": None if self.sets is None else self.sets.asdict(),
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
+            "shares": None if self.shares is None else self.shares.asdict(),
         }
 
     @classmethod
@@ -184,6 +193,7 @@ class OutputCalibration:
             Conformal.fromdict(sets) if sets else None,
             Familiarity.fromdict(familiarity) if familiarity else None,
             intervals=ValueIntervals.fromdict(intervals) if intervals else None,
+            shares=Shares.fromdict(record["shares"]) if record.get("shares") else None,
         )
 
 

@@ -33,6 +33,7 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
 from gzfeatures.progress import Progress
 from gzfeatures.unlabelled.familiarity import LEVEL
+from gzfeatures.unlabelled.shift import TableSample
 
 SYMMETRIES = 8
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -161,6 +162,7 @@ def classify(
     unfamiliar: float = LEVEL,
     coverage: float | None = None,
     noted: Callable[[str, str], None] | None = None,
+    sample: TableSample | None = None,
 ) -> Predictions:
     """Predict galaxies by a network that was trained end to end.
 
@@ -182,6 +184,8 @@ def classify(
         Of the class sets, in (0, 1); default what they were promised with.
     noted : callable, optional
         Takes id and reason of each image that shows no galaxy, before the network sees it.
+    sample : TableSample, optional
+        Meets the galaxies, so that they can be compared with those kept out of training.
 
     Returns
     -------
@@ -216,6 +220,8 @@ def classify(
     seen = (
         None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
     )
+    if sample is not None:
+        sample.add(images.ids, features, seen)
     return dataclasses.replace(predictions, seen=seen)
 
 

@@ -24,6 +24,8 @@ from server import Server, free_port
 
 import gzfeatures
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -37,6 +39,7 @@ from gzfeatures.networks.inference.probabilities import classify
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking.wheel import write_wheel
 from gzfeatures.unlabelled.familiarity import Familiarity
+from gzfeatures.unlabelled.shift import TableSample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     head = fit(table, labels, "logistic", split=split)
     train, kept_out = (table.select(side).matrix for side in (split.train, split.validation))
     head = dataclasses.replace(head, familiarity=Familiarity.of(train, kept_out))
+    validation = table.select(split.validation)
+    sets = Conformal.of(head.predict(validation).without_seen(), labels.select(split.validation))
+    head = dataclasses.replace(head, sets=sets)
     path = head.write(root / "logistic.skops")
     tracking = Tracking(root=root)
     run = tracking.record_candidate(
@@ -109,7 +115,14 @@ def test_a_registered_head_answers_an_embedding_table_as_the_head_does(
         answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7
     )
     np.testing.assert_array_equal(answer["familiarity_p"], expected.familiarity)
-    assert "familiarity_p" in registered.model.metadata.get_output_schema().input_names()
+    names = registered.model.metadata.get_output_schema().input_names()
+    assert {"familiarity_p", "predicted_class", "class_set", "empty_because"} <= set(names)
+    # the same words as the file that `predict` writes
+    written = pd.read_parquet(expected.write(registered.root / "expected.parquet"))
+    assert answer["class_set"].tolist() == written["class_set"].tolist()
+    assert answer["predicted_class"].tolist() == written["predicted_class"].tolist()
+    assert answer["empty_because"].tolist() == expected.empty_because.tolist()
+    assert expected.sets.sum() > len(expected)  # some sets hold several classes
 
 
 def test_a_registered_head_with_its_checkpoint_reads_images(registered: Registered) -> None:
@@ -152,7 +165,9 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     shutil.copytree(registered.root / "checkpoint", checkpoint)
     note = json.loads((checkpoint / "backbone.json").read_text())
     vectors = registered.table.matrix  # of the layer that enters the output layer
-    kept = OutputCalibration(familiarity=Familiarity.of(vectors[:50], vectors[50:])).asdict()
+    rough = Predictions(labels.ids, np.eye(5)[labels.codes] * 0.6 + 0.08, labels.classes)
+    familiarity = Familiarity.of(vectors[:50], vectors[50:])
+    kept = OutputCalibration(sets=Conformal.of(rough, labels), familiarity=familiarity).asdict()
     note |= {"settings": {"target": "classes"}} | kept
     (checkpoint / "backbone.json").write_text(json.dumps(note))
     tracking = Tracking(root=tmp_path)
@@ -161,9 +176,14 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     assert known.name == "networks resnet18 end-to-end"
     model = mlflow.pyfunc.load_model(known.latest_versions[0].source)
     files = [registered.images.read(row) for row in range(3)]
+    sample = TableSample(familiarity)
     expected = classify(
-        registered.images.select(registered.images.ids[:3]), checkpoint, progress=False
+        registered.images.select(registered.images.ids[:3]),
+        checkpoint,
+        progress=False,
+        sample=sample,
     )
+    assert len(sample.coordinates) == 3  # met for the comparison with galaxies kept out
     answer = model.predict(pd.DataFrame({"image": files, "galaxy_id": ["a", "b", "c"]}))
     assert answer["galaxy_id"].tolist() == ["a", "b", "c"]
     np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, atol=1e-6)
@@ -181,6 +201,9 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
         answer["familiarity_p"], expected.familiarity, atol=0.1
     )  # one rank of ten
     np.testing.assert_array_equal(said["familiarity_p"], answer["familiarity_p"])
+    assert said["class_set"].tolist() == expected.class_sets.tolist()
+    assert said["predicted_class"].tolist() == expected.names.tolist()
+    assert {"class_set", "empty_because"} <= set(model.metadata.get_output_schema().input_names())
     with pytest.raises(
         InputError, match="nothing to predict from; must have a column image, found galaxy_id"
     ):
