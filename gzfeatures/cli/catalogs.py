@@ -48,7 +48,9 @@ def check(
     images: MaybeImages = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Table as it was understood, .parquet or .csv."),
+        typer.Option(
+            "--output", "-o", help="Write the table in our columns to this file: .parquet or .csv."
+        ),
     ] = None,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -116,9 +118,12 @@ def label(
     catalog: CatalogFile,
     scheme: Scheme,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Labels CSV to write.")
+        Path | None, typer.Option("--output", "-o", help="Label file to write (CSV).")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Class balance as PNG, PDF or SVG.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Picture of the number of galaxies per class: PNG, PDF or SVG."),
+    ] = None,
     campaign: Campaign = None,
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
@@ -175,17 +180,29 @@ def sample(
     reading: Reading,
     catalog: CatalogFile,
     scheme: Scheme,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Labels CSV with its split.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Label file to write (CSV), with the split.")
+    ],
     strategy: Annotated[
-        str, typer.Option(help="random, low-redshift or volume-limited (or -faithful).")
+        str,
+        typer.Option(
+            help="Kind of sample: random, low-redshift, or volume-limited (or -faithful)."
+        ),
     ] = "random",
-    per_class: Annotated[int | None, typer.Option(min=1, help="Galaxies per class.")] = None,
-    split: Annotated[str, typer.Option(help="Shares of train/validation/test.")] = "0.7/0.1/0.2",
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="Number of galaxies per class.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Shares of training, validation and test galaxies.")
+    ] = "0.7/0.1/0.2",
     images: MaybeImages = None,
     group_arcsec: Annotated[
         float,
         typer.Option(
-            "--group-arcsec", "--neighbours", min=0, help="Galaxies closer than this stay together."
+            "--group-arcsec",
+            "--neighbours",
+            min=0,
+            help="Galaxies closer than this on the sky stay in one part of the split.",
         ),
     ] = NEAR_ARCSEC,
     campaign: Campaign = None,
@@ -248,13 +265,16 @@ def sample(
 def join(
     catalog: CatalogFile,
     other: Annotated[
-        Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")
+        Path,
+        typer.Argument(
+            metavar="OTHER", help="Catalog whose columns are added to those of the first."
+        ),
     ],
     on: Annotated[
-        str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")
+        str, typer.Option(help="Key column in both catalogs: dr7objid=OBJID, or one name for both.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")
+        Path, typer.Option("--output", "-o", help="Joined catalog to write: .parquet or .csv.")
     ],
     id_column: IdColumn = None,
     as_json: Json = False,
@@ -283,22 +303,30 @@ def join(
 def cutouts(
     catalog: CatalogFile,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the images; images that it already holds are kept."
+        ),
     ],
-    survey: Annotated[str, typer.Option(help="sdss, legacy, legacy-fits or skyview.")] = "sdss",
+    survey: Annotated[
+        str, typer.Option(help="Survey: sdss, legacy, legacy-fits or skyview.")
+    ] = "sdss",
     base_url: Annotated[
-        str | None, typer.Option(help="Another address of the same service.")
+        str | None, typer.Option(help="Another web address of the same service.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Number of downloads at the same time.")
+    ] = 8,
     scale: Annotated[
         float | None,
-        typer.Option(help="Arcsec per pixel; default by each galaxy's Petrosian radius."),
+        typer.Option(help="Arcseconds per pixel; default: from each galaxy's Petrosian radius."),
     ] = None,
     pixels: Annotated[
-        int | None, typer.Option(help="Side of a cutout; default the survey's.")
+        int | None, typer.Option(help="Side of a cutout in pixels; default: the survey's.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Questions per second; default the survey's polite rate.")
+        float | None,
+        typer.Option(help="Requests per second; default: a polite rate for the survey."),
     ] = None,
     id_column: IdColumn = None,
     as_json: Json = False,

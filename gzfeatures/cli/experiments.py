@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 Uri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="MLflow tracking address; default $MLFLOW_TRACKING_URI, or mlruns/."
+        "--tracking-uri", help="MLflow tracking address; default: $MLFLOW_TRACKING_URI, or mlruns/."
     ),
 ]
 Upgrade = Annotated[
     bool,
-    typer.Option("--upgrade", help="Bring a database of an older MLflow up to date, after a copy."),
+    typer.Option("--upgrade", help="Upgrade a database of an older MLflow, after making a copy."),
 ]
 BRIEF = (
     "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1",
@@ -35,7 +35,8 @@ BRIEF = (
 )  # fmt: skip
 """Columns of the ranking that are printed; --json and the report have all columns."""
 Again = Annotated[
-    bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")
+    bool,
+    typer.Option("--again", help="Train and extract again, even if the run folder holds results."),
 ]
 
 
@@ -81,9 +82,9 @@ def _do(
 @writes(folder="output", verb="run")
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for everything it makes.")
+        Path, typer.Option("--output", "-o", help="Folder for all files of the demo.")
     ] = Path("runs/demo"),
-    galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
+    galaxies: Annotated[int, typer.Option(min=200, help="Number of galaxies to draw.")] = 1000,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     again: Again = False,
@@ -103,13 +104,18 @@ def demo(
 def run(
     experiment: Annotated[
         Path,
-        typer.Argument(metavar="EXPERIMENT", help="TOML file, or the folder of an earlier run."),
+        typer.Argument(
+            metavar="EXPERIMENT", help="Experiment file (TOML), or the folder of an earlier run."
+        ),
     ],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a setting: key=value, with dots in nested keys; repeat for more."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")
+        Path | None, typer.Option("--output", "-o", help="Run folder; default: runs/<name>.")
     ] = None,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
@@ -132,11 +138,15 @@ def run(
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments."),
+        typer.Argument(
+            metavar="RUN…", help="Run folders, or experiment files (TOML) of finished runs."
+        ),
     ],
     metric: Annotated[
         str | None,
-        typer.Option(help="What to rank by and to test, e.g. macro_f1; default accuracy."),
+        typer.Option(
+            help="Metric for the ranking and the tests, e.g. macro_f1; default: accuracy."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

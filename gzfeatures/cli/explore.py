@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
 Csv = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it."),
+    typer.Option("--output", "-o", help="CSV file to write; it can be joined with a catalog."),
 ]
 Gallery = Annotated[
-    Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")
+    Path | None,
+    typer.Option(
+        "--gallery", help="Gallery of the galaxies to write, .html or .png; needs --images."
+    ),
 ]
 
 
@@ -72,7 +75,7 @@ def similar(
     reading: Reading,
     table: TableFile,
     ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of the galaxies.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of neighbours per galaxy.")] = 10,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -150,12 +153,16 @@ def doubt(
     table: TableFile,
     labels: LabelsFile,
     head: Annotated[
-        str, typer.Option("--head", "-H", help="Head that predicts galaxies it was not fitted on.")
+        str,
+        typer.Option("--head", "-H", help="Head that predicts galaxies outside its training set."),
     ] = "svm",
     next_: Annotated[
-        Path | None, typer.Option("--next", help="CSV of unlabelled galaxies worth a look next.")
+        Path | None,
+        typer.Option(
+            "--next", help="CSV file of unlabelled galaxies that should be labelled next."
+        ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of such galaxies.")] = 50,
+    count: Annotated[int, typer.Option(min=1, help="Number of galaxies in --next.")] = 50,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -223,33 +230,37 @@ def explain(
         Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")
     ],
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")
+        list[str] | None,
+        typer.Argument(metavar="[ID…]", help="Galaxies to explain; default: the prototypes."),
     ] = None,
     head: Annotated[
-        Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', which is explained.")
+        Path | None, typer.Option("--head", "-H", help="Head to explain, written by 'fit'.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Weights file of a backbone that has none of its own.")
+        str | None, typer.Option(help="Weights file, for a backbone without weights of its own.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option(help="Table whose prototypes of each class are shown.")
+        Path | None,
+        typer.Option(help="Embedding table from which the prototypes of each class are chosen."),
     ] = None,
     labels: MaybeLabels = None,
-    per_class: Annotated[int, typer.Option(min=1, help="Prototypes of each class.")] = 3,
+    per_class: Annotated[int, typer.Option(min=1, help="Number of prototypes per class.")] = 3,
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="grad-cam, integrated-gradients or occlusion; again for more. Default all."
+            help="grad-cam, integrated-gradients or occlusion; repeat for more. Default: all."
         ),
     ] = None,
     class_: Annotated[
-        str | None, typer.Option("--class", help="Class to explain; default the likeliest.")
+        str | None,
+        typer.Option("--class", help="Class to explain; default: the most probable class."),
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Also what each layer responds to in the first galaxy.")
+        bool,
+        typer.Option("--layers", help="Show also what each layer responds to in the first galaxy."),
     ] = False,
     dreams: Annotated[
-        bool, typer.Option("--dreams", help="Also an image that maximises each class.")
+        bool, typer.Option("--dreams", help="Show also an image that maximises each class.")
     ] = False,
     measure: Annotated[
         bool,

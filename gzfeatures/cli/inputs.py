@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
-LABELS = typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")
-IMAGES = typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")
+LABELS = typer.Option("--labels", help="Label file (CSV): galaxy_id,label[,split][,group].")
+IMAGES = typer.Option(
+    "--images",
+    help="Folder, zip, tar or HDF5 file of images; the id of a galaxy is the file's stem.",
+)
 
 CatalogFile = Annotated[
     Path,
@@ -43,78 +46,86 @@ Source = Annotated[
     ),
 ]
 Scheme = Annotated[
-    str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")
+    str,
+    typer.Option(
+        "--scheme", "-s", help="Class scheme: a name from 'list schemes', or a TOML file."
+    ),
 ]
 Campaign = Annotated[
     str | None,
     typer.Option(
         help=(
-            "Campaign whose votes are read (gz2, dr5, hubble, …); default the one that "
-            "asked each galaxy."
+            "Campaign whose votes are read (gz2, dr5, hubble, …); default: the campaign "
+            "that asked each galaxy."
         )
     ),
 ]
 VoteMeasure = Annotated[
     str | None,
     typer.Option(
-        "--measure", help="Votes that are read: weighted, fraction, count, weight or debiased."
+        "--measure", help="Kind of votes to read: weighted, fraction, count, weight or debiased."
     ),
 ]
 MinVotes = Annotated[
     int,
-    typer.Option(
-        min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about."
-    ),
+    typer.Option(min=0, help="Leave out galaxies whose class rests on fewer volunteers than this."),
 ]
 Others = Annotated[
     Literal["class", "left-out"] | None,
     typer.Option(
         "--others",
-        help="Galaxies that no rule claims: the class none-of-these, or left out (default).",
+        help="Galaxies that match no class: put them in the class none-of-these, or leave "
+        "them out (default).",
     ),
 ]
 IdColumn = Annotated[
     str | None,
-    typer.Option("--id", help="Column of the galaxies' ids; default by the columns' names."),
+    typer.Option("--id", help="Column of the galaxies' ids; default: recognised by its name."),
 ]
 MissingLabel = Annotated[
     list[str] | None,
     typer.Option(
-        "--missing-label", help="Word of the label column that means unlabelled; again for more."
+        "--missing-label", help="Word in the label column that means unlabelled; repeat for more."
     ),
 ]
 LabelAsIs = Annotated[
-    bool, typer.Option("--label-as-is", help="NA, nan, None, N/A in the label column are classes.")
+    bool,
+    typer.Option(
+        "--label-as-is", help="Treat NA, nan, None and N/A in the label column as classes."
+    ),
 ]
 LabelsFile = Annotated[Path, LABELS]
 MaybeLabels = Annotated[Path | None, LABELS]
 Images = Annotated[Path, IMAGES]
 MaybeImages = Annotated[Path | None, IMAGES]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device for the computation.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
 GroupArcsec = Annotated[
     float,
     typer.Option(
         "--group-arcsec",
         min=0,
-        help="Galaxies closer than this on the sky stay together; 0 = none.",
+        help="Galaxies closer than this on the sky stay in one part of the split; 0 = no "
+        "such groups.",
     ),
 ]
 Sizes = Annotated[
     str | None,
     typer.Option(
         "--sizes",
-        help="Learning curve over so many labels, e.g. 100,300,1000; each holds the last.",
+        help="Numbers of labels for a learning curve, e.g. 100,300,1000; each set contains "
+        "the smaller ones.",
     ),
 ]
 WithCurve = Annotated[
     list[Path] | None,
     typer.Option(
-        "--with-curve", help="learning_curve.json of heads or networks for the same plot; again."
+        "--with-curve",
+        help="Add curves from another learning_curve.json to the plot; repeat for more.",
     ),
 ]
 Near = Annotated[
-    bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")
+    bool, typer.Option("--group-duplicates", help="Keep near duplicates in one part of the split.")
 ]
 TargetName = Annotated[
     str | None,
@@ -122,8 +133,8 @@ TargetName = Annotated[
         "--target",
         metavar="COLUMN",
         help=(
-            "Number to predict in place of classes, e.g. redshift: a column of the labels file, "
-            "else of the catalog."
+            "Predict a number instead of classes, e.g. redshift: a column of the label "
+            "file or of the catalog."
         ),
     ),
 ]
@@ -131,29 +142,32 @@ IsRedshift = Annotated[
     bool | None,
     typer.Option(
         "--redshift/--no-redshift",
-        help="The target's errors are in units of 1 + z. Default by its name.",
+        help="Measure errors of the target in units of 1 + z; default: if its name is that "
+        "of a redshift.",
     ),
 ]
 AsNumber = Annotated[
     bool,
-    typer.Option("--as-number", help="The target's few whole numbers are numbers, not classes."),
+    typer.Option(
+        "--as-number",
+        help="Treat a target with few different whole numbers as a number, not as classes.",
+    ),
 ]
 PixelScale = Annotated[
     str | None,
     typer.Option(
-        help="Catalog column (or one number) of arcsec per pixel; sets crops with --petrosian."
+        help="Catalog column with arcseconds per pixel (or one number); with --petrosian, "
+        "it sets the crops."
     ),
 ]
 Petrosian = Annotated[
     str | None,
     typer.Option(
-        help="Catalog column of petroR90 in arcsec; with --pixel-scale each galaxy is cut as "
-        "Galaxy Zoo frames are."
+        help="Catalog column with petroR90 in arcseconds; with --pixel-scale, crop each "
+        "galaxy as Galaxy Zoo does."
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
 
 
 def require_sizes(sizes: str | None, others: list[Path] | None) -> None:

@@ -111,7 +111,9 @@ def map_(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="HTML to write; coordinates go beside it, to .map.parquet."
+            "--output",
+            "-o",
+            help="HTML page to write; coordinates are written next to it, as .map.parquet.",
         ),
     ],
     labels: MaybeLabels = None,
@@ -120,37 +122,51 @@ def map_(
         Path | None, typer.Option(help="Catalog whose columns can colour the map.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="Column to offer; again for more. Default all.")
+        list[str] | None,
+        typer.Option(help="Catalog column to offer as colours; repeat for more. Default: all."),
     ] = None,
     predictions: Annotated[
-        list[Path] | None, typer.Option(help="Colours by what was predicted; again for more.")
+        list[Path] | None, typer.Option(help="Predictions to offer as colours; repeat for more.")
     ] = None,
     beside: Annotated[
-        list[Path] | None, typer.Option(help="Table to map too and lay on the first.")
+        list[Path] | None,
+        typer.Option(help="Another table; its map is aligned with the first; repeat for more."),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option(help="Map (.parquet) to place the galaxies into.")
+        Path | None,
+        typer.Option(help="Existing map (.parquet) into which the galaxies are placed."),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Also a figure for a paper: .png, .pdf or .svg.")
+        Path | None, typer.Option(help="Figure for a paper to write: .png, .pdf or .svg.")
     ] = None,
     kind: Annotated[
-        Literal["points", "images", "density"], typer.Option(help="What the figure shows.")
+        Literal["points", "images", "density"], typer.Option(help="Content of the figure.")
     ] = "points",
-    width: Annotated[Literal["column", "page"], typer.Option(help="Of the figure.")] = "column",
-    neighbours: Annotated[int, typer.Option(min=2, help="UMAP's n_neighbors.")] = 15,
+    width: Annotated[
+        Literal["column", "page"],
+        typer.Option(help="Width of the figure: a column or a page of a journal."),
+    ] = "column",
+    neighbours: Annotated[
+        int, typer.Option(min=2, help="Number of neighbours in UMAP (n_neighbors).")
+    ] = 15,
     min_dist: Annotated[
-        float, typer.Option(min=0, max=1, help="How close galaxies may lie.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Smallest distance between galaxies on the map (min_dist)."
+        ),
     ] = 0.1,
-    dimensions: Annotated[int, typer.Option(min=2, max=3, help="Of the map.")] = 2,
+    dimensions: Annotated[
+        int, typer.Option(min=2, max=3, help="Number of dimensions of the map.")
+    ] = 2,
     metric: Annotated[
-        Literal["euclidean", "cosine"], typer.Option(help="How vectors are compared.")
+        Literal["euclidean", "cosine"], typer.Option(help="Distance between embeddings.")
     ] = "euclidean",
     supervised: Annotated[
-        bool, typer.Option("--supervised", help="Let the labels pull classes together.")
+        bool,
+        typer.Option("--supervised", help="Let the labels pull the galaxies of a class together."),
     ] = False,
     stability: Annotated[
-        int, typer.Option(min=0, help="Further seeds to measure the map's stability over.")
+        int, typer.Option(min=0, help="Number of further seeds, to measure how stable the map is.")
     ] = 0,
     seed: Seed = 0,
     id_column: IdColumn = None,

@@ -26,40 +26,35 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "--range",
         {
             "metavar": "LOW HIGH",
-            "help": "Values that become black and white, for all images alike.",
+            "help": "Pixel values that become black and white in all images.",
         },
     ),
     "stretch": (
         str,
         "--stretch",
-        {
-            "help": (
-                "Rule from values to grey levels: lupton, engel or quantile (of each "
-                "image by itself)."
-            )
-        },
+        {"help": "Rule that maps values to grey levels: lupton, engel or quantile (per image)."},
     ),
     "bands": (
         str,
         "--bands",
-        {"help": "Names of bands, e.g. g,r,z: in the file's order, or as files end in them."},
+        {"help": "Names of the bands, e.g. g,r,z: in the file's order, or as file names end."},
     ),
     "science": (
         str,
         "--science",
         {
             "help": (
-                "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or "
-                "HDF5 array of the images."
+                "FITS plane with the image: EXTNAME, EXTNAME,EXTVER or its number; or the "
+                "HDF5 array of images."
             )
         },
     ),
     "prefer": (
         Literal["picture", "bands"],
         "--prefer",
-        {"help": "Which file to read of a galaxy with a JPEG or PNG and with FITS."},
+        {"help": "File to read if a galaxy has both a JPEG or PNG and FITS bands."},
     ),
-    "ids_from": (str, "--ids-from", {"help": "Array of an HDF5 file that holds the ids."}),
+    "ids_from": (str, "--ids-from", {"help": "HDF5 array with the ids of the images."}),
 }
 """Type, flag and help of the option for each field of `Reading`."""
 

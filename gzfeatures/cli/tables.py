@@ -73,7 +73,7 @@ Coverage = Annotated[
     typer.Option(
         help=(
             "Share of galaxies of each class whose class_set holds the true class; "
-            "default 0.9, or the head's."
+            "default: 0.9, or the head's."
         )
     ),
 ]
@@ -84,10 +84,10 @@ TABLES = (".parquet", ".pq")
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 MoreTables = Annotated[
     list[Path] | None,
-    typer.Option("--with", help="Another table, joined to the first by id; again for more."),
+    typer.Option("--with", help="Another table, joined to the first by id; repeat for more."),
 ]
 ColumnsOf = Annotated[
-    Path | None, typer.Option("--catalog", help="Catalog with the columns that heads read too.")
+    Path | None, typer.Option("--catalog", help="Catalog with the columns that heads also read.")
 ]
 
 
@@ -103,7 +103,7 @@ def _view_of(backbone: str, text: str | None) -> View | None:
 @writes()
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All fields.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all fields.")] = False,
     as_json: Json = False,
 ) -> None:
     """List backbones, heads, class schemes or networks with licence, source and dimension."""
@@ -165,7 +165,9 @@ def extract(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Embedding table to write (Parquet); a folder for several."
+            "--output",
+            "-o",
+            help="Embedding table to write (Parquet); a folder for several tables.",
         ),
     ],
     images: MaybeImages = None,
@@ -173,43 +175,52 @@ def extract(
         list[str] | None,
         typer.Option(
             help=(
-                "Name in 'list backbones', or a checkpoint folder; again for more. "
-                "Default googlenet-gz2."
+                "Name from 'list backbones', or a checkpoint folder; repeat for more. Default: "
+                "googlenet-gz2."
             )
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Weights file, or 'none' for random ones.")
+        str | None, typer.Option(help="Weights file, or 'none' for random weights.")
     ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Node of the network, or several joined by +; again for more tables."),
+        typer.Option(help="Layer of the network, or several joined by +; repeat for more tables."),
     ] = None,
     view: Annotated[
         list[str] | None,
-        typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true; again for more."),
+        typer.Option(
+            help="Pixels that the network sees, e.g. size=128,crop=0.566,grey=true; repeat for "
+            "more."
+        ),
     ] = None,
     pixel_scale: PixelScale = None,
     petrosian: Petrosian = None,
     dihedral: Annotated[
-        bool, typer.Option("--dihedral", help="Mean over mirror images and quarter turns.")
+        bool,
+        typer.Option(
+            "--dihedral", help="Average the embeddings over mirror images and quarter turns."
+        ),
     ] = False,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16", "int8"],
-        typer.Option(help="Arithmetic of the forward pass."),
+        typer.Option(help="Numerical precision of the network."),
     ] = "auto",
     runtime: Annotated[
-        Literal["auto", "torch", "openvino"], typer.Option(help="Library that runs it on a CPU.")
+        Literal["auto", "torch", "openvino"],
+        typer.Option(help="Library that runs the network on a CPU."),
     ] = "auto",
     device: Device = "auto",
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")
+        Literal["local", "ray"], typer.Option(help="Compute on this machine, or on a Ray cluster.")
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; default one started here.")
+        str | None,
+        typer.Option(help="Address of a Ray cluster; default: start one on this machine."),
     ] = None,
     on_bad: Annotated[
-        Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")
+        Literal["raise", "skip"],
+        typer.Option(help="At a bad image, stop, or skip and list the image."),
     ] = "raise",
     id_column: IdColumn = None,
     as_json: Json = False,
@@ -320,34 +331,52 @@ def fit(
     labels: LabelsFile,
     head: Annotated[
         list[str],
-        typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more."),
+        typer.Option("--head", "-H", help="Name from 'list heads'; repeat for more."),
     ],
     tune: Annotated[
-        bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")
+        bool,
+        typer.Option(
+            "--tune", help="Choose parameters by cross-validation on the training galaxies."
+        ),
     ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value of every head: C=3, class_weight.cigar=5 …"),
+        typer.Option(
+            "--set",
+            help="Set a parameter of all heads: C=3, class_weight.cigar=5; repeat for more.",
+        ),
     ] = None,
     others: MoreTables = None,
     catalog: ColumnsOf = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--column", help="Catalog column that heads read too, e.g. redshift."),
+        typer.Option(
+            "--column", help="Catalog column that heads also read, e.g. redshift; repeat for more."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Candidates tried at once; -1 = one per core.")] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Number of parameter combinations tried at the same time; -1 = one per core."
+        ),
+    ] = 1,
     seed: Seed = 0,
     allow_seen: Annotated[
         bool,
         typer.Option(
             "--allow-seen",
-            help="Score also on galaxies the backbone was trained on; marked as unfair.",
+            help="Also score galaxies that the backbone was trained on; marks the scores as "
+            "unfair.",
         ),
     ] = False,
     coverage: Coverage = None,
     sets_by: Annotated[
         Literal["threshold", "raps"],
-        typer.Option("--sets", help="How class sets are formed; raps: by rank too."),
+        typer.Option(
+            "--sets",
+            help="Method of the class sets: threshold, or raps, which also uses the rank of "
+            "each class.",
+        ),
     ] = "threshold",
     sizes: Sizes = None,
     with_curve: WithCurve = None,
@@ -597,32 +626,35 @@ def predict(
         typer.Argument(
             metavar="HEAD",
             help=(
-                "Head saved by 'fit', a network's checkpoint folder, or googlenet-gz2: "
-                "no labels needed."
+                "Head written by 'fit', a network's checkpoint folder, or googlenet-gz2, which "
+                "needs no labels."
             ),
         ),
     ],
     table: Annotated[
         Path,
         typer.Argument(
-            metavar="TABLE", help="Embedding table, or images: a folder, zip, tar or HDF5."
+            metavar="TABLE", help="Embedding table, or images: a folder, zip, tar or HDF5 file."
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")
+        Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .fits.")
     ],
     scheme: Annotated[
         str | None,
-        typer.Option(help="Which head of googlenet-gz2: zhu-5class (default) or votes-37."),
+        typer.Option(help="Head of googlenet-gz2: zhu-5class (default) or votes-37."),
     ] = None,
     view: Annotated[
         str | None,
-        typer.Option(help="Other framing of the images, e.g. crop=0.8; only the crop may differ."),
+        typer.Option(
+            help="Another crop of the images, e.g. crop=0.8; other settings of the view stay "
+            "the same."
+        ),
     ] = None,
     pixel_scale: PixelScale = None,
     petrosian: Petrosian = None,
     on_bad: Annotated[
-        Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or leave it out.")
+        Literal["raise", "skip"], typer.Option(help="At a bad image, stop, or leave it out.")
     ] = "raise",
     others: MoreTables = None,
     catalog: ColumnsOf = None,
@@ -631,22 +663,23 @@ def predict(
         Path | None,
         typer.Option(
             help=(
-                "Labels of some of the galaxies, of this or another catalog, to "
-                "measure the coverage of class sets."
+                "Labels of some galaxies, of this or another catalog, to measure the coverage "
+                "of class sets."
             )
         ),
     ] = None,
     unfamiliar: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set."
+            min=0, max=1, help="Galaxies with a smaller familiarity_p get an empty class set."
         ),
     ] = 0.01,
     priors: Annotated[
         Literal["training", "unlabelled"],
         typer.Option(
             help=(
-                "Class shares that probabilities are for: training's, or estimated from this table."
+                "Class shares that the probabilities assume: those of the training, or "
+                "estimated from this table."
             )
         ),
     ] = "training",
@@ -899,15 +932,23 @@ def _held_elsewhere(
 def store(
     action: Annotated[
         Literal["show", "prune", "import"],
-        typer.Argument(help="Show entries, remove some, or import others."),
+        typer.Argument(help="Show entries, remove some, or import the entries of another store."),
     ],
-    source: Annotated[Path | None, typer.Argument(help="import: folder of another store.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="With import: folder of the other store.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="With prune: remove entries of this backbone.")
+    ] = None,
     unused_days: Annotated[
-        float | None, typer.Option(min=0, help="prune: entries unused for so long; 0 = all.")
+        float | None,
+        typer.Option(min=0, help="With prune: remove entries unused for this many days; 0 = all."),
     ] = None,
     max_gb: Annotated[
-        float | None, typer.Option(min=0, help="prune: least recently used beyond this size.")
+        float | None,
+        typer.Option(
+            min=0, help="With prune: remove the least recently used entries above this size."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -80,75 +80,89 @@ def finetune(
     source: Source,
     labels: LabelsFile,
     network: Annotated[
-        str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")
+        str, typer.Option(help="Name from 'list networks', or any torchvision classifier.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Checkpoint folder to write; it can be used as a backbone."
+        ),
     ],
     images: MaybeImages = None,
     weights: Annotated[
         str | None,
         typer.Option(
             help=(
-                "'own' (the published ones of that name), a file, or 'none'; default: a "
-                "checkpoint's own, else random."
+                "'own' (the published weights of that name), a file, or 'none'; default: a "
+                "checkpoint's own weights, else random."
             )
         ),
     ] = None,
     recipe: Annotated[
         Literal["probe", "tune", "scratch"] | None,
         typer.Option(
-            help="Output layer alone; that, then all blocks; or from nothing. Default by the start."
+            help="Train the output layer alone (probe), then all blocks (tune), or from random "
+            "weights (scratch). Default: by the weights."
         ),
     ] = None,
     view: Annotated[
-        str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")
+        str | None, typer.Option(help="Pixels that the network sees, e.g. size=96,crop=0.566.")
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over the training galaxies; default by their number."),
+        typer.Option(
+            min=1, help="Passes over the training galaxies; default: from the number of galaxies."
+        ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on from the last epoch in the folder, or say why that cannot be."
+            "--resume",
+            help="Continue after the last epoch in the folder, or stop with the reason why this "
+            "is impossible.",
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Train anew, whatever the folder holds.")
+        bool, typer.Option("--again", help="Train again, even if the folder holds a training.")
     ] = False,
     unfreeze: Annotated[
-        int | None, typer.Option(min=0, help="Blocks that learn, last first; 0 = output layer.")
+        int | None,
+        typer.Option(
+            min=0, help="Number of blocks to train, counted from the output; 0 = output layer only."
+        ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
             help=(
-                "What is learned, e.g. soft-classes; or a number: a column of the labels file, "
-                "else of the catalog, such as redshift. Default by labels."
+                "Training target, e.g. soft-classes; or a number, such as redshift: a column "
+                "of the label file or of the catalog. Default: from the labels."
             )
         ),
     ] = None,
     redshift: IsRedshift = None,
     as_number: AsNumber = False,
     counts: Annotated[
-        Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")
+        Path | None, typer.Option(help="Catalog with vote counts, for --target counts.")
     ] = None,
     also: Annotated[
-        Path | None, typer.Option(help="Labels CSV of a second target, e.g. of votes-37.")
+        Path | None, typer.Option(help="Label file of a second training target, e.g. of votes-37.")
     ] = None,
     dihedral: Annotated[
         bool,
         typer.Option(
-            "--dihedral", help="Average its predictions over 8 mirror images and quarter turns."
+            "--dihedral", help="Average the predictions over 8 mirror images and quarter turns."
         ),
     ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Set a number of the recipe: batch_size=128, ema=0.997; repeat for more."
+        ),
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(help="Arithmetic of training."),
+        typer.Option(help="Numerical precision of the training."),
     ] = "auto",
     device: Device = "auto",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
@@ -159,7 +173,9 @@ def finetune(
     label_as_is: LabelAsIs = False,
     members: Annotated[
         int,
-        typer.Option(min=1, help="Train so many seeds; their mean probability is one network."),
+        typer.Option(
+            min=1, help="Number of seeds to train; the ensemble predicts their mean probability."
+        ),
     ] = 1,
     sizes: Sizes = None,
     with_curve: WithCurve = None,

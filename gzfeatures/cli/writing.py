@@ -22,7 +22,7 @@ Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace files that this verb did not write, or that were changed since.",
+        help="Replace files that this verb did not write, or that were changed later.",
     ),
 ]
 
