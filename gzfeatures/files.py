@@ -162,7 +162,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return a path that exists; raise MissingFileError if it does not.
+    """Return the path of a file or folder that exists; raise an error if it does not.
 
     Parameters
     ----------
@@ -175,10 +175,20 @@ def require_file(path: str | Path, what: str) -> Path:
     ------
     MissingFileError
         It does not exist.
+    InputError
+        It is a pipe, a socket or a device: opening one may wait for ever, and what it gives cannot
+        be read twice.
     """
     required = Path(path)
     if not required.exists():
         raise MissingFileError(f"{what} not found", where=required, remedy="check the path")
+    if not (required.is_file() or required.is_dir()):
+        raise InputError(
+            f"{what} is a pipe or a device",
+            where=required,
+            rule="be a file or folder",
+            remedy="write what it gives to a file first",
+        )
     return required
 
 

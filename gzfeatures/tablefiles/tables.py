@@ -36,6 +36,7 @@ these dtypes, and no other:
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
 from collections.abc import Callable, Collection
@@ -229,7 +230,8 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
 
 
 # a first character # would make the line a comment
-_RUN = ("=", "+", "-", "@", "\t", "\r", "'", "#")
+# spreadsheets of East Asian systems take full-width signs for the plain ones
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'", "#")
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -293,8 +295,16 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
+    # Python's csv quotes no "\r" where lines end with "\n"; readers would begin a new row there,
+    # whose first text could be a formula
+    returns = any("\r" in str(name) for name in safe) or any(
+        safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
+    )
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     with written_whole(Path(path)) as temporary:
-        safe.rename(columns=guarded).to_csv(temporary, index=False, lineterminator="\n")
+        safe.rename(columns=guarded).to_csv(
+            temporary, index=False, lineterminator="\n", quoting=quoting
+        )
     return Path(path)
 
 
