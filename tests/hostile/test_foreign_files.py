@@ -315,7 +315,7 @@ FORMULAS = (
 
 
 def test_formulas_of_a_colleague_leave_every_csv_as_text(desk: Path) -> None:
-    """A labels file whose ids, classes and group names are formulas, through verbs that write CSV."""
+    """Ids, texts and names of columns that are formulas."""
     from gzfeatures.tablefiles.tables import guarded, read_table, unguarded, write_csv
 
     frame = pd.DataFrame({"galaxy_id": FORMULAS, **dict.fromkeys(FORMULAS, FORMULAS)})
