@@ -41,7 +41,7 @@ import gzip
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -300,7 +300,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     returns = any("\r" in str(name) for name in safe) or any(
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     with written_whole(Path(path)) as temporary:
         safe.rename(columns=guarded).to_csv(
             temporary, index=False, lineterminator="\n", quoting=quoting
