@@ -15,7 +15,17 @@ from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
 from gzfeatures.errors import GzError, lacks_memory
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
-VERBS = ("experiments", "catalogs", "tables", "training", "maps", "explore")
+VERBS = (
+    "experiments",
+    "catalogs",
+    "listing",
+    "extraction",
+    "heads",
+    "prediction",
+    "training",
+    "maps",
+    "explore",
+)
 """Names of the modules that define verbs, in the order of the help."""
 
 
@@ -42,7 +52,7 @@ def _run(debug: bool) -> int:
         from gzfeatures.cli.console import app
 
         for verbs in VERBS:
-            importlib.import_module(f"gzfeatures.cli.{verbs}")
+            importlib.import_module(f"gzfeatures.cli.verbs.{verbs}")
         code = 0
         try:
             # keep tables larger than memory in the user's cache, because /tmp may be too small

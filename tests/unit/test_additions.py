@@ -58,7 +58,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from gzfeatures.cli.console import app, show
-from gzfeatures.cli.inputs import Json
+from gzfeatures.cli.options import Json
 from gzfeatures.cli.writing import writes
 
 @app.command(epilog="Example: gzfeatures count table.csv")
@@ -155,7 +155,7 @@ from gzfeatures.cli import VERBS
 from gzfeatures.cli.console import app
 
 for module in VERBS:
-    importlib.import_module(f"gzfeatures.cli.{module}")
+    importlib.import_module(f"gzfeatures.cli.verbs.{module}")
 
 def gz(*words):
     result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import (
+from gzfeatures.cli.inputs import catalog_from, label_words, labelled
+from gzfeatures.cli.options import (
     Campaign,
     CatalogFile,
     IdColumn,
@@ -22,9 +23,6 @@ from gzfeatures.cli.inputs import (
     Scheme,
     Seed,
     VoteMeasure,
-    catalog_from,
-    label_words,
-    labelled,
 )
 from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.writing import writes

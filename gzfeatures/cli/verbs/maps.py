@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import (
+from gzfeatures.cli.inputs import catalog_from, labels_from
+from gzfeatures.cli.options import (
     IdColumn,
     Json,
     LabelAsIs,
@@ -17,8 +18,6 @@ from gzfeatures.cli.inputs import (
     MissingLabel,
     Seed,
     TableFile,
-    catalog_from,
-    labels_from,
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import Given, writes

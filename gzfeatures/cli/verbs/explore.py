@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import (
+from gzfeatures.cli.inputs import labels_from
+from gzfeatures.cli.options import (
     IdColumn,
     Images,
     Json,
@@ -19,7 +20,6 @@ from gzfeatures.cli.inputs import (
     MissingLabel,
     Seed,
     TableFile,
-    labels_from,
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import writes

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.inputs import (
+    catalog_from,
+    images_of,
+    labels_from,
+    numbers_from,
+    require_sizes,
+    show_sizes,
+    target_column,
+)
+from gzfeatures.cli.options import (
     AsNumber,
     Device,
     GroupArcsec,
@@ -27,16 +35,10 @@ from gzfeatures.cli.inputs import (
     Sizes,
     Source,
     WithCurve,
-    catalog_from,
-    images_of,
-    labels_and_split,
-    labels_from,
-    numbers_from,
-    require_sizes,
-    show_sizes,
-    target_column,
 )
 from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.splitting import labels_and_split
+from gzfeatures.cli.verbs.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder

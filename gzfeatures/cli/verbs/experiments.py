@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import Json
+from gzfeatures.cli.options import Json
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
 from gzfeatures.files import lock_folder

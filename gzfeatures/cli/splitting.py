@@ -1,0 +1,140 @@
+"""Split the labelled galaxies that a verb is given, and tell what became of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gzfeatures.cli.console import say
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.galaxies.splits.split_file import Continued
+    from gzfeatures.ids import Ids
+
+
+def labels_and_split(
+    path: Path,
+    read: tuple[Labels, Split | None],
+    seed: int,
+    ids: Ids,
+    seen: Sequence[Ids] = (),
+    *,
+    grouping: Grouping | None = None,
+    catalog: Catalog | None = None,
+    arcsec: float = NEAR_ARCSEC,
+    id_column: str | None = None,
+) -> tuple[Labels, Split]:
+    """Select the labels of galaxies that have an image or vector, and split these galaxies.
+
+    A split that is kept beside the labels is continued: galaxies stay on their side, new ones are
+    drawn.
+
+    What was grouped, drawn and moved is said. A split that was drawn is written beside the labels,
+    so that a galaxy set aside once stays so.
+
+    Parameters
+    ----------
+    path : Path
+        The labels file.
+    read : (Labels, Split or None)
+        What `read_labels` says of it.
+    seed : int
+        Of the draw.
+    ids : Ids
+        Galaxies that have an image or a vector.
+    seen : sequence of Ids
+        Galaxies that backbones were trained on: new ones train, others of them are left out of the
+        score.
+    grouping : Grouping, optional
+        Galaxies that belong together by their images.
+    catalog : Catalog, optional
+        Further positions on the sky.
+    arcsec : float
+        Pairs within this separation belong together; 0 groups none by position.
+    id_column : str, optional
+        Column of the ids in the labels file, where none of those known is there.
+    """
+    import numpy as np
+
+    from gzfeatures.galaxies.splits import split_file
+    from gzfeatures.galaxies.splits.groups import Grouping
+
+    labels, column = read
+    labels = _at_hand(labels, ids)
+    # keep galaxies together by image, by position, and by the label file's column `group`
+    groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
+    groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
+    say(str(groups))
+    # continue an earlier split, so that a galaxy set aside for testing remains so
+    kept = split_file.kept_beside(path)
+    beside = split_file.read_split(kept) if kept.exists() else None
+    trained_on = np.concatenate([labels.ids[:0], *seen])
+    drawn = split_file.continued(
+        labels, groups, column=column, beside=beside, only_train=trained_on, seed=seed, where=kept
+    )
+    if column is None and beside is None:
+        shares = "a grouped, stratified 0.7/0.1/0.2 one"
+        say(f"{path} has no split: {shares} was drawn with seed {seed}")
+    else:
+        _say_continued(drawn, kept if beside else path, unchanged=beside is not None)
+    _keep_split(drawn, kept)
+    split = drawn.split.among(labels.ids)
+    return labels, _fair(split, len(labels), trained_on, of_file=column is not None)
+
+
+def _at_hand(labels: Labels, ids: Ids) -> Labels:
+    """Leave out labelled galaxies that have no image or vector, and print how many."""
+    from gzfeatures.ids import among
+
+    present = among(labels.ids, ids)
+    if present.all():
+        return labels
+    absent = int((~present).sum())
+    say(f"{absent} of {len(labels)} labelled galaxies have no image or vector and are left out")
+    return labels.select(labels.ids[present])
+
+
+def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
+    """Print what an earlier split decides, and how many galaxies were added to it."""
+    if drawn.new:
+        say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
+    elif unchanged:
+        say(f"the split is that of {where}; remove the file to have another drawn")
+
+
+def _keep_split(drawn: Continued, path: Path) -> None:
+    """Write a changed split beside its labels; if that fails, print the consequence."""
+    from gzfeatures.errors import OutputError
+    from gzfeatures.galaxies.splits import split_file
+
+    if drawn.moved:
+        say(split_file.moved_text(drawn.moved))
+    if not (drawn.new or drawn.moved):
+        return
+    try:
+        say(f"the split is kept in {split_file.write_split(path, drawn.split)}")
+    except OutputError as error:
+        # in a read-only folder the fit is still correct, but a later split may differ
+        say(f"the split is not kept, and labels added later may move galaxies: {error}")
+
+
+def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
+    """Leave out galaxies set aside for scoring that a backbone was trained on."""
+    from gzfeatures.ids import among
+
+    train = split.train[among(split.train, trained_on)]
+    if len(train):
+        say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
+    unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
+    # do not change the user's own split: scoring it is refused later
+    if of_file or not unfair.any():
+        return split
+    number = int(unfair.sum())
+    say(f"{number} galaxies set aside before are left out: a backbone was trained on them")
+    return split.among(split.ids[~unfair])

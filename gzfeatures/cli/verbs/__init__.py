@@ -1,0 +1,1 @@
+"""Define the verbs of the command line: each makes one library call and prints its result."""

@@ -1,0 +1,200 @@
+"""Define the verb `extract`, which computes embedding tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gzfeatures import outputs
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import images_of
+from gzfeatures.cli.options import (
+    Device,
+    IdColumn,
+    Json,
+    MaybeImages,
+    Petrosian,
+    PixelScale,
+    Source,
+)
+from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.writing import Given, writes
+from gzfeatures.progress import Terminal
+
+if TYPE_CHECKING:
+    from gzfeatures.features.extractor import Extractor
+    from gzfeatures.features.table import TableFile as WrittenTable
+    from gzfeatures.images.reading import Reading
+    from gzfeatures.images.view import View
+
+
+MOST_LINES = 10
+"""Number of images without a galaxy that are printed, one line each."""
+
+
+def _view_of(backbone: str, text: str | None) -> View | None:
+    """Return the view of `--view`, based on the backbone's view; None without the option."""
+    from gzfeatures.features.backbones import backbone as backbone_of
+    from gzfeatures.images.view import View
+
+    return None if text is None else View.parse(text, backbone_of(backbone).view)
+
+
+def _one_table(arguments: Given) -> list[Path]:
+    """Return the path of a single table; names of several tables depend on their extractors."""
+    several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
+    return [] if several else [arguments["output"]]
+
+
+@app.command(epilog="Example: gzfeatures extract images/ -o table.parquet")
+@writes("output", beside=_one_table, known=False)
+@reads_images
+def extract(
+    reading: Reading,
+    source: Source,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Embedding table to write (Parquet); a folder for several tables.",
+        ),
+    ],
+    images: MaybeImages = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "Name from 'list backbones', or a checkpoint folder; repeat for more. Default: "
+                "googlenet-gz2."
+            )
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file, or 'none' for random weights.")
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Layer of the network, or several joined by +; repeat for more tables."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pixels that the network sees, e.g. size=128,crop=0.566,grey=true; repeat for "
+            "more."
+        ),
+    ] = None,
+    pixel_scale: PixelScale = None,
+    petrosian: Petrosian = None,
+    dihedral: Annotated[
+        bool,
+        typer.Option(
+            "--dihedral", help="Average the embeddings over mirror images and quarter turns."
+        ),
+    ] = False,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
+        typer.Option(help="Numerical precision of the network."),
+    ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "torch", "openvino"],
+        typer.Option(help="Library that runs the network on a CPU."),
+    ] = "auto",
+    device: Device = "auto",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Compute on this machine, or on a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster; default: start one on this machine."),
+    ] = None,
+    on_bad: Annotated[
+        Literal["raise", "skip"],
+        typer.Option(help="At a bad image, stop, or skip and list the image."),
+    ] = "raise",
+    id_column: IdColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the embedding of every image with a backbone, and write the embedding table.
+
+    Several backbones, layers or views give a table for every combination; each image is still
+    decoded once.
+    """
+    from gzfeatures.features.backbones import DEFAULT
+    from gzfeatures.features.store import Store
+    from gzfeatures.networks.extraction.extract import write_all
+    from gzfeatures.networks.extraction.spec import Extraction
+
+    cached = Store.default()
+    extractions = [
+        Extraction(
+            name,
+            weights=weights,
+            layer=node,
+            view=_view_of(name, text),
+            dihedral=dihedral,
+            precision=precision,
+            runtime=runtime,
+            device=device,
+            engine=engine,
+            address=address,
+            on_bad=on_bad,
+            store=cached,
+            progress=Terminal(),
+        )
+        for name, node, text in itertools.product(
+            backbone or (DEFAULT,), layer or (None,), view or (None,)
+        )
+    ]
+    paths = [output]
+    if len(extractions) > 1:
+        paths = [output / _file_name(each.extractor) for each in extractions]
+    # names of several tables contain the extractor's fingerprint, so check them only now
+    outputs.allow(paths, output if len(paths) > 1 else None)
+    crops = (pixel_scale, petrosian)
+    image_set = images_of(source, images, on_bad, id_column, reading, crops)
+    tables = write_all(extractions, image_set, paths)
+    rows = [_table_row(table, with_extractor=as_json) for table in tables]
+    say_how_many(rows[0]["nothing_shown"])
+    say(f"written to {output}")
+    brief = [key for key in rows[0] if key not in ("nothing_shown", "framing")]
+    result = rows[0] if len(rows) == 1 else {"tables": rows}
+    show(result, as_json, hide=("nothing_shown", "framing"), columns=brief)
+
+
+def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
+    """Return what is printed about one written table: size, cost and galaxies left out."""
+    row: dict[str, Any] = {
+        "rows": len(table),
+        "dim": table.extractor.dim,
+        **dataclasses.asdict(table.made),
+        "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
+        "nothing_shown": pairs(table.nothing_shown),
+        "table": table.path,
+    }
+    row |= {"framing": table.framing} if table.framing else {}
+    # the extractor has dozens of fields, which are useful for scripts only
+    return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
+
+
+def pairs(listed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return (id, reason) pairs as rows for JSON."""
+    return [{"id": name, "reason": reason} for name, reason in listed]
+
+
+def say_how_many(empty: Sized) -> None:
+    """Print how many images show no galaxy, if they are too many to list."""
+    if len(empty) > MOST_LINES:
+        say(f"warning: {len(empty)} images in all show no galaxy (--json lists them)")
+
+
+def _file_name(extractor: Extractor) -> str:
+    """Return a unique and readable file name for one of several tables."""
+    network = f"{Path(extractor.backbone).name}-{extractor.layer}"
+    name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
+    return name.replace("/", "_")

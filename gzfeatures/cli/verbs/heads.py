@@ -1,0 +1,333 @@
+"""Define the verb `fit`, which fits heads on embedding tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import (
+    catalog_from,
+    labels_from,
+    numbers_from,
+    require_sizes,
+    show_sizes,
+    target_column,
+)
+from gzfeatures.cli.options import (
+    AsNumber,
+    ColumnsOf,
+    Coverage,
+    GroupArcsec,
+    IdColumn,
+    IsRedshift,
+    Json,
+    LabelAsIs,
+    LabelsFile,
+    MissingLabel,
+    MoreTables,
+    Near,
+    Seed,
+    Sizes,
+    TableFile,
+    TargetName,
+    WithCurve,
+)
+from gzfeatures.cli.splitting import labels_and_split
+from gzfeatures.cli.writing import Given, writes
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.progress import Terminal
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.split import Split
+
+
+def _heads(arguments: Given) -> list[Path]:
+    from gzfeatures.experiment.candidates import named
+    from gzfeatures.experiment.config import HeadChoice
+
+    if arguments["sizes"] is not None:
+        from gzfeatures.experiment.label_sizes import FILES
+
+        return [arguments["output"] / name for name in FILES]
+    return named(
+        arguments["output"], [HeadChoice(name=name) for name in dict.fromkeys(arguments["head"])]
+    )
+
+
+@app.command(
+    epilog=(
+        "Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost; "
+        "of a number: gzfeatures fit table.parquet --labels sample.fits --target redshift "
+        "--head ridge --head svr"
+    )
+)
+@writes(folder="output", beside=_heads)
+def fit(
+    table: TableFile,
+    labels: LabelsFile,
+    head: Annotated[
+        list[str],
+        typer.Option("--head", "-H", help="Name from 'list heads'; repeat for more."),
+    ],
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Choose parameters by cross-validation on the training galaxies."
+        ),
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Set a parameter of all heads: C=3, class_weight.cigar=5; repeat for more.",
+        ),
+    ] = None,
+    others: MoreTables = None,
+    catalog: ColumnsOf = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="Catalog column that heads also read, e.g. redshift; repeat for more."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Number of parameter combinations tried at the same time; -1 = one per core."
+        ),
+    ] = 1,
+    seed: Seed = 0,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen",
+            help="Also score galaxies that the backbone was trained on; marks the scores as "
+            "unfair.",
+        ),
+    ] = False,
+    coverage: Coverage = None,
+    sets_by: Annotated[
+        Literal["threshold", "raps"],
+        typer.Option(
+            "--sets",
+            help="Method of the class sets: threshold, or raps, which also uses the rank of "
+            "each class.",
+        ),
+    ] = "threshold",
+    sizes: Sizes = None,
+    with_curve: WithCurve = None,
+    group_arcsec: GroupArcsec = NEAR_ARCSEC,
+    near_duplicates: Near = False,
+    target: TargetName = None,
+    redshift: IsRedshift = None,
+    as_number: AsNumber = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path(
+        "heads"
+    ),
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
+    as_json: Json = False,
+) -> None:
+    """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
+    from gzfeatures.experiment.candidates import FitOptions, fit_heads
+    from gzfeatures.experiment.config import HeadChoice, with_settings
+    from gzfeatures.experiment.label_sizes import measure_heads, sizes_of
+    from gzfeatures.features.table import EmbeddingTable
+
+    require_sizes(sizes, with_curve)
+    columns_of = None if catalog is None else catalog_from(catalog, id_column)
+    number = target_column(target, redshift, as_number)
+    if number is None:
+        labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
+    else:
+        labels_and_column = numbers_from(labels, number, columns_of, id_column)
+    paths = (table, *(others or ()))
+    # a table may have many more galaxies than the labels, so read only labelled ones
+    tables = [EmbeddingTable.open(path).having(labels_and_column[0].ids) for path in paths]
+    fit_labels, split = labels_and_split(
+        labels,
+        labels_and_column,
+        seed,
+        tables[0].ids,
+        () if allow_seen else [each.seen_ids for each in tables],
+        grouping=_grouping(tables[0], near_duplicates),
+        catalog=columns_of,
+        arcsec=group_arcsec,
+        id_column=id_column,
+    )
+    # a column such as a vote fraction reveals the class, and the score would mean nothing
+    warnings = _telling(columns_of, columns, fit_labels, split, seed)
+    # use the same settings for every head
+    parameters = with_settings({}, settings or ())
+    choices = [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head]
+    options = FitOptions(
+        folder=output,
+        seed=seed,
+        columns=tuple(columns or ()),
+        jobs=jobs,
+        allow_seen=allow_seen,
+        coverage=0.9 if coverage is None else coverage,
+        sets_by=sets_by,
+        progress=Terminal(),
+    )
+    if sizes is not None:
+        wanted = sizes_of(sizes)
+        curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
+        return show_sizes(curve, with_curve, fit_labels, output, as_json)
+    fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)
+    if number is None:
+        _show_heads(fitted, warnings, as_json)
+    else:
+        _show_numbers(fitted, warnings, as_json)
+
+
+def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
+    """Return the groups of a table's galaxies that a split must not separate."""
+    if not near_duplicates:
+        return table.grouping
+    from gzfeatures.explore.neighbours import twin_groups
+    from gzfeatures.features.trained_on import picture_groups
+    from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
+
+    # find duplicates by embeddings and, if the table has them, by picture hashes
+    alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
+    return table.grouping.joined(NEAR_DUPLICATES, merge(twin_groups(table), alike))
+
+
+def _telling(
+    catalog: Catalog | None,
+    columns: list[str] | None,
+    labels: Labels,
+    split: Split,
+    seed: int,
+) -> list[str]:
+    """Print a warning for each catalog column that reveals the class."""
+    if catalog is None or not columns:
+        return []
+    from gzfeatures.heads.label_leaks import telling_columns
+
+    warnings = telling_columns(catalog, columns, labels, split.train, seed)
+    for line in warnings:
+        say(f"warning: {line}; the scores say nothing about images")
+    return warnings
+
+
+def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
+    """Print scores, costs and class sets of heads."""
+    from gzfeatures.evaluation.candidate import assumptions
+
+    # heads of the same fit share most notes, so print each note once
+    notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
+    for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
+        say(f"note: {note}")
+    rows: list[dict[str, Any]] = [
+        {
+            "head": candidate.head,
+            **candidate.scores.metrics,
+            **{f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()},
+            "dagger": candidate.contaminated,
+            "params": candidate.parameters,
+            "sets": candidate.calibration.get("sets"),
+            "path": path,
+        }
+        for candidate, path in fitted
+    ]
+    brief = [key for key in rows[0] if key != "sets"]
+    show({"heads": rows, "warnings": warnings}, as_json, hide=("warnings",), columns=brief)
+    if not as_json:
+        sets = [coverage_row(row["head"], row["sets"]) for row in rows if row["sets"]]
+        show({"class_sets": sets}, as_json)
+
+
+def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
+    """Print the scores of heads on one number, with those of the median and the mean."""
+    from gzfeatures.experiment.candidates import picture_beside
+
+    notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
+    rows: list[dict[str, Any]] = [
+        {
+            "head": candidate.head,
+            **candidate.scores.metrics,
+            "intervals": candidate.scores.intervals,
+            "baselines": candidate.scores.baselines,
+            "n": candidate.scores.n,
+            "target": candidate.scores.classes[0],
+            "kind": candidate.scores.kind,
+            **{f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()},
+            "dagger": candidate.contaminated,
+            "params": candidate.parameters,
+            "prediction_intervals": candidate.calibration.get("intervals"),
+            "picture": picture_beside(path),
+            "path": path,
+        }
+        for candidate, path in fitted
+    ]
+    if as_json:
+        show({"heads": rows, "warnings": warnings}, as_json)
+        return
+    scores = fitted[0][0].scores
+    table = [_number_row(row["head"], row, row["intervals"]) for row in rows]
+    table += [
+        _number_row(f"{name} of the training galaxies", metrics, {})
+        for name, metrics in scores.baselines.items()
+    ]
+    show({f"{scores.classes[0]}_of_{scores.n}_test_galaxies": table}, as_json)
+    promised = [
+        {
+            "head": row["head"],
+            "promised": f"{report['promised']:.0%}",
+            "held": _percent(report),
+            "median width": report["width"],
+        }
+        for row in rows
+        if (report := row["prediction_intervals"])
+    ]
+    show({"prediction_intervals": promised, "files": [str(row["path"]) for row in rows]}, as_json)
+
+
+def _number_row(
+    name: str | None, metrics: dict[str, Any], intervals: dict[str, tuple[float, float]]
+) -> dict[str, str]:
+    """Return a row of scores of predicted numbers, with intervals where they are known."""
+    from gzfeatures.evaluation.statistics.residuals import VALUE_METRICS
+
+    row = {"head": str(name)}
+    for metric in VALUE_METRICS:
+        row[metric] = f"{metrics[metric]:.4g}"
+        if metric in intervals:
+            low, high = intervals[metric]
+            row[metric] += f" ({low:.3g} to {high:.3g})"
+    return row
+
+
+def _percent(row: dict[str, Any]) -> str:
+    """Return a measured share and its interval in percent."""
+    low, high = row["interval"]
+    return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+
+def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
+    """Return the measured coverage of class sets, overall and for the class with the lowest."""
+    # a class without test galaxies has no measured coverage
+    measured = [row for row in sets["per_class"] if row["n"]]
+    worst = min(measured, key=lambda row: row["reached"])
+
+    return {
+        "head": head,
+        "promised": f"{sets['promised']:.0%}",
+        "held": _percent(sets),
+        "rarest held": f"{worst['class']} {_percent(worst)}",
+        "classes a set": f"{sets['size']:.2f}",
+        "one class": f"{sets['single']:.0%}",
+    }

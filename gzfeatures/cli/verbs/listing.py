@@ -1,0 +1,129 @@
+"""Define the verbs that show what there is: list and store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gzfeatures.cli.console import app, say, show, show_markdown
+from gzfeatures.cli.options import Json
+from gzfeatures.cli.writing import writes
+
+Kind = Literal["backbones", "heads", "schemes", "networks"]
+
+
+@app.command("list", epilog="Example: gzfeatures list backbones --verbose")
+@writes()
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all fields.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List backbones, heads, class schemes or networks with licence, source and dimension."""
+    items: list[dict[str, Any]]
+    brief: tuple[str, ...]
+    if kind == "backbones":
+        from gzfeatures.features.backbones import BACKBONES, model_card
+
+        # only backbones that come with gzfeatures have a model card
+        cards = {entry.name: card for entry in BACKBONES.values() if (card := model_card(entry))}
+        items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
+        brief = ("name", "architecture", "dim", "layer", "licence", "source")
+    elif kind == "heads":
+        from gzfeatures.heads.estimators.registry import HEADS
+
+        items = [entry.asdict() for entry in HEADS.values()]
+        brief = ("name", "task", "about")
+    elif kind == "schemes":
+        from gzfeatures.galaxies.labels.schemes import SCHEMES
+
+        items = [
+            {
+                "name": name,
+                "target": entry.target,
+                "classes": list(entry.classes),
+                "source": entry.source,
+            }
+            for name, entry in SCHEMES.items()
+        ]
+        brief = ("name", "target", "classes")
+    else:
+        from gzfeatures.networks.models.architectures import NETWORKS
+
+        # torchvision has too many classifiers to list, so only mention them
+        items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
+        brief = ("name", "size", "bands", "source")
+        say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
+    # without --verbose, show only the few columns that help to choose
+    if not (verbose or as_json):
+        items = [{key: item[key] for key in brief} for item in items]
+    show({"items": items}, as_json)
+    if verbose and kind == "backbones" and not as_json:
+        for card in cards.values():
+            show_markdown(card.read_text(encoding="utf-8"))
+
+
+@app.command(epilog="Example: gzfeatures store prune --unused-days 90")
+@writes()
+def store(
+    action: Annotated[
+        Literal["show", "prune", "import"],
+        typer.Argument(help="Show entries, remove some, or import the entries of another store."),
+    ],
+    source: Annotated[
+        Path | None, typer.Argument(help="With import: folder of the other store.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="With prune: remove entries of this backbone.")
+    ] = None,
+    unused_days: Annotated[
+        float | None,
+        typer.Option(min=0, help="With prune: remove entries unused for this many days; 0 = all."),
+    ] = None,
+    max_gb: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="With prune: remove the least recently used entries above this size."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which embeddings are cached, remove some, or import those of another store.
+
+    An import reads embeddings only, never code.
+    """
+    from gzfeatures import user_folders
+    from gzfeatures.features.store import Store
+    from gzfeatures.features.store_import import import_vectors
+    from gzfeatures.networks.compilation import code_folder
+
+    # refuse an option without effect, because it would hide a mistake
+    if (source is None) == (action == "import"):
+        raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
+    if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
+        raise typer.BadParameter(
+            "it goes with prune", param_hint="--backbone, --unused-days or --max-gb"
+        )
+    cached, code = Store.default(), user_folders.compiled()
+    result: dict[str, Any] = {}
+    if source is not None:
+        imported = import_vectors(cached, source)
+        for line in (line for each in imported for line in each.refused):
+            say(f"left out: {line}")
+        result["imported"] = [dataclasses.asdict(each) for each in imported]
+    if action == "prune":
+        size = None if max_gb is None else int(max_gb * 1e9)
+        removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
+        result["removed"] = [dataclasses.asdict(entry) for entry in removed]
+        # remove the compiled network of an extractor together with its embeddings
+        number, freed = code_folder.prune(
+            code, [entry.fingerprint for entry in removed], unused_days
+        )
+        result["removed_code"] = {"files": number, "bytes": freed}
+    result["entries"] = [dataclasses.asdict(entry) for entry in cached.show()]
+    number, space = code_folder.disk_use(code)
+    result["compiled"] = {"folder": code, "files": number, "bytes": space}
+    show({"store": cached.root, **result}, as_json)
