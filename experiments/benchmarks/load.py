@@ -25,7 +25,7 @@ from memory import draw
 
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.features.table import GROUP_ROWS, writer
+from gzfeatures.features.table_writer import GROUP_ROWS, writer
 from gzfeatures.images.view import View
 
 DIM, CLASSES = 512, 5

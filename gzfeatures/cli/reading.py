@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gzfeatures.ids import Ids
-    from gzfeatures.images.image_set import ImageCheck, ImageSet
+    from gzfeatures.images.image_check import ImageCheck
+    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
 Verb = Callable[..., None]

@@ -13,7 +13,7 @@ from gzfeatures.errors import InputError, NotFirstProcess, OutputError
 from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
-from gzfeatures.experiment.run import Tracker
+from gzfeatures.experiment.steps.session import Tracker
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split

@@ -14,7 +14,8 @@ import numpy as np
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.features.store import EXTRACTOR_FILE, SHARD_BYTES, Store, VectorCache
+from gzfeatures.features.store import Store
+from gzfeatures.features.vector_cache import EXTRACTOR_FILE, SHARD_BYTES, VectorCache
 from gzfeatures.files import read_sidecar, require_file
 
 RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30

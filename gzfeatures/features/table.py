@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +18,14 @@ from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, allocate, take_rows
+from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, PICTURES, writer
 from gzfeatures.features.trained_on import Pictures, TrainedOn
-from gzfeatures.files import require_file, written_whole
+from gzfeatures.files import require_file
 from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
 from gzfeatures.images.picture_hash import BYTES
-from gzfeatures.outputs import seal_parquet
 
 DAMAGED = "table is damaged"
-COLUMNS = ("galaxy_id", "image_sha256", "embedding")
-PICTURES = "picture_hash"
-"""Name of the optional column of picture hashes, which tell whether images look alike."""
-GROUP_ROWS = 8192
-"""Number of rows in a row group of a Parquet file: 64 MB for vectors of 2048 numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -399,106 +393,3 @@ def _hashes(column: pa.Array) -> Pictures:
         .reshape(len(filled), -1)
         .copy()
     )
-
-
-class Append(Protocol):
-    """Append ids (n,), digests (n,), vectors (n, dim) and picture hashes (n, 64) to a table."""
-
-    def __call__(
-        self,
-        ids: Ids,
-        digests: npt.NDArray[np.object_],
-        matrix: npt.NDArray[np.float32],
-        pictures: Pictures | None = None,
-    ) -> None:
-        """Append rows to the table."""
-
-
-@contextmanager
-def writer(
-    path: str | Path,
-    extractor: Extractor,
-    skipped: Sequence[tuple[str, str]],
-    *,
-    pictures: bool = False,
-    kind: str = "",
-    nothing_shown: Sequence[tuple[str, str]] = (),
-    framing: Mapping[str, Any] | None = None,
-) -> Iterator[Append]:
-    """Write a table row group by row group; the file appears completely or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-    extractor : Extractor
-        Where the vectors come from.
-    skipped : sequence of (id, reason)
-        Galaxies that have no vector.
-    pictures : bool
-        Whether picture hashes are kept.
-    kind : str
-        Kind of the catalog that the ids come from, where it is known.
-    nothing_shown : sequence of (id, reason)
-        Galaxies whose image shows none.
-    framing : mapping, optional
-        Columns that set the crop of each galaxy.
-
-    Yields
-    ------
-    callable
-        Appends rows as one row group.
-
-    Raises
-    ------
-    OutputError
-        The place cannot be written, or the disk is full; an existing file is left as it was.
-    """
-    note = {
-        "format": FORMAT,
-        "extractor": extractor.asdict(),
-        "skipped": [list(pair) for pair in skipped],
-    }
-    note |= {"catalog": kind} if kind else {}
-    note |= {"nothing_shown": [list(pair) for pair in nothing_shown]} if nothing_shown else {}
-    note |= {"framing": dict(framing)} if framing else {}
-    kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
-    fields = list(zip(COLUMNS, kinds, strict=True))
-    if pictures:
-        fields.append((PICTURES, pa.binary(2 * BYTES)))
-    described = pictures
-    schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
-    # dictionary encoding helps only for repeated digests; zstd compresses ids well, vectors little
-    with (
-        written_whole(Path(path)) as temporary,
-        pq.ParquetWriter(
-            temporary,
-            schema,
-            use_dictionary=["image_sha256"],
-            compression="zstd",
-            write_page_checksum=True,
-        ) as file,
-    ):
-
-        def append(
-            ids: Ids,
-            digests: npt.NDArray[np.object_],
-            matrix: npt.NDArray[np.float32],
-            pictures: Pictures | None = None,
-        ) -> None:
-            values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
-            vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
-            columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
-            if described:
-                columns.append(_picture_column(len(ids), pictures))
-            file.write_batch(pa.record_batch(columns, schema=schema))
-
-        yield append
-        # the seal marks the file as complete and written by gzfeatures, so a verb may replace it
-        seal_parquet(file, temporary)
-
-
-def _picture_column(rows: int, pictures: Pictures | None) -> pa.Array:
-    """Return picture hashes as an Arrow column of fixed width, with zeros for unknown hashes."""
-    hashes = np.zeros((rows, 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
-    data = pa.py_buffer(np.ascontiguousarray(hashes))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), rows, [None, data])

@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
-from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.ids import Ids, positions, require_unique
 from gzfeatures.images.decode import reason
@@ -21,6 +20,7 @@ from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.grey_levels import FEWEST
 from gzfeatures.images.framing import Framing
 from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput, WholePicture
+from gzfeatures.images.image_check import ImageCheck
 from gzfeatures.images.picture_hash import NOTHING, picture_hash
 from gzfeatures.images.reading import Reading
 from gzfeatures.images.sources.archive import archive
@@ -28,41 +28,6 @@ from gzfeatures.images.view import View
 from gzfeatures.progress import SILENT, Progress, each, handed
 
 Result = TypeVar("Result")
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageCheck:
-    """Hold the result of a check of all images: readable, missing, broken and shallow images.
-
-    Parameters
-    ----------
-    readable : int
-        Galaxies that have an image, whole or broken.
-    missing : tuple of str
-        Ids asked for that have none.
-    broken : tuple of (str, str)
-        Id and reason of each image that cannot be used, in the order of the set.
-    shallow : tuple of (str, int)
-        Id and number of grey levels of each other picture that has fewer than 32.
-    """
-
-    readable: int
-    missing: tuple[str, ...]
-    broken: tuple[tuple[str, str], ...]
-    shallow: tuple[tuple[str, int], ...] = ()
-
-    found = renamed("found", "readable")
-
-    def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; leave out `shallow` if it is empty."""
-        broken = [{"id": name, "reason": why} for name, why in self.broken]
-        shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
-        result: dict[str, Any] = {
-            "found": self.readable,
-            "missing": list(self.missing),
-            "broken": broken,
-        }
-        return {**result, "shallow": shallow} if shallow else result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -100,7 +100,7 @@ def test_ids_of_labels_can_be_named(tmp_path: Path) -> None:
 def options() -> dict[str, set[str]]:
     """Options and metavars of every verb."""
     for module in VERBS:
-        importlib.import_module(f"gzfeatures.cli.{module}")
+        importlib.import_module(f"gzfeatures.cli.verbs.{module}")
     commands = get_command(app).commands  # type: ignore[attr-defined]
     return {
         name: {

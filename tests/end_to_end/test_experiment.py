@@ -15,8 +15,9 @@ from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.config import Experiment, NetworkChoice, load
 from gzfeatures.experiment.folder import read_pairings
-from gzfeatures.experiment.run import Run, _told_apart, compare_runs, run
+from gzfeatures.experiment.run import Run, compare_runs, run
 from gzfeatures.experiment.sample import load_sample
+from gzfeatures.experiment.steps.plan import told_apart
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -447,7 +448,7 @@ def test_what_is_listed_twice_gets_a_number_where_nothing_tells_it_apart() -> No
         NetworkChoice(name="engel", epochs=3),
         NetworkChoice(name="engel", view="size=40"),
     ]
-    assert _told_apart([*listed, NetworkChoice(name="resnet18")]) == ["", " 2", " size=40", ""]
+    assert told_apart([*listed, NetworkChoice(name="resnet18")]) == ["", " 2", " size=40", ""]
 
 
 def test_a_head_that_is_listed_twice_is_refused(toml: Path) -> None:

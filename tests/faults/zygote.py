@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from gzfeatures.cli import VERBS
-from gzfeatures.features import store
+from gzfeatures.features import vector_cache
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
@@ -53,7 +53,7 @@ def compile_at_once(libraries: Path) -> None:
 
 
 for module in (
-    *(f"gzfeatures.cli.{verbs}" for verbs in VERBS),
+    *(f"gzfeatures.cli.verbs.{verbs}" for verbs in VERBS),
     *(
         "gzfeatures.experiment.run",
         "gzfeatures.tracking",
@@ -71,7 +71,8 @@ for module in (
     importlib.import_module(module)
 
 torch.set_num_threads(1)
-job.SHARD_ROWS, store.MANY = 8, 4  # many small shards, and compaction: more moments at which to die
+# many small shards, and compaction: more moments at which to die
+job.SHARD_ROWS, vector_cache.MANY = 8, 4
 
 ids = np.array([f"g{number}" for number in range(60)], dtype=object)
 vectors = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)

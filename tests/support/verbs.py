@@ -18,7 +18,7 @@ from gzfeatures.cli import VERBS, interruption, main
 from gzfeatures.cli.console import app
 
 for module in VERBS:  # each adds its verbs to the app
-    importlib.import_module(f"gzfeatures.cli.{module}")
+    importlib.import_module(f"gzfeatures.cli.verbs.{module}")
 
 
 def gz(*words: object) -> dict[str, Any]:

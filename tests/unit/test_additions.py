@@ -236,7 +236,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     for edit in (edit for edits in ADDITIONS.values() for edit in edits):
         edit.apply(package)
-    (package / "cli" / "counting.py").write_text(VERB, encoding="utf-8")
+    (package / "cli" / "verbs" / "counting.py").write_text(VERB, encoding="utf-8")
     homes = {name: str(folder) for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")}
     environment = {**os.environ, **homes, "PYTHONPATH": str(folder)}
     environment.pop("GZFEATURES_STORE", None)

@@ -73,7 +73,7 @@ def verbs() -> list[str]:
     from gzfeatures.cli.console import app
 
     for module in VERBS:
-        importlib.import_module(f"gzfeatures.cli.{module}")
+        importlib.import_module(f"gzfeatures.cli.verbs.{module}")
     return sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from gzfeatures.errors import GzError
 from gzfeatures.features.shard import as_keys
-from gzfeatures.features.store import VectorCache
-from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
+from gzfeatures.features.table import EmbeddingTable, Made, TableFile
+from gzfeatures.features.table_writer import GROUP_ROWS, writer
+from gzfeatures.features.vector_cache import VectorCache
 from gzfeatures.images.decoding.grey_levels import FEWEST, FLAGS, number_of
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 from gzfeatures.images.image_set import ImageSet, hash_of

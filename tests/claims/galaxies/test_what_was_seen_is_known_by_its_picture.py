@@ -18,7 +18,8 @@ from gzfeatures.experiment.candidates import fit_heads
 from gzfeatures.experiment.config import HeadChoice
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.hash_index import HashIndex
-from gzfeatures.features.table import PICTURES, EmbeddingTable
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.table_writer import PICTURES
 from gzfeatures.features.trained_on import TrainedOn, picture_groups
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split

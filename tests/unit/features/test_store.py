@@ -19,10 +19,11 @@ from gzfeatures import fingerprint
 from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 from gzfeatures.features import shard
-from gzfeatures.features import store as store_module
-from gzfeatures.features.store import Store, VectorCache
+from gzfeatures.features import vector_cache as store_module
+from gzfeatures.features.store import Store
 from gzfeatures.features.store_import import import_vectors
 from gzfeatures.features.table import Extractor
+from gzfeatures.features.vector_cache import VectorCache
 from gzfeatures.images.view import View
 
 EXTRACTOR = Extractor("resnet18", "resnet18", "random:0", "avgpool", 4, View(size=64))

@@ -13,8 +13,8 @@ import pytest
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError, OutputError
-from gzfeatures.features import table as table_module
-from gzfeatures.features.table import EmbeddingTable, Extractor, writer
+from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.features.table_writer import GROUP_ROWS, writer
 from gzfeatures.images.view import View
 
 EXTRACTOR = Extractor("resnet18", "resnet18", "random:0", "avgpool", 3, View(size=64))
@@ -59,7 +59,7 @@ def test_an_open_table_hands_out_batches(tmp_path: Path) -> None:
     parts = list(file.batches(3_000))
     assert max(len(part) for part in parts) <= 3_000
     assert np.array_equal(np.concatenate([part.matrix for part in parts]), table(20_000).matrix)
-    assert pq.ParquetFile(file.path).num_row_groups == -(-20_000 // table_module.GROUP_ROWS)
+    assert pq.ParquetFile(file.path).num_row_groups == -(-20_000 // GROUP_ROWS)
 
 
 @pytest.mark.parametrize("n", [0, 20_000])

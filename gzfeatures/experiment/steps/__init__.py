@@ -1,0 +1,1 @@
+"""Plan the steps of a run, and do them one after the other."""

@@ -1,0 +1,70 @@
+"""Hold what a run has made so far: candidates with their files, and timed tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.experiment.figures import Classifier
+from gzfeatures.experiment.steps.plan import PlannedTable
+from gzfeatures.report.figures import Curve
+from gzfeatures.report.report import Report
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.training.checkpoint import Watch
+
+
+Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
+"""Candidates that can be explained, best first, each with its model."""
+
+
+def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
+    """Return the candidates on a single table or of a network alone, best first.
+
+    Those on joined tables cannot be explained.
+    """
+    classifiers = {}
+    for outcome in outcomes:
+        if outcome.classifier is not None:
+            classifiers[outcome.candidate] = outcome.classifier
+    ranked = (scored for _, scored in report.ranked if scored in classifiers)
+    return [(candidate, classifiers[candidate]) for candidate in ranked]
+
+
+def best_table(ranked: Ranked) -> Path | None:
+    """Return the table of the best candidate that has one."""
+    tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
+    return next(tables, None)
+
+
+def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Add up the seconds of each step over several tables."""
+    steps = dict.fromkeys(step for cost in costs for step in cost)
+    return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedTable:
+    """Hold the path of a backbone's embedding table, and the seconds spent by step."""
+
+    path: Path
+    column: PlannedTable
+    seconds: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Hold a candidate with its files, its explanation and its MLflow run.
+
+    Of a network also: the network as a backbone, and its learning curve.
+    """
+
+    candidate: Candidate
+    artifacts: list[Path]
+    classifier: Classifier | None = None
+    live: Watch | None = None
+    column: PlannedTable | None = None
+    curve: Curve | None = None

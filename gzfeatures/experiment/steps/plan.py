@@ -1,0 +1,118 @@
+"""List what a run has to do: the networks to train, and the tables to extract."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gzfeatures.evaluation.candidate import Approach
+from gzfeatures.experiment.config import Experiment, FrozenBackbone, HeadChoice, NetworkChoice
+from gzfeatures.experiment.folder import slug
+from gzfeatures.features.backbones import BACKBONES
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedTable:
+    """Describe a backbone to extract: its settings, its heads, and the seconds spent before.
+
+    `apart` tells it from another backbone of the same name.
+    """
+
+    name: str
+    choice: FrozenBackbone
+    heads: tuple[HeadChoice, ...]
+    seed: int
+    approach: Approach = "frozen"
+    spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    apart: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        network: NetworkChoice,
+        checkpoint: Path,
+        heads: tuple[HeadChoice, ...],
+        seed: int,
+        spent: float,
+    ) -> PlannedTable:
+        """Return a trained network as a backbone to extract; its heads use the network's seed."""
+        own_heads = (
+            tuple(head.model_copy(update={"seeds": ()}) for head in heads)
+            if network.seeds or network.members > 1
+            else heads
+        )
+        return cls(
+            network.name,
+            FrozenBackbone(name=str(checkpoint)),
+            own_heads,
+            seed,
+            "fine-tuned",
+            {"train": spent},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedTraining:
+    """Describe one training: folder name, network and seed.
+
+    `apart` tells the network from others of its name; `first` is true for the first of its seeds,
+    `last` for the last. `stem` is what the folders of all its seeds begin with.
+    """
+
+    folder: str
+    network: NetworkChoice
+    seed: int
+    apart: str
+    first: bool
+    last: bool
+    stem: str
+
+
+def planned_tables(settings: Experiment) -> list[PlannedTable]:
+    """Return the backbones that are used without further training."""
+    every = zip(settings.backbones, told_apart(settings.backbones), strict=True)
+    heads, seed = settings.heads, settings.seed
+    return [PlannedTable(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
+
+
+def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
+    """Yield every network with every seed of its trainings."""
+    every = zip(settings.networks, told_apart(settings.networks), strict=True)
+    for number, (network, apart) in enumerate(every):
+        folder = f"{number:02d}-{slug(network.name)}"
+        seeds = network.seeds_from(settings.seed)
+        several = bool(network.seeds) or network.members > 1
+        for seed in seeds:
+            folder_of_seed = f"{folder}-seed{seed}" if several else folder
+            first, last = seed == seeds[0], seed == seeds[-1]
+            yield PlannedTraining(folder_of_seed, network, seed, apart, first, last, folder)
+
+
+def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
+    """Return a suffix for each name, by which equal names differ: settings, or a number."""
+    names = [each.name for each in choices]
+    counts: Counter[str] = Counter()
+    suffixes = []
+    for each in choices:
+        # settings that differ from the plain backbone are the most informative suffix
+        parts = [
+            each.view,
+            getattr(each, "layer", None),
+            "dihedral" if getattr(each, "dihedral", False) else None,
+        ]
+        apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
+        # two equal choices differ only by a number
+        counts[each.name + apart] += 1
+        number = counts[each.name + apart]
+        suffixes.append(f"{apart} {number}" if number > 1 else apart)
+    return suffixes
+
+
+def starting_weights(settings: Experiment) -> list[str]:
+    """Return the names of backbones, and of backbones whose weights start a training."""
+    starts = [each.name for each in settings.networks if each.weights != "none"]
+    # only backbones have a record of the galaxies they were trained on
+    starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
+    return [*(choice.name for choice in settings.backbones), *starts]

@@ -1,0 +1,231 @@
+"""Keep the embeddings of one extractor on disk, in shards found by image digest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.features import shard
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.shard import Keys, Matrix
+from gzfeatures.files import write_sidecar
+
+SHARD_BYTES = 64 * 2**20
+"""Size up to which small shards are merged."""
+MANY = 16
+"""Number of small shards from which merging them is worth the writing."""
+EXTRACTOR_FILE = "extractor.json"
+
+
+class VectorCache:
+    """Read and write the stored embeddings of one extractor.
+
+    Several processes may read, add and compact at once: files are only added whole or removed, and
+    two rows with one key are equal.
+
+    Attributes
+    ----------
+    damaged : list of Path
+        Shards found corrupt or truncated, renamed to `*.damaged`; their rows count as absent.
+    """
+
+    def __init__(self, folder: Path, extractor: Extractor) -> None:
+        self.folder, self.extractor, self.damaged = folder, extractor, list[Path]()
+        self._rows: dict[Path, Keys] = {}
+        self._verified: set[Path] = set()
+        self._refresh()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _refresh(self) -> None:
+        """Open new shards, forget shards that vanished, and index all keys."""
+        keys_of = self._keys_of_shards()
+        while keys_of is None:
+            keys_of = self._keys_of_shards()
+        self._rows, self._paths = keys_of, list(keys_of)
+        self._verified &= set(keys_of)
+        # one sorted array of all keys, with the shard and the row of each key beside it
+        every = np.concatenate([np.empty(0, dtype="V32"), *keys_of.values()])
+        order = np.argsort(every, kind="stable")
+        self._keys = every[order]
+        sizes = [len(keys) for keys in keys_of.values()]
+        self._shard = np.repeat(np.arange(len(sizes)), sizes)[order]
+        self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
+
+    def _keys_of_shards(self) -> dict[Path, Keys] | None:
+        """Return the keys of every shard; None if a shard vanished while the shards were read."""
+        keys_of: dict[Path, Keys] = {}
+        # names of shards begin with a hex digit; hidden files are still being written
+        for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):
+            try:
+                known = self._rows.get(path)
+                keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
+            except FileNotFoundError:
+                # v another process merged this shard into a newer one, so list all shards again
+                return None
+            except InputError:
+                self._set_aside(path)
+        return keys_of
+
+    def _set_aside(self, path: Path) -> None:
+        """Rename a damaged shard, and add it to the list of damaged shards."""
+        shard.set_aside(path)
+        self.damaged.append(path)
+
+    def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """Return the index position of each key, -1 for a missing key; verify the shards."""
+        while True:
+            at = np.searchsorted(self._keys, keys)
+            at[at == len(self._keys)] = 0
+            present = np.zeros(len(keys), dtype=bool)
+            if len(self._keys):
+                present = self._keys[at] == keys
+            if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
+                return np.where(present, at, -1)
+            # the damaged shard was renamed, but another shard may contain the same key
+            self._refresh()
+
+    def _intact(self, path: Path) -> bool:
+        """Return whether a shard exists and its digest is its name; rename a damaged shard."""
+        # a digest needs the whole file, so compute it once per shard and process
+        if path not in self._verified:
+            try:
+                if not shard.intact(path):
+                    self._set_aside(path)
+                    return False
+            except FileNotFoundError:
+                return False
+            self._verified.add(path)
+        return True
+
+    def has(self, digests: npt.NDArray[np.object_] | list[str]) -> npt.NDArray[np.bool_]:
+        """Return which image digests have a stored embedding, shape (n,)."""
+        self._refresh()
+        return self._locate(shard.as_keys(digests)) >= 0
+
+    def vectors(self, digests: npt.NDArray[np.object_] | list[str]) -> Matrix:
+        """Return the embeddings of image digests, float32, shape (n, dim).
+
+        Raises
+        ------
+        InputError
+            A digest has no vector here.
+        """
+        keys = shard.as_keys(digests)
+        while True:
+            at = self._locate(keys)
+            if (at < 0).any():
+                self._refresh()
+                at = self._locate(keys)
+            if (at < 0).any():
+                raise InputError(
+                    f"{int((at < 0).sum())} of {len(at)} vectors are not in the store",
+                    where=self.folder,
+                    found=str(digests[int(np.argmax(at < 0))]),
+                    remedy="extract again",
+                )
+            try:
+                return self._gathered(at)
+            # another process merged shards after the lookup, so the rows are in a newer file
+            except FileNotFoundError:
+                self._refresh()
+
+    def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
+        """Return the embeddings at positions of the index, shape (n, dim)."""
+        matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
+        # open one shard at a time, because a mapped file counts as memory of the process
+        for number in np.unique(self._shard[at]):
+            rows = self._shard[at] == number
+            vectors = shard.read(self._paths[number], self.extractor.dim)[1]
+            matrix[rows] = vectors[self._row[at[rows]]]
+        return matrix
+
+    def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
+        """Write one shard with the embeddings of image digests.
+
+        Raises
+        ------
+        OutputError
+            The store cannot be written, or the disk is full; earlier shards stay.
+        """
+        if not len(digests):
+            return
+        with self._writing():
+            if not (self.folder / EXTRACTOR_FILE).exists():
+                write_sidecar(self.folder / EXTRACTOR_FILE, self.extractor.asdict())
+            shard.write(self.folder, shard.as_keys(digests), matrix)
+
+    def require_writable(self) -> None:
+        """Refuse a store that cannot be written, before embeddings are computed for it.
+
+        Raises
+        ------
+        OutputError
+            The store cannot be written.
+        """
+        with self._writing():
+            write_sidecar(self.folder / EXTRACTOR_FILE, self.extractor.asdict())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Add the store's folder and a remedy to errors of writing."""
+        try:
+            yield
+        except OutputError as error:
+            raise OutputError(
+                f"store {error.what}",
+                where=self.folder,
+                remedy="free space ('gzfeatures store prune') or set GZFEATURES_STORE to another "
+                "folder; what was stored before stays",
+            ) from error
+
+    def compact(self) -> None:
+        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
+        # if a shard vanishes, another process is merging already, and this process can stop
+        with contextlib.suppress(FileNotFoundError):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Merge small shards, oldest first."""
+        self._refresh()
+        small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
+        if len(small) < MANY:
+            return
+        # shards of the same age come from one run, whose galaxies will be read together again
+        group: list[Path] = []
+        for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
+            group.append(path)
+            if sum(self._bytes(self._rows[p]) for p in group) >= SHARD_BYTES:
+                self._merge(group)
+                group = []
+        if len(group) > 1:
+            self._merge(group)
+
+    def _bytes(self, keys: Keys) -> int:
+        """Return the size in bytes of the embeddings of some keys."""
+        return len(keys) * self.extractor.dim * 4
+
+    def _merge(self, paths: list[Path]) -> None:
+        """Write the rows of several shards as one shard, then remove the old shards."""
+        keys = np.concatenate([self._rows[path] for path in paths])
+        # two processes may have computed the same image, and one of the equal rows is enough
+        first = np.sort(np.unique(keys, return_index=True)[1])
+        matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
+        begin = 0
+        for path in paths:
+            # open one shard after another, because a mapped file counts as memory of the process
+            vectors = shard.read(path, self.extractor.dim)[1]
+            low, high = np.searchsorted(first, (begin, begin + len(vectors)))
+            matrix[low:high] = vectors[first[low:high] - begin]
+            begin += len(vectors)
+        merged = shard.write(self.folder, keys[first], matrix)
+        # remove old shards only now, so that every row is always in some complete file
+        for path in set(paths) - {merged}:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                path.unlink()

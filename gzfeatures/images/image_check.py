@@ -1,0 +1,43 @@
+"""Hold what a check of images found."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gzfeatures._moved import renamed
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageCheck:
+    """Hold the result of a check of all images: readable, missing, broken and shallow images.
+
+    Parameters
+    ----------
+    readable : int
+        Galaxies that have an image, whole or broken.
+    missing : tuple of str
+        Ids asked for that have none.
+    broken : tuple of (str, str)
+        Id and reason of each image that cannot be used, in the order of the set.
+    shallow : tuple of (str, int)
+        Id and number of grey levels of each other picture that has fewer than 32.
+    """
+
+    readable: int
+    missing: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+    shallow: tuple[tuple[str, int], ...] = ()
+
+    found = renamed("found", "readable")
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields as JSON values; leave out `shallow` if it is empty."""
+        broken = [{"id": name, "reason": why} for name, why in self.broken]
+        shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
+        result: dict[str, Any] = {
+            "found": self.readable,
+            "missing": list(self.missing),
+            "broken": broken,
+        }
+        return {**result, "shallow": shallow} if shallow else result
