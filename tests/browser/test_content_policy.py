@@ -19,7 +19,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.figures.content_policy import PLACE, with_policy
 from gzfeatures.figures.gallery import Gallery, Picture
-from gzfeatures.maps.map_page import write_page
+from gzfeatures.maps.map_page import MapPage
 from gzfeatures.report.worst_errors import write_worst_errors
 
 INJECTED = """<script>hacked = 1</script><img src=x onerror="hacked = 1">\
@@ -44,7 +44,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ids = labels.ids
     places = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
     said = {"settings": {"seed": 0}, "quality": {"trustworthiness": 0.9}}
-    write_page(folder / "map.html", ids, places, places, **said, labels=labels, images=images)
+    page = MapPage(ids, places, places, **said, labels=labels, images=images)
+    page.write(folder / "map.html")
     square = Image.new("RGB", (30, 20), (200, 0, 0))
     Gallery("One", "note", {"first": [Picture("a", "b", square), Picture("c", "d", None)]}).write(
         folder / "gallery.html"
