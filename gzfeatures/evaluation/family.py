@@ -128,7 +128,10 @@ def _seed_means(
     """Draw the change of each method's mean that new seeds would give, shape (B, K).
 
     Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
-    one method alone have ten means, and no tails.
+    one method alone have ten means, and no tails. If no method has more than two seeds, their
+    variance is drawn too, as the data leave it open (χ² of as many degrees of freedom as methods
+    have two seeds; Gelman+2013, Bayesian Data Analysis, section 2.6). From three seeds on, the
+    larger of own and pooled variance allows for that (`experiments/benchmarks/comparisons.py`).
     """
     pool = [
         (value - value.mean()) / value.std()
@@ -143,4 +146,8 @@ def _seed_means(
         if len(value) > 1:
             draws = rng.choice(deviations, (resamples, len(value))).mean(1) * np.sqrt(len(value))
             moved[:, method] = draws * np.sqrt(variance[method])
+    counts = np.array([len(value) for value in values])
+    freedom = int((counts - 1).sum())
+    if counts.max() == 2:
+        moved *= np.sqrt(freedom / rng.chisquare(freedom, (resamples, 1)))
     return moved

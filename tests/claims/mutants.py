@@ -63,6 +63,13 @@ MUTANTS = (
         "test_comparison_family.py",
     ),
     Mutant(
+        "the spread of seeds is not counted",
+        "evaluation/family.py",
+        "_signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)",
+        "_signed_means(mean, resamples, rng)",
+        "test_comparison_family.py",
+    ),
+    Mutant(
         "threshold of class sets one rank too high",
         "evaluation/conformal.py",
         "true[allowed - 1]",

@@ -3,11 +3,20 @@ best."""
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
+
 import numpy as np
 import pytest
+from places import EXPERIMENTS
 
 from gzfeatures.evaluation.statistics.proportions import clopper_pearson
 from gzfeatures.evaluation.winner import luck_of_the_best
+
+# by its place: other files of that folder bear names of packages
+_spec = spec_from_file_location("comparisons", EXPERIMENTS / "benchmarks" / "comparisons.py")
+assert _spec is not None and _spec.loader is not None
+comparisons = module_from_spec(_spec)
+_spec.loader.exec_module(comparisons)
 
 
 def accuracy(sums: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -32,6 +41,13 @@ def test_the_best_of_twenty_equal_methods_is_held_as_often_as_promised(shared: f
         moved += low - luck <= truth <= high - luck
     assert moved / trials >= 0.87 - 0.055, moved / trials  # two standard errors of 150 trials
     assert plain / trials < moved / trials
+
+
+@pytest.mark.parametrize(("shared", "ability"), [(0.0, 0.5), (4.0, 1.2), (1.0, 2.5)])
+def test_the_winner_is_held_at_any_accuracy(shared: float, ability: float) -> None:
+    """Twenty equal methods, 400 galaxies, errors shared little or much."""
+    _, held, plain = comparisons.winner(shared, ability, 100)
+    assert held >= 0.87 - 0.067 and held > plain, (held, plain)  # two standard errors
 
 
 def test_a_method_that_stands_out_owes_nothing_to_the_choice() -> None:
