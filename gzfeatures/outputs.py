@@ -121,7 +121,7 @@ class Guard:
             )
         if not self.overwrite:
             raise OutputError(
-                f"is there and was not written by '{self.verb}', or was changed since",
+                f"exists and was not written by '{self.verb}', or was changed since",
                 where=path,
                 rule="be absent or as the same verb left it",
                 found=described(path),

@@ -1,4 +1,4 @@
-"""How fast the cut-out downloader is, from a server on this machine: images per second against
+"""How fast the cutout downloader is, from a server on this machine: images per second against
 workers.
 
     python experiments/benchmarks/cutouts.py --galaxies 2000 --rounds 3
@@ -29,7 +29,7 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 
 def picture(side: int) -> bytes:
-    """A bright spot on noisy sky, about as many bytes as a real cut-out."""
+    """A bright spot on noisy sky, about as many bytes as a real cutout."""
     y, x = np.mgrid[:side, :side] - side / 2
     spot = 220 * np.exp(-np.hypot(x, y) / 25)[..., None] + np.random.default_rng(0).normal(
         12, 4, (side, side, 3)

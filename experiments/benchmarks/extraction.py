@@ -9,7 +9,7 @@ speed):
 
 naive     torchvision's tutorial loop: DataLoader, PIL, float32, eager
 img2vec   img2vec_pytorch, 32 images a call
-timm      a timm model behind its own transform, 32 images a pass
+timm      a timm model behind its own transform, 32 images per batch
 compiled  the bare forward pass, bfloat16, compiled and frozen, pixels in memory: a ceiling
 openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memory: the other
 ceiling ours      `extract` into an empty store, from its first batch to its last; ours-vino the

@@ -30,6 +30,6 @@ def refuse_redirects(query: Any) -> None:
             "SkyView cannot be asked safely",
             where=f"astroquery {version('astroquery')}",
             rule="have a session that can refuse redirects",
-            remedy="pip install 'astroquery==0.4.11', or take another survey",
+            remedy="pip install 'astroquery==0.4.11', or use another survey",
         )
     session.max_redirects = 0

@@ -72,8 +72,8 @@ def download(
 ) -> CutoutReport:
     """Download one cutout per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are complete.
 
-    An existing file that is no such cut-out is fetched again where a download wrote it, or where it
-    does not decode in a folder of cut-outs only; any other stays and is listed as failed.
+    An existing file that is no such cutout is fetched again where a download wrote it, or where it
+    does not decode in a folder of cutouts only; any other stays and is listed as failed.
 
     A file appears only when it decodes, has the size asked for, is not blank, and is not byte for
     byte the answer for another position. Servers that answer 429, 5xx or not at all are asked
@@ -96,7 +96,7 @@ def download(
         Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1
         (Willett et al. 2013), and 0.396 for a catalog without that column.
     pixels : int, optional
-        Side of a cut-out; by default the survey's.
+        Side of a cutout; by default the survey's.
     rate : float, optional
         Questions per second. By default the survey's polite rate, and no limit at another
         `base_url`.
@@ -109,14 +109,14 @@ def download(
     progress : Progress or bool
         Where a bar goes; nowhere by default. True is the terminal.
     overwrite : bool
-        Replace files that bear the name of a cut-out and are none.
+        Replace files that bear the name of a cutout and are none.
 
     Raises
     ------
     UnknownNameError
         There is no such survey.
     InputError
-        The catalog has no positions, an argument breaks its rule, or the folder holds cut-outs of
+        The catalog has no positions, an argument breaks its rule, or the folder holds cutouts of
         another kind.
     MissingExtraError
         SkyView is asked for and astroquery is not installed.
@@ -130,7 +130,7 @@ def download(
         pixels = source.pixels
     if not 8 <= pixels <= source.largest:
         raise InputError(
-            "pixels of a cut-out", rule=f"lie in 8…{source.largest} for {survey}", found=pixels
+            "pixels of a cutout", rule=f"lie in 8…{source.largest} for {survey}", found=pixels
         )
     if base_url is not None and (
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
@@ -194,14 +194,14 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
     Returns
     -------
     bool
-        Whether the folder is one of cut-outs only: nothing lay in it when it got its note.
+        Whether the folder is one of cutouts only: nothing lay in it when it got its note.
     """
     note = folder / NOTE
     wanted = {"format": FORMAT, **settings}
     found = read_sidecar(note) if note.exists() else dict(wanted)
     if not found:
         raise InputError(
-            "note on the cut-outs is damaged",
+            "note on the cutouts is damaged",
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
@@ -213,7 +213,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
         shared = bool(found.pop("shared", False))
     if found != wanted:
         raise InputError(
-            "folder holds cut-outs of another kind",
+            "folder holds cutouts of another kind",
             where=note,
             rule=f"be of {json.dumps(wanted)}",
             found=json.dumps(found),

@@ -29,7 +29,7 @@ class _SameAnswer(BadAnswer):
     """Raised if an answer has the same bytes as the answer for another position."""
 
     def __init__(self, other: int, name: str) -> None:
-        super().__init__(f"answer is byte for byte the cut-out of {name}, another position")
+        super().__init__(f"answer is byte for byte the cutout of {name}, another position")
         self.other = other
 
 
@@ -51,17 +51,17 @@ class Download:
     folder : Path
         Where the files go.
     own : bool
-        Whether it is a folder of cut-outs, in which a broken file is a cut-out that was damaged.
+        Whether it is a folder of cutouts, in which a broken file is a cutout that was damaged.
     survey : CutoutService
         Suffix and bands of the files.
     pixels : int
-        Side of a cut-out.
+        Side of a cutout.
     service : Service
         Limits and retries.
     fetch : callable
         (ra, dec, scale) → bytes of the answer.
     overwrite : bool
-        Replace files that are no such cut-out.
+        Replace files that are no such cutout.
     """
 
     ids: list[str]
@@ -121,7 +121,7 @@ class Download:
             damaged = self.own and not isinstance(error, _OtherPicture)
             if not (damaged or self._ours(path)):
                 return (
-                    f"a file that is there is no such cut-out ({error}); move it away, "
+                    f"a file that is there is no such cutout ({error}); move it away, "
                     "or say --overwrite"
                 )
             path.unlink(missing_ok=True)
@@ -132,7 +132,7 @@ class Download:
         except NoAnswer as error:
             if isinstance(error.__cause__, _SameAnswer):
                 self._doubted[error.__cause__.other] = (
-                    f"cut-out is byte for byte that of {self.ids[row]}, removed"
+                    f"cutout is byte for byte that of {self.ids[row]}, removed"
                 )
             return str(error)
         with written_whole(path) as temporary:
@@ -221,7 +221,7 @@ def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
     """Yield the results, and show a progress bar that counts failures."""
     failed = 0
-    with progress.counted("cut-outs", total) as advance:
+    with progress.counted("cutouts", total) as advance:
         for item in items:
             failed += item not in (DONE, KEPT)
             advance(beside=f"{failed} failed" if failed else "")

@@ -44,14 +44,14 @@ class Scale:
     def __post_init__(self) -> None:
         if self.column is not None and self.column not in SIZES:
             raise InputError(
-                "scale of a cut-out depends on a column that is no measured size",
+                "scale of a cutout depends on a column that is no measured size",
                 rule=f"follow {' or '.join(SIZES)}",
                 found=self.column,
                 remedy="a scale that follows the class shows the label to the network",
             )
         if not (np.isfinite(self.factor) and self.factor > 0 and self.minimum >= 0):
             raise InputError(
-                "scale of a cut-out", rule="be above 0 arcsec per pixel", found=self.factor
+                "scale of a cutout", rule="be above 0 arcsec per pixel", found=self.factor
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
@@ -81,7 +81,7 @@ class CutoutService:
     suffix : str
         Of the files it gives.
     pixels : int
-        Side of a cut-out by default.
+        Side of a cutout by default.
     largest : int
         Largest side it gives.
     scale : Scale

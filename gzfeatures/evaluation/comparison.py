@@ -225,7 +225,7 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                "candidate stands twice",
+                "candidate is listed twice",
                 where=name,
                 rule="be compared once",
                 remedy="drop one of the two",

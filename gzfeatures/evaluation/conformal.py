@@ -134,7 +134,7 @@ class Conformal:
                 "class sets have one coverage only",
                 rule="keep the scores of their calibration galaxies",
                 found=f"{self.coverage:g}, asked for {coverage:g}",
-                remedy="fit the head again: this one is of an earlier version",
+                remedy="fit the head again: this head was written by an earlier version",
             )
         thresholds = _thresholds(self.scores, len(self.classes), _share(coverage))
         return dataclasses.replace(self, thresholds=thresholds, coverage=coverage)

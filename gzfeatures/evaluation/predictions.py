@@ -309,7 +309,7 @@ class Predictions:
         taken = set(self.classes) & {*columns, *_RESERVED}
         if taken:
             raise InputError(
-                "class bears the name of a column",
+                "class has the name of a column",
                 where=path,
                 rule="differ from it",
                 found=min(taken),

@@ -252,9 +252,9 @@ def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None
         return "test", split.test
     if len(split.validation):
         number = len(split.validation)
-        say(f"no galaxy is on the test side: scores are those of {number} validation galaxies")
+        say(f"the split has no test galaxies: scores are those of {number} validation galaxies")
         return "validation", split.validation
-    say("no galaxy is on the test or validation side: the network is not scored")
+    say("the split has no test or validation galaxies: the network is not scored")
     return None, split.test
 
 

@@ -142,7 +142,7 @@ class LabelSizes:
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise InputError(
-                "method stands in two learning curves",
+                "method is in two learning curves",
                 where=f"{twice[0]} labels",
                 rule="be drawn once",
                 found=" ".join(str(part) for part in twice[1] if part),

@@ -329,7 +329,7 @@ def _with_images(
             f"{len(bad)} of {len(labels)} images are missing or broken",
             where=source.images,
             found=f"{bad[0][0]}: {bad[0][1]}",
-            remedy='mend them, or set galaxies.on_bad = "skip"',
+            remedy='repair them, or set galaxies.on_bad = "skip"',
         )
     good = _without(labels.ids, bad)
     return _Readable(labels.select(good), images.select(good), bad, note["digests"])

@@ -153,14 +153,14 @@ def query_next(
     """
     if count < 1 or pool < 1:
         raise InputError(
-            "galaxies to look at",
+            "galaxies to label next",
             rule="be at least 1, from a pool of at least 1",
             found=(count, pool),
         )
     if len(predictions.classes) < 2:
         raise InputError(
-            "galaxies to look at",
-            rule="have two classes to waver between",
+            "galaxies to label next",
+            rule="have at least two classes",
             found=predictions.classes,
         )
     vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
@@ -171,7 +171,7 @@ def query_next(
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
-        raise InputError("galaxies to look at", rule="include one without a label")
+        raise InputError("galaxies to label next", rule="include one without a label")
     # choose different galaxies among the most uncertain ones, since similar ones teach the same
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (

@@ -80,7 +80,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     """
     root = require_file(source, "store")
     if root.resolve() == store.root.resolve():
-        raise InputError("store to import from", where=root, rule="be another than your own")
+        raise InputError("store to import from", where=root, rule="differ from your own store")
     folders = sorted(
         path.parent for path in root.glob("*/" + EXTRACTOR_FILE) if not _linked(path.parent, path)
     )
@@ -131,7 +131,7 @@ def _extractor(folder: Path) -> Extractor:
         plain = plain and extractor.dim > 0 and isinstance(extractor.backbone, str)
         if not plain or extractor.fingerprint != folder.name:
             raise InputError(
-                "record of the store is another's",
+                "record of the store is of another extractor",
                 where=record,
                 rule="have the fingerprint that its folder is named by",
             )
@@ -151,7 +151,7 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
-            raise InputError("shard is damaged", where=path, rule="hash to its name")
+            raise InputError("shard is damaged", where=path, rule="have the sha256 in its name")
         keys, matrix = shard.read(copy, extractor.dim)
         digests = [key.tobytes().hex() for key in keys]
         step = max(1, SHARD_BYTES // (4 * extractor.dim))

@@ -142,7 +142,7 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
     most = max(SMALL, SPARSE * stored)
     if max_pixels is not None and math.prod(shape) > most:
         raise InputError(
-            "compressed image holds next to nothing",
+            "compressed image holds almost no data",
             where=where.source,
             rule=f"have at most {most:,} pixels in {stored:,} bytes",
             found=f"{math.prod(shape):,}",

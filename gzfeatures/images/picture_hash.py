@@ -21,7 +21,7 @@ BITS, BYTES = 256, 32
 FEWEST = 36
 """Fewest pixels across the frame's middle that tell pictures apart: 64 pixels of a whole frame."""
 CUT_OUT = 256
-"""Largest side in pixels of a picture that may itself be the cut-out middle of a frame."""
+"""Largest side in pixels of a picture that may itself be the cropped middle of a frame."""
 FAINTEST = 4.0
 """Least amplitude of the strongest frequency, in grey levels; a flatter picture has no hash."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -183,7 +183,7 @@ class Map:
         shared = np.asarray([name for name in self.ids if name in set(onto.ids)], dtype=object)
         if len(shared) < 3 or self.coordinates.shape[1] != onto.coordinates.shape[1]:
             raise InputError(
-                "maps cannot be laid on each other",
+                "maps cannot be aligned",
                 rule="share three galaxies and their number of dimensions",
                 found=f"{len(shared)} shared, {self.coordinates.shape[1]} and "
                 f"{onto.coordinates.shape[1]} dimensions",

@@ -141,7 +141,7 @@ def superposed(
     spread_a, spread_b = float((a**2).sum()), float((b**2).sum())
     if spread_a == 0 or spread_b == 0:
         raise InputError(
-            "maps cannot be laid on each other",
+            "maps cannot be aligned",
             rule="have points that differ",
             remedy="share more galaxies",
         )

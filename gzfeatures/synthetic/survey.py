@@ -106,7 +106,7 @@ def draw_survey(
 
     Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same,
     byte for byte. The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and
-    photon noise; the cut-out is 8.48 Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013,
+    photon noise; the cutout is 8.48 Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013,
     doi:10.1093/mnras/stt1458). About 40 volunteers per galaxy walk the decision tree and err the
     more, the smaller and fainter a galaxy is. "Debiased" votes are those of the same volunteers
     with the galaxy brought to redshift 0.03.

@@ -41,7 +41,7 @@ class Bench:
     inputs : Path
         Made by `steps.lay`.
     url : str
-        Address of a server of cut-outs.
+        Address of a server of cutouts.
     """
 
     def __init__(self, inputs: Path, url: str) -> None:

@@ -54,7 +54,7 @@ class Step:
     Parameters
     ----------
     words : str
-        The command line; `{url}` is the address of a server of cut-outs.
+        The command line; `{url}` is the address of a server of cutouts.
     reads : tuple of str
         Inputs: one that may vanish or change while it runs, first.
     writes : tuple of str

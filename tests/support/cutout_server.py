@@ -1,4 +1,4 @@
-"""A server of cut-outs on 127.0.0.1 that misbehaves where it is told to."""
+"""A server of cutouts on 127.0.0.1 that misbehaves where it is told to."""
 
 from __future__ import annotations
 

@@ -337,7 +337,7 @@ def test_judging_a_packed_file_takes_little_memory(tmp_path: Path) -> None:
 
 def test_a_compressed_image_that_is_all_but_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.fits").write_bytes(sparse())
-    with pytest.raises(InputError, match=r"holds next to nothing; must have at most 4,000,000"):
+    with pytest.raises(InputError, match=r"holds almost no data; must have at most 4,000,000"):
         look(tmp_path / "a.fits")
 
 

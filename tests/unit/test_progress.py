@@ -20,7 +20,7 @@ def told(text: str) -> str:
 
 def work(progress: Progress) -> int:
     progress.say("a path [bold] :cat: /tmp/x[1].csv")
-    with progress.counted("cut-outs", 3) as advance:
+    with progress.counted("cutouts", 3) as advance:
         advance(beside="")
         advance(2, beside="1 failed")
     with progress.busy("thinking"):
@@ -34,7 +34,7 @@ def test_the_terminal_gets_lines_as_they_are_and_the_last_state_of_each_bar(
     out, err = capsys.readouterr()
     assert out == ""
     assert told(err) == (
-        "a path [bold] :cat: /tmp/x[1].csv\ncut-outs = 3/3 1 failed 0:00:00\ndrawing = 100% 0:00:00"
+        "a path [bold] :cat: /tmp/x[1].csv\ncutouts = 3/3 1 failed 0:00:00\ndrawing = 100% 0:00:00"
     )
 
 

@@ -343,5 +343,5 @@ def cutouts(
         rate=rate,
         progress=Terminal(),
     )
-    say(f"images lie in {output}")
+    say(f"images are in {output}")
     show(report.asdict(), as_json)

@@ -204,7 +204,7 @@ def doubt(
         )
         unlabelled = vectors.select(vectors.ids[~has_label])
         queries = query_next(fitted.predict(unlabelled), unlabelled, count)
-        say(f"unlabelled galaxies to look at written to {write_csv(queries, next_)}")
+        say(f"unlabelled galaxies to label next written to {write_csv(queries, next_)}")
     captions = [
         f"{label}, looks {suggested}"
         for label, suggested in zip(frame["label"], frame["suggested"], strict=True)

@@ -310,7 +310,7 @@ class Catalog:
         Raises
         ------
         InputError
-            A key column is absent or has lost its digits, or nothing matches.
+            A key column is absent or has lost its digits, or no rows match.
         """
         frame, report = catalog_join.joined(self, other, left_on, right_on)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report

@@ -122,7 +122,7 @@ def joined(
     if not report.matched:
         left, right = left[keyed], right[~pd.isna(right)]
         raise InputError(
-            "nothing matches",
+            "no rows match",
             where=f"join of {catalog.source} and {other.source} on {left_on} = {right_on}",
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",

@@ -213,7 +213,7 @@ def _quota(
     ]
     if short:
         raise InputError(
-            "classes are short of galaxies",
+            "classes have too few galaxies",
             where=f"scheme {labels.scheme}",
             rule=f"have {per_class} each",
             found=", ".join(short),

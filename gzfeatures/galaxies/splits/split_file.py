@@ -223,9 +223,9 @@ def _united(splits: Sequence[Split], where: object) -> Split | None:
         differ = first.sides(both) != other.sides(both)
         if differ.any():
             raise InputError(
-                f"{int(differ.sum())} galaxies stand elsewhere in the column split of the labels",
+                f"{int(differ.sum())} galaxies have another part in the column split of the labels",
                 where=where,
-                rule="leave a galaxy on the side it once stood on",
+                rule="keep each galaxy in its earlier part",
                 found=str(both[differ][0]),
                 remedy="correct the column, or remove the kept file to go by the column alone",
             )

@@ -215,10 +215,10 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
         # scikit-learn would raise an unclear error, and only at the first prediction
         if len(X) < self.n_neighbors:
             raise InputError(
-                f"head knn asks {self.n_neighbors} neighbours of fewer galaxies",
+                f"head knn needs {self.n_neighbors} neighbours, but has fewer galaxies",
                 rule="have as many galaxies in each part of the training galaxies that is fitted",
                 found=len(X),
-                remedy="ask fewer with --set neighbours=N, or label more galaxies",
+                remedy="use fewer with --set neighbours=N, or label more galaxies",
             )
         super().fit(X, y)
         return self

@@ -1,7 +1,7 @@
 """List web folders from their index pages and read their files within limits, for fsspec.
 
 fsspec's own reader of web addresses follows redirects from https to http, reads answers of any
-length whole, and waits for them without end. This one asks as cut-outs are asked: `polite_http`.
+length whole, and waits for them without end. This one asks as cutouts are asked: `polite_http`.
 """
 
 from __future__ import annotations

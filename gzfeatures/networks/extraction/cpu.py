@@ -119,8 +119,9 @@ class CpuEngine:
                 best, chosen = rate, threading
         self._set(chosen)
         say(
-            f"{chosen.workers} lanes of {chosen.threads} threads, {chosen.batch} images a pass: "
-            f"best of {len(threadings)} ways measured, {best:.0f} images/s before compiling"
+            f"{chosen.workers} workers of {chosen.threads} threads, "
+            f"{chosen.batch} images per batch: "
+            f"best of {len(threadings)} combinations measured, {best:.0f} images/s before compiling"
         )
         return best
 

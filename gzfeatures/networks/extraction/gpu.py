@@ -66,7 +66,7 @@ class GpuEngine:
         self._numbers, self._local = itertools.count(), threading.local()
         self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
         say(
-            f"{len(self._devices)} GPUs, {self.batch} images a pass, "
+            f"{len(self._devices)} GPUs, {self.batch} images per batch, "
             f"{rate:.0f} images/s on each before compiling"
         )
         if images / rate / len(self._devices) > COMPILE_FROM_SECONDS:

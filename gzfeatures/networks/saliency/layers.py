@@ -36,7 +36,7 @@ def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.
             hook.remove()
     if not records:
         raise InputError(
-            "network without maps",
+            "network without feature maps",
             rule="have convolutions",
             remedy="use integrated-gradients or occlusion",
         )

@@ -128,8 +128,7 @@ def earlier(
     if kept["finished"]:
         raise _taken(path, name, was, now)
     say(
-        f"an unfinished training in {folder} had another {name} ({was}, not {now}); "
-        "it is begun anew"
+        f"an unfinished training in {folder} had another {name} ({was}, not {now}); it starts again"
     )
     return None
 

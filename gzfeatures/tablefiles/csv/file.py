@@ -49,7 +49,7 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
     Raises
     ------
     InputError
-        A row has another length than the header, is no galaxy, or the header stands twice.
+        A row has another length than the header, is no galaxy, or the header is repeated.
     """
     header = header_of(path)
     try:

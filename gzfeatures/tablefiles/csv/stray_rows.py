@@ -165,7 +165,7 @@ def _require_one_header(
     again = pc.index(columns[0], names[0]).as_py()
     if again >= 0 and len(names) > 1 and _row(columns, again) == list(names):
         raise InputError(
-            "header stands twice",
+            "header is repeated",
             where=f"{path}, line {line_of(again)}",
             found=_listed(names),
             remedy="delete the line",

@@ -64,7 +64,7 @@ def test_labels_are_added_and_nobody_changes_sides(desk: Path) -> None:
     labels = pd.read_csv(desk / "labels.csv", index_col="galaxy_id")["label"]
     fresh = [name for name in second.test if name not in set(first.test)]
     assert labels[fresh].value_counts().between(4, 7).all()  # and stratified
-    assert "split is that of" in fitted(desk, "--seed", 9)
+    assert "split is read from" in fitted(desk, "--seed", 9)
     assert read_split(desk / "labels.split.csv").fingerprint == second.fingerprint
 
 
@@ -95,7 +95,7 @@ def test_a_column_of_the_labels_is_gone_on_with(desk: Path) -> None:
     frame.loc[frame["galaxy_id"] == split.test[0], "split"] = "train"
     frame.to_csv(desk / "labels.csv", index=False)
     with pytest.raises(
-        InputError, match=r"1 galaxies stand elsewhere in the column split.*remove the kept file"
+        InputError, match=r"1 galaxies have another part in the column split.*remove the kept file"
     ):
         fitted(desk)
 

@@ -116,7 +116,7 @@ def test_what_cannot_be_compared_is_refused(desk: Path, folder: Path, tmp_path: 
     heads = desk / "heads" / "learning_curve.json"
     with pytest.raises(InputError, match="differ in their seed of the draw"):
         gz(*fit, "--sizes", "24", "--seed", 1, "--with-curve", heads, "-o", tmp_path)
-    with pytest.raises(InputError, match="24 labels: method stands in two learning curves"):
+    with pytest.raises(InputError, match="24 labels: method is in two learning curves"):
         gz(*fit, "--sizes", "24", "--with-curve", heads, "-o", tmp_path)
     known, split = read_labels(desk / "labels.csv")
     assert split is not None

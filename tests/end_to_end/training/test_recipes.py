@@ -342,7 +342,7 @@ def test_the_same_command_goes_on_and_another_begins_anew(
         with pytest.raises(KeyboardInterrupt):
             run("other", epochs=4, seed=5)
     assert same(run("other", epochs=4, progress=True), whole)
-    assert "had another seed (5, not 0); it is begun anew" in capsys.readouterr().err
+    assert "had another seed (5, not 0); it starts again" in capsys.readouterr().err
     with pytest.raises(
         InputError,
         match=r"holds a finished training with another seed; must be 0, found 1; .*--again",

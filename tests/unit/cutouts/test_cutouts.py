@@ -263,7 +263,7 @@ def test_a_placeholder_served_for_two_positions_becomes_neither(
     report = fetch(positions(5), tmp_path, server, workers=1, retries=1)
     reasons = dict(report.failed)
     assert set(reasons) == {"g1", "g3"}
-    assert "byte for byte the cut-out of g1, another position" in reasons["g3"]
+    assert "byte for byte the cutout of g1, another position" in reasons["g3"]
     assert "byte for byte that of g3, removed" in reasons["g1"]
     assert sorted(files(tmp_path)) == ["g0", "g2", "g4"]
 
@@ -376,12 +376,12 @@ def test_two_kinds_of_cutouts_do_not_share_a_folder(tmp_path: Path, server: Serv
     fetch(positions(2), tmp_path, server)
     before = files(tmp_path)
     with pytest.raises(
-        InputError, match=r'cutouts\.json: folder holds cut-outs of another kind.*"pixels": 16'
+        InputError, match=r'cutouts\.json: folder holds cutouts of another kind.*"pixels": 16'
     ):
         fetch(positions(2), tmp_path, server, pixels=16)
     assert files(tmp_path) == before
     (tmp_path / "cutouts.json").write_text("{")
-    with pytest.raises(InputError, match="note on the cut-outs is damaged; remove it"):
+    with pytest.raises(InputError, match="note on the cutouts is damaged; remove it"):
         fetch(positions(2), tmp_path, server)
 
 
@@ -393,7 +393,7 @@ def test_two_kinds_of_cutouts_do_not_share_a_folder(tmp_path: Path, server: Serv
         ({"backoff": -1.0}, "backoff; must be at least 0"),
         ({"timeout": 0.0}, "timeout; must be at least"),
         ({"rate": 0.0}, "rate; must be above 0 questions per second"),
-        ({"pixels": 4}, "pixels of a cut-out; must lie in 8…2048 for sdss, found 4"),
+        ({"pixels": 4}, "pixels of a cutout; must lie in 8…2048 for sdss, found 4"),
     ],
 )
 def test_arguments_keep_their_rules(

@@ -214,7 +214,7 @@ def test_nothing_twice_and_not_nothing() -> None:
     with pytest.raises(InputError, match="nothing to compare; must have at least one candidate"):
         compare([], TRUTH)
     with pytest.raises(
-        InputError, match=r"resnet50 \+ svm, frozen, seed 0: candidate stands twice"
+        InputError, match=r"resnet50 \+ svm, frozen, seed 0: candidate is listed twice"
     ):
         compare([pairing("svm"), pairing("svm")], TRUTH)
 

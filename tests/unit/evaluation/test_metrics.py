@@ -489,7 +489,7 @@ def test_predictions_that_cannot_be_written_or_read(tmp_path: Path) -> None:
     ):
         predictions.write(tmp_path / "p.txt")
     named = Predictions(predictions.ids, predictions.probabilities, ("galaxy_id", "b"))
-    with pytest.raises(InputError, match=r"class bears the name of a column.*found galaxy_id"):
+    with pytest.raises(InputError, match=r"class has the name of a column.*found galaxy_id"):
         named.write(tmp_path / "p.csv")
     blank = Predictions(
         np.array(["a ", "b", "c"], dtype=object), predictions.probabilities, predictions.classes

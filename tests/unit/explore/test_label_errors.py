@@ -162,11 +162,11 @@ def test_proposals_are_uncertain_open_and_unlike_each_other() -> None:
 def test_proposals_refuse_empty_wishes() -> None:
     table, labels = survey(50)
     p = Predictions(table.ids, np.full((50, 3), 1 / 3), CLASSES)
-    with pytest.raises(InputError, match="galaxies to look at; must be at least 1"):
+    with pytest.raises(InputError, match="galaxies to label next; must be at least 1"):
         query_next(p, table, 0)
     with pytest.raises(InputError, match="include one without a label"):
         query_next(p, table, labels=labels)
-    with pytest.raises(InputError, match="have two classes to waver between"):
+    with pytest.raises(InputError, match="have at least two classes"):
         query_next(Predictions(table.ids, np.ones((50, 1)), ("a",)), table)
     with pytest.raises(InputError, match="ids are not there"):
         query_next(p, table.select(table.ids[:10]))

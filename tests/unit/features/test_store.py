@@ -336,14 +336,15 @@ def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name
         import_vectors(own, other.root)
     shelf = other.vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
-    with pytest.raises(InputError, match="store to import from; must be another than your own"):
+    with pytest.raises(InputError, match="store to import from; must differ from your own store"):
         import_vectors(other, other.root)
     record = shelf.folder / "extractor.json"
     fields = json.loads(record.read_text())
     for changed in ({"dim": 5}, {"dim": "4"}, {"dim": -4}, {"view": None}, {"backbone": 3}):
         record.write_text(json.dumps(fields | changed))
         with pytest.raises(
-            InputError, match=r"record of the store is (another's|damaged)|record cannot be read"
+            InputError,
+            match=r"record of the store is (of another extractor|damaged)|record cannot be read",
         ):
             import_vectors(own, other.root)
     record.write_text("[")

@@ -373,7 +373,9 @@ def test_what_cannot_be_fitted_is_refused() -> None:
 
 def test_fewer_galaxies_than_neighbours_are_one_line() -> None:
     table, labels, split = survey(60)
-    with pytest.raises(InputError, match=r"knn asks 50 neighbours of fewer galaxies.*found \d+"):
+    with pytest.raises(
+        InputError, match=r"knn needs 50 neighbours, but has fewer galaxies.*found \d+"
+    ):
         fit(table, labels, "knn", split=split, neighbours=50)
 
 

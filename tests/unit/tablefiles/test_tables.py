@@ -320,7 +320,7 @@ def test_a_row_of_words_among_numbers_is_refused_by_its_line(tmp_path: Path) -> 
         read_table(csv(tmp_path, "objid,ra,dec,z", "who,knows,what,this", *ROWS))
     with pytest.raises(InputError, match="line 8: row is no galaxy"):
         read_table(csv(tmp_path, "objid,ra,dec,z", *ROWS, "Total,,,"))
-    with pytest.raises(InputError, match="line 8: header stands twice"):
+    with pytest.raises(InputError, match="line 8: header is repeated"):
         read_table(csv(tmp_path, "objid,ra,dec,z", *ROWS, "objid,ra,dec,z", *ROWS))
 
 

@@ -471,7 +471,7 @@ def test_two_keys_tell_doubles_apart() -> None:
 def test_a_join_that_cannot_be_says_why() -> None:
     left, right = Catalog.of(hart(2)), Catalog.of(kaggle())
     with pytest.raises(
-        InputError, match=rf"nothing matches, found {BIG} here, 100 there; name the columns"
+        InputError, match=rf"no rows match, found {BIG} here, 100 there; name the columns"
     ):
         left.join(right, "dr7objid", "GalaxyID")
     with pytest.raises(InputError, match="key column is missing; must have OBJID, found galaxy_id"):

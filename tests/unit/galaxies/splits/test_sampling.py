@@ -123,7 +123,7 @@ def test_a_short_class_is_named_with_what_it_has() -> None:
     catalog, labels = survey(np.full(10, 0.05), -21.5, [0] * 7 + [1] * 3)
     with pytest.raises(
         InputError,
-        match=r"classes are short of galaxies; must have 5 each, found b has 3; ask for 3 per "
+        match=r"classes have too few galaxies; must have 5 each, found b has 3; ask for 3 per "
         r"class or fewer",
     ):
         sample(catalog, labels, "random", per_class=5)

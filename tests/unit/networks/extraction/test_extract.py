@@ -506,7 +506,9 @@ def test_compiled_network_gives_the_same_vectors_and_is_kept(
 ) -> None:
     _, said, vectors = compiled
     assert (
-        len(said) == 2 and "images a pass: best of" in said[0] and said[1].startswith("compiled in")
+        len(said) == 2
+        and "images per batch: best of" in said[0]
+        and said[1].startswith("compiled in")
     )
     lines: list[str] = []
     again = in_a_lane(made_engine(lines, kept, images=1), noise(5))
@@ -622,7 +624,9 @@ def test_a_network_compiled_on_another_cpu_is_not_loaded(
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
     made_engine(lines, kept)
     (line,) = lines
-    assert "images a pass: best of" in line, "measured anew: what lies there was made for another"
+    assert "images per batch: best of" in line, (
+        "measured anew: what lies there was made for another"
+    )
 
 
 def test_without_a_compiler_it_is_slower_and_as_right(

@@ -173,5 +173,5 @@ def test_questions_without_an_answer_are_refused() -> None:
         saliency(Bright(), scene(), 1, method="guess")
     with pytest.raises(InputError, match="covered square; must have a side in 1…32 px, found 40"):
         saliency(Bright(), scene(), 1, method="occlusion", patch=40)
-    with pytest.raises(InputError, match="network without maps; must have convolutions"):
+    with pytest.raises(InputError, match="network without feature maps; must have convolutions"):
         saliency(nn.Sequential(nn.Flatten(), nn.Linear(2048, 2)), scene(), 1)
