@@ -105,7 +105,7 @@ def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
     if drawn.new:
         say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
     elif unchanged:
-        say(f"the split is that of {where}; remove the file to have another drawn")
+        say(f"the split is read from {where}; remove the file to draw another one")
 
 
 def _keep_split(drawn: Continued, path: Path) -> None:
