@@ -176,7 +176,7 @@ def test_every_page_of_the_package_is_given_its_policy() -> None:
     assert beginnings == {
         "maps/page/map.html",
         "report/templates/report.html",
-        "figures/gallery.py",
+        "figures/templates/gallery.html",
     }
     assert all(PLACE in (root / name).read_text("utf-8") for name in beginnings)
 
