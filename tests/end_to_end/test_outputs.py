@@ -446,7 +446,7 @@ def test_that_written_files_cannot_be_recorded_is_said_before_the_work(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(written_files, "_complained", [])
-    with guarded("label", files=[tmp_path / "out.csv"]):
+    with guarded("label", files=[tmp_path / "out.csv"], progress=Terminal()):
         assert "will ask for --overwrite" in capsys.readouterr().err
 
 
