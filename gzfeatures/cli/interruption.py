@@ -56,7 +56,7 @@ def heed() -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     # block signals during a fork: a child that still shares the pipe would end its parent
-    os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
+    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
 
@@ -93,12 +93,12 @@ def _say() -> None:
             os.write(2, SAID.encode())
 
 
-def _hold_back() -> None:
+def _block() -> None:
     """Block interruptions in this thread while it forks."""
     _held_back.mask = signal.pthread_sigmask(signal.SIG_BLOCK, EXITS)
 
 
-def _let_through() -> None:
+def _unblock() -> None:
     """Unblock interruptions in this thread after a fork."""
     signal.pthread_sigmask(signal.SIG_SETMASK, _held_back.mask)
 
@@ -108,7 +108,7 @@ def _forget() -> None:
     signal.set_wakeup_fd(-1)
     for number in EXITS:
         signal.signal(number, signal.SIG_DFL)
-    _let_through()
+    _unblock()
 
 
 def _next(reader: int, seconds: float | None) -> int | None:

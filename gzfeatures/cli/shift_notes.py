@@ -24,15 +24,15 @@ class KeptOut(Protocol):
         """Return the mean predicted probability of each class."""
 
 
-def sample_for(kept: KeptOut) -> TableSample | None:
+def sample_for(kept_out: KeptOut) -> TableSample | None:
     """Return an empty sample for galaxies to predict; None where no galaxy was kept out."""
     from gzfeatures.unlabelled.shift import TableSample
 
-    return None if kept.familiarity is None else TableSample(kept.familiarity)
+    return None if kept_out.familiarity is None else TableSample(kept_out.familiarity)
 
 
 def compared(
-    kept: KeptOut,
+    kept_out: KeptOut,
     predictions: Predictions,
     sample: TableSample | None,
     correct: bool,
@@ -42,7 +42,7 @@ def compared(
 
     Parameters
     ----------
-    kept : Head or OutputCalibration
+    kept_out : Head or OutputCalibration
         Keeps what is known of galaxies kept out of training.
     predictions : Predictions
         Of all galaxies to predict.
@@ -69,27 +69,27 @@ def compared(
     from gzfeatures.errors import InputError
     from gzfeatures.unlabelled.priors import Priors
 
-    shift = _shift(kept, predictions, sample, model)
+    shift = _shift(kept_out, predictions, sample, model)
     result: dict[str, Any] = {"shift": None if shift is None else shift.asdict()}
     warning = None if shift is None else shift.warning(corrected=correct, model=model)
     if warning:
         say(f"warning: {warning}")
     if not correct:
         return predictions, result
-    if kept.shares is None:
+    if kept_out.shares is None:
         raise InputError(
             "class shares cannot be corrected",
             rule=f"be those of a {model} on classes, with galaxies kept out of training",
             remedy=f"train the {model} again on a split that has a validation part",
         )
     # estimate class shares by expectation maximisation (Saerens+2002), since labels are unknown
-    priors = Priors.of(predictions, kept.shares.mean)
+    priors = Priors.of(predictions, kept_out.shares.mean)
     result["class_shares"] = priors.rows()
     return priors.corrected(predictions), result
 
 
 def _shift(
-    kept: KeptOut, predictions: Predictions, sample: TableSample | None, model: str
+    kept_out: KeptOut, predictions: Predictions, sample: TableSample | None, model: str
 ) -> Shift | None:
     """Measure the shift from galaxies kept out of training; None for too few galaxies.
 
@@ -103,24 +103,24 @@ def _shift(
             "known: it keeps none of them"
         )
         return None
-    kept_out, new = sample.known.reference, sample.coordinates
+    reference, new = sample.known.reference, sample.coordinates
     # a classifier cannot distinguish samples that are smaller than this
-    if min(len(kept_out), len(new)) < FEWEST:
+    if min(len(reference), len(new)) < FEWEST:
         say(
             f"note: whether these galaxies are drawn like those of the {model} is not "
             f"known: {len(new)} that were "
-            f"not trained on and {len(kept_out)} kept out of training are too few to "
+            f"not trained on and {len(reference)} kept out of training are too few to "
             f"compare ({FEWEST} or more each)"
         )
         return None
     of_table = None
-    if kept.shares is None and predictions.kind == "classes":
+    if kept_out.shares is None and predictions.kind == "classes":
         say(
             f"note: the {model} keeps no class shares of galaxies kept out of training, so "
             "that they cannot be compared"
         )
-    if kept.shares is not None:
+    if kept_out.shares is not None:
         # training galaxies look more certain than new galaxies, and would hide a shift
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])
-    return Shift.between(kept_out, new, kept.shares, of_table)
+    return Shift.between(reference, new, kept_out.shares, of_table)

@@ -66,7 +66,7 @@ def labels_and_split(
     from gzfeatures.galaxies.splits.groups import Grouping
 
     labels, column = read
-    labels = _at_hand(labels, ids)
+    labels = _with_image_or_vector(labels, ids)
     # keep galaxies together by image, by position, and by the label file's column `group`
     groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
     groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
@@ -88,7 +88,7 @@ def labels_and_split(
     return labels, _fair(split, len(labels), trained_on, of_file=column is not None)
 
 
-def _at_hand(labels: Labels, ids: Ids) -> Labels:
+def _with_image_or_vector(labels: Labels, ids: Ids) -> Labels:
     """Leave out labelled galaxies that have no image or vector, and print how many."""
     from gzfeatures.ids import among
 

@@ -103,5 +103,5 @@ class Candidate:
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
     """Return sentences about assumed numbers of volunteers in the scores, each sentence once."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
-    notes = [ceiling.note for ceiling in ceilings if ceiling.note is not None]
+    notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

@@ -269,7 +269,7 @@ class Ceiling(Row):
     n: int
 
     @property
-    def note(self) -> str | None:
+    def assumption(self) -> str | None:
         """Return a sentence on the assumed number of volunteers; None if all numbers are known."""
         if not self.assumed:
             return None

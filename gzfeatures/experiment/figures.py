@@ -25,6 +25,7 @@ from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report import examples
 
 if TYPE_CHECKING:
+    from gzfeatures.networks.saliency.explained_model import ExplainedModel
     from gzfeatures.networks.saliency.verdict import Verdict
 
 FILES = ("map.html", "map.parquet", "map.json")
@@ -193,7 +194,6 @@ def explain(
     from gzfeatures.explore.prototypes import prototypes
     from gzfeatures.networks.saliency import galleries
     from gzfeatures.networks.saliency.attribution import METHODS
-    from gzfeatures.networks.saliency.explained_model import ExplainedModel
 
     sections: dict[str, Sequence[Picture]] = {}
     # prototypes are the galaxies nearest to the centre of their class
@@ -206,21 +206,7 @@ def explain(
         raise InputError(
             "an explanation", rule="have galaxies", remedy="name some, or give a table and labels"
         )
-    # a head has no gradient to the pixels, so measure its slope along directions instead
-    if classifier.head is None:
-        model = ExplainedModel.of_network(classifier.network)
-    else:
-        from gzfeatures.heads.head import Head
-
-        head = Head.read(classifier.head)
-        model = ExplainedModel.of_head(
-            classifier.network,
-            head.probabilities,
-            head.classes,
-            head.extractors[0],
-            weights=classifier.weights,
-            seed=seed,
-        )
+    model = _explained_model(classifier, seed)
     methods = methods or tuple(METHODS)
     attributions = galleries.attributions(model, images, ids, target=target, methods=methods)
     measured = measure and model.has_probabilities
@@ -246,7 +232,27 @@ def explain(
     return Explanation(Gallery(f"Why {name} says so", note, sections), verdict)
 
 
-def explain_pairing(
+def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
+    """Read the model to explain: a network alone, or a head on its embeddings."""
+    from gzfeatures.networks.saliency.explained_model import ExplainedModel
+
+    if classifier.head is None:
+        return ExplainedModel.of_network(classifier.network)
+    from gzfeatures.heads.head import Head
+
+    head = Head.read(classifier.head)
+    # a head has no gradient to the pixels, so measure its slope along directions instead
+    return ExplainedModel.of_head(
+        classifier.network,
+        head.probabilities,
+        head.classes,
+        head.extractors[0],
+        weights=classifier.weights,
+        seed=seed,
+    )
+
+
+def explain_candidate(
     candidate: Candidate,
     classifier: Classifier,
     group: LabelledSample,

@@ -52,7 +52,7 @@ def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Sc
     return Candidate(**fields, predictions=predictions, scores=scores)
 
 
-def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
+def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
     """Write the test predictions of each candidate (Parquet), and `pairings.json`.
 
     Returns
@@ -75,7 +75,7 @@ def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
     return paths
 
 
-def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
+def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     """Read the candidates, labels and split of a finished run, and score the candidates again.
 
     Raises

@@ -18,7 +18,7 @@ from gzfeatures.evaluation.metrics import evaluate, headline, jsonable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.candidates import FitOptions, fit_heads
 from gzfeatures.experiment.config import HeadChoice
-from gzfeatures.experiment.folder import candidate_of, record_of, write_pairings
+from gzfeatures.experiment.folder import candidate_of, record_of, write_candidates
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import join_inside, require_file, written_whole
 from gzfeatures.galaxies.labels.labels import Labels
@@ -201,7 +201,7 @@ class LabelSizes:
         for size in sorted({point.labels for point in self.points}):
             here = [point for point in self.points if point.labels == size]
             place = place_of(folder, size)
-            paths = write_pairings(place, [point.candidate for point in here])
+            paths = write_candidates(place, [point.candidate for point in here])
             for point, path in zip(here, paths, strict=True):
                 name = f"{place.name}/{path.relative_to(place).as_posix()}"
                 points.append(

@@ -23,7 +23,7 @@ from gzfeatures.experiment import config as configs
 from gzfeatures.experiment import sample as cohorts
 from gzfeatures.experiment.config import SETTINGS, Experiment
 from gzfeatures.experiment.figures import FILES as MAP_FILES
-from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_pairings, write_pairings
+from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_candidates, write_candidates
 from gzfeatures.experiment.label_sizes import LabelSizes
 from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.steps.outcome import best_table, explainable
@@ -199,7 +199,7 @@ def _run(
     if sizes is not None:
         report = dataclasses.replace(report, curves=sizes.curves_by_name())
     # from these files, a later process can compare or report the run again
-    write_pairings(place, report.candidates)
+    write_candidates(place, report.candidates)
     explanations = session.explanations(ranked)
     page, pictures = session.map(ranked)
     report.write(place, images=group.images, showcases=[*pictures, *explanations])
@@ -255,7 +255,7 @@ def compare_runs(
     candidates: list[Candidate] = []
     for place in places:
         folder = Path("runs") / configs.load(place).name if place.is_file() else place
-        more, labels, _ = read_pairings(folder)
+        more, labels, _ = read_candidates(folder)
         candidates += more
     if say is not None:
         for note in assumptions(candidates):

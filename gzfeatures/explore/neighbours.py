@@ -289,7 +289,7 @@ def duplicates(
     return frame
 
 
-def twin_groups(table: EmbeddingTable) -> dict[str, str]:
+def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
     """Return groups of galaxies that `duplicates` finds: smallest id of the group by id.
 
     A table too small for `duplicates` has none.

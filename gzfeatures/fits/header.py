@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.fits.numbers import Unit, damaged, data_size, judge_table
+from gzfeatures.fits.numbers import Unit, check_table, damaged, data_size
 
 BLOCK, CARD = 2880, 80
 
@@ -168,7 +168,7 @@ def require_sizes(
         # a parser would allocate as much memory as the header claims
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
-        judge_table(cards, name)
+        check_table(cards, name)
         # data units are padded to whole blocks of 2880 bytes (FITS standard, section 3.1)
         padded = -(-needed // BLOCK) * BLOCK
         passed = _skip_data(file, padded, size - place, copy)

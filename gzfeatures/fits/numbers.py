@@ -105,7 +105,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
-        _judge_tiles(cards, where, max_pixels)
+        _check_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
     # this covers equations 1, 2 and 4, as a plain image has GCOUNT = 1 and PCOUNT = 0
@@ -122,7 +122,7 @@ def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> Non
         )
 
 
-def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
+def _check_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
     """Require that a compressed image (FITS standard, section 10.1) has one row per tile."""
     shape = _shape(cards, "Z", where)
     if not shape:
@@ -148,10 +148,10 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
             found=f"{math.prod(shape):,}",
             remedy="fetch it again",
         )
-    _judge_settings(cards, where)
+    _check_settings(cards, where)
 
 
-def _judge_settings(cards: Mapping[str, str], where: Unit) -> None:
+def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
     """Require legal settings of decompressors (FITS standard, sections 10.2 and 10.4).
 
     Decompressors compute sizes and places from them without a check.
@@ -171,7 +171,7 @@ def _judge_settings(cards: Mapping[str, str], where: Unit) -> None:
         raise damaged(where, "state ZDITHER0 as a whole number from 1 to 10000", seed)
 
 
-def judge_table(cards: Mapping[str, str], where: Unit) -> None:
+def check_table(cards: Mapping[str, str], where: Unit) -> None:
     """Require that a table's columns fill its rows exactly, and that its heap follows the rows.
 
     Parameters
@@ -204,7 +204,7 @@ def judge_table(cards: Mapping[str, str], where: Unit) -> None:
         raise damaged(where, f"have its heap in {row * rows}…{row * rows + heap} by THEAP", begin)
     if kind == "TABLE":
         for field in range(1, fields + 1):
-            _judge_text_column(cards, field, row, where)
+            _check_text_column(cards, field, row, where)
         return
     width = sum(_width(cards, field, heap, where) for field in range(1, fields + 1))
     if width != row:
@@ -237,7 +237,7 @@ def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
     return repeat * _BYTES[letter]
 
 
-def _judge_text_column(cards: Mapping[str, str], field: int, row: int, where: Unit) -> None:
+def _check_text_column(cards: Mapping[str, str], field: int, row: int, where: Unit) -> None:
     form = cards.get(f"TFORM{field}", "")
     match = _ASCII.fullmatch(form)
     if match is None or len(match[1]) > 18:

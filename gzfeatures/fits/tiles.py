@@ -25,7 +25,7 @@ HCOMPRESS_HEADER = 25
 """Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, bit planes."""
 
 
-def judge_tiles(unit: Any, heap: bytes, where: Unit) -> None:
+def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
     """Require that each tile lies in the heap and does not decompress to more than its pixels.
 
     Parameters

@@ -132,7 +132,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Matrix) -> Matrix:
         """Return the probability of each class, float32, shape (n, k)."""
-        sums = self._tree_sums(X)
+        sums = self._tree_totals(X)
         if sums.shape[1] > 1:
             return np.asarray(softmax(sums, axis=1), dtype=np.float32)
         second = expit(sums[:, 0])
@@ -141,12 +141,12 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Matrix) -> npt.NDArray[Any]:
         """Return targets, float32, shape (n, m), or the most probable class, shape (n,)."""
         return (
-            self._tree_sums(X)
+            self._tree_totals(X)
             if self.kind == "XGBRegressor"
             else self.classes_[self.predict_proba(X).argmax(1)]
         )
 
-    def _tree_sums(self, X: Matrix) -> Matrix:
+    def _tree_totals(self, X: Matrix) -> Matrix:
         """Sum the values of the leaves that each row reaches, shape (n, outputs)."""
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)

@@ -91,9 +91,9 @@ class Panel:
             earnest = self.care[:, None] * chances[part] + (1 - self.care[:, None]) / options
             chosen = (self.luck[:, column, None] >= earnest.cumsum(1)[:, :-1]).sum(1)
             answers[np.arange(len(answers)), part.start + chosen] = True
-        return answers & self._on_way(answers)
+        return answers & self._asked_answers(answers)
 
-    def _on_way(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _asked_answers(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which questions each volunteer reaches, per answer, shape (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:

@@ -14,7 +14,7 @@ import pytest
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.config import Experiment, NetworkChoice, load
-from gzfeatures.experiment.folder import read_pairings
+from gzfeatures.experiment.folder import read_candidates
 from gzfeatures.experiment.run import Run, compare_runs, run
 from gzfeatures.experiment.sample import load_sample
 from gzfeatures.experiment.steps.plan import told_apart
@@ -155,7 +155,7 @@ def test_the_same_numbers_everywhere(finished: Run) -> None:
 
 
 def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
-    pairings, _, _ = read_pairings(finished.folder)
+    pairings, _, _ = read_candidates(finished.folder)
     assert {p.name: p.scores.accuracy for p in pairings} == {
         p.name: p.scores.accuracy for p in finished.report.candidates
     }
@@ -246,7 +246,7 @@ def test_tables_side_by_side_and_heads_of_several_seeds(
         assert ("before" in pairing.calibration) == (pairing.head is not None)
     network = next(p for p in done.report.candidates if p.head is None)
     assert network.cost["parameters"] == pytest.approx(11_178_051, rel=0.001)
-    read, labels, _ = read_pairings(tmp_path / "run")
+    read, labels, _ = read_candidates(tmp_path / "run")
     known = {(p.approach, p.name, p.seed): p.calibration for p in done.report.candidates}
     assert {(p.approach, p.name, p.seed): p.calibration for p in read} == known
     assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(
@@ -507,7 +507,7 @@ def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(
         if "resnet18-q1-3class" in line
     )
     assert "not a fair hold-out" in (tmp_path / "run" / "report.html").read_text()
-    again, _, _ = read_pairings(tmp_path / "run")
+    again, _, _ = read_candidates(tmp_path / "run")
     assert {p.backbone: p.contaminated for p in again} == marked
 
 

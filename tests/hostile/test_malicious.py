@@ -31,7 +31,7 @@ from gzfeatures import files
 from gzfeatures.errors import GzError, InputError, require_known
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment import config
-from gzfeatures.experiment.folder import read_pairings
+from gzfeatures.experiment.folder import read_candidates
 from gzfeatures.features import shard
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.table import EmbeddingTable
@@ -288,8 +288,8 @@ MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
                                       config.load),
     "scheme that calls": ("s.toml", lambda p: p.write_text(f'name = "x"\nrule = "{CODE}"'), scheme),
     "scheme without end": ("s.toml", lambda p: p.write_text("a = " + "{b = " * DEEP), scheme),
-    "run that points outside": ("run", lambda p: _run(p, "../secret.parquet"), read_pairings),
-    "run that points anywhere": ("run", lambda p: _run(p, "/etc/passwd"), read_pairings),
+    "run that points outside": ("run", lambda p: _run(p, "../secret.parquet"), read_candidates),
+    "run that points anywhere": ("run", lambda p: _run(p, "/etc/passwd"), read_candidates),
     "checkpoint that points elsewhere": (
         "c", lambda p: _checkpoint(p, weights="file:/etc/passwd"), _whole,
     ),

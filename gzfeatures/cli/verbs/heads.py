@@ -194,13 +194,13 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
     """Return the groups of a table's galaxies that a split must not separate."""
     if not near_duplicates:
         return table.grouping
-    from gzfeatures.explore.neighbours import twin_groups
+    from gzfeatures.explore.neighbours import near_duplicate_groups
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
 
     # find duplicates by embeddings and, if the table has them, by picture hashes
     alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
-    return table.grouping.joined(NEAR_DUPLICATES, merge(twin_groups(table), alike))
+    return table.grouping.joined(NEAR_DUPLICATES, merge(near_duplicate_groups(table), alike))
 
 
 def _telling(

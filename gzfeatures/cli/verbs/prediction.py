@@ -173,7 +173,7 @@ def predict(
         answer = _by_head(head, table, options)
     # compare the whole table with the head's kept-out galaxies before writing anything
     corrected, comparison = compared(
-        answer.kept,
+        answer.kept_out,
         answer.predictions,
         answer.sample,
         priors == "unlabelled",
@@ -225,14 +225,14 @@ class _PredictOptions:
 class _Answer:
     """Hold predictions of a table or of images, with what is needed to judge them.
 
-    `kept` holds what is known of galaxies kept out of training; `blank` is None where no image was
-    read.
+    `kept_out` holds what is known of galaxies kept out of training; `blank` is None where no image
+    was read.
     """
 
     predictions: Predictions
     sets: Conformal | None
     familiarity: Familiarity | None
-    kept: Head | OutputCalibration
+    kept_out: Head | OutputCalibration
     sample: TableSample | None = None
     blank: list[dict[str, str]] | None = None
     skipped: tuple[tuple[str, str], ...] = ()

@@ -18,7 +18,7 @@ from gzfeatures.experiment.approaches import (
 )
 from gzfeatures.experiment.candidates import FitOptions, files_of, fit_heads, learning_curves
 from gzfeatures.experiment.config import Experiment, HeadChoice
-from gzfeatures.experiment.figures import Classifier, draw_map, explain_pairing
+from gzfeatures.experiment.figures import Classifier, draw_map, explain_candidate
 from gzfeatures.experiment.folder import slug
 from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
 from gzfeatures.experiment.provenance import surroundings
@@ -309,7 +309,7 @@ class RunSession:
             firsts.setdefault(candidate.head is None, (candidate, classifier))
         # False sorts first, so the best head comes before the best network
         best = [firsts[bare] for bare in sorted(firsts)]
-        return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
+        return [explain_candidate(*each, group, wanted, seed=settings.seed) for each in best]
 
     def map(self, ranked: Ranked) -> tuple[Path | None, list[Gallery]]:
         """Draw the map of the best table, coloured by the best predictions of each approach."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.fits.header import judged_bytes
 from gzfeatures.fits.numbers import Unit
-from gzfeatures.fits.tiles import judge_tiles
+from gzfeatures.fits.tiles import check_tiles
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
 from gzfeatures.images.decoding.filters import canonical, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
@@ -261,7 +261,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
     """Return half the quantisation step at each pixel of compressed images, by unit number.
 
-    Their tiles are checked first: see `fits.tiles.judge_tiles`.
+    Their tiles are checked first: see `fits.tiles.check_tiles`.
     """
     from astropy.io import fits
 
@@ -275,7 +275,7 @@ def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
             rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
             begin = units.fileinfo(number)["datLoc"] + int(header.get("THEAP", rows))
             end = units.fileinfo(number)["datLoc"] + rows + int(header["PCOUNT"])
-            judge_tiles(unit, data[begin:end], Unit(where, number))
+            check_tiles(unit, data[begin:end], Unit(where, number))
             if int(header["ZBITPIX"]) > 0:
                 continue
             shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]

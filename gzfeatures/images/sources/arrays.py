@@ -87,9 +87,7 @@ class ArrayFile:
         """
         bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
         npy_file = path.suffix.lower() == ".npy"
-        dataset, shape, kind, ids = (
-            _npy_contents(path) if npy_file else _hdf5_contents(path, reading)
-        )
+        dataset, shape, kind, ids = _npy_arrays(path) if npy_file else _hdf5_arrays(path, reading)
         if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
             raise InputError(
                 "images are not 8-bit",
@@ -175,13 +173,13 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
     return axes[0]
 
 
-def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
+def _npy_arrays(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
     """Return array name, shape, type and ids (always None) of a .npy stack."""
     array = _mapped(path)
     return "", array.shape, array.dtype, None
 
 
-def _hdf5_contents(
+def _hdf5_arrays(
     path: Path, reading: Reading
 ) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
     """Return array name, shape, type and ids of the images in an HDF5 file."""

@@ -36,7 +36,7 @@ class _SeekPoints:
             best = stop if best[0] < stop[0] <= offset else best
         return best
 
-    def pass_by(self, mark: Mark) -> None:
+    def keep_beyond(self, mark: Mark) -> None:
         """Store a state if it lies far enough beyond the last stored state."""
         if mark[0] >= self.strides[-1][0] + STRIDE:
             self.strides.append(mark)
@@ -115,7 +115,7 @@ class GzipReader(io.RawIOBase):
         self._done += len(self._ready)
         self._ready = b""
         self._start = (self._done, self._packed, self._state.copy())
-        self._marks.pass_by(self._start)
+        self._marks.keep_beyond(self._start)
         while not self._ready:
             if self._state.eof:
                 self._file.seek(self._packed - len(self._state.unused_data))

@@ -174,11 +174,11 @@ def build(
     options = {"aux_logits": aux, "init_weights": True} if has_aux else {}
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     if bands not in (None, 3):
-        _take_bands(module, int(bands or 3))
+        _accept_bands(module, int(bands or 3))
     return module
 
 
-def _take_bands(module: nn.Module, bands: int) -> None:
+def _accept_bands(module: nn.Module, bands: int) -> None:
     """Replace the first convolution by a random convolution with another number of bands."""
     path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
     parent, _, leaf = path.rpartition(".")

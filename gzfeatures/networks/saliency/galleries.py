@@ -92,13 +92,13 @@ class Attributions:
         return gallery
 
 
-class _PassCounter:
+class _ForwardCounter:
     """Count the images that go forward and backward through a network while it is entered."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.images = network, 0
 
-    def __enter__(self) -> _PassCounter:
+    def __enter__(self) -> _ForwardCounter:
         self._hook = self.network.register_forward_hook(self._forward)
         return self
 
@@ -153,7 +153,7 @@ def attributions(
     maps: dict[str, npt.NDArray[np.float32]] = {}
     passes: dict[str, float] = {}
     for name in methods:
-        with _PassCounter(model.network) as counter:
+        with _ForwardCounter(model.network) as counter:
             maps[name] = saliency(
                 model.network,
                 inputs,

@@ -77,9 +77,9 @@ class Batches:
     passes: int = 1
 
     def __len__(self) -> int:
-        return self.passes * self._steps_of_a_pass()
+        return self.passes * self._steps_of_an_epoch()
 
-    def _steps_of_a_pass(self) -> int:
+    def _steps_of_an_epoch(self) -> int:
         # leave out an incomplete last batch: its galaxies would count more, and a single galaxy has
         # no variance
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
@@ -92,7 +92,7 @@ class Batches:
             # each process takes every world-th galaxy: together they see the order of a single
             # process
             places = np.arange(self.rank, len(order), self.world)
-            for number in range(self._steps_of_a_pass()):
+            for number in range(self._steps_of_an_epoch()):
                 step = places[number * frames.batch_size : (number + 1) * frames.batch_size]
                 yield order[step], uniforms[torch.from_numpy(step)]
 

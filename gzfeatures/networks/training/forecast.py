@@ -55,7 +55,7 @@ def pixel_bytes(galaxies: int, view: View, bands: int) -> int:
     return galaxies * view.size**2 * bands
 
 
-def require_room(folder: Path, needed: int) -> None:
+def require_free_bytes(folder: Path, needed: int) -> None:
     """Refuse a training whose decoded pixels exceed the free space on the disk.
 
     Raises

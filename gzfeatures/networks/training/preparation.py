@@ -28,7 +28,7 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.setup.training_targets import TrainingTargets
 from gzfeatures.networks.training.finish import references, scoring_part
-from gzfeatures.networks.training.forecast import pixel_bytes, require_room, size_text
+from gzfeatures.networks.training.forecast import pixel_bytes, require_free_bytes, size_text
 from gzfeatures.networks.training.initialisation import Initialisation
 from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
@@ -166,7 +166,7 @@ def _pixels(
     bands = 1 if view.grey else len(view.bands or "rgb")
     needed = pixel_bytes(len(exact), view, bands) + pixel_bytes(len(wide), frame, bands)
     # refuse now, before an hour of decoding ends on a full disk
-    require_room(options.scratch, needed)
+    require_free_bytes(options.scratch, needed)
     count = len(set(exact) | set(wide))
     say(f"pixels of {count} galaxies: {size_text(needed)} in {options.scratch}")
     near = far = None
