@@ -16,7 +16,7 @@ from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
 from gzfeatures.progress import SILENT, Progress
 
-RECORD = "outputs.db"
+RECORD, ASIDE = "outputs.db", ".damaged"
 WAIT_SECONDS = 60
 SEAL = "gzfeatures_seal"
 """Key of the seal in a Parquet file's metadata: the verb, and the digest of earlier bytes."""
@@ -164,16 +164,36 @@ def record_write(
 def check_record(progress: Progress) -> None:
     """Warn before any work if written files cannot be recorded.
 
-    A full disk is reported by `record_write`, at the file that has no room.
+    A damaged record is set aside, and a new one begun. A full disk is reported by `record_write`,
+    at the file that has no room.
     """
     try:
         with _record() as connection:
-            # only a change proves that the file and its folder are writable; it is undone at once
+            (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            # only a change shows that the file and its folder can be written; it is taken back
             connection.execute("insert or ignore into outputs values (?, ?, ?)", (b"", "", ""))
             connection.rollback()
     except (OSError, RuntimeError, sqlite3.Error) as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
+        # of its subclasses those speak of locks and permissions, this one of the content
+        damaged = type(error) is sqlite3.DatabaseError
+        if damaged and _set_aside():
+            _complain(
+                f"{error}; it is set aside as {RECORD}{ASIDE}, and a new one is begun", progress
+            )
+        elif getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
             _complain(str(error), progress)
+
+
+def _set_aside() -> bool:
+    """Rename a damaged record; return whether that was possible."""
+    place = user_folders.state_folder() / RECORD
+    try:
+        place.replace(place.with_name(RECORD + ASIDE))
+    except OSError:
+        return False
+    return True
 
 
 def _noted(keys: list[bytes], digest: str, progress: Progress) -> set[str]:

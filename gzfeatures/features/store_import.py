@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from gzfeatures.errors import InputError, parsing
+from gzfeatures.errors import InputError, OutputError, parsing
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
@@ -20,6 +23,8 @@ from gzfeatures.files import read_sidecar, require_file
 
 RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30
 """Largest size in bytes of a record and of a shard that are read."""
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""Errors of a disk that is full, or full for this user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +177,8 @@ def _copy(path: Path, copy: Path) -> None:
     ------
     InputError
         It is something else, or larger than a shard can be.
+    OutputError
+        There is no room for the copy.
     """
     # O_NOFOLLOW refuses a link, O_NONBLOCK avoids waiting for ever for a pipe's writer
     try:
@@ -182,7 +189,7 @@ def _copy(path: Path, copy: Path) -> None:
         raise InputError(
             "shard cannot be opened", where=path, rule="be a file, no link", found=error.strerror
         ) from None
-    with os.fdopen(descriptor, "rb") as file, copy.open("wb") as target:
+    with os.fdopen(descriptor, "rb") as file, _writing(copy), copy.open("wb") as target:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_SHARD:
             raise InputError(
@@ -194,3 +201,18 @@ def _copy(path: Path, copy: Path) -> None:
 def _linked(*paths: Path) -> bool:
     """Return whether any path is a link, or neither a plain file nor a folder."""
     return any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths)
+
+
+@contextmanager
+def _writing(copy: Path) -> Iterator[None]:
+    """Tell a disk without room for the copy from a shard that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise OutputError(
+            f"shard cannot be copied: {error.strerror}",
+            where=copy.parent,
+            remedy="free space, or name another folder in TMPDIR",
+        ) from error

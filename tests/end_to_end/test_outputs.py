@@ -450,6 +450,34 @@ def test_that_written_files_cannot_be_recorded_is_said_before_the_work(
         assert "will ask for --overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"no database", b"half of one"])
+def test_a_damaged_record_is_set_aside_and_a_new_one_begun(
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(written_files, "_complained", [])
+    record, path = tmp_path / "gzfeatures" / "outputs.db", tmp_path / "out.csv"
+    with guarded("label", files=[path]), written_whole(path) as fresh:
+        fresh.write_text("a")
+    content = record.read_bytes()[:-4000] if content == b"half of one" else content
+    record.write_bytes(content)
+    with pytest.raises(OutputError, match="--overwrite"), guarded("label", files=[path]):
+        pass
+    said = capsys.readouterr().err
+    assert (
+        f"the record of written files {record}" in said
+        and "set aside as outputs.db.damaged" in said
+    )
+    assert record.with_name("outputs.db.damaged").read_bytes() == content
+    with guarded("label", files=[path], overwrite=True), written_whole(path) as fresh:
+        fresh.write_text("a")
+    with guarded("label", files=[path]):
+        pass
+
+
 def test_a_look_at_the_record_leaves_nothing_in_it(tmp_path: Path) -> None:
     with guarded("label", files=[tmp_path / "out.csv"]):
         pass

@@ -20,6 +20,8 @@ from faults.pieces import EARLIER, pieces, said
 from faults.steps import LIBRARIES, MADE, STATE, STEPS, Step, clear
 
 EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+COMPILING = 1800.0
+"""Seconds within which the compiler ends, on a busy machine."""
 UNRECORDED = "the same command again will ask for --overwrite"
 INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 
@@ -74,7 +76,7 @@ class Bench:
         if compiles:
             (self.inputs / LIBRARIES).write_text(str(self.inputs.with_name("compiled-once")))
             desk = self.desk(self.inputs.with_name("compiler"))
-        ended = Life(desk, (*MADE[need].split(), "--json"), compiles=compiles).ended()
+        ended = Life(desk, (*MADE[need].split(), "--json"), compiles=compiles).ended(COMPILING)
         assert ended.code == 0, ended.stderr
         if need == "another":
             (desk / "store").rename(desk / need)
@@ -107,6 +109,8 @@ class Case:
     runs, recovered : int
         Calls that met the fault, and those of them after which a later call gave the undisturbed
         result.
+    announced : bool
+        Said since the last recovery: the record of written files is gone, --overwrite is needed.
     lost, wrong, rude : list of str
         Finished pieces that vanished; pieces that are not what they should be; messages that break
         the promise of one clear line.
@@ -123,7 +127,7 @@ class Case:
         self.dice = random.Random(name)
         self.right = [truth]
         self.runs = self.recovered = self._open = 0
-        self._announced = False
+        self.announced = False
         self.lost: list[str] = []
         self.wrong: list[str] = []
         self.rude: list[str] = []
@@ -149,7 +153,7 @@ class Case:
         ended = self.bench.life(self.desk, self.step, trouble).ended()
         for end in [ended, *(life.ended() for life in beside)]:
             self._judge(end, (0, 1, *codes))
-            self._announced |= UNRECORDED in end.stderr
+            self.announced |= UNRECORDED in end.stderr
         after = pieces(self.desk, self.step)
         self.lost += [
             name
@@ -178,7 +182,7 @@ class Case:
         if "train anew" in ended.stderr:  # of other images: the remedy is followed
             clear(self.desk, self.step)
             ended = self.bench.life(self.desk, self.step).ended()
-        if ended.code == 1 and self._announced and "--overwrite" in ended.stderr:
+        if ended.code == 1 and self.announced and "--overwrite" in ended.stderr:
             # that nothing would be recorded was said; the remedy is followed
             ended = self.bench.life(self.desk, self.step, more=("--overwrite",)).ended()
         self._judge(ended, (0,))
@@ -190,7 +194,7 @@ class Case:
         ):
             self.recovered += self._open
         self.wrong += self._strange(after)
-        self._open, self._announced = 0, False
+        self._open, self.announced = 0, False
 
     @contextmanager
     def or_else(self, exchanged: str, data: bytes | None) -> Iterator[None]:

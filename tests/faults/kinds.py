@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from faults.case import EXITS, Case, Disk
-from faults.life import PATIENCE, Trouble
+from faults.life import PATIENCE, Ended, Trouble
 from PIL import Image
+
+from gzfeatures.written_files import RECORD
 
 YEAR = 3.15e7
 
@@ -148,8 +150,7 @@ def corrupt(case: Case, moment: int) -> None:
     if kind in case.step.reads:
         path.write_bytes(data)
     elif ended.code:
-        assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
-        path.unlink()
+        _follow(case, path, ended)
     elif path.suffix == ".arrow" and path.exists() and case.name == "run":
         shutil.rmtree(
             case.desk / "out"
@@ -161,6 +162,16 @@ def _files(case: Case) -> list[Path]:
     places = [case.desk / place for place in case.step.writes]
     inside = (path for place in places for path in place.rglob("*") if path.is_file())
     return sorted([*inside, *(place for place in places if place.is_file())])
+
+
+def _follow(case: Case, path: Path, ended: Ended) -> None:
+    """Do what a refusal over a damaged file asks for: without the file, or without its record."""
+    if path.name == RECORD:  # an empty one is a new one, and says nothing of itself
+        assert "--overwrite" in ended.stderr
+        case.announced = True
+        return
+    assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
+    path.unlink()
 
 
 def torn(case: Case, moment: int) -> None:
@@ -181,8 +192,7 @@ def torn(case: Case, moment: int) -> None:
         path.write_bytes(_damaged(case, path, path.read_bytes()))
     ended = case.meets(Trouble())
     if left and ended.code:
-        assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
-        path.unlink()
+        _follow(case, path, ended)
 
 
 def _damaged(case: Case, path: Path, data: bytes) -> bytes:

@@ -99,9 +99,9 @@ class Life:
         )
         self.process.start()
 
-    def ended(self) -> Ended:
+    def ended(self, patience: float = PATIENCE) -> Ended:
         """Wait, killing it when its time has come, and say how it ended."""
-        self.process.join(self.trouble.seconds or PATIENCE)
+        self.process.join(self.trouble.seconds or patience)
         hangs = self.process.is_alive() and not self.trouble.seconds
         if hangs and self.process.pid:
             os.kill(self.process.pid, signal.SIGUSR1)  # it says where

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,16 @@ FRACTIONS = ("ridge", "svr", "xgboost-regression")
 once."""
 
 
-def whole_heads() -> list[dict[str, bytes]]:
-    """Members of a whole file of every kind of head."""
+def whole_heads(only: Collection[str] = tuple(PARAMETERS)) -> list[dict[str, bytes]]:
+    """Members of a whole file of every kind of head, or of some."""
     rng, heads = np.random.default_rng(0), []
     fractions = Labels(IDS, ("a", "b", "c"), rng.random((N, 3)), "fractions")
     flags = Labels(
         IDS, ("a", "b"), np.stack([np.arange(N) % 2, np.arange(N) // 2 % 2], axis=1), "multi-label"
     )
     for name, parameters in PARAMETERS.items():
+        if name not in only:
+            continue
         labels = {
             "ridge": fractions,
             "svr": fractions,

@@ -325,6 +325,20 @@ def test_import_leaves_out_what_is_damaged_not_finite_or_a_link_and_names_it(
     assert reasons[str(nan)].startswith("shard has vectors that are not finite")
 
 
+def test_import_calls_a_full_disk_that_and_no_shard_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Store(tmp_path / "other").vectors_of(EXTRACTOR)
+    other.add(digests(1, 2), rows(1, 2))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gzfeatures.features.store_import.shutil.copyfileobj", full)
+    with pytest.raises(OutputError, match="shard cannot be copied: No space left on device"):
+        import_vectors(Store(tmp_path / "own"), tmp_path / "other")
+
+
 def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name(
     tmp_path: Path,
 ) -> None:

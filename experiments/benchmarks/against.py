@@ -1,0 +1,182 @@
+"""Seconds an image of this checkout's extraction, divided by those of another build, in interleaved pairs.
+
+    git archive 413b66a | tar x -C OTHER
+    python experiments/benchmarks/against.py OTHER [--backbone googlenet] [--count 96] [--pairs 9]
+
+OTHER is a folder with another build's `gzfeatures` and `experiments`. Each build runs in a process
+of its own, which stays: it measures itself with its own `experiments/benchmarks/extraction.py`, from
+the first batch to the last, on one thread, so that both choose the same way to share the cores. Both
+are asked in turns, in changing order, so that what else the machine does meets both alike. The first
+pair warms up. Images are drawn from a seed: JPEGs of 424 px. Two forward passes are tried: eager, and
+compiled. The ratio of processor seconds says what the code costs; the clock's includes what else
+runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MODES = ("eager", "compiled")
+ROOT = Path(__file__).parents[2]
+LIMIT = 1.02
+"""The ratio that a change to extraction may not pass."""
+
+
+def draw(folder: Path, count: int) -> None:
+    """Draw images of blurred blobs with noise, as large as Galaxy Zoo's."""
+    import numpy as np
+    from PIL import Image
+
+    y, x = np.mgrid[:424, :424] / 424 - 0.5
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        width = rng.uniform(0.02, 0.2, 3)[:, None, None]
+        light = 200 * np.exp(-((x**2 + y**2 * rng.uniform(1, 9)) / width**2))
+        pixels = light + rng.normal(20, 6, (3, 424, 424))
+        picture = np.moveaxis(pixels, 0, -1).clip(0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"{number:05d}.jpg", quality=90)
+
+
+def answer(folder: str, count: int, backbone: str) -> None:
+    """In the child: run a mode for each line of stdin, and print its seconds as JSON."""
+    import torch
+
+    torch.set_num_threads(1)
+    place = Path(os.environ["PYTHONPATH"]) / "experiments" / "benchmarks" / "extraction.py"
+    spec = importlib.util.spec_from_file_location("extraction_of_build", place)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{place} is no benchmark of a build")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    runs: dict[str, Any] = {}
+    print(json.dumps({"build": str(place)}), flush=True)
+    for line in sys.stdin:
+        mode = line.strip()
+        if mode not in runs:
+            kept = Path(os.environ["GZFEATURES_STORE"]) / mode
+            kept.mkdir(parents=True, exist_ok=True)
+            runs[mode] = module.ours(folder, count, backbone, kept=kept)
+        with eager() if mode == "eager" else tempfile.TemporaryDirectory():
+            images, clock, processors = runs[mode]()
+        print(json.dumps({"clock": clock / images, "processors": processors / images}), flush=True)
+
+
+def eager() -> Any:
+    """A block in which no network is compiled, in this build and in those before its modules moved."""
+    from unittest import mock
+
+    for name in ("gzfeatures.networks.extraction.forward", "gzfeatures.networks.forward"):
+        if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
+            forward = importlib.import_module(name).TorchForward
+            prepare = getattr(forward, "prepare", None) or forward.start
+            return mock.patch.object(forward, "compile", prepare)
+    raise SystemExit("the build has no module of the forward pass that is known here")
+
+
+class Build:
+    """A build at work in a process of its own."""
+
+    def __init__(
+        self, root: Path, images: Path, arguments: argparse.Namespace, state: Path
+    ) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(root.resolve()),
+            "GZFEATURES_STORE": str(state / "store"),
+            "GZFEATURES_COMPILED": str(state / "compiled"),
+            "XDG_STATE_HOME": str(state / "state"),
+            "TORCHINDUCTOR_CACHE_DIR": str(state / "inductor"),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, __file__, "--answer", str(images), "--count"]
+        self.process = subprocess.Popen(
+            [*command, str(arguments.count), "--backbone", arguments.backbone],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=state,
+        )
+        if self.process.stdin is None or self.process.stdout is None:
+            raise SystemExit("a build cannot be asked")
+        self._questions, self._answers = self.process.stdin, self.process.stdout
+        self._line()
+
+    def seconds(self, mode: str) -> dict[str, float]:
+        """Seconds an image, by the clock and of processors."""
+        self._questions.write(mode + "\n")
+        self._questions.flush()
+        return self._line()
+
+    def _line(self) -> Any:
+        while (line := self._answers.readline()) and not line.startswith("{"):
+            pass
+        if not line:
+            raise SystemExit("a build ended; its error stands above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def summary(values: list[float]) -> str:
+    """Median, quartiles and range."""
+    first, middle, third = statistics.quantiles(values, n=4)
+    return (
+        f"{middle:.3f} (quartiles {first:.3f}–{third:.3f}, all {min(values):.3f}–{max(values):.3f})"
+    )
+
+
+def main() -> None:
+    """Compare the builds and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("other", nargs="?", type=Path)
+    parser.add_argument("--answer", help=argparse.SUPPRESS)
+    parser.add_argument("--backbone", default="googlenet")
+    parser.add_argument("--count", type=int, default=96)
+    parser.add_argument("--pairs", type=int, default=9)
+    arguments = parser.parse_args()
+    if arguments.answer:
+        answer(arguments.answer, arguments.count, arguments.backbone)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images"
+        builds = {}
+        images.mkdir()
+        draw(images, arguments.count)
+        for name, root in (("this", ROOT), ("other", arguments.other)):
+            state = Path(folder) / name
+            state.mkdir()
+            builds[name] = Build(root, images, arguments, state)
+        for mode in MODES:
+            ratios: dict[str, list[float]] = {"processors": [], "clock": []}
+            for pair in range(arguments.pairs + 1):
+                order = ("this", "other") if pair % 2 else ("other", "this")
+                taken = {name: builds[name].seconds(mode) for name in order}
+                if pair:  # the first warms up, and compiles
+                    for measure, values in ratios.items():
+                        values.append(taken["this"][measure] / taken["other"][measure])
+            milliseconds = 1000 * taken["this"]["processors"]
+            print(
+                f"{mode}, {arguments.backbone}, {arguments.pairs} pairs of {arguments.count} images "
+                f"({milliseconds:.1f} ms of a processor an image): this / other"
+            )
+            for measure, values in ratios.items():
+                slower = "slower" if statistics.median(values) > LIMIT else "no slower"
+                print(f"  {measure:10} {summary(values)}: {slower} than {LIMIT}×", flush=True)
+        for build in builds.values():
+            build.close()
+
+
+if __name__ == "__main__":
+    main()
