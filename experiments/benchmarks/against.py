@@ -1,15 +1,16 @@
-"""Seconds an image of this checkout's extraction, divided by those of another build, in interleaved pairs.
+"""Divide the seconds an image of this checkout's extraction by those of another build.
 
     git archive 413b66a | tar x -C OTHER
-    python experiments/benchmarks/against.py OTHER [--backbone googlenet] [--count 96] [--pairs 9]
+    python experiments/benchmarks/against.py OTHER [--backbone googlenet] [--count 96]
+        [--pairs 9] [--mode eager]
 
 OTHER is a folder with another build's `gzfeatures` and `experiments`. Each build runs in a process
-of its own, which stays: it measures itself with its own `experiments/benchmarks/extraction.py`, from
-the first batch to the last, on one thread, so that both choose the same way to share the cores. Both
-are asked in turns, in changing order, so that what else the machine does meets both alike. The first
-pair warms up. Images are drawn from a seed: JPEGs of 424 px. Two forward passes are tried: eager, and
-compiled. The ratio of processor seconds says what the code costs; the clock's includes what else
-runs.
+of its own, which stays: it measures itself with its own `experiments/benchmarks/extraction.py`,
+from the first batch to the last, on one thread, so that both choose the same way to share the
+cores. Both are asked in turns, in changing order, so that what else the machine does meets both
+alike. The first pair warms up. Images are drawn from a seed: JPEGs of 424 px. Two forward passes
+are tried: eager, and compiled. The ratio of processor seconds says what the code costs; the clock's
+includes what else runs.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def answer(folder: str, count: int, backbone: str) -> None:
 
 
 def eager() -> Any:
-    """A block in which no network is compiled, in this build and in those before its modules moved."""
+    """A block in which no network is compiled, in builds before and after modules moved."""
     from unittest import mock
 
     for name in ("gzfeatures.networks.extraction.forward", "gzfeatures.networks.forward"):
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="googlenet")
     parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--mode", choices=MODES, help="one of the two alone")
     arguments = parser.parse_args()
     if arguments.answer:
         answer(arguments.answer, arguments.count, arguments.backbone)
@@ -158,7 +160,7 @@ def main() -> None:
             state = Path(folder) / name
             state.mkdir()
             builds[name] = Build(root, images, arguments, state)
-        for mode in MODES:
+        for mode in [arguments.mode] if arguments.mode else MODES:
             ratios: dict[str, list[float]] = {"processors": [], "clock": []}
             for pair in range(arguments.pairs + 1):
                 order = ("this", "other") if pair % 2 else ("other", "this")
@@ -168,8 +170,9 @@ def main() -> None:
                         values.append(taken["this"][measure] / taken["other"][measure])
             milliseconds = 1000 * taken["this"]["processors"]
             print(
-                f"{mode}, {arguments.backbone}, {arguments.pairs} pairs of {arguments.count} images "
-                f"({milliseconds:.1f} ms of a processor an image): this / other"
+                f"{mode}, {arguments.backbone}, {arguments.pairs} pairs of "
+                f"{arguments.count} images, "
+                f"{milliseconds:.1f} ms of a processor an image: this / other"
             )
             for measure, values in ratios.items():
                 slower = "slower" if statistics.median(values) > LIMIT else "no slower"

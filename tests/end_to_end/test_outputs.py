@@ -464,7 +464,10 @@ def test_a_damaged_record_is_set_aside_and_a_new_one_begun(
         fresh.write_text("a")
     content = record.read_bytes()[:-4000] if content == b"half of one" else content
     record.write_bytes(content)
-    with pytest.raises(OutputError, match="--overwrite"), guarded("label", files=[path]):
+    with (
+        pytest.raises(OutputError, match="--overwrite"),
+        guarded("label", files=[path], progress=Terminal()),
+    ):
         pass
     said = capsys.readouterr().err
     assert (

@@ -1,4 +1,4 @@
-"""KINDS: every kind of file that a stranger may hand over, as sources of damaged ones and what reads them."""
+"""KINDS: every kind of file of a stranger, as sources of damaged ones and what reads them."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def answer_head(answer: bytes) -> tuple[int, int]:
 def serving(
     body: bytes, code: int, length: int, index: bytes
 ) -> Iterator[tuple[str, dict[int, str]]]:
-    """A server on 127.0.0.1; yields its address, and what to ask for an index, a picture or a zip."""
+    """A server on 127.0.0.1; yields its address, and places of an index, pictures and a zip."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5

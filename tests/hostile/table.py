@@ -2,11 +2,11 @@
 
     python tests/hostile/table.py [--cases 400] [--kind CSV --kind weights …] [--write]
 
-Each kind is tried in a process of its own, forked from one that has imported everything, in an empty
-folder. A case is refused (one line), or read. A process that dies, and an error that is not one line
-of ours, is a crash; a case that takes longer than a minute hangs; a trap that sprang or a program
-that was started is code run. After a crash or a hang the next case goes on in a new process.
-`--write` puts the table into README.md.
+Each kind is tried in a process of its own, forked from one that has imported everything, in an
+empty folder. A case is refused (one line), or read. A process that dies, and an error that is not
+one line of ours, is a crash; a case that takes longer than a minute hangs; a trap that sprang or a
+program that was started is code run. After a crash or a hang the next case goes on in a new
+process. `--write` puts the table into README.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ MOST_ENDS = 20
 """Deaths after which a kind is given up."""
 PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pty.spawn")
 """Audit events of a program that is started."""
-COLUMNS = "| kind | inputs tried | refused | p99 (s) | p99 (s of a processor) | crashes | hangs | code run |"
+COLUMNS = (
+    "| kind | inputs tried | refused | p99 (s) | p99 (s of a processor) "
+    "| crashes | hangs | code run |"
+)
 
 Make = Callable[[], Sequence[Source]]
 
