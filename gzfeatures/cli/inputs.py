@@ -1,4 +1,4 @@
-"""Read the files that the options of verbs name, and tell what was read."""
+"""Read the files that the options of a verb name, and print what was read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
-    """Refuse a curve to draw beside where none is measured."""
+    """Refuse --with-curve without --sizes, because there is no learning curve to add to."""
     if sizes is None and others:
         raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
 
@@ -30,7 +30,7 @@ def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
 def show_sizes(
     curve: LabelSizes, others: list[Path] | None, labels: Labels, folder: Path, as_json: bool
 ) -> None:
-    """Write a learning curve with those it is drawn beside, and print what it answers."""
+    """Write a learning curve together with others, and print the answer that they give."""
     from gzfeatures.experiment.label_sizes import PLOT
 
     whole = curve.written_with(others or (), labels, folder)

@@ -1,4 +1,4 @@
-"""Declare options of the command line that several verbs share."""
+"""Declare the command line options that several verbs share."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class KeptOut(Protocol):
-    """What a head, or the calibration of a network, keeps of galaxies kept out of its training."""
+    """Define what a head or network keeps of the galaxies outside its training."""
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """Return where the galaxies lie among the training galaxies."""
+        """Familiarity of galaxies with the training galaxies."""
 
     @property
     def shares(self) -> Shares | None:
@@ -25,7 +25,7 @@ class KeptOut(Protocol):
 
 
 def sample_for(kept_out: KeptOut) -> TableSample | None:
-    """Return an empty sample for galaxies to predict; None where no galaxy was kept out."""
+    """Return an empty sample for the galaxies to predict; None if no galaxy was kept out."""
     from gzfeatures.unlabelled.shift import TableSample
 
     return None if kept_out.familiarity is None else TableSample(kept_out.familiarity)
@@ -38,7 +38,7 @@ def compared(
     correct: bool,
     model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare galaxies with those kept out of training; correct class shares if asked to.
+    """Compare galaxies with those kept out of training; correct class shares on request.
 
     Parameters
     ----------

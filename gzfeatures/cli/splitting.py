@@ -1,4 +1,4 @@
-"""Split the labelled galaxies that a verb is given, and tell what became of whom."""
+"""Split the labelled galaxies of a verb, and print what happened to them."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ class Predictions:
 
     @property
     def class_sets(self) -> npt.NDArray[np.object_] | None:
-        """Return each galaxy's class set, names joined by `|`, shape (n,); None without sets."""
+        """Return the class set of each galaxy, names joined by `|`, (n,); None without sets."""
         return None if self.sets is None else self._named(self.sets)
 
     def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:

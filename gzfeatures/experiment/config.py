@@ -325,7 +325,7 @@ class Experiment(_Section):
             # the first runs lack this setting, and should keep their fingerprint
             if not any(source["reading"].values()):
                 del source["reading"]
-        # the first runs lack these settings too
+        # early runs also lack these settings, and must keep their fingerprint
         if settings["galaxies"]["others"] is None:
             del settings["galaxies"]["others"]
         if not self.sizes:

@@ -55,7 +55,7 @@ class Classifier:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """Hold the gallery of an explanation, and how its methods compare with the bright part.
+    """Hold the gallery of an explanation, and the comparison of its methods with baselines.
 
     Parameters
     ----------

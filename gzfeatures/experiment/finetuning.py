@@ -115,7 +115,7 @@ class FineTuning:
         return self._single(galaxies, self.options)[1]
 
     def by_sizes(self, galaxies: TrainingGalaxies, sizes: Sequence[int], seed: int) -> LabelSizes:
-        """Train on growing numbers of labels, each in a folder of its own, and score all alike.
+        """Train on growing numbers of labels, one folder each, and score all on the same galaxies.
 
         Parameters
         ----------

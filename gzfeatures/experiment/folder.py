@@ -41,13 +41,13 @@ def slug(text: str) -> str:
 
 
 def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
-    """Return a candidate as JSON values, with the path of its predictions in place of them."""
+    """Return a candidate as JSON values, with a path instead of its predictions."""
     fields = {key: getattr(candidate, field) for key, field in FIELDS.items()}
     return fields | {"predictions": predictions}
 
 
 def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
-    """Return the candidate of a record, with its predictions and scores."""
+    """Rebuild a candidate from its record, its predictions and its scores."""
     fields = {FIELDS[key]: value for key, value in record.items()}
     return Candidate(**fields, predictions=predictions, scores=scores)
 

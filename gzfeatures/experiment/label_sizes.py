@@ -1,4 +1,4 @@
-"""Measure heads and networks on growing numbers of labels, and say from where fine-tuning pays."""
+"""Measure from how many labels a fine-tuned network beats a head."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORMAT = 1
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
-    """Read numbers of labels as `--sizes` has them, such as 100,300,1000.
+    """Read the numbers of labels in `--sizes`, such as 100,300,1000.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def sizes_of(text: str) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SizePoint:
-    """One method on one number of labels.
+    """Hold the scores of one method for one number of labels.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class SizePoint:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSizes:
-    """A learning curve over labels, of heads and networks on the same galaxies.
+    """Hold a learning curve over labels, of heads and networks on the same galaxies.
 
     Parameters
     ----------
@@ -101,22 +101,22 @@ class LabelSizes:
 
     @property
     def metric(self) -> str:
-        """Return the metric that is drawn: accuracy, or RMSE of numbers."""
+        """Return the metric of the plot: accuracy, or RMSE for numbers."""
         return headline(self.truth.target)
 
     def payoffs(self) -> list[Payoff]:
-        """Compare the best network with the best head, wherever there are both."""
+        """Compare the best network with the best head for each number of labels that has both."""
         by_size: dict[int, list[Candidate]] = {}
         for point in sorted(self.points, key=lambda point: point.labels):
             by_size.setdefault(point.labels, []).append(point.candidate)
         return payoffs(by_size, self.truth, self.metric)
 
     def answer(self) -> str:
-        """Say from how many labels fine-tuning pays; empty without both kinds."""
+        """Return a sentence on the labels from which fine-tuning pays; empty without both kinds."""
         return answer(self.payoffs(), self.metric, len(self.truth))
 
     def joined(self, others: Sequence[LabelSizes]) -> LabelSizes:
-        """Return one curve of this and others on the same galaxies.
+        """Join this learning curve with others on the same galaxies.
 
         Raises
         ------
@@ -163,9 +163,9 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a point: method, numbers of galaxies, metrics with intervals."""
+        """Return one row per point: method, numbers of galaxies, metrics with intervals."""
         rows: list[dict[str, Any]] = []
-        # by number of labels, as the candidates are written
+        # sort by number of labels, as the files of the candidates are sorted
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)
@@ -223,7 +223,7 @@ class LabelSizes:
         return [folder / name for name in FILES]
 
     def written_with(self, others: Sequence[Path], labels: Labels, folder: Path) -> LabelSizes:
-        """Join the curves of files to this one, write the whole to a folder, and return it."""
+        """Add curves from files to this one, write the result to a folder, and return it."""
         whole = self.joined([read_sizes(path, labels) for path in others])
         whole.write(folder)
         return whole
@@ -247,7 +247,7 @@ class LabelSizes:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with every column that one of them has."""
+    """Return rows as CSV, with every column that any row has."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -261,7 +261,7 @@ def _tested(curve: LabelSizes) -> str:
 
 
 def place_of(folder: Path, size: int) -> Path:
-    """Return the folder of what is fitted or trained on a number of labels."""
+    """Return the folder of the heads or networks for one number of labels."""
     return folder / f"labels-{size}"
 
 
@@ -324,7 +324,7 @@ def measure_heads(
 
 
 def read_sizes(path: Path, labels: Labels) -> LabelSizes:
-    """Read a learning curve that `LabelSizes.write` wrote, and score its points anew.
+    """Read a learning curve that `LabelSizes.write` wrote, and score its points again.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
     ['zhu-5class', 'votes-37']
     """
     files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
-    # a second word names the same scheme for vectors that were extracted otherwise
+    # names with a second word are heads of the same scheme for other extractors
     return {file.stem: file for file in files if "." not in file.stem}
 
 
@@ -74,7 +74,7 @@ def find_head(
     if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
         return head
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
-    # vectors of a third kind are refused by the default head, which says what it reads
+    # for an unknown extractor return the default head, whose error names the one that it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 LINES = ("-", "--", ":", "-.")
 SPREAD = 0.012
-"""Shift between methods along the axis, as a power of ten: their intervals stay apart."""
+"""Shift between methods along the axis, as a power of ten, to separate their intervals."""
 
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Hold one curve.
+    """Hold one learning curve: name, approach and points of a method.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     seen: dict[str, int] = {}
     for number, curve in enumerate(curves):
         marker, colour, _ = MARKS[curve.approach]
-        # methods of one approach share colour and marker; the line tells them apart
+        # methods of one approach share colour and marker, so line styles distinguish them
         line = LINES[seen.setdefault(curve.approach, 0) % len(LINES)]
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T
         shifted = labels * 10 ** (SPREAD * (number - (len(curves) - 1) / 2))
-        # an interval of which an end is unknown is not drawn
+        # draw no interval if one of its ends is unknown
         reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
         axes.errorbar(
             shifted,
@@ -82,7 +82,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     axes.margins(x=0.08)
     axes.grid()
     axes.set(xlabel="labelled galaxies (training and validation)", ylabel=metric)
-    # below the plot, where no curve can lie under it
+    # put the legend below the plot, where it hides no curve
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:
         axes.set_title(answer, fontsize=8.5, loc="left", wrap=True, color=INK)

@@ -1,4 +1,4 @@
-"""Hold what a check of images found."""
+"""Hold the result of a check of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say from how many labels on a fine-tuned network is better than a head on frozen vectors."""
+"""Find the number of labels from which a fine-tuned network beats a head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Payoff:
-    """The best network compared with the best head on one number of labels.
+    """Hold the comparison of the best network and the best head for one number of labels.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def payoffs(
             continue
         comparison = compare([network, head], truth, metric=metric, level=LEVEL)
         (test,) = comparison.tests
-        # a test has the first of the ranking minus the second; here it is network minus head, and
-        # of an error less is more
+        # a test gives first minus second of the ranking: convert it to network minus head, where a
+        # smaller error counts as better
         turn = sign if comparison.ranking[0].head is None else -sign
         low, high = sorted(turn * end for end in test.interval)
         rows.append(Payoff(size, network.name, head.name, turn * test.difference, (low, high)))
@@ -79,7 +79,7 @@ def payoffs(
 
 
 def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
-    """Say from how many labels fine-tuning pays; empty without a comparison.
+    """Return a sentence on the labels from which fine-tuning pays; empty without comparisons.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     """
     if not rows:
         return ""
-    # it pays from a number on where it pays at every larger one too
+    # count only the numbers of labels from which the network is better at all larger ones
     first = len(rows)
     while first and rows[first - 1].pays:
         first -= 1

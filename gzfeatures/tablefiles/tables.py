@@ -230,7 +230,7 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
 
 
 # a first character # would make the line a comment
-# spreadsheets of East Asian systems take full-width signs for the plain ones
+# spreadsheets of East Asian systems treat full-width signs as plain ones
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'", "#")
 
 
@@ -295,8 +295,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
-    # Python's csv quotes no "\r" where lines end with "\n"; readers would begin a new row there,
-    # whose first text could be a formula
+    # Python's csv does not quote "\r" if lines end with "\n"; readers would begin a new row here,
+    # and its first text could be a formula
     returns = any("\r" in str(name) for name in safe) or any(
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )

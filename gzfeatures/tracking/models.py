@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
 
 FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set", "empty_because")
-"""Names of the output columns beside the classes, the same as in files of predictions."""
+"""Names of the output columns other than classes, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
 """Names in a model's folder: the head, and the network it reads from if this is no backbone."""
@@ -140,7 +140,7 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 
 
 def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
-    """Return name and type of the columns that a model answers with beside the classes.
+    """Return name and type of a model's output columns other than classes.
 
     They are those that `predict` writes; a server has to know them before it predicts.
     """
@@ -275,7 +275,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, class probabilities, and what else `predict` writes, as a data frame."""
+    """Return ids, class probabilities and the other columns of `predict` as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -284,7 +284,7 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     if predictions.kind == "classes":
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
-        # every answer has the same columns, also where no set is empty
+        # every answer has the same columns, even if no set is empty
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 

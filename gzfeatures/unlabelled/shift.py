@@ -240,7 +240,7 @@ class Shift:
             parts.append(f"a classifier tells them from it with an AUC of {size}, above {AUC:g}")
         if not parts:
             return None
-        # a head reads a table, a network reads images
+        # name the inputs in the message: heads read tables, networks read images
         these, trained = "galaxies of this table", "the head was fitted on"
         remedy = "fit on some labelled galaxies of this table"
         if model != "head":

@@ -298,7 +298,7 @@ def explain(
         measure=measure,
     )
     gallery, verdict = explanation.gallery, explanation.verdict
-    # first of all whether the maps say more than the image itself does
+    # begin with the main result: whether the maps say more than the brightness of the image
     if verdict is not None:
         say(verdict.sentence())
     elif measure:

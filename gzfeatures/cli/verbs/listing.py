@@ -1,4 +1,4 @@
-"""Define the verbs that show what there is: list and store."""
+"""Define the verbs that show names and stored embeddings: list and store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the verb `predict`, which writes what a head or network says of galaxies."""
+"""Define the verb `predict`, which writes the predictions of a head or network."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Plan the steps of a run, and do them one after the other."""
+"""Plan the steps of a run, and execute them one after the other."""

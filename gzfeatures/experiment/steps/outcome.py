@@ -1,4 +1,4 @@
-"""Hold what a run has made so far: candidates with their files, and timed tables."""
+"""Hold the results of a run so far: candidates with their files, and timed tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List what a run has to do: the networks to train, and the tables to extract."""
+"""List the networks that a run trains, and the tables that it extracts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the steps of a run: train, extract, fit, draw and record."""
+"""Execute the steps of a run: train, extract, fit, draw and record."""
 
 from __future__ import annotations
 
@@ -278,13 +278,13 @@ class RunSession:
             sample = dataclasses.replace(group, split=part, scored_split=part)
             smaller = dataclasses.replace(self, group=sample, place=place, tracker=None)
             candidates = []
-            # one seed of each network: the curve is over labels, not over seeds
+            # train one seed per network, because the curve compares numbers of labels, not seeds
             for training in planned_trainings(settings):
                 if training.first:
                     alone = training.network.model_copy(update={"members": 1})
                     plain = dataclasses.replace(training, network=alone)
                     candidates.append(smaller.trained(plain).candidate)
-            # heads are fitted on the vectors of the whole run: no image is read again
+            # fit heads on the vectors of the whole run, so that no image is read again
             for table in tables:
                 if table.column.approach == "frozen":
                     heads = [each.model_copy(update={"seeds": ()}) for each in table.column.heads]
@@ -340,7 +340,7 @@ class RunSession:
 
 
 SIZES = "sizes"
-"""Folder of a run with the learning curve over labels."""
+"""Folder in a run folder that holds the learning curve over labels."""
 
 
 def _provenance(settings: Experiment, group: LabelledSample) -> dict[str, Any]:

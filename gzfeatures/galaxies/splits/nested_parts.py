@@ -1,4 +1,4 @@
-"""Draw growing parts of a split's labelled galaxies, each of which holds the smaller ones."""
+"""Draw growing subsets of a split's labelled galaxies; each contains the smaller ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gzfeatures.galaxies.splits.split import Split, group_codes
 from gzfeatures.ids import Ids
 
 FIRST = 2
-"""Training galaxies of each class that every part begins with: no head can be fitted on fewer."""
+"""Training galaxies per class in every subset, because heads cannot be fitted on fewer."""
 
 
 def nested_parts(
     split: Split, labels: Labels, sizes: Sequence[int], seed: int = 0
 ) -> dict[int, Split]:
-    """Draw parts of a split with fewer labelled galaxies, for a learning curve.
+    """Draw subsets of a split with fewer labelled galaxies, for a learning curve.
 
     A part has the sizes of its training and validation sides in the proportion of the whole split,
     the same test galaxies, and holds every smaller part. Groups enter whole, so that a part may
@@ -62,7 +62,7 @@ def nested_parts(
             )
     share = len(split.validation) / whole
     train = _nested(split.train, split, labels, seed, first=FIRST)
-    # few validation galaxies would not have the shares of the classes if each class came first
+    # put no class first: otherwise small validation sets would have wrong class shares
     held = _nested(split.validation, split, labels, seed + 1, first=0)
     parts = {}
     for size in sorted(set(sizes)):
@@ -73,27 +73,27 @@ def nested_parts(
 
 
 def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
-    """Return the groups of galaxies in an order whose beginnings keep the shares of the classes."""
-    # sorted first: the order of rows in a file decides nothing
+    """Return groups of galaxies in an order in which every beginning has equal class shares."""
+    # sort the ids, so that the order of rows in a file has no effect
     ids = np.sort(ids)
     if not len(ids):
         return []
     rng = np.random.default_rng(seed)
     codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
     members = [np.flatnonzero(group == number) for number in np.unique(group)]
-    # a group stands for the class of its first galaxy
+    # a group counts as a member of its first galaxy's class
     classes = np.array([codes[rows[0]] for rows in members])
     place = np.empty(len(members))
     for code in np.unique(classes):
         rows = rng.permutation(np.flatnonzero(classes == code))
-        # spread evenly over (0, 1), so that each class has its share of every beginning
+        # spread each class evenly over (0, 1), so that every beginning has equal class shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return [ids[members[row]] for row in np.argsort(place, kind="stable")]
 
 
 def _beginning(groups: Sequence[Ids], number: int) -> Ids:
-    """Return the galaxies of the first groups, as many whole groups as fit into `number`."""
+    """Return the galaxies of the first groups, as many complete groups as fit into `number`."""
     counts = np.cumsum([len(ids) for ids in groups], dtype=np.int64)
     fitting = groups[: int(np.searchsorted(counts, number, side="right"))]
     empty: Ids = np.empty(0, dtype=object)

@@ -114,7 +114,7 @@ class OutputCalibration:
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         temperature, shares = temperature_of(kept_out, labels), None
         if kept_out.kind == "classes" and familiarity is not None:
-            # other tables are compared with these at the temperature that they are predicted with
+            # keep tempered class shares, because predictions to be compared are tempered too
             shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
         return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 

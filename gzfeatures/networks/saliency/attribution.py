@@ -1,4 +1,4 @@
-"""Compute which pixels of an image a class depends on.
+"""Compute on which pixels of an image the probability of a class depends.
 
 Attribution along gradients and by covered squares is captum's; a head is followed as a function
 (`headed`).
@@ -19,7 +19,7 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.networks.saliency.fillings import sky_of
 
-# the earlier module of this name had these too, and is still imported by it
+# other programs still import these names from this module
 from gzfeatures.networks.saliency.headed import Headed as Headed
 from gzfeatures.networks.saliency.headed import Probabilities as Probabilities
 from gzfeatures.networks.saliency.layers import activations as activations
@@ -29,7 +29,7 @@ from gzfeatures.networks.saliency.layers import map_layers as map_layers
 
 
 class Question(NamedTuple):
-    """Hold what a method needs to know: the network, one image, its class, and how finely to ask.
+    """Hold the inputs of an explanation method: network, image, class, and resolution.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ METHODS: dict[str, Callable[[Question], torch.Tensor]] = {
     "integrated-gradients": _integrated_gradients,
     "occlusion": _occlusion,
 }
-"""Each gives the map of one image, shape (height, width)."""
+"""Functions that compute the map of one image, shape (height, width)."""
 
 
 def saliency(

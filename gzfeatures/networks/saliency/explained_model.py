@@ -82,7 +82,7 @@ class ExplainedModel:
             )
         folder = packaged(place) if kind == "package" else Path(checkpoint)
         network, classes = load(spec), classes_of(folder)
-        # a checkpoint that names classes and no target is one of classes
+        # checkpoints of earlier versions name no target, and predict classes
         fields = json.loads((folder / RECORD).read_text("utf-8"))
         target = fields.get("settings", {}).get("target", "classes")
         return cls(network, network, spec, spec.view, classes, target)
@@ -155,11 +155,11 @@ class ExplainedModel:
 
     @property
     def has_probabilities(self) -> bool:
-        """Return whether the outputs are probabilities of classes; a predicted number is none."""
+        """Tell whether the outputs are class probabilities, not a predicted number."""
         return isinstance(self.network, Headed) or self.target in TARGETS
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """Return probabilities of the classes, shape (n, k), of normalised images.
+        """Return the class probabilities of normalised images, shape (n, k).
 
         Gradients pass through. A network's are those of its logits, before any calibration.
 

@@ -64,7 +64,7 @@ class Attributions:
     passes: dict[str, float]
 
     def verdict(self, *, seed: int = 0) -> Verdict:
-        """Measure the maps by insertion and deletion, beside maps that know no network."""
+        """Measure the maps by insertion and deletion, and compare them with baselines."""
         return compare(
             self.model.probabilities,
             self.inputs,
@@ -93,7 +93,7 @@ class Attributions:
 
 
 class _ForwardCounter:
-    """Count the images that go forward and backward through a network while it is entered."""
+    """Count the images that pass a network forward and backward inside a `with` block."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.images = network, 0
@@ -122,7 +122,7 @@ def attributions(
     target: str | None = None,
     methods: Sequence[str] = tuple(METHODS),
 ) -> Attributions:
-    """Compute the pixels that the class of each galaxy depends on.
+    """Compute on which pixels the class of each galaxy depends.
 
     Parameters
     ----------

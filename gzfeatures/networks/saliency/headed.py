@@ -1,4 +1,4 @@
-"""Join a head to its network, so that an explanation of the head reaches the pixels.
+"""Join a head to its network, so that explanations of the head are maps of pixels.
 
 A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
 follows the network as a function whose slope is measured by small steps, so that every method works

@@ -1,4 +1,4 @@
-"""Read the maps inside a network, and find the image that a class scores highest."""
+"""Read the feature maps of a network, and find images that maximise a class."""
 
 from __future__ import annotations
 

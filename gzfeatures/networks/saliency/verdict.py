@@ -1,4 +1,4 @@
-"""Say whether explanations of a network beat maps that know nothing of it."""
+"""Compare explanations of a network with baseline maps that do not use the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gzfeatures.networks.saliency.faithfulness import (
 from gzfeatures.networks.saliency.fillings import FILLINGS
 
 RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian in its centre"}
-"""Baselines that a method has to beat, as a sentence calls them."""
+"""Names, in words, of the baselines that a method has to beat."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion of each galaxy, shape (n,); default the mean of fillings."""
+        """Return insertion − deletion of each galaxy, (n,); by default the mean of all fillings."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))
@@ -73,12 +73,12 @@ class Verdict:
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return by how much a method is above a baseline, with its interval."""
+        """Return how much a method exceeds a baseline, with its interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 
     def beats(self, method: MethodFigures, rival: str) -> bool:
-        """Return whether a method is above a baseline.
+        """Tell whether a method exceeds a baseline beyond chance.
 
         The whole interval must be; below 10 galaxies, which have no interval, the mean.
         """
@@ -86,7 +86,7 @@ class Verdict:
         return (found.mean if math.isnan(found.low) else found.low) > 0
 
     def sentence(self) -> str:
-        """Say whether a method beats the bright part of the image, and by how much.
+        """Return a sentence that says whether a method beats the bright part of the image.
 
         The best method stands for all. Those that beat brightness and a Gaussian come first, then
         those that beat brightness.
@@ -148,7 +148,7 @@ class Verdict:
 
 
 def _signed(value: float) -> str:
-    """Write a figure with two decimals and the minus sign of print."""
+    """Return a number as text with two decimals and a typographic minus sign."""
     return f"{value:.2f}".replace("-", "−")
 
 
