@@ -3,9 +3,16 @@
     python experiments/packaged_heads.py ../shared/data/gz2 \\
         -o gzfeatures/networks/weights/googlenet-gz2/heads
 
-The folder holds `images/`, `votes.csv` and `classes.csv` of Galaxy Zoo 2 galaxies. Two heads are
+The folder holds `images/`, `votes.csv` and `classes.csv` of Galaxy Zoo 2 galaxies. Three heads are
 written: `zhu-5class.skops` (the five classes of Zhu+2019 and none-of-these, with calibration, class
-sets and familiarity) and `votes-37.skops` (the 37 vote fractions, with familiarity).
+sets and familiarity, on mean vectors of 8 mirror images and quarter turns),
+`zhu-5class.one-view.skops` (the same for tables of single vectors) and `votes-37.skops` (the 37
+vote fractions, with familiarity).
+
+The classes are learned from what the votes say of them: a galaxy with votes counts for a class as
+often as new panels of 40 volunteers would give it that class, so that one close to a threshold
+teaches little. Directions in which the vector of a galaxy depends on how the galaxy is turned are
+penalised most (a ridge penalty in coordinates in which that scatter is the same everywhere).
 
 Which galaxy does what follows from the digest of its id, as in the backbone's own training:
 
@@ -41,6 +48,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
+from gzfeatures.heads.estimators.machines import LinearMachine
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
@@ -49,6 +57,10 @@ from gzfeatures.unlabelled.shift import Shares
 NONE = "none-of-these"
 CLASSES = ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral", NONE)
 COVERAGE, HALVES = 0.9, 20
+PENALTY, FLOOR = 3e-4, 0.1
+"""Inverse penalty of the weights; share of the mean scatter that is added in every direction."""
+PANELS, VOLUNTEERS = 100, 40
+"""Panels drawn of each galaxy, and volunteers in each (Willett+2013)."""
 
 
 def strangers(folder: Path, count: int, seed: int) -> None:
@@ -135,16 +147,90 @@ def nonsense(folder: Path, count: int, seed: int) -> None:
         crop.save(folder / f"photograph{number:04}.png")
 
 
-def extracted(source: Path) -> EmbeddingTable:
+def extracted(source: Path, dihedral: bool) -> EmbeddingTable:
     """Vectors of a folder's images by the packaged backbone."""
-    return gz.extract(gz.ImageSet.of(source), "googlenet-gz2")
+    return gz.extract(gz.ImageSet.of(source), "googlenet-gz2", dihedral=dihedral)
 
 
-def drawn(make: Any, count: int, seed: int) -> EmbeddingTable:
-    """Vectors of drawn pictures."""
+def drawn(make: Any, count: int, seed: int) -> dict[bool, EmbeddingTable]:
+    """Vectors of drawn pictures: mean over symmetries (True), and of one view (False)."""
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), count, seed)
-        return extracted(Path(folder))
+        return {dihedral: extracted(Path(folder), dihedral) for dihedral in (True, False)}
+
+
+def panels(votes: Labels, ids: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Share of new panels in which each class of `CLASSES` claims a galaxy, shape (n, 6).
+
+    Each question is answered anew by as many volunteers as were asked it, with the fractions of the
+    first panel; then the rules of Zhu+2019 are read from the new fractions.
+    """
+    draw = np.random.default_rng(seed)
+    fractions = votes.select(ids).values
+    column = {name: number for number, name in enumerate(votes.classes)}
+    claims = np.zeros((len(ids), len(CLASSES)))
+
+    def answered(names: tuple[str, ...], parent: np.ndarray) -> np.ndarray:
+        """Cumulative fractions of one question, drawn again, shape (n, answers)."""
+        given = np.maximum(fractions[:, [column[name] for name in names]], 1e-9)
+        asked = np.rint(parent * VOLUNTEERS).astype(int)
+        counts = draw.multinomial(asked, given / given.sum(1, keepdims=True))
+        return counts / np.maximum(asked, 1)[:, None] * parent[:, None]
+
+    for _ in range(PANELS):
+        first = answered(("smooth", "features-or-disk", "star-or-artifact"), np.ones(len(ids)))
+        smooth, disk = first[:, 0], first[:, 1]
+        shape = answered(("completely-round", "in-between", "cigar-shaped"), smooth)
+        edge = answered(("edge-on-yes", "edge-on-no"), disk)
+        spiral = answered(("spiral-yes", "spiral-no"), edge[:, 1])
+        # thresholds of Zhu+2019, as in the scheme zhu-5class
+        claimed = np.column_stack([
+            (smooth[:, None] >= 0.469) & (shape >= 0.5),
+            (disk >= 0.430) & (edge[:, 0] >= 0.602),
+            (disk >= 0.430) & (edge[:, 1] >= 0.715) & (spiral[:, 0] >= 0.619),
+        ]).astype(float)  # fmt: skip
+        rules = claimed.sum(1, keepdims=True)
+        claims += np.column_stack([claimed / np.maximum(rules, 1), rules == 0])
+    return claims / PANELS
+
+
+def steady(single: EmbeddingTable, mean: EmbeddingTable) -> np.ndarray:
+    """Axes in which vectors scatter alike when galaxies are turned, shape (dim, dim)."""
+    noise = np.cov((single.matrix - mean.matrix).astype(np.float64).T)
+    # a tenth of the mean variance is added, or directions that hardly scatter would be free
+    noise += FLOOR * np.trace(noise) / len(noise) * np.eye(len(noise))
+    variances, axes = np.linalg.eigh(noise)
+    return axes / np.sqrt(variances)
+
+
+def class_head(
+    table: EmbeddingTable, labels: Labels, votes: Labels, seen: np.ndarray, axes: np.ndarray
+) -> Head:
+    """The head of six classes, learned from shares of panels in the axes given."""
+    train = np.intersect1d(seen, labels.ids)
+    empty = np.empty(0, dtype=object)
+    head = fit(table, labels, "logistic", split=Split(train, empty, empty), C=PENALTY)
+    codes = labels.select(train).codes
+    targets = np.eye(len(CLASSES))[codes]
+    voted = np.isin(train, votes.ids)
+    targets[voted] = panels(votes, train[voted])
+    rows, classes = np.nonzero(targets > 0.01)
+    middle = table.select(train).matrix.mean(0)
+    turned = (table.select(train).matrix - middle) @ axes
+    size = turned.std()
+    machine = LinearMachine("softmax", PENALTY, 1e-6, 3000).fit(
+        np.ascontiguousarray((turned / size)[rows], dtype=np.float32),
+        classes,
+        targets[rows, classes],
+    )
+    # written back as weights of standardised vectors, so that the head is a plain logistic one
+    weights = axes @ machine.coefficients_ / size
+    (_, scaler), (_, linear) = head.estimator.estimator_.steps[-2:]
+    linear.coefficients_ = np.asarray(scaler.scale_[:, None] * weights, dtype=np.float32)
+    linear.intercept_ = np.asarray(
+        machine.intercept_ + (scaler.mean_ - middle) @ weights, dtype=np.float32
+    )
+    return head
 
 
 def labels_of(data: Path, ids: np.ndarray) -> tuple[Labels, Labels, np.ndarray]:
@@ -187,7 +273,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=300, help="drawn pictures of each kind")
     chosen = parser.parse_args()
 
-    table = extracted(chosen.data / "images")
+    tables = {dihedral: extracted(chosen.data / "images", dihedral) for dihedral in (True, False)}
+    table = tables[False]
     labels, votes, unbiased = labels_of(chosen.data, table.ids)
     met = TrainedOn.joined([backbone("googlenet-gz2").trained_on]).contains(table.ids)
     # one that only looks like a training galaxy (1 of 668) neither fits nor calibrates
@@ -197,47 +284,61 @@ def main() -> None:
     slice_ = table.ids[~met & ~alike & np.isin(hundreds, [9, 29, 59, 79])]
     seen = table.ids[met]
 
-    def fitted(name: str, target: Labels, **parameters: Any) -> Head:
-        train = np.intersect1d(seen, target.ids)
-        empty = np.empty(0, dtype=object)
-        return fit(table, target, name, split=Split(train, empty, empty), **parameters)
-
-    head = fitted("logistic", labels, C=0.001)
+    axes = steady(*(tables[dihedral].select(seen) for dihedral in (False, True)))
+    others, flagged = drawn(strangers, chosen.pictures, 1), drawn(nonsense, 200, 2)
     teach = np.intersect1d(slice_, labels.ids)
-    head.estimator.recalibrate(table.select(teach).matrix, labels.select(teach).codes)
     # of an unbiased draw of the sky about half satisfy no rule, of these training galaxies fewer:
     # Bayes' rule carries the odds over (Saerens+2002, equation 4); the five classes keep theirs
     known = labels.select(np.intersect1d(unbiased, labels.ids)).codes
     train = labels.select(np.intersect1d(seen, labels.ids)).codes
     odds = [np.mean(codes == len(CLASSES) - 1) for codes in (known, train)]
-    head.estimator.weights_[-1] = odds[0] / (1 - odds[0]) * (1 - odds[1]) / odds[1]
+    share = odds[0] / (1 - odds[0]) * (1 - odds[1]) / odds[1]
 
-    others = drawn(strangers, chosen.pictures, 1)
-    training, own, chosen_on = (table.select(part) for part in (seen, tenth, slice_))
-    figures = measured(head, training, own, chosen_on, labels, unbiased, others)
+    heads: dict[str, Head] = {}
+    figures: dict[str, Any] = {}
+    for dihedral, name in ((True, "zhu-5class"), (False, "zhu-5class.one-view")):
+        of = tables[dihedral]
+        head = class_head(of, labels, votes, seen, axes)
+        head.estimator.recalibrate(of.select(teach).matrix, labels.select(teach).codes)
+        head.estimator.weights_[-1] = share
+        training, own, chosen_on = (of.select(part) for part in (seen, tenth, slice_))
+        figures[name] = measured(
+            head, training, own, chosen_on, labels, unbiased, others[dihedral], flagged[dihedral]
+        )
+        bound = familiarity(
+            training, np.concatenate([own.matrix, chosen_on.matrix]), others[dihedral]
+        )
+        heads[name] = with_promises(head, own, labels, bound)
+    figures = figures.pop("zhu-5class") | {"one view": figures.pop("zhu-5class.one-view")}
 
-    bound = familiarity(training, np.concatenate([own.matrix, chosen_on.matrix]), others)
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    head = with_promises(head, own, labels, bound)
-    fractions = dataclasses.replace(fitted("ridge", votes), familiarity=bound)
+    train = np.intersect1d(seen, votes.ids)
+    empty = np.empty(0, dtype=object)
+    fractions = fit(table, votes, "ridge", split=Split(train, empty, empty))
+    # the last familiarity is that of single vectors, which the fractions are read from
+    heads["votes-37"] = dataclasses.replace(fractions, familiarity=bound)
     scored = np.intersect1d(np.intersect1d(tenth, votes.ids), unbiased)
     said = fractions.predict(table.select(scored)).probabilities
     figures["votes_rmse"] = float(np.sqrt(np.nanmean((said - votes.select(scored).values) ** 2)))
+    chosen.output.mkdir(parents=True, exist_ok=True)
     figures["bytes"] = {
         name: each.write(chosen.output / f"{name}.skops").stat().st_size
-        for name, each in (("zhu-5class", head), ("votes-37", fractions))
+        for name, each in heads.items()
     }
     (chosen.output / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 
 def measured(
-    head: Head, training: EmbeddingTable, own: EmbeddingTable, chosen_on: EmbeddingTable,
+    head: Head,
+    training: EmbeddingTable,
+    own: EmbeddingTable,
+    chosen_on: EmbeddingTable,
     labels: Labels,
-    unbiased: np.ndarray, others: EmbeddingTable,
-) -> dict[str, Any]:  # fmt: skip
+    unbiased: np.ndarray,
+    others: EmbeddingTable,
+    flagged: EmbeddingTable,
+) -> dict[str, Any]:
     """Figures over halves of the own tenth: what is counted is never what calibrated."""
-    flagged = drawn(nonsense, 200, 2)
     whole = familiarity(training, np.concatenate([own.matrix, chosen_on.matrix]), others)
     kinds = np.array([name.rstrip("0123456789") for name in flagged.ids])
     held, total, own_flags, rows = np.zeros(6), np.zeros(6), [], []

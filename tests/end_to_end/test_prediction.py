@@ -43,13 +43,34 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_packaged_heads_are_small_and_promise_by_galaxies_nothing_was_trained_on() -> None:
     heads = packaged_heads("googlenet-gz2")
     assert list(heads) == ["zhu-5class", "votes-37"] and packaged_heads("resnet50") == {}
-    assert sum(path.stat().st_size for path in heads.values()) < 5e6
+    folder = next(iter(heads.values())).parent
+    assert sum(path.stat().st_size for path in folder.glob("*.skops")) < 5e6
     classes, votes = (Head.read(path) for path in heads.values())
     assert classes.classes == (*FIVE, "none-of-these") and len(votes.classes) == 37
     for head in (classes, votes):
         assert head.extractors[0].backbone == "googlenet-gz2" and head.familiarity is not None
         assert len(head.familiarity.distances) > 900 and head.familiarity.why_none_flagged is None
     assert classes.sets is not None and classes.sets.per_class and not classes.sets.notes
+
+
+def test_a_table_of_single_vectors_and_one_of_means_each_have_a_head_of_the_package(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """Images are seen in 8 symmetries; a table that was extracted without them is not refused."""
+    mean = find_head("googlenet-gz2")
+    assert mean.extractors[0].dihedral
+    for words in ((), ("--dihedral",)):
+        table = tmp_path / f"{len(words)}.parquet"
+        verb("extract", pictures, *words, "--precision", "bfloat16", "-o", table)
+        extractor = gz.EmbeddingTable.open(table).extractor
+        head = find_head("googlenet-gz2", extractor=extractor)
+        assert head.extractors[0].dihedral == bool(words) and head.classes == mean.classes
+        assert head.sets is not None and head.familiarity is not None and head.shares is not None
+        said = verb("predict", "googlenet-gz2", table, "-o", tmp_path / "c.csv")
+        assert said["rows"] == 4 and said["unfamiliar"] >= 3
+    # vectors of a third kind are refused by the head that says what it reads
+    other = dataclasses.replace(extractor, layer="inception5b")
+    assert find_head("googlenet-gz2", extractor=other).extractors[0].dihedral
 
 
 def test_images_and_nothing_else_give_classes_and_nonsense_is_flagged(
