@@ -85,5 +85,5 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     # put the legend below the plot, where it hides no curve
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:
-        axes.set_title(answer, fontsize=8.5, loc="left", wrap=True, color=INK)
+        axes.set_title(answer, fontsize=8, loc="left", wrap=True, color=INK)
     return figure

@@ -102,14 +102,15 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     elif lucky:
         verdict = f"fine-tuning pays at {', '.join(lucky)} labels alone, which may be chance"
     else:
-        verdict = f"fine-tuning does not pay up to {rows[-1].labels:,} labels"
+        verdict = f"fine-tuning does not pay beyond chance up to {rows[-1].labels:,} labels"
+    title = metric.replace("_", " ")
+    # of an error less is better: there the head comes first in the difference
+    first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
     gains = "; ".join(
-        f"{row.labels:,}: {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"
+        f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"
         for row in rows
     )
-    title = metric.replace("_", " ")
-    sense = f"how much less {title}" if metric in LOWER_IS_BETTER else f"how much more {title}"
     return (
-        f"{verdict} ({sense} the best network has than the best head on the same {galaxies:,} "
-        f"galaxies, {LEVEL:.0%} interval; labels: {gains})"
+        f"{verdict} ({title} of the best {first_of} minus that of the best {second_of} on the "
+        f"same {galaxies:,} galaxies, with its {LEVEL:.0%} interval: {gains})"
     )

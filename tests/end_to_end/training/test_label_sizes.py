@@ -152,7 +152,9 @@ def test_it_pays_from_where_every_larger_number_is_better_beyond_chance() -> Non
         assert row.advantage == pytest.approx(gap)
         assert row.interval[0] < gap < row.interval[1]
     assert answer(rows, "accuracy", 1400).startswith("fine-tuning pays from 300 labels on (")
-    assert answer(rows[:1], "accuracy", 9).startswith("fine-tuning does not pay up to 100 labels")
+    assert answer(rows[:1], "accuracy", 9).startswith(
+        "fine-tuning does not pay beyond chance up to 100 labels ("
+    )
     lucky = [rows[1], dataclasses.replace(rows[0], labels=1000)]
     assert "at 300 labels alone, which may be chance" in answer(lucky, "accuracy", 1400)
     # of a loss less is better: the same networks win by it
