@@ -155,6 +155,69 @@ def _upgraded(path: Path, revision: str) -> Path:
     return kept
 
 
+def require_no_diversion(path: Path) -> None:
+    """Refuse a database with a trigger that could change where the files of runs are written.
+
+    MLflow's own triggers guard secrets; none names a column of such addresses.
+
+    Raises
+    ------
+    OutputError
+        It has one.
+    """
+    columns = {"artifact_location", *(column for _, _, column in ARTIFACT_COLUMNS)}
+    with _opened(path) as database:
+        try:
+            triggers = database.execute(
+                "select name, sql from sqlite_master where type = 'trigger'"
+            ).fetchall()
+        except sqlite3.DatabaseError:
+            # for a file that is no database, MLflow itself raises a better error later
+            return
+    for name, statement in triggers:
+        if any(column in statement.lower() for column in columns):
+            raise OutputError(
+                "database changes where files are written",
+                where=path,
+                rule="have no trigger that does",
+                found=name,
+                remedy="record elsewhere with --tracking-uri",
+            )
+
+
+def require_beside(path: Path, experiment: str, address: str) -> None:
+    """Refuse an experiment of a database file whose files would be written far from it.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    experiment : str
+        Name of the experiment.
+    address : str
+        Where MLflow would write the files of its runs.
+
+    Raises
+    ------
+    OutputError
+        That is a server, or a folder that is not below the database's.
+    """
+    parts = urlsplit(address)
+    folder = path.parent.resolve()
+    # MLflow's own experiments have a path without a scheme
+    local = unquote(parts.path) if parts.scheme == "file" else address
+    here = parts.scheme in ("", "file") and parts.netloc == ""
+    if here and Path(local).resolve().is_relative_to(folder):
+        return
+    raise OutputError(
+        f"files of experiment '{experiment}' would be written elsewhere",
+        where=path,
+        rule=f"lie below {folder}",
+        found=address,
+        remedy="give this one another name, or record elsewhere with --tracking-uri",
+    )
+
+
 def settle(path: Path) -> str | None:
     """Change a copied or moved database to use the artifacts beside it.
 

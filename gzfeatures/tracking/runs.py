@@ -32,6 +32,8 @@ from gzfeatures.tracking.client import (
     address_of,
     file_of,
     make_database,
+    require_beside,
+    require_no_diversion,
     require_schema,
     settle,
     without_strays,
@@ -352,6 +354,7 @@ class Tracking:
                         make_database(self._database)
                     # check the schema once, because no other process changes it during this one
                     if not self._settled:
+                        require_no_diversion(self._database)
                         done = [
                             require_schema(self._database, self._upgrade),
                             settle(self._database),
@@ -389,6 +392,8 @@ class Tracking:
                 ),
             )
         if experiment is not None:
+            if self._database is not None:
+                require_beside(self._database, name, experiment.artifact_location)
             return str(experiment.experiment_id)
         artifacts = (
             None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
+import sqlite3
 import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,8 @@ from tables_of import table_of
 from test_malicious import CODE, GALAXIES, PICKLE, Trap
 from verbs import called
 
-from gzfeatures.errors import GzError
+import gzfeatures
+from gzfeatures.errors import GzError, OutputError
 from gzfeatures.experiment import config
 from gzfeatures.features.backbones import backbone
 from gzfeatures.galaxies.labels.schemes import scheme
@@ -325,3 +329,98 @@ def test_formulas_of_a_colleague_leave_every_csv_as_text(desk: Path) -> None:
     assert not [cell for cell in cells.ravel() if cell.startswith(starts)]
     assert [unguarded(guarded(text)) for text in FORMULAS] == list(FORMULAS)
     assert read_table(desk / "out.csv")["galaxy_id"].tolist() == list(FORMULAS)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of MLflow's database with an experiment `evil`."""
+    from gzfeatures.tracking import Tracking
+
+    folder = tmp_path_factory.mktemp("database") / "mlruns"
+    Tracking(root=folder).require("evil")
+    return folder
+
+
+def _changed(database: Path, folder: Path, statement: str) -> Path:
+    """A copy of a database, changed by a stranger."""
+    shutil.copytree(database, folder)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as opened:
+        opened.execute(statement)
+        opened.commit()
+    return folder
+
+
+ELSEWHERE = "update experiments set artifact_location = '{}' where name = 'evil'"
+DATABASES = {
+    "a bucket": ("s3://stranger/in", "would be written elsewhere"),
+    "a server": ("http://127.0.0.1:9/in", "would be written elsewhere"),
+    "another host's disk": ("file://stranger/in", "would be written elsewhere"),
+    "a folder of the user": ("file:///etc/victim", "would be written elsewhere"),
+    "a way out": ("file://{folder}/artifacts/../../victim", "would be written elsewhere"),
+    "a path": ("{parent}/victim", "would be written elsewhere"),
+}
+
+
+@pytest.mark.parametrize("case", DATABASES)
+def test_a_database_of_a_stranger_sends_nothing_elsewhere(
+    case: str, tmp_path: Path, database: Path
+) -> None:
+    from gzfeatures.tracking import Tracking
+
+    address, words = DATABASES[case]
+    folder = tmp_path / "mlruns"
+    place = address.format(folder=folder, parent=tmp_path)
+    _changed(database, folder, ELSEWHERE.format(place))
+    tracking = Tracking(root=folder)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=words) as caught:
+        tracking.require("evil")
+    assert len(str(caught.value).splitlines()) == 1
+    assert set(tmp_path.rglob("*")) == before
+    tracking.require("another")
+
+
+def test_a_database_that_changes_where_files_are_written_is_refused(
+    tmp_path: Path, database: Path
+) -> None:
+    from gzfeatures.tracking import Tracking
+
+    trigger = (
+        "create trigger moved after insert on runs begin "
+        "update runs set artifact_uri = 'file:///etc/victim' where run_uuid = new.run_uuid; end"
+    )
+    folder = _changed(database, tmp_path / "mlruns", trigger)
+    with pytest.raises(OutputError, match="must have no trigger that does, found moved"):
+        Tracking(root=folder)
+
+
+@pytest.mark.parametrize("name", ["joblib.joblib", "function.skops", "torch.pth", "program.pt2"])
+def test_a_served_model_of_a_stranger_is_refused_where_our_loader_reads_it(
+    name: str, desk: Path
+) -> None:
+    """The loader that MLflow calls for models of ours; a model with another loader is not ours."""
+    from gzfeatures.tracking import models
+
+    (desk / "model").mkdir()
+    MODELS[name](desk / "model" / models.HEAD)
+    with no_longer_than(LIMIT), pytest.raises(GzError) as caught:
+        models._load_pyfunc(str(desk / "model"))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list(desk.rglob("sprung"))
+
+
+def test_no_module_of_the_package_loads_a_model_by_mlflow() -> None:
+    """MLflow imports what a model names: that is left to people who serve models they made."""
+    calls = re.compile(
+        r"(?<![.\w])(?:\w+\.)?(load_model|import_module|__import__)\(|(?<![.\w])(eval|exec)\("
+    )
+    root = Path(gzfeatures.__file__).parent
+    found = {
+        (str(path.relative_to(root)), match[1] or match[2])
+        for path in root.rglob("*.py")
+        for match in calls.finditer(path.read_text("utf-8"))
+    }
+    # names that the package itself says: optional packages, its verbs, its own old names
+    own = {"errors", "_moved", "__init__", "cli/__init__", "heads/estimators/machines"}
+    own |= {"tracking/_compat_mlflow"}
+    assert found <= {(f"{name}.py", "import_module") for name in own}, found
