@@ -172,11 +172,11 @@ def check_record(progress: Progress) -> None:
             (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-            # only a change shows that the file and its folder can be written; it is taken back
+            # try a change, which proves that file and folder are writable, and undo it
             connection.execute("insert or ignore into outputs values (?, ?, ?)", (b"", "", ""))
             connection.rollback()
     except (OSError, RuntimeError, sqlite3.Error) as error:
-        # of its subclasses those speak of locks and permissions, this one of the content
+        # subclasses report locks or permissions, but this class itself reports damaged content
         damaged = type(error) is sqlite3.DatabaseError
         if damaged and _set_aside():
             _complain(

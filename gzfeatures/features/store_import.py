@@ -24,7 +24,7 @@ from gzfeatures.files import read_sidecar, require_file
 RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30
 """Largest size in bytes of a record and of a shard that are read."""
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-"""Errors of a disk that is full, or full for this user."""
+"""Error numbers of a full disk or an exhausted quota."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _linked(*paths: Path) -> bool:
 
 @contextmanager
 def _writing(copy: Path) -> Iterator[None]:
-    """Tell a disk without room for the copy from a shard that cannot be read."""
+    """Raise OutputError for a full disk, and other errors for an unreadable shard."""
     try:
         yield
     except OSError as error:
