@@ -142,6 +142,19 @@ class Predictions:
             raise InputError("predictions", rule="be of one number", found=self.kind)
         return np.asarray(self.probabilities[:, 0], dtype=np.float64)
 
+    @property
+    def number_columns(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the predicted numbers and their bounds, each (n,), by the names of their columns.
+
+        Raises
+        ------
+        InputError
+            Classes or vote fractions are predicted.
+        """
+        names = number_columns(self.classes[0], bounds=self.bounds is not None)
+        ends = () if self.bounds is None else tuple(self.bounds.T)
+        return dict(zip(names, (self.values, *ends), strict=True))
+
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
         """Join the predictions of one head for the parts of a table."""
@@ -286,9 +299,7 @@ class Predictions:
         kind = kind_of(path)
         columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": self.ids}
         if self.is_value:
-            columns[f"{PREDICTED}{self.classes[0]}"] = self.values
-            if self.bounds is not None:
-                columns |= dict(zip(BOUNDS, self.bounds.T, strict=True))
+            columns |= self.number_columns
         elif self.kind == "classes":
             columns["predicted_class"] = self.names
         elif self.kind == "multi-label":
@@ -331,8 +342,15 @@ class Predictions:
         return np.array(["|".join(names[row]) for row in flags], dtype=object)
 
     @classmethod
-    def read(cls, path: str | Path) -> Predictions:
+    def read(cls, path: str | Path, *, number: str | None = None) -> Predictions:
         """Read predictions from a file that `write` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        number : {"value", "redshift"}, optional
+            What predicted numbers are; by default the name of their column tells.
 
         Raises
         ------
@@ -350,9 +368,9 @@ class Predictions:
                 rule="have a column galaxy_id",
                 found=", ".join(frame.columns),
             )
-        number = _number_column(frame)
-        if number is not None:
-            return cls._of_numbers(frame, number, path)
+        column = _number_column(frame)
+        if column is not None:
+            return cls._of_numbers(frame, column, path, number)
         # every column that has no reserved name holds the probabilities of a class
         classes = tuple(str(name) for name in frame.columns if name not in _RESERVED)
         target = next(
@@ -382,8 +400,10 @@ class Predictions:
         return cls(ids, probabilities, classes, target, seen, sets, unfamiliar, familiarity)
 
     @classmethod
-    def _of_numbers(cls, frame: pd.DataFrame, column: str, path: Path) -> Predictions:
-        """Return the predicted numbers of a file; their column name identifies a redshift."""
+    def _of_numbers(
+        cls, frame: pd.DataFrame, column: str, path: Path, kind: str | None
+    ) -> Predictions:
+        """Return the predicted numbers of a file; by default their column name tells a redshift."""
         name = column.removeprefix(PREDICTED)
         columns = [column, *(end for end in BOUNDS if end in frame)]
         try:
@@ -394,13 +414,24 @@ class Predictions:
             as_ids(frame["galaxy_id"], where=path),
             numbers[:, :1],
             (name,),
-            "redshift" if name.lower() in REDSHIFTS else "value",
+            kind or ("redshift" if name.lower() in REDSHIFTS else "value"),
             frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None,
             familiarity=frame["familiarity_p"].to_numpy(np.float64)
             if "familiarity_p" in frame
             else None,
             bounds=numbers[:, 1:] if len(columns) == 1 + len(BOUNDS) else None,
         )
+
+
+def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
+    """Return the names of the columns of a predicted number, with those of its bounds.
+
+    Examples
+    --------
+    >>> number_columns("redshift", bounds=True)
+    ('predicted_redshift', 'lower', 'upper')
+    """
+    return (f"{PREDICTED}{column}", *(BOUNDS if bounds else ()))
 
 
 def _number_column(frame: pd.DataFrame) -> str | None:

@@ -19,6 +19,7 @@ from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_sidecar, write_sidecar
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.images.view import View
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report.worst_errors import write_worst_errors
@@ -216,8 +217,16 @@ def join_members(
         {"members": network.members, **network.options},
         seed,
     )
-    predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
+    predictions = _predictions(folder, group)
     return trained.candidate(predictions, group.labels, group.split, group.catalog)
+
+
+def _predictions(folder: Path, group: LabelledSample) -> Predictions:
+    """Read what a finished training predicted of the test galaxies."""
+    target = group.labels.target
+    # the file does not say whether a number is a redshift
+    number = target if target in VALUE_TARGETS else None
+    return Predictions.read(folder / PREDICTIONS, number=number).select(group.split.test)
 
 
 def _scored(
@@ -229,7 +238,7 @@ def _scored(
 ) -> Candidate:
     """Score a finished training on the test galaxies, from the predictions it wrote."""
     # the predictions include validation galaxies, which are not scored
-    predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
+    predictions = _predictions(folder, group)
     trained = TrainedNetwork(
         network.name,
         folder,

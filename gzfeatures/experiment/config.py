@@ -108,10 +108,14 @@ class Galaxies(ImagedCatalog, _Votes):
     no rule claims: the class `none-of-these`, or left out. `missing_label` and `label_as_is` say
     what words such as NA mean there, as the options of `fit` do. Galaxies within
     `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts
-    them.
+    them. `target` names the numeric column, of the labels or else of the catalog, that is predicted
+    in place of classes; `redshift` and `as_number` are as the options of `fit`.
     """
 
     scheme: str = "zhu-5class"
+    target: str | None = None
+    redshift: bool | None = None
+    as_number: bool = False
     others: Literal["class", "left-out"] | None = None
     labels: Path | None = None
     missing_label: tuple[str, ...] = ()
@@ -121,6 +125,17 @@ class Galaxies(ImagedCatalog, _Votes):
     on_bad: Literal["raise", "skip"] = "raise"
     training_only: tuple[ImagedCatalog, ...] = ()
     also: SecondTarget | None = None
+
+    @model_validator(mode="after")
+    def _number_in_place_of_classes(self) -> Galaxies:
+        if self.target is None and (self.redshift is not None or self.as_number):
+            raise ValueError("redshift, as_number: belong to a target; name its column")
+        if self.target is not None and (self.training_only or self.others is not None):
+            raise ValueError(
+                "training_only, others: are labelled by a scheme, whose place a target takes; "
+                "leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _others_of_a_scheme(self) -> Galaxies:

@@ -18,7 +18,7 @@ from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.figures.gallery import Gallery, Picture, tiles
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.progress import SILENT, Progress
@@ -141,6 +141,14 @@ def draw_map(
     )
 
 
+def _require_classes(target: str, head: Path) -> None:
+    """Refuse to explain a head on a number."""
+    if target in VALUE_TARGETS:
+        raise InputError(
+            "head predicts a number", where=head, rule="predict classes, one of which is explained"
+        )
+
+
 def explain(
     classifier: Classifier,
     images: ImageSet,
@@ -241,6 +249,7 @@ def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
     from gzfeatures.heads.head import Head
 
     head = Head.read(classifier.head)
+    _require_classes(head.target, classifier.head)
     # a head has no gradient to the pixels, so measure its slope along directions instead
     return ExplainedModel.of_head(
         classifier.network,

@@ -15,7 +15,8 @@ from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.files import join_inside, require_file, written_whole
 from gzfeatures.galaxies.catalogs.label_words import AS_IS
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.labels.target_column import TargetColumn
+from gzfeatures.galaxies.splits.label_file import read_labels, read_target
 from gzfeatures.galaxies.splits.split import Split
 
 PAIRINGS, LABELS = "pairings.json", "labels.csv"
@@ -35,6 +36,10 @@ FIELDS = {
 """Keys in `pairings.json`, with the fields of a candidate that the keys hold."""
 
 
+TARGET = "target"
+"""Key beside them where numbers are predicted: `value` or `redshift`."""
+
+
 def slug(text: str) -> str:
     """Return a file name for a candidate or backbone: letters, digits, dots and hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
@@ -43,7 +48,9 @@ def slug(text: str) -> str:
 def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
     """Return a candidate as JSON values, with a path instead of its predictions."""
     fields = {key: getattr(candidate, field) for key, field in FIELDS.items()}
-    return fields | {"predictions": predictions}
+    # the file of predicted numbers does not say whether they are redshifts
+    number = {TARGET: candidate.predictions.kind} if candidate.predictions.is_value else {}
+    return fields | {"predictions": predictions} | number
 
 
 def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
@@ -83,17 +90,31 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     MissingFileError, InputError
         The folder holds no finished run, or its files cannot be read.
     """
-    labels, split = read_labels(require_file(folder / LABELS, "labels of a run"), words=AS_IS)
-    if split is None:
-        raise InputError(
-            "labels of a run have no split", where=folder / LABELS, rule="have a split column"
-        )
     path = require_file(folder / PAIRINGS, "candidates of a finished run")
+    with parsing("candidates of a run cannot be read", path):
+        notes = json.loads(path.read_text(encoding="utf-8"))
+        target = next((note[TARGET] for note in notes if TARGET in note), None)
+        column = str(notes[0]["scheme"]) if target is not None else ""
+    labels, split = _labels(require_file(folder / LABELS, "labels of a run"), target, column)
     candidates = []
     with parsing("candidates of a run cannot be read", path):
-        for note in json.loads(path.read_text(encoding="utf-8")):
-            predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
+        for note in notes:
+            file = join_inside(folder, note.pop("predictions"))
+            predictions = Predictions.read(file, number=note.pop(TARGET, None))
             # use the predictions' order of classes, which a CSV of labels does not contain
             labels = labels.ordered(predictions.classes)
-            candidates.append(candidate_of(note, predictions, evaluate(predictions, labels)))
+            scores = evaluate(predictions, labels, groups=split.groups, train=split.train)
+            candidates.append(candidate_of(note, predictions, scores))
     return candidates, labels, split
+
+
+def _labels(path: Path, target: str | None, column: str) -> tuple[Labels, Split]:
+    """Read the labels of a run, or the numbers of its column, with their split."""
+    if target is None:
+        labels, split = read_labels(path, words=AS_IS)
+    else:
+        number = TargetColumn(column, target == "redshift", as_number=True)
+        labels, split = read_target(path, number)
+    if split is None:
+        raise InputError("labels of a run have no split", where=path, rule="have a split column")
+    return labels, split

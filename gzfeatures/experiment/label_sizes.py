@@ -18,7 +18,7 @@ from gzfeatures.evaluation.metrics import evaluate, headline, jsonable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.candidates import FitOptions, fit_heads
 from gzfeatures.experiment.config import HeadChoice
-from gzfeatures.experiment.folder import candidate_of, record_of, write_candidates
+from gzfeatures.experiment.folder import TARGET, candidate_of, record_of, write_candidates
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import join_inside, require_file, written_whole
 from gzfeatures.galaxies.labels.labels import Labels
@@ -345,7 +345,8 @@ def read_sizes(path: Path, labels: Labels) -> LabelSizes:
         require_format("learning curve", int(record["format"]), FORMAT, path)
         for row in record["candidates"]:
             size, train, held = (int(row.pop(name)) for name in ("labels", "train", "validation"))
-            predictions = Predictions.read(join_inside(path.parent, row.pop("predictions")))
+            file = join_inside(path.parent, row.pop("predictions"))
+            predictions = Predictions.read(file, number=row.pop(TARGET, None))
             scores = evaluate(predictions, labels)
             points.append(SizePoint(size, train, held, candidate_of(row, predictions, scores)))
             ids = predictions.ids

@@ -19,9 +19,10 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.label_words import LabelWords
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits import split_file
 from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
-from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.label_file import read_labels, read_target
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.ids import Ids, among
 from gzfeatures.images.image_set import ImageSet
@@ -54,6 +55,8 @@ class LabelledSample:
     moved : tuple of str
         Galaxies that an earlier split had elsewhere, and that are tested on for the company they
         keep.
+    left_out : mapping of str to int
+        Reason → galaxies that have no label, or no known number, for it.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class LabelledSample:
     auxiliary_labels: Labels | None = None
     grouping: Grouping = dataclasses.field(default_factory=Grouping)
     moved: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     stamp: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +149,16 @@ def load_sample(
         )
     skipped = readable.skipped
     return LabelledSample(
-        readable.labels, split, scored_split, images, catalog, skipped, auxiliary, grouping, moved
+        readable.labels,
+        split,
+        scored_split,
+        images,
+        catalog,
+        skipped,
+        auxiliary,
+        grouping,
+        moved,
+        {reason: len(ids) for reason, ids in labels.left_out.items() if len(ids)},
     )
 
 
@@ -160,7 +173,11 @@ class _Readable:
 
 
 def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read labels and their split from a file, or label a catalog by a class scheme."""
+    """Read labels and their split from a file, or label a catalog by a scheme or a column."""
+    if settings.target is not None:
+        return _numbered(
+            settings, TargetColumn(settings.target, settings.redshift, settings.as_number)
+        )
     if settings.labels is not None:
         words = LabelWords(settings.missing_label, settings.label_as_is)
         labels, split = read_labels(settings.labels, words=words, id_column=settings.id_column)
@@ -168,6 +185,19 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
     catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     return catalog, chosen.label(catalog, seed, settings.choice), None
+
+
+def _numbered(
+    settings: Galaxies, target: TargetColumn
+) -> tuple[Catalog | None, Labels, Split | None]:
+    """Read the number to be predicted from the labels file, or else from the catalog."""
+    catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
+    if settings.labels is None:
+        return catalog, target.labels(catalog), None
+    labels, split = read_target(
+        settings.labels, target, catalog=catalog, id_column=settings.id_column
+    )
+    return None, labels, split
 
 
 def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) -> Grouping:

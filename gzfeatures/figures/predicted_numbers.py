@@ -45,15 +45,17 @@ def write_numbers(
         The place cannot be written.
     """
     path = Path(path)
-    figure = _drawn(predictions, labels.select(predictions.ids).values[:, 0], scores)
+    figure = drawn_numbers(predictions, labels.select(predictions.ids).values[:, 0], scores)
     with written_whole(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
     return path
 
 
 @styled
-def _drawn(predictions: Predictions, true: npt.NDArray[np.float64], scores: Scores) -> Figure:
-    """Draw predictions and residuals in two panels above the same axis of true numbers."""
+def drawn_numbers(
+    predictions: Predictions, true: npt.NDArray[np.float64], scores: Scores
+) -> Figure:
+    """Draw predicted numbers and residuals over the true ones (n,); the title has the scores."""
     from matplotlib.figure import Figure
 
     name, redshift = predictions.classes[0], predictions.kind == "redshift"

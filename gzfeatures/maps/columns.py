@@ -12,6 +12,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.residuals import residuals
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.quantities import QUANTITIES
 from gzfeatures.galaxies.labels.labels import Labels
@@ -68,7 +69,8 @@ def columns(
         number per answer.
     predictions : mapping of str to Predictions, optional
         Name → predictions: predicted class, confidence (largest probability) and, with labels of
-        the same classes, right or wrong; and familiarity_p where it is known. Two or more give
+        the same classes, right or wrong; of numbers the number and its residual; and familiarity_p
+        where it is known. Two or more give
         `disagreement`, the mean total variation distance between them, in [0, 1].
     catalog : DataFrame, optional
         Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as
@@ -105,9 +107,11 @@ def columns(
                 labelled = (truth != NONE) & (predicted != NONE)
                 verdict = np.where(labelled, truth != predicted, NONE).astype(np.uint16)
                 result.append(MapColumn(f"right or wrong, {name}", verdict, ("right", "wrong")))
-        result.append(
-            MapColumn(f"confidence, {name}", _numbers(prediction.probabilities.max(1), rows))
-        )
+        if prediction.is_value:
+            result += _of_number(name, prediction, labels, rows)
+        else:
+            confidence = _numbers(prediction.probabilities.max(1), rows)
+            result.append(MapColumn(f"confidence, {name}", confidence))
         if prediction.familiarity is not None:
             result.append(
                 MapColumn(f"familiarity_p, {name}", _numbers(prediction.familiarity, rows))
@@ -175,6 +179,20 @@ def _numbers(
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
     return np.where(np.isfinite(chosen), chosen, np.float32(np.nan))
+
+
+def _of_number(
+    name: str, prediction: Predictions, labels: Labels | None, rows: npt.NDArray[np.intp]
+) -> list[MapColumn]:
+    """Return the predicted number, and its residual where the true number is known."""
+    column = prediction.classes[0]
+    result = [MapColumn(f"predicted {column}, {name}", _numbers(prediction.values, rows))]
+    if labels is not None and (labels.target, labels.classes) == (prediction.kind, (column,)):
+        labelled = pd.Index(labels.ids).get_indexer(pd.Index(prediction.ids))
+        true = np.where(labelled < 0, np.nan, labels.values[labelled, 0])
+        residual = residuals(prediction.values, true, prediction.kind)
+        result.append(MapColumn(f"residual, {name}", _numbers(residual, rows)))
+    return result
 
 
 def _of_labels(ids: Ids, labels: Labels) -> list[MapColumn]:

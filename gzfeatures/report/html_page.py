@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from gzfeatures.figures import style
 from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.gallery import Gallery
 from gzfeatures.figures.page_template import page_template
+from gzfeatures.figures.predicted_numbers import drawn_numbers
 from gzfeatures.figures.sprites import address
 from gzfeatures.galaxies.splits.split import PARTS
 from gzfeatures.ids import Ids
@@ -38,6 +40,9 @@ COLUMNS = {
     "log_loss": "log loss",
     "ece": "calibration error",
     "rmse": "RMSE",
+    "bias": "bias",
+    "sigma_nmad": "σ_NMAD",
+    "outlier_share": "outliers",
 }
 """Metrics of the ranking table, with their titles."""
 COSTS = {
@@ -63,7 +68,7 @@ SLICES = {
     "size": "Petrosian radius (arcsec)",
 }
 """Quantities in whose bins accuracy is shown, with their titles."""
-KINDS = ("confusion", "per-class", "reliability")
+KINDS = ("confusion", "per-class", "reliability", "numbers")
 
 
 def draw(report: Report) -> dict[str, Figure]:
@@ -99,6 +104,9 @@ def draw(report: Report) -> dict[str, Figure]:
                 recall,
                 scores.classes,
             )
+        if candidate.predictions.is_value:
+            true = report.labels.select(candidate.predictions.ids).values[:, 0]
+            drawn[f"numbers-{row.rank:02d}"] = drawn_numbers(candidate.predictions, true, scores)
         if scores.kind == "classes":
             bins = reliability.reliability(candidate.predictions, report.labels)
             before = candidate.calibration.get("before", {}).get("bins", ())
@@ -134,7 +142,7 @@ def render(
     galleries = list(_galleries(report)) if classed else []
     ids = np.array([example.id for *_, group in galleries for example in group], dtype=object)
     contaminated = any(candidate.contaminated for candidate in report.candidates)
-    page = _template().render(
+    page = _template(report.digits).render(
         report=report,
         script=Markup(SCRIPT),
         # values of the ranking table
@@ -150,8 +158,10 @@ def render(
             "confusion": 13 + 0.9 * len(report.labels.classes),
             "per-class": 19,
             "reliability": 14,
+            "numbers": 22,
         },
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
+        baselines=_baselines(report),
         # values of the calibration table
         trust=_trust_rows(report),
         set_notes=_set_notes(report),
@@ -164,11 +174,11 @@ def render(
     return with_policy(page)
 
 
-def _template() -> Template:
+def _template(digits: int) -> Template:
     """Return the page's template, which escapes every value that is not `Markup`."""
     filters: dict[str, Callable[..., Any]] = {
-        "number": _number,
-        "signed": _signed,
+        "number": partial(_number, digits=digits),
+        "signed": partial(_signed, digits=digits),
         "share": _share,
         "plain": _plain,
         "address": address,
@@ -235,14 +245,23 @@ def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
 
 
 def _axis(report: Report) -> tuple[float, float]:
-    """Return the ends of the intervals' axis, rounded outwards to hundredths."""
+    """Return the ends of the intervals' axis, rounded outwards, to hundredths for scores."""
     metric = report.comparison.metric
     bounds = np.array(
         [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
     )
     bounds = bounds[np.isfinite(bounds)]
-    low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
+    # one digit less than the values have
+    unit = 10 ** (report.digits - 1)
+    low = np.floor(bounds.min() * unit - 0.5) / unit
+    high = np.ceil(bounds.max() * unit + 0.5) / unit
     return float(max(low, 0.0)), float(high)
+
+
+def _baselines(report: Report) -> dict[str, float]:
+    """Return the RMSE of the training galaxies' median and mean; of classes nothing."""
+    baselines = report.ranked[0][1].scores.baselines
+    return {name: metrics["rmse"] for name, metrics in baselines.items()}
 
 
 def _best(report: Report) -> dict[str, Candidate]:
@@ -375,12 +394,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+def _signed(value: float, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _amount(value: float | None) -> str:

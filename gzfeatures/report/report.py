@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from gzfeatures.evaluation.rows import RankedRow
 from gzfeatures.figures.gallery import Gallery
 from gzfeatures.figures.style import write_png
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
@@ -119,6 +120,17 @@ class Report:
         return frozenset(candidate.approach for candidate in self.candidates)
 
     @property
+    def digits(self) -> int:
+        """Return the decimals of scores: 3, or of small numbers such as redshifts as many as tell.
+
+        At least three digits of the best candidate's error are shown.
+        """
+        if self.labels.target not in VALUE_TARGETS:
+            return 3
+        error = self.ranked[0][0].metrics["rmse"]
+        return 3 if error <= 0 else max(1, 2 - math.floor(math.log10(error)))
+
+    @property
     def costs(self) -> tuple[str, ...]:
         """Return the costs that are known for at least one candidate."""
         costs = [row.costs for row in self.comparison.ranking]
@@ -132,12 +144,14 @@ class Report:
         spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
         mean = ""
         if spread is not None:
-            scatter = f"{spread.mean:.3f} ± {spread.deviation:.3f}"
+            scatter = f"{spread.mean:.{self.digits}f} ± {spread.deviation:.{self.digits}f}"
             mean = f" (mean of {spread.seeds} seeds {scatter})"
         name = self.title(best) + " †" * best.contaminated
         ends = row.interval(metric)
-        bounds = "" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})"
-        value = f"{self.metrics[metric]} {row.metrics[metric]:.3f}"
+        bounds = (
+            "" if ends is None else f" ({ends[0]:.{self.digits}f} to {ends[1]:.{self.digits}f})"
+        )
+        value = f"{self.metrics[metric]} {row.metrics[metric]:.{self.digits}f}"
         return f"{name} comes first: {value}{bounds}{mean}{self._chosen}"
 
     @property
@@ -147,8 +161,16 @@ class Report:
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
         low, high = winner.interval
-        bounds = f"({low:.3f} to {high:.3f})"
-        return f"; as the best of {winner.among}, {winner.corrected:.3f} {bounds}"
+        bounds = f"({low:.{self.digits}f} to {high:.{self.digits}f})"
+        return f"; as the best of {winner.among}, {winner.corrected:.{self.digits}f} {bounds}"
+
+    @property
+    def _predicted(self) -> str:
+        """Return what is predicted, in a few words."""
+        if self.labels.target in VALUE_TARGETS:
+            unit = ", errors in units of 1 + z" * (self.labels.target == "redshift")
+            return f"the number {self.labels.classes[0]}{unit}"
+        return f"{len(self.labels.classes)} classes of {self.labels.scheme}"
 
     @property
     def summary(self) -> str:
@@ -156,8 +178,7 @@ class Report:
         first, best = self.ranked[0]
         others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
         text = (
-            f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes "
-            f"of {best.scheme}, "
+            f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
         )
         # a single candidate cannot be compared
@@ -172,8 +193,8 @@ class Report:
             low, high = network.behind_interval
             text += (
                 f" The best end-to-end network, {network.backbone}, "
-                f"differs from it by {network.behind:+.3f}"
-                f" ({low:+.3f} to {high:+.3f})."
+                f"differs from it by {network.behind:+.{self.digits}f}"
+                f" ({low:+.{self.digits}f} to {high:+.{self.digits}f})."
             )
         return text + (f" † {DAGGER}." if best.contaminated else "")
 
@@ -230,8 +251,12 @@ class Report:
             # write each value with its interval, because a ranking without intervals misleads
             for metric in self.metrics:
                 ends = row.interval(metric)
-                bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
-                cells.append(f"{row.metrics[metric]:.3f}{bounds}")
+                bounds = (
+                    ""
+                    if ends is None
+                    else f" ({ends[0]:.{self.digits}f}–{ends[1]:.{self.digits}f})"
+                )
+                cells.append(f"{row.metrics[metric]:.{self.digits}f}{bounds}")
             costs = [row.costs[cost] for cost in self.costs]
             cells += ["" if cost is None else f"{cost:.3g}" for cost in costs]
             lines.append(f"| {' | '.join(cells)} |")

@@ -118,16 +118,24 @@ def _signature_of_head(head: Head) -> ModelSignature:
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
+    from gzfeatures.evaluation.predictions import number_columns
+    from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
+
     inputs = [ColSpec(DataType.string, "image_sha256", required=False)]
     inputs += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
     inputs += [ColSpec(DataType.double, name) for name in head.columns]
     promised = _promised(head.target == "classes", head.sets, head.familiarity)
-    return _signature(inputs, head.classes, promised)
+    columns: Sequence[str] = head.classes
+    if head.target in VALUE_TARGETS:
+        columns = number_columns(head.classes[0], bounds=head.intervals is not None)
+    return _signature(inputs, columns, promised)
 
 
 def _signature_of_network(checkpoint: Path) -> ModelSignature:
+    from gzfeatures.evaluation.predictions import number_columns
     from gzfeatures.features.backbones import RECORD, classes_of
     from gzfeatures.files import read_sidecar
+    from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.setup.number_target import target_of_settings
 
@@ -136,7 +144,10 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
     promised = _promised(
         target is not None and target.kind == "classes", calibration.sets, calibration.familiarity
     )
-    return _signature([], classes_of(checkpoint), promised)
+    columns: Sequence[str] = classes_of(checkpoint)
+    if target is not None and target.kind in VALUE_TARGETS:
+        columns = number_columns(columns[0], bounds=calibration.intervals is not None)
+    return _signature([], columns, promised)
 
 
 def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
@@ -275,10 +286,12 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, class probabilities and the other columns of `predict` as a data frame."""
+    """Return ids, class probabilities or numbers, and what else `predict` writes, as a frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
+    if predictions.is_value:
+        columns = predictions.number_columns
     if predictions.familiarity is not None:
         columns[FAMILIARITY] = predictions.familiarity
     if predictions.kind == "classes":

@@ -68,6 +68,9 @@ def _do(
     except NotFirstProcess:
         raise typer.Exit from None
     say(str(finished.report.provenance["grouped"]))
+    if experiment.galaxies.target is not None:
+        for reason, number in finished.report.provenance["left_out"].items():
+            say(f"{number} galaxies are left out: {experiment.galaxies.target} {reason}")
     moved = finished.report.provenance.get("moved", [])
     if moved:
         say(moved_text(moved))

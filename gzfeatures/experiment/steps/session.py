@@ -349,6 +349,7 @@ def _provenance(settings: Experiment, group: LabelledSample) -> dict[str, Any]:
         "labels": group.labels.fingerprint,
         "split": group.split.fingerprint,
         "skipped": [list(item) for item in group.skipped],
+        "left_out": dict(group.left_out),
         "grouped": str(group.grouping),
         "moved": list(group.moved),
         **surroundings(),

@@ -23,6 +23,7 @@ from gzfeatures.features.backbones import (
 )
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.ids import Ids, positions
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
@@ -85,6 +86,12 @@ class ExplainedModel:
         # checkpoints of earlier versions name no target, and predict classes
         fields = json.loads((folder / RECORD).read_text("utf-8"))
         target = fields.get("settings", {}).get("target", "classes")
+        if target in VALUE_TARGETS:
+            raise InputError(
+                "network predicts a number",
+                where=checkpoint,
+                rule="end in classes, one of which is explained",
+            )
         return cls(network, network, spec, spec.view, classes, target)
 
     @classmethod
