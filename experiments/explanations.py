@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from explanation_masks import TRIED
+from explanation_masks import TRIED, Block
 from finetuning import Sample
 
 from gzfeatures.files import written_whole
@@ -74,7 +74,7 @@ class Bench:
         return outputs.float()
 
     def maps(self, name: str, begin: int) -> npt.NDArray[np.float32]:
-        """Maps of a block, and the number of passes for one galaxy, made once."""
+        """Maps of a block, made once."""
         place = self.folder / f"{name}-{begin:03d}.npz"
         if place.exists():
             return np.asarray(np.load(place)["maps"])
@@ -85,7 +85,14 @@ class Bench:
             elif name in METHODS:
                 maps = saliency(self.model.network, inputs, codes, method=name)
             else:
-                maps = TRIED[name](self.model.network, self.probabilities, inputs, codes)
+                block = Block(
+                    self.model.network,
+                    self.probabilities,
+                    inputs,
+                    codes,
+                    lambda method: self.maps(method, begin),
+                )
+                maps = TRIED[name](block)
         with written_whole(place) as path, path.open("wb") as file:
             np.savez_compressed(file, maps=maps)
         return maps
@@ -157,6 +164,9 @@ def main() -> None:
     words.add_argument("cells", type=Path, help="folder of the cells, outside the repository")
     words.add_argument("--only", action="append", choices=NAMES, help="again for more")
     words.add_argument("--choice", action="store_true", help="the 50 galaxies to choose by")
+    words.add_argument(
+        "--backwards", action="store_true", help="begin with the last galaxies: a second process"
+    )
     words.add_argument("--table", action="store_true", help="print the table of what is there")
     chosen = words.parse_args()
     torch.set_num_threads(1)
@@ -164,7 +174,7 @@ def main() -> None:
     galaxies = CHOICE if chosen.choice else TABLE
     if not chosen.table:
         bench = Bench.of(chosen.cells)
-        for begin in galaxies[::BLOCK]:
+        for begin in galaxies[::BLOCK][:: -1 if chosen.backwards else 1]:
             for name in chosen.only or NAMES:
                 for filling in FILLINGS:
                     bench.run(name, filling, begin)

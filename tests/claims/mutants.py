@@ -274,6 +274,20 @@ MUTANTS = (
         "if score > 1:",
         "test_a_column_that_defines_the_label_is_named.py",
     ),
+    Mutant(
+        "an explanation is the brightness of the image",
+        "networks/saliency/attribution.py",
+        "METHODS[method](question).detach()",
+        "question.image[0].mean(0)",
+        "test_explanations_point_at_the_reason.py",
+    ),
+    Mutant(
+        "an explanation is that of another class than the one asked for",
+        "networks/saliency/attribution.py",
+        "codes = np.broadcast_to(np.asarray(target), len(images))",
+        "codes = np.broadcast_to(np.asarray(0), len(images))",
+        "test_explanations_point_at_the_reason.py",
+    ),
 )
 
 
