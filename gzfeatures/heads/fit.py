@@ -118,7 +118,7 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        # record class names instead of class codes
+        # class codes have no meaning outside this fit, so record class names
         parameters=chosen.complete(
             settings | ({"class_weight": class_weight} if class_weight is not None else {})
         ),

@@ -106,7 +106,7 @@ def _share(wheel: Path, model: str) -> None:
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
         return
-    # on another disk, or one without links, the copy stays
+    # hard links fail across disks and on some file systems, so keep the copy in these cases
     with suppress(OSError):
         link = copy.with_name(f".{copy.name}.part")
         link.unlink(missing_ok=True)

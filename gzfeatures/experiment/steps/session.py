@@ -196,7 +196,7 @@ class RunSession:
         return outcomes
 
     def joined(self, tables: Sequence[TimedTable]) -> list[Outcome]:
-        """Fit heads on several tables side by side, followed by catalog columns."""
+        """Fit heads on the joined vectors of several tables, followed by catalog columns."""
         table_of: dict[tuple[str, str], TimedTable] = {}
         for table in tables:
             # of several seeds, use the first one

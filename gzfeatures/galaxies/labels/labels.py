@@ -23,7 +23,7 @@ FEWEST_IN_STRATUM = 10
 """Fewest galaxies in a quantile bin; few galaxies are divided into fewer bins."""
 
 FEW = 5
-"""Labels that fewer volunteers support are counted as uncertain."""
+"""Number of volunteers below which a label counts as uncertain."""
 
 
 @dataclasses.dataclass(frozen=True)

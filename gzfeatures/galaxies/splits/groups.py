@@ -1,4 +1,4 @@
-"""Find groups of galaxies that a split must keep on one side."""
+"""Find groups of galaxies that a split must keep in one part."""
 
 from __future__ import annotations
 

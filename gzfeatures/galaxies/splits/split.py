@@ -1,4 +1,4 @@
-"""Split galaxies into train, validation and test, with each group of galaxies on one side."""
+"""Split galaxies into train, validation and test, with each group of galaxies in one part."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def _place_groups(
     shares: npt.NDArray[np.float64],
     random: np.random.Generator,
 ) -> None:
-    """Place groups of two or more galaxies, each on one side; change `part` and `have` in place.
+    """Put each group of two or more galaxies in one part; change `part` and `have` in place.
 
     Parameters
     ----------

@@ -205,7 +205,7 @@ def continued(
 
 
 def moved_text(moved: Sequence[str]) -> str:
-    """Return a line that says how many galaxies moved to the test side with their group."""
+    """Return a sentence on how many galaxies moved to the test part with their group."""
     examples = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     return (
         f"{len(moved)} galaxies went from train or validation to test: they belong together with "

@@ -198,7 +198,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _member_logs(self, X: Matrix) -> Matrix:
-        """Return the log probabilities of all heads side by side, shape (n, members·k)."""
+        """Return the log probabilities of all heads in one matrix, shape (n, members·k)."""
         return np.hstack(
             [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
         ).astype(np.float32)

@@ -33,7 +33,7 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Fill the rows of X in place, and return X."""
+        """Replace NaN by the median of its column, in place, and return X."""
         for column, median in zip(X.T, self.medians_, strict=True):
             column[np.isnan(column)] = median
         return X

@@ -75,7 +75,7 @@ class PrivateFolder:
                 return None
             with file:
                 with contextlib.suppress(OSError):
-                    # record the time of last use
+                    # `store prune` finds files without recent use by this time
                     os.utime(file.fileno())
                 return file.read()
 

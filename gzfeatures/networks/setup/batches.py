@@ -85,7 +85,7 @@ class Batches:
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Yield the rows of each step, and the random numbers of their copies."""
+        """Yield the rows of each step, and the random numbers for augmenting their images."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)

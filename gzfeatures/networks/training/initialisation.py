@@ -152,7 +152,7 @@ class Initialisation:
         return self.seen_before() | TrainedOn.of_images(images, others=others)
 
     def margin(self, wanted: float | None, field: float) -> float:
-        """Return the side of the training frames over the side of the view, at most √2.
+        """Return the ratio of the sides of training frame and view, at most √2.
 
         Frames are as much wider as is asked for, or as the images allow.
 
