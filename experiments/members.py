@@ -1,4 +1,4 @@
-"""Three seeds of a fine-tuned network: alone, their probabilities averaged, their weights averaged.
+"""Seeds of a fine-tuned network: alone, their probabilities averaged, their weights averaged.
 
     python experiments/members.py FOLDER --labels 100
 
@@ -34,7 +34,6 @@ from gzfeatures.networks.training.finish import _half
 from gzfeatures.networks.training.members import train_members
 from gzfeatures.networks.training.preparation import TrainingGalaxies
 
-MEMBERS = 3
 SHOWN = ("accuracy", "macro_f1", "log_loss", "ece")
 
 
@@ -58,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--labels", type=int, default=100)
+    parser.add_argument("--members", type=int, default=3)
     parser.add_argument("--draw", type=int, default=0)
     chosen = parser.parse_args()
     sample = Sample.read()
@@ -66,7 +66,7 @@ def main() -> None:
     place = chosen.folder / f"{chosen.labels}-draw{chosen.draw}"
     options = TrainingOptions(place, weights="own", cache=chosen.folder / "pixels")
     joined = train_members(
-        TrainingGalaxies(images, labels, split), "googlenet-gz2", options, MEMBERS
+        TrainingGalaxies(images, labels, split), "googlenet-gz2", options, chosen.members
     )
     mean = averaged([each.checkpoint for each in joined.members], place / "averaged-weights")
     plain = classify(images.select(np.concatenate([split.validation, split.test])), mean)

@@ -191,7 +191,8 @@ class Tracking:
             self._run(
                 client,
                 experiment,
-                candidate.name,
+                # a training that was only read again has the name that it would have had
+                candidate.name if live is None else live.name,
                 tags | {NOTE: run_contents.summary_line(candidate)},
                 opened,
             ) as run,
@@ -466,6 +467,9 @@ class Tracking:
     ) -> Iterator[str]:
         """Yield a run that is marked as finished afterwards, or as failed after an error."""
         run = opened or self.opened(client, experiment, name, tags)
+        if opened:
+            # the training has ended, the record has not: killed on the way it is no finished run
+            client.update_run(run, status="RUNNING")
         try:
             for tag, value in tags.items() if opened else ():
                 client.set_tag(run, tag, value)

@@ -127,12 +127,41 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     network = next(p for p in made.candidates if p.head is None)
     run = tracking.record_candidate(EXPERIMENT, network, [tmp_path / "history.json"], live)
     assert run == live.run and steps(run) == [1, 2, 3, 4]
+    # a training that is only read again opens a run of the same name
+    with tracking.training(EXPERIMENT, "as the folder is called") as unread:
+        pass
+    again = tracking.record_candidate(EXPERIMENT, network, [tmp_path / "history.json"], unread)
+    assert client.get_run(again).info.run_name == "as the folder is called"
     (memory,) = client.get_metric_history(run, "system/system_memory_usage_megabytes")
     (busy,) = client.get_metric_history(run, "system/cpu_utilization_percentage")
     assert memory.value > 100 and memory.step == busy.step == 3 and 0 <= busy.value <= 100
     kept = client.get_run(run)
     assert kept.info.status == "FINISHED" and kept.data.tags["kind"] == "pairing"
     assert kept.data.metrics["accuracy"] == pytest.approx(network.scores.accuracy)
+
+
+def test_a_training_whose_record_is_killed_is_no_finished_run(
+    made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    tracking = Tracking(root=tmp_path)
+    client = client_of(tracking)
+    network = next(p for p in made.candidates if p.head is None)
+    with tracking.training(EXPERIMENT, "resnet18") as live:
+        live([{"epoch": 1, "training_loss": 1.0}])
+    assert client.get_run(live.run).info.status == "FINISHED"
+    seen = []
+
+    def killed(_client: object, run: str, *_: object) -> None:
+        seen.append(client.get_run(run).info.status)
+        raise Killed
+
+    monkeypatch.setattr("gzfeatures.tracking.run_contents.log", killed)
+    with pytest.raises(Killed):
+        tracking.record_candidate(EXPERIMENT, network, [], live)
+    assert seen == ["RUNNING"]  # a process that dies here leaves no run that looks whole
 
 
 def test_a_record_that_is_lost_on_the_way_never_stops_the_training_and_is_made_whole(

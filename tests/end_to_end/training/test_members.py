@@ -21,6 +21,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.run import run as run_experiment
+from gzfeatures.features.backbones import backbone
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.galaxies.splits.split import Split
@@ -28,8 +29,10 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.inference.probabilities import classify
 from gzfeatures.networks.inference.temperature import tempered
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
+from gzfeatures.networks.models.load import load
 from gzfeatures.networks.saliency.attribution import saliency
 from gzfeatures.networks.setup.options import TrainingOptions
+from gzfeatures.networks.training.checkpoint import write_folder
 from gzfeatures.networks.training.members import JoinedTraining, train_members
 from gzfeatures.networks.training.preparation import TrainingGalaxies
 from gzfeatures.networks.training.train import train
@@ -69,6 +72,31 @@ def test_it_answers_with_the_mean_of_calibrated_probabilities_calibrated_again(
     ]
     assert evaluate(tested, labels).metrics["log_loss"] < np.mean(losses)
     assert len({each.temperature for each in joined.members}) == 3  # else the seeds were alike
+
+
+def test_the_mean_of_weights_is_no_network_where_seeds_began_apart(
+    joined: JoinedTraining, images: ImageSet, labels: Labels, split: Split, tmp_path: Path
+) -> None:
+    """Why members are averaged by their probabilities."""
+    places = [each.checkpoint for each in joined.members]
+    states = [load_file(place / "model.safetensors") for place in places]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+    }
+    network = load(backbone(places[0]))
+    network.load_state_dict(mean)
+    record = json.loads((places[0] / "backbone.json").read_text())
+    bare = dataclasses.replace(backbone(places[0]), weights=None, sha256="")
+    names = ("classes", "scheme", "settings", "dihedral")
+    write_folder(tmp_path, bare, network, {name: record[name] for name in names})
+    averaged = evaluate(classify(images.select(split.test), tmp_path), labels)
+    alone = [
+        evaluate(each.predictions.select(split.test), labels).metrics["log_loss"]
+        for each in joined.members
+    ]
+    together = evaluate(joined.predictions.select(split.test), labels).metrics["log_loss"]
+    assert together < min(alone) and averaged.metrics["log_loss"] > max(alone)
 
 
 def test_a_checkpoint_of_members_predicts_as_its_training_did(
@@ -143,9 +171,6 @@ def test_the_logits_of_an_ensemble_say_the_mean_probability(link: str) -> None:
 
 
 def test_grad_cam_of_an_ensemble_is_the_mean_of_its_members(joined: JoinedTraining) -> None:
-    from gzfeatures.features.backbones import backbone
-    from gzfeatures.networks.models.load import load
-
     network = load(backbone(joined.checkpoint))
     pixels = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     maps = [saliency(member, pixels, 1) for member in network.members]
