@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,14 +91,27 @@ def test_a_head_is_the_same_from_a_file(small_memory: Path, tmp_path: Path, head
     assert np.array_equal(here.probabilities, there.probabilities)
 
 
+@pytest.fixture(scope="module")
+def large(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[Path, int, Labels, Split]]:
+    """By a head, the file of a large table, its bytes, labels and split: written once a task."""
+    folder = tmp_path_factory.mktemp("large")
+
+    @functools.cache
+    def written(head: str) -> tuple[Path, int, Labels, Split]:
+        table, labels, split = survey(60_000, 384, head)
+        return table.write(folder / f"{head}.parquet"), table.matrix.nbytes, labels, split
+
+    return lambda head: written(next(n for n in IN_BLOCKS if HEADS[n].task == HEADS[head].task))
+
+
 @pytest.mark.parametrize("head", IN_BLOCKS)
 def test_these_heads_hold_a_part_of_their_rows(
-    small_memory: Path, tmp_path: Path, head: str
+    small_memory: Path, large: Callable[[str], tuple[Path, int, Labels, Split]], head: str
 ) -> None:
-    table, labels, split = survey(60_000, 384, head)
-    whole, path = table.matrix.nbytes, table.write(tmp_path / "t.parquet")
+    path, whole, labels, split = large(head)
     few = {} if head in ("logistic", "linear-svm", "ridge") else {"pca": 16}
-    del table
     tracemalloc.start()
     try:
         fit(
