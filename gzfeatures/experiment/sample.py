@@ -132,7 +132,7 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, notes, progress)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # find groups before the split, which keeps each group on one side
+    # find groups before the split, which keeps each group in one part
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
