@@ -71,7 +71,16 @@ PLAIN = frozenset(
             "settings",
             "split",
         ),
-        *("strategy", "survey", "target", "tracking_uri", "view", "pixel_scale", "petrosian"),
+        *(
+            "strategy",
+            "survey",
+            "target",
+            "tracking_uri",
+            "view",
+            "pixel_scale",
+            "petrosian",
+            "sizes",
+        ),
         *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }
 )
