@@ -50,10 +50,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "svr": {},
     "xgboost-regression": {"rounds": 6},
     "flags": {},
+    "number": {},
 }
 FRACTIONS = ("ridge", "svr", "xgboost-regression")
 """Heads that are damaged, those on vote fractions among them; flags are of classes that can hold at
-once."""
+once, and a number is a redshift."""
 
 
 def whole_heads(only: Collection[str] = tuple(PARAMETERS)) -> list[dict[str, bytes]]:
@@ -63,6 +64,7 @@ def whole_heads(only: Collection[str] = tuple(PARAMETERS)) -> list[dict[str, byt
     flags = Labels(
         IDS, ("a", "b"), np.stack([np.arange(N) % 2, np.arange(N) // 2 % 2], axis=1), "multi-label"
     )
+    number = Labels(IDS, ("redshift",), rng.random((N, 1)), "redshift")
     for name, parameters in PARAMETERS.items():
         if name not in only:
             continue
@@ -71,11 +73,12 @@ def whole_heads(only: Collection[str] = tuple(PARAMETERS)) -> list[dict[str, byt
             "svr": fractions,
             "xgboost-regression": fractions,
             "flags": flags,
+            "number": number,
         }.get(name, LABELS)
         head = fit(
             TABLE,
             labels,
-            "logistic" if name == "flags" else name,
+            {"flags": "logistic", "number": "ridge"}.get(name, name),
             split=Split.draw(labels),
             **parameters,
         )
