@@ -144,7 +144,7 @@ class Predictions:
 
     @property
     def number_columns(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the predicted numbers and their bounds, each (n,), by the names of their columns.
+        """Predicted numbers and their bounds, each of shape (n,), by column name.
 
         Raises
         ------
@@ -403,7 +403,7 @@ class Predictions:
     def _of_numbers(
         cls, frame: pd.DataFrame, column: str, path: Path, kind: str | None
     ) -> Predictions:
-        """Return the predicted numbers of a file; by default their column name tells a redshift."""
+        """Return predicted numbers from a file; by default the column name marks a redshift."""
         name = column.removeprefix(PREDICTED)
         columns = [column, *(end for end in BOUNDS if end in frame)]
         try:
@@ -424,7 +424,7 @@ class Predictions:
 
 
 def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
-    """Return the names of the columns of a predicted number, with those of its bounds.
+    """Return the column names of a predicted number and its bounds.
 
     Examples
     --------

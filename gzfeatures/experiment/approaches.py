@@ -222,7 +222,7 @@ def join_members(
 
 
 def _predictions(folder: Path, group: LabelledSample) -> Predictions:
-    """Read what a finished training predicted of the test galaxies."""
+    """Read the predictions of a finished training for the test galaxies."""
     target = group.labels.target
     # the file does not say whether a number is a redshift
     number = target if target in VALUE_TARGETS else None

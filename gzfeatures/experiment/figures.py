@@ -142,7 +142,7 @@ def draw_map(
 
 
 def _require_classes(target: str, head: Path) -> None:
-    """Refuse to explain a head on a number."""
+    """Refuse to explain a head that predicts a number."""
     if target in VALUE_TARGETS:
         raise InputError(
             "head predicts a number", where=head, rule="predict classes, one of which is explained"

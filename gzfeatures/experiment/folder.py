@@ -37,7 +37,7 @@ FIELDS = {
 
 
 TARGET = "target"
-"""Key beside them where numbers are predicted: `value` or `redshift`."""
+"""Key of a candidate's record that tells the kind of predicted numbers: `value` or `redshift`."""
 
 
 def slug(text: str) -> str:
@@ -109,7 +109,7 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
 
 
 def _labels(path: Path, target: str | None, column: str) -> tuple[Labels, Split]:
-    """Read the labels of a run, or the numbers of its column, with their split."""
+    """Read the labels of a run, or the numbers of its target column, with their split."""
     if target is None:
         labels, split = read_labels(path, words=AS_IS)
     else:

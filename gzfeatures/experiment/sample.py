@@ -173,7 +173,7 @@ class _Readable:
 
 
 def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read labels and their split from a file, or label a catalog by a scheme or a column."""
+    """Read labels and split from a file, or label a catalog by a scheme or a column."""
     if settings.target is not None:
         return _numbered(
             settings, TargetColumn(settings.target, settings.redshift, settings.as_number)
@@ -190,7 +190,7 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
 def _numbered(
     settings: Galaxies, target: TargetColumn
 ) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read the number to be predicted from the labels file, or else from the catalog."""
+    """Read the numbers to predict from the label file, or else from the catalog."""
     catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
     if settings.labels is None:
         return catalog, target.labels(catalog), None

@@ -55,7 +55,7 @@ def write_numbers(
 def drawn_numbers(
     predictions: Predictions, true: npt.NDArray[np.float64], scores: Scores
 ) -> Figure:
-    """Draw predicted numbers and residuals over the true ones (n,); the title has the scores."""
+    """Draw predicted numbers and residuals against true numbers, (n,), with scores in the title."""
     from matplotlib.figure import Figure
 
     name, redshift = predictions.classes[0], predictions.kind == "redshift"

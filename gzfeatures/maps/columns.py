@@ -184,7 +184,7 @@ def _numbers(
 def _of_number(
     name: str, prediction: Predictions, labels: Labels | None, rows: npt.NDArray[np.intp]
 ) -> list[MapColumn]:
-    """Return the predicted number, and its residual where the true number is known."""
+    """Return map columns of the predicted number, and of its residual if true numbers are known."""
     column = prediction.classes[0]
     result = [MapColumn(f"predicted {column}, {name}", _numbers(prediction.values, rows))]
     if labels is not None and (labels.target, labels.classes) == (prediction.kind, (column,)):

@@ -263,7 +263,7 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
     """Return probabilities in units of 1/255; zero for a galaxy without a prediction."""
     table = []
     for name, prediction in predictions.items():
-        # a number is no probability: it stands among the columns
+        # predicted numbers are not probabilities, so they are offered as columns
         if prediction.is_value:
             continue
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))

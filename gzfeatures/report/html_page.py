@@ -245,13 +245,13 @@ def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
 
 
 def _axis(report: Report) -> tuple[float, float]:
-    """Return the ends of the intervals' axis, rounded outwards, to hundredths for scores."""
+    """Return the limits of the axis for intervals, rounded outwards."""
     metric = report.comparison.metric
     bounds = np.array(
         [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
     )
     bounds = bounds[np.isfinite(bounds)]
-    # one digit less than the values have
+    # round to one digit less than the values have, for short axis labels
     unit = 10 ** (report.digits - 1)
     low = np.floor(bounds.min() * unit - 0.5) / unit
     high = np.ceil(bounds.max() * unit + 0.5) / unit
@@ -259,7 +259,7 @@ def _axis(report: Report) -> tuple[float, float]:
 
 
 def _baselines(report: Report) -> dict[str, float]:
-    """Return the RMSE of the training galaxies' median and mean; of classes nothing."""
+    """Return the RMSE of predicting the training galaxies' median or mean; empty for classes."""
     baselines = report.ranked[0][1].scores.baselines
     return {name: metrics["rmse"] for name, metrics in baselines.items()}
 

@@ -104,7 +104,7 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     else:
         verdict = f"fine-tuning does not pay beyond chance up to {rows[-1].labels:,} labels"
     title = metric.replace("_", " ")
-    # of an error less is better: there the head comes first in the difference
+    # a smaller error is better, so for errors subtract the network from the head
     first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
     gains = "; ".join(
         f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"

@@ -121,7 +121,7 @@ class Report:
 
     @property
     def digits(self) -> int:
-        """Return the decimals of scores: 3, or of small numbers such as redshifts as many as tell.
+        """Number of decimals of scores: 3, or more for small numbers such as redshifts.
 
         At least three digits of the best candidate's error are shown.
         """
@@ -166,7 +166,7 @@ class Report:
 
     @property
     def _predicted(self) -> str:
-        """Return what is predicted, in a few words."""
+        """Return a few words that say what the candidates predict."""
         if self.labels.target in VALUE_TARGETS:
             unit = ", errors in units of 1 + z" * (self.labels.target == "redshift")
             return f"the number {self.labels.classes[0]}{unit}"

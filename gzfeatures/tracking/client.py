@@ -186,7 +186,7 @@ def require_no_diversion(path: Path) -> None:
 
 
 def require_beside(path: Path, experiment: str, address: str) -> None:
-    """Refuse an experiment of a database file whose files would be written far from it.
+    """Refuse an experiment whose files would be written outside the database's folder.
 
     Parameters
     ----------

@@ -286,7 +286,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, class probabilities or numbers, and what else `predict` writes, as a frame."""
+    """Return ids, predictions and the other columns of `predict` as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))

@@ -191,7 +191,7 @@ class Tracking:
             self._run(
                 client,
                 experiment,
-                # a training that was only read again has the name that it would have had
+                # a training that was only read again gets the same name as a new training
                 candidate.name if live is None else live.name,
                 tags | {NOTE: run_contents.summary_line(candidate)},
                 opened,
@@ -468,7 +468,7 @@ class Tracking:
         """Yield a run that is marked as finished afterwards, or as failed after an error."""
         run = opened or self.opened(client, experiment, name, tags)
         if opened:
-            # the training has ended, the record has not: killed on the way it is no finished run
+            # keep the run unfinished until its record is complete, in case this process is killed
             client.update_run(run, status="RUNNING")
         try:
             for tag, value in tags.items() if opened else ():

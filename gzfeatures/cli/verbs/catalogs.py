@@ -222,7 +222,7 @@ def sample(
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
     # the strategy decides which galaxies the sample contains, before they are split
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    # close galaxies share light, so they must be in the same part of a split
+    # close galaxies share light, so a split must keep them in one part
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
     if images is not None:
         from gzfeatures.images.image_set import ImageSet

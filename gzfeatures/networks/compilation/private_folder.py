@@ -75,7 +75,7 @@ class PrivateFolder:
                 return None
             with file:
                 with contextlib.suppress(OSError):
-                    # `store prune` finds files without recent use by this time
+                    # `store prune` uses this time to find files that were not used recently
                     os.utime(file.fileno())
                 return file.read()
 
