@@ -99,8 +99,9 @@ def test_set_up_commands_are_two() -> None:
 
 
 def rows_of(suite: str) -> list[list[str]]:
-    """Cells of the table of figures of a suite."""
-    lines = (TESTS / suite / "README.md").read_text(encoding="utf-8").splitlines()
+    """Cells of the last table of a suite's page: its figures."""
+    text = (TESTS / suite / "README.md").read_text(encoding="utf-8")
+    lines = text.rstrip().rpartition("\n\n")[2].splitlines()
     return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in lines

@@ -27,10 +27,10 @@ from gzfeatures.written_files import RECORD
 
 MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
-    r"|^store$|^folder$|^last_used$|^imported$"
+    r"|^store$|^folder$|^last_used$|^imported$|^shared$"
 )
 """Keys of what differs between two calls that give the same: times, marks of files by their times,
-work done before."""
+work done before, and that files may be the user's own, where the note on them was lost."""
 UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
 """Files that say how far a step has come; SQLite rolls a journal back that it finds."""
 SCRATCH = ("pixels", "artifacts")

@@ -18,6 +18,8 @@ from rows import put_row
 
 from gzfeatures.tracking import Tracking
 
+LONG = ("run", "extract, compiled", "predict, network", "store import", "doubt")
+"""Steps that an ordinary run leaves out: they, or what they need, take the longest."""
 HEAD = "| step | fault | runs | lost | wrong | recovered |"
 
 
@@ -40,7 +42,7 @@ def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
     step: str, fault: str, bench: Bench, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     given = request.config.getoption("--moments")
-    kills, others = given or (0 if step == "run" else 2, 0)
+    kills, others = given or (0 if step in LONG else 1, 0)
     moments = kills if fault == "SIGKILL" else others
     if not moments and not given:
         pytest.skip(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import numpy as np
 from hostile import fits_cards, inside
@@ -158,7 +159,7 @@ def _another_store() -> list[Source]:
 def _answers() -> list[Source]:
     """What a web server answers: pages, pictures and archives, with headers that may not fit.
 
-    A server that says it is ill (500) is asked again with patience, and so is none of them.
+    A server that says it is ill (500) is asked again five times, and so is none of them.
     """
     (picture, *_), (archive, *_) = READERS["picture"].whole(), READERS["zip of images"].whole()
     pages = [b'<a href="a.jpg">a</a><a href="b.jpg">b</a>', picture, archive]
@@ -172,7 +173,11 @@ def _answers() -> list[Source]:
 
     def read(path: Path) -> None:
         answer = path.read_bytes()
-        with serving(answer[11:], *answer_head(answer), pages[0]) as (base, place):
+        with (
+            # it asks again where an answer breaks off; the pauses between are no work of refusing
+            mock.patch("gzfeatures.web.polite_http.random.uniform", return_value=0.0),
+            serving(answer[11:], *answer_head(answer), pages[0]) as (base, place),
+        ):
             check = ImageSet.of(base + place[answer[0]], max_pixels=LARGEST).check()
         if check.broken:
             raise InputError(check.broken[0][1])

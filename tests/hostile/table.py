@@ -217,6 +217,17 @@ def table(tallies: Sequence[Tally]) -> str:
     return "\n".join([COLUMNS, "|---|--:|--:|--:|--:|--:|--:|--:|", *rows])
 
 
+def _write(tallies: Sequence[Tally]) -> None:
+    """Put the rows into README.md, in the place of those of the same kinds."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    old, _, after = rest.partition(END)
+    rows = {line.split("|")[1].strip(): line for line in old.splitlines() if line.startswith("| ")}
+    rows |= {tally.kind: f"| {' | '.join(tally.cells)} |" for tally in tallies}
+    head = table([])
+    lines = "\n".join([head, *(rows[kind] for kind in KINDS if kind in rows)])
+    README.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     """Try every kind and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -231,11 +242,7 @@ def main() -> None:
             print(f"| {' | '.join(tallies[-1].cells)} |", file=sys.stderr, flush=True)
     print(table(tallies))
     if options.write:
-        text = README.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        after = rest.partition(END)[2]
-        whole = f"{before}{BEGIN}\n{table(tallies)}\n{END}{after}"
-        README.write_text(whole, encoding="utf-8")
+        _write(tallies)
     sys.exit(any(tally.crashes or tally.hangs or tally.code_run for tally in tallies))
 
 

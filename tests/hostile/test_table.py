@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hostile.kinds import KINDS, Source
 from hostile.readers import READERS
-from hostile.table import measured
+from hostile.table import README, measured
 from hostile.test_malicious import MALICIOUS
 
 from gzfeatures.errors import InputError
@@ -79,3 +79,13 @@ def test_files_of_a_stranger_do_no_harm(kind: str) -> None:
     tally = measured(kind, make, 8, pattern)
     assert (tally.crashes, tally.hangs, tally.code_run) == (0, 0, 0)
     assert tally.refused > tally.tried / 4
+
+
+def test_the_table_names_every_kind_and_no_harm() -> None:
+    text = README.read_text(encoding="utf-8").partition("<!-- end of kinds -->")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = {row.split("|")[1].strip(): row.split("|")[2:-1] for row in rows}
+    for kind in KINDS:
+        tried, refused, clock, _, *harm = (cell.strip() for cell in cells[kind])
+        assert int(tried.replace(",", "")) >= int(refused.replace(",", "")) > 0
+        assert harm == ["0", "0", "0"] and float(clock) < 2.0
