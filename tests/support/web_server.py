@@ -156,8 +156,8 @@ def drip_body(handler: WebHandler) -> None:
 
 
 def drip_headers(handler: WebHandler) -> None:
-    """A byte of the headers now and then."""
-    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 60_000:
+    """A byte of the headers now and then, for some twenty seconds."""
+    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 400:
         handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
         time.sleep(0.05)
