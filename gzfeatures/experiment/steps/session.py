@@ -199,7 +199,7 @@ class RunSession:
         """Fit heads on the joined vectors of several tables, followed by catalog columns."""
         table_of: dict[tuple[str, str], TimedTable] = {}
         for table in tables:
-            # of several seeds, use the first one
+            # heads on joined tables need one table per network, so use that of its first seed
             table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[Outcome] = []
         for number, joint in enumerate(self.settings.joined):
