@@ -186,6 +186,8 @@ def _database(path: Path, desk: Path) -> dict[str, str]:
 
 def _written(path: Path, desk: Path) -> dict[str, str]:
     """Finished files that the record knows as they are, and the verb that wrote each."""
+    if not path.stat().st_size:  # begun on a full disk: an empty record
+        return {}
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         (verdict,) = connection.execute("pragma integrity_check").fetchone()
         if verdict != "ok":
