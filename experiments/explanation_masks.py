@@ -1,6 +1,6 @@
 """Explanations that were tried in `explanations.py`, and that the package has no part of.
 
-`combined` is above brightness and the Gaussian on average of 25 galaxies, but seems to follow the
+`combined` is above brightness and the Gaussian in all three fillings, but seems to follow the
 light: in the network of `tests/claims`, which knows galaxies by a planted mark, it finds .17 of the
 marks, and its map has a rank correlation of .63 with that of a network with random weights
 (Adebayo+2018, arXiv:1810.03292).
