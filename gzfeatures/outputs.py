@@ -223,7 +223,7 @@ def guarded(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Guard]:
-    """Check and record all files that are written inside the block, under the name of a verb.
+    """Check and record all files written inside a `with` block, as outputs of the named command.
 
     Parameters
     ----------

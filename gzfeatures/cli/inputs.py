@@ -95,7 +95,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
 
 
 def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
-    """Print the share of galaxies that no rule claims, and whether they are labelled."""
+    """Print the share of galaxies that fit no class of a scheme, and whether they get a label."""
     from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
 
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"

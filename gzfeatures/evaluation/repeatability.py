@@ -50,8 +50,8 @@ def of_majorities(
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # draw vote fractions from the Dirichlet posterior of each galaxy, because their mean alone
-        # would make galaxies too undecided
+        # draw vote fractions from each galaxy's Dirichlet posterior: its mean alone is pulled
+        # towards equal fractions, so that two panels would agree too rarely
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
         # a random number below one vote decides ties of the majority

@@ -349,7 +349,7 @@ def _with_images(
         }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
-    # report galaxies whose image is missing or broken, with the reason
+    # missing and broken images are reported together, so that all can be repaired at once
     bad = (
         *((name, "image is missing") for name in images.missing),
         *((n, r) for n, r in note["broken"]),

@@ -104,7 +104,10 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return the rows of pairs within a distance whose chunk differs in at most one bit."""
+        """Return pairs of rows whose hashes are within a Hamming distance.
+
+        Only pairs whose 16 bits number `chunk` differ in at most one bit are looked at.
+        """
         starts, rows = self._buckets[chunk]
         # 17 values per hash: its own chunk, and 16 chunks that differ in one bit
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)

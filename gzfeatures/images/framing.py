@@ -117,7 +117,7 @@ class Framing:
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Convert a view of a galaxy's frame to a view of the whole image.
+    """Convert a crop of the square around a galaxy into the same crop of the whole image.
 
     Parameters
     ----------

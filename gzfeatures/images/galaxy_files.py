@@ -257,7 +257,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert views of the survey frame into views of the field that the images show."""
+        """Convert crops of the survey's frame into crops of images that show less of the sky."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(

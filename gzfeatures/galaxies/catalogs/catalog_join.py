@@ -133,7 +133,8 @@ def joined(
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
     if not isinstance(other, Rows):
-        keys.add("galaxy_id")  # every catalog has a column galaxy_id, copied from another
+        # every catalog copies its id column to `galaxy_id`: the second copy is no lost column
+        keys.add("galaxy_id")
     shadowed = tuple(str(name) for name in partners if name in galaxies and name not in keys)
     # gaps of the first table are not filled from the second; the report counts these lost values
     lost = {name: int((galaxies[name].isna() & partners[name].notna()).sum()) for name in shadowed}

@@ -178,7 +178,7 @@ class Body(nn.Module):
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
     """Return a network with normalisation of its input, and batch norms folded into its layers."""
-    # eval mode and channels last; the given network is changed
+    # folding changes the given network in place; channels last is the faster memory layout
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
     # trace each network, so that it has its own code: torch.compile fails on code that many
     # networks share

@@ -176,7 +176,8 @@ class Finish:
 
     def _fresh(self) -> Ids:
         """Return the validation galaxies that did not select the epoch or train the network."""
-        # too few galaxies to divide all calibrate, although they selected the epoch
+        # if there are too few galaxies to divide, all of them calibrate, although they also
+        # selected the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             seed = self.settings.get("halving_seed", self.settings["seed"])

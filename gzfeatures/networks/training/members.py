@@ -252,7 +252,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
 
 
 def require_mean(target: str) -> str:
-    """Return how probabilities of a target are averaged, or refuse a target without a mean.
+    """Return how an ensemble averages its members' predictions; refuse what has no average.
 
     Raises
     ------
