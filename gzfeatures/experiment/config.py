@@ -340,15 +340,20 @@ class Experiment(_Section):
             # the first runs lack this setting, and should keep their fingerprint
             if not any(source["reading"].values()):
                 del source["reading"]
-        # early runs also lack these settings, and must keep their fingerprint
-        if settings["galaxies"]["others"] is None:
-            del settings["galaxies"]["others"]
-        if not self.sizes:
-            del settings["sizes"]
-        for network in settings["networks"]:
-            if network["members"] == 1:
-                del network["members"]
+        # earlier runs lack these settings too: they count only where they are used
+        for section, younger in (
+            (settings, {"sizes": []}),
+            (settings["galaxies"], _YOUNGER_OF_GALAXIES),
+            *((network, {"members": 1}) for network in settings["networks"]),
+        ):
+            for name, default in younger.items():
+                if section[name] == default:
+                    del section[name]
         return fingerprint.of(settings)
+
+
+_YOUNGER_OF_GALAXIES = {"others": None, "target": None, "redshift": None, "as_number": False}
+"""Settings of `[galaxies]` that earlier runs lack, with their defaults."""
 
 
 def _paths(fields: Any) -> Iterator[Path]:

@@ -65,6 +65,20 @@ def twice(root: Path) -> dict[str, list[str]]:
     return {name: places for name, places in classes(root).items() if len(places) > 1}
 
 
+def repeated(folders: dict[str, list[str]]) -> list[str]:
+    """Names that test modules of two folders share; pytest cannot collect both."""
+    names = [name for folder in folders.values() for name in folder if name.startswith("test_")]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def test_no_two_test_modules_have_one_name(tmp_path: Path) -> None:
+    assert repeated(modules_by_folder(ROOT / "tests")) == []
+    for folder in ("hostile", "unit"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test_table.py").touch()
+    assert repeated(modules_by_folder(tmp_path)) == ["test_table.py"]
+
+
 def test_no_two_classes_of_the_package_have_one_name() -> None:
     assert len(classes(PACKAGE)) > 150  # else another folder was read
     assert twice(PACKAGE) == {}

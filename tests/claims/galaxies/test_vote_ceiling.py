@@ -105,7 +105,9 @@ def test_a_network_whose_panels_are_not_known_says_that_40_are_assumed(
         tuning = finetuning.FineTuning("net", SimpleNamespace(), lines.append)
         galaxies = SimpleNamespace(split=split, labels=labels, images=None)
         tuning._finished(galaxies, trained, candidate.predictions, {}, None)
-        assert lines == [f"note: {candidate.scores.ceiling.note}"] and "assumes 40" in lines[0]
+        assert (
+            lines == [f"note: {candidate.scores.ceiling.assumption}"] and "assumes 40" in lines[0]
+        )
 
 
 def test_nothing_is_said_where_the_catalog_counts_the_volunteers() -> None:

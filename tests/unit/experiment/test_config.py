@@ -6,7 +6,7 @@ import pytest
 from places import EXPERIMENTS
 
 from gzfeatures.errors import InputError, MissingFileError
-from gzfeatures.experiment.config import load
+from gzfeatures.experiment.config import Experiment, load
 
 MINIMAL = """
 name = "small"
@@ -101,3 +101,22 @@ def test_a_file_that_is_not_toml_or_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_experiment_can_be_read(path: Path) -> None:
     assert load(path).name
+
+
+def test_settings_that_are_left_out_do_not_change_the_fingerprint_of_earlier_runs() -> None:
+    """A run folder of an earlier build goes on: its fingerprint was computed by that build."""
+    source = {"catalog": "/galaxies/more.csv", "images": "/galaxies/more"}
+    fields = {
+        "name": "small",
+        "galaxies": {
+            "catalog": "/galaxies/votes.csv",
+            "images": "/galaxies/images",
+            "training_only": [source],
+        },
+        "backbones": [{"name": "resnet18"}],
+        "networks": [{"name": "small-cnn"}],
+    }
+    earlier = "799b628e0c743fd8f4de0e4db342e6c3ea6f32da163d442a688bedd6c915a7bc"
+    assert Experiment.model_validate(fields).fingerprint == earlier
+    members = fields | {"networks": [{"name": "small-cnn", "members": 2}]}
+    assert Experiment.model_validate(members).fingerprint != earlier

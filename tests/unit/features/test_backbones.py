@@ -73,7 +73,7 @@ def test_impossible_backbones_are_refused() -> None:
     spec = BACKBONES["resnet18"]
     with pytest.raises(InputError, match="one mean and one std > 0 per band"):
         dataclasses.replace(spec, std=(1.0, 1.0))
-    with pytest.raises(InputError, match="dim and classes; must be positive"):
+    with pytest.raises(InputError, match="dim, classes and members; must be positive"):
         dataclasses.replace(spec, dim=0)
     with pytest.raises(InputError, match="stride_on; must be conv1 or conv2, found conv3"):
         dataclasses.replace(spec, stride_on="conv3")

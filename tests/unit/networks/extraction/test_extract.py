@@ -145,7 +145,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
 table = extract(ImageSet.of(Path(sys.argv[1])), "resnet18", weights="none",
-    view=View(size=64), precision=sys.argv[2])
+    view=View(size=64), precision=sys.argv[2], progress=True)
 print(table.made.computed, "torch" in sys.modules)
 """
 
