@@ -342,9 +342,9 @@ class Experiment(_Section):
                 del source["reading"]
         # earlier runs lack these settings too: they count only where they are used
         for section, younger in (
-            (settings, {"sizes": []}),
+            (settings, _YOUNGER),
             (settings["galaxies"], _YOUNGER_OF_GALAXIES),
-            *((network, {"members": 1}) for network in settings["networks"]),
+            *((network, _YOUNGER_OF_NETWORKS) for network in settings["networks"]),
         ):
             for name, default in younger.items():
                 if section[name] == default:
@@ -352,8 +352,15 @@ class Experiment(_Section):
         return fingerprint.of(settings)
 
 
-_YOUNGER_OF_GALAXIES = {"others": None, "target": None, "redshift": None, "as_number": False}
-"""Settings of `[galaxies]` that earlier runs lack, with their defaults."""
+_YOUNGER: dict[str, Any] = {"sizes": []}
+_YOUNGER_OF_GALAXIES: dict[str, Any] = {
+    "others": None,
+    "target": None,
+    "redshift": None,
+    "as_number": False,
+}
+_YOUNGER_OF_NETWORKS: dict[str, Any] = {"members": 1}
+"""Settings that earlier runs lack, with their defaults."""
 
 
 def _paths(fields: Any) -> Iterator[Path]:
