@@ -214,7 +214,13 @@ def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | No
 
     try:
         # the option may give one number, because most surveys have the same pixel scale everywhere
-        scales = np.full(len(catalog), float(scale))
+        number = float(scale)
     except ValueError:
         scales = catalog.column(scale)
+    else:
+        if not 0 < number < np.inf:
+            raise typer.BadParameter(
+                f"it must be above 0, found {scale}", param_hint="--pixel-scale"
+            )
+        scales = np.full(len(catalog), number)
     return images.framed(Framing(catalog.ids, scales, catalog.column(radius), (scale, radius)))

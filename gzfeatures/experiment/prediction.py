@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.weights import RANDOM
 from gzfeatures.heads.head import Head
 from gzfeatures.progress import SILENT, Progress
 
@@ -124,6 +125,7 @@ def vectors_of(
     require_framing(extractor, view)
     extraction = Extraction(
         extractor.backbone,
+        weights="none" if extractor.weights == RANDOM else None,
         layer=extractor.layer,
         view=view or extractor.view,
         precision=extractor.precision,

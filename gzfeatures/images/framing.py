@@ -8,6 +8,7 @@ whatever its size on the sky.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,8 @@ def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: 
         raise InputError(
             "view is wider than the image",
             where=where,
-            rule=f"have {side:.0f} pixels across, {view.crop:g} of the frame of this galaxy",
+            # rounded up, so that a file never falls short of its own size
+            rule=f"have {math.ceil(side)} pixels across, {view.crop:g} of the frame of this galaxy",
             found=min(size),
             remedy="cut larger images, or leave the galaxy out with --on-bad skip",
         )

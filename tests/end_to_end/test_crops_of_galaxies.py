@@ -102,3 +102,15 @@ def test_crops_that_nothing_can_set_are_wrong_usage(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*words, "-o", "out.csv"])
     assert result.exit_code == 2 and said in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf"])
+def test_one_scale_for_all_that_no_image_can_have_is_wrong_usage(
+    scale: str, survey: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, catalog = survey
+    words = ["extract", str(catalog), "--images", str(folder), "--pixel-scale", scale]
+    result = CliRunner().invoke(
+        app, [*words, "--petrosian", "petroR90_r", "-o", str(tmp_path / "t.parquet")]
+    )
+    assert result.exit_code == 2 and "above 0" in result.output

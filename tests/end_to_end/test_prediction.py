@@ -172,6 +172,15 @@ def test_a_head_on_catalog_columns_or_on_other_weights_is_not_given_images(pictu
         require_framing(head.extractors[0], View(size=64))
 
 
+def test_a_head_on_random_weights_is_given_vectors_of_the_same_random_weights(
+    pictures: Path,
+) -> None:
+    images, store = gz.ImageSet.of(pictures), gz.Store.default()
+    table = gz.extract(images, "resnet18", weights="none", view=View(size=32))
+    head = dataclasses.replace(find_head("googlenet-gz2"), extractors=(table.extractor,))
+    assert (vectors_of(images, head, store).matrix == table.matrix).all()
+
+
 def test_vectors_of_another_crop_are_refused_unless_they_are_asked_for(pictures: Path) -> None:
     head = find_head("googlenet-gz2")
     wide = dataclasses.replace(head.extractors[0].view, crop=0.8)

@@ -16,6 +16,7 @@ from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
 from gzfeatures.features.backbones import RECORD
+from gzfeatures.files import require_file
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.networks.inference.temperature import temperature_of, tempered
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
@@ -204,8 +205,10 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
     ------
     InputError
         The record is damaged.
+    MissingFileError
+        The folder holds no finished checkpoint.
     """
-    record = Path(checkpoint) / RECORD
+    record = require_file(Path(checkpoint) / RECORD, "record of a finished checkpoint")
     with parsing("what calibrates the network cannot be read", record):
         return OutputCalibration.fromdict(json.loads(record.read_text("utf-8")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,11 @@ def test_parts_of_a_frame_are_not_framed_again(images: ImageSet) -> None:
         ImageSet.of(
             Path(images.galaxy_files[0].archive.path), reading=Reading(field=240 / 424)
         ).framed(framing())
+
+
+def test_a_refused_image_never_has_as_many_pixels_as_it_should_have(images: ImageSet) -> None:
+    for radius in np.linspace(59.4, 59.6, 21):
+        with pytest.raises(InputError, match="wider than the image") as refused:
+            images.framed(framing(radius=radius)).pixels(0, VIEW)
+        wanted, found = re.findall(r"must have (\d+) pixels .* found (\d+)", str(refused.value))[0]
+        assert int(wanted) > int(found)
