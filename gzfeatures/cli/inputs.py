@@ -27,6 +27,20 @@ def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
         raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
 
 
+def require_curves(others: list[Path] | None, labels: Labels) -> None:
+    """Read the learning curves of --with-curve, so that a wrong one is refused before any work.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A curve is not there, cannot be read, or was measured with other labels.
+    """
+    from gzfeatures.experiment.label_sizes import read_sizes
+
+    for path in others or ():
+        read_sizes(path, labels)
+
+
 def show_sizes(
     curve: LabelSizes, others: list[Path] | None, labels: Labels, folder: Path, as_json: bool
 ) -> None:

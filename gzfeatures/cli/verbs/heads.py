@@ -12,6 +12,7 @@ from gzfeatures.cli.inputs import (
     catalog_from,
     labels_from,
     numbers_from,
+    require_curves,
     require_sizes,
     show_sizes,
     target_column,
@@ -181,6 +182,7 @@ def fit(
     )
     if sizes is not None:
         wanted = sizes_of(sizes)
+        require_curves(with_curve, fit_labels)
         curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
         return show_sizes(curve, with_curve, fit_labels, output, as_json)
     fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)

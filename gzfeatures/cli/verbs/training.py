@@ -15,6 +15,7 @@ from gzfeatures.cli.inputs import (
     images_of,
     labels_from,
     numbers_from,
+    require_curves,
     require_sizes,
     show_sizes,
     target_column,
@@ -224,6 +225,7 @@ def finetune(
     # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
+    require_curves(with_curve, train_labels)
     galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
     options, tracker = TrainingOptions.of(fields), _tracker(output, tracking_uri, upgrade)
     tuning = FineTuning(network, options, say, members, tracker)

@@ -111,6 +111,21 @@ def test_a_curve_that_is_finished_is_read_and_one_more_size_trains_it_alone(
     assert [path.stat().st_mtime_ns for path in weights] == before
 
 
+def test_a_curve_of_other_labels_is_refused_before_anything_is_fitted(
+    desk: Path, tmp_path: Path
+) -> None:
+    known, split = read_labels(desk / "labels.csv")
+    renamed = dataclasses.replace(known, classes=tuple(f"{name}-galaxy" for name in known.classes))
+    write_labels(tmp_path / "other.csv", renamed, split)
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="predictions and labels"):
+        gz(
+            *("fit", desk / "t.parquet", "--labels", tmp_path / "other.csv", "-H", "prototype"),
+            *("--sizes", "24", "--with-curve", desk / "heads" / "learning_curve.json", "-o", out),
+        )
+    assert not list(out.glob("**/*.skops"))
+
+
 def test_what_cannot_be_compared_is_refused(desk: Path, folder: Path, tmp_path: Path) -> None:
     fit = ["fit", desk / "t.parquet", "--labels", desk / "labels.csv", "-H", "prototype"]
     heads = desk / "heads" / "learning_curve.json"
