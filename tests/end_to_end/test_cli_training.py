@@ -293,14 +293,17 @@ def test_the_worst_errors_are_the_wrong_test_galaxies_of_the_highest_log_loss(
     truth = dict(zip(known.ids, known.names, strict=True))
     wrong = [name for name in split.test if table.loc[name, "predicted_class"] != truth[name]]
     loss = {name: -np.log(table.loc[name, truth[name]]) for name in wrong}
-    worst = sorted(wrong, key=lambda name: (-round(loss[name], 6), name))
     assert record["wrong"] == len(wrong) > 0
-    assert [error["galaxy_id"] for error in record["errors"]] == worst[:40]
+    named = [error["galaxy_id"] for error in record["errors"]]
+    assert len(named) == len(set(named)) == min(len(wrong), 40) and set(named) <= set(wrong)
+    # other batches change the last digits, so that near ties may change places
+    ordered = np.array([loss[name] for name in named])
+    np.testing.assert_allclose(ordered, np.sort(list(loss.values()))[::-1][:40], atol=1e-3)
     for error in record["errors"]:
         assert error["label"] == truth[error["galaxy_id"]] != error["predicted"]
         assert error["log_loss"] == pytest.approx(loss[error["galaxy_id"]], abs=1e-3)
     page = (checkpoint / "errors.html").read_text()
-    assert all(name in page for name in worst[:40]) and page.count("<img") == len(worst[:40])
+    assert all(name in page for name in named) and page.count("<img") == len(named)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "sqlite:////proc/none/mlflow.db"])
