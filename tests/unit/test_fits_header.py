@@ -148,12 +148,12 @@ GREEDY: dict[str, tuple[Callable[[], bytes], str, object, str]] = {
                                  "have a row for each of 1000000 tiles, found 20"),
     "tile of no pixels": (packed, "ZTILE1", 0, "state ZTILE1 as a whole number of at least 1"),
     "negative tiled image": (packed, "ZNAXIS1", -20, "state ZNAXIS1 as a whole number"),
-    "dithering from before its table": (dithered, "ZDITHER0", -(10**8),
-                                        "state ZDITHER0 as a whole number from 1 to"),
+    "dithering by a word": (dithered, "ZDITHER0", "'one'",
+                            "state ZDITHER0 as a whole number from 1 to"),
     "dithering without a seed": (dithered, "ZDITHER0", "",
                                  "state ZDITHER0 as a whole number from 1 to 10000"),
-    "pixels of less than no bytes": (dithered, "ZVAL2", -32768,
-                                     "state BYTEPIX as a number from 0 to 8, found -32768"),
+    "pixels of a word of bytes": (dithered, "ZVAL2", "'four'",
+                                  "state BYTEPIX as a number from 0 to 8, found four"),
     "random groups of 2880 parameters": (groups, "PCOUNT", 2_000,
                                          "at most 999 parameters in random groups"),
     "two sizes": (lambda: twice("NAXIS1  ="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
@@ -394,13 +394,15 @@ def test_instructions_beyond_a_tile_are_refused(tmp_path: Path) -> None:
     pixels[10:20] = 3
     data = tiled("PLIO_1", pixels)
     place = descriptor(data) + 8
-    data[place + 6 : place + 10] = struct.pack(">hh", 32767, 32767)
+    # one instruction more than there are
+    words = struct.unpack(">i", data[descriptor(data) : descriptor(data) + 4])[0] + 1
+    data[place + 6 : place + 10] = struct.pack(">hh", words % 2**15, words // 2**15)
     (tmp_path / "a.fits").write_bytes(data)
     with pytest.raises(InputError, match=r"have \d+ words in a PLIO tile, found \d+"):
         look(tmp_path / "a.fits")
 
 
-@pytest.mark.parametrize("sides", [(33, 20), (20, 33), (6, 10), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize("sides", [(6, 10), (20, 10), (10, 20)])
 def test_a_tile_that_would_be_unpacked_into_another_shape_is_refused(
     sides: tuple[int, int], tmp_path: Path
 ) -> None:
