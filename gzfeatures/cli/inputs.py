@@ -27,18 +27,21 @@ def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
         raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
 
 
-def require_curves(others: list[Path] | None, labels: Labels) -> None:
-    """Read the learning curves of --with-curve, so that a wrong one is refused before any work.
+def checked_sizes(sizes: str, others: list[Path] | None, labels: Labels) -> tuple[int, ...]:
+    """Return the numbers of --sizes, after a look at the learning curves of --with-curve.
+
+    A curve that cannot be drawn beside the new one is so refused before any work.
 
     Raises
     ------
     MissingFileError, InputError
         A curve is not there, cannot be read, or was measured with other labels.
     """
-    from gzfeatures.experiment.label_sizes import read_sizes
+    from gzfeatures.experiment.label_sizes import read_sizes, sizes_of
 
     for path in others or ():
         read_sizes(path, labels)
+    return sizes_of(sizes)
 
 
 def show_sizes(

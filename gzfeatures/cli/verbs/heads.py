@@ -10,9 +10,9 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
+    checked_sizes,
     labels_from,
     numbers_from,
-    require_curves,
     require_sizes,
     show_sizes,
     target_column,
@@ -141,7 +141,7 @@ def fit(
     """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
     from gzfeatures.experiment.candidates import FitOptions, fit_heads
     from gzfeatures.experiment.config import HeadChoice, with_settings
-    from gzfeatures.experiment.label_sizes import measure_heads, sizes_of
+    from gzfeatures.experiment.label_sizes import measure_heads
     from gzfeatures.features.table import EmbeddingTable
 
     require_sizes(sizes, with_curve)
@@ -181,8 +181,7 @@ def fit(
         progress=Terminal(),
     )
     if sizes is not None:
-        wanted = sizes_of(sizes)
-        require_curves(with_curve, fit_labels)
+        wanted = checked_sizes(sizes, with_curve, fit_labels)
         curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
         return show_sizes(curve, with_curve, fit_labels, output, as_json)
     fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)

@@ -12,10 +12,10 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
+    checked_sizes,
     images_of,
     labels_from,
     numbers_from,
-    require_curves,
     require_sizes,
     show_sizes,
     target_column,
@@ -190,7 +190,6 @@ def finetune(
     from gzfeatures.errors import NotFirstProcess
     from gzfeatures.experiment.config import with_settings
     from gzfeatures.experiment.finetuning import FineTuning
-    from gzfeatures.experiment.label_sizes import sizes_of
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.preparation import TrainingGalaxies
@@ -225,13 +224,12 @@ def finetune(
     # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
-    require_curves(with_curve, train_labels)
     galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
     options, tracker = TrainingOptions.of(fields), _tracker(output, tracking_uri, upgrade)
     tuning = FineTuning(network, options, say, members, tracker)
     try:
         if sizes is not None:
-            curve = tuning.by_sizes(galaxies, sizes_of(sizes), seed)
+            curve = tuning.by_sizes(galaxies, checked_sizes(sizes, with_curve, train_labels), seed)
             return show_sizes(curve, with_curve, train_labels, output, as_json)
         tuned = tuning.of(galaxies)
     except NotFirstProcess:
