@@ -34,7 +34,10 @@ WINNERS: tuple[tuple[float, float], ...] = (
 def answers(
     rng: np.random.Generator, n: int, abilities: np.ndarray, seeds: int, spread: float
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy."""
+    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy.
+
+    Galaxies are easy or hard for all methods.
+    """
     methods = len(abilities)
     hardness = rng.normal(size=n)
     own = 0.7 * rng.normal(size=(methods, 1, n))

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
 
 
-def require_sizes(sizes: str | None, others: list[Path] | None) -> None:
+def require_sizes_with_curve(sizes: str | None, others: list[Path] | None) -> None:
     """Refuse --with-curve without --sizes, because there is no learning curve to add to."""
     if sizes is None and others:
         raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
 
 
-def checked_sizes(sizes: str, others: list[Path] | None, labels: Labels) -> tuple[int, ...]:
-    """Return the numbers of --sizes, after a look at the learning curves of --with-curve.
+def sizes_and_curves(
+    sizes: str, others: list[Path] | None, labels: Labels
+) -> tuple[tuple[int, ...], list[LabelSizes]]:
+    """Read the numbers of --sizes and the learning curves of --with-curve.
 
     A curve that cannot be drawn beside the new one is so refused before any work.
 
@@ -39,18 +41,18 @@ def checked_sizes(sizes: str, others: list[Path] | None, labels: Labels) -> tupl
     """
     from gzfeatures.experiment.label_sizes import read_sizes, sizes_of
 
-    for path in others or ():
-        read_sizes(path, labels)
-    return sizes_of(sizes)
+    curves = [read_sizes(path, labels) for path in others or ()]
+    return sizes_of(sizes), curves
 
 
 def show_sizes(
-    curve: LabelSizes, others: list[Path] | None, labels: Labels, folder: Path, as_json: bool
+    curve: LabelSizes, others: Sequence[LabelSizes], folder: Path, as_json: bool
 ) -> None:
     """Write a learning curve together with others, and print the answer that they give."""
     from gzfeatures.experiment.label_sizes import PLOT
 
-    whole = curve.written_with(others or (), labels, folder)
+    whole = curve.joined(others)
+    whole.write(folder)
     say(whole.answer() or "give the curve of the other kind with --with-curve: heads or networks")
     say(f"the curve is drawn in {folder / PLOT}")
     brief = ("labels", "road", "backbone", "head", "accuracy", "rmse", "macro_f1", "log_loss")

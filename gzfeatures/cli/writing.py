@@ -155,7 +155,8 @@ def writes(
             option = inspect.Parameter(
                 "overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite
             )
-            guarded.__signature__ = signature.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
+            shown = signature.replace(parameters=[*parameters, option])
+            guarded.__signature__ = shown  # type: ignore[attr-defined]
         return guarded  # type: ignore[return-value]
 
     return declare

@@ -132,7 +132,8 @@ SURVEYS: dict[str, CutoutService] = {
     ),
     "legacy-fits": CutoutService(
         url="https://www.legacysurvey.org/viewer/cutout.fits",
-        query="ra={ra:.7f}&dec={dec:.7f}&layer=ls-dr10&pixscale={scale:.6f}&size={pixels}&bands=grz",
+        query="ra={ra:.7f}&dec={dec:.7f}&layer=ls-dr10&pixscale={scale:.6f}&size={pixels}"
+        "&bands=grz",
         suffix=".fits",
         pixels=256,
         largest=512,

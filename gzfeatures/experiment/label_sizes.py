@@ -222,12 +222,6 @@ class LabelSizes:
         write_png(label_curves(self._curves(), title, self.answer()), folder / PLOT)
         return [folder / name for name in FILES]
 
-    def written_with(self, others: Sequence[Path], labels: Labels, folder: Path) -> LabelSizes:
-        """Add curves from files to this one, write the result to a folder, and return it."""
-        whole = self.joined([read_sizes(path, labels) for path in others])
-        whole.write(folder)
-        return whole
-
     def _curves(self) -> list[LabelCurve]:
         from gzfeatures.figures.label_curve import LabelCurve
 

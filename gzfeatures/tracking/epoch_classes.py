@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ import numpy as np
 
 from gzfeatures.figures import style
 from gzfeatures.report import figures
-from gzfeatures.tracking.run_contents import METRICS_PER_BATCH, in_batches, name_of
+from gzfeatures.tracking.run_contents import log_points, name_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,19 +39,15 @@ def log_classes(
     after : int
         Epochs that the run has already.
     """
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
     fresh = list(enumerate(history, 1))[after:]
-    curves = [
-        Metric(f"epochs/{name}/{name_of(row['class'])}", float(row[name]), now, step)
+    points = [
+        (f"epochs/{name}/{name_of(row['class'])}", float(row[name]), step)
         for step, numbers in fresh
         for row in numbers.get("per_class") or ()
         for name in CURVES
         if row.get(name) is not None and math.isfinite(row[name])
     ]
-    for batch in in_batches(curves, METRICS_PER_BATCH):
-        client.log_batch(run, metrics=batch)
+    log_points(client, run, points)
     with TemporaryDirectory() as folder:
         for step, numbers in fresh:
             if numbers.get("confusion") is not None:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
@@ -16,7 +16,7 @@ from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import DatasetInput
 
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.report.report import Report
@@ -152,19 +152,26 @@ def log(
     step: int = 0,
 ) -> None:
     """Log numbers and settings in few requests; a long setting is cut with an ellipsis."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Param
 
-    now = int(time.time() * 1000)
-    measured = [Metric(name, value, now, step) for name, value in numbers.items()]
+    log_points(client, run, [(name, value, step) for name, value in numbers.items()])
     texts = []
     # MLflow stores parameters as text, and refuses long ones
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         texts.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
-    for some in in_batches(measured, METRICS_PER_BATCH):
-        client.log_batch(run, metrics=some)
     for batch in in_batches(texts, PARAMETERS_PER_BATCH):
         client.log_batch(run, params=batch)
+
+
+def log_points(client: MlflowClient, run: str, points: Iterable[tuple[str, float, int]]) -> None:
+    """Log points of curves as (metric, value, step) in few requests, all with the present time."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    measured = [Metric(name, value, now, step) for name, value, step in points]
+    for batch in in_batches(measured, METRICS_PER_BATCH):
+        client.log_batch(run, metrics=batch)
 
 
 def log_history(
@@ -181,18 +188,17 @@ def log_history(
     after : int
         Epochs that the run has already.
     """
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    curves: list[Metric] = [
-        Metric(f"epochs/{name_of(name)}", float(value), now, epoch)
-        # skip epochs that were already logged during the training
-        for epoch, numbers in list(enumerate(history, 1))[after:]
-        for name, value in numbers.items()
-        if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
-    ]
-    for batch in in_batches(curves, METRICS_PER_BATCH):
-        client.log_batch(run, metrics=batch)
+    log_points(
+        client,
+        run,
+        [
+            (f"epochs/{name_of(name)}", float(value), epoch)
+            # skip epochs that were already logged during the training
+            for epoch, numbers in list(enumerate(history, 1))[after:]
+            for name, value in numbers.items()
+            if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
+        ],
+    )
 
 
 def in_batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -10,11 +10,11 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
-    checked_sizes,
     labels_from,
     numbers_from,
-    require_sizes,
+    require_sizes_with_curve,
     show_sizes,
+    sizes_and_curves,
     target_column,
 )
 from gzfeatures.cli.options import (
@@ -144,7 +144,7 @@ def fit(
     from gzfeatures.experiment.label_sizes import measure_heads
     from gzfeatures.features.table import EmbeddingTable
 
-    require_sizes(sizes, with_curve)
+    require_sizes_with_curve(sizes, with_curve)
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     number = target_column(target, redshift, as_number)
     if number is None:
@@ -181,9 +181,9 @@ def fit(
         progress=Terminal(),
     )
     if sizes is not None:
-        wanted = checked_sizes(sizes, with_curve, fit_labels)
+        wanted, curves = sizes_and_curves(sizes, with_curve, fit_labels)
         curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
-        return show_sizes(curve, with_curve, fit_labels, output, as_json)
+        return show_sizes(curve, curves, output, as_json)
     fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)
     if number is None:
         _show_heads(fitted, warnings, as_json)

@@ -12,12 +12,12 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
-    checked_sizes,
     images_of,
     labels_from,
     numbers_from,
-    require_sizes,
+    require_sizes_with_curve,
     show_sizes,
+    sizes_and_curves,
     target_column,
 )
 from gzfeatures.cli.options import (
@@ -194,7 +194,7 @@ def finetune(
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.preparation import TrainingGalaxies
 
-    require_sizes(sizes, with_curve)
+    require_sizes_with_curve(sizes, with_curve)
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
     # galaxies without an image are left out here, and labels_and_split prints their number
@@ -229,8 +229,8 @@ def finetune(
     tuning = FineTuning(network, options, say, members, tracker)
     try:
         if sizes is not None:
-            curve = tuning.by_sizes(galaxies, checked_sizes(sizes, with_curve, train_labels), seed)
-            return show_sizes(curve, with_curve, train_labels, output, as_json)
+            wanted, curves = sizes_and_curves(sizes, with_curve, train_labels)
+            return show_sizes(tuning.by_sizes(galaxies, wanted, seed), curves, output, as_json)
         tuned = tuning.of(galaxies)
     except NotFirstProcess:
         raise typer.Exit from None

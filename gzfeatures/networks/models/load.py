@@ -107,7 +107,8 @@ def build(backbone: Backbone) -> nn.Module:
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
             for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
-                network.get_submodule(f"layer{stage}.0.{conv}").stride = stride  # type: ignore[assignment]
+                layer = network.get_submodule(f"layer{stage}.0.{conv}")
+                layer.stride = stride  # type: ignore[assignment]
     return network.eval()
 
 

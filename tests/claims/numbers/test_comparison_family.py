@@ -18,25 +18,14 @@ comparisons = module_from_spec(_spec)
 _spec.loader.exec_module(comparisons)
 
 
-def answers(
-    rng: np.random.Generator, n: int, abilities: np.ndarray, seeds: int, spread: float
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy: galaxies are easy or
-    hard for all."""
-    methods = len(abilities)
-    hardness = rng.normal(size=n)
-    own = 0.7 * rng.normal(size=(methods, 1, n))
-    skill = abilities[:, None, None] + spread * rng.normal(size=(methods, seeds, 1))
-    right = (skill + hardness + own + rng.normal(size=(methods, seeds, n)) > 0).astype(float)
-    return [each.mean(1) for each in right], list(right)
-
-
 def alarms(methods: int, seeds: int, spread: float, trials: int, n: int = 300) -> float:
     """Share of comparisons of equal methods in which any pair is told apart."""
     rng = np.random.default_rng([methods, seeds])
     found = 0
     for trial in range(trials):
-        p, _, _ = step_down(*answers(rng, n, np.full(methods, 1.5), seeds, spread), 250, trial)
+        p, _, _ = step_down(
+            *comparisons.answers(rng, n, np.full(methods, 1.5), seeds, spread), 250, trial
+        )
         found += bool((p < 0.1).any())
     return found / trials
 
@@ -68,7 +57,7 @@ def test_power_does_not_fall_with_seeds() -> None:
         told = 0.0
         for trial in range(80):
             abilities = np.array([1.83, 1.5, 1.5, 1.5, 1.5])
-            p, _, _ = step_down(*answers(rng, 600, abilities, seeds, 0.04), 250, trial)
+            p, _, _ = step_down(*comparisons.answers(rng, 600, abilities, seeds, 0.04), 250, trial)
             told += float((p[:4] < 0.1).mean())
         power.append(told / 80)
     assert power[0] > 0.3 and power[1] >= power[0] and power[2] >= power[1], power
