@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.features.weights import RANDOM
 from gzfeatures.heads.head import Head
 from gzfeatures.progress import SILENT, Progress
 
@@ -123,17 +122,8 @@ def vectors_of(
         )
     extractor = head.extractors[0]
     require_framing(extractor, view)
-    extraction = Extraction(
-        extractor.backbone,
-        weights="none" if extractor.weights == RANDOM else None,
-        layer=extractor.layer,
-        view=view or extractor.view,
-        precision=extractor.precision,
-        runtime=extractor.engine,
-        dihedral=extractor.dihedral,
-        on_bad=on_bad,
-        store=store,
-        progress=progress,
+    extraction = Extraction.repeating(
+        extractor, store=store, view=view, on_bad=on_bad, progress=progress
     )
     # other weights give other embeddings, which the head would classify without an error
     if extraction.extractor.weights != extractor.weights:

@@ -261,21 +261,14 @@ class _Model:
 
     def _extract(self, ids: Ids, images: Iterable[bytes], extractor: Extractor) -> EmbeddingTable:
         from gzfeatures.features.store import Store
-        from gzfeatures.networks.extraction.extract import extract
+        from gzfeatures.networks.extraction.extract import compute_table
+        from gzfeatures.networks.extraction.spec import Extraction
 
         # use a temporary store, because images sent to a server must not fill the user's store
         with _images(images) as chosen, TemporaryDirectory() as folder:
-            table = extract(
-                chosen,
-                self._backbone or extractor.backbone,
-                layer=extractor.layer,
-                view=extractor.view,
-                precision=extractor.precision,
-                runtime=extractor.engine,
-                dihedral=extractor.dihedral,
-                store=Store(Path(folder)),
-                progress=False,
-            )
+            store = Store(Path(folder))
+            again = Extraction.repeating(extractor, store=store, backbone=self._backbone)
+            table = compute_table(chosen, again)
         return dataclasses.replace(table, ids=ids)
 
 

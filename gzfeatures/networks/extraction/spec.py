@@ -10,7 +10,7 @@ from gzfeatures.features.backbones import DEFAULT, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
-from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.features.weights import RANDOM, weights_digest, weights_file
 from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
 from gzfeatures.progress import SILENT, Progress, handed
@@ -148,6 +148,45 @@ class Extraction:
         for name, number in (("batch size", self.batch_size), ("workers", self.workers)):
             if number is not None and number < 1:
                 raise InputError(name, rule="be at least 1", found=number)
+
+    @classmethod
+    def repeating(
+        cls,
+        extractor: Extractor,
+        *,
+        store: Store,
+        backbone: str | Path | None = None,
+        view: View | None = None,
+        on_bad: str = "raise",
+        progress: Progress | bool = False,
+    ) -> Extraction:
+        """Return the settings that give vectors of new images as an extractor gave earlier ones.
+
+        Parameters
+        ----------
+        extractor : Extractor
+            Made the earlier vectors; random weights are drawn again, others are the backbone's own.
+        store : Store
+            Where vectors are looked up and kept.
+        backbone : str or Path, optional
+            Where the backbone lies now; by default it is known by its name.
+        view : View, optional
+            Other framing than that of the earlier vectors.
+        on_bad, progress
+            As for the class.
+        """
+        return cls(
+            backbone or extractor.backbone,
+            weights="none" if extractor.weights == RANDOM else None,
+            layer=extractor.layer,
+            view=view or extractor.view,
+            precision=extractor.precision,
+            runtime=extractor.engine,
+            dihedral=extractor.dihedral,
+            on_bad=on_bad,
+            store=store,
+            progress=progress,
+        )
 
     @property
     def hardware(self) -> hardware.Hardware:

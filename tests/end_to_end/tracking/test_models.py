@@ -36,7 +36,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.networks.inference.output_calibration import OutputCalibration
 from gzfeatures.networks.inference.probabilities import classify
-from gzfeatures.tracking import Tracking
+from gzfeatures.tracking import Tracking, models
 from gzfeatures.tracking.wheel import write_wheel
 from gzfeatures.unlabelled.familiarity import Familiarity
 from gzfeatures.unlabelled.shift import TableSample
@@ -133,6 +133,27 @@ def test_a_registered_head_with_its_checkpoint_reads_images(registered: Register
         answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4
     )
     assert answer["round"].nunique() > 1
+
+
+def test_a_head_on_random_weights_reads_images_with_the_same_random_weights(
+    registered: Registered, tmp_path: Path
+) -> None:
+    table = extract(
+        registered.images,
+        "resnet18",
+        weights="none",
+        view=View(size=32),
+        precision="float32",
+        store=Store(tmp_path / "store"),
+    )
+    labels = labelled(60)
+    head = fit(table, labels, "logistic", split=Split.draw(labels))
+    rows = pd.DataFrame({"image": [registered.images.read(row) for row in range(4)]})
+    answer = models._Model(head, None).predict(rows)
+    expected = head.predict(table.select(registered.images.ids[:4]))
+    np.testing.assert_allclose(
+        answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_rows_without_ids_are_counted(registered: Registered) -> None:
