@@ -43,7 +43,6 @@ class SkyView:
         self._form.TIMEOUT = service.timeout
         refuse_redirects(self._form)
         self._service, self._url, self._lock = service, url, threading.Lock()
-        self._public = is_public(urlsplit(url).hostname)
 
     def get(self, ra: float, dec: float, scale: float, pixels: int, bands: Sequence[str]) -> bytes:
         """Return a FITS cube (bands, pixels, pixels) with band names and celestial coordinates.
@@ -72,7 +71,9 @@ class SkyView:
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         """Return the image of one band."""
         # the link comes from a web page, so it is checked like a redirect before it is followed
-        link = followed(self._url, self._link(ra, dec, scale, pixels, f"SDSS{band}"), self._public)
+        found = self._link(ra, dec, scale, pixels, f"SDSS{band}")
+        host = urlsplit(self._url).hostname
+        link = self._service.waits_for(lambda: followed(self._url, found, is_public(host)))
         try:
             return read_fits(
                 self._service.get(link), where=f"band {band}", max_pixels=MAX_PIXELS, names=(band,)
@@ -93,8 +94,11 @@ class SkyView:
             # pickles in the user's cache folder, and its argument `cache=False` does not cover the
             # form itself
             with self._lock, cache_conf.set_temp("cache_active", False):
-                links: list[Any] = self._form.get_image_list(
-                    place, [survey], pixels=str(pixels), width=side, height=side, cache=False
+                # astroquery waits for its own connections: a signal leaves them behind
+                links: list[Any] = self._service.waits_for(
+                    lambda: self._form.get_image_list(
+                        place, [survey], pixels=str(pixels), width=side, height=side, cache=False
+                    )
                 )
         except (ConnectionError, Timeout) as error:
             raise Unanswered(f"connection failed: {type(error).__name__}") from error

@@ -3,6 +3,9 @@
 A timeout of a socket counts silence: a server that sends a byte now and then, in headers or in a
 body, never trips it. So every read of a connection goes through a reader that looks at a deadline,
 and at an event by which another thread breaks it off, several times a second.
+
+Looking up a name, connecting and agreeing on TLS are single calls into C that nothing breaks off.
+They happen in a thread of their own, which is left behind when the deadline or the event says so.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 
 import urllib3
 
 from gzfeatures.web.outcomes import NoAnswer, Unanswered
+
+Result = TypeVar("Result")
 
 STEP = 0.2
 """Seconds after which a waiting read checks its clock."""
@@ -61,12 +67,65 @@ _running = threading.local()
 @contextlib.contextmanager
 def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
     """Time the answers that this thread reads inside a `with` block."""
-    clock = Clock(silence, whole, time.monotonic() + whole, stopped)
+    clock, around = Clock(silence, whole, time.monotonic() + whole, stopped), _of_thread()
     _running.clock = clock
     try:
         yield clock
     finally:
-        _running.clock = None
+        _running.clock = around
+
+
+def _of_thread() -> Clock | None:
+    """Return the clock of the answer that this thread is reading; None if it reads none."""
+    clock: Clock | None = getattr(_running, "clock", None)
+    return clock
+
+
+def interruptible(
+    work: Callable[[], Result], late: Callable[[Result], object] | None = None
+) -> Result:
+    """Return the result of a call that nothing breaks off, waiting no longer than the clock allows.
+
+    The call runs in a thread of its own. When the clock of this thread stops the waiting, that
+    thread is left behind. Without a clock the call runs here.
+
+    Parameters
+    ----------
+    work : callable
+        Called without arguments. What it raises is raised here.
+    late : callable, optional
+        Takes the result of a call that was left behind, to give back what it holds.
+
+    Raises
+    ------
+    NoAnswer
+        The work was stopped.
+    Unanswered
+        The time of the answer is over.
+    """
+    clock = _of_thread()
+    if clock is None:
+        return work()
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        # a proxy answers while the connection is made: its answer is timed, too
+        _running.clock = clock
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # a daemon, because Python waits for all other threads when it ends
+    threading.Thread(target=run, name="left behind if late", daemon=True).start()
+    try:
+        while not wait([future], STEP).done:
+            clock.check()
+    except BaseException:
+        if late is not None:
+            future.add_done_callback(lambda ended: ended.exception() or late(ended.result()))
+        raise
+    return future.result()
 
 
 class _TimedReader(io.RawIOBase):
@@ -112,7 +171,7 @@ class _TimedResponse(http.client.HTTPResponse):
     """Read status line, headers and body of an answer within the time limits of the thread."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        clock = getattr(_running, "clock", None)
+        clock = _of_thread()
         timed_socket: Any = sock if clock is None else _TimedSocket(sock, clock)
         super().__init__(timed_socket, *arguments, **options)
 
@@ -120,9 +179,17 @@ class _TimedResponse(http.client.HTTPResponse):
 class _Connection(urllib3.connection.HTTPConnection):
     response_class = _TimedResponse
 
+    def connect(self) -> None:
+        """Look the host up and connect, within the time limits of the thread."""
+        interruptible(super().connect, late=lambda _: self.close())
+
 
 class _SecureConnection(urllib3.connection.HTTPSConnection):
     response_class = _TimedResponse
+
+    def connect(self) -> None:
+        """Look the host up, connect and agree on TLS, within the time limits of the thread."""
+        interruptible(super().connect, late=lambda _: self.close())
 
 
 class _Pool(urllib3.HTTPConnectionPool):

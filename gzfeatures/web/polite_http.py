@@ -16,7 +16,7 @@ import urllib3
 
 from gzfeatures.errors import InputError
 from gzfeatures.web import redirects
-from gzfeatures.web.clock import Clock, connections, timed
+from gzfeatures.web.clock import Clock, connections, interruptible, timed
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer, Unanswered
 
 Answer = TypeVar("Answer")
@@ -185,6 +185,12 @@ class Service:
             try:
                 with timed(self.timeout, 4 * self.timeout, self._stopped) as clock:
                     step = self._step(asked, headers or {}, limit, clock)
+                    if isinstance(step, WebAnswer):
+                        return step
+                    # compare with the first address, so that a public page cannot lead to a
+                    # private one in two steps
+                    public = redirects.is_public(urlsplit(url).hostname)
+                    asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
             # caught before timeouts, because urllib3 treats a refused connection as a timeout
@@ -194,13 +200,20 @@ class Service:
                 raise Unanswered(f"no answer within {self.timeout:g} s") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
-            if isinstance(step, WebAnswer):
-                return step
-            # compare with the first address, so that a public page cannot lead to a private one in
-            # two steps
-            public = redirects.is_public(urlsplit(url).hostname)
-            asked = redirects.followed(asked, step.location, public)
         raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
+
+    def waits_for(self, work: Callable[[], Answer]) -> Answer:
+        """Return the result of a call into another client of a server, within the limits of time.
+
+        Raises
+        ------
+        Unanswered
+            It takes longer than a whole answer may.
+        NoAnswer
+            The work was stopped.
+        """
+        with timed(self.timeout, 4 * self.timeout, self._stopped):
+            return interruptible(work)
 
     def _step(
         self,

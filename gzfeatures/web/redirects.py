@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from urllib.parse import urljoin, urlsplit
 
+from gzfeatures.web.clock import interruptible
 from gzfeatures.web.outcomes import NoAnswer
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -13,9 +14,15 @@ MOST_REDIRECTS = 5
 
 
 def is_public(host: str | None) -> bool:
-    """Return whether all addresses of a host are public; False for an unknown host."""
+    """Return whether all addresses of a host are public; False for an unknown host.
+
+    Raises
+    ------
+    NoAnswer, Unanswered
+        Inside `clock.timed`: the work was stopped, or its time is over.
+    """
     try:
-        found = socket.getaddrinfo(host, None)
+        found = interruptible(lambda: socket.getaddrinfo(host, None))
     except (OSError, UnicodeError):
         return False
     return all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,3 +179,26 @@ def part_of(body: bytes) -> Action:
         handler.answer(body[first : last + 1], status=206, Content_Range=place)
 
     return action
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[str]:
+    """Address of a port of 127.0.0.1 that listens and takes no further connection."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # those that fit the queue, and those that wait for it
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def speechless() -> Iterator[str]:
+    """Address of a port of 127.0.0.1 that takes connections and never says a word of TLS."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 from gzfeatures.errors import InputError, MissingExtraError, need, parsing
 from gzfeatures.images.sources.arrays import MAX_BYTES
 from gzfeatures.images.sources.zip_members import zip_fault
-from gzfeatures.web.outcomes import NoAnswer
+from gzfeatures.web.outcomes import NoAnswer, Unanswered
 
 SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 """Pattern of the start of an address, which a Windows drive letter does not match."""
@@ -109,8 +109,7 @@ class Remote:
                 # send a single request; the reader of web files limits the length of the answer
                 data: bytes = system.cat_file(path)
                 return data
-            with system.open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
+            data = _read(system, path, self.path)
         if len(data) > MAX_BYTES:
             raise _too_large(where)
         return data
@@ -160,6 +159,23 @@ def local_path(address: str) -> Path:
     return Path(url2pathname(parts.path))
 
 
+def _read(system: Any, path: str, address: str) -> bytes:
+    """Return the first bytes of a file, one more than an image may have."""
+
+    def read() -> bytes:
+        with system.open(path, "rb") as file:
+            data: bytes = file.read(MAX_BYTES + 1)
+            return data
+
+    if WEB.search(address):
+        # the parts of a file on a web server have their own limits of time
+        return read()
+    from gzfeatures.images.sources.web_files import service_for
+
+    # clients of buckets and other servers wait without end: their tries are their own
+    return service_for(address).waits_for(read)
+
+
 def _too_large(where: str) -> InputError:
     return InputError(
         "image file is too large", where=where, rule=f"hold at most {MAX_BYTES} bytes"
@@ -172,7 +188,7 @@ def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
     with parsing(what, where, remedy=remedy):
         try:
             yield
-        except NoAnswer as error:
+        except (NoAnswer, Unanswered) as error:
             raise InputError(what, where=where, found=str(error), remedy=remedy) from error
 
 

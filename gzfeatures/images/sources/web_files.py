@@ -93,7 +93,7 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
             The server has none, or what it sends is no image or too long.
         """
         url = self._strip_protocol(path)
-        service = _service(url)
+        service = service_for(url)
         return service.ask(lambda: service.answer(url, limit=longest_image)).body
 
     def get_file(self, rpath: str, lpath: str, **_: object) -> None:
@@ -153,7 +153,7 @@ _services: dict[tuple[int, str], Service] = {}
 Processes must not share connections, and a server that is down must not delay another."""
 
 
-def _service(url: str, *, anew: bool = False) -> Service:
+def service_for(url: str, *, anew: bool = False) -> Service:
     """Return the service for the server of an address; `anew` forgets earlier failures."""
     parts = urlsplit(url)
     key = os.getpid(), f"{parts.scheme}://{parts.netloc}"
@@ -193,7 +193,7 @@ def _longest_page(answer: WebAnswer) -> int:
 
 def _part(url: str, first: int, end: int) -> tuple[bytes, int]:
     """Return the bytes of a file from `first` up to `end`, and the file's length."""
-    service = _service(url)
+    service = service_for(url)
     asked = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
     answer = service.ask(lambda: service.answer(url, headers=asked, limit=lambda _: end - first))
     match = PART_OF.fullmatch(answer.headers.get("Content-Range", "").strip())
@@ -204,7 +204,7 @@ def _part(url: str, first: int, end: int) -> tuple[bytes, int]:
 
 def _files_below(address: str) -> Iterator[tuple[str, str]]:
     """Yield address and relative name of the files that the pages of a folder link to."""
-    service = _service(address, anew=True)
+    service = service_for(address, anew=True)
     answer = _first_page(service, address)
     # the folder is the address of the first page after all redirects
     root = answer.url if answer.url.endswith("/") else answer.url + "/"

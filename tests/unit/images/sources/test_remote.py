@@ -148,3 +148,41 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[remote\]'"):
         ImageSet.of("s3://bucket/images")
+
+
+def test_who_waits_for_a_bucket_is_woken_when_the_work_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fsspec.spec import AbstractFileSystem
+
+    from gzfeatures.images.sources import web_files
+
+    reads, release = threading.Event(), threading.Event()
+
+    class Bucket(AbstractFileSystem):  # type: ignore[misc]
+        protocol = "bucket"
+
+        def ls(self, path: str, detail: bool = True, **_: object) -> list[object]:
+            entry = {"name": f"{path.rstrip('/')}/1.jpg", "size": 6, "type": "file"}
+            return [entry if detail else entry["name"]]
+
+        def open(self, *_: object, **__: object) -> io.BytesIO:
+            reads.set()
+            release.wait(60)
+            return io.BytesIO()
+
+    fsspec.register_implementation("bucket", Bucket, clobber=True)
+    images, said = ImageSet.of("bucket://g"), []
+
+    def read() -> None:
+        with pytest.raises(InputError, match="stopped") as caught:
+            images.read(0)
+        said.append(str(caught.value))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    assert reads.wait(10)
+    web_files.service_for("bucket://g").stop()
+    thread.join(5)
+    assert len(said) == 1 and not release.is_set()
+    release.set()
