@@ -13,6 +13,7 @@ from gzfeatures import user_folders
 from gzfeatures.cli import interruption
 from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
 from gzfeatures.errors import GzError, lacks_memory
+from gzfeatures.heads._compat_skops import own_process
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 VERBS = (
@@ -56,7 +57,7 @@ def _run(debug: bool) -> int:
         code = 0
         try:
             # keep tables larger than memory in the user's cache, because /tmp may be too small
-            with user_folders.scratch_in(user_folders.cache()):
+            with user_folders.scratch_in(user_folders.cache()), own_process():
                 app(standalone_mode=True)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else EXIT_ERROR if stop.code else 0

@@ -18,7 +18,6 @@ from gzfeatures.evaluation.metrics import Scores, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
 from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
-from gzfeatures.experiment.config import Experiment, HeadChoice
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
@@ -29,6 +28,7 @@ from gzfeatures.unlabelled.familiarity import LEVEL, ROWS, Familiarity
 from gzfeatures.unlabelled.shift import Shares
 
 if TYPE_CHECKING:
+    from gzfeatures.experiment.config import Experiment, HeadChoice
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.heads.fit import Head
 

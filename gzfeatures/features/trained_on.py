@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,9 @@ from gzfeatures.features.hash_index import WORDS, HashIndex
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.groups import linked
 from gzfeatures.ids import Ids
-from gzfeatures.images.image_set import ImageSet
+
+if TYPE_CHECKING:
+    from gzfeatures.images.image_set import ImageSet
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Pictures: TypeAlias = npt.NDArray[np.uint8]

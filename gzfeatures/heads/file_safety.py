@@ -67,6 +67,8 @@ LOADERS = {
     "RandomStateNode": ("numpy.random.mtrand.RandomState",),
 }
 """Types that each skops loader may build."""
+ALLOWED = tuple(sorted({kind for kinds in LOADERS.values() for kind in kinds}))
+"""All types that skops may build for a head, of whatever loader."""
 SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
 """File name of the structure in a head file, its largest depth and its largest size in bytes."""
 

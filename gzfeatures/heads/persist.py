@@ -8,7 +8,8 @@ from typing import Any
 
 from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.files import require_file, written_whole
-from gzfeatures.heads.file_safety import TRUSTED, check_members, renewed
+from gzfeatures.heads._compat_skops import skops_io
+from gzfeatures.heads.file_safety import ALLOWED, check_members, renewed
 
 FORMAT = 1
 """Version of head files; raise it if older code would misread a new file."""
@@ -22,10 +23,8 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
     OutputError
         The place cannot be written; an existing file is left as it was.
     """
-    import skops.io
-
     with written_whole(path) as temporary:
-        skops.io.dump(
+        skops_io().dump(
             {"format": FORMAT, "record": json.dumps(record), "estimator": estimator}, temporary
         )
     return path
@@ -39,18 +38,15 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
     MissingFileError, InputError
         No such file; not a head; a newer format; it holds a type that no head has.
     """
-    import skops.io
-
     path = require_file(path, "head")
     with parsing("not a readable head", path):
         # skops builds objects while it reads, so check everything before
         check_members(path)
         data = renewed(path)
-        trusted = list(TRUSTED)
+        # name all that a head may hold, because skops may trust nothing by itself (`skops_io`)
+        trusted, io = list(ALLOWED), skops_io()
         content = (
-            skops.io.load(path, trusted=trusted)
-            if data is None
-            else skops.io.loads(data, trusted=trusted)
+            io.load(path, trusted=trusted) if data is None else io.loads(data, trusted=trusted)
         )
         if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
             raise InputError("not a head", where=path, rule="hold format, record and estimator")

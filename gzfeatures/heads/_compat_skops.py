@@ -1,0 +1,57 @@
+"""Import skops without its list of trusted types, in processes that run one verb.
+
+skops makes that list by importing every module of scikit-learn, and with them torch, pytest and all
+else that scikit-learn adapts to; then it asks every loaded module for each function of scipy. That
+takes seconds, of a verb that predicts in milliseconds. `persist.read` hands skops all types that a
+head may hold (`file_safety.ALLOWED`), so that the list is not needed. Another user of skops in the
+same process would need it: so it is left out in a process of the command line alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+LISTS = "skops.io._trusted_types"
+"""Module of skops that holds the lists, and makes them while it is imported."""
+_alone = 0
+
+
+class _Empty(ModuleType):
+    """Stand for the module of lists: each list is empty, so skops trusts nothing by itself."""
+
+    def __getattr__(self, name: str) -> list[str]:
+        if not name.endswith("_TYPE_NAMES"):
+            raise AttributeError(name)
+        return []
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Declare that this process has no other user of skops, as long as the block runs."""
+    global _alone
+    _alone += 1
+    try:
+        yield
+    finally:
+        _alone -= 1
+
+
+def skops_io() -> ModuleType:
+    """Return the module `skops.io`, imported without its lists in an `own_process`."""
+    if not _alone or "skops.io" in sys.modules:
+        return importlib.import_module("skops.io")
+    sys.modules[LISTS] = _Empty(LISTS)
+    try:
+        return importlib.import_module("skops.io")
+    except (AttributeError, ImportError):
+        # another version of skops needs more of the module than lists: let it make them
+        for name in [name for name in sys.modules if name.startswith("skops.io")]:
+            del sys.modules[name]
+        return importlib.import_module("skops.io")
+    finally:
+        if isinstance(sys.modules.get(LISTS), _Empty):
+            del sys.modules[LISTS]
