@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gzfeatures.cli.console import say
+from gzfeatures.errors import OutputError
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.asked import Asked
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.galaxies.splits.split_file import Continued
     from gzfeatures.ids import Ids
+
+CLASSES = ("classes", "multi-label")
+"""Kinds of labels that a campaign of questions gives."""
 
 
 def labels_and_split(
@@ -63,10 +68,12 @@ def labels_and_split(
     import numpy as np
 
     from gzfeatures.galaxies.splits import split_file
+    from gzfeatures.galaxies.splits.asked import read_asked
     from gzfeatures.galaxies.splits.groups import Grouping
 
     labels, column = read
     labels = _with_image_or_vector(labels, ids)
+    asked = None if labels.target not in CLASSES else read_asked(path, id_column=id_column)
     # keep galaxies together by image, by position, and by the label file's column `group`
     groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
     groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
@@ -75,6 +82,8 @@ def labels_and_split(
     kept = split_file.kept_beside(path)
     beside = split_file.read_split(kept) if kept.exists() else None
     trained_on = np.concatenate([labels.ids[:0], *seen])
+    if asked is not None:
+        return _of_campaign(labels, asked, column, groups, kept, trained_on, seed)
     drawn = split_file.continued(
         labels, groups, column=column, beside=beside, only_train=trained_on, seed=seed, where=kept
     )
@@ -86,6 +95,36 @@ def labels_and_split(
     _keep_split(drawn, kept)
     split = drawn.split.among(labels.ids)
     return labels, _fair(split, len(labels), trained_on, of_file=column is not None)
+
+
+def _of_campaign(
+    labels: Labels,
+    asked: Asked,
+    column: Split | None,
+    groups: Grouping,
+    beside: Path,
+    trained_on: Ids,
+    seed: int,
+) -> tuple[Labels, Split]:
+    """Set aside the galaxies that a campaign drew at random, keep the split, and print it."""
+    from gzfeatures.galaxies.splits import split_file
+    from gzfeatures.galaxies.splits.asked import require_agreement, split_by_asked
+
+    if column is not None:
+        require_agreement(column, asked)
+    earlier = split_file.read_split(beside) if beside.exists() else None
+    split = split_by_asked(labels, asked, groups.groups, earlier=column or earlier, seed=seed)
+    say(
+        f"{len(split.test)} galaxies were drawn at random: they are set aside, and all that is "
+        f"measured comes from them; {len(split.train) + len(split.validation)} train"
+    )
+    if alike := len(labels) - len(split.ids):
+        say(f"{alike} galaxies are left out: they belong together with one drawn at random")
+    try:
+        say(f"the split is kept in {split_file.write_split(beside, split)}")
+    except OutputError as error:
+        say(f"the split is not kept: {error}")
+    return labels, _fair(split, len(labels), trained_on, of_file=False)
 
 
 def _with_image_or_vector(labels: Labels, ids: Ids) -> Labels:
@@ -110,7 +149,6 @@ def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
 
 def _keep_split(drawn: Continued, path: Path) -> None:
     """Write a changed split beside its labels; if that fails, print the consequence."""
-    from gzfeatures.errors import OutputError
     from gzfeatures.galaxies.splits import split_file
 
     if drawn.moved:

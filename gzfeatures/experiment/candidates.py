@@ -58,6 +58,9 @@ class FitOptions:
         Whether the backbone was trained on galaxies of the run.
     title : str, optional
         What tells the tables from others of the same backbone; default its name and the columns.
+    set_aside : bool
+        Test galaxies are a random sample that was set aside, and no other is: class sets and
+        familiarity come from them too, and the coverage reported is cross-fitted.
     progress : Progress
         Where trials of tuning are told; nowhere by default.
     """
@@ -71,6 +74,7 @@ class FitOptions:
     sets_by: Method = "threshold"
     approach: Approach = "frozen"
     title: str | None = None
+    set_aside: bool = False
     progress: Progress = SILENT
 
 
@@ -127,7 +131,8 @@ def fit_heads(
     if not options.allow_seen:
         _refuse_seen(tables, split)
     # validation galaxies calibrate class sets and familiarity, so no head is fitted on them
-    kept_out = [table.select(split.validation) for table in tables]
+    promised_by = split.test if options.set_aside else split.validation
+    kept_out = [table.select(promised_by) for table in tables]
     bench = _Bench(
         tables,
         [table.select(split.test) for table in tables],
@@ -210,7 +215,12 @@ class _Bench:
             contaminated=contaminated,
             cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
             calibration=_calibration(
-                head, predictions, bare, self.labels, len(self.split.validation)
+                head,
+                predictions,
+                bare,
+                self.labels,
+                len(self.split.validation),
+                crossed=self.options.set_aside,
             ),
         )
         return candidate, path
@@ -405,6 +415,8 @@ def _calibration(
     uncalibrated: Predictions | None,
     labels: Labels,
     kept_out: int,
+    *,
+    crossed: bool = False,
 ) -> dict[str, Any]:
     """Return errors before calibration, coverage of class sets or intervals, and notes."""
     calibration: dict[str, Any] = (
@@ -423,7 +435,8 @@ def _calibration(
     elif predictions.is_value:
         notes.append(too_few(kept_out))
     if head.sets is not None:
-        calibration["sets"] = head.sets.coverage_report(predictions, labels)
+        report = head.sets.crossed_report if crossed else head.sets.coverage_report
+        calibration["sets"] = report(predictions, labels)
         notes += calibration["sets"]["notes"]
     return calibration | ({"notes": notes} if notes else {})
 

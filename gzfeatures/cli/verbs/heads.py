@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
@@ -43,6 +45,7 @@ from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.experiment.config import HeadChoice
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
@@ -140,20 +143,20 @@ def fit(
 ) -> None:
     """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
     from gzfeatures.experiment.candidates import FitOptions, fit_heads
-    from gzfeatures.experiment.config import HeadChoice, with_settings
     from gzfeatures.experiment.label_sizes import measure_heads
     from gzfeatures.features.table import EmbeddingTable
 
     require_sizes_with_curve(sizes, with_curve)
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     number = target_column(target, redshift, as_number)
-    if number is None:
-        labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
-    else:
-        labels_and_column = numbers_from(labels, number, columns_of, id_column)
-    paths = (table, *(others or ()))
+    labels_and_column = (
+        labels_from(labels, missing_label, label_as_is, id_column)
+        if number is None
+        else numbers_from(labels, number, columns_of, id_column)
+    )
     # a table may have many more galaxies than the labels, so read only labelled ones
-    tables = [EmbeddingTable.open(path).having(labels_and_column[0].ids) for path in paths]
+    named = labels_and_column[0].ids
+    tables = [EmbeddingTable.open(path).having(named) for path in (table, *(others or ()))]
     fit_labels, split = labels_and_split(
         labels,
         labels_and_column,
@@ -167,9 +170,7 @@ def fit(
     )
     # a column such as a vote fraction reveals the class, and the score would mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
-    # use the same settings for every head
-    parameters = with_settings({}, settings or ())
-    choices = [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head]
+    choices = _choices(head, tune, settings)
     options = FitOptions(
         folder=output,
         seed=seed,
@@ -180,15 +181,24 @@ def fit(
         sets_by=sets_by,
         progress=Terminal(),
     )
+    inputs = (tables, fit_labels, split, choices, options)
+    if number is None and is_campaign(fit_labels, labels, id_column):
+        require_no_sizes(sizes)
+        return fit_campaign(*inputs, columns_of, _show_heads, as_json)
     if sizes is not None:
         wanted, curves = sizes_and_curves(sizes, with_curve, fit_labels)
-        curve = measure_heads(tables, fit_labels, split, choices, options, wanted, columns_of)
+        curve = measure_heads(*inputs, wanted, columns_of)
         return show_sizes(curve, curves, output, as_json)
-    fitted = fit_heads(tables, fit_labels, split, choices, options, catalog=columns_of)
-    if number is None:
-        _show_heads(fitted, warnings, as_json)
-    else:
-        _show_numbers(fitted, warnings, as_json)
+    fitted = fit_heads(*inputs, catalog=columns_of)
+    (_show_heads if number is None else _show_numbers)(fitted, warnings, as_json)
+
+
+def _choices(heads: list[str], tune: bool, settings: list[str] | None) -> list[HeadChoice]:
+    """Return the heads to fit, all with the same settings."""
+    from gzfeatures.experiment.config import HeadChoice, with_settings
+
+    parameters = with_settings({}, settings or ())
+    return [HeadChoice(name=name, tune=tune, parameters=parameters) for name in heads]
 
 
 def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
@@ -222,7 +232,12 @@ def _telling(
     return warnings
 
 
-def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
+def _show_heads(
+    fitted: list[tuple[Candidate, Path]],
+    warnings: list[str],
+    as_json: bool,
+    more: Mapping[str, Any] = {},
+) -> None:
     """Print scores, costs and class sets of heads."""
     from gzfeatures.evaluation.candidate import assumptions
 
@@ -243,7 +258,8 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
         for candidate, path in fitted
     ]
     brief = [key for key in rows[0] if key != "sets"]
-    show({"heads": rows, "warnings": warnings}, as_json, hide=("warnings",), columns=brief)
+    result = {"heads": rows, "warnings": warnings, **more}
+    show(result, as_json, hide=("warnings", *more), columns=brief)
     if not as_json:
         sets = [coverage_row(row["head"], row["sets"]) for row in rows if row["sets"]]
         show({"class_sets": sets}, as_json)

@@ -1,0 +1,116 @@
+"""Fit heads on the labels of a teaching campaign, measured on its random galaxies alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from gzfeatures.cli.console import say, show
+from gzfeatures.galaxies.splits.asked import FEWEST, read_asked
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.experiment.candidates import FitOptions
+    from gzfeatures.experiment.config import HeadChoice
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.split import Split
+
+ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str, Any]], None]
+
+
+def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
+    """Return whether a label file says of its classes why each galaxy was asked about."""
+    return labels.target == "classes" and read_asked(path, id_column=id_column) is not None
+
+
+def require_no_sizes(sizes: str | None) -> None:
+    """Refuse a learning curve, because few questions of a campaign can be left out."""
+    if sizes is not None:
+        raise typer.BadParameter(
+            "labels with a column asked have no learning curve", param_hint="--sizes"
+        )
+
+
+def fit_campaign(
+    tables: Sequence[EmbeddingTable],
+    labels: Labels,
+    split: Split,
+    choices: Sequence[HeadChoice],
+    options: FitOptions,
+    catalog: Catalog | None,
+    show_heads: ShowHeads,
+    as_json: bool,
+) -> None:
+    """Fit heads on all galaxies that were not drawn, and measure them on those that were.
+
+    With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
+    """
+    from gzfeatures.experiment.candidates import fit_heads
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.teaching.random_sample import RandomSample, too_few
+
+    # labels are few and dear: galaxies that validate other models train these heads too
+    trained = np.concatenate([split.train, split.validation])
+    fitting = Split(trained, split.validation[:0], split.test, split.groups)
+    if len(fitting.test) < FEWEST:
+        rows = _unmeasured(tables, labels, fitting, choices, options, catalog)
+        say(too_few(len(fitting.test), FEWEST))
+        few = {"n": len(fitting.test), "too_few": True}
+        return show({"heads": rows, "random_sample": few}, as_json, hide=("random_sample",))
+    measured = dataclasses.replace(options, set_aside=True)
+    fitted = fit_heads(tables, labels, fitting, choices, measured, catalog=catalog)
+    samples = {
+        str(candidate.head): RandomSample.of(candidate.predictions, labels, candidate.scores)
+        for candidate, _ in fitted
+    }
+    about = {name: sample.asdict() for name, sample in samples.items()}
+    show_heads(fitted, [], as_json, {"random_sample": about})
+    for name, sample in () if as_json else samples.items():
+        show({f"{name}_on_{sample.n}_galaxies_drawn_at_random": sample.rows}, as_json)
+
+
+def _unmeasured(
+    tables: Sequence[EmbeddingTable],
+    labels: Labels,
+    split: Split,
+    choices: Sequence[HeadChoice],
+    options: FitOptions,
+    catalog: Catalog | None,
+) -> list[dict[str, Any]]:
+    """Fit and write heads; return a row for each, whose scores are None."""
+    from gzfeatures.heads.fit import fit
+
+    rows = []
+    for choice in choices:
+        start = time.perf_counter()
+        head = fit(
+            tables,
+            labels,
+            choice.name,
+            split=split,
+            seed=options.seed,
+            tune=choice.tune,
+            catalog=catalog if options.columns else None,
+            columns=options.columns,
+            jobs=options.jobs,
+            **choice.parameters,
+        )
+        rows.append(
+            {
+                "head": choice.name,
+                **dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")),
+                "fit_seconds": time.perf_counter() - start,
+                "predict_seconds": None,
+                "params": head.parameters,
+                "path": head.write(options.folder / f"{choice.name}.skops"),
+            }
+        )
+    return rows

@@ -1,0 +1,157 @@
+"""Read how each labelled galaxy was chosen, and split so that only random ones are scored.
+
+Labels of a teaching campaign have a column `asked`: `random` where the galaxy was drawn, `queue`
+where a head wanted to know it, `user` where a person chose it. Only the drawn galaxies are a sample
+of the table: they are set aside, and whatever is said about the table is measured on them alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split, group_codes
+from gzfeatures.ids import Ids, among, as_ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+
+ASKED = "asked"
+RANDOM, QUEUE, USER = "random", "queue", "user"
+REASONS = (RANDOM, QUEUE, USER)
+"""Words of the column `asked`: why a galaxy was labelled."""
+FEWEST = 20
+"""Fewest galaxies drawn at random on which anything is measured."""
+SIZES = (0.875, 0.125, 0.0)
+"""Shares of train and validation among the galaxies that were not drawn; none of them is tested."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """List the galaxies of a campaign by the reason why they were labelled.
+
+    Parameters
+    ----------
+    random : Ids
+        Drawn at random, with a label or without one.
+    chosen : Ids
+        All others: asked by the queue, chosen by a person, or without a reason in the file.
+    """
+
+    random: Ids
+    chosen: Ids
+
+
+def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | None:
+    """Read the column `asked` of a label file; None where it has none.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in `label_file.read_labels`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        It is not there; a word in the column is none of random, queue and user.
+    """
+    frame = read_table(path, id_column=id_column, texts=(ASKED,))
+    named = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    if ASKED not in frame or named is None:
+        return None
+    ids = as_ids(frame[named], where=path)
+    reasons = frame[ASKED].astype("str").fillna("").str.strip()
+    strange = ~reasons.isin(("", *REASONS)).to_numpy()
+    if strange.any():
+        row = int(strange.argmax())
+        raise InputError(
+            "column asked",
+            where=f"{path}, galaxy {ids[row]}",
+            rule=f"say why a galaxy was labelled: {', '.join(REASONS)}",
+            found=str(reasons.iloc[row]),
+            remedy="give a column of another meaning another name",
+        )
+    random = (reasons == RANDOM).to_numpy()
+    return Asked(ids[random], ids[~random])
+
+
+def split_by_asked(
+    labels: Labels,
+    asked: Asked,
+    groups: Mapping[str, str],
+    *,
+    earlier: Split | None = None,
+    seed: int = 0,
+) -> Split:
+    """Return the split of a campaign: drawn galaxies are tested on, all others never.
+
+    Galaxies of a group in which one was drawn are in no part: they may not train, and they are no
+    random sample.
+
+    Parameters
+    ----------
+    labels : Labels
+        Galaxies to split.
+    asked : Asked
+        Why each was labelled.
+    groups : mapping of str to str
+        Id → group, of galaxies that belong together.
+    earlier : Split, optional
+        Drawn before. Galaxies that train or validate stay there, unless they were drawn since.
+    seed : int
+        Of the draw of validation galaxies.
+
+    Returns
+    -------
+    Split
+        Of the labelled galaxies, but for those that belong together with a drawn one.
+
+    Raises
+    ------
+    InputError
+        No galaxy may train.
+    """
+    random = labels.ids[among(labels.ids, asked.random)]
+    group = group_codes(labels.ids, groups)
+    tested = group[among(labels.ids, random)]
+    others = labels.ids[~np.isin(group, tested)]
+    kept = None
+    if earlier is not None:
+        train, validation = (
+            part[among(part, others)] for part in (earlier.train, earlier.validation)
+        )
+        kept = Split(train, validation, others[:0]) if len(train) else None
+    if not len(others):
+        raise InputError(
+            "labels of a campaign", rule="hold galaxies that were not drawn at random", found=0
+        )
+    drawn = Split.draw(labels.select(others), SIZES, groups=groups, kept=kept, seed=seed)
+    of = {name: groups[name] for name in labels.ids if name in groups}
+    return Split(drawn.train, drawn.validation, random, of)
+
+
+def require_agreement(column: Split, asked: Asked) -> None:
+    """Refuse a column `split` in which a drawn galaxy is not tested, or another one is.
+
+    Raises
+    ------
+    InputError
+        Naming the first such galaxy.
+    """
+    trains = np.concatenate([column.train, column.validation])
+    wrong = [
+        *trains[among(trains, asked.random)],
+        *column.test[among(column.test, asked.chosen)],
+    ]
+    if wrong:
+        raise InputError(
+            "columns asked and split of the labels contradict each other",
+            where=f"galaxy {wrong[0]}",
+            rule="test exactly the galaxies that were asked at random",
+            remedy="remove the column split",
+        )
