@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from gzfeatures import outputs
+from gzfeatures import outputs, user_folders
 from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 
 _HELD: dict[Path, Any] = {}
@@ -135,6 +137,51 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
             where=folder,
             remedy="choose another place",
         ) from error
+
+
+def scratch_memory(size: int, what: str) -> mmap.mmap:
+    """Return memory that is a file on disk, for what may be larger than the machine's memory.
+
+    The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
+    with the memory or the process.
+
+    Parameters
+    ----------
+    size : int
+        Number of bytes, above 0.
+    what : str
+        What it is to hold, for the message: "3 vectors of 2 numbers", …
+
+    Raises
+    ------
+    OutputError
+        The disk has no room for it.
+    """
+    folder = user_folders.scratch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _reserve(file, size)
+            return mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        raise OutputError(
+            f"no room for {what}: {error.strerror or error}",
+            where=folder,
+            rule=f"have {size / 1e9:.1f} GB free",
+            remedy="free space, or name another folder in TMPDIR (GZFEATURES_STORE for a verb)",
+        ) from error
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Reserve the full size of a file on the disk."""
+    # otherwise, if the disk becomes full, writing to the mapped file kills the process
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = bytes(2**20)
+    for start in range(0, size, len(zeros)):
+        file.write(zeros[: size - start])
+    file.flush()
 
 
 def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
-from typing import BinaryIO
-
 import numpy as np
 import numpy.typing as npt
 import psutil
 
-from gzfeatures import user_folders
-from gzfeatures.errors import OutputError
 from gzfeatures.features.shard import Matrix as Matrix
+from gzfeatures.files import scratch_memory
 
 BLOCK = 8192
 """Number of rows handled at once, so that no step needs a second copy of a large table."""
@@ -40,21 +34,8 @@ def allocate(rows: int, columns: int) -> Matrix:
     size = 4 * rows * columns
     if size <= SHARE * psutil.virtual_memory().total:
         return np.empty((rows, columns), dtype=np.float32)
-    folder = user_folders.scratch()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            _reserve(file, size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=np.float32).reshape(
-                rows, columns
-            )
-    except OSError as error:
-        raise OutputError(
-            f"no room for {rows:,} vectors of {columns} numbers: {error.strerror or error}",
-            where=folder,
-            rule=f"have {size / 1e9:.1f} GB free",
-            remedy="free space, or name another folder in TMPDIR (GZFEATURES_STORE for a verb)",
-        ) from error
+    memory = scratch_memory(size, f"{rows:,} vectors of {columns} numbers")
+    return np.frombuffer(memory, dtype=np.float32).reshape(rows, columns)
 
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
@@ -65,15 +46,3 @@ def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
         part = slice(start, start + BLOCK)
         taken[part] = matrix[rows[part]]
     return taken
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Reserve the full size of a file on the disk."""
-    # otherwise, if the disk becomes full, writing to the mapped file kills the process
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    zeros = bytes(2**20)
-    for start in range(0, size, len(zeros)):
-        file.write(zeros[: size - start])
-    file.flush()

@@ -272,6 +272,10 @@ class GalaxyFiles:
         """Return size and time of change of each file; None for a file that is missing."""
         return [self.archive.file_state(name) for name in files]
 
+    def position(self, files: Files) -> int:
+        """Return where a galaxy's first file stands in the archive (see `Archive.position`)."""
+        return self.archive.position(files[0])
+
     def where(self, files: Files) -> str:
         """Return the archive and name of a galaxy's first file, for error messages."""
         return f"{self.archive.path}/{files[0]}"

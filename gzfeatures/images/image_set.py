@@ -177,6 +177,16 @@ class ImageSet:
         """Return the digest of each image, in the order of the ids."""
         return self._each(self.digest)
 
+    def file_order(self) -> npt.NDArray[np.int64]:
+        """Return all rows, shape (n,), in the order in which files and arrays store the images.
+
+        What is compressed together is then read together. Separate files keep the order of the ids.
+        """
+        places = np.array(
+            [(n, self.galaxy_files[n].position(files)) for n, files in self.places], dtype=np.int64
+        ).reshape(-1, 2)
+        return np.lexsort((places[:, 1], places[:, 0]))
+
     def stamp(self) -> str:
         """Return a SHA-256 of ids and file states, which changes if any file changes.
 
@@ -372,8 +382,12 @@ class ImageSet:
         """Return the results of `work` for every row, in order, and show the progress."""
         # decoders release Python's lock, so threads can use all cores
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = pool.map(work, range(len(self)))
-            return list(each(results, progress, title, len(self)))
+            rows = self.file_order()
+            results = pool.map(work, rows.tolist())
+            by_row = dict(
+                zip(rows.tolist(), each(results, progress, title, len(self)), strict=True)
+            )
+            return [by_row[row] for row in range(len(self))]
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:

@@ -51,6 +51,10 @@ class Archive(Protocol):
         """Return size and time of change of an image's file; None if the file is missing."""
         ...
 
+    def position(self, name: str) -> int:
+        """Return where an image stands among others: reading by rising position is fastest."""
+        ...
+
 
 def archive(source: str | Path, how: Reading = READING) -> Archive:
     """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, .npy stack, or one image file.
@@ -165,6 +169,10 @@ class Zip:
         """Return size and time of change of the zip file; None if the file is missing."""
         return file_state(self.path)
 
+    def position(self, name: str) -> int:
+        """Return the offset of an image in the zip file."""
+        return int(self.places[self.rows[name], 0])
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tar:
@@ -228,6 +236,10 @@ class Tar:
     def file_state(self, name: str) -> list[int] | None:
         """Return size and time of change of the tar file; None if the file is missing."""
         return file_state(self.path)
+
+    def position(self, name: str) -> int:
+        """Return the offset of an image in the unpacked tar file."""
+        return self.places[name][0]
 
 
 def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:

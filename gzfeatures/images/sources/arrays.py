@@ -17,6 +17,7 @@ from gzfeatures.ids import as_ids
 from gzfeatures.images.decoding.bundle import bundle, npy
 from gzfeatures.images.decoding.grey_levels import FLAGS
 from gzfeatures.images.reading import READING, Reading
+from gzfeatures.images.sources.slabs import read_row
 
 IMAGES = ("images", "image", "data")
 """Names under which an HDF5 file may store its images."""
@@ -54,12 +55,16 @@ class ArrayFile:
         Row of each galaxy.
     bands : tuple of str, optional
         Names along the channel axis; None for grey or RGB.
+    together : int
+        Number of rows that share chunks of the HDF5 file, and are decompressed together; 1 where
+        each row can be read by itself.
     """
 
     path: Path
     dataset: str
     rows: dict[str, int]
     bands: tuple[str, ...] | None = None
+    together: int = 1
 
     @staticmethod
     def is_stack(path: Path) -> bool:
@@ -87,7 +92,8 @@ class ArrayFile:
         """
         bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
         npy_file = path.suffix.lower() == ".npy"
-        dataset, shape, kind, ids = _npy_arrays(path) if npy_file else _hdf5_arrays(path, reading)
+        found = _npy_array(path) if npy_file else _hdf5_arrays(path, reading)
+        shape, kind, ids = found.shape, found.kind, found.ids
         if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
             raise InputError(
                 "images are not 8-bit",
@@ -116,7 +122,7 @@ class ArrayFile:
             raise InputError(
                 "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows)
             )
-        return cls(path, dataset, rows, bands)
+        return cls(path, found.dataset, rows, bands, found.together)
 
     def names(self) -> list[str]:
         """Return the id of each row, in the file's order."""
@@ -127,16 +133,12 @@ class ArrayFile:
 
         The .npz holds `images` and `filters`.
         """
-        if self.dataset:
-            import h5py
-
-            with (
-                reading_bytes("image cannot be read", f"{self.path}: {name}"),
-                h5py.File(self.path, "r") as file,
-            ):
-                image = np.asarray(file[self.dataset][self.rows[name]])
+        row = self.rows[name]
+        if not self.dataset:
+            image = np.array(_mapped(self.path)[row])
         else:
-            image = np.array(_mapped(self.path)[self.rows[name]])
+            with reading_bytes("image cannot be read", f"{self.path}: {name}"):
+                image = read_row(self.path, self.dataset, row, self.together)
         if self.bands is None:
             return npy(image)
         image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
@@ -145,6 +147,10 @@ class ArrayFile:
     def file_state(self, name: str) -> list[int] | None:
         """Return size and time of change of the array's file; None if the file is missing."""
         return file_state(self.path)
+
+    def position(self, name: str) -> int:
+        """Return the row of an image."""
+        return self.rows[name]
 
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
@@ -173,16 +179,25 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
     return axes[0]
 
 
-def _npy_arrays(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
-    """Return array name, shape, type and ids (always None) of a .npy stack."""
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """Hold what an array file says of its images: array, shape, type, ids, rows of a chunk."""
+
+    dataset: str
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+    ids: list[str] | None = None
+    together: int = 1
+
+
+def _npy_array(path: Path) -> _Found:
+    """Return shape and type of a .npy stack, which has no ids."""
     array = _mapped(path)
-    return "", array.shape, array.dtype, None
+    return _Found("", array.shape, array.dtype)
 
 
-def _hdf5_arrays(
-    path: Path, reading: Reading
-) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
-    """Return array name, shape, type and ids of the images in an HDF5 file."""
+def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
+    """Return what an HDF5 file says of its images."""
     import h5py
 
     with (
@@ -202,14 +217,16 @@ def _hdf5_arrays(
         for array in (arrays[name], ids):
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
-        shape = arrays[name].shape
+        shape, chunks = arrays[name].shape, arrays[name].chunks
+        # chunks of an array that may grow can be longer than the array
+        together = 1 if chunks is None else max(1, min(chunks[0], shape[0]))
         if ids is not None and ids.shape != shape[:1]:
             # check the shape before reading, because a damaged file may claim 10^18 ids
             raise InputError(
                 "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape
             )
         if ids is None:
-            return name, shape, arrays[name].dtype, None
+            return _Found(name, shape, arrays[name].dtype, together=together)
         read = ids[:MAX_ROWS]
         if read.dtype.kind not in "iuf":
             # floats keep their type, which tells how many digits an id can have
@@ -219,7 +236,7 @@ def _hdf5_arrays(
             ]
             read = [text.strip() if isinstance(text, str) else text for text in texts]
         keys = as_ids(read, where=f"{path}: {key}", remedy=REMEDY)
-        return name, shape, arrays[name].dtype, keys.tolist()
+        return _Found(name, shape, arrays[name].dtype, keys.tolist(), together)
 
 
 def _images_key(able: Sequence[str], science: str | None, path: Path, listing: str) -> str:

@@ -53,6 +53,10 @@ class Folder:
         """Return size and time of change of the file; None if the file is missing."""
         return file_state(self.path / name)
 
+    def position(self, name: str) -> int:
+        """Return 0: separate files can be read in any order."""
+        return 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Single:
@@ -71,6 +75,10 @@ class Single:
     def file_state(self, name: str) -> list[int] | None:
         """Return size and time of change of the file; None if the file is missing."""
         return file_state(self.path)
+
+    def position(self, name: str) -> int:
+        """Return 0: there is one image."""
+        return 0
 
 
 def is_image(name: str) -> bool:

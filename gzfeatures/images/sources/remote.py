@@ -118,6 +118,10 @@ class Remote:
         """Return the size of the image, if it was known when the images were listed."""
         return [self.sizes[name]]
 
+    def position(self, name: str) -> int:
+        """Return 0: each image is asked for by itself."""
+        return 0
+
 
 def address(source: str | Path) -> str | None:
     """Return a source as an address with all its slashes restored; None for a local path.

@@ -109,6 +109,7 @@ class Job:
         self.pending, self.seconds = [Pending(cache) for cache in caches], 0.0
         self.hashes = hashes
         self.empty = EmptyImages(self.say)
+        self._file_order = images.file_order()
         self._fresh: dict[str, bytes] = {}
         self._described: set[str] = set()
 
@@ -120,7 +121,8 @@ class Job:
         """Read every image once, to compute its digest."""
         total = len(self.images)
         blocks = [
-            range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)
+            self._file_order[start : start + LOOK_ROWS].tolist()
+            for start in range(0, total, LOOK_ROWS)
         ]
         with (
             ThreadPoolExecutor(self.workers) as pool,
@@ -148,13 +150,20 @@ class Job:
 
     def absent(self) -> npt.NDArray[np.int64]:
         """Return readable rows that lack a stored vector in any table, one per distinct image."""
-        # equal bytes with two ids are the same image, whose vector is computed once
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:
             self._say_damaged(cache)
+        return self._distinct(rows)
+
+    def _distinct(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return one row per distinct image, in the order in which the files store them."""
+        # equal bytes with two ids are the same image, whose vector is computed once
         _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
-        return np.asarray(rows[np.sort(first)], dtype=np.int64)
+        distinct = np.asarray(rows[first], dtype=np.int64)
+        rank = np.empty(len(self.images), dtype=np.int64)
+        rank[self._file_order] = np.arange(len(self.images))
+        return distinct[np.argsort(rank[distinct])]
 
     def _say_damaged(self, cache: VectorCache) -> None:
         while cache.damaged:
@@ -273,8 +282,7 @@ class Job:
         rows = self.good()
         rows = rows[~self.hashes.has(self.digests[rows])]
         self._say_damaged(self.hashes)
-        _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
-        todo = rows[np.sort(first)].tolist()
+        todo = self._distinct(rows).tolist()
         if not todo:
             return
         with (
@@ -393,7 +401,7 @@ class Job:
         rate = computed / self.seconds if computed else 0.0
         return Made(computed, rows - min(computed, rows), time.perf_counter() - began, rate)
 
-    def _digests(self, rows: range) -> list[str | GzError]:
+    def _digests(self, rows: Sequence[int]) -> list[str | GzError]:
         return [self._digest(row) for row in rows]
 
     def _digest(self, row: int) -> str | GzError:

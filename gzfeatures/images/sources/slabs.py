@@ -1,0 +1,169 @@
+"""Read images of a chunked HDF5 array slab by slab, so that each chunk is decompressed once.
+
+A chunk mostly holds a piece of many images (h5py's own choice for 300 colour images of 424 px is 38
+images by 53 by 53 pixels of one colour). Reading one image decompresses them all, so the images
+that share chunks, a slab, are decompressed together and kept until other slabs need the room.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import MissingFileError
+from gzfeatures.files import file_state, scratch_memory
+
+IN_MEMORY = 2**26
+"""Most bytes of a slab in memory; a larger slab is a file on disk."""
+ON_DISK = 2**35
+"""Most bytes of all slabs; images that share chunks with more are read one by one."""
+HELD = (os.cpu_count() or 1) + 1
+"""Number of slabs that are held: as many as threads read at once, and one that they leave.
+
+More are held while all of them take no more memory than one may."""
+
+Pixels: TypeAlias = npt.NDArray[Any]
+Key: TypeAlias = tuple[Path, str, tuple[int, int], int]
+"""File, array, size and time of change, and number of the slab."""
+
+
+@dataclasses.dataclass
+class _Slab:
+    """Hold the images that share chunks, once a thread has read them."""
+
+    lock: Any = dataclasses.field(default_factory=Lock)
+    images: Pixels | None = None
+
+
+class _Slabs:
+    """Hold the slabs that were read last, by their bytes, for all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._slabs: OrderedDict[Key, _Slab] = OrderedDict()
+
+    def slab(self, key: Key) -> _Slab:
+        """Return a slab, perhaps without its images yet; it is the last to be given up."""
+        with self._lock:
+            slab = self._slabs.setdefault(key, _Slab())
+            self._slabs.move_to_end(key)
+        return slab
+
+    def give_up_oldest(self, size: int, keep: Key) -> None:
+        """Give up the slabs that were used least recently, for one more of `size` bytes."""
+        with self._lock:
+            held = {
+                key: slab.images.nbytes
+                for key, slab in self._slabs.items()
+                if slab.images is not None and key != keep
+            }
+            for key in list(held):
+                after = sum(held.values()) + size
+                # hold two at least, because threads may stand on either side of where one ends,
+                # and more of small ones, of which a slow thread may be several behind
+                if after <= IN_MEMORY or (len(held) < HELD and (len(held) < 2 or after <= ON_DISK)):
+                    break
+                # a thread that still copies from the slab keeps it until it is done
+                del self._slabs[key], held[key]
+
+
+_slabs = _Slabs()
+
+
+def _forget() -> None:
+    """Begin anew in a forked process, in which no thread will ever release the parent's locks."""
+    global _slabs
+    _slabs = _Slabs()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
+    """Return one image of a chunked HDF5 array, a copy of its row.
+
+    Rows of one slab that are asked for one after the other cost one decompression together.
+
+    Parameters
+    ----------
+    path : Path
+        HDF5 file.
+    dataset : str
+        Name of its array, of shape (n, height, width[, channels]).
+    row : int
+        From 0.
+    together : int
+        Number of rows that a chunk spans.
+
+    Raises
+    ------
+    MissingFileError
+        The file has vanished.
+    OSError
+        It is damaged; h5py raises others too.
+    OutputError
+        The images of a chunk are too many for memory, and the disk has no room for them.
+    """
+    if together == 1:
+        return _alone(path, dataset, row)
+    state = file_state(path)
+    if state is None:
+        raise MissingFileError("image has vanished", where=path)
+    first = row - row % together
+    key = (path, dataset, (state[0], state[1]), first)
+    slab = _slabs.slab(key)
+    with slab.lock:
+        # threads that want other rows of the slab wait here, and find it read
+        if slab.images is None:
+            slab.images = _read(key, together)
+        images = slab.images
+    # a slab is empty where it would be too large even for the disk
+    return np.array(images[row - first]) if len(images) else _alone(path, dataset, row)
+
+
+def _read(key: Key, together: int) -> Pixels:
+    """Read the images of a slab, in memory or, if they are many, in a file without a name."""
+    import h5py
+
+    path, dataset, _, first = key
+    with h5py.File(path, "r") as file:
+        array = file[dataset]
+        shape = (min(together, array.shape[0] - first), *array.shape[1:])
+        size = math.prod(shape) * array.dtype.itemsize
+        if size > ON_DISK:
+            return np.empty((0, *shape[1:]), dtype=array.dtype)
+        _slabs.give_up_oldest(size, key)
+        if size <= IN_MEMORY:
+            images: Pixels = np.empty(shape, dtype=array.dtype)
+            array.read_direct(images, np.s_[first : first + shape[0]])
+            return images
+        memory = scratch_memory(size, f"{shape[0]:,} images that share chunks in {path}")
+        images = np.frombuffer(memory, dtype=array.dtype).reshape(shape)
+        # by columns of chunks, so that little of the slab is in memory
+        for place in _columns(shape[1:], array.chunks[1:]):
+            images[:, *place] = array[(slice(first, first + shape[0]), *place)]
+        return images
+
+
+def _columns(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the part of an image that each column of chunks holds."""
+    steps = (range(0, size, step) for size, step in zip(shape, chunk, strict=True))
+    for corner in itertools.product(*steps):
+        yield tuple(slice(at, at + step) for at, step in zip(corner, chunk, strict=True))
+
+
+def _alone(path: Path, dataset: str, row: int) -> Pixels:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return np.asarray(file[dataset][row])
