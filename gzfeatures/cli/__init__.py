@@ -21,6 +21,7 @@ VERBS = (
     "catalogs",
     "listing",
     "extraction",
+    "tables",
     "heads",
     "prediction",
     "training",

@@ -13,6 +13,9 @@ from gzfeatures.images.view import View
 FORMAT = 1
 """Version of embedding tables; raise it if older code would misread a new table."""
 
+IMPORTED, UNKNOWN = "imported", "unknown"
+"""Architecture of vectors that another program wrote, and what stands for their arithmetic."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
@@ -60,6 +63,36 @@ class Extractor:
     stride_on: str = "conv2"
     trained_on: str | None = None
     dihedral: bool = False
+
+    @classmethod
+    def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
+        """Return the extractor of vectors that another program wrote.
+
+        Parameters
+        ----------
+        name : str
+            What people call the vectors.
+        origin : str
+            What tells them from others: the encoder's name, or the sha256 of their file.
+        column : str
+            Column of the file that held them.
+        dim : int
+            Length of the vector.
+
+        Examples
+        --------
+        >>> Extractor.imported("zoobot", "zoobot", "feat_*", 640).is_imported
+        True
+        """
+        # nothing is known of pixels and arithmetic, so the fields that describe them stay empty
+        return cls(
+            name, IMPORTED, f"{IMPORTED}:{origin}", column, dim, View(), (), (), UNKNOWN, UNKNOWN
+        )
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another program made the vectors, so that no image can get one here."""
+        return self.architecture == IMPORTED
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -55,6 +55,11 @@ CASES = {
     "--images images",
     "explain": "explain checkpoint 10000007 --images images --method grad-cam -o out.html",
     "run": "run small.toml -o out",
+    "table import": "table import table.parquet -o out.parquet",
+    "table export": "table export table.parquet -o out.npz",
+    "table join": "table join table.parquet table.parquet -o out.parquet",
+    "table slice": "table slice table.parquet --ids labels.csv -o out.parquet",
+    "table repair": "table repair table.parquet --like table.parquet -o out.parquet",
 }
 """Every verb that writes, with every option that names a file to write."""
 TAKEN_BY = {"demo": "run"}
@@ -514,9 +519,12 @@ def test_in_python_a_write_does_as_it_is_told(tmp_path: Path) -> None:
 
 
 def verbs() -> dict[str, Any]:
+    """Function of each verb; of a verb with parts (`table import`), that of each part."""
+    parts = [(f"{group.name} ", group.typer_instance) for group in app.registered_groups]
     return {
-        command.name or command.callback.__name__: command.callback
-        for command in app.registered_commands
+        prefix + (command.name or command.callback.__name__): command.callback
+        for prefix, verb in [("", app), *parts]
+        for command in verb.registered_commands
     }
 
 

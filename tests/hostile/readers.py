@@ -25,6 +25,8 @@ from safetensors.torch import save
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment import config
 from gzfeatures.features.backbones import BACKBONES, backbone
+from gzfeatures.features.exchange.table_export import export_table
+from gzfeatures.features.exchange.vector_files import read_vectors
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.fingerprint import of_bytes
@@ -285,6 +287,10 @@ SPLIT = b"galaxy_id,label,split,group\na,x,train,1\nb,y,test,2\nc,x,validation,3
 FRACTIONS, MANY = b"galaxy_id,Class1.1\na,0.5\nb,1\n", b"galaxy_id,label\na,x|y\nb,\n"
 
 
+def _exported(name: str) -> Callable[[], list[bytes]]:
+    return lambda: _written(lambda path: export_table(TABLE, path), name)()
+
+
 def _predicted(name: str) -> Callable[[], list[bytes]]:
     return lambda: _written(_head().predict(TABLE).write, name)()
 
@@ -306,6 +312,10 @@ READERS: dict[str, Reader] = {
     "experiment": Reader("e.toml", lambda: [EXPERIMENT], config.load),
     "scheme": Reader("s.toml", _schemes, scheme),
     "embedding table": Reader("t.parquet", _written(TABLE.write), EmbeddingTable.read),
+    "vectors, Parquet": Reader("v.parquet", _written(TABLE.write), read_vectors),
+    "vectors, npz": Reader("v.npz", _exported("v.npz"), read_vectors),
+    "vectors, AnnData": Reader("v.h5ad", _exported("v.h5ad"), read_vectors),
+    "vectors, CSV": Reader("v.csv", _exported("v.csv"), read_vectors),
     "shard of the store": Reader("s.arrow", _shards, _shard),
     "head": Reader(
         "h.skops", lambda: _written(_head().write)(), lambda path: Head.read(path).predict(TABLE)

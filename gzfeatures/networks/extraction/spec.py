@@ -174,7 +174,18 @@ class Extraction:
             Other framing than that of the earlier vectors.
         on_bad, progress
             As for the class.
+
+        Raises
+        ------
+        InputError
+            Another program made the earlier vectors, with a network that is unknown here.
         """
+        if extractor.is_imported:
+            raise InputError(
+                "vectors of images cannot be computed: another program made those of the head",
+                where=extractor.backbone,
+                remedy="import vectors of the new images with 'gzfeatures table import'",
+            )
         return cls(
             backbone or extractor.backbone,
             weights="none" if extractor.weights == RANDOM else None,

@@ -1,0 +1,235 @@
+"""Define the verb `table`: import, export, join, slice, repair and describe embedding tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import images_of
+from gzfeatures.cli.options import IdColumn, Json, MaybeImages, TableFile
+from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.writing import writes
+
+if TYPE_CHECKING:
+    from gzfeatures.features.extractor import Extractor
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.images.reading import Reading
+
+table = typer.Typer(
+    help="Import, export, join, slice, repair and describe embedding tables.",
+    epilog="Example: gzfeatures table import vectors.parquet -o table.parquet",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(table, name="table")
+
+Written = Annotated[
+    Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet).")
+]
+OnBad = Annotated[
+    Literal["raise", "skip"],
+    typer.Option(help="At a galaxy that cannot be used, stop, or leave it out."),
+]
+
+
+def _show(written: EmbeddingTable, path: Path, as_json: bool, **more: Any) -> None:
+    """Print rows, length of vectors and place of a table that was written."""
+    say(f"written to {path}")
+    skipped = [{"id": name, "reason": reason} for name, reason in written.skipped]
+    row = {"rows": len(written), "dim": written.dim, "table": path, "skipped": skipped}
+    show({**row, **more}, as_json)
+
+
+@table.command("import", epilog="Example: gzfeatures table import zoobot.csv -o table.parquet")
+@writes("output", verb="table import")
+@reads_images
+def import_(
+    reading: Reading,
+    vectors: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VECTORS",
+            help="File of vectors: Parquet, Feather, CSV, npz, npy, HDF5, AnnData, Lance.",
+        ),
+    ],
+    output: Written,
+    id_column: IdColumn = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column or array of the vectors; feat_* for feat_0, feat_1, …; default: the only "
+            "one.",
+        ),
+    ] = None,
+    ids_file: Annotated[
+        Path | None,
+        typer.Option(help="Ids for a file that has none (.npy): a text file, one id a line."),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Name of the encoder; heads read tables imported under the same name."),
+    ] = None,
+    images: MaybeImages = None,
+    on_bad: OnBad = "raise",
+    as_json: Json = False,
+) -> None:
+    """Turn vectors that another program wrote into an embedding table."""
+    from gzfeatures.features.exchange.table_import import VectorSource, import_table
+
+    source = VectorSource(vectors, id_column, vector, ids_file, encoder, on_bad)
+    image_set = None if images is None else images_of(images, None, on_bad, None, reading)
+    imported = import_table(source, image_set)
+    imported.write(output)
+    if encoder is None:
+        say(
+            "the encoder has no name: heads of this table read no vectors of another file; "
+            "--encoder NAME gives it one"
+        )
+    _show(imported, output, as_json, column=imported.extractor.layer)
+
+
+@table.command("export", epilog="Example: gzfeatures table export table.parquet -o table.h5ad")
+@writes("output", verb="table export")
+def export(
+    source: TableFile,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .npz, .h5ad, .csv or .lance.")
+    ],
+    format_: Annotated[
+        Literal["npz", "h5ad", "lance", "csv"] | None,
+        typer.Option("--format", help="Format; default: by the name of the file."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an embedding table for NumPy, AnnData, Lance or a spreadsheet."""
+    from gzfeatures.features.exchange.table_export import export_table
+    from gzfeatures.features.table import EmbeddingTable
+
+    whole = EmbeddingTable.read(source)
+    export_table(whole, output, format_)
+    _show(whole, output, as_json)
+
+
+@table.command(
+    "join", epilog="Example: gzfeatures table join north.parquet south.parquet -o all.parquet"
+)
+@writes("output", verb="table join")
+def join_tables(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="TABLE…", help="Embedding tables of one extractor.")
+    ],
+    output: Written,
+    as_json: Json = False,
+) -> None:
+    """Join tables of one extractor: the galaxies of all of them in one table."""
+    from gzfeatures.features.exchange.table_join import read_joined
+
+    joined = read_joined(tables)
+    joined.write(output)
+    _show(joined, output, as_json)
+
+
+@table.command(
+    "slice", epilog="Example: gzfeatures table slice table.parquet --ids some.txt -o some.parquet"
+)
+@writes("output", verb="table slice")
+def slice_(
+    source: TableFile,
+    ids: Annotated[
+        Path,
+        typer.Option("--ids", help="Galaxies to keep: a text file, one id a line, or a catalog."),
+    ],
+    output: Written,
+    on_bad: OnBad = "raise",
+    as_json: Json = False,
+) -> None:
+    """Take the rows of some galaxies from a table."""
+    from gzfeatures.features.exchange.table_join import sliced
+    from gzfeatures.features.exchange.vector_files import ids_of_file
+
+    part = sliced(source, ids_of_file(ids), on_bad)
+    part.write(output)
+    _show(part, output, as_json)
+
+
+@table.command(
+    "repair",
+    epilog="Example: gzfeatures table repair polars.parquet --like table.parquet -o whole.parquet",
+)
+@writes("output", verb="table repair")
+def repair(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="Parquet that another program wrote of a table."),
+    ],
+    output: Written,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="A whole table of the same extractor, some galaxies in common; default: the store."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring back a table whose metadata polars, DuckDB or pandas lost."""
+    from gzfeatures.features.exchange.table_repair import repair_table
+    from gzfeatures.features.store import Store
+
+    repaired = repair_table(source, like or Store.default())
+    for name in repaired.left_out:
+        say(f"column {name} is left out: it is no part of an embedding table")
+    repaired.table.write(output)
+    evidence = {"backbone": repaired.table.extractor.backbone, "evidence": repaired.evidence}
+    _show(repaired.table, output, as_json, **evidence)
+
+
+@table.command("info", epilog="Example: gzfeatures table info table.parquet")
+@writes()
+def info(source: TableFile, as_json: Json = False) -> None:
+    """Print what an embedding table holds, and where its vectors come from."""
+    from gzfeatures.features.exchange.table_import import UNKNOWN_FILE
+    from gzfeatures.features.table import EmbeddingTable
+
+    opened = EmbeddingTable.open(source)
+    images = described = known = 0
+    for part in opened.batches():
+        images += int((part.digests != UNKNOWN_FILE).sum())
+        described += 0 if part.pictures is None else int(part.pictures.any(1).sum())
+        known += len(part.seen_ids)
+    extractor = opened.extractor
+    result = {
+        "rows": len(opened),
+        "dim": extractor.dim,
+        **_origin(extractor),
+        "image_digests": images,
+        "picture_hashes": described,
+        "trained_on": known if extractor.trained_on is not None else None,
+        "skipped": len(opened.skipped),
+        "nothing_shown": len(opened.nothing_shown),
+        "catalog": opened.kind or None,
+        "fingerprint": extractor.fingerprint,
+        "extractor": extractor.asdict(),
+    }
+    show(result, as_json, hide=("extractor",))
+
+
+def _origin(extractor: Extractor) -> dict[str, Any]:
+    """Return where vectors come from, for people."""
+    if extractor.is_imported:
+        return {
+            "backbone": extractor.backbone,
+            "origin": extractor.weights,
+            "layer": extractor.layer,
+        }
+    return {
+        "backbone": extractor.backbone,
+        "origin": f"extracted with weights {extractor.weights[:16]}",
+        "layer": extractor.layer,
+        "view": f"{extractor.view.size} px, crop {extractor.view.crop:g}",
+        "precision": extractor.precision,
+        "engine": extractor.engine,
+    }

@@ -1,0 +1,1 @@
+"""Exchange embedding tables with other programs: import, export, repair, join."""

@@ -1,0 +1,115 @@
+"""Join embedding tables of one extractor, and take some galaxies of a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.ids import Ids, among, positions, require_unique
+
+
+def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
+    """Return one table of the galaxies of several tables, in their order.
+
+    A galaxy that stands in several tables is kept once where its vectors and image are the same.
+
+    Raises
+    ------
+    InputError
+        Other extractors, kinds of catalog or crops made them; or a galaxy has two vectors.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if table.extractor.fingerprint != first.extractor.fingerprint:
+            raise InputError(
+                "tables of different extractors cannot be joined row by row",
+                rule=f"be of {first.extractor.backbone}, as the first",
+                found=table.extractor.backbone,
+                remedy="heads read several tables side by side: fit TABLE --with OTHER",
+            )
+        if (table.kind, table.framing) != (first.kind, first.framing):
+            raise InputError(
+                "tables of different catalogs cannot be joined",
+                rule=f"be of kind {first.kind or 'unknown'}, framed alike",
+                found=table.kind or "unknown",
+            )
+    joined = first
+    for table in tables[1:]:
+        joined = _appended(joined, table)
+    return joined
+
+
+def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
+    """Return a table with the new galaxies of another table below its own."""
+    again = among(other.ids, table.ids)
+    rows = positions(table.ids, other.ids[again], where="embedding table")
+    differ = (table.matrix[rows] != other.matrix[again]).any(1) | (
+        table.digests[rows] != other.digests[again]
+    )
+    if differ.any():
+        raise InputError(
+            f"{int(differ.sum())} galaxies have two vectors",
+            rule="have the same vector and image in every table",
+            found=other.ids[again][differ][0],
+            remedy="leave them out with 'gzfeatures table slice'",
+        )
+    new = ~again
+    pictures = None
+    if table.pictures is not None and other.pictures is not None:
+        pictures = np.concatenate([table.pictures, other.pictures[new]])
+    ids = np.concatenate([table.ids, other.ids[new]])
+    present = set(ids)
+    skipped = dict([*table.skipped, *other.skipped])
+    return dataclasses.replace(
+        table,
+        ids=ids,
+        digests=np.concatenate([table.digests, other.digests[new]]),
+        matrix=np.concatenate([table.matrix, other.matrix[new]]),
+        skipped=tuple((name, why) for name, why in skipped.items() if name not in present),
+        pictures=pictures,
+        nothing_shown=tuple(dict([*table.nothing_shown, *other.nothing_shown]).items()),
+    )
+
+
+def read_joined(paths: list[Path]) -> EmbeddingTable:
+    """Read several tables of one extractor as one table (see `joined_rows`)."""
+    if len(paths) < 2:
+        raise InputError("tables to join", rule="be at least two", found=len(paths))
+    return joined_rows([EmbeddingTable.read(path) for path in paths])
+
+
+def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
+    """Return the rows of a table that belong to some galaxies, in the table's order.
+
+    Parameters
+    ----------
+    path : Path
+        Embedding table.
+    ids : Ids
+        Galaxies to keep, each once.
+    on_missing : {"raise", "skip"}
+        A galaxy without a row is an error, or left out.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such table; an id repeats; a galaxy has no row, or none has one.
+    """
+    require_unique(ids, where="ids to keep")
+    table = EmbeddingTable.open(path).having(ids)
+    lacking = ids[~among(ids, table.ids)]
+    if len(lacking) and (on_missing == "raise" or not len(table)):
+        raise InputError(
+            f"{len(lacking)} of {len(ids)} galaxies are not in the table",
+            where=path,
+            found=", ".join(lacking[:5]),
+            remedy="--on-bad skip keeps the others" if len(table) else None,
+        )
+    kept = set(table.ids)
+    return dataclasses.replace(
+        table, skipped=tuple(pair for pair in table.skipped if pair[0] in kept)
+    )

@@ -1,0 +1,266 @@
+"""Read vectors that another program wrote, in any format that it may have used."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures.errors import InputError, need, parsing
+from gzfeatures.features.exchange.vector_columns import Column, ForeignVectors, foreign_vectors
+from gzfeatures.files import join_inside, require_file
+from gzfeatures.ids import Ids, as_ids
+from gzfeatures.tablefiles.tables import read_table
+
+MOST_BYTES = 2**36
+"""Largest array in bytes that is read; a damaged header may claim more."""
+MOST_COLUMNS = 100_000
+"""Most columns or arrays of a file."""
+
+
+def read_vectors(
+    path: str | Path,
+    id_column: str | None = None,
+    vector: str | None = None,
+    ids_file: str | Path | None = None,
+) -> ForeignVectors:
+    """Read the vectors of galaxies from a file that another program wrote.
+
+    A column of lists, an array of two axes, or one column per number (`feat_0`, `feat_1`, …, as
+    zoobot writes them). Of an AnnData file (.h5ad) it is `X`, of a hyrax result `data`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ending tells the format: .parquet, .pq, .feather, .arrow, .csv, .tsv, .npz, .npy, .h5,
+        .hdf5, .h5ad, or a folder that ends in .lance.
+    id_column : str, optional
+        Column or array of the ids; by default one with a known name.
+    vector : str, optional
+        Column or array of the vectors, `feat_*` for many columns; by default the only one.
+    ids_file : str or Path, optional
+        Ids of a file that has none (.npy): one in each line, in the order of the vectors.
+
+    Returns
+    -------
+    ForeignVectors
+        Rows may hold NaN; ids are exact.
+
+    Raises
+    ------
+    MissingFileError, MissingExtraError, InputError
+        No such file; Lance is not installed; the file is damaged, of another kind, or holds no
+        vectors that can be told (see `foreign_vectors`).
+    """
+    file = require_file(path, "file of vectors")
+    ending = file.suffix.lower()
+    if file.is_dir() != (ending == ".lance") or ending not in _READERS:
+        raise InputError(
+            "unknown kind of vectors",
+            where=file,
+            rule=f"end in {', '.join(_READERS)}",
+            found=ending or "a folder",
+        )
+    ids = None if ids_file is None else ids_of_file(ids_file)
+    if ids is not None and id_column is not None:
+        raise InputError("ids", where=file, rule="come from --id or --ids-file, not from both")
+    with parsing("file of vectors cannot be read", file):
+        try:
+            columns = _READERS[ending](file, id_column)
+        except pa.ArrowMemoryError as error:  # a damaged length asks for too much memory
+            raise ValueError(f"it asks for more memory than there is: {error}") from error
+        if vector is None and ending == ".h5ad":
+            vector = "X"
+        return foreign_vectors(columns, file, id_column, vector, ids)
+
+
+def ids_of_file(path: str | Path) -> Ids:
+    """Return galaxy ids from a table with an id column, or from a text file with one a line.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such file; it is no text in UTF-8, or its table has no column of ids.
+    """
+    file = require_file(path, "file of ids")
+    if file.suffix.lower() in (".txt", ""):
+        with parsing("ids cannot be read", file, rule="be UTF-8, one in each line"):
+            lines = file.read_text("utf-8-sig").splitlines()
+        return as_ids([line.strip() for line in lines if line.strip()] or [], where=file)
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+    return Catalog.read(file).ids
+
+
+def _parquet(path: Path, _: str | None) -> dict[str, Column]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return arrow_columns(file.read())
+
+
+def _feather(path: Path, _: str | None) -> dict[str, Column]:
+    from pyarrow import feather
+
+    return arrow_columns(feather.read_table(path, memory_map=False))
+
+
+def _csv(path: Path, id_column: str | None) -> dict[str, Column]:
+    frame = read_table(path, id_column=id_column)
+    return {
+        str(name): pa.chunked_array([pa.array(frame[name], from_pandas=True)]) for name in frame
+    }
+
+
+def _lance(path: Path, _: str | None) -> dict[str, Column]:
+    # a link would let the folder name files outside of it
+    for each in path.rglob("*"):
+        join_inside(path, str(each.relative_to(path)))
+    return arrow_columns(need("lance", extra="lance").dataset(str(path)).to_table())
+
+
+def arrow_columns(table: pa.Table) -> dict[str, Column]:
+    """Return the columns of an Arrow table by name."""
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError("two columns have one name", rule="be named apart")
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _npy(path: Path, _: str | None) -> dict[str, Column]:
+    with path.open("rb") as file:
+        return {"array": _array(file, path.stat().st_size, path)}
+
+
+def _npz(path: Path, _: str | None) -> dict[str, Column]:
+    arrays: dict[str, Column] = {}
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > MOST_COLUMNS:
+            raise InputError("npz holds too many arrays", where=path, found=len(members))
+        for member in members:
+            with archive.open(member) as file:
+                name = member.filename.removesuffix(".npy")
+                array = _array(file, member.file_size, f"{path}, {name}")
+            # numbers without rows, such as a version, are no columns
+            if array.ndim:
+                arrays[name] = array
+    return arrays
+
+
+def _array(file: IO[bytes], size: int, where: object) -> npt.NDArray[Any]:
+    """Read one array in NumPy's format; refuse pickled objects and a header that claims too much.
+
+    The header is compared with the bytes that follow it before any memory is taken.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise InputError("version of a NumPy array", where=where, rule="be 1 or 2", found=version)
+    header = (
+        np.lib.format.read_array_header_1_0(file)
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0(file)
+    )
+    shape, fortran, kind = header
+    count = int(np.prod([*shape, 1], dtype=object))
+    if kind.hasobject or kind.names:
+        raise InputError("array", where=where, rule="hold numbers or texts", found=str(kind))
+    if count * kind.itemsize > min(size, MOST_BYTES):
+        raise InputError(
+            "array is longer than what the file holds", where=where, found=(shape, str(kind))
+        )
+    values = np.frombuffer(file.read(count * kind.itemsize), dtype=kind, count=count)
+    native = values.astype(kind.newbyteorder("="), copy=False)
+    return native.reshape(shape, order="F" if fortran else "C")
+
+
+def _hdf5(path: Path, _: str | None) -> dict[str, Column]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return _datasets(file, path)
+
+
+def _datasets(group: Any, path: Path) -> dict[str, Column]:
+    """Return the datasets of a group that are arrays of numbers or texts, by name."""
+    import h5py
+
+    if len(group) > MOST_COLUMNS:
+        raise InputError("HDF5 group is too large", where=path, found=len(group))
+    found: dict[str, Column] = {}
+    for name in group:
+        # soft and external links may lead to another file, so read only data stored in this file
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        entry = group[name]
+        if isinstance(entry, h5py.Dataset) and entry.shape and not entry.dtype.names:
+            found[str(name)] = _dataset(entry, path)
+    return found
+
+
+def _dataset(dataset: Any, path: Path) -> Column:
+    """Return one dataset as an array; texts are decoded from UTF-8."""
+    import h5py
+
+    if dataset.external or dataset.is_virtual:
+        raise InputError("array points into another file", where=path, found=dataset.name)
+    size = dataset.size * dataset.dtype.itemsize
+    # zlib packs at most 1,032 bytes into one
+    if size > min(MOST_BYTES, 1032 * (dataset.id.get_storage_size() + 4096)):
+        raise InputError(
+            "array is longer than what the file holds", where=path, found=dataset.shape
+        )
+    if h5py.check_string_dtype(dataset.dtype) is not None and dataset.ndim == 1:
+        cells = dataset[()].tolist()
+        raw = [cell.encode() if isinstance(cell, str) else bytes(cell) for cell in cells]
+        texts = [cell.rstrip(b" \0").decode("utf-8") for cell in raw]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
+    values = np.asarray(dataset[()])
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _anndata(path: Path, id_column: str | None) -> dict[str, Column]:
+    """Return the arrays of an AnnData file: `X`, those of `obsm`, and the index of its rows."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        found: dict[str, Column] = {}
+        for name in ("X", *(f"obsm/{each}" for each in file.get("obsm", {}))):
+            entry = file.get(name)
+            if isinstance(entry, h5py.Group):
+                raise InputError(
+                    "matrix is sparse",
+                    where=f"{path}, {name}",
+                    rule="be an array",
+                    remedy="store it with .X = .X.toarray()",
+                )
+            if isinstance(entry, h5py.Dataset) and entry.ndim == 2:
+                found[name] = _dataset(entry, path)
+        obs = file.get("obs")
+        if not isinstance(obs, h5py.Group) or "_index" not in obs.attrs:
+            raise InputError("no AnnData file", where=path, rule="have a group obs with an index")
+        index = str(obs.attrs["_index"])
+        columns = _datasets(obs, path)
+        if index not in columns:
+            raise InputError("index of obs", where=path, rule="be an array of texts", found=index)
+        return found | columns | ({} if id_column else {"galaxy_id": columns[index]})
+
+
+_READERS: dict[str, Callable[[Path, str | None], dict[str, Column]]] = {
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".feather": _feather,
+    ".arrow": _feather,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".npz": _npz,
+    ".npy": _npy,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".h5ad": _anndata,
+    ".lance": _lance,
+}
+"""Reader of each file ending: columns and arrays by name."""
