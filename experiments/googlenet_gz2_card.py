@@ -28,8 +28,9 @@ from PIL import Image
 import gzfeatures as gz
 from gzfeatures.evaluation.metrics import Scores
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.experiment.config import Galaxies, load
+from gzfeatures.experiment.config import load
 from gzfeatures.experiment.sample import LabelledSample, load_sample
+from gzfeatures.experiment.settings.sample import Galaxies
 from gzfeatures.features.backbones import RECORD, backbone, packaged
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels

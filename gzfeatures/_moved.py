@@ -38,8 +38,11 @@ def names_of(old: str) -> Callable[[str], Any]:
     """
 
     def lookup(name: str) -> Any:
-        new = PACKAGE + _table()["modules"][old]
-        current = _table()["names"].get(old, {}).get(name, name)
+        new = _table()["modules"][old]
+        # a name with dots is in another module than the other names of its old module
+        renamed_to = _table()["names"].get(old, {}).get(name, name)
+        elsewhere, _, current = renamed_to.rpartition(".")
+        new = PACKAGE + (elsewhere or new)
         if name.startswith("__") or not hasattr(module := importlib.import_module(new), current):
             raise AttributeError(f"module {PACKAGE + old!r} has no attribute {name!r}")
         warnings.warn(

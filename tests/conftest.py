@@ -97,10 +97,10 @@ def _own_environment() -> Iterator[None]:
         for name in before.keys() | os.environ.keys()
         if before.get(name) != os.environ.get(name)
     }
-    if runs := sys.modules.get(
-        "gzfeatures.tracking.runs"
+    if connection := sys.modules.get(
+        "gzfeatures.tracking.connection"
     ):  # MLflow's settings, the same from its first use on
-        changed -= runs.ENVIRONMENT.keys() | runs.DEFAULTS.keys()
+        changed -= connection.ENVIRONMENT.keys() | connection.DEFAULTS.keys()
     left = {name for name in changed if name.startswith(("MLFLOW_", "GZFEATURES_", "XDG_"))}
     for name in left:
         os.environ.pop(name, None)

@@ -16,8 +16,8 @@ from gzfeatures.galaxies.splits.asked import FEWEST, read_asked
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
-    from gzfeatures.experiment.candidates import FitOptions
     from gzfeatures.experiment.config import HeadChoice
+    from gzfeatures.experiment.fitted_heads.options import FitOptions
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels

@@ -9,15 +9,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.evaluation.prediction_files import READERS, WRITERS, kind_of
+from gzfeatures.evaluation.prediction_checks import require_valid
+from gzfeatures.evaluation.prediction_files.columns import (
+    UNFAMILIAR,
+    columns_of,
+    fields_of,
+    joined_names,
+    number_columns,
+)
+from gzfeatures.evaluation.prediction_files.formats import READERS, WRITERS, kind_of
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
-from gzfeatures.galaxies.labels.target_column import REDSHIFTS
-from gzfeatures.ids import Ids, as_ids, positions, require_unique
+from gzfeatures.ids import Ids, positions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,61 +74,7 @@ class Predictions:
     bounds: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        # a galaxy that occurs twice would be scored twice
-        require_unique(self.ids, where="predictions")
-        p = self.probabilities
-        if p.shape != (len(self.ids), len(self.classes)):
-            raise InputError(
-                "predictions do not fit their ids",
-                rule=f"have shape {(len(self.ids), len(self.classes))}",
-                found=p.shape,
-            )
-        for column_name, values in (
-            ("mask of seen galaxies", self.seen),
-            ("mask of unfamiliar galaxies", self.unfamiliar),
-            ("familiarity of galaxies", self.familiarity),
-        ):
-            if values is not None and values.shape != (len(self.ids),):
-                raise InputError(
-                    column_name, rule=f"have shape {(len(self.ids),)}", found=values.shape
-                )
-        if (
-            self.familiarity is not None
-            and not ((self.familiarity > 0) & (self.familiarity <= 1)).all()
-        ):
-            raise InputError("familiarity_p", rule="lie in (0, 1]")
-        if self.sets is not None and self.sets.shape != p.shape:
-            raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
-        if self.is_value:
-            self._require_numbers()
-            return
-        # single precision may leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
-        if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
-            raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
-        if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
-            worst = int(np.abs(p.sum(1) - 1).argmax())
-            raise InputError(
-                "probabilities of a galaxy",
-                where=self.ids[worst],
-                rule="sum to 1",
-                found=float(p[worst].sum()),
-            )
-
-    def _require_numbers(self) -> None:
-        """Refuse predicted numbers and bounds that are not finite, or not one per galaxy."""
-        if len(self.classes) != 1 or not np.isfinite(self.probabilities).all():
-            raise InputError(
-                "predicted number",
-                where=", ".join(self.classes),
-                rule="be one finite number of each galaxy",
-            )
-        if self.bounds is not None and (
-            self.bounds.shape != (len(self), 2)
-            or not (self.bounds[:, 0] <= self.bounds[:, 1]).all()
-        ):
-            raise InputError(
-                "bounds of predicted numbers", rule=f"be {len(self)} times a lower and an upper end"
-            )
+        require_valid(self)
 
     @property
     def is_value(self) -> bool:
@@ -297,49 +249,13 @@ class Predictions:
         """
         path = Path(path)
         kind = kind_of(path)
-        columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": self.ids}
-        if self.is_value:
-            columns |= self.number_columns
-        elif self.kind == "classes":
-            columns["predicted_class"] = self.names
-        elif self.kind == "multi-label":
-            columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
-        class_sets = self.class_sets
-        if class_sets is not None:
-            columns["class_set"] = class_sets
-        empty_because = self.empty_because
-        if empty_because is not None and (empty_because != "").any():
-            columns["empty_because"] = empty_because
-        if self.familiarity is not None:
-            columns["familiarity_p"] = self.familiarity
-        if self.seen is not None:
-            columns["trained_on"] = self.seen
-        if self.is_value:
-            WRITERS[kind](columns, path)
-            return path
-        taken = set(self.classes) & {*columns, *_RESERVED}
-        if taken:
-            raise InputError(
-                "class has the name of a column",
-                where=path,
-                rule="differ from it",
-                found=min(taken),
-            )
-        columns |= dict(
-            zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True)
-        )
-        WRITERS[kind](columns, path)
+        WRITERS[kind](columns_of(self, path), path)
         return path
 
     @property
     def class_sets(self) -> npt.NDArray[np.object_] | None:
         """Return the class set of each galaxy, names joined by `|`, (n,); None without sets."""
-        return None if self.sets is None else self._named(self.sets)
-
-    def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-        """Join the names of the classes that are true in each row by `|`."""
-        names = np.asarray(self.classes, dtype=object)
-        return np.array(["|".join(names[row]) for row in flags], dtype=object)
+        return None if self.sets is None else joined_names(self.classes, self.sets)
 
     @classmethod
     def read(cls, path: str | Path, *, number: str | None = None) -> Predictions:
@@ -368,98 +284,8 @@ class Predictions:
                 rule="have a column galaxy_id",
                 found=", ".join(frame.columns),
             )
-        column = _number_column(frame)
-        if column is not None:
-            return cls._of_numbers(frame, column, path, number)
-        # every column that has no reserved name holds the probabilities of a class
-        classes = tuple(str(name) for name in frame.columns if name not in _RESERVED)
-        target = next(
-            (_RESERVED[name] for name in frame.columns if _RESERVED.get(name)), "fractions"
-        )
-        try:
-            probabilities = frame[list(classes)].to_numpy(np.float64)
-        except ValueError as error:
-            raise InputError("probability is not a number", where=path, found=str(error)) from None
-        seen = frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None
-        sets = None
-        if "class_set" in frame:
-            class_sets = [set(text.split("|")) for text in frame["class_set"]]
-            sets = np.array(
-                [[name in class_set for name in classes] for class_set in class_sets]
-            ).reshape(probabilities.shape)
-        unfamiliar = (
-            (frame["empty_because"] == UNFAMILIAR).to_numpy(bool)
-            if "empty_because" in frame
-            else None
-        )
-        familiarity = (
-            frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
-        )
-        # read ids as text, so that 64-bit ids keep all digits
-        ids = as_ids(frame["galaxy_id"], where=path)
-        return cls(ids, probabilities, classes, target, seen, sets, unfamiliar, familiarity)
-
-    @classmethod
-    def _of_numbers(
-        cls, frame: pd.DataFrame, column: str, path: Path, kind: str | None
-    ) -> Predictions:
-        """Return predicted numbers from a file; by default the column name marks a redshift."""
-        name = column.removeprefix(PREDICTED)
-        columns = [column, *(end for end in BOUNDS if end in frame)]
-        try:
-            numbers = frame[columns].to_numpy(np.float64)
-        except ValueError as error:
-            raise InputError("predicted number", where=path, found=str(error)) from None
-        return cls(
-            as_ids(frame["galaxy_id"], where=path),
-            numbers[:, :1],
-            (name,),
-            kind or ("redshift" if name.lower() in REDSHIFTS else "value"),
-            frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None,
-            familiarity=frame["familiarity_p"].to_numpy(np.float64)
-            if "familiarity_p" in frame
-            else None,
-            bounds=numbers[:, 1:] if len(columns) == 1 + len(BOUNDS) else None,
-        )
+        return cls(**fields_of(frame, path, number))
 
 
-def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
-    """Return the column names of a predicted number and its bounds.
-
-    Examples
-    --------
-    >>> number_columns("redshift", bounds=True)
-    ('predicted_redshift', 'lower', 'upper')
-    """
-    return (f"{PREDICTED}{column}", *(BOUNDS if bounds else ()))
-
-
-def _number_column(frame: pd.DataFrame) -> str | None:
-    """Return the name of the column of predicted numbers; None for a file of classes."""
-    classes = {"predicted_class", "predicted_labels"}
-    columns = [name for name in frame.columns if name.startswith(PREDICTED)]
-    # a class may be named predicted_…, but a file of classes also has a column of predicted classes
-    if classes & set(frame.columns) or len(columns) != 1:
-        return None
-    others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}
-    return str(columns[0]) if set(frame.columns) <= others else None
-
-
-PREDICTED = "predicted_"
-"""Beginning of the name of the column of predicted numbers."""
-BOUNDS = ("lower", "upper")
-"""Columns of the lower and upper ends of the intervals of predicted numbers."""
-UNFAMILIAR = "unfamiliar"
-"""Reason of an empty class set: the galaxy is unlike the training galaxies."""
 _PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity", "bounds")
 """Optional fields that have a value for each galaxy."""
-_RESERVED: dict[str, str] = {
-    "galaxy_id": "",
-    "predicted_class": "classes",
-    "predicted_labels": "multi-label",
-    "class_set": "",
-    "empty_because": "",
-    "familiarity_p": "",
-    "trained_on": "",
-}
-"""Columns that are no classes, with the kind of prediction that a column implies."""

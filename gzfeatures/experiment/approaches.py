@@ -12,8 +12,9 @@ from gzfeatures.errors import InputError, NotFirstProcess
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.metrics import headline
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.experiment.config import Experiment, FrozenBackbone, NetworkChoice
+from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.sample import LabelledSample, require_unchanged
+from gzfeatures.experiment.settings.approaches import FrozenBackbone, NetworkChoice
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
 from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store

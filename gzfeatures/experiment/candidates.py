@@ -8,74 +8,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gzfeatures import outputs
 from gzfeatures.errors import LeakError
-from gzfeatures.evaluation.candidate import Approach, Candidate
-from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
+from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.metrics import Scores, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.reliability import measured
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
+from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
+from gzfeatures.experiment.fitted_heads.calibration import (
+    calibration_report,
+    class_sets,
+    class_shares,
+    familiarity_of,
+)
+from gzfeatures.experiment.fitted_heads.files import picture_beside, trials_beside
+from gzfeatures.experiment.fitted_heads.options import FitOptions
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
-from gzfeatures.ids import among
-from gzfeatures.progress import SILENT, Progress
-from gzfeatures.unlabelled.familiarity import LEVEL, ROWS, Familiarity
-from gzfeatures.unlabelled.shift import Shares
+from gzfeatures.unlabelled.familiarity import Familiarity
 
 if TYPE_CHECKING:
     from gzfeatures.experiment.config import Experiment, HeadChoice
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.heads.fit import Head
-
-
-@dataclasses.dataclass(frozen=True)
-class FitOptions:
-    """Hold the options with which heads are fitted and scored.
-
-    Parameters
-    ----------
-    folder : Path
-        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
-    seed : int
-        Of a fit for which no seeds are chosen.
-    columns : tuple of str
-        Catalog columns that heads read beside the vectors.
-    jobs : int
-        Candidates tried at once when tuning.
-    allow_seen : bool
-        Score also on test galaxies that a backbone was trained on: such candidates are marked
-        contaminated.
-    coverage : float
-        Share of galaxies, of each class, whose class set is to hold the true class.
-    sets_by : {"threshold", "raps"}
-        How class sets are formed (see `conformal.Conformal`).
-    approach : {"frozen", "fine-tuned"}
-        Whether the backbone was trained on galaxies of the run.
-    title : str, optional
-        What tells the tables from others of the same backbone; default its name and the columns.
-    set_aside : bool
-        Test galaxies are a random sample that was set aside, and no other is: class sets and
-        familiarity come from them too, and the coverage reported is cross-fitted.
-    progress : Progress
-        Where trials of tuning are told; nowhere by default.
-    """
-
-    folder: Path
-    seed: int = 0
-    columns: tuple[str, ...] = ()
-    jobs: int = 1
-    allow_seen: bool = False
-    coverage: float = 0.9
-    sets_by: Method = "threshold"
-    approach: Approach = "frozen"
-    title: str | None = None
-    set_aside: bool = False
-    progress: Progress = SILENT
 
 
 def fit_heads(
@@ -214,7 +170,7 @@ class _Bench:
             seed=seed,
             contaminated=contaminated,
             cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
-            calibration=_calibration(
+            calibration=calibration_report(
                 head,
                 predictions,
                 bare,
@@ -251,7 +207,7 @@ class _Bench:
                 checked, self.labels, self.options.coverage, self.split.groups
             )
             return dataclasses.replace(head, intervals=intervals)
-        sets = _sets(
+        sets = class_sets(
             head,
             self.kept_out,
             checked,
@@ -259,7 +215,7 @@ class _Bench:
             self.options.coverage,
             self.options.sets_by,
         )
-        return dataclasses.replace(head, sets=sets, shares=_shares(checked))
+        return dataclasses.replace(head, sets=sets, shares=class_shares(checked))
 
     def _write(self, head: Head, choice: HeadChoice, seed: int) -> Path:
         """Write a head to a file, with a figure of its tuning beside it."""
@@ -268,9 +224,9 @@ class _Bench:
         name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
         path = head.write(self.options.folder / f"{name}.skops")
         # remove the figure of an earlier fit, which would look like one of this fit
-        outputs.remove(_trials_beside(path))
+        outputs.remove(trials_beside(path))
         if head.trials:
-            draw_trials(head.trials, _trials_beside(path))
+            draw_trials(head.trials, trials_beside(path))
         return path
 
     def _draw(self, predictions: Predictions, scores: Scores, head: Path) -> None:
@@ -287,98 +243,6 @@ class _Bench:
         if head.target != "classes" or head.parameters["calibration"] == "none":
             return None
         return head.predict(self.tests, self.source, calibrated=False)
-
-
-def familiarity_of(
-    tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
-) -> Familiarity | None:
-    """Learn how far galaxies lie from the training galaxies of a split.
-
-    Parameters
-    ----------
-    tables : sequence of EmbeddingTable
-        What heads read, joined by id.
-    kept_out : sequence of EmbeddingTable
-        The same tables of galaxies that no head is trained on; those that a backbone was trained on
-        are left out, since a network places the galaxies it was trained on otherwise than new ones.
-    split : Split
-        Its training side is what galaxies are compared with.
-
-    Returns
-    -------
-    Familiarity or None
-        None where no galaxy was kept out, or there are too few to learn from.
-    """
-    from gzfeatures.heads.inputs import Inputs
-
-    skipped = {name for table in tables for name, _ in table.skipped}
-    train = np.sort(split.train)
-    train = train[~among(train, skipped)] if skipped else train
-    # evenly spaced galaxies are enough, and need no copy of a large table
-    train = train[:: max(1, len(train) // ROWS)]
-    # a galaxy that a backbone was trained on is recognised by its file, picture or id
-    trained_on = np.concatenate([table.seen_ids for table in kept_out])
-    fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # the distance needs two training galaxies, and its calibration one other galaxy
-    if len(train) < 2 or not len(fresh):
-        return None
-    training = Inputs.of([table.select(train) for table in tables]).matrix
-    return Familiarity.of(training, Inputs.of([table.select(fresh) for table in kept_out]).matrix)
-
-
-def _sets(
-    head: Head,
-    kept_out: Sequence[EmbeddingTable],
-    predictions: Predictions,
-    labels: Labels,
-    coverage: float,
-    method: Method,
-) -> Conformal | None:
-    """Calibrate class sets on validation galaxies; unfamiliar ones count as missed."""
-    from gzfeatures.heads.inputs import Inputs
-
-    if head.familiarity is not None:
-        # compare each calibration galaxy only with the others, because it is similar to itself
-        p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
-        predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
-    return calibrate_sets(predictions, labels, coverage, method)
-
-
-def _shares(kept_out: Predictions) -> Shares | None:
-    """Measure the class shares that a head predicts for galaxies outside any training."""
-    fresh = (
-        kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
-    )
-    return Shares.of(fresh) if kept_out.kind == "classes" and len(fresh) else None
-
-
-def files_of(head: Path) -> list[Path]:
-    """Return the files that exist after a fit: the head, and the pictures next to it."""
-    return [path for path in _files(head) if path.exists()]
-
-
-def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
-    """Return every file that `fit_heads` may write into a folder."""
-    names = [name for choice in choices for name in _names(choice)]
-    return [path for name in names for path in _files(folder / f"{name}.skops")]
-
-
-def _names(choice: HeadChoice) -> list[str]:
-    return [f"{choice.name}-seed{seed}" for seed in choice.seeds] or [choice.name]
-
-
-def _files(head: Path) -> list[Path]:
-    """Return every file that a fit may write: the head, and its two pictures."""
-    return [head, _trials_beside(head), picture_beside(head)]
-
-
-def picture_beside(head: Path) -> Path:
-    """Return the path of a head's picture of predicted against true numbers."""
-    return head.with_name(f"{head.stem}-predicted.png")
-
-
-def _trials_beside(head: Path) -> Path:
-    return head.with_name(f"{head.stem}-trials.png")
 
 
 def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
@@ -407,38 +271,6 @@ def learning_curves(
     return {
         f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads
     }
-
-
-def _calibration(
-    head: Head,
-    predictions: Predictions,
-    uncalibrated: Predictions | None,
-    labels: Labels,
-    kept_out: int,
-    *,
-    crossed: bool = False,
-) -> dict[str, Any]:
-    """Return errors before calibration, coverage of class sets or intervals, and notes."""
-    calibration: dict[str, Any] = (
-        {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
-    )
-    notes = [
-        f"{name} cannot be calibrated: all its training galaxies share one group, so that "
-        "none was held back in a fold;"
-        " its probabilities are the classifier's own"
-        for name in head.uncalibrated_classes
-    ]
-    if head.familiarity is not None and head.familiarity.why_none_flagged:
-        notes.append(head.familiarity.why_none_flagged)
-    if head.intervals is not None:
-        calibration["intervals"] = head.intervals.coverage_report(predictions, labels)
-    elif predictions.is_value:
-        notes.append(too_few(kept_out))
-    if head.sets is not None:
-        report = head.sets.crossed_report if crossed else head.sets.coverage_report
-        calibration["sets"] = report(predictions, labels)
-        notes += calibration["sets"]["notes"]
-    return calibration | ({"notes": notes} if notes else {})
 
 
 def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.members import JoinedTraining
     from gzfeatures.networks.training.preparation import TrainingGalaxies
-    from gzfeatures.networks.training.train import Training
+    from gzfeatures.networks.training.result import Training
 
 PICTURE = "predicted.png"
 """Name of the picture of predicted against true numbers, next to the checkpoint."""
@@ -179,7 +179,7 @@ class FineTuning:
     def _of_members(self, galaxies: TrainingGalaxies) -> FineTuned:
         """Train the members of an ensemble one after another, and join them."""
         from gzfeatures.networks.training.members import train_members
-        from gzfeatures.networks.training.train import Training
+        from gzfeatures.networks.training.result import Training
 
         joined = train_members(
             galaxies,

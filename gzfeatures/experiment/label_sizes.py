@@ -16,9 +16,10 @@ from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.metrics import evaluate, headline, jsonable
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.experiment.candidates import FitOptions, fit_heads
-from gzfeatures.experiment.config import HeadChoice
+from gzfeatures.experiment.candidates import fit_heads
+from gzfeatures.experiment.fitted_heads.options import FitOptions
 from gzfeatures.experiment.folder import TARGET, candidate_of, record_of, write_candidates
+from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import join_inside, require_file, written_whole
 from gzfeatures.galaxies.labels.labels import Labels

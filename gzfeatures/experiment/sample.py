@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.experiment.config import ByDigest, Galaxies, ImagedCatalog, SecondTarget
+from gzfeatures.experiment.settings.sample import ByDigest, Galaxies, ImagedCatalog, SecondTarget
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog

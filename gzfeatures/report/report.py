@@ -23,10 +23,10 @@ from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.outputs import sealed
-from gzfeatures.report import html_page
+from gzfeatures.report import drawings, html_page
 from gzfeatures.report.examples import THUMBNAIL
 from gzfeatures.report.figures import Curve
-from gzfeatures.report.html_page import COLUMNS, COSTS, DAGGER
+from gzfeatures.report.titles import COLUMNS, COSTS, DAGGER
 
 FORMAT = 1
 """Version of `report.json`; raise it if older code would misread a new file."""
@@ -307,7 +307,7 @@ class Report:
         OutputError
             The folder cannot be written.
         """
-        drawn = html_page.draw(self)
+        drawn = drawings.draw(self)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):

@@ -118,7 +118,7 @@ def _signature_of_head(head: Head) -> ModelSignature:
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
-    from gzfeatures.evaluation.predictions import number_columns
+    from gzfeatures.evaluation.prediction_files.columns import number_columns
     from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 
     inputs = [ColSpec(DataType.string, "image_sha256", required=False)]
@@ -132,7 +132,7 @@ def _signature_of_head(head: Head) -> ModelSignature:
 
 
 def _signature_of_network(checkpoint: Path) -> ModelSignature:
-    from gzfeatures.evaluation.predictions import number_columns
+    from gzfeatures.evaluation.prediction_files.columns import number_columns
     from gzfeatures.features.backbones import RECORD, classes_of
     from gzfeatures.files import read_sidecar
     from gzfeatures.galaxies.labels.labels import VALUE_TARGETS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.figures.style import short
-from gzfeatures.report.html_page import flat
+from gzfeatures.report.texts import flat
 from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
 if TYPE_CHECKING:

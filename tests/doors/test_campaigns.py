@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.experiment.config import Galaxies
 from gzfeatures.experiment.sample import load_sample
+from gzfeatures.experiment.settings.sample import Galaxies
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.schemes import SCHEMES
 from gzfeatures.galaxies.votes import vote_columns

@@ -13,10 +13,11 @@ import pytest
 
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.experiment.config import Experiment, NetworkChoice, load
+from gzfeatures.experiment.config import Experiment, load
 from gzfeatures.experiment.folder import read_candidates
 from gzfeatures.experiment.run import Run, compare_runs, run
 from gzfeatures.experiment.sample import load_sample
+from gzfeatures.experiment.settings.approaches import NetworkChoice
 from gzfeatures.experiment.steps.plan import told_apart
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store

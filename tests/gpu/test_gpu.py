@@ -22,7 +22,8 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.models.load import load
-from gzfeatures.networks.training.train import Training, train
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 from gzfeatures.synthetic.survey import draw_survey
 
 DEVICE = os.environ.get("GZFEATURES_TEST_DEVICE", "cuda")

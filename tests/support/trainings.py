@@ -13,7 +13,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.models.load import load
 from gzfeatures.networks.models.small_cnn import SmallNetwork
 from gzfeatures.networks.training.learner import Learner
-from gzfeatures.networks.training.train import Training
+from gzfeatures.networks.training.result import Training
 
 SIZE = 16
 VIEW = View(size=SIZE, crop=0.75)

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 
 def _heads(arguments: Given) -> list[Path]:
-    from gzfeatures.experiment.candidates import named
-    from gzfeatures.experiment.config import HeadChoice
+    from gzfeatures.experiment.fitted_heads.files import named
+    from gzfeatures.experiment.settings.approaches import HeadChoice
 
     if arguments["sizes"] is not None:
         from gzfeatures.experiment.label_sizes import FILES
@@ -142,7 +142,8 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
-    from gzfeatures.experiment.candidates import FitOptions, fit_heads
+    from gzfeatures.experiment.candidates import fit_heads
+    from gzfeatures.experiment.fitted_heads.options import FitOptions
     from gzfeatures.experiment.label_sizes import measure_heads
     from gzfeatures.features.table import EmbeddingTable
 
@@ -267,7 +268,7 @@ def _show_heads(
 
 def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
     """Print the scores of heads on one number, with those of the median and the mean."""
-    from gzfeatures.experiment.candidates import picture_beside
+    from gzfeatures.experiment.fitted_heads.files import picture_beside
 
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in dict.fromkeys(notes):

@@ -188,8 +188,8 @@ def finetune(
 ) -> None:
     """Train a network from random or given weights; its checkpoint is a backbone."""
     from gzfeatures.errors import NotFirstProcess
-    from gzfeatures.experiment.config import with_settings
     from gzfeatures.experiment.finetuning import FineTuning
+    from gzfeatures.experiment.settings.overrides import with_settings
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.preparation import TrainingGalaxies

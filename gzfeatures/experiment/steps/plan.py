@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gzfeatures.evaluation.candidate import Approach
-from gzfeatures.experiment.config import Experiment, FrozenBackbone, HeadChoice, NetworkChoice
+from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.folder import slug
+from gzfeatures.experiment.settings.approaches import FrozenBackbone, HeadChoice, NetworkChoice
 from gzfeatures.features.backbones import BACKBONES
 
 

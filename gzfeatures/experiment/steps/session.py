@@ -16,13 +16,16 @@ from gzfeatures.experiment.approaches import (
     network_curve,
     train_network,
 )
-from gzfeatures.experiment.candidates import FitOptions, files_of, fit_heads, learning_curves
-from gzfeatures.experiment.config import Experiment, HeadChoice
+from gzfeatures.experiment.candidates import fit_heads, learning_curves
+from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.figures import Classifier, draw_map, explain_candidate
+from gzfeatures.experiment.fitted_heads.files import files_of
+from gzfeatures.experiment.fitted_heads.options import FitOptions
 from gzfeatures.experiment.folder import slug
 from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
 from gzfeatures.experiment.provenance import surroundings
 from gzfeatures.experiment.sample import LabelledSample
+from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.experiment.steps.outcome import Outcome, Ranked, TimedTable, best_table, summed
 from gzfeatures.experiment.steps.plan import PlannedTable, PlannedTraining, planned_trainings
 from gzfeatures.experiment.trained_networks import ensemble_name

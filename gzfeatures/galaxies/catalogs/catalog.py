@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,20 @@ import pandas as pd
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.catalogs import catalog_join, checks, column_report, quantities
+from gzfeatures.galaxies.catalogs import (
+    catalog_join,
+    checks,
+    column_report,
+    identification,
+    quantities,
+)
 from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
-from gzfeatures.galaxies.catalogs.kinds import READY_CLASSES, recognise
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
 from gzfeatures.galaxies.votes import vote_columns
-from gzfeatures.galaxies.votes.campaigns import foreign
 from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Ballots, Choice, Form
 from gzfeatures.galaxies.votes.votes import ANSWERS, Conditional, Counts, Cumulative, Measure
 from gzfeatures.ids import Ids, as_ids, positions
-from gzfeatures.tablefiles.tables import ID_COLUMNS, plain, read_table
+from gzfeatures.tablefiles.tables import plain
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +95,7 @@ class Catalog:
         InputError
             It cannot be read, lacks columns, or breaks a rule of Catalog.
         """
-        frame, kind, _ = _identified(path, kind, id_column, keys)
+        frame, kind, _ = identification.identified(path, kind, id_column, keys)
         return cls(frame, kind, str(path))
 
     @classmethod
@@ -105,7 +109,9 @@ class Catalog:
         >>> Catalog.of(pd.DataFrame({"objid": [12, 13], "ra": [10.0, 11.5]})).ids.tolist()
         ['12', '13']
         """
-        frame, kind, _ = _with_ids(quantities.understood(plain(frame)), "memory", kind, id_column)
+        frame, kind, _ = identification.with_ids(
+            quantities.understood(plain(frame)), "memory", kind, id_column
+        )
         return cls(frame, kind)
 
     @staticmethod
@@ -134,7 +140,7 @@ class Catalog:
         MissingFileError, InputError
             There is no table to go through: the file is absent, unreadable, or has no id column.
         """
-        frame, kind, columns = _identified(path, None, id_column)
+        frame, kind, columns = identification.identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
         # a galaxy without an id is named by its row number, so that the user can find the row
         ids = frame["galaxy_id"].to_numpy(object)
@@ -142,12 +148,12 @@ class Catalog:
         names = np.where(pd.isna(ids), rows, ids)
         findings = [
             *checks.find(frame, kind, root, words, named=id_column is not None),
-            *_unknown_classes(frame),
+            *identification.unknown_classes(frame),
         ]
         problems = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = column_report.used(frame, frame.attrs["id_column"])
-        notes = (*_other_ids(frame), *_notes(frame))
+        notes = (*identification.other_ids(frame), *identification.notes_of(frame))
         return checks.Examination(
             len(frame), columns, kind, tuple(problems), tuple(used), notes, refused
         )
@@ -167,7 +173,7 @@ class Catalog:
         columns = {}
         for name in sorted(self.frame.columns):
             values = self.frame[name]
-            columns[name] = fingerprint.of_array(_bits(values)[order])
+            columns[name] = fingerprint.of_array(identification.hashable(values)[order])
         return fingerprint.of(columns)
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
@@ -191,7 +197,7 @@ class Catalog:
     @property
     def notes(self) -> list[str]:
         """Sentences on what reading changed, left out, or chose among several columns."""
-        return _notes(self.frame)
+        return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
         """Return whether one campaign has votes on all these answers in one of the measures."""
@@ -283,7 +289,7 @@ class Catalog:
         InputError
             The column is absent, repeats an id, or has gaps.
         """
-        frame, _, _ = _with_ids(self.frame, self.source, self.kind, column)
+        frame, _, _ = identification.with_ids(self.frame, self.source, self.kind, column)
         return dataclasses.replace(self, frame=frame)
 
     def join(
@@ -314,95 +320,3 @@ class Catalog:
         """
         frame, report = catalog_join.joined(self, other, left_on, right_on)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report
-
-
-def _bits(values: pd.Series) -> npt.NDArray[Any]:
-    """Return a column as a numeric array for hashing; texts are replaced by their hashes."""
-    if values.dtype.kind not in "iufb":
-        return pd.util.hash_array(values.to_numpy(object))
-    # integer columns with gaps hold at most 2^53 (see `tables`), so float64 keeps them exactly
-    # # and NaN marks the gaps
-    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
-        return values.to_numpy(np.float64)
-    return values.to_numpy()
-
-
-def _other_ids(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence that names other id columns of the table, or an empty list."""
-    named_by = frame.attrs["id_column"]
-    others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
-    # ids that were read as floats have lost digits, so they cannot name galaxies
-    others = [name for name in others if frame[name].dtype.kind != "f"]
-    if not others:
-        return []
-    return [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
-
-
-def _notes(frame: pd.DataFrame) -> list[str]:
-    """Return sentences on what reading changed, and on vote columns that cannot be read."""
-    strangers = foreign(frame.columns).items()
-    unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
-    return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
-
-
-def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Find class names in a column of ready-made classes that the class scheme does not know."""
-    for column, ready in READY_CLASSES.items():
-        if column in frame:
-            names = frame[column].astype("str").fillna("")
-            strange = np.flatnonzero(~names.isin(["", *ready.classes]))
-            if len(strange):
-                rule = f"{column} must be a class of {ready.scheme} or empty"
-                yield checks.Finding(
-                    rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True
-                )
-
-
-def _identified(
-    path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
-) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Read a table and name its galaxies; return the table, its kind and the file's columns."""
-    frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
-    return _with_ids(quantities.understood(frame), path, kind, id_column, keys)
-
-
-def _with_ids(
-    frame: pd.DataFrame,
-    where: object,
-    kind: str | None,
-    id_column: str | None,
-    keys: Sequence[str] = (),
-) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return the table with the column `galaxy_id` first, its kind, and its former columns.
-
-    Missing ids stay missing. Where the table has no id column and none is asked for, the first of
-    the keys names its galaxies.
-    """
-    columns = tuple(frame.columns)
-    if id_column is not None and id_column not in frame:
-        raise InputError(
-            "id column is missing",
-            where=where,
-            rule=f"have {id_column}",
-            found=", ".join(columns[:12]),
-        )
-    # a table that is only joined may lack an id column: then its key column names the rows
-    if (
-        id_column is None
-        and frame.columns.isin(keys).any()
-        and not frame.columns.isin(ID_COLUMNS).any()
-    ):
-        id_column = next(key for key in keys if key in frame)
-    kind, column = recognise(columns, kind, where=where, id_column=id_column)
-    values = frame[column].to_numpy()
-    missing = frame[column].isna().to_numpy()
-    ids = np.full(len(frame), np.nan, dtype=object)
-    ids[~missing] = as_ids(
-        values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing)
-    )
-    rest = frame.drop(columns="galaxy_id", errors="ignore")
-    named = pd.concat(
-        [pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1
-    )
-    named.attrs = {**frame.attrs, "id_column": column}
-    return named, kind, columns

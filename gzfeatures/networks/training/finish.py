@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.trained_on import TrainedOn
@@ -23,6 +24,8 @@ from gzfeatures.networks.inference.probabilities import Inference
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.training.checkpoint import write_folder
+from gzfeatures.networks.training.learner import Diverged, Learner
+from gzfeatures.networks.training.processes import is_first
 from gzfeatures.unlabelled.familiarity import ROWS
 
 LEAST_TO_HALVE = 40
@@ -192,3 +195,27 @@ class Finish:
             and self.settings["recipe"]["keep"] == "best"
             and (len(self.split.validation) < LEAST_TO_HALVE)
         )
+
+
+def diverged(
+    error: Diverged,
+    ending: Finish,
+    learner: Learner,
+    scored: Ids,
+    say: Callable[[str], object],
+) -> InputError:
+    """Write the weights before the loss became NaN as a checkpoint, and return the error."""
+    kept = "nothing was kept, for no epoch was whole"
+    if learner.history and is_first():
+        state = learner.resumable()
+        ending.finished(state, scored, "cpu", say=say)
+        ending.write(state)
+        epoch = learner.history[state["kept"]]["epoch"]
+        kept = f"the weights of epoch {epoch:g} are kept as a checkpoint"
+    slower = learner.recipe.lr / 10
+    return InputError(
+        f"training diverged: {error}; {kept}",
+        where=ending.folder,
+        remedy=f"lower the learning rate (--set lr={slower:g}), "
+        "or limit the gradient (--set clip=1)",
+    )

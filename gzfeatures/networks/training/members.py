@@ -29,7 +29,9 @@ from gzfeatures.networks.training.checkpoint import STATE, write_folder
 from gzfeatures.networks.training.finish import Finish, references
 from gzfeatures.networks.training.initialisation import seen_by
 from gzfeatures.networks.training.preparation import TrainingGalaxies
-from gzfeatures.networks.training.train import Training, speaker, train
+from gzfeatures.networks.training.processes import speaker
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 
 FOLDER = "members"
 """Folder in that of an ensemble, with the checkpoint of each member."""

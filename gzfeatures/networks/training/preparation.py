@@ -27,8 +27,8 @@ from gzfeatures.networks.setup.options import TrainingOptions
 from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.setup.training_targets import TrainingTargets
+from gzfeatures.networks.training.display.forecast import pixel_bytes, require_free_bytes, size_text
 from gzfeatures.networks.training.finish import references, scoring_part
-from gzfeatures.networks.training.forecast import pixel_bytes, require_free_bytes, size_text
 from gzfeatures.networks.training.initialisation import Initialisation
 from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,74 +10,28 @@ from typing import Any
 import torch
 import torch.distributed
 
-from gzfeatures.errors import InputError
-from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.galaxies.votes.votes import Counts
-from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.compilation.compiler_cache import private_compiler
 from gzfeatures.networks.setup.batches import TrainingPixels
 from gzfeatures.networks.setup.options import TrainingOptions
 from gzfeatures.networks.setup.pixel_cache import drop
-from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.training.checkpoint import STATE, EveryEpoch, Watch, write_state
-from gzfeatures.networks.training.finish import Finish, references
+from gzfeatures.networks.training.display.forecast import plan_text, seconds_a_step
+from gzfeatures.networks.training.display.progress_bar import TrainingBar
+from gzfeatures.networks.training.finish import Finish, diverged, references
 from gzfeatures.networks.training.fitting import LIGHTNING_PRECISION, fit
-from gzfeatures.networks.training.forecast import plan_text, seconds_a_step
 from gzfeatures.networks.training.learner import Diverged, Learner
 from gzfeatures.networks.training.preparation import Model, Preparation, TrainingGalaxies
 from gzfeatures.networks.training.probe import Teaching, probe
-from gzfeatures.networks.training.progress_bar import TrainingBar
+from gzfeatures.networks.training.processes import is_first, speaker, wait_for_all
 from gzfeatures.networks.training.refusals import require_sense
+from gzfeatures.networks.training.result import Training
 from gzfeatures.networks.training.resuming import EarlierTraining, earlier
-from gzfeatures.progress import SILENT, Progress, handed
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Training:
-    """Hold the result of a training.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets
-        of classes and familiarity where they are promised.
-    checkpoint : Path
-        Folder with `model.safetensors` and `backbone.json`: a backbone.
-    seconds : float
-        Wall time of this call; where it resumed, of what was left.
-    epochs : int
-        Epochs trained, those before resuming included; 0 where the output layer alone was solved.
-    history : list of dict
-        Per epoch: `epoch`, `training_loss`, `lr`, `seconds`, the validation metrics, and where the
-        labels have them `per_class` figures and the `confusion` matrix; epoch 0 is the solved
-        output layer.
-    best_epoch : int
-        Epoch whose weights were kept, from 1; 0 for the solved output layer.
-    first : bool
-        Whether this process is the first of those that trained together: the one to go on, while
-        the others leave.
-    recipe : TrainingRecipe, optional
-        With every number filled in.
-    images_seen : int
-        Augmented copies, and vectors of the solved output layer, that were learned from.
-    temperature : float
-        That calibrates the probabilities; 1 where there was nothing to calibrate on.
-    """
-
-    predictions: Predictions
-    checkpoint: Path
-    seconds: float
-    epochs: int
-    history: list[dict[str, Any]]
-    best_epoch: int
-    first: bool = True
-    recipe: TrainingRecipe | None = None
-    images_seen: int = 0
-    temperature: float = 1.0
+from gzfeatures.progress import handed
 
 
 def train(
@@ -180,7 +132,7 @@ def _training(
     # every process predicts, because each may need the predictions afterwards
     predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
     # only one process writes, because two would replace each other's files
-    first = _first_of_all()
+    first = wait_for_all()
     if first:
         ending.write(state)
         if options.cache is None:
@@ -337,10 +289,10 @@ def _trained(
             strategy=options.strategy,
         )
     except Diverged as error:
-        raise _diverged(error, ending, learner, ready.galaxies.scored, say) from None
+        raise diverged(error, ending, learner, ready.galaxies.scored, say) from None
     except (KeyboardInterrupt, SystemExit):
         # do not lose hours of training: write the best weights so far as a checkpoint
-        if learner.history and _first():
+        if learner.history and is_first():
             ending.interrupted(learner.resumable())
             epoch = learner.history[learner.kept_row]["epoch"]
             say(f"the weights of epoch {epoch:g} are in {options.folder}: a checkpoint")
@@ -357,49 +309,3 @@ def _plan(
         done = int(before.state["history"][-1]["epoch"])
     name, watched = model.backbone.architecture, len(model.watched)
     return plan_text(model.recipe, name, learner, watched, step, done)
-
-
-def _first_of_all() -> bool:
-    """Wait for the processes that trained together; return whether this is the first process.
-
-    Under strategies that run the caller's script in every process, all of them call this.
-    """
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if not together:
-        return True
-    torch.distributed.barrier()
-    return torch.distributed.get_rank() == 0
-
-
-def _first() -> bool:
-    """Return whether this process is the first, or the only one, of a training."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
-
-
-def speaker(progress: Progress | bool) -> Callable[[str], object]:
-    """Return a function that shows lines to the user, in the first process only."""
-    return handed(progress).say if _first() else SILENT.say
-
-
-def _diverged(
-    error: Diverged,
-    ending: Finish,
-    learner: Learner,
-    scored: Ids,
-    say: Callable[[str], object],
-) -> InputError:
-    """Write the weights before the loss became NaN as a checkpoint, and return the error."""
-    kept = "nothing was kept, for no epoch was whole"
-    if learner.history and _first():
-        state = learner.resumable()
-        ending.finished(state, scored, "cpu", say=say)
-        ending.write(state)
-        epoch = learner.history[state["kept"]]["epoch"]
-        kept = f"the weights of epoch {epoch:g} are kept as a checkpoint"
-    slower = learner.recipe.lr / 10
-    return InputError(
-        f"training diverged: {error}; {kept}",
-        where=ending.folder,
-        remedy=f"lower the learning rate (--set lr={slower:g}), "
-        "or limit the gradient (--set clip=1)",
-    )

@@ -15,7 +15,7 @@ from tables_of import table_of
 import gzfeatures as gz
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.experiment.candidates import fit_heads
-from gzfeatures.experiment.config import HeadChoice
+from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.hash_index import HashIndex
 from gzfeatures.features.table import EmbeddingTable

@@ -18,7 +18,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.candidates import fit_heads
-from gzfeatures.experiment.config import HeadChoice
+from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split

@@ -23,7 +23,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking import live as live_module
-from gzfeatures.tracking.runs import PROCESS
+from gzfeatures.tracking.connection import PROCESS
 
 EXPERIMENT = "gz2: zhu/5 'classes'"
 

@@ -14,7 +14,8 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.models import architectures
-from gzfeatures.networks.training.train import Training, train
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 
 
 @pytest.fixture(scope="package", autouse=True)

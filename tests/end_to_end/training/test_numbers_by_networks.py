@@ -24,7 +24,8 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import as_ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.inference.probabilities import classify
-from gzfeatures.networks.training.train import Training, train
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 
 N = 240
 ZERO, UNIT = 1e9, 40.0

@@ -36,11 +36,12 @@ from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.augment import draws, mixed
 from gzfeatures.networks.setup.recipe import RECIPES, TrainingRecipe
 from gzfeatures.networks.setup.targets import TARGETS, joint
-from gzfeatures.networks.training import forecast
 from gzfeatures.networks.training.checkpoint import STATE, read_state, write_state
+from gzfeatures.networks.training.display import forecast
 from gzfeatures.networks.training.initialisation import Initialisation
 from gzfeatures.networks.training.learner import Learner
-from gzfeatures.networks.training.train import Training, train
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 
 
 def renamed(labels: Labels) -> Labels:

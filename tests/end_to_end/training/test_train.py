@@ -45,7 +45,8 @@ from gzfeatures.networks.setup.targets import TARGETS
 from gzfeatures.networks.training.checkpoint import STATE, WholeFiles, write_folder
 from gzfeatures.networks.training.initialisation import Initialisation
 from gzfeatures.networks.training.learner import Learner
-from gzfeatures.networks.training.train import Training, train
+from gzfeatures.networks.training.result import Training
+from gzfeatures.networks.training.train import train
 
 
 @pytest.fixture

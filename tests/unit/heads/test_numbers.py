@@ -13,7 +13,7 @@ from tables_of import table_of
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.experiment.candidates import fit_heads
-from gzfeatures.experiment.config import HeadChoice
+from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.labels import Labels, Target

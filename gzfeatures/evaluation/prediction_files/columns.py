@@ -1,0 +1,175 @@
+"""Turn predictions into the columns of a file, and such columns back into predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.target_column import REDSHIFTS
+from gzfeatures.ids import as_ids
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.predictions import Predictions
+
+PREDICTED = "predicted_"
+"""Beginning of the name of the column of predicted numbers."""
+BOUNDS = ("lower", "upper")
+"""Columns of the lower and upper ends of the intervals of predicted numbers."""
+UNFAMILIAR = "unfamiliar"
+"""Reason of an empty class set: the galaxy is unlike the training galaxies."""
+RESERVED: dict[str, str] = {
+    "galaxy_id": "",
+    "predicted_class": "classes",
+    "predicted_labels": "multi-label",
+    "class_set": "",
+    "empty_because": "",
+    "familiarity_p": "",
+    "trained_on": "",
+}
+"""Columns that are no classes, with the kind of prediction that a column implies."""
+
+
+def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
+    """Return the column names of a predicted number and its bounds.
+
+    Examples
+    --------
+    >>> number_columns("redshift", bounds=True)
+    ('predicted_redshift', 'lower', 'upper')
+    """
+    return (f"{PREDICTED}{column}", *(BOUNDS if bounds else ()))
+
+
+def joined_names(classes: tuple[str, ...], flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+    """Join the names of the classes that are true in each row by `|`.
+
+    Examples
+    --------
+    >>> joined_names(("spiral", "merger"), np.array([[True, True], [False, True]])).tolist()
+    ['spiral|merger', 'merger']
+    """
+    names = np.asarray(classes, dtype=object)
+    return np.array(["|".join(names[row]) for row in flags], dtype=object)
+
+
+def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns that a file of predictions has, by name, each of shape (n,).
+
+    Parameters
+    ----------
+    predictions : Predictions
+        What is written (see `Predictions.write` for the columns).
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        A class bears the name of another column.
+    """
+    columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": predictions.ids}
+    classes, probabilities = predictions.classes, predictions.probabilities
+    if predictions.is_value:
+        columns |= predictions.number_columns
+    elif predictions.kind == "classes":
+        columns["predicted_class"] = predictions.names
+    elif predictions.kind == "multi-label":
+        columns["predicted_labels"] = joined_names(classes, probabilities >= 0.5)
+    class_sets, empty_because = predictions.class_sets, predictions.empty_because
+    if class_sets is not None:
+        columns["class_set"] = class_sets
+    if empty_because is not None and (empty_because != "").any():
+        columns["empty_because"] = empty_because
+    if predictions.familiarity is not None:
+        columns["familiarity_p"] = predictions.familiarity
+    if predictions.seen is not None:
+        columns["trained_on"] = predictions.seen
+    if predictions.is_value:
+        return columns
+    taken = set(classes) & {*columns, *RESERVED}
+    if taken:
+        raise InputError(
+            "class has the name of a column", where=path, rule="differ from it", found=min(taken)
+        )
+    per_class = np.asarray(probabilities, dtype=np.float64).T
+    return columns | dict(zip(classes, per_class, strict=True))
+
+
+def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dict[str, Any]:
+    """Return the fields of `Predictions` that the columns of a file hold.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns of the file; one of them is `galaxy_id`.
+    path : Path
+        The file, for messages.
+    number : {"value", "redshift"}, optional
+        What predicted numbers are; by default the name of their column tells.
+
+    Raises
+    ------
+    InputError
+        A probability or a predicted number is not a number.
+    """
+    column = _number_column(frame)
+    if column is not None:
+        fields = _numbers(frame, column, path, number)
+    else:
+        fields = _probabilities(frame, path)
+    for name, field in (("trained_on", "seen"), ("familiarity_p", "familiarity")):
+        if name in frame:
+            fields[field] = frame[name].to_numpy(bool if field == "seen" else np.float64)
+    # read ids as text, so that 64-bit ids keep all digits
+    return {"ids": as_ids(frame["galaxy_id"], where=path), **fields}
+
+
+def _probabilities(frame: pd.DataFrame, path: Path) -> dict[str, Any]:
+    """Return probabilities, classes, kind and class sets from the columns of a file."""
+    # every column that has no reserved name holds the probabilities of a class
+    classes = tuple(str(name) for name in frame.columns if name not in RESERVED)
+    kind = next((RESERVED[name] for name in frame.columns if RESERVED.get(name)), "fractions")
+    try:
+        probabilities = frame[list(classes)].to_numpy(np.float64)
+    except ValueError as error:
+        raise InputError("probability is not a number", where=path, found=str(error)) from None
+    fields: dict[str, Any] = {"probabilities": probabilities, "classes": classes, "kind": kind}
+    if "class_set" in frame:
+        class_sets = [set(text.split("|")) for text in frame["class_set"]]
+        rows = [[name in class_set for name in classes] for class_set in class_sets]
+        fields["sets"] = np.array(rows).reshape(probabilities.shape)
+    if "empty_because" in frame:
+        fields["unfamiliar"] = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool)
+    return fields
+
+
+def _numbers(frame: pd.DataFrame, column: str, path: Path, kind: str | None) -> dict[str, Any]:
+    """Return predicted numbers and their bounds; by default the column name marks a redshift."""
+    name = column.removeprefix(PREDICTED)
+    columns = [column, *(end for end in BOUNDS if end in frame)]
+    try:
+        numbers = frame[columns].to_numpy(np.float64)
+    except ValueError as error:
+        raise InputError("predicted number", where=path, found=str(error)) from None
+    return {
+        "probabilities": numbers[:, :1],
+        "classes": (name,),
+        "kind": kind or ("redshift" if name.lower() in REDSHIFTS else "value"),
+        "bounds": numbers[:, 1:] if len(columns) == 1 + len(BOUNDS) else None,
+    }
+
+
+def _number_column(frame: pd.DataFrame) -> str | None:
+    """Return the name of the column of predicted numbers; None for a file of classes."""
+    classes = {"predicted_class", "predicted_labels"}
+    columns = [name for name in frame.columns if name.startswith(PREDICTED)]
+    # a class may be named predicted_…, but a file of classes also has a column of predicted classes
+    if classes & set(frame.columns) or len(columns) != 1:
+        return None
+    others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}
+    return str(columns[0]) if set(frame.columns) <= others else None

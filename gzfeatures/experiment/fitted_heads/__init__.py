@@ -1,0 +1,1 @@
+"""What a fitted head of a run comes with: its options, its calibration, its files."""

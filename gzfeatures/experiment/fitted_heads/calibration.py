@@ -1,0 +1,118 @@
+"""Measure on validation galaxies what a fitted head promises: class sets, shares, familiarity."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.reliability import measured
+from gzfeatures.evaluation.statistics.value_intervals import too_few
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import among
+from gzfeatures.unlabelled.familiarity import LEVEL, ROWS, Familiarity
+from gzfeatures.unlabelled.shift import Shares
+
+if TYPE_CHECKING:
+    from gzfeatures.heads.head import Head
+
+
+def familiarity_of(
+    tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
+) -> Familiarity | None:
+    """Learn how far galaxies lie from the training galaxies of a split.
+
+    Parameters
+    ----------
+    tables : sequence of EmbeddingTable
+        What heads read, joined by id.
+    kept_out : sequence of EmbeddingTable
+        The same tables of galaxies that no head is trained on; those that a backbone was trained on
+        are left out, since a network places the galaxies it was trained on otherwise than new ones.
+    split : Split
+        Its training side is what galaxies are compared with.
+
+    Returns
+    -------
+    Familiarity or None
+        None where no galaxy was kept out, or there are too few to learn from.
+    """
+    from gzfeatures.heads.inputs import Inputs
+
+    skipped = {name for table in tables for name, _ in table.skipped}
+    train = np.sort(split.train)
+    train = train[~among(train, skipped)] if skipped else train
+    # evenly spaced galaxies are enough, and need no copy of a large table
+    train = train[:: max(1, len(train) // ROWS)]
+    # a galaxy that a backbone was trained on is recognised by its file, picture or id
+    trained_on = np.concatenate([table.seen_ids for table in kept_out])
+    fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
+    # the distance needs two training galaxies, and its calibration one other galaxy
+    if len(train) < 2 or not len(fresh):
+        return None
+    training = Inputs.of([table.select(train) for table in tables]).matrix
+    return Familiarity.of(training, Inputs.of([table.select(fresh) for table in kept_out]).matrix)
+
+
+def class_sets(
+    head: Head,
+    kept_out: Sequence[EmbeddingTable],
+    predictions: Predictions,
+    labels: Labels,
+    coverage: float,
+    method: Method,
+) -> Conformal | None:
+    """Calibrate class sets on validation galaxies; unfamiliar ones count as missed."""
+    from gzfeatures.heads.inputs import Inputs
+
+    if head.familiarity is not None:
+        # compare each calibration galaxy only with the others, because it is similar to itself
+        p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
+        predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
+    return calibrate_sets(predictions, labels, coverage, method)
+
+
+def class_shares(kept_out: Predictions) -> Shares | None:
+    """Measure the class shares that a head predicts for galaxies outside any training."""
+    fresh = (
+        kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
+    )
+    return Shares.of(fresh) if kept_out.kind == "classes" and len(fresh) else None
+
+
+def calibration_report(
+    head: Head,
+    predictions: Predictions,
+    uncalibrated: Predictions | None,
+    labels: Labels,
+    kept_out: int,
+    *,
+    crossed: bool = False,
+) -> dict[str, Any]:
+    """Return errors before calibration, coverage of class sets or intervals, and notes."""
+    calibration: dict[str, Any] = (
+        {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
+    )
+    notes = [
+        f"{name} cannot be calibrated: all its training galaxies share one group, so that "
+        "none was held back in a fold;"
+        " its probabilities are the classifier's own"
+        for name in head.uncalibrated_classes
+    ]
+    if head.familiarity is not None and head.familiarity.why_none_flagged:
+        notes.append(head.familiarity.why_none_flagged)
+    if head.intervals is not None:
+        calibration["intervals"] = head.intervals.coverage_report(predictions, labels)
+    elif predictions.is_value:
+        notes.append(too_few(kept_out))
+    if head.sets is not None:
+        report = head.sets.crossed_report if crossed else head.sets.coverage_report
+        calibration["sets"] = report(predictions, labels)
+        notes += calibration["sets"]["notes"]
+    return calibration | ({"notes": notes} if notes else {})

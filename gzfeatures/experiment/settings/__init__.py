@@ -1,0 +1,1 @@
+"""Sections of an experiment file: galaxies, networks, heads, and settings that override."""

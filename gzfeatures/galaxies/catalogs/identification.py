@@ -1,0 +1,110 @@
+"""Read a table of galaxies, recognise its kind, and name each row by a galaxy id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs import checks, quantities
+from gzfeatures.galaxies.catalogs.kinds import READY_CLASSES, recognise
+from gzfeatures.galaxies.votes.campaigns import foreign
+from gzfeatures.ids import as_ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+
+
+def hashable(values: pd.Series) -> npt.NDArray[Any]:
+    """Return a column as a numeric array for hashing; texts are replaced by their hashes."""
+    if values.dtype.kind not in "iufb":
+        return pd.util.hash_array(values.to_numpy(object))
+    # integer columns with gaps hold at most 2^53 (see `tables`), so float64 keeps them exactly
+    # and NaN marks the gaps
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
+        return values.to_numpy(np.float64)
+    return values.to_numpy()
+
+
+def other_ids(frame: pd.DataFrame) -> list[str]:
+    """Return a sentence that names other id columns of the table, or an empty list."""
+    named_by = frame.attrs["id_column"]
+    others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
+    # ids that were read as floats have lost digits, so they cannot name galaxies
+    others = [name for name in others if frame[name].dtype.kind != "f"]
+    if not others:
+        return []
+    return [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
+
+
+def notes_of(frame: pd.DataFrame) -> list[str]:
+    """Return sentences on what reading changed, and on vote columns that cannot be read."""
+    strangers = foreign(frame.columns).items()
+    unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
+    return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
+
+
+def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
+    """Find class names in a column of ready-made classes that the class scheme does not know."""
+    for column, ready in READY_CLASSES.items():
+        if column in frame:
+            names = frame[column].astype("str").fillna("")
+            strange = np.flatnonzero(~names.isin(["", *ready.classes]))
+            if len(strange):
+                rule = f"{column} must be a class of {ready.scheme} or empty"
+                yield checks.Finding(
+                    rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True
+                )
+
+
+def identified(
+    path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """Read a table and name its galaxies; return the table, its kind and the file's columns."""
+    frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
+    return with_ids(quantities.understood(frame), path, kind, id_column, keys)
+
+
+def with_ids(
+    frame: pd.DataFrame,
+    where: object,
+    kind: str | None,
+    id_column: str | None,
+    keys: Sequence[str] = (),
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """Return the table with the column `galaxy_id` first, its kind, and its former columns.
+
+    Missing ids stay missing. Where the table has no id column and none is asked for, the first of
+    the keys names its galaxies.
+    """
+    columns = tuple(frame.columns)
+    if id_column is not None and id_column not in frame:
+        raise InputError(
+            "id column is missing",
+            where=where,
+            rule=f"have {id_column}",
+            found=", ".join(columns[:12]),
+        )
+    # a table that is only joined may lack an id column: then its key column names the rows
+    if (
+        id_column is None
+        and frame.columns.isin(keys).any()
+        and not frame.columns.isin(ID_COLUMNS).any()
+    ):
+        id_column = next(key for key in keys if key in frame)
+    kind, column = recognise(columns, kind, where=where, id_column=id_column)
+    values = frame[column].to_numpy()
+    missing = frame[column].isna().to_numpy()
+    ids = np.full(len(frame), np.nan, dtype=object)
+    ids[~missing] = as_ids(
+        values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing)
+    )
+    rest = frame.drop(columns="galaxy_id", errors="ignore")
+    named = pd.concat(
+        [pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1
+    )
+    named.attrs = {**frame.attrs, "id_column": column}
+    return named, kind, columns

@@ -1,0 +1,1 @@
+"""What the user is told about a training: its plan, its time, its progress."""

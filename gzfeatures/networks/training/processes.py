@@ -1,0 +1,33 @@
+"""Tell which of the processes that train together writes files and speaks to the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+import torch.distributed
+
+from gzfeatures.progress import SILENT, Progress, handed
+
+
+def wait_for_all() -> bool:
+    """Wait for the processes that trained together; return whether this is the first process.
+
+    Under strategies that run the caller's script in every process, all of them call this.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not together:
+        return True
+    torch.distributed.barrier()
+    return torch.distributed.get_rank() == 0
+
+
+def is_first() -> bool:
+    """Return whether this process is the first, or the only one, of a training."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def speaker(progress: Progress | bool) -> Callable[[str], object]:
+    """Return a function that shows lines to the user, in the first process only."""
+    return handed(progress).say if is_first() else SILENT.say

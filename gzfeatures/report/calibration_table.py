@@ -1,0 +1,49 @@
+"""Compute the rows of the report's calibration table, and the notes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.report.report import Report
+
+
+def calibration_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row of the calibration table for each candidate that predicts classes."""
+    candidates = [candidate for _, candidate in report.ranked]
+    return [_row(report, each) for each in candidates if each.scores.kind == "classes"]
+
+
+def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
+    """Return a row of the calibration table: errors before and after, coverage of class sets."""
+    uncalibrated = candidate.calibration.get("before", {})
+    errors = [
+        (uncalibrated.get(name), candidate.scores.metrics[name])
+        for name in ("ece", "brier", "log_loss")
+    ]
+    row: dict[str, Any] = {
+        "title": report.title(candidate),
+        "errors": errors,
+        "sets": candidate.calibration.get("sets"),
+    }
+    if row["sets"]:
+        classes = [row_of_class for row_of_class in row["sets"]["per_class"] if row_of_class["n"]]
+        worst = min(classes, key=lambda row_of_class: row_of_class["reached"])
+        row |= {"held": _held(row["sets"]), "worst": f"{worst['class']} {_held(worst)}"}
+    return row
+
+
+def _held(coverage: Mapping[str, Any]) -> str:
+    """Return a measured coverage with its interval as text, in percent."""
+    low, high = coverage["interval"]
+    return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+
+def notes_of(report: Report) -> list[str]:
+    """Return the notes on classes with few calibration galaxies, each note once."""
+    notes = (
+        note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
+    )
+    return list(dict.fromkeys(notes))

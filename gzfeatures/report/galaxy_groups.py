@@ -1,0 +1,57 @@
+"""Choose the galaxies that a report shows: disagreements, confident mistakes, typical examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gzfeatures.ids import Ids
+from gzfeatures.report import examples
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.report.report import Report
+
+
+def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
+    """Yield anchor, title, explanation and galaxies of each gallery."""
+    (_, best), *_ = report.ranked
+    # galaxies on which the two best kinds of candidates disagree are the most informative
+    rivals = (best, _rival(report))
+    ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
+    compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
+    names = " ".join(f"{rank} is {name}." for rank, name, _ in compared)
+
+    def examples_of(ids: Ids) -> list[examples.Example]:
+        return examples.examples(ids, report.labels, compared)
+
+    if len(compared) == 2:
+        ids = examples.disagreements(compared[0][2], compared[1][2])
+        note = f"Galaxies that the two put in different classes, the most certain first. {names}"
+        yield "disagreements", "Where they disagree", note, examples_of(ids)
+    note = f"Galaxies that {compared[0][1]} has wrong, the most confident first. {names}"
+    yield (
+        "mistakes",
+        "Most confident mistakes",
+        note,
+        examples_of(examples.mistakes(best.predictions, report.labels)),
+    )
+    note = f"Galaxies that {compared[0][1]} has right, the most confident of each class. {names}"
+    yield (
+        "examples",
+        "What each class looks like",
+        note,
+        examples_of(examples.successes(best.predictions, report.labels)),
+    )
+
+
+def _rival(report: Report) -> Candidate | None:
+    """Return the candidate that galleries compare with the best one.
+
+    It is the best of the other kind (end-to-end, or with a head), or else the second.
+    """
+    (_, best), *others = report.ranked
+    across = [
+        p for _, p in others if (p.approach == "end-to-end") != (best.approach == "end-to-end")
+    ]
+    return next(iter(across), others[0][1] if others else None)

@@ -1,0 +1,78 @@
+"""Compute the rows of the report's ranking table, and the axis of its intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures.evaluation.rows import RankedRow
+from gzfeatures.report.texts import amount
+
+if TYPE_CHECKING:
+    from gzfeatures.report.report import Report
+
+
+def ranking_rows(report: Report) -> list[dict[str, Any]]:
+    """Return the rows of the ranking table, with positions in percent of the axis's width."""
+    metric = report.comparison.metric
+    low, high = axis_of(report)
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    spread = {seeds.method: seeds for seeds in report.comparison.seeds}
+    rows = []
+    for row, candidate in report.ranked:
+        # a class with few galaxies has no interval, and then no bar is drawn
+        left, right = interval_of(row, metric)
+        rows.append(
+            {
+                "rank": row.rank,
+                "title": report.title(candidate),
+                "road": row.approach,
+                "dagger": row.contaminated,
+                "tied": row.tied,
+                "behind": None if row.rank == 1 else (row.behind, *row.behind_interval),
+                "spread": spread.get(row.method),
+                "values": [row.metrics[key] for key in report.metrics],
+                "interval": None if np.isnan(left) else (left, right),
+                "place": (
+                    place(left),
+                    round(place(right) - place(left), 2),
+                    place(row.metrics[metric]),
+                ),
+                "costs": [amount(row.costs[key]) for key in report.costs],
+            }
+        )
+    return rows
+
+
+def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
+    """Return a candidate's interval; NaN if a class has too few galaxies for an interval."""
+    low, high = row.interval(metric) or (np.nan, np.nan)
+    return low, high
+
+
+def axis_of(report: Report) -> tuple[float, float]:
+    """Return the limits of the axis for intervals, rounded outwards."""
+    metric = report.comparison.metric
+    bounds = np.array(
+        [
+            end
+            for row, _ in report.ranked
+            for end in (row.metrics[metric], *interval_of(row, metric))
+        ],
+    )
+    bounds = bounds[np.isfinite(bounds)]
+    # round to one digit less than the values have, for short axis labels
+    unit = 10 ** (report.digits - 1)
+    low = np.floor(bounds.min() * unit - 0.5) / unit
+    high = np.ceil(bounds.max() * unit + 0.5) / unit
+    return float(max(low, 0.0)), float(high)
+
+
+def baselines_of(report: Report) -> dict[str, float]:
+    """Return the RMSE of predicting the training galaxies' median or mean; empty for classes."""
+    baselines = report.ranked[0][1].scores.baselines
+    return {name: metrics["rmse"] for name, metrics in baselines.items()}

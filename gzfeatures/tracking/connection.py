@@ -1,0 +1,233 @@
+"""Connect to the MLflow database or server in which runs are recorded, one writer at a time.
+
+Writers of one SQLite file take turns on a file lock, and the database appears under that lock,
+schema and all, before anything runs in parallel: they never meet "database is locked".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import GzError, OutputError
+from gzfeatures.progress import SILENT, Progress
+from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS
+from gzfeatures.tracking.client import (
+    ARTIFACTS,
+    WAIT_SECONDS,
+    address_of,
+    file_of,
+    make_database,
+    require_beside,
+    require_no_diversion,
+    require_schema,
+    settle,
+    without_strays,
+)
+from gzfeatures.tracking.machine import has_ended, this_process
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ENVIRONMENT = {
+    # this process and its children must not send usage statistics
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # otherwise MLflow starts eight processes that have nothing to do here
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+DEFAULTS = {
+    # with few retries, a missing server is reported within seconds instead of minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+"""Settings of MLflow that the user's environment variables override."""
+KNOWN_WARNINGS = (
+    "The ``noload`` loader strategy is deprecated",
+    ".*Any type hint is inferred as AnyType",
+    ".*An input example was not provided",
+)
+"""Warnings of MLflow on import, or on information that gzfeatures omits on purpose."""
+DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+"""Database modules whose package to install has another name."""
+PROCESS = "gzfeatures.process"
+"""Tag that names the process that fills a run."""
+DEFAULT_ROOT = Path("mlruns")
+
+
+class Connection:
+    """Write experiments and runs to an MLflow database or server.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file
+        `mlflow.db` under `root`, or where neither is given the address in `$MLFLOW_TRACKING_URI`.
+    root : Path, optional
+        Folder of the default database, `mlruns`; also of the artifacts, unless a server keeps them
+        or the database is another SQLite file, beside which they lie then.
+    upgrade : bool
+        Bring a SQLite database of an older MLflow up to date, after a copy.
+    progress : Progress
+        Where it is told that a training cannot be recorded; nowhere by default.
+
+    Attributes
+    ----------
+    uri : str
+        The address without its password.
+    notes : list of str
+        What was done to a database that is of an older MLflow, or was copied or moved.
+
+    Raises
+    ------
+    OutputError
+        The database cannot be made, or the server not be reached; the database is of another
+        version of MLflow.
+    """
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        root: Path | None = None,
+        *,
+        upgrade: bool = False,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.progress = progress
+        address = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
+        folder = (root or DEFAULT_ROOT).resolve()
+        self._address = address or address_of(folder / "mlflow.db")
+        self.uri = _masked(self._address)
+        self.notes: list[str] = []
+        self._database = file_of(self._address)
+        self._upgrade, self._settled = upgrade, self._database is None
+        self._served = self._address.startswith(("http:", "https:", "databricks"))
+        self._artifacts = (
+            self._database.parent if self._database else folder
+        ).resolve() / ARTIFACTS
+        with self.writing() as client:
+            client.search_experiments(max_results=1)
+
+    @contextmanager
+    def writing(self) -> Iterator[MlflowClient]:
+        """Yield a client to write with; an SQLite database has one writer at a time."""
+        from filelock import FileLock
+
+        os.environ.update(ENVIRONMENT)
+        os.environ.update(DEFAULTS | os.environ)
+        # warnings about MLflow's own code do not concern the user
+        with warnings.catch_warnings():
+            for message in KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
+
+            try:
+                if self._database is None:
+                    yield MlflowClient(self._address, self._address)
+                    return
+                self._database.parent.mkdir(parents=True, exist_ok=True)
+                # two simultaneous writers would fail with "database is locked", so they take turns
+                with FileLock(f"{self._database}.lock"), without_strays(self._address):
+                    if not self._database.exists():
+                        make_database(self._database)
+                    # check the schema once, because no other process changes it during this one
+                    if not self._settled:
+                        require_no_diversion(self._database)
+                        done = [
+                            require_schema(self._database, self._upgrade),
+                            settle(self._database),
+                        ]
+                        self.notes += [note for note in done if note]
+                        self._settled = True
+                    joint = "&" if "?" in self._address else "?"
+                    address = f"{self._address}{joint}timeout={WAIT_SECONDS}"
+                    yield MlflowClient(address, address)
+            except GzError:
+                raise
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                raise OutputError(
+                    "cannot be recorded", where=self.uri, found=_masked(str(error))
+                ) from error
+            except ModuleNotFoundError as error:
+                remedy = f"pip install '{DRIVERS.get(str(error.name), error.name)}'"
+                raise OutputError(
+                    "cannot be recorded", where=self.uri, found=str(error), remedy=remedy
+                ) from error
+
+    def experiment_id(self, client: MlflowClient, name: str) -> str:
+        """Return the id of an experiment, which is created on first use.
+
+        Raises
+        ------
+        OutputError
+            An experiment of this name was deleted in the database.
+        """
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise OutputError(
+                f"experiment '{name}' was deleted here",
+                where=self.uri,
+                rule="be active",
+                found=experiment.experiment_id,
+                remedy=(
+                    f"restore it ('mlflow experiments restore -x {experiment.experiment_id}', "
+                    "with this address as MLFLOW_TRACKING_URI), "
+                    "or give this one another name (--set name=…)"
+                ),
+            )
+        if experiment is not None:
+            if self._database is not None:
+                require_beside(self._database, name, experiment.artifact_location)
+            return str(experiment.experiment_id)
+        artifacts = (
+            None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
+        )
+        return str(client.create_experiment(name, artifacts, EXPERIMENT_TAGS))
+
+    def opened(
+        self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
+    ) -> str:
+        """Open a run, and mark runs as killed if their process has ended."""
+        home = self.experiment_id(client, experiment)
+        # a killed process cannot close its run, which the UI would show as running for ever
+        for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
+            if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
+                client.set_terminated(run.info.run_id, "KILLED")
+        created = client.create_run(home, tags={**tags, PROCESS: this_process()}, run_name=name)
+        return str(created.info.run_id)
+
+    @contextmanager
+    def filled(
+        self,
+        client: MlflowClient,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        opened: str | None = None,
+    ) -> Iterator[str]:
+        """Yield a run that is marked as finished afterwards, or as failed after an error."""
+        run = opened or self.opened(client, experiment, name, tags)
+        if opened:
+            # keep the run unfinished until its record is complete, in case this process is killed
+            client.update_run(run, status="RUNNING")
+        try:
+            for tag, value in tags.items() if opened else ():
+                client.set_tag(run, tag, value)
+            yield run
+        except BaseException:
+            client.set_terminated(run, "FAILED")
+            raise
+        client.set_terminated(run)
+
+
+def _masked(text: str) -> str:
+    """Hide the passwords of addresses in a text."""
+    return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)
