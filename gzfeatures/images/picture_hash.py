@@ -74,16 +74,27 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
         return NOTHING
     down, rows = _transform(height, side)
     across, columns = _transform(width, side)
-    window = pixels[down, across]
-    # brightness survives JPEG compression better than colour
-    light = np.multiply(window[..., 0], LUMINANCE[0], dtype=np.float32)
-    for colour in (1, 2):
-        light += np.multiply(window[..., colour], LUMINANCE[colour], dtype=np.float32)
+    light = _luminance(pixels[down, across])
     waves = (_product(rows, light) @ columns.T)[DOWN, ACROSS]
     # in a flat picture the signs come from rounding errors, and all flat pictures look alike
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()
+
+
+def _luminance(window: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return the luminance of a colour picture, shape (height, width).
+
+    Brightness survives JPEG compression better than colour.
+    """
+    height, width = window.shape[:2]
+    # in one go over all values, which takes a third of the time of three goes over every third
+    weighted = window.astype(np.float32, order="C").reshape(height, -1)
+    weighted *= np.tile(LUMINANCE, width)
+    red, green, blue = (weighted.ravel()[colour::3] for colour in range(3))
+    light: npt.NDArray[np.float32] = red + green
+    light += blue
+    return light.reshape(height, width)
 
 
 def _product(

@@ -128,15 +128,16 @@ def _span(values: npt.NDArray[Any]) -> str:
 def number_of(pixels: npt.NDArray[np.uint8]) -> int:
     """Return the number of grey levels that an image uses in all channels together, 1 … 256.
 
-    A sixteenth of the pixels is looked at first: most images show all they need there.
+    Few pixels are looked at first: most images show all they need there.
     """
-    # a sixteenth of the pixels contains enough levels for nearly every image
-    some = pixels[::4, ::4]
-    used = np.zeros(256, dtype=bool)
-    used[some.ravel()] = True
-    if used.sum() < FEWEST:
-        used[pixels.ravel()] = True
-    return int(used.sum())
+    levels = 0
+    # one pixel in 64 contains enough levels for nearly every image, one in 16 for nearly all others
+    for step in (8, 4, 1):
+        used = np.bincount(pixels[::step, ::step].ravel(), minlength=256)
+        levels = int(np.count_nonzero(used))
+        if levels >= FEWEST:
+            break
+    return levels
 
 
 def shallow(levels: int) -> str:

@@ -9,9 +9,11 @@ headers), without the lock.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import os
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 
@@ -134,14 +136,29 @@ class Compiled:
             raise RuntimeError("compiled network fails; its own message stands above")
 
 
+_libraries: dict[bytes, ctypes.CDLL] = {}
+"""Libraries of this process, by the SHA-256 of their bytes: none can be unloaded."""
+_loading = threading.Lock()
+
+
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """Load a library from these bytes, which nobody can change while they are mapped.
+    """Load a library from these bytes, or return the one that was loaded from equal bytes.
 
     Raises
     ------
     OSError
         It is no library for this machine, or there is no memory for it.
     """
+    digest = hashlib.sha256(library).digest()
+    # each loading takes as much memory again, until the process ends
+    with _loading:
+        if digest not in _libraries:
+            _libraries[digest] = _mapped(library)
+        return _libraries[digest]
+
+
+def _mapped(library: bytes) -> ctypes.CDLL:
+    """Load a library from these bytes, which nobody can change while they are mapped."""
     # outside Linux, load a copy that only this process knows, and then delete its name
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -150,6 +150,17 @@ def test_what_was_loaded_cannot_be_changed_any_more(library: bytes) -> None:
             change()
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs nameless files in memory")
+def test_equal_code_is_mapped_once_and_its_networks_run_and_end_apart(library: bytes) -> None:
+    first = Compiled(library, 1, DIM)
+    mapped = Path("/proc/self/maps").read_text().count("memfd:gzfeatures")
+    second = Compiled(bytes(bytearray(library)), 1, DIM)
+    assert Path("/proc/self/maps").read_text().count("memfd:gzfeatures") == mapped > 0
+    expected = first(pixels().numpy())
+    del first
+    np.testing.assert_array_equal(second(pixels().numpy()), expected)
+
+
 def test_the_compiler_works_in_the_private_folder_and_not_under_a_name_that_anybody_can_guess(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
