@@ -23,6 +23,8 @@ WIDEST = 8
 """Bytes per pixel of the widest pixel type."""
 HCOMPRESS_HEADER = 25
 """Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, bit planes."""
+MOST_PLANES = 64
+"""Most bit planes of an HCOMPRESS tile: the bits of the widest integer."""
 
 
 def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
@@ -43,9 +45,7 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
         A tile lies elsewhere, or claims more than it holds.
     """
     header, rows = unit.header, unit.data.view(np.ndarray)
-    axes = range(1, int(header["ZNAXIS"]) + 1)
-    shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
-    whole = [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
+    shape, whole = tile_sides(header)
     method = str(header.get("ZCMPTYPE", "")).strip()
     for name in COLUMNS:
         if name not in (rows.dtype.names or ()):
@@ -61,10 +61,34 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
                 _require_instructions(stream, where)
         elif method == "HCOMPRESS_1" and name == "COMPRESSED_DATA":
             for row, stream in tiles:
-                _require_shape(stream, _tile_shape(row, shape, whole), where)
+                _require_shape(stream, tile_shape(row, shape, whole), where)
 
 
-def _tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
+def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
+    """Return what lies behind the rows of a table, from the place at which tiles are counted.
+
+    Parameters
+    ----------
+    unit : astropy.io.fits.BinTableHDU
+    begin : int
+        Where its rows begin in the file.
+    data : bytes
+        The file.
+    """
+    header = unit.header
+    rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
+    # the heap may begin after a gap
+    return data[begin + int(header.get("THEAP", rows)) : begin + rows + int(header["PCOUNT"])]
+
+
+def tile_sides(header: Any) -> tuple[list[int], list[int]]:
+    """Return the sides of a compressed image and those of a whole tile, first axis first."""
+    axes = range(1, int(header["ZNAXIS"]) + 1)
+    shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
+    return shape, [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
+
+
+def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
     """Return the side lengths of a tile, last axis first; tiles at an edge are shorter."""
     lengths = []
     for length, side in zip(shape, whole, strict=True):
@@ -133,3 +157,6 @@ def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> Non
     stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
     if stated != sides:
         raise damaged(where, f"have an HCOMPRESS tile of {sides} pixels", stated or len(stream))
+    deepest = max(stream[HCOMPRESS_HEADER - 3 : HCOMPRESS_HEADER])
+    if deepest > MOST_PLANES:
+        raise damaged(where, f"have at most {MOST_PLANES} bit planes in HCOMPRESS tiles", deepest)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, parsing
+from gzfeatures.fits.hcompress import fenced
 from gzfeatures.fits.header import judged_bytes
 from gzfeatures.fits.numbers import Unit
-from gzfeatures.fits.tiles import check_tiles
+from gzfeatures.fits.tiles import check_tiles, heap_of
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
 from gzfeatures.images.decoding.filters import canonical, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
@@ -74,9 +75,28 @@ def planes(
     InputError
         The file is damaged or too large, or no unit is the image.
     """
+    data = judged_bytes(data, where=where, max_pixels=max_pixels)
+    with parsing("FITS file is damaged", where), without_warnings():
+        twice = fenced(data, where)
+    if twice is None:
+        return _planes(data, where, science)
+    first, second = (_planes(part, where, science) for part in twice)
+    for one, other in zip(first, second, strict=True):
+        if one.values.tobytes() != other.values.tobytes() or (one.bad != other.bad).any():
+            raise InputError(
+                "FITS file is damaged",
+                where=where,
+                rule="have whole HCOMPRESS streams in its tiles",
+                found="one that is cut short",
+                remedy="fetch it again",
+            )
+    return first
+
+
+def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
+    """Return the planes of a judged file."""
     from astropy.io import fits
 
-    data = judged_bytes(data, where=where, max_pixels=max_pixels)
     with (
         parsing("FITS file is damaged", where),
         without_warnings(),
@@ -271,11 +291,8 @@ def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
             header = unit.header
             if not header.get("ZIMAGE"):
                 continue
-            # the heap may begin after a gap (THEAP), and tiles are counted from its beginning
-            rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
-            begin = units.fileinfo(number)["datLoc"] + int(header.get("THEAP", rows))
-            end = units.fileinfo(number)["datLoc"] + rows + int(header["PCOUNT"])
-            check_tiles(unit, data[begin:end], Unit(where, number))
+            heap = heap_of(unit, units.fileinfo(number)["datLoc"], data)
+            check_tiles(unit, heap, Unit(where, number))
             if int(header["ZBITPIX"]) > 0:
                 continue
             shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]

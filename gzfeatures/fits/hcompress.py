@@ -1,0 +1,100 @@
+"""Fence the HCOMPRESS streams of a FITS image in before they are decompressed.
+
+A stream does not state its length: decompressors read bits until every pixel is known, and of a
+stream that is cut short they read on behind its end (White, Postman & Lattanzi 1992, "Compression
+of the Guide Star digitised Schmidt plates"; FITS standard 4.0, section 10.4.4). Only decompressing
+shows how long it has to be. So each stream is handed on with bytes behind it, more than can be
+read there: a bit plane that begins in them has a format code that is none, and is refused. What
+may still be read of them are the last signs, which differ between two fillings.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from gzfeatures.fits.numbers import Unit, damaged
+from gzfeatures.fits.tiles import check_tiles, heap_of, tile_shape, tile_sides
+
+FILLINGS = (0x55, 0xAA)
+"""Bytes behind a stream. Any four bits in a row of both are 5 or 10; format codes are 0 and 15."""
+BLOCK = 2880
+"""Bytes of a FITS block."""
+_PCOUNT = re.compile(rb"PCOUNT  = .{70}", re.DOTALL)
+
+
+def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
+    """Return a FITS file twice with bytes behind each HCOMPRESS stream; None if it has none.
+
+    Parameters
+    ----------
+    data : bytes
+        Its headers are judged already.
+    where : object
+        Named in errors.
+
+    Returns
+    -------
+    tuple of bytes
+        Whole streams give the same pixels in both files. A stream that is cut short is refused by
+        the decompressor, or gives others.
+
+    Raises
+    ------
+    InputError
+        A tile lies outside its heap, or states another shape than its own.
+    """
+    from astropy.io import fits
+
+    if b"HCOMPRESS_1" not in data:
+        return None
+    ends, parts, end = list(FILLINGS), [bytearray(), bytearray()], 0
+    with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as units:
+        for number, unit in enumerate(units):
+            if not unit.header.get("ZIMAGE") or unit.header.get("ZCMPTYPE") != "HCOMPRESS_1":
+                continue
+            place = units.fileinfo(number)
+            check_tiles(unit, heap_of(unit, place["datLoc"], data), Unit(where, number))
+            for part, filling in zip(parts, ends, strict=True):
+                part += data[end : place["hdrLoc"]]
+                part += _fenced_unit(unit, data, place, filling, Unit(where, number))
+            end = place["datLoc"] + place["datSpan"]
+    first, second = (bytes(part + data[end:]) for part in parts)
+    return (first, second) if end else None
+
+
+def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) -> bytes:
+    """Return header and data of a unit, with fenced copies of its streams behind the heap."""
+    header, begin = unit.header, place["datLoc"]
+    form = str(unit.columns["COMPRESSED_DATA"].format)
+    if form.lstrip("01")[1:2] != "B":
+        raise damaged(where, "have HCOMPRESS tiles of bytes in COMPRESSED_DATA", form)
+    rows = np.frombuffer(data, unit.data.dtype, len(unit.data), begin).copy()
+    heap = heap_of(unit, begin, data)
+    shape, whole = tile_sides(header)
+    # the heap may begin behind a gap (THEAP)
+    size = rows.nbytes + int(header["PCOUNT"])
+    copies, at = bytearray(), len(heap)
+    for row, (count, start) in enumerate(rows["COMPRESSED_DATA"].tolist()):
+        if not count:
+            continue
+        fence = _most_read(tile_shape(row, shape, whole))
+        rows["COMPRESSED_DATA"][row] = count + fence, at + len(copies)
+        copies += heap[start : start + count] + bytes([filling]) * fence
+    stated = f"PCOUNT  = {int(header['PCOUNT']) + len(copies):>20}".ljust(80).encode()
+    text = _PCOUNT.sub(stated, data[place["hdrLoc"] : begin], count=1)
+    content = rows.tobytes() + data[begin + rows.nbytes : begin + size] + copies
+    return text + content + bytes(-len(content) % BLOCK)
+
+
+def _most_read(shape: list[int]) -> int:
+    """Return a number of bytes above what is read behind the end of a tile's stream.
+
+    It is the rest of one bit plane, at most six bits for each four pixels and a third of that for
+    the coarser levels, and one bit for the sign of each pixel: three bits in all, here four.
+    """
+    return math.prod(shape) // 2 + 8 * sum(shape) + 64
