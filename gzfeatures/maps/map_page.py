@@ -41,8 +41,10 @@ from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.columns import columns
+from gzfeatures.maps.teaching_data import TeachingServer, teaching_data
 from gzfeatures.outputs import sealed
 from gzfeatures.progress import SILENT, Progress
+from gzfeatures.teaching.campaign import Answer
 
 POINTS = 100_000
 """Most galaxies drawn as points; larger maps show a sample over the density of all galaxies."""
@@ -84,7 +86,11 @@ class MapPage:
     most : int
         Galaxies drawn as points.
     seed : int
-        Of the sample beyond `most`.
+        Of the sample beyond `most`, and of the galaxies that teaching sets aside.
+    answers : mapping of int to Answer, optional
+        Row of a galaxy → what was said of it before, where a server keeps answers.
+    server : TeachingServer, optional
+        Keeps the answers of the page; default the browser it is opened in.
     """
 
     ids: Ids
@@ -101,6 +107,8 @@ class MapPage:
     view: View = THUMBNAIL
     most: int = POINTS
     seed: int = 0
+    answers: Mapping[int, Answer] | None = None
+    server: TeachingServer | None = None
 
     @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
@@ -142,6 +150,7 @@ class MapPage:
             ids, places = self.ids[self.rows], self.places[self.rows]
             sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
+        data |= {"teaching": self._teaching()}
         page = _filled(self.title, data, sprites)
         path = Path(path)
         with written_whole(path) as temporary:
@@ -184,6 +193,20 @@ class MapPage:
                 for column in columns(ids, self.labels, self.predictions, self.catalog)
             ],
         }
+
+    def _teaching(self) -> dict[str, Any] | None:
+        """Return what the page needs to be taught; None where it shows too many galaxies."""
+        place = {int(row): place for place, row in enumerate(self.rows)}
+        return teaching_data(
+            self.ids[self.rows],
+            self.vectors[self.rows],
+            self.labels,
+            seed=self.seed,
+            answers={
+                place[row]: answer for row, answer in (self.answers or {}).items() if row in place
+            },
+            server=self.server,
+        )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
         """Return the text, thumbnails and density that the page shows of galaxies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -91,6 +92,26 @@ class Browser:
         self._call(
             "POST", "/url", {"url": page if isinstance(page, str) else page.resolve().as_uri()}
         )
+
+    def new_tab(self) -> str:
+        """Open another tab behind the current one; its handle."""
+        handle: str = self._call("POST", "/window/new", {"type": "tab"})["handle"]
+        return handle
+
+    @property
+    def tab(self) -> str:
+        """Handle of the current tab."""
+        handle: str = self._call("GET", "/window")
+        return handle
+
+    def switch(self, handle: str) -> None:
+        """Go to another tab."""
+        self._call("POST", "/window", {"handle": handle})
+
+    def crash(self) -> None:
+        """Kill the current tab, which runs no handler in which it could still do something."""
+        with contextlib.suppress(AssertionError):  # the driver says that it crashed
+            self.open("chrome://crash")
 
     def enter(self, selector: str) -> None:
         """Go on inside a frame of the page."""

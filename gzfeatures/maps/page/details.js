@@ -7,6 +7,7 @@ function openCard(row, fly = false) {
   const card = byId("card");
   card.replaceChildren(made("button", { class: "close", "aria-label": "Close", onclick: closeCard }, "×"), made("h2", {}, ids[row]));
   if (hasImage(row)) card.append(face(row, 2 * page.sheets.size));
+  if (teach) card.append(...teach.onCard(row));
   for (const one of chances) {
     const k = one.classes.length, own = one.classes.map((name, code) => [name, one.values[row * k + code] / 255, code]);
     if (own.every(([, chance]) => chance === 0)) continue; // not predicted

@@ -133,4 +133,5 @@ openHand(overlay);
 recolour();
 drawLegend();
 draw();
+if (teach) teach.begin();
 document.body.dataset.drawn = String(Math.round(performance.now())); // ms from opening the file to the first picture

@@ -1,0 +1,91 @@
+"""Collect what a map page needs to be taught: compressed vectors, orders of galaxies, answers."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.galaxies.catalogs.label_words import DOUBTFUL
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+from gzfeatures.teaching.campaign import Answer
+from gzfeatures.teaching.page_vectors import page_vectors, table_digest
+from gzfeatures.teaching.queue import Draws
+
+MOST = 50_000
+"""Most galaxies of a page that can be taught: their vectors take 13 MB of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TeachingServer:
+    """Hold how a page reaches the server that keeps its answers.
+
+    Parameters
+    ----------
+    token : str
+        Sent in the header of each request.
+    heads : tuple of str
+        Names of heads that the server can fit.
+    """
+
+    token: str
+    heads: tuple[str, ...] = ()
+
+
+def teaching_data(
+    ids: Ids,
+    vectors: npt.NDArray[np.float32],
+    labels: Labels | None = None,
+    *,
+    seed: int = 0,
+    answers: Mapping[int, Answer] | None = None,
+    server: TeachingServer | None = None,
+    who: str = "",
+) -> dict[str, Any] | None:
+    """Return the data of a page that can be taught; None for more galaxies than it can hold.
+
+    Parameters
+    ----------
+    ids : Ids
+        Galaxies of the page, shape (n,).
+    vectors : ndarray of float32
+        Shape (n, d).
+    labels : Labels, optional
+        Their classes are offered; their labels are not taught.
+    seed : int
+        Of the random order.
+    answers : mapping of int to Answer, optional
+        Row → what was said before.
+    server : TeachingServer, optional
+        Where answers are kept; default the browser.
+    who : str
+        Name of the person.
+    """
+    if len(ids) > MOST:
+        return None
+    compressed = page_vectors(vectors)
+    draws = Draws.of(ids, seed)
+    offered = () if labels is None or labels.target != "classes" else labels.classes
+    return {
+        "digest": table_digest(ids, compressed),
+        "width": compressed.shape[1],
+        "vectors": _text(compressed.view(np.uint16), "<u2"),
+        "turns": _text(draws.turns, "<u4"),
+        "ranks": _text(draws.ranks, "<u4"),
+        "words": sorted(DOUBTFUL),
+        "classes": list(offered),
+        "answers": [
+            {"row": row, **dataclasses.asdict(answer)} for row, answer in (answers or {}).items()
+        ],
+        "server": None if server is None else dataclasses.asdict(server),
+        "who": who,
+    }
+
+
+def _text(array: npt.NDArray[Any], kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).astype(kind).tobytes()).decode()

@@ -1,0 +1,183 @@
+"""Ask about galaxies, keep the answers, and set a random sample of them aside.
+
+A round has five questions. Four are the queue's; the fifth goes to the next galaxy of a random
+order of the whole table, fixed by the seed. The galaxies that this order has reached are a random
+sample, whatever the queue asked: they are set aside, and no head is trained on them. If the next
+one has been labelled before, it is set aside with the label it has, the head forgets it, and the
+round has one question less.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, USER
+from gzfeatures.ids import Ids, positions
+from gzfeatures.teaching import queue
+from gzfeatures.teaching.logistic import OneAgainstRest
+from gzfeatures.teaching.queue import Draws
+
+Reason = Literal["random", "queue", "user"]
+EVERY = 5
+"""Every fifth question is drawn at random."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Hold what somebody said of a galaxy.
+
+    Parameters
+    ----------
+    label : str
+        A class; empty where the galaxy was passed over.
+    asked : {"random", "queue", "user"}
+        Why the galaxy was labelled.
+    round : int
+        Number of the round, from 0.
+    who, when : str
+        Name, and UTC time in ISO 8601.
+    """
+
+    label: str
+    asked: Reason
+    round: int = 0
+    who: str = ""
+    when: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class GalaxyQuestion:
+    """Name a galaxy to ask about, and why."""
+
+    row: int
+    asked: Reason
+
+
+class Campaign:
+    """Keep the answers about a table's galaxies, and choose the next questions.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,).
+    vectors : ndarray of float16
+        Page vectors, shape (n, d), see `page_vectors`.
+    seed : int
+        Of the random order. Equal answers and seed give equal questions.
+
+    Examples
+    --------
+    >>> ids = np.array([f"g{i}" for i in range(40)], dtype=object)
+    >>> vectors = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float16)
+    >>> campaign = Campaign(ids, vectors)
+    >>> [question.asked for question in campaign.questions()]
+    ['queue', 'queue', 'queue', 'queue', 'random']
+    """
+
+    def __init__(self, ids: Ids, vectors: npt.NDArray[np.float16], seed: int = 0) -> None:
+        self.ids = ids
+        self.vectors = vectors.astype(np.float64)
+        self.seed = seed
+        self.draws = Draws.of(ids, seed)
+        self.answers: dict[int, Answer] = {}
+        self.round = 0
+        self._drawn: int | None = None
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def row(self, galaxy_id: str) -> int:
+        """Return the row of an id; refuse an unknown one."""
+        if galaxy_id not in self._rows:
+            positions(self.ids, np.asarray([galaxy_id], dtype=object), where="table")
+        return self._rows[galaxy_id]
+
+    def answer(self, row: int, answer: Answer) -> None:
+        """Keep an answer; a galaxy that was set aside stays so, whoever labels it again.
+
+        Raises
+        ------
+        InputError
+            The row is outside the table.
+        """
+        if not 0 <= row < len(self.ids):
+            raise InputError("row of a galaxy", rule=f"lie in 0…{len(self.ids) - 1}", found=row)
+        before = self.answers.get(row)
+        if before is not None and before.asked == RANDOM:
+            answer = dataclasses.replace(answer, asked=RANDOM)
+        self.answers[row] = answer
+
+    def rows_of(self, *asked: str) -> npt.NDArray[np.intp]:
+        """Return the rows with a label that were asked about for one of these reasons."""
+        chosen = [r for r, each in self.answers.items() if each.asked in asked and each.label]
+        return np.asarray(sorted(chosen), dtype=np.intp)
+
+    @property
+    def training(self) -> npt.NDArray[np.intp]:
+        """Return the rows that a head may be trained on."""
+        return self.rows_of(QUEUE, USER)
+
+    @property
+    def set_aside(self) -> npt.NDArray[np.intp]:
+        """Return the rows of the random sample that have a label."""
+        return self.rows_of(RANDOM)
+
+    def classes(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """Return the classes of answered rows, sorted."""
+        return tuple(sorted({self.answers[int(row)].label for row in rows}))
+
+    def head(self) -> tuple[OneAgainstRest, tuple[str, ...]] | None:
+        """Return the head fitted to all answers that are not set aside; None for one class."""
+        rows = self.training
+        classes = self.classes(rows)
+        if len(classes) < 2:
+            return None
+        codes = np.asarray([classes.index(self.answers[int(row)].label) for row in rows])
+        return OneAgainstRest.fit(self.vectors[rows], codes, len(classes)), classes
+
+    def questions(self) -> list[GalaxyQuestion]:
+        """Return the questions of the current round; fewer where the table has no more galaxies."""
+        free = np.ones(len(self.ids), dtype=bool)
+        free[list(self.answers)] = False
+        self._drawn = drawn = self._next_drawn()
+        if drawn is not None:
+            free[drawn] = False
+        asked = [GalaxyQuestion(int(row), "queue") for row in self._queue(free)[: EVERY - 1]]
+        if drawn is not None and drawn not in self.answers:
+            asked.append(GalaxyQuestion(drawn, "random"))
+        return asked
+
+    def end_round(self) -> None:
+        """Go on to the next round; the drawn galaxy of this one is set aside if it was answered."""
+        if self._drawn is not None and self._drawn in self.answers:
+            before = self.answers[self._drawn]
+            self.answers[self._drawn] = dataclasses.replace(before, asked="random")
+        self._drawn = None
+        self.round += 1
+
+    def _next_drawn(self) -> int | None:
+        """Return the first galaxy of the random order that is not set aside, if there is one."""
+        done = {row for row, each in self.answers.items() if each.asked == RANDOM}
+        return next((int(row) for row in self.draws.turns if int(row) not in done), None)
+
+    def _queue(self, free: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Return the galaxies that the queue asks about next."""
+        fitted = self.head()
+        if fitted is None:
+            # without a head nothing is uncertain: galaxies from the far end of the random order,
+            # which the sample set aside does not reach
+            order = self.draws.turns[::-1]
+            return order[free[order]]
+        head, _ = fitted
+        probabilities = head.probabilities(self.vectors)
+        return queue.informative(
+            self.vectors, probabilities, self.training, free, self.draws, EVERY - 1
+        )
