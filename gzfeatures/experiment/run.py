@@ -34,6 +34,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.label_file import write_labels
+from gzfeatures.images.picture_cache import GIGABYTES, PictureCache
 from gzfeatures.progress import Progress, handed
 from gzfeatures.report.report import FILES as REPORT_FILES
 from gzfeatures.report.report import Report
@@ -95,6 +96,7 @@ def run(
     again: bool = False,
     overwrite: bool = False,
     progress: Progress | bool = False,
+    pixel_gb: float | None = None,
 ) -> Run:
     """Run an experiment: train, extract, fit, score, compare, draw, record.
 
@@ -115,6 +117,9 @@ def run(
         never.
     progress : Progress or bool
         Where lines and bars of all steps go; nowhere by default. True is the terminal.
+    pixel_gb : float, optional
+        Most gigabytes of decoded pixels that are kept on disk, in `user_folders.scratch()`, while
+        the run lasts: each image is then read and decoded once. 0 keeps none; 8 by default.
 
     Raises
     ------
@@ -151,9 +156,10 @@ def run(
         if run_folder / SETTINGS in written:
             with written_whole(run_folder / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        return _run(
-            settings, run_folder, store or Store.default(), tracker, again, handed(progress)
-        )
+        limit = GIGABYTES if pixel_gb is None else pixel_gb
+        with PictureCache(int(limit * 1e9)) as cache:
+            place = RunPlace(run_folder, store or Store.default(), cache)
+            return _run(settings, place, tracker, again, handed(progress))
 
 
 def _settings_of(place: Path) -> Experiment | None:
@@ -164,10 +170,18 @@ def _settings_of(place: Path) -> Experiment | None:
         return None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunPlace:
+    """Hold where a run keeps its files, vectors, and pixels."""
+
+    folder: Path
+    store: Store
+    cache: PictureCache
+
+
 def _run(
     settings: Experiment,
-    place: Path,
-    store: Store,
+    where: RunPlace,
     tracker: Tracker | None,
     again: bool,
     progress: Progress,
@@ -175,8 +189,9 @@ def _run(
     """Run all steps of an experiment; each step writes files that a later run can use again."""
     start = time.perf_counter()
     _require_weights(settings, progress)
-    group = _gathered(settings, place, progress)
-    session = RunSession(settings, group, place, store, tracker, again, progress)
+    place = where.folder
+    group = _gathered(settings, where, progress)
+    session = RunSession(settings, group, place, where.store, tracker, again, progress)
     # train networks first, because they are backbones of later tables
     trained = every_network(session)
     columns = [
@@ -208,16 +223,22 @@ def _run(
     return Run(report, place, best_table(ranked), page, address, seconds, sizes)
 
 
-def _gathered(settings: Experiment, place: Path, progress: Progress) -> LabelledSample:
+def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> LabelledSample:
     """Load the galaxies, and write their labels and split."""
     # a new split puts galaxies that a backbone was trained on into the training part
     records = []
     if not settings.allow_seen:
         records = [backbone(name).trained_on for name in starting_weights(settings)]
     group = cohorts.load_sample(
-        settings.galaxies, settings.seed, place, TrainedOn.joined(records), progress
+        settings.galaxies,
+        settings.seed,
+        where.folder,
+        TrainedOn.joined(records),
+        progress,
+        where.cache,
     )
-    write_labels(place / LABELS, group.labels, group.split)
+    where.cache.say(progress)
+    write_labels(where.folder / LABELS, group.labels, group.split)
     return group
 
 

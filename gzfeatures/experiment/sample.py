@@ -26,6 +26,7 @@ from gzfeatures.galaxies.splits.label_file import read_labels, read_target
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.ids import Ids, among
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.picture_cache import PictureCache
 from gzfeatures.progress import SILENT, Progress
 
 
@@ -102,6 +103,7 @@ def load_sample(
     notes: Path,
     seen: TrainedOn | None = None,
     progress: Progress = SILENT,
+    cache: PictureCache | None = None,
 ) -> LabelledSample:
     """Read catalogs, label galaxies, check images, find groups, and split.
 
@@ -122,6 +124,8 @@ def load_sample(
         Galaxies that backbones to come were trained on: a split that is drawn has them train.
     progress : Progress
         Where the check of images is told; nowhere by default.
+    cache : PictureCache, optional
+        Keeps digests and pixels that the check finds, for all later steps; by default nothing is.
 
     Raises
     ------
@@ -129,7 +133,8 @@ def load_sample(
         A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
     """
     catalog, labels, column = _labelled(settings, seed)
-    readable = _with_images(labels, settings, settings.on_bad, notes, progress)
+    check = _Check(notes, progress, cache)
+    readable = _with_images(labels, settings, settings.on_bad, check)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
     # find groups before the split, which keeps each group in one part
@@ -138,15 +143,13 @@ def load_sample(
     split = scored_split
     # galaxies that are only trained on are added after the split, so they cannot be tested
     for source in settings.training_only:
-        readable, new_ids = _with_training_only(readable, settings, source, seed, notes, progress)
+        readable, new_ids = _with_training_only(readable, settings, source, seed, check)
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
     # the second target may add images
     if settings.also is not None:
-        auxiliary, images = _second_target(
-            settings, settings.also, readable, split, seed, notes, progress
-        )
+        auxiliary, images = _second_target(settings, settings.also, readable, split, seed, check)
     skipped = readable.skipped
     return LabelledSample(
         readable.labels,
@@ -160,6 +163,15 @@ def load_sample(
         moved,
         {reason: len(ids) for reason, ids in labels.left_out.items() if len(ids)},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Check:
+    """Hold where the check of images is noted and told, and where their pixels are kept."""
+
+    notes: Path
+    progress: Progress
+    cache: PictureCache | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -253,15 +265,14 @@ def _with_training_only(
     settings: Galaxies,
     source: ImagedCatalog,
     seed: int,
-    notes: Path,
-    progress: Progress,
+    check: _Check,
 ) -> tuple[_Readable, Ids]:
     """Add galaxies that are only trained on; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
-    added = _with_images(labels, source, settings.on_bad, notes, progress)
+    added = _with_images(labels, source, settings.on_bad, check)
     # do not train on an image of the split that has another id in this catalog
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
@@ -281,8 +292,7 @@ def _second_target(
     readable_galaxies: _Readable,
     split: Split,
     seed: int,
-    notes: Path,
-    progress: Progress,
+    check: _Check,
 ) -> tuple[Labels, ImageSet]:
     """Label the second target, and add the images of galaxies that only this target has."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
@@ -293,7 +303,7 @@ def _second_target(
         more = labels.select(_free(labels.ids, images.ids, settings.split))
         if not len(more):
             break
-        readable = _with_images(more, source, "skip", notes, progress)
+        readable = _with_images(more, source, "skip", check)
         # do not train on an image of a scored galaxy under another id
         ids = readable.labels.ids
         new = ids[[readable.digests[name] not in scored for name in ids]]
@@ -330,17 +340,18 @@ def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
     return ids[free]
 
 
-def _with_images(
-    labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path, progress: Progress
-) -> _Readable:
+def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, check: _Check) -> _Readable:
     """Check images, or read an earlier check, and leave out galaxies without a readable image."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
+    images = images.cached_in(check.cache)
     # the stamp includes names, sizes and times, so unchanged images need no second check
     stamp = images.stamp()
-    path = notes / f"images-{stamp[:16]}.json"
+    path = check.notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
-    if note.get("stamp") != stamp:
-        broken = images.check(progress=progress).broken
+    if note.get("stamp") == stamp:
+        images.adopt_digests(note["digests"])
+    else:
+        broken = images.check(progress=check.progress).broken
         readable = images.select(_without(images.ids, broken))
         note = {
             "stamp": stamp,

@@ -15,7 +15,7 @@ from gzfeatures.errors import GzError, InputError
 from gzfeatures.images.decoding.band_files import UNNAMED, read_fits, read_npy, read_npz, stacked
 from gzfeatures.images.decoding.bands import Bands
 from gzfeatures.images.decoding.bundle import array, unpacked
-from gzfeatures.images.decoding.decode_rgb import bits, decode_rgb, no_bands, picture
+from gzfeatures.images.decoding.decode_rgb import bits, decode, in_colour, no_bands
 from gzfeatures.images.decoding.grey_levels import FEWEST, Levels, number_of, shallow
 from gzfeatures.images.emptiness import of_bands, of_picture
 from gzfeatures.images.framing import cut_to_frame
@@ -78,7 +78,9 @@ class Decoder:
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            image = self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
+            # the view's own stretch needs another decoding of the file's values
+            levels = Levels(self.reading.range, view.stretch)
+            image = Image.fromarray(self._decoded(levels) if view.stretch else self._whole_picture)
             return cut_to_frame(view, frame, image.size, self.where).apply(image)
         bands, limits = self._bands, self.reading.range
         # a range fixes black and white for all images, a stretch sets them for each image: refuse
@@ -109,14 +111,12 @@ class Decoder:
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
         """Return the picture in colour, shape (height, width, 3); None for a galaxy of bands."""
-        data = self._parts.get(PICTURE)
-        if data is None:
-            return None
-        if data.startswith(NPY):
-            return np.array(self._picture(self.reading.levels).convert("RGB"))
-        return decode_rgb(
-            data, where=self.where, max_pixels=self.max_pixels, levels=self.reading.levels
-        )
+        return in_colour(self._whole_picture) if PICTURE in self._parts else None
+
+    @property
+    def decoded(self) -> npt.NDArray[np.uint8] | None:
+        """Return the picture as `picture` does, if it was decoded for something already."""
+        return self.picture if "_whole_picture" in self.__dict__ else None
 
     def faults(self) -> list[str]:
         """List the faults of the image, one line each; an empty list for a good image.
@@ -218,13 +218,13 @@ class Decoder:
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """Return the picture without any view, shape (height, width[, 3])."""
-        return np.asarray(self._picture(self.reading.levels))
+        """Return the picture without any view, shape (height, width[, 3]), decoded once."""
+        return self._decoded(self.reading.levels)
 
-    def _picture(self, levels: Levels) -> Image.Image:
+    def _decoded(self, levels: Levels) -> npt.NDArray[np.uint8]:
         data = self._parts[PICTURE]
         if not data.startswith(NPY):
-            return picture(data, where=self.where, max_pixels=self.max_pixels, levels=levels)
+            return decode(data, where=self.where, max_pixels=self.max_pixels, levels=levels)
         image = array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels)
         if image.size > 3 * self.max_pixels:
             raise InputError(
@@ -233,15 +233,13 @@ class Decoder:
                 rule=f"hold ≤ {self.max_pixels:,} pixels",
             )
         axis = channel_axis(image.shape, None, where=self.where)
-        # Pillow needs the channels last, grey levels need them first
+        # pictures have the channels last, grey levels need them first
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)
         if image.dtype != np.uint8 or levels.range is not None:
             image = np.moveaxis(levels.of(np.moveaxis(image, 2, 0), where=self.where), 0, 2)
-        return Image.fromarray(
-            np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
-        )
+        return np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
 
     @cached_property
     def _bands(self) -> Bands:

@@ -17,6 +17,7 @@ from gzfeatures.images.decoding.bundle import bundle
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.filters import images_among, split
 from gzfeatures.images.decoding.fits_planes import planes
+from gzfeatures.images.emptiness import of_picture
 from gzfeatures.images.framing import cut_to_frame
 from gzfeatures.images.reader_version import version
 from gzfeatures.images.reading import READING, Reading
@@ -215,7 +216,7 @@ class GalaxyFiles:
         return Decoder(data, self.where(files), self.max_pixels, of_band)
 
     def see(
-        self, files: Files, data: bytes, view: View, frame: float | None = None
+        self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
         """Return the pixels of a galaxy under a view that refers to the whole survey frame.
 
@@ -224,12 +225,20 @@ class GalaxyFiles:
         InputError
             A view wants more sky than the images hold, or the image is broken.
         """
-        return self.decoder(files, data).see(self._within(files, [view])[0], frame)
+        return decoder.see(self._within(files, [view])[0], frame)
+
+    def see_picture(
+        self, files: Files, pixels: npt.NDArray[np.uint8], view: View, frame: float | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Return a decoded picture, shape (height, width, 3), under a view, as `see` does."""
+        within = self._within(files, [view])[0]
+        size = (pixels.shape[0], pixels.shape[1])
+        return cut_to_frame(within, frame, size, self.where(files)).apply(pixels)
 
     def network_input(
         self,
         files: Files,
-        data: bytes,
+        decoder: Decoder,
         views: Sequence[View],
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
@@ -240,20 +249,34 @@ class GalaxyFiles:
         image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
         is not the frame itself.
         """
-        decoder, within = self.decoder(files, data), self._within(files, views)
+        within = self._within(files, views)
         # one decoded picture serves all views, but bands are stretched separately for each view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is not None:
-            size = (pixels.shape[0], pixels.shape[1])
-            within = [cut_to_frame(view, frame, size, decoder.where) for view in within]
-        pictures = (
-            tuple(decoder.see(view, frame) for view in within) if pixels is None else (pixels,)
-        )
+            return self.whole_picture(files, pixels, views, noted, frame)
+        pictures = tuple(decoder.see(view, frame) for view in within)
         reason = None if noted is None else decoder.nothing_shown(within, pictures)
         if noted is not None and reason is not None:
             noted(reason)
-        if pixels is None:
-            return pictures
+        return pictures
+
+    def whole_picture(
+        self,
+        files: Files,
+        pixels: npt.NDArray[np.uint8],
+        views: Sequence[View],
+        noted: Callable[[str], None] | None = None,
+        frame: float | None = None,
+    ) -> WholePicture:
+        """Return a decoded picture, shape (height, width, 3), as `network_input` does."""
+        size = (pixels.shape[0], pixels.shape[1])
+        within = [
+            cut_to_frame(view, frame, size, self.where(files))
+            for view in self._within(files, views)
+        ]
+        reason = None if noted is None else of_picture(pixels)
+        if noted is not None and reason is not None:
+            noted(reason)
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:

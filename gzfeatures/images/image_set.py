@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -15,12 +15,13 @@ import numpy.typing as npt
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.ids import Ids, positions, require_unique
-from gzfeatures.images.decode import reason
+from gzfeatures.images.decode import Decoder, reason
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.grey_levels import FEWEST
 from gzfeatures.images.framing import Framing
 from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput, WholePicture
 from gzfeatures.images.image_check import ImageCheck
+from gzfeatures.images.picture_cache import KnownImage, PictureCache
 from gzfeatures.images.picture_hash import NOTHING, picture_hash
 from gzfeatures.images.reading import Reading
 from gzfeatures.images.sources.archive import archive
@@ -52,6 +53,9 @@ class ImageSet:
     framing : Framing, optional
         Pixel scale and Petrosian radius of each galaxy, by which views are cut; None where every
         image is a frame.
+    cache : PictureCache, optional
+        Where digests and pixels of images that were read are kept, so that no file is read or
+        decoded twice; None keeps nothing.
     """
 
     ids: Ids
@@ -60,6 +64,7 @@ class ImageSet:
     missing: tuple[str, ...] = ()
     kind: str = ""
     framing: Framing | None = None
+    cache: PictureCache | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="images")
@@ -170,8 +175,10 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        source, _ = self._place(row)
-        return source.digest(self.read(row), self._frame(row))
+        known = self._known(row)
+        if known is not None:
+            return known.digest
+        return self._read_again(row)[1].digest
 
     def digests(self) -> list[str]:
         """Return the digest of each image, in the order of the ids."""
@@ -224,7 +231,13 @@ class ImageSet:
             It has vanished.
         """
         source, files = self._place(row)
-        return source.see(files, self._unchanged(row, digest), view, self._frame(row))
+        frame, cached = self._frame(row), self._cached_pixels(row, digest)
+        if cached is not None and view.bands is None and view.stretch is None:
+            return source.see_picture(files, cached, view, frame)
+        known, decoder = self._decoder(row, digest)
+        pixels = source.see(files, decoder, view, frame)
+        self._store(known, decoder)
+        return pixels
 
     def network_input(
         self,
@@ -240,8 +253,13 @@ class ImageSet:
         image shows no galaxy (see `emptiness`).
         """
         source, files = self._place(row)
-        data = self._unchanged(row, digest)
-        return source.network_input(files, data, views, noted, self._frame(row))
+        frame, cached = self._frame(row), self._cached_pixels(row, digest)
+        if cached is not None and not any(view.bands or view.stretch for view in views):
+            return source.whole_picture(files, cached, views, noted, frame)
+        known, decoder = self._decoder(row, digest)
+        result = source.network_input(files, decoder, views, noted, frame)
+        self._store(known, decoder)
+        return result
 
     def picture_hash(self, row: int) -> bytes:
         """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.
@@ -286,17 +304,73 @@ class ImageSet:
         """Return the side of a galaxy's frame in pixels; None if the image itself is the frame."""
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
-    def _unchanged(self, row: int, digest: str | None) -> bytes:
-        """Return an image's bytes; refuse an image that changed since its digest was computed."""
+    def cached_in(self, cache: PictureCache | None) -> ImageSet:
+        """Return the same images, whose digests and pixels are kept once they were read."""
+        return dataclasses.replace(self, cache=cache)
+
+    def adopt_digests(self, digests: Mapping[str, str]) -> None:
+        """Tell digests, by id, that an earlier run read from files with this state.
+
+        Where pixels are needed, the bytes that are decoded must have them.
+        """
+        if self.cache is not None and self.framing is None:
+            for row, name in enumerate(self.ids):
+                source, files = self._place(row)
+                if name in digests and self._known(row) is None:
+                    known = KnownImage(source.states(files), digests[name])
+                    self.cache.add((files, source), known)
+
+    def _known(self, row: int) -> KnownImage | None:
+        """Return what is known of an image since its bytes were read; None if nothing is."""
+        # where a radius sets the crop, the digest differs from galaxy to galaxy of one file
+        if self.cache is None or self.framing is not None:
+            return None
         source, files = self._place(row)
+        return self.cache.known((files, source), source.states(files))
+
+    def _read_again(self, row: int, digest: str | None = None) -> tuple[bytes, KnownImage]:
+        """Read an image's bytes and their digest; refuse bytes with another digest than told."""
+        source, files = self._place(row)
+        # the state before reading: a file that changes meanwhile is then read once more
+        state = [] if self.cache is None else source.states(files)
         data = source.read(files)
-        if digest is not None and source.digest(data, self._frame(row)) != digest:
+        found = source.digest(data, self._frame(row))
+        if digest is not None and found != digest:
             raise InputError(
                 "image has changed",
                 where=source.where(files),
                 remedy="leave it alone and run again",
             )
-        return data
+        known = KnownImage(state, found)
+        if self.cache is not None and self.framing is None:
+            self.cache.add((files, source), known)
+        return data, known
+
+    def _decoder(self, row: int, digest: str | None = None) -> tuple[KnownImage | None, Decoder]:
+        """Read an image, and return its decoder; refuse an image that changed since its digest."""
+        source, files = self._place(row)
+        if digest is None and self.cache is None:
+            return None, source.decoder(files, source.read(files))
+        before = self._known(row)
+        expected = digest or (None if before is None else before.digest)
+        data, known = self._read_again(row, expected)
+        if before is not None:
+            known.fault, known.refused = before.fault, before.refused
+        return known, source.decoder(files, data)
+
+    def _cached_pixels(self, row: int, digest: str | None) -> npt.NDArray[np.uint8] | None:
+        """Return the pixels of a picture that was decoded before; None if they are not kept."""
+        known = self._known(row)
+        if known is None or self.cache is None or digest not in (None, known.digest):
+            return None
+        return self.cache.pixels(known)
+
+    def _store(self, known: KnownImage | None, decoder: Decoder) -> None:
+        """Keep the pixels of a picture that was just decoded."""
+        if known is not None and self.cache is not None and self.framing is None:
+            pixels = decoder.decoded
+            if pixels is not None:
+                self.cache.store(known, pixels)
 
     def select(self, ids: Ids) -> ImageSet:
         """Return the images with these ids, in the order of the ids; refuse an unknown id."""
@@ -319,6 +393,7 @@ class ImageSet:
             self.missing + other.missing,
             kind,
             self.framing,
+            self.cache,
         )
 
     def check(self, *, progress: Progress | bool = False) -> ImageCheck:
@@ -362,13 +437,20 @@ class ImageSet:
 
     def _fault(self, row: int) -> tuple[str | None, int | None]:
         """Return why an image cannot be used, or None, and how many grey levels the image has."""
-        source, files = self._place(row)
         try:
-            decoder = source.decoder(files, self.read(row))
+            known = self._known(row)
+            if known is not None and known.fault is not None:
+                return known.fault
+            known, decoder = self._decoder(row)
             why = "; ".join(decoder.faults())
-            return (why, None) if why else (None, decoder.levels())
+            fault = (why, None) if why else (None, decoder.levels())
+            if known is not None:
+                known.fault = fault
+            if not why:
+                self._store(known, decoder)
         except (InputError, MissingFileError) as error:
             return reason(error), None
+        return fault
 
     def _digest_if_readable(self, row: int) -> str | None:
         try:

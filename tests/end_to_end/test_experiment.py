@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import pydoc
 import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions
@@ -26,7 +29,9 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.heads.head import Head
+from gzfeatures.images.decoding import decode_rgb
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.sources import folder as image_folder
 from gzfeatures.maps.map import Map
 from gzfeatures.networks.inference.probabilities import classify
 from gzfeatures.synthetic.survey import MockSurvey, draw_survey
@@ -67,9 +72,44 @@ def toml(survey: MockSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def touched() -> Counter[str]:
+    """How often the run of `finished` read an image file, and how often a decoder opened one."""
+    return Counter()
+
+
+@pytest.fixture(scope="module")
+def finished(
+    toml: Path, tmp_path_factory: pytest.TempPathFactory, touched: Counter[str]
+) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("run")
-    return run(load(toml, ["explain=1"]), folder=folder, tracker=Tracking(root=folder / "mlruns"))
+    with pytest.MonkeyPatch.context() as patch:
+        count_touches(patch, touched)
+        done = run(
+            load(toml, ["explain=1"]), folder=folder, tracker=Tracking(root=folder / "mlruns")
+        )
+    yield done
+
+
+def count_touches(patch: pytest.MonkeyPatch, touched: Counter[str]) -> None:
+    def counted(name: str, really: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            touched[name] += 1
+            return really(*arguments, **options)
+
+        return call
+
+    patch.setattr(image_folder, "_file_bytes", counted("reads", image_folder._file_bytes))
+    # a JPEG goes to libjpeg-turbo, or to Pillow where its headers ask for more
+    patch.setattr(simplejpeg, "decode_jpeg", counted("decodes", simplejpeg.decode_jpeg))
+    patch.setattr(decode_rgb, "picture", counted("decodes", decode_rgb.picture))
+
+
+def test_a_run_reads_and_decodes_each_image_once(
+    finished: Run, touched: Counter[str], survey: MockSurvey
+) -> None:
+    images = len(ImageSet.of(survey.images))
+    assert 1 <= touched["reads"] / images <= 2.2
+    assert 1 <= touched["decodes"] / images <= 1.3
 
 
 def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:

@@ -52,7 +52,12 @@ def tracking_at(uri: str | None, upgrade: bool) -> Tracking:
 
 
 def _do(
-    experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool
+    experiment: Experiment,
+    folder: Path | None,
+    uri: str | None,
+    upgrade: bool,
+    again: bool,
+    pixel_gb: float | None = None,
 ) -> dict[str, Any]:
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
@@ -63,7 +68,12 @@ def _do(
     lock_folder(place, say)
     try:
         finished = run_experiment(
-            experiment, folder=place, tracker=tracking, again=again, progress=Terminal()
+            experiment,
+            folder=place,
+            tracker=tracking,
+            again=again,
+            progress=Terminal(),
+            pixel_gb=pixel_gb,
         )
     except NotFirstProcess:
         raise typer.Exit from None
@@ -123,6 +133,14 @@ def run(
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     again: Again = False,
+    pixel_gb: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Most GB of decoded pixels kept on disk during the run, so that each image is "
+            "read once; 0 keeps none; default: 8.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: train, extract, fit, score and compare all candidates on one split."""
@@ -130,7 +148,7 @@ def run(
 
     folder = experiment if output is None and experiment.is_dir() else output
     show(
-        _do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again),
+        _do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again, pixel_gb),
         as_json,
         columns=BRIEF,
     )

@@ -136,13 +136,29 @@ def decode_rgb(
 
     An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
     """
+    pixels = decode(data, where=where, max_pixels=max_pixels, levels=levels)
+    return in_colour(pixels)
+
+
+def decode(
+    data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
+) -> npt.NDArray[np.uint8]:
+    """Decode one picture, shape (height, width, 3), or (height, width) if it is grey.
+
+    Parameters and errors are those of `picture`; an undamaged JPEG is decoded as in `decode_rgb`.
+    """
     if levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:
         # without EXIF there is no rotation, so the faster JPEG decoder can be used
         with suppress(ValueError):
             height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
             if colour_space in ("YCbCr", "RGB") and height * width <= max_pixels:
                 return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
-    return np.array(picture(data, where=where, max_pixels=max_pixels, levels=levels).convert("RGB"))
+    return np.array(picture(data, where=where, max_pixels=max_pixels, levels=levels))
+
+
+def in_colour(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return pixels of shape (height, width, 3); of grey pixels each is repeated."""
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def no_bands(where: object) -> InputError:

@@ -1,0 +1,182 @@
+"""Keep decoded pictures on disk while a verb works, so that each file is read and decoded once.
+
+The first step that needs an image reads its file once: the digest is of the bytes that are decoded,
+and the pixels go to a file without a name. Later steps take them from there as long as size and
+time of change of the image's file are what they were.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Hashable, Sequence
+from threading import Lock
+from types import TracebackType
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import user_folders
+from gzfeatures.progress import SILENT, Progress
+
+State: TypeAlias = Sequence[Sequence[int | None] | None]
+"""Size and time of change of each file of a galaxy."""
+
+GIGABYTES = 8.0
+"""Gigabytes of pixels that are kept by default."""
+SHARE = 0.5
+"""Largest share of the disk's free space that is used, whatever is allowed."""
+
+
+@dataclasses.dataclass(slots=True)
+class KnownImage:
+    """Hold what is known of an image whose bytes were read, and where its pixels are kept.
+
+    Parameters
+    ----------
+    state : State
+        Of its files before they were read.
+    digest : str
+        See `ImageSet.digest`.
+    fault : (str or None, int or None), optional
+        Why it cannot be used, and its number of grey levels; None before it was checked.
+    place, shape : optional
+        Offset of its pixels, and their shape (height, width, 3); None where they are not kept.
+    refused : bool
+        There was no room for its pixels.
+    """
+
+    state: State
+    digest: str
+    fault: tuple[str | None, int | None] | None = None
+    place: int | None = None
+    shape: tuple[int, int] | None = None
+    refused: bool = False
+
+
+class PictureCache:
+    """Keep digests, faults and pixels of images, the pixels in one file of a bounded size.
+
+    Several threads may use it. A forked process reads what was kept before and keeps nothing; in a
+    pickle it is None.
+
+    Parameters
+    ----------
+    limit : int
+        Most bytes of pixels; pictures beyond are decoded whenever they are needed. No more than
+        half of the free space of the disk is used.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.size, self.pictures, self.left_out = limit, 0, 0, 0
+        self._known: dict[Hashable, KnownImage] = {}
+        self._lock, self._process = Lock(), os.getpid()
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> PictureCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+    def close(self) -> None:
+        """Forget all images, and give the disk space back."""
+        self._known = {}
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file, self.limit = None, 0
+
+    def known(self, image: Hashable, state: State) -> KnownImage | None:
+        """Return what is known of an image; None if it was not read, or its files changed since."""
+        known = self._known.get(image)
+        return known if known is not None and known.state == state else None
+
+    def add(self, image: Hashable, known: KnownImage) -> KnownImage:
+        """Remember what is known of an image."""
+        self._known[image] = known
+        return known
+
+    def store(self, known: KnownImage, pixels: npt.NDArray[np.uint8]) -> None:
+        """Keep the pixels of an image, shape (height, width, 3), if there is room for them."""
+        if known.place is not None or known.refused or os.getpid() != self._process:
+            return
+        place = self._reserved(pixels.nbytes)
+        if place is not None and self._written(pixels, place):
+            known.shape, known.place = (pixels.shape[0], pixels.shape[1]), place
+            return
+        known.refused = True
+        with self._lock:
+            self.left_out += 1
+
+    def pixels(self, known: KnownImage) -> npt.NDArray[np.uint8] | None:
+        """Return the kept pixels of an image, shape (height, width, 3); None if there are none."""
+        file = self._file
+        if known.place is None or known.shape is None or file is None:
+            return None
+        pixels = np.empty((*known.shape, 3), dtype=np.uint8)
+        read = os.preadv(file.fileno(), [pixels.data], known.place)
+        return pixels if read == pixels.nbytes else None
+
+    def say(self, progress: Progress = SILENT) -> None:
+        """Say how much is kept, and what would keep the rest."""
+        kept = f"kept the pixels of {self.pictures:,} images on disk, {self.size / 1e9:.2f} GB"
+        if self.left_out:
+            progress.say(
+                f"{kept}; there was no room for {self.left_out:,} more, which are decoded for each "
+                "step: a larger --pixel-gb, or more free disk, makes the run faster"
+            )
+        elif self.pictures:
+            progress.say(f"{kept} while the run lasts (at most --pixel-gb)")
+
+    def _reserved(self, size: int) -> int | None:
+        """Return the offset of room for some bytes; None if the limit or the disk has none."""
+        with self._lock:
+            if self.size + size > self.limit or not self._opened(size):
+                return None
+            place, self.size = self.size, self.size + size
+            return place
+
+    def _written(self, pixels: npt.NDArray[np.uint8], place: int) -> bool:
+        """Write pixels at an offset; return whether all of them could be written."""
+        try:
+            if self._file is None:
+                return False
+            data = np.ascontiguousarray(pixels).data
+            whole = os.pwrite(self._file.fileno(), data, place) == pixels.nbytes
+        except OSError:
+            whole = False
+        with self._lock:
+            self.pictures += whole
+            # on a full disk, what others write matters more than what can be decoded again
+            self.limit = self.limit if whole else 0
+        return whole
+
+    def _opened(self, size: int) -> bool:
+        """Create the file at first; return whether the disk has room for some bytes."""
+        if self._file is not None:
+            return True
+        folder = user_folders.scratch()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+            disk = os.fstatvfs(self._file.fileno())
+        except OSError:
+            self.limit = 0
+            return False
+        self.limit = min(self.limit, int(SHARE * disk.f_bavail * disk.f_frsize))
+        return size <= self.limit
+
+
+def _nothing() -> None:
+    """Return what stands for kept pictures in a pickle: a file without a name has no address."""
