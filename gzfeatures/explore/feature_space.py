@@ -160,10 +160,12 @@ def _principal(
     return float(np.clip(values.sum() / np.trace(scatter), 0, 1)), axes
 
 
-def unit_rows(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.float32]:
+def unit_rows(
+    matrix: npt.NDArray[np.float32], metric: str, *, first_row: int = 0
+) -> npt.NDArray[np.float32]:
     """Return rows unchanged (`euclidean`) or scaled to unit length (`cosine`).
 
-    An all-zero row is then an InputError.
+    An all-zero row is then an InputError; it names the row, counted from `first_row`.
     """
     rows = np.asarray(matrix, dtype=np.float32)
     if metric == "euclidean":
@@ -172,7 +174,7 @@ def unit_rows(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.fl
     if not length.all():
         raise InputError(
             "embedding has no direction",
-            where=f"row {int(np.argmin(length))}",
+            where=f"row {first_row + int(np.argmin(length))}",
             rule="not be all zeros under the cosine metric",
             remedy="use the euclidean metric",
         )

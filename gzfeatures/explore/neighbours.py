@@ -12,7 +12,9 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.feature_space import FeatureSpace
-from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.explore.scan import scan
+from gzfeatures.features.matrices import BLOCK
+from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.galaxies.splits.groups import key_groups
 from gzfeatures.ids import as_ids, positions
 
@@ -81,14 +83,7 @@ def nearest(
     """
     if queries is None:
         queries, own = reference, np.arange(len(reference))
-    most = len(reference) - (own is not None)
-    if not 1 <= k <= most:
-        raise InputError(
-            "number of neighbours",
-            rule=f"lie in 1…{most} for {len(reference)} galaxies",
-            found=k,
-            remedy="ask for fewer",
-        )
+    require_neighbours(k, len(reference), own=own is not None)
     if len(reference) <= exact_up_to:
         return _exact(reference, queries, k, own)
     near = _by_cells(reference, queries, k, own, seed)
@@ -97,6 +92,18 @@ def nearest(
     truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
     return dataclasses.replace(near, recall=float(np.mean(hits) / k))
+
+
+def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
+    """Refuse a number of neighbours that a table of so many galaxies does not have."""
+    most = galaxies - own
+    if not 1 <= k <= most:
+        raise InputError(
+            "number of neighbours",
+            rule=f"lie in 1…{most} for {galaxies} galaxies",
+            found=k,
+            remedy="ask for fewer",
+        )
 
 
 def _exact(
@@ -156,19 +163,19 @@ def _without_own(
 
 
 def similar(
-    table: EmbeddingTable,
+    table: EmbeddingTable | TableFile,
     ids: Sequence[str],
     k: int = 10,
     *,
     metric: str = "euclidean",
-    exact_up_to: int = EXACT_UP_TO,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Find the nearest galaxies of each id, compared in every dimension of the table.
 
+    Every distance is taken, in one pass: a table on disk is read once, and none of it is kept.
+
     Parameters
     ----------
-    table : EmbeddingTable
+    table : EmbeddingTable or TableFile
         Galaxies to search.
     ids : sequence of str
         Galaxies asked about; they are in the table.
@@ -176,33 +183,40 @@ def similar(
         Neighbours of each.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
-    exact_up_to, seed
-        As in `nearest`.
 
     Returns
     -------
     DataFrame
         Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute
-        `recall`.
+        `recall`, which is 1.
 
     Raises
     ------
     InputError
-        An id is not in the table, or there are fewer galaxies than neighbours.
+        An id is not in the table, there are fewer galaxies than neighbours, or a value of the
+        table is not finite.
     """
     wanted = as_ids(list(ids))
-    rows = positions(table.ids, wanted, where="embedding table")
-    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=None).vectors(table.matrix)
-    near = nearest(vectors, vectors[rows], k, own=rows, exact_up_to=exact_up_to, seed=seed)
+    names = table.ids if isinstance(table, EmbeddingTable) else table.names()
+    rows = positions(names, wanted, where="embedding table")
+    require_neighbours(k, len(names), own=True)
+    if isinstance(table, EmbeddingTable):
+        matrix, queries = table.matrix, table.matrix[rows]
+        blocks = (matrix[start : start + BLOCK] for start in range(0, len(matrix), BLOCK))
+        found, distances = scan(blocks, queries, k, own=rows, metric=metric)
+    else:
+        found, distances = scan(
+            table.matrices(), table.vectors_of(rows), k, own=rows, metric=metric
+        )
     frame = pd.DataFrame(
         {
-            "galaxy_id": table.ids[near.rows.ravel()],
+            "galaxy_id": names[found.ravel()],
             "query": np.repeat(wanted, k),
             "rank": np.tile(np.arange(1, k + 1), len(wanted)),
-            "distance": near.distances.ravel(),
+            "distance": distances.ravel().astype(np.float32),
         }
     )
-    frame.attrs["recall"] = near.recall
+    frame.attrs["recall"] = 1.0
     return frame
 
 

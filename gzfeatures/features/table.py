@@ -335,6 +335,35 @@ class TableFile:
             [np.empty((0, 2 * BYTES), dtype=np.uint8), *kept]
         )
 
+    def names(self) -> Ids:
+        """Return the ids alone, shape (n,); refuse ids that repeat."""
+        ids = as_ids(self._column(COLUMNS[0]), where=self.path)
+        require_unique(ids, where="embedding table")
+        return ids
+
+    def matrices(self, rows: int = GROUP_ROWS) -> Iterator[Matrix]:
+        """Yield the vectors alone, in order, at most `rows` rows at a time, shape (r, dim)."""
+        for part in self._read(COLUMNS[2:], rows):
+            with parsing(DAMAGED, self.path):
+                yield self._vectors(part)
+
+    def vectors_of(self, rows: npt.NDArray[np.intp]) -> Matrix:
+        """Return the vectors of some rows, shape (len(rows), dim); read only their row groups."""
+        taken = np.empty((len(rows), self.extractor.dim), dtype=np.float32)
+        verified = {"memory_map": True, "page_checksum_verification": True}
+        with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
+            sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            ends = np.cumsum(sizes)
+            for group in np.unique(np.searchsorted(ends, rows, side="right")):
+                here = np.flatnonzero((rows >= ends[group] - sizes[group]) & (rows < ends[group]))
+                # one column of one group comes as one batch, if it is asked for so many rows
+                batches = file.iter_batches(
+                    sizes[group], row_groups=[int(group)], columns=list(COLUMNS[2:])
+                )
+                matrix = np.concatenate([self._vectors(part) for part in batches])
+                taken[here] = matrix[rows[here] - (ends[group] - sizes[group])]
+        return taken
+
     def _column(self, name: str) -> Ids:
         """Return a whole text column, shape (n,)."""
         parts = [_texts(part[name]) for part in self._read([name])]

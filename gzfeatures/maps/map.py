@@ -243,7 +243,7 @@ class Map:
             self.coordinates,
             self.vectors,
             self.settings,
-            self.quality,
+            self.lasting_quality,
             labels=labels,
             images=images,
             predictions=predictions,
@@ -254,6 +254,11 @@ class Map:
             most=most,
         )
         return page.write(path, progress)
+
+    @property
+    def lasting_quality(self) -> dict[str, Any]:
+        """Quality without the seconds that the run took: the same of two runs with one seed."""
+        return {name: value for name, value in self.quality.items() if name != "seconds"}
 
     def write(self, path: str | Path) -> Path:
         """Write the map as Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`.
@@ -271,7 +276,7 @@ class Map:
         settings = {
             "format": FORMAT,
             "settings": self.settings,
-            "quality": self.quality,
+            "quality": self.lasting_quality,
             "space": self.feature_space.asdict(),
         }
         axes = None if self.feature_space.axes is None else _encoded(self.feature_space.axes)

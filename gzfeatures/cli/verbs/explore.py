@@ -51,12 +51,14 @@ def _give(
     as_json: bool,
 ) -> None:
     """Write the CSV and the gallery of a verb, and print its first rows."""
-    from gzfeatures.figures.gallery import Gallery, tiles
-    from gzfeatures.tablefiles.tables import write_csv
-
     if output is not None:
+        from gzfeatures.tablefiles.tables import write_csv
+
         say(f"{len(frame)} rows written to {write_csv(frame, output)}")
     if gallery is not None:
+        # imported late, because it imports all readers of images
+        from gzfeatures.figures.gallery import Gallery, tiles
+
         if images is None:
             raise typer.BadParameter("a gallery needs --images")
         pictures = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
@@ -85,7 +87,7 @@ def similar(
     from gzfeatures.explore.neighbours import similar as similar_galaxies
     from gzfeatures.features.table import EmbeddingTable
 
-    frame = similar_galaxies(EmbeddingTable.read(table), ids, k)
+    frame = similar_galaxies(EmbeddingTable.open(table), ids, k)
     captions = [
         f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)
     ]
