@@ -110,7 +110,7 @@ def _of_block(
 def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return squared distances of rows from a query, shape (r,), without cancellation."""
     difference = rows - query.astype(np.float32)
-    return np.einsum("ij,ij->i", difference, difference).astype(np.float64)
+    return np.asarray(np.einsum("ij,ij->i", difference, difference), dtype=np.float64)
 
 
 def _nearest_of(

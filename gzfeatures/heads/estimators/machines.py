@@ -20,8 +20,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from threadpoolctl import threadpool_limits
 
 from gzfeatures.features.matrices import BLOCK, Matrix
+from gzfeatures.heads.estimators.low_rank import kernel, least_squares
 
 Codes = npt.NDArray[np.int64]
+EXACT_UP_TO = 20_000
+"""Most rows for which support vectors are found among all rows."""
 CACHED = 256
 """Number of rows that a linear machine processes at once, so that they stay in the cache."""
 
@@ -63,18 +66,9 @@ def _kernel_scale(gamma: float, X: Matrix) -> float:
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
     """Return Σ exp(−γ‖x − vector‖²) × weights over the vectors, shape (n, m), in blocks of rows."""
     sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
-    lengths = (vectors**2).sum(1)
     for start in range(0, len(X), BLOCK // 4):
         rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
-        # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product instead of all differences
-        kernel = rows @ vectors.T
-        kernel *= 2
-        kernel -= lengths
-        kernel -= (rows**2).sum(1, keepdims=True)
-        np.minimum(kernel, 0, out=kernel)
-        kernel *= gamma
-        np.exp(kernel, out=kernel)
-        sums[start : start + len(rows)] = kernel @ weights
+        sums[start : start + len(rows)] = kernel(rows, vectors, gamma) @ weights
     return sums
 
 
@@ -82,7 +76,8 @@ class RbfMachine(_Scored):
     """Fit a support vector machine with kernel exp(−γ‖x − x'‖²) for each pair of classes.
 
     The score of a class is the sum of its machines' margins: finer than the count of votes, and one
-    matrix product.
+    matrix product. Beyond `EXACT_UP_TO` rows the machines, whose time grows with the square of the
+    rows, give way to one of low rank (see `low_rank`), with the same penalty.
 
     Parameters
     ----------
@@ -105,6 +100,11 @@ class RbfMachine(_Scored):
         svm = library("svm", self.accelerated)
         self.classes_, codes = np.unique(y, return_inverse=True)
         k = len(self.classes_)
+        if len(y) > EXACT_UP_TO:
+            self.vectors_, self.weights_, self.intercept_ = least_squares(
+                X, codes, k, self.C, self.gamma_
+            )
+            return self
         weights, self.intercept_ = (
             np.zeros((len(y), k), dtype=np.float32),
             np.zeros(k, dtype=np.float32),
