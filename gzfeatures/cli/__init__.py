@@ -27,6 +27,7 @@ VERBS = (
     "training",
     "maps",
     "explore",
+    "paper",
 )
 """Names of the modules that define verbs, in the order of the help."""
 

@@ -25,6 +25,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Networks and vectors": ("list", "finetune", "extract", "table", "store"),
     "Heads on vectors": ("fit", "predict"),
     "Looking": ("map", "similar", "odd", "duplicates", "doubt", "explain"),
+    "For a paper": ("figure", "cite", "methods"),
 }
 """Verbs by chapter of the help, in the order of the work."""
 

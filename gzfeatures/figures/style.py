@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -25,6 +26,8 @@ MARKS = {
     "end-to-end": ("^", "#d55e00", ":"),
 }
 """Marker, colour and line style of each approach, the same in every figure."""
+_CHANGED: ContextVar[dict[str, Any]] = ContextVar("changed style", default={})  # noqa: B039
+"""Settings that replace those of `STYLE` inside `restyled`; never changed in place."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -49,10 +52,20 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
         from matplotlib import rc_context
 
-        with rc_context(STYLE):
+        with rc_context(STYLE | _CHANGED.get()):
             return draw(*args, **kwargs)
 
     return styled
+
+
+@contextmanager
+def restyled(settings: dict[str, Any]) -> Iterator[None]:
+    """Draw and save all figures inside with other settings of matplotlib, as for a journal."""
+    token = _CHANGED.set(_CHANGED.get() | settings)
+    try:
+        yield
+    finally:
+        _CHANGED.reset(token)
 
 
 def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
@@ -99,7 +112,7 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
 def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
-    with rc_context(STYLE | more), warnings.catch_warnings():
+    with rc_context(STYLE | _CHANGED.get() | more), warnings.catch_warnings():
         # a PNG shows boxes for letters that its font lacks, while a browser has other fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
@@ -127,3 +140,24 @@ def svg(figure: Figure, name: str) -> str:
         )
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
+
+
+def write_vector(figure: Figure, path: Path) -> Path:
+    """Save a figure for print: `.pdf`, `.svg`, `.eps`, or `.png` with 300 dots per inch.
+
+    The file holds no date, so that the same figure is the same bytes.
+    """
+    undated = {
+        ".svg": {"Date": None, "Creator": None},
+        ".pdf": {"CreationDate": None},
+        ".png": {"Software": None},
+    }
+    with written_whole(path) as temporary, _saving(**{"svg.hashsalt": "gzfeatures"}):
+        figure.savefig(
+            temporary,
+            format=path.suffix[1:],
+            dpi=300,
+            facecolor="white",
+            metadata=undated.get(path.suffix),
+        )
+    return path

@@ -86,12 +86,8 @@ def write_figure(
         `images`.
     """
     from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     path = Path(path)
-    if kind not in KINDS:
-        raise unknown("kind of figure", kind, KINDS)
     if width not in WIDTHS:
         raise unknown("width of a figure", width, WIDTHS)
     if path.suffix not in ENDINGS:
@@ -101,10 +97,53 @@ def write_figure(
             rule=f"end in {', '.join(ENDINGS)}",
             found=path.suffix or "no ending",
         )
+    figure = draw_figure(
+        chart, kind, labels=labels, images=images, inches=WIDTHS[width], cells=cells, view=view,
+        seed=seed,
+    )  # fmt: skip
+    with rc_context(STYLE), written_whole(path) as temporary:
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+        figure.savefig(temporary, dpi=300, metadata=metadata, format=path.suffix[1:])
+    return path
+
+
+def draw_figure(
+    chart: Map | Mapping[str, Map],
+    kind: str = "points",
+    *,
+    labels: Labels | None = None,
+    images: ImageSet | str | Path | None = None,
+    inches: float = WIDTHS["column"],
+    cells: int = 24,
+    view: View | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Draw a map as `write_figure` does, and return the figure.
+
+    Parameters
+    ----------
+    chart, kind, labels, images, cells, view, seed
+        As for `write_figure`.
+    inches : float
+        Width of the figure.
+
+    Raises
+    ------
+    UnknownNameError
+        No such kind.
+    InputError
+        As `write_figure`.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if kind not in KINDS:
+        raise unknown("kind of figure", kind, KINDS)
     charts = chart if isinstance(chart, Mapping) else {"": chart}
     coded = [None if labels is None else _codes(drawn_map, labels) for drawn_map in charts.values()]
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(charts)), layout="constrained")
+        figure = Figure(figsize=(inches, inches / len(charts)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(charts), squeeze=False, sharex=True, sharey=True)[0]
         for axes, codes, (name, drawn_map) in zip(panels, coded, charts.items(), strict=True):
@@ -121,10 +160,7 @@ def write_figure(
             axes.set_title(name, fontsize=8, parse_math=False)
         if labels is not None:
             _legend(figure, np.concatenate([codes for codes in coded if codes is not None]), labels)
-        with written_whole(path) as temporary:
-            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-            figure.savefig(temporary, dpi=300, metadata=metadata, format=path.suffix[1:])
-    return path
+    return figure
 
 
 def _codes(chart: Map, labels: Labels) -> npt.NDArray[np.int64]:

@@ -235,9 +235,9 @@ class Report:
             *(COSTS[cost] for cost in self.costs),
         ]
         lines = [
-            f"# {_escaped(self.headline)}",
+            f"# {escape_markdown(self.headline)}",
             "",
-            f"{_escaped(self.name)}: {_escaped(self.summary)}",
+            f"{escape_markdown(self.name)}: {escape_markdown(self.summary)}",
             "",
             f"| {' | '.join(titles)} |",
             f"|{'---|' * len(titles)}",
@@ -245,7 +245,7 @@ class Report:
         for row, candidate in self.ranked:
             cells = [
                 str(row.rank),
-                _escaped(self.title(candidate)) + " †" * candidate.contaminated,
+                escape_markdown(self.title(candidate)) + " †" * candidate.contaminated,
                 candidate.approach,
             ]
             # write each value with its interval, because a ranking without intervals misleads
@@ -332,7 +332,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}".capitalize()
 
 
-def _escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape text for Markdown: no markup, no HTML, no new table cell."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 from cutout_server import Server
 from faults.steps import lay
+from reports import finished
 from typer.testing import CliRunner
 from verbs import app, gz
 
@@ -60,6 +61,9 @@ CASES = {
     "table join": "table join table.parquet table.parquet -o out.parquet",
     "table slice": "table slice table.parquet --ids labels.csv -o out.parquet",
     "table repair": "table repair table.parquet --like table.parquet -o out.parquet",
+    "figure": "figure finished --kind ranking -o out.pdf",
+    "cite": "cite finished -o out.bib",
+    "methods": "methods finished -o out.txt",
 }
 """Every verb that writes, with every option that names a file to write."""
 TAKEN_BY = {"demo": "run"}
@@ -79,6 +83,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         gz("fit", "table.parquet", "--labels", "labels.csv", "-H", "prototype", "-o", "heads")
         gz(*CASES["finetune"].replace("-o out", "-o checkpoint").split())
+    finished(desk / "finished")
     return desk
 
 

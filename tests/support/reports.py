@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import compare
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.config import Experiment
+from gzfeatures.experiment.folder import LABELS, write_candidates
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.report.report import Report
@@ -89,3 +93,46 @@ def pictures(folder: Path, labels: Labels) -> ImageSet:
         if name.isdigit():
             Image.new("RGB", (64, 64), (number % 256, 40, 80)).save(folder / f"{name}.jpg")
     return ImageSet.of(folder)
+
+
+def finished(folder: Path, made: Report | None = None, **settings: Any) -> Report:
+    """Write what a run leaves in its folder, but for its page, networks, tables and map."""
+    made = report() if made is None else made
+    folder.mkdir(parents=True, exist_ok=True)
+    provenance = {
+        "left_out": {"no rule claims it": 17},
+        "grouped": "not grouped: no group has two galaxies",
+        "skipped": [],
+        "python": "3.11.7",
+        "versions": {
+            name: f"{number}.2"
+            for number, name in enumerate(
+                ("gzfeatures", "torch", "torchvision", "lightning", "scikit-learn", "numpy")
+            )
+        },
+    }
+    made = Report(
+        made.name,
+        made.candidates,
+        compare(made.candidates, made.labels),
+        made.labels,
+        made.split,
+        provenance,
+        made.curves,
+    )
+    write_candidates(folder, made.candidates)
+    write_labels(folder / LABELS, made.labels, made.split)
+    (folder / "report.json").write_text(json.dumps(made.asdict()))
+    galaxies = {"catalog": str(folder / "catalog.csv"), "images": str(folder / "images")}
+    experiment = Experiment.model_validate(
+        {
+            "name": "gz2",
+            "galaxies": galaxies,
+            "backbones": [{"name": "mobilenet-v2"}],
+            "networks": [{"name": "resnet18"}],
+            "heads": [{"name": "svm"}, {"name": "logistic"}],
+            **settings,
+        }
+    )
+    (folder / "experiment.json").write_text(experiment.model_dump_json())
+    return made

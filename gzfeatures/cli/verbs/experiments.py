@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -169,12 +169,23 @@ def compare(
             help="Metric for the ranking and the tests, e.g. macro_f1; default: accuracy."
         ),
     ] = None,
+    form: Annotated[
+        Literal["latex", "csv", "markdown"] | None,
+        typer.Option("--format", help="Print the ranking as a table for a paper."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the candidates of finished runs that share a split, with intervals and paired tests."""
     from gzfeatures.experiment.run import compare_runs
 
+    if form is not None and as_json:
+        raise typer.BadParameter("leave out --json or --format: they print different things")
     comparison = compare_runs(runs, metric, say)
+    if form is not None:
+        from gzfeatures.paper.ranking_table import ranking_table
+
+        typer.echo(ranking_table(comparison, form), nl=False)
+        return
     fields = comparison.asdict()
     result = {name: fields[name] for name in ("ranking", "tests", "winner")}
     show(result, as_json, hide=("tests",), columns=BRIEF)

@@ -41,7 +41,7 @@ KINDS: dict[str, Kind] = {
         ids=("GalaxyID",),
         needs=tuple(KAGGLE.values()),
         source="Kaggle Galaxy Zoo challenge (2014), training_solutions_rev1.csv: cumulative vote "
-        "fractions",
+        "fractions of Willett+2013, doi:10.1093/mnras/stt1458",
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),

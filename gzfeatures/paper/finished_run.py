@@ -1,0 +1,119 @@
+"""Read the folder of a finished run, for what a paper says about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.comparison import compare
+from gzfeatures.evaluation.rows import RankedRow
+from gzfeatures.experiment import config as configs
+from gzfeatures.experiment.config import SETTINGS, Experiment
+from gzfeatures.experiment.folder import read_candidates
+from gzfeatures.files import require_file
+from gzfeatures.report.report import FORMAT, Report
+
+RECORD = "report.json"
+"""Name of the file that holds a run's ranking and its circumstances."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """Hold a finished run: settings, report, and the record that the run wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    settings : Experiment
+        What was run.
+    report : Report
+        Candidates, labels and split, ranked again by the metric of the run.
+    record : mapping
+        Content of `report.json`.
+    """
+
+    folder: Path
+    settings: Experiment
+    report: Report
+    record: Mapping[str, Any]
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Return versions, machine and settings that the run recorded."""
+        provenance: Mapping[str, Any] = self.record["provenance"]
+        return provenance
+
+    @property
+    def scheme(self) -> str:
+        """Return the name of the class scheme, which the labels' file does not hold."""
+        return str(self.record["scheme"])
+
+    def candidate(self, rank: int) -> tuple[RankedRow, Candidate]:
+        """Return the candidate of a rank, with its row of the ranking.
+
+        Raises
+        ------
+        InputError
+            There is no such rank.
+        """
+        ranked = self.report.ranked
+        if not 1 <= rank <= len(ranked):
+            raise InputError(
+                "rank of a candidate",
+                where=self.folder,
+                rule=f"be 1 to {len(ranked)}",
+                found=rank,
+            )
+        return ranked[rank - 1]
+
+
+def read_run(place: str | Path) -> FinishedRun:
+    """Read a finished run.
+
+    Parameters
+    ----------
+    place : str or Path
+        Run folder; or an experiment file, whose default run folder `runs/<name>` is taken.
+
+    Raises
+    ------
+    MissingFileError
+        The run is not finished.
+    InputError
+        A file of it cannot be read, or its ranking is not that of its predictions.
+    """
+    folder = Path(place)
+    if folder.is_file():
+        folder = Path("runs") / configs.load(folder).name
+    path = require_file(folder / RECORD, "report of a finished run")
+    with parsing("report of a run cannot be read", path):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        format_, metric, curves = int(record["format"]), str(record["metric"]), record["curves"]
+        provenance, name = dict(record["provenance"]), str(record["name"])
+    require_format("report", format_, FORMAT, path)
+    require_file(folder / SETTINGS, "settings of a finished run")
+    candidates, labels, split = read_candidates(folder)
+    report = Report(
+        name,
+        tuple(candidates),
+        compare(candidates, labels, metric=metric),
+        labels,
+        split,
+        provenance,
+        {each: [tuple(point) for point in points] for each, points in curves.items()},
+    )
+    # a report and predictions of different runs must not be mixed in a paper
+    if report.split.fingerprint != record["split"]:
+        raise InputError(
+            "report and predictions are of different runs",
+            where=folder,
+            rule="share a split",
+            remedy="run the experiment again",
+        )
+    return FinishedRun(folder, configs.load(folder), report, record)

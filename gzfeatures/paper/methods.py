@@ -1,0 +1,188 @@
+"""Write the methods paragraph of a paper from the folder of a run, and invent nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from gzfeatures.errors import unknown
+from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
+from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.paper.finished_run import FinishedRun
+from gzfeatures.paper.references import (
+    HEAD_LIBRARY,
+    Reference,
+    architecture_of,
+    escape_latex,
+    libraries_of,
+    of_network,
+    of_software,
+    of_source,
+    references,
+)
+
+FORMS = ("text", "latex")
+CALIBRATIONS = {
+    "platt": "Platt scaling",
+    "isotonic": "isotonic regression",
+    "temperature": "temperature scaling",
+}
+"""Calibrations of heads, as a paper calls them."""
+
+
+def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
+    r"""Return a paragraph on what a run did and found.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        Of `read_run`; every number in the paragraph stands in a file of its folder.
+    form : {"text", "latex"}
+        Plain text with names in brackets, or LaTeX with `\citep` and the keys of `citations`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such form.
+    """
+    if form not in FORMS:
+        raise unknown("form of a methods paragraph", form, FORMS)
+    from jinja2 import Environment, StrictUndefined
+
+    text: Callable[[object], str] = (
+        (lambda each: escape_latex(str(each))) if form == "latex" else str
+    )
+    # the paragraph is no HTML; `text` escapes what LaTeX would take for commands
+    environment = Environment(autoescape=False, undefined=StrictUndefined)
+    environment.filters["listed"] = _listed
+    source = files("gzfeatures.paper").joinpath("templates", "methods.txt").read_text("utf-8")
+    cite = _latex_citation if form == "latex" else _text_citation
+    filled = environment.from_string(source).render(text=text, cite=cite, **_facts(run, text, cite))
+    return " ".join(filled.split()) + "\n"
+
+
+def _text_citation(found: Sequence[Reference]) -> str:
+    return f" ({'; '.join(each.label for each in found)})" if found else ""
+
+
+def _latex_citation(found: Sequence[Reference]) -> str:
+    return rf" \citep{{{','.join(each.key for each in found)}}}" if found else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names with commas, and `and` before the last."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+Text = Callable[[object], str]
+Cite = Callable[[Sequence[Reference]], str]
+
+
+def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
+    """Return the values that the template names."""
+    record, report = run.record, run.report
+    provenance = run.provenance
+    digits, metric = report.digits, report.comparison.metric
+    winner = report.comparison.winner
+    chosen = None
+    if winner is not None and winner.among > 1:
+        interval = None
+        if winner.interval is not None:
+            interval = f"{winner.interval[0]:.{digits}f} to {winner.interval[1]:.{digits}f}"
+        chosen = {
+            "among": winner.among,
+            "corrected": f"{winner.corrected:.{digits}f}",
+            "interval": interval,
+        }
+    method = INTERVAL_METHODS.get(metric, "the report")
+    known = [each for each in libraries_of(run) if each in provenance["versions"]]
+    return {
+        "versions": provenance["versions"],
+        "python": provenance["python"],
+        "own": [references()["gzfeatures"]],
+        "romano": references()["romano2005"],
+        "tsamardinos": references()["tsamardinos2018"],
+        "labels": _labels(run, text, cite),
+        "left_out": list(provenance["left_out"].items()),
+        "labelled": sum(record["galaxies"].values()),
+        "galaxies": record["galaxies"],
+        "grouped": provenance["grouped"],
+        "seed": run.settings.seed,
+        "split": record["split"],
+        "skipped": len(provenance["skipped"]),
+        **_approaches(run, text, cite),
+        "candidates": len(report.candidates),
+        "metric": report.metrics[metric],
+        "level": text(f"{report.comparison.level:.0%}"),
+        "method": _method(method, text, cite),
+        "headline": _headline(run, text),
+        "winner": chosen,
+        "contaminated": any(each.contaminated for each in report.candidates),
+        "libraries": [(name, provenance["versions"][name], of_software(name)) for name in known],
+    }
+
+
+def _method(method: str, text: Text, cite: Cite) -> str:
+    """Return the name of an interval's method; LaTeX cites the papers that it names."""
+    if cite is _text_citation:
+        return method
+    plain = text(method)
+    for each in of_source(method):
+        plain = plain.replace(text(each.label), rf"\citet{{{each.key}}}")
+    return plain
+
+
+def _labels(run: FinishedRun, text: Text, cite: Cite) -> str:
+    """Return a sentence on the labels."""
+    labels = run.report.labels
+    if labels.target in VALUE_TARGETS:
+        return f"We predict the number {text(labels.classes[0])} of each galaxy."
+    source = of_source(SCHEMES[run.scheme].source) if run.scheme in SCHEMES else []
+    classes = ", ".join(text(name) for name in labels.classes)
+    kind = "fractions of votes for the answers" if labels.target == "fractions" else "the classes"
+    return f"Labels follow the scheme {text(run.scheme)}{cite(source)} with {kind} {classes}."
+
+
+def _approaches(run: FinishedRun, text: Text, cite: Cite) -> dict[str, list[str]]:
+    """Return the backbones, heads and networks of a run, with their references."""
+    candidates = run.report.candidates
+
+    def named(names: Iterable[str]) -> list[str]:
+        return [_network(run, name, text, cite) for name in dict.fromkeys(names)]
+
+    heads = dict.fromkeys(each.head for each in candidates if each.head is not None)
+    calibrations = dict.fromkeys(
+        CALIBRATIONS.get(str(each.parameters.get("calibration")), "")
+        for each in candidates
+        if each.head is not None
+    )
+    return {
+        "frozen": named(each.backbone for each in candidates if each.approach == "frozen"),
+        "tuned": named(each.backbone for each in candidates if each.approach == "fine-tuned"),
+        "networks": named(each.backbone for each in candidates if each.head is None),
+        "heads": [
+            text(head) + cite([of_software(HEAD_LIBRARY.get(head, "scikit-learn"))])
+            for head in heads
+        ],
+        "calibrations": [text(name) for name in calibrations if name],
+    }
+
+
+def _network(run: FinishedRun, name: str, text: Text, cite: Cite) -> str:
+    """Return a network's name with the reference of its architecture."""
+    reference = of_network(architecture_of(run, name))
+    return text(name) + cite([reference] if reference is not None else [])
+
+
+def _headline(run: FinishedRun, text: Text) -> str:
+    """Return a clause on the best candidate, with its score and interval."""
+    row, best = run.candidate(1)
+    metric, digits = run.report.comparison.metric, run.report.digits
+    ends = row.interval(metric)
+    bounds = "" if ends is None else f" ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
+    name = text(run.report.title(best)) + text(" †") * best.contaminated
+    title = run.report.metrics[metric]
+    return f"{name} comes first with {title} {row.metrics[metric]:.{digits}f}{bounds}"

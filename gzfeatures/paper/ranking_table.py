@@ -1,0 +1,151 @@
+"""Write a ranking as a table for a paper: LaTeX, CSV or Markdown, with intervals and daggers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+
+from gzfeatures.errors import unknown
+from gzfeatures.evaluation.comparison import Comparison
+from gzfeatures.evaluation.rows import RankedRow
+from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
+from gzfeatures.paper.references import escape_latex
+from gzfeatures.report.report import escape_markdown
+from gzfeatures.report.titles import COLUMNS, DAGGER
+
+DIGITS = 3
+
+
+def ranking_table(comparison: Comparison, form: str) -> str:
+    """Return a ranking as text.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Ranking with paired tests.
+    form : {"latex", "csv", "markdown"}
+        LaTeX: a `table*` that every journal class takes, without packages, for the width of a page.
+        CSV: all digits, a column for each end of an interval.
+
+    Raises
+    ------
+    UnknownNameError
+        No such form.
+    """
+    if form not in FORMS:
+        raise unknown("form of a table", form, FORMS)
+    return FORMS[form](comparison)
+
+
+def _metrics(comparison: Comparison) -> dict[str, str]:
+    """Return the metrics of the table with their titles, the metric that ranks first."""
+    present = comparison.ranking[0].metrics
+    titles = {name: title for name, title in COLUMNS.items() if name in present}
+    first = comparison.metric
+    return {first: COLUMNS.get(first, first.replace("_", " "))} | titles
+
+
+def _name(row: RankedRow, ranking: Sequence[RankedRow]) -> str:
+    """Return backbone and head, with approach and seed where another row has this name."""
+    name = " + ".join(part for part in (row.backbone, row.head) if part)
+    same = [each for each in ranking if (each.backbone, each.head) == (row.backbone, row.head)]
+    approach = f" ({row.approach})" if len({each.approach for each in same}) > 1 else ""
+    seed = f", seed {row.seed}" if len({each.seed for each in same}) > 1 else ""
+    return name + approach + seed
+
+
+def _legend(comparison: Comparison) -> str:
+    """Return sentences on what brackets, ties and daggers mean."""
+    level = f"{comparison.level:.0%}"
+    method = INTERVAL_METHODS.get(comparison.metric)
+    how = f", of the first metric by the method of {method}" if method else ""
+    text = (
+        f"Brackets are {level} intervals{how}. *: not told apart from the first when all pairs are "
+        f"tested as one family at {level}."
+    )
+    dagger = any(row.contaminated for row in comparison.ranking)
+    return text + (f" †: {DAGGER}." if dagger else "")
+
+
+def _bounds(row: RankedRow, metric: str) -> tuple[float, float] | None:
+    ends = row.interval(metric)
+    return None if ends is None or any(math.isnan(end) for end in ends) else (ends[0], ends[1])
+
+
+def _latex_number(row: RankedRow, metric: str) -> str:
+    """Return a value with the distances to the ends of its interval, as LaTeX mathematics."""
+    value, ends = row.metrics[metric], _bounds(row, metric)
+    if ends is None:
+        return f"${value:.{DIGITS}f}$"
+    below, above = value - ends[0], ends[1] - value
+    if below < 0 or above < 0:
+        # the measured calibration error may lie outside the interval of the true one
+        return f"${value:.{DIGITS}f}$ (${ends[0]:.{DIGITS}f}$--${ends[1]:.{DIGITS}f}$)"
+    return f"${value:.{DIGITS}f}_{{-{below:.{DIGITS}f}}}^{{+{above:.{DIGITS}f}}}$"
+
+
+def _latex(comparison: Comparison) -> str:
+    metrics = _metrics(comparison)
+    titles = ["", "Candidate", "Approach", *(escape_latex(title) for title in metrics.values())]
+    lines = []
+    for row in comparison.ranking:
+        name = escape_latex(_name(row, comparison.ranking))
+        marks = r"$^{*}$" * row.tied + r"$^{\dagger}$" * row.contaminated
+        numbers = (_latex_number(row, metric) for metric in metrics)
+        lines.append(" & ".join([str(row.rank), name + marks, row.approach, *numbers]) + r" \\")
+    legend = escape_latex(_legend(comparison)).replace("†", r"$\dagger$")
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            rf"\caption{{Candidates on the same test galaxies. {legend}}}",
+            rf"\begin{{tabular}}{{rll{'c' * len(metrics)}}}",
+            r"\hline",
+            " & ".join(titles) + r" \\",
+            r"\hline",
+            *lines,
+            r"\hline",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _markdown(comparison: Comparison) -> str:
+    metrics = _metrics(comparison)
+    titles = ["#", "candidate", "approach", *metrics.values()]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    for row in comparison.ranking:
+        cells = [str(row.rank), escape_markdown(_name(row, comparison.ranking)), row.approach]
+        cells[1] += r" \*" * row.tied + " †" * row.contaminated
+        for metric in metrics:
+            ends = _bounds(row, metric)
+            bounds = "" if ends is None else f" ({ends[0]:.{DIGITS}f}–{ends[1]:.{DIGITS}f})"
+            cells.append(f"{row.metrics[metric]:.{DIGITS}f}{bounds}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _legend(comparison).replace("*:", r"\*:"), ""])
+
+
+def _csv(comparison: Comparison) -> str:
+    metrics = _metrics(comparison)
+    ends = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "candidate", "approach", "seed", *ends, "level", "tied", "dagger"])
+    for row in comparison.ranking:
+        name = _name(row, comparison.ranking)
+        values: list[object] = [row.rank, name, row.approach, row.seed]
+        for metric in metrics:
+            values += [row.metrics[metric], *(_bounds(row, metric) or ("", ""))]
+        writer.writerow([*values, comparison.level, row.tied, row.contaminated])
+    return text.getvalue()
+
+
+FORMS: dict[str, Callable[[Comparison], str]] = {
+    "latex": _latex,
+    "csv": _csv,
+    "markdown": _markdown,
+}
+"""Functions that write a ranking as text, by form."""

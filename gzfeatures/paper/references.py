@@ -1,0 +1,273 @@
+"""Collect the references of a run: software, data, class schemes, networks, statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from gzfeatures import __version__
+from gzfeatures.errors import GzError
+from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
+from gzfeatures.features.backbones import BACKBONES, backbone
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.kinds import KINDS
+from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.paper.finished_run import FinishedRun
+
+TYPES = (("journal", "article"), ("booktitle", "inproceedings"), ("howpublished", "misc"))
+"""Fields that decide the BibTeX type of a reference, first match."""
+FIELDS = ("author", "title", "journal", "booktitle", "howpublished", "volume", "pages", "year",
+          "doi", "eprint")  # fmt: skip
+"""Fields of a BibTeX entry, in their order."""
+HEAD_LIBRARY = {"xgboost": "xgboost", "xgboost-regressor": "xgboost"}
+"""Library of a head; all other heads are of scikit-learn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Hold one reference.
+
+    Parameters
+    ----------
+    key : str
+        BibTeX key.
+    label : str
+        Authors and year, as texts of this package name it.
+    fields : tuple of (str, str)
+        BibTeX fields in order, unescaped.
+    software : str
+        Library that it describes; empty for another reference.
+    networks : tuple of str
+        Families of torchvision's networks that it describes.
+    """
+
+    key: str
+    label: str
+    fields: tuple[tuple[str, str], ...]
+    software: str = ""
+    networks: tuple[str, ...] = ()
+
+    @property
+    def doi(self) -> str:
+        """Return the DOI; empty without one."""
+        return dict(self.fields).get("doi", "")
+
+    def bibtex(self) -> str:
+        """Return the reference as a BibTeX entry."""
+        names = [name for name, _ in self.fields]
+        kind = next(kind for field, kind in TYPES if field in names)
+        lines = []
+        for name, value in self.fields:
+            # the inner braces keep the capitals of a title
+            text = f"{{{_latex(value)}}}" if name == "title" else _bibtex(name, value)
+            lines.append(f"  {name} = {{{text}}},")
+        if "eprint" in names:
+            lines.append("  archivePrefix = {arXiv},")
+        return "\n".join([f"@{kind}{{{self.key},", *lines, "}"])
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """Read all references that the package knows, by key."""
+    text = files("gzfeatures.paper").joinpath("references.toml").read_text("utf-8")
+    entries = {"gzfeatures": _own()}
+    for key, entry in tomllib.loads(text).items():
+        fields = tuple((name, str(entry[name])) for name in FIELDS if name in entry)
+        entries[key] = Reference(
+            key, entry["label"], fields, entry.get("software", ""), tuple(entry.get("networks", ()))
+        )
+    return entries
+
+
+def _own() -> Reference:
+    """Return the reference of this package, with the installed version."""
+    fields = (
+        ("author", "{The gzfeatures developers}"),
+        ("title", f"gzfeatures {__version__}: embeddings, classifiers and maps of galaxies"),
+        ("howpublished", "Python package"),
+    )
+    return Reference("gzfeatures", "The gzfeatures developers", fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Citations:
+    """Hold what a paper on a run should cite, and what has no known reference.
+
+    Parameters
+    ----------
+    references : tuple of Reference
+        Each once.
+    unknown : tuple of str
+        Sentences on sources whose reference this package does not know.
+    """
+
+    references: tuple[Reference, ...]
+    unknown: tuple[str, ...] = ()
+
+    def bibtex(self) -> str:
+        """Return BibTeX entries; unknown sources stand above them as comments."""
+        # BibTeX ignores text outside entries, and the sign of an entry must not stand there
+        notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
+        entries = [reference.bibtex() for reference in self.references]
+        return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"
+
+
+def citations(run: FinishedRun) -> Citations:
+    """Collect the references of a run.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        Of `read_run`. Software is cited where the run used it; the catalog is read to learn which
+        campaign made it, and named as unknown where it is gone.
+    """
+    found: dict[str, Reference] = {}
+    unknown: list[str] = []
+    steps = (_software(run), _data(run), _scheme(run), _networks(run), statistics_of(run))
+    for each in (item for step in steps for item in step):
+        if isinstance(each, Reference):
+            found[each.key] = each
+        else:
+            unknown.append(each)
+    return Citations(tuple(found.values()), tuple(dict.fromkeys(unknown)))
+
+
+def of_software(library: str) -> Reference:
+    """Return the reference of a library."""
+    return next(entry for entry in references().values() if entry.software == library)
+
+
+def of_network(architecture: str) -> Reference | None:
+    """Return the reference of a network by torchvision's name; None if it is unknown.
+
+    Examples
+    --------
+    >>> of_network("resnet50").label
+    'He+2015'
+    """
+    name = architecture.lower().replace("-", "_")
+    families = {family: each for each in references().values() for family in each.networks}
+    # the longest family that begins the name: efficientnet_v2 before efficientnet
+    begins = [family for family in families if name.startswith(family)]
+    return families[max(begins, key=len)] if begins else None
+
+
+def of_source(text: str) -> list[Reference]:
+    """Return the references whose DOI or label stands in a text."""
+    return [
+        each
+        for each in references().values()
+        if (each.doi and each.doi in text) or re.search(rf"{re.escape(each.label)}\b", text)
+    ]
+
+
+def libraries_of(run: FinishedRun) -> list[str]:
+    """Return the libraries that a run certainly used, in the order of a methods paragraph."""
+    used = ["torch", "torchvision"]
+    if any(each.approach != "frozen" for each in run.report.candidates):
+        used.append("lightning")
+    heads = {each.head for each in run.report.candidates if each.head is not None}
+    used += sorted({HEAD_LIBRARY.get(head, "scikit-learn") for head in heads})
+    if (run.folder / "map.parquet").exists():
+        used.append("umap-learn")
+    return [*used, "numpy", "pandas"]
+
+
+def architecture_of(run: FinishedRun, name: str) -> str:
+    """Return torchvision's name of a backbone or network of a run."""
+    if name in BACKBONES:
+        return BACKBONES[name].architecture
+    # a network that the run trained has a checkpoint in the run's folder
+    for place in sorted((run.folder / "networks").glob("*")):
+        try:
+            entry = backbone(place)
+        except GzError:
+            continue
+        if entry.name == name:
+            return entry.architecture
+    return name
+
+
+def _software(run: FinishedRun) -> Iterator[Reference]:
+    yield references()["gzfeatures"]
+    for library in libraries_of(run):
+        yield of_software(library)
+
+
+def _data(run: FinishedRun) -> Iterator[Reference | str]:
+    """Yield the references of the catalogs, by the kind that their columns show."""
+    galaxies = run.settings.galaxies
+    for entry in (galaxies, *galaxies.training_only):
+        path = Path(entry.catalog)
+        try:
+            kind = Catalog.read(path, id_column=entry.id_column).kind
+        except GzError:
+            yield f"catalog {path.name} cannot be read now: cite where its galaxies come from"
+            continue
+        known = of_source(KINDS[kind].source) if kind in KINDS else []
+        yield from known
+        # a simulation or a selection may have the columns of a published catalog
+        if known:
+            yield f"catalog {path.name} is cited by its columns ({kind}): is it from there?"
+        else:
+            yield f"catalog {path.name} ({kind}): cite where its galaxies come from"
+
+
+def _scheme(run: FinishedRun) -> Iterator[Reference | str]:
+    name = run.scheme
+    if name in SCHEMES:
+        known = of_source(SCHEMES[name].source)
+        yield from known
+        if not known:
+            yield f"class scheme {name}: {SCHEMES[name].source}"
+
+
+def _networks(run: FinishedRun) -> Iterator[Reference | str]:
+    names = dict.fromkeys(each.backbone for each in run.report.candidates)
+    for name in names:
+        for part in name.split(" + "):
+            architecture = architecture_of(run, part)
+            reference = of_network(architecture)
+            yield reference or f"network {part}: no reference of {architecture} is known"
+
+
+def statistics_of(run: FinishedRun) -> Iterator[Reference]:
+    """Yield the references of the intervals and tests of a run's ranking."""
+    yield from of_source(INTERVAL_METHODS.get(run.report.comparison.metric, ""))
+    if len(run.report.comparison.ranking) > 1:
+        yield references()["romano2005"]
+    winner = run.report.comparison.winner
+    if winner is not None and winner.among > 1:
+        yield references()["tsamardinos2018"]
+
+
+SPECIAL = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_"}
+REST = {"{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Return a text as LaTeX that prints it; control characters and line breaks become blanks.
+
+    Examples
+    --------
+    >>> escape_latex("a_b & 50%")
+    'a\\\\_b \\\\& 50\\\\%'
+    """
+    plain = "".join(sign if sign.isprintable() else " " for sign in text)
+    return "".join((SPECIAL | REST).get(sign, sign) for sign in plain)
+
+
+def _latex(text: str) -> str:
+    """Escape a field of our own list, in which braces are meant."""
+    return "".join(SPECIAL.get(sign, sign) for sign in text)
+
+
+def _bibtex(name: str, value: str) -> str:
+    """Return a field's value; identifiers stand as they are."""
+    return value if name in ("doi", "eprint") else _latex(value)
