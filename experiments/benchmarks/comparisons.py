@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -42,7 +43,15 @@ def answers(
     hardness = rng.normal(size=n)
     own = 0.7 * rng.normal(size=(methods, 1, n))
     skill = abilities[:, None, None] + spread * rng.normal(size=(methods, seeds, 1))
-    right = (skill + hardness + own + rng.normal(size=(methods, seeds, n)) > 0).astype(float)
+    return of_skill(rng, skill, hardness + own)
+
+
+def of_skill(
+    rng: np.random.Generator, skill: np.ndarray, hardness: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Answers of fits whose skill, shape (methods, seeds, 1), is known."""
+    noise = rng.normal(size=(len(skill), skill.shape[1], hardness.shape[-1]))
+    right = (skill + hardness + noise > 0).astype(float)
     return [each.mean(1) for each in right], list(right)
 
 
@@ -64,6 +73,26 @@ def power(seeds: int, spread: float, trials: int, n: int = 600) -> tuple[float, 
         float((equal < 1 - LEVEL).mean()),
         float((different < bound).mean()),
     )
+
+
+def single_fits(spread: float, trials: int, n: int = 600) -> tuple[float, float]:
+    """Power among single fits, and comparisons in which a pair is told apart the wrong way round.
+
+    The truth is the skill of the fit, its seed's part in it: nothing is claimed of other seeds.
+    """
+    rng = np.random.default_rng([1, round(1000 * spread)])
+    first, second = np.array(list(combinations(range(5), 2))).T
+    told, wrong = 0.0, 0
+    for trial in range(trials):
+        skill = np.array([ABILITY + GAP, *[ABILITY] * 4]) + spread * rng.normal(size=5)
+        hardness = rng.normal(size=n) + 0.7 * rng.normal(size=(5, 1, n))
+        values, right = of_skill(rng, skill[:, None, None], hardness)
+        apart = step_down(values, right, RESAMPLES, trial)[0] < 1 - LEVEL
+        seen = np.array([value[0] for value in values])
+        other_way = np.sign(seen[first] - seen[second]) != np.sign(skill[first] - skill[second])
+        told += float(apart[:4].mean())
+        wrong += bool((apart & other_way).any())
+    return told / trials, wrong / trials
 
 
 def alarms(methods: int, seeds: int, spread: float, trials: int, n: int = 300) -> float:
@@ -116,6 +145,10 @@ def main() -> None:
     for spread in SPREADS:
         cells = [power(seeds, spread, trials) for seeds in SEEDS]
         print(row([spread, *(f"{a:.2f} ({b:.2f}; {c:.2f})" for a, b, c in cells)]), flush=True)
+
+    print("\none seed: power (a pair of these fits told apart the wrong way round)\n")
+    for spread in SPREADS[1:]:
+        print(row([spread, "{:.2f} ({:.2f})".format(*single_fits(spread, trials))]), flush=True)
 
     print("\nfalse alarms of equal methods, by number of methods\n")
     print(row(["seeds, spread", *METHODS]))

@@ -173,6 +173,21 @@ class Report:
         return f"{len(self.labels.classes)} classes of {self.labels.scheme}"
 
     @property
+    def _single_trainings(self) -> str:
+        """Return a sentence on networks that were trained with one seed; empty if there are none.
+
+        One training says nothing of how far another seed would lead.
+        """
+        several = {seeds.method for seeds in self.comparison.seeds}
+        trained = {row.method for row, _ in self.ranked if row.approach != "frozen"} - several
+        if not trained:
+            return ""
+        return (
+            f" Trained with one seed: {_counted(len(trained), 'method')};"
+            " these trainings are compared, and another seed may change their order."
+        )
+
+    @property
     def summary(self) -> str:
         """Return sentences on the sample, the differences and the best end-to-end network."""
         first, best = self.ranked[0]
@@ -186,7 +201,7 @@ class Report:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
-            )
+            ) + self._single_trainings
         # a reader's first question is whether an end-to-end network is as good
         network = next((row for row, _ in self.ranked if row.approach == "end-to-end"), None)
         if network is not None and network is not first:

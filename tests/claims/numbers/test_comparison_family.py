@@ -8,8 +8,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 import numpy as np
 import pytest
 from places import EXPERIMENTS
+from reports import labelled, pairings, report
 
+from gzfeatures.evaluation.comparison import compare
 from gzfeatures.evaluation.family import step_down
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.report.report import Report
 
 # by its place: other files of that folder bear names of packages
 _spec = spec_from_file_location("comparisons", EXPERIMENTS / "benchmarks" / "comparisons.py")
@@ -74,6 +78,29 @@ def test_where_seeds_vary_power_does_not_fall_with_their_number(spread: float) -
     assert max(alarm for _, alarm, _ in found[1:]) <= 0.10 + 0.08, found
     if spread <= 0.08:  # the spread of seeds is no larger than that of galaxies
         assert found[2][0] >= found[1][0] - 0.05 >= found[0][0] - 0.15, found
+
+
+def test_single_fits_that_are_told_apart_differ_that_way_round() -> None:
+    """With one seed the fits are compared, not the methods: of the fits what is said is right."""
+    told, wrong = comparisons.single_fits(0.12, 150)
+    assert told > 0.3
+    assert wrong <= 0.10
+
+
+def test_a_report_says_where_single_trainings_are_compared() -> None:
+    labels = labelled(150)
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    three = [each for seed in range(3) for each in pairings(labels, split, seed=seed)]
+    several = Report(
+        name="three",
+        labels=labels,
+        split=split,
+        candidates=tuple(three),
+        comparison=compare(three, labels, resamples=50),
+    )
+    said = "Trained with one seed: 2 methods; these trainings are compared"
+    assert said in report(labels).summary
+    assert "one seed" not in several.summary
 
 
 def test_a_pair_of_single_fits_is_mcnemars_test() -> None:
