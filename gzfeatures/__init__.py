@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures import _moved
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.label_scheme import LabelScheme as LabelScheme
     from gzfeatures.galaxies.labels.labels import Labels as Labels
     from gzfeatures.galaxies.labels.schemes import SCHEMES as SCHEMES
+    from gzfeatures.galaxies.splits.label_file import read_labels as read_labels
+    from gzfeatures.galaxies.splits.label_file import write_labels as write_labels
     from gzfeatures.galaxies.splits.split import Split as Split
     from gzfeatures.heads.estimators.registry import HEADS as HEADS
     from gzfeatures.heads.fit import Head as Head
@@ -32,6 +37,25 @@ if TYPE_CHECKING:
     from gzfeatures.images.view import View as View
     from gzfeatures.maps.umap import project as project
     from gzfeatures.networks.extraction.extract import extract as extract
+    from gzfeatures.verbs.catalogs import check as check
+    from gzfeatures.verbs.catalogs import cutouts as cutouts
+    from gzfeatures.verbs.catalogs import join as join
+    from gzfeatures.verbs.catalogs import label as label
+    from gzfeatures.verbs.catalogs import sample as sample
+    from gzfeatures.verbs.experiments import compare as compare
+    from gzfeatures.verbs.experiments import demo as demo
+    from gzfeatures.verbs.experiments import ui as ui
+    from gzfeatures.verbs.explore import doubt as doubt
+    from gzfeatures.verbs.explore import duplicates as duplicates
+    from gzfeatures.verbs.explore import explain as explain
+    from gzfeatures.verbs.explore import label_next as label_next
+    from gzfeatures.verbs.explore import odd as odd
+    from gzfeatures.verbs.explore import similar as similar
+    from gzfeatures.verbs.listing import list_ as list  # noqa: F401
+    from gzfeatures.verbs.listing import store as store
+    from gzfeatures.verbs.models import finetune as finetune
+    from gzfeatures.verbs.models import map_ as map  # noqa: F401
+    from gzfeatures.verbs.models import predict as predict
 
 _HOME = {
     "BACKBONES": "features.backbones",
@@ -51,24 +75,61 @@ _HOME = {
     "Split": "galaxies.splits.split",
     "Store": "features.store",
     "View": "images.view",
+    "check": "verbs.catalogs",
+    "compare": "verbs.experiments",
+    "cutouts": "verbs.catalogs",
+    "demo": "verbs.experiments",
+    "doubt": "verbs.explore",
+    "duplicates": "verbs.explore",
     "evaluate": "evaluation.metrics",
+    "explain": "verbs.explore",
     "extract": "networks.extraction.extract",
+    "finetune": "verbs.models",
     "fit": "heads.fit",
+    "join": "verbs.catalogs",
+    "label": "verbs.catalogs",
+    "label_next": "verbs.explore",
+    "list": "verbs.listing",
+    "map": "verbs.models",
+    "odd": "verbs.explore",
+    "predict": "verbs.models",
     "project": "maps.umap",
+    "read_labels": "galaxies.splits.label_file",
     "run": "experiment.run",
+    "sample": "verbs.catalogs",
+    "similar": "verbs.explore",
+    "store": "verbs.listing",
+    "ui": "verbs.experiments",
+    "write_labels": "galaxies.splits.label_file",
 }
+"""Module of each public name; `list` and `map` end with an underscore there."""
 
 __all__ = sorted(_HOME)
 _moved.install()
+
+
+class _Package(ModuleType):
+    """Keep the public names of the package when a module of that name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python binds each imported module to its package: an old module, such as
+        # gzfeatures.demo, must not hide the function that has its name now
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562), so that importing the package is fast."""
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"gzfeatures.{_HOME[name]}"), name)
+    module = importlib.import_module(f"gzfeatures.{_HOME[name]}")
+    # in a module that uses Python's own list or map, ours have another name
+    return getattr(module, f"{name}_" if name in ("list", "map") else name)
 
 
-def __dir__() -> list[str]:
+def __dir__() -> Sequence[str]:
     """Return the public names."""
     return sorted([*__all__, "__version__"])

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from gzfeatures.cutouts.cutouts import download
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.surveys.cutouts import download
 
 
 def picture(side: int) -> bytes:

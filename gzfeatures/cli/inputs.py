@@ -69,15 +69,20 @@ def labelled(
     others: Literal["class", "left-out"] | None = None,
 ) -> Labels:
     """Label a catalog by a scheme, and print which votes were read and what was left out."""
-    from typing import cast
-
-    from gzfeatures.errors import InputError
     from gzfeatures.galaxies.labels import schemes
-    from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
-    from gzfeatures.galaxies.votes.votes import Measure
+    from gzfeatures.galaxies.votes.vote_columns import RAW
+    from gzfeatures.verbs.catalogs import label
 
     rule = schemes.scheme(scheme).with_others(others)
-    labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
+    labels = label(
+        catalog,
+        rule,
+        campaign=campaign,
+        measure=measure,
+        min_votes=min_votes,
+        others=others,
+        seed=seed,
+    )
     _say_votes(labels, min_votes)
     # the source of a scheme may prefer debiased votes, which change the class shares
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
@@ -86,11 +91,6 @@ def labelled(
             "source does; --measure chooses"
         )
     _say_unclaimed(labels, rule.name, as_class=rule.others == "class")
-    if not len(labels):
-        reasons = ", ".join(
-            f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)
-        )
-        raise InputError("no galaxy is labelled", where=catalog.source, found=reasons or None)
     return labels
 
 

@@ -189,6 +189,15 @@ def evaluate(
         A galaxy was trained on, or shares its group with one that was.
     InputError
         There is nothing to score, an id has no label, or the classes differ.
+
+    Examples
+    --------
+    >>> from gzfeatures.ids import as_ids
+    >>> labels = Labels(as_ids(["1", "2", "3"]), ("disk", "smooth"), np.array([0, 1, 1]))
+    >>> chances = np.array([[0.8, 0.2], [0.1, 0.9], [0.6, 0.4]])
+    >>> predictions = Predictions(labels.ids, chances, labels.classes)
+    >>> round(evaluate(predictions, labels, intervals=False).accuracy, 3)
+    0.667
     """
     truth = scorable(predictions, labels)
     if predictions.is_value:

@@ -91,7 +91,7 @@ def run(
     experiment: Experiment | str | Path,
     *,
     folder: str | Path | None = None,
-    store: Store | None = None,
+    store: Store | str | Path | None = None,
     tracker: Tracker | None = None,
     again: bool = False,
     overwrite: bool = False,
@@ -106,7 +106,7 @@ def run(
         Settings; or the file, or the folder of an earlier run, to read them from.
     folder : str or Path, optional
         Run folder; default `runs/<name>`.
-    store : Store, optional
+    store : Store, str or Path, optional
         Where vectors are kept; default the user's own.
     tracker : Tracker, optional
         Where runs are recorded; None records nothing.
@@ -130,6 +130,10 @@ def run(
     GzError
         A step's own error; what was finished before it stays in the folder and is used by the next
         call.
+
+    Examples
+    --------
+    >>> run("experiment.toml", progress=True).report.headline  # doctest: +SKIP
     """
     settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
     run_folder = Path(folder) if folder is not None else Path("runs") / settings.name
@@ -156,9 +160,10 @@ def run(
         if run_folder / SETTINGS in written:
             with written_whole(run_folder / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        vectors = Store.default() if store is None else Store.at(store)
         limit = GIGABYTES if pixel_gb is None else pixel_gb
         with PictureCache(int(limit * 1e9)) as cache:
-            place = RunPlace(run_folder, store or Store.default(), cache)
+            place = RunPlace(run_folder, vectors, cache)
             return _run(settings, place, tracker, again, handed(progress))
 
 

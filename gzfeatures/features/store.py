@@ -56,9 +56,28 @@ class Store:
     ----------
     root : Path
         Made on the first write.
+
+    Examples
+    --------
+    >>> Store.at("vectors").root.name
+    'vectors'
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
+    @classmethod
+    def at(cls, place: Store | str | Path) -> Store:
+        """Return the store in a folder, or the given store itself.
+
+        Parameters
+        ----------
+        place : Store, str or Path
+            The store, or its folder.
+        """
+        return place if isinstance(place, Store) else cls(Path(place))
 
     @classmethod
     def default(cls) -> Store:

@@ -123,6 +123,24 @@ class EmbeddingTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the matrix, shape (n, dim), so that NumPy takes a table as an array.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            Of the array; default float32.
+        copy : bool, optional
+            True always copies; False refuses an array that needs a copy (NumPy 2).
+        """
+        matrix = np.asarray(self.matrix)
+        other = dtype is not None and np.dtype(dtype) != matrix.dtype
+        if copy is False and other:
+            raise ValueError(f"a table as {np.dtype(dtype)} needs a copy: it holds {matrix.dtype}")
+        return np.array(matrix, dtype=dtype) if copy or other else matrix
+
     @property
     def dim(self) -> int:
         """Length of an embedding."""

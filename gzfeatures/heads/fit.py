@@ -78,6 +78,12 @@ def fit(
     UnknownNameError, InputError
         No such head, parameter or weighted class; the head does not predict such labels; a training
         galaxy has no vector or no label; train has one class, or a class with one galaxy.
+
+    Examples
+    --------
+    >>> split = Split.draw(labels, groups=table.groups)  # doctest: +SKIP
+    >>> head = fit(table, labels, "svm", split=split, C=3)  # doctest: +SKIP
+    >>> head.predict(table.select(split.test)).summary  # doctest: +SKIP
     """
     # check that all arguments fit together before any work starts
     chosen = _suited(recipe(head), labels).for_target(labels.target)

@@ -139,6 +139,11 @@ def project(
         the table.
     UnknownNameError
         The metric does not exist.
+
+    Examples
+    --------
+    >>> chart = project(table, labels, n_neighbors=30)  # doctest: +SKIP
+    >>> chart.write_html("map.html", labels=labels)  # doctest: +SKIP
     """
     options = dataclasses.replace(options or MapOptions(), **changes)
     options.require_legal(len(table))

@@ -63,7 +63,7 @@ for module in (
     *(
         "gzfeatures.report.figures",
         "gzfeatures.tracking.models",
-        "gzfeatures.cutouts.cutouts",
+        "gzfeatures.surveys.cutouts",
         "mlflow.pyfunc",
     ),
     *("mlflow.store.tracking.sqlalchemy_store", "alembic.command", "sklearn.neighbors"),

@@ -212,18 +212,15 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw a stratified sample of galaxies, with its train, validation and test split."""
-    from gzfeatures.galaxies.splits import sampling
     from gzfeatures.galaxies.splits.completeness import completeness
-    from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
+    from gzfeatures.galaxies.splits.groups import SAME_FILE
     from gzfeatures.galaxies.splits.label_file import write_labels
     from gzfeatures.galaxies.splits.split import PARTS, Split, shares
+    from gzfeatures.verbs.catalogs import sampled
 
     galaxies = catalog_from(catalog, id_column)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
-    # the strategy decides which galaxies the sample contains, before they are split
-    labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    # close galaxies share light, so a split must keep them in one part
-    grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
+    labels, grouping = sampled(galaxies, labels, strategy, per_class, group_arcsec, seed)
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
@@ -280,6 +277,7 @@ def join(
     """Join two catalogs by a key; print how many rows matched, and which did not."""
     from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
     from gzfeatures.tablefiles.tables import write_table
+    from gzfeatures.verbs.catalogs import join as joined_by
 
     left, _, right = on.partition("=")
     # a single name means the same key column in both tables
@@ -287,7 +285,7 @@ def join(
     beside = Rows.read(other, (right,))
     for note in beside.frame.attrs["notes"]:
         say(f"{other}: {note}")
-    joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
+    joined, report = joined_by(catalog_from(catalog, id_column, keys=(left,)), beside, on)
     if report.keyless:
         say(f"{report.keyless} galaxies have no {left} and match nothing")
     if report.shadowed:
@@ -330,7 +328,7 @@ def cutouts(
     as_json: Json = False,
 ) -> None:
     """Download cutouts from a survey, verify every file, and continue a stopped download."""
-    from gzfeatures.cutouts.cutouts import download
+    from gzfeatures.surveys.cutouts import download
 
     report = download(
         catalog_from(catalog, id_column),

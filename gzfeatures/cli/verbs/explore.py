@@ -175,37 +175,19 @@ def doubt(
     as_json: Json = False,
 ) -> None:
     """Find labels that are probably wrong, and the unlabelled galaxies most worth a human look."""
-    from gzfeatures.explore.label_errors import label_errors as doubtful
-    from gzfeatures.explore.label_errors import query_next
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.splits.split import Split
-    from gzfeatures.heads.fit import fit
-    from gzfeatures.heads.out_of_sample import out_of_sample
-    from gzfeatures.ids import among
     from gzfeatures.tablefiles.tables import write_csv
+    from gzfeatures.verbs.explore import doubt as doubtful
+    from gzfeatures.verbs.explore import label_next
 
     vectors, (labelled, _) = (
         EmbeddingTable.read(table),
         labels_from(labels, missing_label, label_as_is, id_column),
     )
     say(str(vectors.grouping))
-    # a head that was not fitted on a galaxy judges its label (cross-validation)
-    frame = doubtful(
-        labelled, out_of_sample(vectors, labelled, head, groups=vectors.groups, seed=seed)
-    )
-    frame = frame[frame["doubtful"]]
-    # the query needs one head fitted on all labelled galaxies, and ranks unlabelled galaxies
+    frame = doubtful(vectors, labelled, head, seed=seed)
     if next_ is not None:
-        has_label = among(vectors.ids, labelled.ids)
-        fitted = fit(
-            vectors,
-            labelled,
-            head,
-            split=Split(vectors.ids[has_label], nobody := labelled.ids[:0], nobody),
-            seed=seed,
-        )
-        unlabelled = vectors.select(vectors.ids[~has_label])
-        queries = query_next(fitted.predict(unlabelled), unlabelled, count)
+        queries = label_next(vectors, labelled, head, count, seed=seed)
         say(f"unlabelled galaxies to label next written to {write_csv(queries, next_)}")
     captions = [
         f"{label}, looks {suggested}"

@@ -13,6 +13,13 @@ from gzfeatures.cli.options import Json
 from gzfeatures.cli.writing import writes
 
 Kind = Literal["backbones", "heads", "schemes", "networks"]
+BRIEF = {
+    "backbones": ("name", "architecture", "dim", "layer", "licence", "source"),
+    "heads": ("name", "task", "about"),
+    "schemes": ("name", "target", "classes"),
+    "networks": ("name", "size", "bands", "source"),
+}
+"""Fields that help to choose, shown without --verbose."""
 
 
 @app.command("list", epilog="Example: gzfeatures list backbones --verbose")
@@ -23,46 +30,19 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List backbones, heads, class schemes or networks with licence, source and dimension."""
-    items: list[dict[str, Any]]
-    brief: tuple[str, ...]
-    if kind == "backbones":
-        from gzfeatures.features.backbones import BACKBONES, model_card
+    from gzfeatures.verbs.listing import entries
 
-        # only backbones that come with gzfeatures have a model card
-        cards = {entry.name: card for entry in BACKBONES.values() if (card := model_card(entry))}
-        items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
-        brief = ("name", "architecture", "dim", "layer", "licence", "source")
-    elif kind == "heads":
-        from gzfeatures.heads.estimators.registry import HEADS
-
-        items = [entry.asdict() for entry in HEADS.values()]
-        brief = ("name", "task", "about")
-    elif kind == "schemes":
-        from gzfeatures.galaxies.labels.schemes import SCHEMES
-
-        items = [
-            {
-                "name": name,
-                "target": entry.target,
-                "classes": list(entry.classes),
-                "source": entry.source,
-            }
-            for name, entry in SCHEMES.items()
-        ]
-        brief = ("name", "target", "classes")
-    else:
-        from gzfeatures.networks.models.architectures import NETWORKS
-
+    items = entries(kind)
+    if kind == "networks":
         # torchvision has too many classifiers to list, so only mention them
-        items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
-        brief = ("name", "size", "bands", "source")
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
     # without --verbose, show only the few columns that help to choose
     if not (verbose or as_json):
-        items = [{key: item[key] for key in brief} for item in items]
+        items = [{key: item[key] for key in BRIEF[kind]} for item in items]
     show({"items": items}, as_json)
     if verbose and kind == "backbones" and not as_json:
-        for card in cards.values():
+        # only backbones that come with gzfeatures have a model card
+        for card in [item["card"] for item in items if item["card"]]:
             show_markdown(card.read_text(encoding="utf-8"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.label_words import LabelWords
+from gzfeatures.galaxies.labels.label_columns import read_columns
 from gzfeatures.ids import Ids, positions, require_unique
 
 Target: TypeAlias = Literal["classes", "multi-label", "fractions", "value", "redshift"]
@@ -120,6 +123,43 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        id_column: str | None = None,
+        missing_label: tuple[str, ...] = (),
+        label_as_is: bool = False,
+    ) -> Labels:
+        """Read labels from a table with an id column and a column `label` or vote fractions.
+
+        Parameters
+        ----------
+        path : str or Path
+            CSV, Parquet or FITS, such as `gzfeatures label` writes (see `read_columns`). The split
+            that a file may have is read by `gz.read_labels`.
+        id_column : str, optional
+            Column of the ids, where none of those known is there.
+        missing_label : tuple of str
+            Words of the column `label` that mean that a galaxy has none, such as "NA".
+        label_as_is : bool
+            Take every word as a class.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            As `read_columns`; or an id repeats.
+
+        Examples
+        --------
+        >>> _ = Path("labels.csv").write_text("galaxy_id,label\\n12,spiral\\n13,smooth\\n")
+        >>> Labels.read("labels.csv").names.tolist()
+        ['spiral', 'smooth']
+        """
+        columns = read_columns(path, LabelWords(missing_label, label_as_is), id_column)
+        return cls(**columns.fields)
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:

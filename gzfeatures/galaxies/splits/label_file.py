@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.labels.label_columns import EMPTY as EMPTY
+from gzfeatures.galaxies.labels.label_columns import SEPARATOR, VOTES, read_columns
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits.split import PARTS, Split
-from gzfeatures.ids import Ids, among, as_ids
-from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
-
-SEPARATOR = "|"
-VOTES = "votes "
-"""Prefix of the columns that hold the vote fraction of each class."""
-EMPTY = "label is empty"
+from gzfeatures.ids import Ids, among
+from gzfeatures.tablefiles.tables import write_csv
 
 
 def write_labels(
@@ -53,6 +48,16 @@ def write_labels(
         A class name holds the separator.
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from gzfeatures.ids import as_ids
+    >>> labels = Labels(as_ids(["12", "13"]), ("disk", "smooth"), np.array([1, 0]))
+    >>> print(write_labels("labels.csv", labels).read_text())
+    galaxy_id,label
+    12,smooth
+    13,disk
+    <BLANKLINE>
     """
     columns: dict[str, Any] = {"galaxy_id": labels.ids}
     if labels.target == "classes":
@@ -110,26 +115,18 @@ def read_labels(
         It has no id or label column, a label may be a class or nobody's answer, an id repeats,
         class names differ by case only, a fraction is outside [0, 1], or a part is not one of
         train, validation, test.
+
+    Examples
+    --------
+    >>> lines = "galaxy_id,label,split\\n12,smooth,train\\n13,disk,test\\n"
+    >>> _ = Path("labels.csv").write_text(lines)
+    >>> labels, split = read_labels("labels.csv")
+    >>> labels.classes, split.test.tolist()
+    (('disk', 'smooth'), ['13'])
     """
-    frame = read_table(path, id_column=id_column, texts=("label",))
-    id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
-    if id_column is None:
-        raise InputError(
-            "labels have no id",
-            where=path,
-            rule="have a column galaxy_id",
-            found=", ".join(frame.columns[:12]),
-            remedy="name the column of the ids with --id COLUMN",
-        )
-    ids = as_ids(frame[id_column], where=path)
-    if "label" in frame:
-        frame["label"] = pd.Series(
-            words.read(frame["label"], ids, path), index=frame.index, dtype="str"
-        )
-        labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
-    else:
-        labels = _fractions(frame.drop(columns=id_column), ids, path)
-    return labels, _split_of(frame, ids, labels, path)
+    columns = read_columns(path, words, id_column)
+    labels = Labels(**columns.fields)
+    return labels, _split_of(columns.frame, columns.ids, labels, path)
 
 
 def read_target(
@@ -193,83 +190,3 @@ def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Sp
         grouped = frame["group"].notna().to_numpy() & labelled
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
     return Split(sides[0], sides[1], sides[2], groups)
-
-
-def _named(column: pd.Series, ids: Any, path: object) -> Labels:
-    """Return labels from class names; names separated by "|" give several classes per galaxy."""
-    # a blank after a class name is a typing error, not another class
-    text = column.astype("str").fillna("").str.strip().to_numpy(object)
-    if any(SEPARATOR in label for label in text):
-        sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
-        classes = tuple(sorted(set().union(*sets)))
-        _require_distinct([name for names in sets for name in names], path)
-        values = np.array([[name in names for name in classes] for names in sets])
-        return Labels(ids, classes, values, "multi-label")
-    # in a file with one class per galaxy, an empty cell means that the galaxy has no label
-    labelled = text != ""
-    _require_distinct(text[labelled], path)
-    names, codes = np.unique(text[labelled], return_inverse=True)
-    left_out = {EMPTY: ids[~labelled]} if not labelled.all() else {}
-    return Labels(ids[labelled], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
-
-
-def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
-    """Refuse class names that differ only by upper and lower case or by blanks."""
-    numbers = pd.Series(names, dtype=object).value_counts()
-    alike: dict[str, list[str]] = {}
-    for name in sorted(numbers.index):
-        # Unicode's NFKC form makes equal-looking letters equal, whether typed as one sign or two
-        folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        alike.setdefault(folded, []).append(name)
-    for spellings in alike.values():
-        if len(spellings) > 1:
-            raise InputError(
-                "classes differ by case or blanks only",
-                where=path,
-                rule="be spelled one way each",
-                found=", ".join(f"'{name}' of {numbers[name]} galaxies" for name in spellings),
-                remedy="write one class one way, or give two classes names that differ by more",
-            )
-
-
-def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
-    """Return vote fractions as labels: each numeric column is an answer."""
-    answers = [
-        str(name)
-        for name in frame.columns
-        if name not in ("split", "group") and frame[name].dtype.kind in "if"
-    ]
-    if not answers:
-        raise InputError(
-            "labels are missing",
-            where=path,
-            rule="have a column label",
-            found=", ".join(frame.columns[:12]),
-        )
-    return Labels(ids, tuple(answers), _shares(frame[answers], ids, path), "fractions")
-
-
-def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
-    """Return the labels with vote fractions added, if the file has them for every class."""
-    classes = tuple(
-        sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
-    )
-    if not set(labels.classes) <= set(classes):
-        return labels
-    votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(labels.ids)]
-    return dataclasses.replace(labels.ordered(classes), soft=_shares(votes, labels.ids, path))
-
-
-def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
-    """Return vote fractions as an array, shape (n, k); refuse values outside [0, 1]."""
-    values = frame.to_numpy(dtype=np.float64)
-    outside = (values < 0) | (values > 1)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise InputError(
-            "vote fraction out of range",
-            where=f"{path}, galaxy {ids[row]}, column {frame.columns[column]}",
-            rule="lie in [0, 1]",
-            found=float(values[row, column]),
-        )
-    return values

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gzfeatures.features.backbones import DEFAULT, Backbone
+from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.images.image_set import ImageSet
@@ -97,16 +98,16 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
 
 
 def extract(
-    images: ImageSet,
+    images: ImageSet | str | Path,
     backbone: str | Path | Backbone = DEFAULT,
     *,
     weights: str | Path | None = None,
     layer: str | None = None,
-    view: View | None = None,
+    view: View | str | None = None,
     precision: str = "auto",
     device: str = "auto",
     on_bad: str = "raise",
-    store: Store | None = None,
+    store: Store | str | Path | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
     progress: Progress | bool = False,
@@ -117,19 +118,53 @@ def extract(
 
     Parameters
     ----------
-    images : ImageSet
-        What to look at.
-    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
-    runtime, dihedral
-        See `Extraction`; what is raised, `compute_table`. The store is the user's own,
-        `Store.default()`, where none is given.
+    images : ImageSet, str or Path
+        What to look at, or its folder or archive.
+    backbone : str, Path or Backbone
+        Name in `BACKBONES`, a fine-tuned checkpoint folder, or a Backbone.
+    weights : str or Path, optional
+        A file that replaces the backbone's own weights; "none" for a seeded random start.
+    layer : str, optional
+        Layer whose output is the vector, or several joined by +; default the backbone's.
+    view : View or str, optional
+        Pixels the network sees, such as "size=64,crop=0.5"; default the backbone's.
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}
+        Arithmetic of the network; auto follows the hardware.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    on_bad : {"raise", "skip"}
+        An image that cannot be read is an error, or left out and listed in `skipped`.
+    store : Store, str or Path, optional
+        Where vectors are looked up and kept; default the user's own, `Store.default()`.
+    batch_size, workers : int, optional
+        Images per forward pass and decoding threads; chosen for the machine by default.
+    progress : Progress or bool
+        Where lines, rate and remaining time go; nowhere by default. True is the terminal.
+    runtime : {"auto", "torch", "openvino"}
+        Library that runs the network on a CPU.
+    dihedral : bool
+        Mean vector over mirror images and quarter turns: eight times the work.
 
     Returns
     -------
     EmbeddingTable
         One row per image that could be read, in the order of `images`; `made` says what was
         computed.
+
+    Raises
+    ------
+    InputError
+        An image is bad and `on_bad="raise"`; what was computed before stays in the store.
+    UnknownNameError, MissingFileError, WeightsError, OutputError
+        Unknown name; weights that cannot be had; a place that cannot be written.
+
+    Examples
+    --------
+    >>> table = extract("images/", "googlenet-gz2")  # doctest: +SKIP
+    >>> table.matrix.shape  # doctest: +SKIP
     """
+    if isinstance(view, str):
+        view = View.parse(view, backbone_of(backbone).view)
     extraction = Extraction(
         backbone,
         weights,
@@ -138,11 +173,12 @@ def extract(
         precision,
         device,
         on_bad,
-        store or Store.default(),
+        Store.default() if store is None else Store.at(store),
         batch_size,
         workers,
         progress,
         runtime=runtime,
         dihedral=dihedral,
     )
-    return compute_table(images, extraction)
+    pictures = images if isinstance(images, ImageSet) else ImageSet.of(images)
+    return compute_table(pictures, extraction)

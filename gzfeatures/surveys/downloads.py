@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint, outputs
-from gzfeatures.cutouts.surveys import CutoutService
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.decoding.band_files import read_fits
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
 from gzfeatures.progress import Progress
+from gzfeatures.surveys.surveys import CutoutService
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer
 from gzfeatures.web.polite_http import Service
 

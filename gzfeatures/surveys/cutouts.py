@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gzfeatures.cutouts.downloads import DONE, KEPT, Download
-from gzfeatures.cutouts.surveys import SURVEYS, CutoutService, Scale
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.progress import Progress, handed
+from gzfeatures.surveys.downloads import DONE, KEPT, Download
+from gzfeatures.surveys.surveys import SURVEYS, CutoutService, Scale
 from gzfeatures.web.polite_http import Service
 
 NOTE = "cutouts.json"
@@ -178,7 +178,7 @@ def _fetch(
 ) -> Callable[[float, float, float], bytes]:
     """Return a function that asks the service for one cutout at (ra, dec) with a given scale."""
     if survey.through == "astroquery":
-        from gzfeatures.cutouts.skyview import SkyView
+        from gzfeatures.surveys.skyview import SkyView
 
         form = SkyView(url, service)
         return lambda ra, dec, scale: form.get(ra, dec, scale, pixels, survey.bands)

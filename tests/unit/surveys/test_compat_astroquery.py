@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
-from gzfeatures.cutouts._compat_astroquery import refuse_redirects
 from gzfeatures.errors import InputError
+from gzfeatures.surveys._compat_astroquery import refuse_redirects
 
 skyview = pytest.importorskip("astroquery.skyview")
 

@@ -35,12 +35,12 @@ from cutout_server import (
 )
 from PIL import Image
 
-from gzfeatures.cutouts import downloads
-from gzfeatures.cutouts.cutouts import CutoutReport, download
-from gzfeatures.cutouts.surveys import SURVEYS, Scale
 from gzfeatures.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.surveys import downloads
+from gzfeatures.surveys.cutouts import CutoutReport, download
+from gzfeatures.surveys.surveys import SURVEYS, Scale
 from gzfeatures.web import polite_http, redirects
 from gzfeatures.web.outcomes import NoAnswer
 

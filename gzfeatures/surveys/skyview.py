@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gzfeatures.cutouts._compat_astroquery import refuse_redirects
 from gzfeatures.errors import InputError, need
 from gzfeatures.images.decoding.band_files import read_fits, stacked
 from gzfeatures.images.decoding.bands import Bands
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.warning_filter import without_warnings
+from gzfeatures.surveys._compat_astroquery import refuse_redirects
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer, Unanswered
 from gzfeatures.web.polite_http import Service
 from gzfeatures.web.redirects import followed, is_public

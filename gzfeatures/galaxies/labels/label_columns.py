@@ -1,0 +1,182 @@
+"""Read the labels of galaxies from the columns of a table file."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.ids import Ids, as_ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+
+SEPARATOR = "|"
+VOTES = "votes "
+"""Prefix of the columns that hold the vote fraction of each class."""
+EMPTY = "label is empty"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelColumns:
+    """Hold a table of labels, and what its columns say of the label of each galaxy.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        All columns of the file.
+    ids : Ids
+        Galaxy of each row, shape (n,).
+    fields : dict
+        Arguments of `Labels`.
+    """
+
+    frame: pd.DataFrame
+    ids: Ids
+    fields: dict[str, Any]
+
+
+def read_columns(
+    path: str | Path, words: LabelWords = ASK, id_column: str | None = None
+) -> LabelColumns:
+    """Read a table with an id column and a column `label` or vote fractions.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, Parquet or FITS. Where a label holds "|" the labels are multi-label, and an empty one
+        means that none is true; else a galaxy with an empty label is left out. Columns
+        `votes <class>`, one for every class, are their vote fractions.
+    words : LabelWords
+        What `NA`, `None` and their like mean in the column `label`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        It has no id or label column, a label may be a class or nobody's answer, class names differ
+        by case only, or a fraction is outside [0, 1].
+    """
+    frame = read_table(path, id_column=id_column, texts=("label",))
+    id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    if id_column is None:
+        raise InputError(
+            "labels have no id",
+            where=path,
+            rule="have a column galaxy_id",
+            found=", ".join(frame.columns[:12]),
+            remedy="name the column of the ids with --id COLUMN",
+        )
+    ids = as_ids(frame[id_column], where=path)
+    if "label" not in frame:
+        return LabelColumns(frame, ids, _fractions(frame.drop(columns=id_column), ids, path))
+    frame["label"] = pd.Series(
+        words.read(frame["label"], ids, path), index=frame.index, dtype="str"
+    )
+    fields = _named(frame["label"], ids, path)
+    return LabelColumns(frame, ids, _with_votes(fields, frame.set_axis(ids), path))
+
+
+def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
+    """Return labels by class names; names separated by "|" give several classes per galaxy."""
+    # a blank after a class name is a typing error, not another class
+    text = column.astype("str").fillna("").str.strip().to_numpy(object)
+    if any(SEPARATOR in label for label in text):
+        sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
+        classes = tuple(sorted(set().union(*sets)))
+        _require_distinct([name for names in sets for name in names], path)
+        values = np.array([[name in names for name in classes] for names in sets])
+        return {"ids": ids, "classes": classes, "values": values, "target": "multi-label"}
+    # in a file with one class per galaxy, an empty cell means that the galaxy has no label
+    labelled = text != ""
+    _require_distinct(text[labelled], path)
+    names, codes = np.unique(text[labelled], return_inverse=True)
+    left_out = {EMPTY: ids[~labelled]} if not labelled.all() else {}
+    return {
+        "ids": ids[labelled],
+        "classes": tuple(names.tolist()),
+        "values": codes.astype(np.int64),
+        "target": "classes",
+        "left_out": left_out,
+    }
+
+
+def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
+    """Refuse class names that differ only by upper and lower case or by blanks."""
+    numbers = pd.Series(names, dtype=object).value_counts()
+    alike: dict[str, list[str]] = {}
+    for name in sorted(numbers.index):
+        # Unicode's NFKC form makes equal-looking letters equal, whether typed as one sign or two
+        folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        alike.setdefault(folded, []).append(name)
+    for spellings in alike.values():
+        if len(spellings) > 1:
+            raise InputError(
+                "classes differ by case or blanks only",
+                where=path,
+                rule="be spelled one way each",
+                found=", ".join(f"'{name}' of {numbers[name]} galaxies" for name in spellings),
+                remedy="write one class one way, or give two classes names that differ by more",
+            )
+
+
+def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
+    """Return vote fractions as labels: each numeric column is an answer."""
+    answers = [
+        str(name)
+        for name in frame.columns
+        if name not in ("split", "group") and frame[name].dtype.kind in "if"
+    ]
+    if not answers:
+        raise InputError(
+            "labels are missing",
+            where=path,
+            rule="have a column label",
+            found=", ".join(frame.columns[:12]),
+        )
+    values = _shares(frame[answers], ids, path)
+    return {"ids": ids, "classes": tuple(answers), "values": values, "target": "fractions"}
+
+
+def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> dict[str, Any]:
+    """Return the labels with vote fractions added, if the file has them for every class."""
+    classes = tuple(
+        sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
+    )
+    labelled: tuple[str, ...] = fields["classes"]
+    if not set(labelled) <= set(classes):
+        return fields
+    votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
+    # a class with votes and no label takes its place in the alphabet: the codes follow
+    place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
+    if fields["target"] == "classes":
+        values: npt.NDArray[Any] = place[fields["values"]]
+    else:
+        values = np.zeros((len(fields["ids"]), len(classes)), dtype=bool)
+        values[:, place] = fields["values"]
+    soft = _shares(votes, fields["ids"], path)
+    return {**fields, "classes": classes, "values": values, "soft": soft}
+
+
+def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
+    """Return vote fractions as an array, shape (n, k); refuse values outside [0, 1]."""
+    values = frame.to_numpy(dtype=np.float64)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise InputError(
+            "vote fraction out of range",
+            where=f"{path}, galaxy {ids[row]}, column {frame.columns[column]}",
+            rule="lie in [0, 1]",
+            found=float(values[row, column]),
+        )
+    return values

@@ -1,0 +1,372 @@
+"""Check, label, join and sample catalogs, and download cutouts of their galaxies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, cast
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
+from gzfeatures.galaxies.catalogs.checks import Examination
+from gzfeatures.galaxies.catalogs.label_words import LabelWords
+from gzfeatures.galaxies.labels import schemes
+from gzfeatures.galaxies.labels.label_scheme import LabelScheme
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits import sampling
+from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.split import Split, shares
+from gzfeatures.galaxies.votes.vote_columns import Choice
+from gzfeatures.galaxies.votes.votes import Measure
+from gzfeatures.images.image_check import ImageCheck
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.progress import Progress
+from gzfeatures.surveys.cutouts import CutoutReport, download
+from gzfeatures.surveys.surveys import Scale
+from gzfeatures.verbs.inputs import Place, catalog_of, images_of
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Checked:
+    """Hold what a check found in a catalog and in the images of its galaxies.
+
+    Parameters
+    ----------
+    catalog : Examination
+        Columns that will be used, and every problem.
+    images : ImageCheck, optional
+        Broken and missing images; None where no images were checked.
+    """
+
+    catalog: Examination
+    images: ImageCheck | None
+
+
+def check(
+    catalog: Place,
+    images: ImageSet | Place | None = None,
+    *,
+    id_column: str | None = None,
+    missing_label: Sequence[str] = (),
+    label_as_is: bool = False,
+    progress: Progress | bool = False,
+) -> Checked:
+    """Check a catalog file and its images: what will be used, what is broken and why.
+
+    Parameters
+    ----------
+    catalog : str or Path
+        File of the catalog.
+    images : ImageSet, str or Path, optional
+        Images of its galaxies, or their folder or archive.
+    id_column : str, optional
+        Column that names the galaxies.
+    missing_label : sequence of str
+        Words of a column `label` that mean that a galaxy has none.
+    label_as_is : bool
+        Take every word of a column `label` as a class.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Checked
+        `catalog.refused` says whether another verb would refuse the file.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        There is no table to go through: the file is absent, unreadable, or has no id column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pd.DataFrame({"objid": [1, 1], "ra": [10.0, 11.5], "dec": [1.0, 2.0]}).to_csv("two.csv")
+    >>> check("two.csv").catalog.refused
+    True
+    """
+    words = LabelWords(tuple(missing_label), label_as_is)
+    root = None if images is None or isinstance(images, ImageSet) else images
+    examination = Catalog.examine(catalog, root, id_column=id_column, words=words)
+    if images is None:
+        return Checked(examination, None)
+    if not isinstance(images, ImageSet):
+        # without usable ids, check every image instead of those of the catalog's galaxies
+        try:
+            wanted = Catalog.read(catalog, id_column=id_column).ids
+        except InputError:
+            wanted = None
+        images = ImageSet.of(images, ids=wanted, on_missing="skip")
+    return Checked(examination, images.check(progress=progress))
+
+
+def label(
+    catalog: Catalog | Place,
+    scheme: LabelScheme | Place,
+    *,
+    campaign: str | None = None,
+    measure: str | None = None,
+    min_votes: int = 0,
+    others: str | None = None,
+    seed: int = 0,
+    id_column: str | None = None,
+) -> Labels:
+    """Turn vote fractions or gz2_class strings into classes.
+
+    Parameters
+    ----------
+    catalog : Catalog, str or Path
+        Galaxies with votes.
+    scheme : LabelScheme, str or Path
+        Name in `SCHEMES`, or a TOML file.
+    campaign, measure : str, optional
+        Campaign and kind of vote fractions to read, in place of those that the scheme prefers.
+    min_votes : int
+        Galaxies that fewer volunteers were asked about get no label.
+    others : {"class", "left out"}, optional
+        What becomes of galaxies that match no rule; by default what the scheme says.
+    seed : int
+        Of classes that a scheme draws.
+    id_column : str, optional
+        Column of the ids in the file.
+
+    Returns
+    -------
+    Labels
+        `left_out` says which galaxies have no label, and why; `origin`, which votes were read.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such scheme.
+    InputError
+        The catalog lacks the votes that the scheme reads, or no galaxy gets a label.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"dr7objid": [1, 2], "gz2_class": ["Er", "Sc2m"]})
+    >>> label(Catalog.of(frame), "gz2-2class").names.tolist()
+    ['elliptical', 'spiral']
+    """
+    rule = scheme if isinstance(scheme, LabelScheme) else schemes.scheme(scheme)
+    galaxies = catalog_of(catalog, id_column)
+    choice = Choice(campaign, cast("Measure | None", measure), min_votes)
+    labels = rule.with_others(others).label(galaxies, seed, choice)
+    if not len(labels):
+        reasons = ", ".join(
+            f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)
+        )
+        raise InputError("no galaxy is labelled", where=galaxies.source, found=reasons or None)
+    return labels
+
+
+def join(
+    catalog: Catalog | Place,
+    other: Catalog | Rows | Place,
+    on: str,
+    *,
+    id_column: str | None = None,
+) -> tuple[Catalog, JoinReport]:
+    """Add the columns of another catalog by a key, and keep the galaxies that match.
+
+    Parameters
+    ----------
+    catalog : Catalog, str or Path
+        Galaxies that keep their ids and columns.
+    other : Catalog, Rows, str or Path
+        Table whose columns are added.
+    on : str
+        Key column in both: `dr7objid=OBJID`, or one name for both.
+    id_column : str, optional
+        Column of the ids in the first file.
+
+    Returns
+    -------
+    joined : Catalog
+        Galaxies that match.
+    report : JoinReport
+        What matched, what did not, what doubled.
+
+    Raises
+    ------
+    InputError
+        A key column is absent or has lost its digits, or no rows match.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> votes = Catalog.of(pd.DataFrame({"dr7objid": [1, 2], "p": [0.1, 0.9]}))
+    >>> redshifts = Catalog.of(pd.DataFrame({"objid": [2, 3], "z": [0.05, 0.07]}))
+    >>> joined, report = join(votes, redshifts, "dr7objid=objid")
+    >>> joined.ids.tolist(), report.matched
+    (['2'], 1)
+    """
+    left, _, right = on.partition("=")
+    # a single name means the same key column in both tables
+    right = right or left
+    beside = other if isinstance(other, Catalog | Rows) else Rows.read(other, (right,))
+    if isinstance(catalog, Catalog):
+        return catalog_of(catalog, id_column).join(beside, left, right)
+    return Catalog.read(catalog, id_column=id_column, keys=(left,)).join(beside, left, right)
+
+
+def sample(
+    catalog: Catalog | Place,
+    scheme: LabelScheme | Place,
+    *,
+    strategy: str = "random",
+    per_class: int | None = None,
+    split: str | Sequence[float] = "0.7/0.1/0.2",
+    images: ImageSet | Place | None = None,
+    group_arcsec: float = NEAR_ARCSEC,
+    seed: int = 0,
+    id_column: str | None = None,
+    **votes: Any,
+) -> tuple[Labels, Split]:
+    """Draw a stratified sample of galaxies, with its train, validation and test split.
+
+    Parameters
+    ----------
+    catalog : Catalog, str or Path
+        Galaxies with votes.
+    scheme : LabelScheme, str or Path
+        Name in `SCHEMES`, or a TOML file.
+    strategy : str
+        random, low-redshift, or volume-limited (or -faithful).
+    per_class : int, optional
+        Galaxies of each class.
+    split : str or three floats
+        Shares of train, validation and test.
+    images : ImageSet, str or Path, optional
+        Galaxies whose images are the same file stay in one part.
+    group_arcsec : float
+        Galaxies closer than this on the sky stay in one part.
+    seed : int
+        Of the draw.
+    id_column : str, optional
+        Column of the ids in the file.
+    **votes
+        `campaign`, `measure`, `min_votes` and `others`, as `label` takes them.
+
+    Returns
+    -------
+    labels : Labels
+        Of the sample.
+    split : Split
+        Its parts.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        As `label`; the strategy is unknown or needs columns that the catalog lacks; the shares are
+        no shares.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"dr7objid": range(40), "gz2_class": ["Er", "Sc2m"] * 20})
+    >>> labels, split = sample(Catalog.of(frame), "gz2-2class", per_class=10, split="60/20/20")
+    >>> labels.counts, len(split.train), len(split.test)
+    ({'elliptical': 10, 'spiral': 10}, 12, 4)
+    """
+    galaxies = catalog_of(catalog, id_column)
+    labels = label(galaxies, scheme, seed=seed, **votes)
+    labels, grouping = sampled(galaxies, labels, strategy, per_class, group_arcsec, seed)
+    if images is not None:
+        grouping = grouping.joined(SAME_FILE, _among(images_of(images), labels).duplicate_groups())
+    sizes = shares(split) if isinstance(split, str) else split
+    return labels, Split.draw(labels, sizes, groups=grouping.groups, seed=seed)
+
+
+def sampled(
+    galaxies: Catalog,
+    labels: Labels,
+    strategy: str,
+    per_class: int | None,
+    group_arcsec: float,
+    seed: int,
+) -> tuple[Labels, Grouping]:
+    """Draw the galaxies of a sample, and group those that lie close together on the sky."""
+    # the strategy decides which galaxies the sample contains, before they are split
+    chosen = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
+    # close galaxies share light, so a split must keep them in one part
+    return chosen, Grouping().near(galaxies, chosen.ids, group_arcsec)
+
+
+def _among(images: ImageSet, labels: Labels) -> ImageSet:
+    """Select the images of labelled galaxies."""
+    wanted = set(labels.ids)
+    return images.select(images.ids[[name in wanted for name in images.ids]])
+
+
+def cutouts(
+    catalog: Catalog | Place,
+    output: Place,
+    survey: str = "sdss",
+    *,
+    base_url: str | None = None,
+    workers: int = 8,
+    scale: Scale | float | None = None,
+    pixels: int | None = None,
+    rate: float | None = None,
+    id_column: str | None = None,
+    progress: Progress | bool = False,
+    overwrite: bool = False,
+) -> CutoutReport:
+    """Download a cutout of each galaxy, verify every file, and continue a stopped download.
+
+    Parameters
+    ----------
+    catalog : Catalog, str or Path
+        Needs ra and dec, in degrees.
+    output : str or Path
+        Folder for the images; complete images in it are kept.
+    survey : str
+        sdss, legacy, legacy-fits or skyview.
+    base_url : str, optional
+        Another web address of the same service.
+    workers : int
+        Downloads at a time.
+    scale : Scale or float, optional
+        Arcseconds per pixel; by default from each galaxy's Petrosian radius.
+    pixels : int, optional
+        Side of a cutout; by default the survey's.
+    rate : float, optional
+        Requests per second; by default a polite rate for the survey.
+    id_column : str, optional
+        Column of the ids in the file.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
+    overwrite : bool
+        Replace files that bear the name of a cutout and are none.
+
+    Returns
+    -------
+    CutoutReport
+        How many were downloaded or kept, and why the others failed.
+
+    Raises
+    ------
+    UnknownNameError, InputError, MissingExtraError, OutputError
+        As `surveys.cutouts.download`.
+
+    Examples
+    --------
+    >>> report = cutouts("catalog.fits", "images/", "legacy")  # doctest: +SKIP
+    >>> report.downloaded  # doctest: +SKIP
+    """
+    return download(
+        catalog_of(catalog, id_column),
+        output,
+        survey,
+        base_url,
+        workers,
+        scale=scale,
+        pixels=pixels,
+        rate=rate,
+        progress=progress,
+        overwrite=overwrite,
+    )

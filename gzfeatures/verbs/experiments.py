@@ -1,0 +1,134 @@
+"""Run the demo, compare finished runs, and show the recorded runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gzfeatures.evaluation.comparison import Comparison
+from gzfeatures.experiment import demo as demo_survey
+from gzfeatures.experiment.run import Run, compare_runs, run
+from gzfeatures.experiment.steps.session import Tracker
+from gzfeatures.features.store import Store
+from gzfeatures.progress import Progress, handed
+from gzfeatures.verbs.inputs import Place
+
+
+def demo(
+    output: Place = "runs/demo",
+    *,
+    galaxies: int = 1000,
+    store: Store | Place | None = None,
+    tracker: Tracker | None = None,
+    again: bool = False,
+    progress: Progress | bool = False,
+) -> Run:
+    """Run a whole experiment on a simulated survey, without a download.
+
+    Parameters
+    ----------
+    output : str or Path
+        Folder for all files of the demo.
+    galaxies : int
+        Number of galaxies to draw.
+    store : Store, str or Path, optional
+        Where vectors are kept; default the user's own.
+    tracker : Tracker, optional
+        Where runs are recorded, such as `tracking.Tracking()`; None records nothing.
+    again : bool
+        Train and extract again, even if the folder holds results.
+    progress : Progress or bool
+        Where lines and bars go; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Run
+        Its report, table and map.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> demo("demo/", progress=True).report.headline  # doctest: +SKIP
+    """
+    folder = Path(output)
+    settings = demo_survey.experiment(folder / "survey", galaxies, progress=handed(progress))
+    return run(
+        settings, folder=folder, store=store, tracker=tracker, again=again, progress=progress
+    )
+
+
+def compare(
+    runs: Place | Sequence[Place],
+    metric: str | None = None,
+    *,
+    say: Callable[[str], object] | None = None,
+) -> Comparison:
+    """Rank the candidates of finished runs that share a split, with intervals and paired tests.
+
+    Parameters
+    ----------
+    runs : str, Path, or sequence of them
+        Run folders, or experiment files (TOML) of finished runs.
+    metric : str, optional
+        Metric for the ranking and the tests; default accuracy, or RMSE of vote fractions.
+    say : callable, optional
+        Takes lines on what the scores assume.
+
+    Returns
+    -------
+    Comparison
+        `ranking`, `tests`, `winner`.
+
+    Raises
+    ------
+    MissingFileError
+        A run is not finished.
+    InputError
+        The runs do not share one split.
+
+    Examples
+    --------
+    >>> compare(["runs/one", "runs/two"], "macro_f1")  # doctest: +SKIP
+    """
+    places = [runs] if isinstance(runs, str | Path) else list(runs)
+    return compare_runs([Path(place) for place in places], metric, say)
+
+
+def ui(
+    port: int = 5000,
+    *,
+    tracking_uri: str | None = None,
+    upgrade: bool = False,
+    progress: Progress | bool = False,
+) -> None:
+    """Show the recorded runs in the MLflow UI on 127.0.0.1, until it is interrupted.
+
+    Parameters
+    ----------
+    port : int
+        Port on 127.0.0.1.
+    tracking_uri : str, optional
+        MLflow tracking address; default `$MLFLOW_TRACKING_URI`, or mlruns/.
+    upgrade : bool
+        Upgrade a database of an older MLflow, after making a copy.
+    progress : Progress or bool
+        Where the address is told; nowhere by default. True is the terminal.
+
+    Raises
+    ------
+    OutputError
+        The database is of another version of MLflow, or the port is taken.
+
+    Examples
+    --------
+    >>> ui(5001, progress=True)  # doctest: +SKIP
+    """
+    from gzfeatures.tracking import Tracking
+
+    teller = handed(progress)
+    tracking = Tracking(tracking_uri, upgrade=upgrade, progress=teller)
+    tracking.ui(port, teller.say)

@@ -1,0 +1,319 @@
+"""Search an embedding table: similar and odd galaxies, duplicates, doubtful labels, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from gzfeatures.experiment import figures
+from gzfeatures.experiment.figures import Classifier, Explanation
+from gzfeatures.explore import anomalies, label_errors, neighbours
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.heads.out_of_sample import out_of_sample
+from gzfeatures.ids import among, as_ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.verbs.inputs import Place, images_of, labels_of, table_of
+
+
+def similar(
+    table: EmbeddingTable | Place,
+    ids: str | Sequence[str],
+    k: int = 10,
+    *,
+    metric: str = "euclidean",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Find the galaxies whose embeddings are nearest to those of given galaxies.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies to search.
+    ids : str or sequence of str
+        Galaxies asked about; they are in the table.
+    k : int
+        Neighbours of each.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    seed : int
+        Of the index that large tables are searched with.
+
+    Returns
+    -------
+    DataFrame
+        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`.
+
+    Raises
+    ------
+    InputError
+        An id is not in the table, or there are fewer galaxies than neighbours.
+
+    Examples
+    --------
+    >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
+    """
+    asked = [ids] if isinstance(ids, str) else list(ids)
+    return neighbours.similar(table_of(table), asked, k, metric=metric, seed=seed)
+
+
+def odd(
+    table: EmbeddingTable | Place,
+    *,
+    k: int = 15,
+    metric: str = "euclidean",
+    components: int | None = 50,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rank galaxies by how much they differ from the others, the most unusual first.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies, more than `k`.
+    k : int
+        Neighbours each is compared with.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    components : int, optional
+        Principal components in which distances are taken; None takes the whole embedding.
+    seed : int
+        Of the isolation forest.
+
+    Returns
+    -------
+    DataFrame
+        `galaxy_id`, `rank` from 1, `score` in (0, 1] and its three measures.
+
+    Raises
+    ------
+    InputError
+        There are no more galaxies than neighbours, or all embeddings are equal.
+
+    Examples
+    --------
+    >>> odd("table.parquet").head(20)  # doctest: +SKIP
+    """
+    return anomalies.anomalies(
+        table_of(table), k=k, metric=metric, components=components, seed=seed
+    )
+
+
+def duplicates(
+    table: EmbeddingTable | Place,
+    *,
+    chance: float = 1.0,
+    metric: str = "euclidean",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Find galaxies that appear twice in a table, with two ids.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies.
+    chance : float
+        Pairs of the whole table that may pass by chance, > 0.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    seed : int
+        Of the index that large tables are searched with.
+
+    Returns
+    -------
+    DataFrame
+        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio`, `same_image`,
+        `group`.
+
+    Raises
+    ------
+    InputError
+        `chance` is outside its range, or there are no more galaxies than neighbours.
+
+    Examples
+    --------
+    >>> duplicates("table.parquet")  # doctest: +SKIP
+    """
+    return neighbours.duplicates(table_of(table), chance=chance, metric=metric, seed=seed)
+
+
+def doubt(
+    table: EmbeddingTable | Place,
+    labels: Labels | Place,
+    head: str = "svm",
+    *,
+    seed: int = 0,
+    id_column: str | None = None,
+) -> pd.DataFrame:
+    """Find labels that are probably wrong, by heads that were not fitted on these galaxies.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Vectors.
+    labels : Labels, str or Path
+        One class per galaxy.
+    head : str
+        Name in `HEADS`.
+    seed : int
+        Of folds and heads.
+    id_column : str, optional
+        Column of the ids in the labels file.
+
+    Returns
+    -------
+    DataFrame
+        Doubtful labels, the most doubtful first: `galaxy_id`, `label`, `suggested`, `p_label`,
+        `p_suggested`, `margin` and `doubtful` (see `label_errors`).
+
+    Raises
+    ------
+    InputError
+        No galaxy has both a label and a vector, or what `fit` refuses.
+
+    Examples
+    --------
+    >>> doubt("table.parquet", "labels.csv")  # doctest: +SKIP
+    """
+    vectors, known = table_of(table), labels_of(labels, id_column)
+    # a head that was not fitted on a galaxy judges its label (cross-validation)
+    predictions = out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed)
+    frame = label_errors.label_errors(known, predictions)
+    return frame[frame["doubtful"]]
+
+
+def label_next(
+    table: EmbeddingTable | Place,
+    labels: Labels | Place,
+    head: str = "svm",
+    count: int = 50,
+    *,
+    seed: int = 0,
+    id_column: str | None = None,
+) -> pd.DataFrame:
+    """Choose unlabelled galaxies that teach a head most: uncertain, and unlike each other.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Vectors of labelled and unlabelled galaxies.
+    labels : Labels, str or Path
+        One class for some of them.
+    head : str
+        Name in `HEADS`; it is fitted on all labelled galaxies.
+    count : int
+        Galaxies wanted; fewer are returned when fewer are open.
+    seed : int
+        Of the head.
+    id_column : str, optional
+        Column of the ids in the labels file.
+
+    Returns
+    -------
+    DataFrame
+        `galaxy_id`, `rank` from 1, `predicted`, `probability`, `margin` in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Every galaxy has a label, or none has; or what `fit` refuses.
+
+    Examples
+    --------
+    >>> label_next("table.parquet", "labels.csv", count=20)  # doctest: +SKIP
+    """
+    vectors, known = table_of(table), labels_of(labels, id_column)
+    has_label, nobody = among(vectors.ids, known.ids), known.ids[:0]
+    split = Split(vectors.ids[has_label], nobody, nobody)
+    fitted = fit(vectors, known, head, split=split, seed=seed)
+    unlabelled = vectors.select(vectors.ids[~has_label])
+    return label_errors.query_next(fitted.predict(unlabelled), unlabelled, count)
+
+
+def explain(
+    network: Place,
+    images: ImageSet | Place,
+    ids: Iterable[str] | None = None,
+    *,
+    head: Place | None = None,
+    weights: Place | None = None,
+    table: Place | None = None,
+    labels: Labels | Place | None = None,
+    per_class: int = 3,
+    method: Sequence[str] = (),
+    class_: str | None = None,
+    layers: bool = False,
+    dreams: bool = False,
+    measure: bool = True,
+    seed: int = 0,
+) -> Explanation:
+    """Show which pixels decide the class that a network, or a head on its embeddings, predicts.
+
+    Parameters
+    ----------
+    network : str or Path
+        Checkpoint folder; with a head, any backbone.
+    images : ImageSet, str or Path
+        Of the galaxies.
+    ids : iterable of str, optional
+        Galaxies to explain; by default the prototypes, which need a table and labels.
+    head : str or Path, optional
+        File of the head to explain.
+    weights : str or Path, optional
+        Weights file, for a backbone without weights of its own.
+    table : str or Path, optional
+        Embedding table from which the prototypes of each class are chosen.
+    labels : Labels, str or Path, optional
+        Classes of the prototypes.
+    per_class : int
+        Prototypes of each class.
+    method : sequence of str
+        grad-cam, integrated-gradients or occlusion; by default all.
+    class_ : str, optional
+        Class to explain; by default each galaxy's most probable one.
+    layers, dreams : bool
+        Show also what each layer responds to, and an image that maximises each class.
+    measure : bool
+        Compare each method with the bright part of the image: insertion − deletion.
+    seed : int
+        Of everything that is drawn.
+
+    Returns
+    -------
+    Explanation
+        `gallery.write("why.html")` draws it; `verdict` compares the methods.
+
+    Raises
+    ------
+    InputError
+        No galaxy is named and there are no prototypes; a galaxy has no image.
+    UnknownNameError
+        There is no such method.
+
+    Examples
+    --------
+    >>> explain("tuned/", "images/", ["100053"]).gallery.write("why.html")  # doctest: +SKIP
+    """
+    classifier = Classifier(
+        str(network),
+        None if weights is None else str(weights),
+        None if table is None else Path(table),
+        None if head is None else Path(head),
+    )
+    return figures.explain(
+        classifier,
+        images_of(images),
+        None if ids is None else as_ids(list(ids)),
+        labels=None if labels is None else labels_of(labels),
+        per_class=per_class,
+        target=class_,
+        methods=tuple(method),
+        layers=layers,
+        dreams=dreams,
+        seed=seed,
+        measure=measure,
+    )

@@ -1,0 +1,75 @@
+"""Take a file's path wherever a verb needs a catalog, labels, a table or images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.images.image_set import ImageSet
+
+Place: TypeAlias = str | Path
+"""Path of a file or folder."""
+
+
+def catalog_of(catalog: Catalog | Place, id_column: str | None = None) -> Catalog:
+    """Return a catalog, read from its file if a path is given.
+
+    Parameters
+    ----------
+    catalog : Catalog, str or Path
+        The catalog, or its file.
+    id_column : str, optional
+        Column of the ids in the file.
+    """
+    if not isinstance(catalog, Catalog):
+        return Catalog.read(catalog, id_column=id_column)
+    _require_file("id_column", id_column)
+    return catalog
+
+
+def labels_of(labels: Labels | Place, id_column: str | None = None) -> Labels:
+    """Return labels, read from their file if a path is given.
+
+    Parameters
+    ----------
+    labels : Labels, str or Path
+        The labels, or their file.
+    id_column : str, optional
+        Column of the ids in the file.
+    """
+    if not isinstance(labels, Labels):
+        return Labels.read(labels, id_column=id_column)
+    _require_file("id_column", id_column)
+    return labels
+
+
+def table_of(table: EmbeddingTable | Place) -> EmbeddingTable:
+    """Return an embedding table, read from its file if a path is given.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        The table, or its Parquet file.
+    """
+    return table if isinstance(table, EmbeddingTable) else EmbeddingTable.read(table)
+
+
+def images_of(images: ImageSet | Place) -> ImageSet:
+    """Return images, listed from their folder or archive if a path is given.
+
+    Parameters
+    ----------
+    images : ImageSet, str or Path
+        The images, or where they lie.
+    """
+    return images if isinstance(images, ImageSet) else ImageSet.of(images)
+
+
+def _require_file(option: str, value: object) -> None:
+    """Refuse an option of reading a file where nothing is read: it would hide a mistake."""
+    if value is not None:
+        raise InputError(option, rule="be left out where no file is read", found=value)

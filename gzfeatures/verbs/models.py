@@ -1,0 +1,316 @@
+"""Train networks, predict galaxies, and compute maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.prediction import find_head, vectors_of
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.head import Head
+from gzfeatures.ids import among
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.progress import Progress, handed
+from gzfeatures.unlabelled.familiarity import LEVEL
+from gzfeatures.unlabelled.priors import Priors
+from gzfeatures.unlabelled.shift import Shares
+from gzfeatures.verbs.inputs import Place, catalog_of, images_of, table_of
+
+if TYPE_CHECKING:
+    from gzfeatures.experiment.finetuning import FineTuned
+    from gzfeatures.maps.map import Map
+
+TABLES = (".parquet", ".pq")
+"""File endings of embedding tables; other inputs of `predict` are images."""
+
+
+def predict(
+    head: Head | Place,
+    table: EmbeddingTable | ImageSet | Place | Sequence[EmbeddingTable | Place],
+    *,
+    scheme: str | None = None,
+    view: View | str | None = None,
+    catalog: Catalog | Place | None = None,
+    on_bad: Literal["raise", "skip"] = "raise",
+    coverage: float | None = None,
+    unfamiliar: float = LEVEL,
+    priors: Literal["training", "unlabelled"] = "training",
+    store: Store | Place | None = None,
+    progress: Progress | bool = False,
+) -> Predictions:
+    """Predict galaxies by a head or a network, from embedding tables or from images.
+
+    Parameters
+    ----------
+    head : Head, str or Path
+        Head, its file, a network's checkpoint folder, or googlenet-gz2, which needs no labels.
+    table : EmbeddingTable, ImageSet, str or Path
+        Vectors or images of the galaxies, or where they lie; several tables for a head that was
+        fitted on several.
+    scheme : str, optional
+        Head of googlenet-gz2: zhu-5class (default) or votes-37.
+    view : View or str, optional
+        Another crop of the images, such as "crop=0.8".
+    catalog : Catalog, str or Path, optional
+        Has the columns that the head reads.
+    on_bad : {"raise", "skip"}
+        At a bad image, stop, or leave it out.
+    coverage : float, optional
+        Of class sets or intervals, in (0, 1); default what they were fitted with.
+    unfamiliar : float
+        Galaxies with a smaller familiarity_p get an empty class set, in [0, 1].
+    priors : {"training", "unlabelled"}
+        Class shares that the probabilities assume: those of the training, or estimated from these
+        galaxies.
+    store : Store, str or Path, optional
+        Where vectors of images are kept; default the user's own.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Predictions
+        `write("predictions.csv")` writes them.
+
+    Raises
+    ------
+    GzError
+        The head reads other vectors, or several tables; an image is bad; class shares cannot be
+        estimated.
+
+    Examples
+    --------
+    >>> predict("googlenet-gz2", "my-images/").write("classes.csv")  # doctest: +SKIP
+    >>> predict("heads/svm.skops", "table.parquet").summary  # doctest: +SKIP
+    """
+    if isinstance(head, str | Path) and Path(head).is_dir():
+        predictions, shares = _by_network(head, table, coverage, unfamiliar, progress)
+    else:
+        tables, chosen = _vectors(head, table, scheme, view, on_bad, store, progress)
+        model = chosen if coverage is None else chosen.promising(coverage)
+        columns = None if catalog is None else catalog_of(catalog)
+        predictions = model.predict(
+            tables, columns, unfamiliar=unfamiliar, any_crop=view is not None
+        )
+        shares = model.shares
+    if priors == "training":
+        return predictions
+    if shares is None:
+        raise InputError(
+            "class shares cannot be corrected",
+            rule="be those of a model on classes, with galaxies kept out of training",
+            remedy="train it again on a split that has a validation part",
+        )
+    # expectation maximisation (Saerens+2002), since the labels are unknown
+    return Priors.of(predictions, shares.mean).corrected(predictions)
+
+
+def _by_network(
+    checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
+) -> tuple[Predictions, Shares | None]:
+    """Predict images by a fine-tuned network; return also its class shares."""
+    from gzfeatures.networks.inference.output_calibration import calibration_of
+    from gzfeatures.networks.inference.probabilities import classify
+
+    predictions = classify(
+        images_of(images), checkpoint, progress=progress, unfamiliar=unfamiliar, coverage=coverage
+    )
+    return predictions, calibration_of(checkpoint).shares
+
+
+def _vectors(
+    head: Head | Place,
+    table: Any,
+    scheme: str | None,
+    view: View | str | None,
+    on_bad: str,
+    store: Store | Place | None,
+    progress: Progress | bool,
+) -> tuple[list[EmbeddingTable], Head]:
+    """Return the vectors that a head reads, and the head."""
+    several = isinstance(table, list | tuple)
+    if several or isinstance(table, EmbeddingTable) or Path(str(table)).suffix in TABLES:
+        if view is not None:
+            raise InputError("view", rule="be left out of a table: its vectors have one")
+        tables = [table_of(each) for each in (table if several else [table])]
+        return tables, _head(head, scheme, tables[0])
+    chosen = _head(head, scheme, None)
+    framing = View.parse(view, chosen.extractors[0].view) if isinstance(view, str) else view
+    place = Store.default() if store is None else Store.at(store)
+    vectors = vectors_of(
+        images_of(table), chosen, place, view=framing, on_bad=on_bad, progress=handed(progress)
+    )
+    return [vectors], chosen
+
+
+def _head(head: Head | Place, scheme: str | None, table: EmbeddingTable | None) -> Head:
+    """Return a head, read from its file or found by its backbone's name."""
+    if isinstance(head, Head):
+        return head
+    return find_head(head, scheme, None if table is None else table.extractor)
+
+
+def finetune(
+    images: ImageSet | Place,
+    labels: Labels | Place,
+    network: Place,
+    output: Place,
+    *,
+    split: Split | None = None,
+    members: int = 1,
+    seed: int = 0,
+    say: Callable[[str], object] | None = None,
+    progress: Progress | bool = False,
+    **options: Any,
+) -> FineTuned:
+    """Train a network from random or given weights, and score it; its checkpoint is a backbone.
+
+    Parameters
+    ----------
+    images : ImageSet, str or Path
+        Images of the galaxies, or where they lie; labelled galaxies without one are left out.
+    labels : Labels, str or Path
+        Training targets, or their file, whose split is taken if it has one.
+    network : str or Path
+        Name of a network or a checkpoint folder.
+    output : str or Path
+        Checkpoint folder to write.
+    split : Split, optional
+        By default that of the labels file, else one is drawn (0.7, 0.1, 0.2) in which copies of
+        an image stay together.
+    members : int
+        Number of seeds to train; the ensemble predicts their mean probability.
+    seed : int
+        Of a drawn split and of the training.
+    say : callable, optional
+        Takes lines for the user.
+    progress : Progress or bool
+        Where the plan and bars go; nowhere by default. True is the terminal.
+    **options
+        Fields of `TrainingOptions`, such as `weights`, `recipe`, `epochs`, `view`, `dihedral`, and
+        numbers of the recipe, such as `batch_size`.
+
+    Returns
+    -------
+    FineTuned
+        Scores, costs and the checkpoint's folder.
+
+    Raises
+    ------
+    GzError
+        As `train`.
+
+    Examples
+    --------
+    >>> finetune("images/", "labels.csv", "googlenet-gz2", "tuned/")  # doctest: +SKIP
+    """
+    from gzfeatures.experiment.finetuning import FineTuning
+    from gzfeatures.networks.setup.options import TrainingOptions
+    from gzfeatures.networks.training.initialisation import seen_by
+    from gzfeatures.networks.training.preparation import TrainingGalaxies
+
+    of_file: Split | None = None
+    if not isinstance(labels, Labels):
+        labels, of_file = read_labels(labels)
+    pictures = images_of(images)
+    known = labels.select(labels.ids[among(labels.ids, pictures.ids)])
+    chosen = split or of_file
+    if chosen is None:
+        near = pictures.select(known.ids)
+        groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
+        # random weights were trained on no galaxy; galaxies that others know must not be scored
+        tied = None if options.get("weights") == "none" else seen_by(str(network), near)
+        chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
+    view = options.pop("view", None)
+    options["view"] = View.parse(view) if isinstance(view, str) else view
+    fields = {**options, "folder": Path(output), "seed": seed, "progress": progress}
+    teller = say or (lambda line: handed(progress).say(line))
+    tuning = FineTuning(str(network), TrainingOptions.of(fields), teller, members)
+    return tuning.of(TrainingGalaxies(pictures, known, chosen.among(known.ids)))
+
+
+def map_(
+    table: EmbeddingTable | Place,
+    labels: Labels | Place | None = None,
+    *,
+    neighbours: int = 15,
+    min_dist: float = 0.1,
+    dimensions: int = 2,
+    metric: str = "euclidean",
+    supervised: bool = False,
+    stability: int = 0,
+    into: Map | Place | None = None,
+    seed: int = 0,
+    progress: Progress | bool = False,
+) -> Map:
+    """Compute the UMAP of a table, or place its galaxies on an earlier map.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies.
+    labels : Labels, str or Path, optional
+        Classes of some of them, for `supervised` and for scores of the map.
+    neighbours : int
+        Number of neighbours in UMAP (n_neighbors).
+    min_dist : float
+        Smallest distance between galaxies on the map, in [0, 1].
+    dimensions : {2, 3}
+        Of the map.
+    metric : {"euclidean", "cosine"}
+        Distance between embeddings.
+    supervised : bool
+        Let the labels pull the galaxies of a class together.
+    stability : int
+        Number of further seeds, to measure how stable the map is.
+    into : Map, str or Path, optional
+        Earlier map into which the galaxies are placed; the other options are its own then.
+    seed : int
+        Of the layout.
+    progress : Progress or bool
+        Where the steps are told; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Map
+        `write_html("map.html", labels=…, images=…)` writes the page.
+
+    Raises
+    ------
+    InputError
+        Too few galaxies, an option outside its range, labels that fit no galaxy; or the earlier map
+        is of another extractor.
+
+    Examples
+    --------
+    >>> map_("table.parquet", "labels.csv").write_html("map.html")  # doctest: +SKIP
+    """
+    from gzfeatures.maps.map import Map
+    from gzfeatures.maps.umap import project
+    from gzfeatures.verbs.inputs import labels_of
+
+    vectors = table_of(table)
+    if into is not None:
+        return (into if isinstance(into, Map) else Map.read(into)).place(vectors)
+    return project(
+        vectors,
+        None if labels is None else labels_of(labels),
+        progress=progress,
+        seed=seed,
+        n_neighbors=neighbours,
+        min_dist=min_dist,
+        dimensions=dimensions,
+        metric=metric,
+        supervised=supervised,
+        stability_seeds=range(seed + 1, seed + 1 + stability),
+    )

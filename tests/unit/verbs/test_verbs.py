@@ -1,0 +1,191 @@
+"""Every verb of the command line is a Python function with the same words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables_of import table_of as table_with
+
+import gzfeatures as gz
+from gzfeatures.errors import InputError
+from gzfeatures.verbs.inputs import catalog_of, images_of, labels_of, table_of
+
+PUBLIC = sorted(name for name in gz.__all__ if name not in ("BACKBONES", "HEADS", "SCHEMES"))
+FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(gz, name))]
+
+
+def verbs() -> dict[str, Callable[..., Any]]:
+    """Name of each verb on the command line, and the function behind it."""
+    import importlib
+
+    from gzfeatures.cli import VERBS
+    from gzfeatures.cli.console import app
+
+    for module in VERBS:
+        importlib.import_module(f"gzfeatures.cli.verbs.{module}")
+    callbacks = [command.callback for command in app.registered_commands if command.callback]
+    return {callback.__name__.rstrip("_"): callback for callback in callbacks}
+
+
+def test_every_verb_is_a_public_function() -> None:
+    assert len(verbs()) > 20
+    assert [name for name in verbs() if not inspect.isfunction(getattr(gz, name, None))] == []
+
+
+OTHERWISE = {
+    # files that the command writes: in Python the returned value has a method write
+    *("output", "plot", "gallery", "next", "figure", "coordinates", "as_json", "reading"),
+    # a path in place of an object says how it is read: Catalog.read, Labels.read, ImageSet.of
+    *("id_column", "missing_label", "label_as_is", "pixel_scale", "petrosian", "column"),
+    # a Python function tells its progress to whom it is given
+    *("settings", "tracking_uri", "upgrade", "verbose", "others", "engine", "address", "images"),
+}
+"""Words of the command line that Python says by other means."""
+ELSEWHERE = {
+    "fit": {"head", "labels", "coverage", "sets_by", "sizes", "with_curve", "group_arcsec",
+            "near_duplicates", "target", "redshift", "as_number", "allow_seen"},
+    "finetune": {"source", "sizes", "with_curve", "group_arcsec", "near_duplicates", "redshift",
+                 "as_number", "counts", "also"},
+    "extract": {"source"},
+    "predict": {"labels"},
+    "map": {"catalog", "predictions", "beside", "kind", "width"},
+    "doubt": {"count"},
+}  # fmt: skip
+"""Words of one verb that stand in another function: Split.draw, Head.promising, label_next …"""
+
+
+@pytest.mark.parametrize("verb", sorted(verbs()))
+def test_a_verb_in_python_has_the_words_of_the_command_line(verb: str) -> None:
+    function = inspect.signature(getattr(gz, verb)).parameters
+    words = set(inspect.signature(inspect.unwrap(verbs()[verb])).parameters) - {"as_json"}
+    free = any(each.kind is each.VAR_KEYWORD for each in function.values())
+    names = {word.rstrip("_") for word in words} - OTHERWISE - ELSEWHERE.get(verb, set())
+    missing = names - {name.rstrip("_") for name in function}
+    assert missing == set() or free, missing
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_docstring_of_a_public_function_lists_its_parameters_itself(name: str) -> None:
+    function = getattr(gz, name)
+    text = inspect.getdoc(function) or ""
+    listed = text.split("Parameters\n----------\n")[1] if "Parameters\n" in text else ""
+    for parameter in inspect.signature(function).parameters:
+        assert any(
+            parameter in line.split(" : ")[0].replace("*", "").replace(" ", "").split(",")
+            for line in listed.splitlines()
+        ), (name, parameter)
+    assert "Examples\n--------\n>>> " in text, name
+
+
+def blobs(n: int) -> tuple[gz.EmbeddingTable, gz.Labels]:
+    """Vectors of two classes that a line separates."""
+    generator, codes = np.random.default_rng(0), np.arange(n) % 2
+    table = table_with(generator.normal(size=(n, 6)) + 3 * codes[:, None])
+    return table, gz.Labels(table.ids, ("round", "long"), codes)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    table, labels = blobs(60)
+    table.write(tmp_path / "table.parquet")
+    gz.write_labels(tmp_path / "labels.csv", labels)
+    return tmp_path
+
+
+def test_a_path_as_text_stands_for_table_and_labels(files: Path) -> None:
+    table, labels = str(files / "table.parquet"), str(files / "labels.csv")
+    assert gz.similar(table, "g0000", k=2)["rank"].tolist() == [1, 2]
+    assert len(gz.odd(table)) == 60
+    assert len(gz.duplicates(table)) == 0
+    assert set(gz.doubt(table, labels, "logistic")["doubtful"]) <= {True}
+    assert table_of(table).ids.tolist() == table_of(table_of(table)).ids.tolist()
+    assert gz.Labels.read(labels).fingerprint == labels_of(labels).fingerprint
+
+
+def test_the_next_galaxies_to_label_have_no_label_yet(files: Path) -> None:
+    labels = gz.Labels.read(files / "labels.csv")
+    some = labels.select(labels.ids[:40])
+    chosen = gz.label_next(files / "table.parquet", some, "logistic", 5)
+    assert len(chosen) == 5 and not set(chosen["galaxy_id"]) & set(some.ids)
+
+
+def test_a_head_in_a_file_predicts_a_table_in_a_file_as_in_memory(files: Path) -> None:
+    table, labels = table_of(files / "table.parquet"), gz.Labels.read(files / "labels.csv")
+    split = gz.Split.draw(labels, seed=0)
+    head = gz.fit(table, labels, "logistic", split=split)
+    head.write(files / "head.skops")
+    predictions = gz.predict(str(files / "head.skops"), str(files / "table.parquet"))
+    np.testing.assert_array_equal(predictions.probabilities, head.predict(table).probabilities)
+    with pytest.raises(InputError, match=r"view.*be left out of a table"):
+        gz.predict(head, table, view="crop=0.5")
+
+
+def test_a_catalog_is_checked_labelled_joined_and_sampled(tmp_path: Path) -> None:
+    number = np.arange(40)
+    classes = np.where(number % 2, "Ei", "Sb2m")
+    pd.DataFrame(
+        {"dr7objid": number, "gz2_class": classes, "ra": number * 1.0, "dec": number * 0.5}
+    ).to_csv(tmp_path / "hart.csv", index=False)
+    pd.DataFrame({"objid": number[:30], "z": number[:30] / 100}).to_csv(tmp_path / "z.csv")
+    path = str(tmp_path / "hart.csv")
+    assert not gz.check(path).catalog.refused and gz.check(path).images is None
+    labels = gz.label(path, "gz2-2class")
+    assert labels.counts == {"elliptical": 20, "spiral": 20}
+    joined, report = gz.join(path, str(tmp_path / "z.csv"), "dr7objid=objid")
+    assert (len(joined), report.matched) == (30, 30)
+    drawn, split = gz.sample(joined, "gz2-2class", per_class=10, split=(0.5, 0.25, 0.25))
+    assert drawn.counts == {"elliptical": 10, "spiral": 10} and len(split.train) == 10
+
+
+def test_an_option_of_reading_is_refused_where_nothing_is_read() -> None:
+    _, labels = blobs(12)
+    with pytest.raises(InputError, match=r"id_column.*be left out where no file is read"):
+        labels_of(labels, "objid")
+    catalog = gz.Catalog.of(pd.DataFrame({"objid": [1, 2]}))
+    with pytest.raises(InputError, match="id_column"):
+        catalog_of(catalog, "objid")
+
+
+def test_an_image_folder_as_text_stands_for_its_images(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("a", "b"):
+        Image.new("RGB", (16, 16), (10, 200, 30)).save(tmp_path / f"{name}.png")
+    images = images_of(str(tmp_path))
+    assert images.ids.tolist() == ["a", "b"] and images_of(images) is images
+
+
+def test_the_matrix_of_a_table_is_its_array() -> None:
+    table, _ = blobs(12)
+    np.testing.assert_array_equal(np.asarray(table), table.matrix)
+    assert np.asarray(table, dtype=np.float64).dtype == np.float64
+    assert np.asarray(table) is table.matrix  # no copy
+    assert np.array(table) is not table.matrix
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(table, dtype=np.float64, copy=False)
+
+
+def test_importing_an_old_module_does_not_hide_the_function_of_its_name() -> None:
+    import importlib
+
+    importlib.import_module("gzfeatures.demo")
+    assert inspect.isfunction(gz.demo)
+
+
+def test_names_are_listed_by_kind() -> None:
+    assert {"svm", "logistic"} <= set(gz.list("heads").index)
+    with pytest.raises(gz.GzError, match="kind of names"):
+        gz.list("galaxies")
+
+
+def test_a_store_is_a_folder(tmp_path: Path) -> None:
+    assert gz.store(root=str(tmp_path)).empty
+    assert gz.Store(str(tmp_path)).root == tmp_path  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="be given with prune only"):
+        gz.store(backbone="resnet18")
