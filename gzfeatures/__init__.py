@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.splits.label_file import write_labels as write_labels
     from gzfeatures.galaxies.splits.split import Split as Split
     from gzfeatures.heads.estimators.registry import HEADS as HEADS
+    from gzfeatures.heads.estimators.scikit_learn import estimator as estimator
     from gzfeatures.heads.fit import Head as Head
     from gzfeatures.heads.fit import fit as fit
     from gzfeatures.images.image_set import ImageSet as ImageSet
@@ -81,6 +82,7 @@ _HOME = {
     "demo": "verbs.experiments",
     "doubt": "verbs.explore",
     "duplicates": "verbs.explore",
+    "estimator": "heads.estimators.scikit_learn",
     "evaluate": "evaluation.metrics",
     "explain": "verbs.explore",
     "extract": "networks.extraction.extract",

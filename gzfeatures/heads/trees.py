@@ -79,8 +79,16 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.seed = seed
 
-    def fit(self, X: Matrix, y: npt.NDArray[Any]) -> Self:
-        """Fit on rows X (n, d) with codes y (n,) without gaps, or targets y (n,) or (n, m)."""
+    def fit(
+        self,
+        X: Matrix,
+        y: npt.NDArray[Any],
+        sample_weight: npt.NDArray[np.floating] | None = None,
+    ) -> Self:
+        """Fit on rows X (n, d) with codes y (n,) without gaps, or targets y (n,) or (n, m).
+
+        `sample_weight`, shape (n,), weighs the rows.
+        """
         import xgboost
 
         machine = getattr(xgboost, self.kind)(
@@ -92,7 +100,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             tree_method="hist",
             device=self.device,
             random_state=self.seed,
-        ).fit(X, y)
+        ).fit(X, y, sample_weight=sample_weight)
         # read XGBoost's JSON, which is its documented format and not private
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]

@@ -21,6 +21,7 @@ Method = Literal["platt", "isotonic", "temperature", "none"]
 Weighting = Literal["balanced", "macro-f1"] | Mapping[int, float] | None
 Scores = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
+RowWeights = npt.NDArray[np.float64]
 _TINY = 1e-7
 _FACTORS = tuple(
     sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor)))
@@ -78,11 +79,19 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.class_weight = class_weight
         self.seed = seed
 
-    def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Groups | None = None,
+        rows: Rows | None = None,
+        sample_weight: RowWeights | None = None,
+    ) -> Self:
         """Fit on X with codes y (n,); rows of one group stay together.
 
         X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is
-        not copied first.
+        not copied first. `sample_weight` (n,) weighs the rows in the classifier, in its calibration
+        and in the balance of the classes.
 
         Raises
         ------
@@ -91,10 +100,16 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             calibration.
         """
         with threads_for(len(y) * np.shape(X)[1]):
-            return self._fit(np.asarray(X, dtype=np.float32), np.asarray(y), groups, rows)
+            rows_of_table = np.asarray(X, dtype=np.float32)
+            return self._fit(rows_of_table, np.asarray(y), groups, rows, sample_weight)
 
     def _fit(
-        self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None
+        self,
+        X: Matrix,
+        y: npt.NDArray[Any],
+        groups: Groups | None,
+        rows: Rows | None,
+        weights: RowWeights | None,
     ) -> Self:
         self.classes_, codes = np.unique(y, return_inverse=True)
         self._require_fit_options()
@@ -105,33 +120,34 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.steps_: list[Scores] = []
         # the calibration learns from rows that the classifier was not fitted on
         if self.method == "none":
-            self._learn(take_rows(X, rows), codes)
-            scores, truth = np.empty((0, k)), codes[:0]
+            self._learn(take_rows(X, rows), codes, weights)
+            scores, truth, judged = np.empty((0, k)), codes[:0], np.arange(0)
         elif n >= self.crossed_below and (fold := self._held_back(codes, groups)) is not None:
-            rest, part = fold
-            self._learn(take_rows(X, rows[rest]), codes[rest])
-            scores, truth = self._scores_of(X, rows[part]), codes[part]
+            rest, judged = fold
+            self._learn(take_rows(X, rows[rest]), codes[rest], _of_rows(weights, rest))
+            scores, truth = self._scores_of(X, rows[judged]), codes[judged]
         else:
             # with few rows, score each row by cross-validation, then fit the classifier on all rows
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
-                self._learn(X[rows[rest]], codes[rest])
+                self._learn(X[rows[rest]], codes[rest], _of_rows(weights, rest))
                 # leave out rows of a class that the classifier of this fold does not know
                 scored = part[np.isin(codes[part], self.known_)]
                 parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
-                order.append(codes[scored])
-            self._learn(X[rows], codes)
-            scores, truth = np.concatenate(parts), np.concatenate(order)
+                order.append(scored)
+            self._learn(X[rows], codes, weights)
+            scores, judged = np.concatenate(parts), np.concatenate(order)
+            truth = codes[judged]
         self.unchecked_ = (
             np.setdiff1d(np.arange(k), truth) if self.method != "none" else np.arange(0)
         )
         if len(truth):
-            self._calibrate(scores, truth)
+            self._calibrate(scores, truth, _of_rows(weights, judged))
         # class weights multiply calibrated probabilities, so learn them after the calibration
         if self.class_weight == "macro-f1":
             self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
         else:
-            self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
+            self.weights_ = self._class_weights(np.bincount(codes, weights, minlength=k))
         return self
 
     def _require_fit_options(self) -> None:
@@ -176,10 +192,11 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._calibrate(self._scores_of(rows), np.searchsorted(self.classes_, y))
         return self
 
-    def _learn(self, X: Matrix, codes: Codes) -> None:
+    def _learn(self, X: Matrix, codes: Codes, weights: RowWeights | None) -> None:
         """Fit the estimator on codes 0, 1, … without gaps, because a fold may lack a class."""
         self.known_, compact = np.unique(codes, return_inverse=True)
-        self.estimator_ = clone(self.estimator).fit(X, compact)
+        weighted = {} if weights is None else {"machine__sample_weight": weights}
+        self.estimator_ = clone(self.estimator).fit(X, compact, **weighted)
 
     def predict_proba(self, X: Any) -> Scores:
         """Return the probability of each class, float64, shape (n, k)."""
@@ -219,7 +236,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores[:, self.known_] = outputs
         return scores
 
-    def _calibrate(self, scores: Scores, codes: Codes) -> None:
+    def _calibrate(self, scores: Scores, codes: Codes, weights: RowWeights | None = None) -> None:
         """Learn scale, offsets and steps of the calibration, for the classes of the held-back rows.
 
         A class that none of them has (all its galaxies lie in one group, say) is left out of the
@@ -232,6 +249,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # a class that a fold's classifier does not know has score −inf, so exclude it from the
         # gradient
         truth = np.eye(k)[codes]
+        weights = np.ones(n) if weights is None else weights * (n / weights.sum())
         finite = np.where(np.isfinite(scores), scores, 0.0)
         spread = max(float(scores[np.isfinite(scores)].std()), _TINY)
         biased = self.method != "temperature"
@@ -241,11 +259,9 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
             p = softmax(a * scores + b, axis=1)
             # mean log loss, plus a weak penalty that keeps the offsets finite
-            slope = (p - truth) / n
-            value = (
-                -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean())
-                + 0.5 * float(b @ b) / n
-            )
+            slope = (p - truth) * (weights[:, None] / n)
+            losses = -np.log(np.maximum((p * truth).sum(1), 1e-30))
+            value = float(np.mean(losses * weights)) + 0.5 * float(b @ b) / n
             gradient = [np.sum(slope * finite) * a, *((slope.sum(0) + b / n) if biased else ())]
             return value, np.asarray(gradient)
 
@@ -268,7 +284,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for c in range(k):
                 scored = np.isfinite(scores[:, c])
                 step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
-                    p[scored, c], truth[scored, c]
+                    p[scored, c], truth[scored, c], weights[scored]
                 )
                 self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
 
@@ -294,6 +310,11 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             balanced: Scores = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
             return balanced
         return np.array([self.class_weight.get(int(code), 1.0) for code in self.classes_])
+
+
+def _of_rows(weights: RowWeights | None, rows: Rows) -> RowWeights | None:
+    """Return the weights of some rows; None where all rows count alike."""
+    return None if weights is None else weights[rows]
 
 
 def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:

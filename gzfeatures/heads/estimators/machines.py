@@ -23,6 +23,7 @@ from gzfeatures.features.matrices import BLOCK, Matrix
 from gzfeatures.heads.estimators.low_rank import kernel, least_squares
 
 Codes = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.floating]
 EXACT_UP_TO = 20_000
 """Most rows for which support vectors are found among all rows."""
 CACHED = 256
@@ -94,13 +95,14 @@ class RbfMachine(_Scored):
         self.gamma = gamma
         self.accelerated = accelerated
 
-    def fit(self, X: Matrix, y: Codes) -> Self:
-        """Fit on rows X (n, d) with codes y (n,)."""
+    def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
+        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
         self.gamma_ = _kernel_scale(self.gamma, X)
         svm = library("svm", self.accelerated)
         self.classes_, codes = np.unique(y, return_inverse=True)
         k = len(self.classes_)
-        if len(y) > EXACT_UP_TO:
+        # the machine of large tables weighs all rows alike, so weights ask for the exact one
+        if len(y) > EXACT_UP_TO and sample_weight is None:
             self.vectors_, self.weights_, self.intercept_ = least_squares(
                 X, codes, k, self.C, self.gamma_
             )
@@ -114,7 +116,9 @@ class RbfMachine(_Scored):
         # fit each pair of classes separately, because a joint fit stores the vectors several times
         for i, j in combinations(range(k), 2):
             pair = np.flatnonzero((codes == i) | (codes == j))
-            machine = svm.SVC(C=self.C, gamma=self.gamma_).fit(X[pair], codes[pair] == j)
+            weighted = {} if sample_weight is None else {"sample_weight": sample_weight[pair]}
+            machine = svm.SVC(C=self.C, gamma=self.gamma_)
+            machine.fit(X[pair], codes[pair] == j, **weighted)
             weights[np.ix_(pair[machine.support_], [i, j])] += (
                 np.ravel(machine.dual_coef_)[:, None] * margin
             )
@@ -147,8 +151,9 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.epsilon = epsilon
         self.accelerated = accelerated
 
-    def fit(self, X: Matrix, y: Matrix) -> Self:
-        """Fit on rows X (n, d) with targets y (n, m)."""
+    def fit(self, X: Matrix, y: Matrix, sample_weight: Weights | None = None) -> Self:
+        """Fit on rows X (n, d) with targets y (n, m), and optional weights of rows, shape (n,)."""
+        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.gamma_ = _kernel_scale(self.gamma, X)
         machine = library("svm", self.accelerated).SVR(
             C=self.C, gamma=self.gamma_, epsilon=self.epsilon, cache_size=1000
@@ -156,7 +161,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         weights = np.zeros(y.shape, dtype=np.float32)
         self.intercept_ = np.zeros(y.shape[1], dtype=np.float32)
         for c, target in enumerate(y.T):
-            machine.fit(X, np.ascontiguousarray(target))
+            machine.fit(X, np.ascontiguousarray(target), **weighted)
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
             # scikit-learn-intelex returns no intercept if all targets lie within epsilon of one
             # value
@@ -198,9 +203,7 @@ class LinearMachine(_Scored):
         self.tolerance = tolerance
         self.iterations = iterations
 
-    def fit(
-        self, X: Matrix, y: Codes, sample_weight: npt.NDArray[np.floating] | None = None
-    ) -> Self:
+    def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
         """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
         self.classes_ = np.unique(y)
         (n, d), k = X.shape, len(self.classes_)
@@ -276,10 +279,15 @@ def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, M
 class Prototype(_Scored):
     """Classify by the nearest class mean; scores are −½ squared distance over √d."""
 
-    def fit(self, X: Matrix, y: Codes) -> Self:
-        """Fit on rows X (n, d) with codes y (n,)."""
+    def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
+        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
         self.classes_ = np.unique(y)
-        self.means_: Matrix = np.stack([X[y == code].mean(0) for code in self.classes_])
+        if sample_weight is None:
+            means = [X[y == code].mean(0) for code in self.classes_]
+        else:
+            shares = (np.where(y == code, sample_weight, 0.0) for code in self.classes_)
+            means = [np.asarray(share / share.sum(), dtype=np.float32) @ X for share in shares]
+        self.means_: Matrix = np.stack(means)
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:

@@ -33,10 +33,18 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        rows: Rows | None = None,
+        sample_weight: npt.NDArray[np.float64] | None = None,
+    ) -> Self:
         """Fit on rows of X (n, d), by default all, and finite numbers y (n, 1).
 
-        Groups are taken and not used: a regression has no rows to hold back.
+        Groups are taken and not used: a regression has no rows to hold back. `sample_weight` (n,)
+        weighs the rows, in mean and deviation too.
 
         Raises
         ------
@@ -45,7 +53,9 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         X, y = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.float64)
         self.n_features_in_ = X.shape[1]
-        self.mean_, self.scale_ = np.asarray(y.mean()), np.asarray(y.std())
+        mean = np.average(y[:, 0], weights=sample_weight)
+        variance = np.average((y[:, 0] - mean) ** 2, weights=sample_weight)
+        self.mean_, self.scale_ = np.asarray(mean), np.asarray(np.sqrt(variance))
         # compare the extremes, because rounding can give equal numbers a small deviation
         if y.min() == y.max():
             raise InputError(
@@ -57,7 +67,8 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         # standardise before the change to single precision, which cannot resolve numbers near 1e9
         standard = ((y - self.mean_) / self.scale_).astype(np.float32)
         with threads_for(len(y) * X.shape[1]):
-            self.estimator_ = clone(self.estimator).fit(take_rows(X, rows), standard)
+            weighted = {} if sample_weight is None else {"machine__sample_weight": sample_weight}
+            self.estimator_ = clone(self.estimator).fit(take_rows(X, rows), standard, **weighted)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:

@@ -1,0 +1,328 @@
+"""Offer every head as an estimator of scikit-learn: pipelines, searches and scores take it.
+
+A class for each entry of `HEADS` is made from its parameters, so that both have the same names and
+defaults. Unlike the estimators inside a `Head`, these check what they are given, take labels of
+any kind, and know the names of their columns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from gzfeatures.errors import InputError
+from gzfeatures.heads.estimators.numbers import NumberRegression
+from gzfeatures.heads.estimators.registry import HEADS, recipe
+
+UNWEIGHTED = ("knn", "lda", "mlp", "ensemble")
+"""Heads whose method has no place for weights of rows; their `fit` takes none."""
+INSIDE = {"enable_metadata_routing": False, "transform_output": "default"}
+"""Settings of scikit-learn under which the steps inside a head run, whatever the user's are."""
+
+
+class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
+    """Check rows and targets, and build the head with the parameters of the estimator."""
+
+    head: ClassVar[str]
+
+    def _built(self, classes: npt.NDArray[Any] | None = None) -> Any:
+        """Return the unfitted head with this estimator's parameters."""
+        parameters = self.get_params(deep=False)
+        seed = parameters.pop("seed")
+        weights = parameters.get("class_weight")
+        if isinstance(weights, Mapping) and classes is not None:
+            parameters["class_weight"] = _by_code(weights, classes)
+        return recipe(self.head)(seed, **parameters)
+
+    def _rows(self, X: Any, **how: Any) -> npt.NDArray[np.float32]:
+        """Return checked rows, float32, shape (n, d); NaN only where the head fills gaps."""
+        finite = "allow-nan" if self.get_params(deep=False)["impute"] else True
+        rows: npt.NDArray[np.float32] = validate_data(
+            self, X, dtype=np.float32, ensure_all_finite=finite, **how
+        )
+        return rows
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what the estimator takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = bool(self.get_params(deep=False)["impute"])
+        return tags
+
+
+class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
+    """Classify vectors by a head, with calibrated probabilities; labels may be of any kind.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Labels in rising order, shape (k,).
+    estimator_ : Calibrated
+        The fitted head, on codes.
+    n_features_in_ : int
+        Length of a row.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if they were given in a DataFrame.
+    """
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Fit on rows and labels.
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d), finite; NaN for a gap with `impute=True`.
+        y : array-like
+            Label of each row, shape (n,): text, whole numbers or booleans.
+        groups : array-like, optional
+            Group of each row, shape (n,): no group is on both sides when the head is calibrated.
+
+        Raises
+        ------
+        ValueError
+            Rows or labels are not as described, or there is one class only.
+        """
+        return self._fit(X, y, groups, None)
+
+    def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> Self:
+        """Fit on checked rows, codes, groups and weights."""
+        _require_targets(y)
+        rows = self._rows(X, ensure_min_samples=2)
+        check_consistent_length(rows, y)
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        kept, weights, members = _counting_rows(rows, sample_weight, groups)
+        self.classes_, codes = np.unique(labels[kept], return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                "labels have one class", rule="have at least two", found=str(self.classes_[0])
+            )
+        weighted = {} if weights is None else {"sample_weight": weights}
+        with config_context(**INSIDE):
+            built = self._built(self.classes_)
+            self.estimator_ = built.fit(rows[kept], codes, members, **weighted)
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the calibrated probability of each class, float64, shape (n, k).
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d).
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, reset=False)
+        with config_context(**INSIDE):
+            probabilities: npt.NDArray[np.float64] = self.estimator_.predict_proba(rows)
+        return probabilities
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable label of each row, shape (n,).
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d).
+        """
+        probabilities = self.predict_proba(X)
+        labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        return labels
+
+
+class WeightedHeadClassifier(HeadClassifier):
+    """Classify vectors by a head whose method takes weights of rows."""
+
+    def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> Self:
+        """Fit on rows and labels, with optional weights.
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d), finite; NaN for a gap with `impute=True`.
+        y : array-like
+            Label of each row, shape (n,): text, whole numbers or booleans.
+        groups : array-like, optional
+            Group of each row, shape (n,): no group is on both sides when the head is calibrated.
+        sample_weight : array-like of numbers, optional
+            Weight of each row, shape (n,), not negative; a row of weight 0 is left out.
+
+        Raises
+        ------
+        ValueError
+            Rows, labels or weights are not as described, or there is one class only.
+        """
+        return self._fit(X, y, groups, sample_weight)
+
+
+class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
+    """Predict one number from vectors by a head, which standardises the number.
+
+    Attributes
+    ----------
+    estimator_ : NumberRegression
+        The fitted head.
+    n_features_in_ : int
+        Length of a row.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if they were given in a DataFrame.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on rows and numbers.
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d), finite; NaN for a gap with `impute=True`.
+        y : array-like of numbers
+            Number of each row, shape (n,), finite, in any unit.
+        sample_weight : array-like of numbers, optional
+            Weight of each row, shape (n,), not negative; a row of weight 0 is left out.
+
+        Raises
+        ------
+        ValueError
+            Rows, numbers or weights are not as described, or all numbers are equal.
+        """
+        _require_targets(y)
+        rows = self._rows(X, ensure_min_samples=2)
+        check_consistent_length(rows, y)
+        numbers = np.asarray(column_or_1d(y, warn=True), dtype=np.float64)
+        assert_all_finite(numbers, input_name="y")
+        kept, weights, _ = _counting_rows(rows, sample_weight, None)
+        with config_context(**INSIDE):
+            regression = NumberRegression(self._built().estimator)
+            self.estimator_ = regression.fit(
+                rows[kept], numbers[kept][:, None], sample_weight=weights
+            )
+        return self
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the predicted number of each row, float64, shape (n,).
+
+        Parameters
+        ----------
+        X : array-like of numbers
+            Shape (n, d).
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, reset=False)
+        with config_context(**INSIDE):
+            numbers: npt.NDArray[np.float64] = self.estimator_.predict(rows)[:, 0]
+        return numbers
+
+
+def _require_targets(y: Any) -> None:
+    """Refuse a fit without labels or numbers, in the words that scikit-learn looks for."""
+    if y is None:
+        raise ValueError("this head requires y to be passed, but the target y is None")
+
+
+def _counting_rows(
+    rows: npt.NDArray[np.float32], sample_weight: Any, groups: Any
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
+    """Return the rows that count, with their weights and groups."""
+    members = None if groups is None else column_or_1d(groups)
+    if members is not None:
+        check_consistent_length(rows, members)
+    if sample_weight is None:
+        return np.arange(len(rows)), None, members
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(len(rows), float(weights))
+    if weights.ndim != 1:
+        raise ValueError("Sample weights must be 1D array or scalar")
+    check_consistent_length(rows, weights)
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError("sample_weight", rule="be finite, not negative, and not zero in every row")
+    # a galaxy of weight 0 must not count in any way, not even in a fold or a mean
+    kept = np.flatnonzero(weights)
+    return kept, weights[kept], None if members is None else members[kept]
+
+
+def _by_code(weights: Mapping[Any, float], classes: npt.NDArray[Any]) -> dict[int, float]:
+    """Return class weights by class code instead of label; refuse a label that no row has."""
+    labels = classes.tolist()
+    for label in weights:
+        if label not in labels:
+            raise InputError(
+                "class_weight", rule=f"name labels of {', '.join(map(str, labels))}", found=label
+            )
+    return {labels.index(label): float(weight) for label, weight in weights.items()}
+
+
+def _class_of(name: str) -> type[_HeadEstimator]:
+    """Make the estimator class of a head, whose parameters are those of its entry in `HEADS`."""
+    kind = HEADS[name]
+    base: type[_HeadEstimator] = HeadRegressor
+    if kind.task == "classes":
+        base = HeadClassifier if name in UNWEIGHTED else WeightedHeadClassifier
+    defaults = {**kind.defaults, **kind.of_numbers, "seed": 0}
+    fields = [(key, Any, dataclasses.field(default=value)) for key, value in defaults.items()]
+    title = "".join(word.capitalize() for word in name.split("-")) + "Head"
+    listed = "\n".join(f"    {key} : default {value!r}" for key, value in defaults.items())
+    made = dataclasses.make_dataclass(
+        title, fields, bases=(base,), eq=False, repr=False, namespace={"head": name}
+    )
+    # pickle finds a class by its module and name
+    made.__module__, made.__qualname__ = __name__, title
+    about = "Predict one number by" if base is HeadRegressor else "Classify vectors by"
+    parameters = f"    Parameters\n    ----------\n{listed}"
+    made.__doc__ = f"{about} the head {name}: {kind.about}.\n\n{parameters}"
+    return made
+
+
+ESTIMATORS: dict[str, type[_HeadEstimator]] = {name: _class_of(name) for name in HEADS}
+"""Class of each head, as an estimator of scikit-learn."""
+globals().update({kind.__name__: kind for kind in ESTIMATORS.values()})
+
+
+def estimator(head: str, **parameters: Any) -> Any:
+    """Return a head as an unfitted estimator of scikit-learn.
+
+    Parameters
+    ----------
+    head : str
+        Name in `HEADS`.
+    **parameters
+        Of the head (`HEADS[head].defaults`), and `seed`.
+
+    Returns
+    -------
+    estimator
+        Classifier or regressor for pipelines, searches and cross-validation; `fit` takes labels of
+        any kind, `groups`, and where the method has a place for it `sample_weight`.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such head.
+    InputError
+        The head has no such parameter.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = make_blobs(90, random_state=0, cluster_std=0.5)
+    >>> cross_val_score(estimator("logistic", C=1.0), X, y, cv=3).mean() > 0.9
+    True
+    """
+    kind = recipe(head)
+    kind.complete({key: value for key, value in parameters.items() if key != "seed"})
+    return ESTIMATORS[head](**parameters)
