@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.models import finetune as finetune
     from gzfeatures.verbs.models import map_ as map  # noqa: F401
     from gzfeatures.verbs.models import predict as predict
+    from gzfeatures.verbs.papers import cite as cite
+    from gzfeatures.verbs.papers import figure as figure
+    from gzfeatures.verbs.papers import methods as methods
 
 _HOME = {
     "BACKBONES": "features.backbones",
@@ -77,6 +80,7 @@ _HOME = {
     "Store": "features.store",
     "View": "images.view",
     "check": "verbs.catalogs",
+    "cite": "verbs.papers",
     "compare": "verbs.experiments",
     "cutouts": "verbs.catalogs",
     "demo": "verbs.experiments",
@@ -86,6 +90,7 @@ _HOME = {
     "evaluate": "evaluation.metrics",
     "explain": "verbs.explore",
     "extract": "networks.extraction.extract",
+    "figure": "verbs.papers",
     "finetune": "verbs.models",
     "fit": "heads.fit",
     "join": "verbs.catalogs",
@@ -93,6 +98,7 @@ _HOME = {
     "label_next": "verbs.explore",
     "list": "verbs.listing",
     "map": "verbs.models",
+    "methods": "verbs.papers",
     "odd": "verbs.explore",
     "predict": "verbs.models",
     "project": "maps.umap",
