@@ -26,22 +26,19 @@ def similar(
     k: int = 10,
     *,
     metric: str = "euclidean",
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Find the galaxies whose embeddings are nearest to those of given galaxies.
 
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies to search.
+        Galaxies to search; a file is read once, and none of it is kept.
     ids : str or sequence of str
         Galaxies asked about; they are in the table.
     k : int
         Neighbours of each.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
-    seed : int
-        Of the index that large tables are searched with.
 
     Returns
     -------
@@ -58,7 +55,8 @@ def similar(
     >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
     """
     asked = [ids] if isinstance(ids, str) else list(ids)
-    return neighbours.similar(table_of(table), asked, k, metric=metric, seed=seed)
+    searched = table if isinstance(table, EmbeddingTable) else EmbeddingTable.open(table)
+    return neighbours.similar(searched, asked, k, metric=metric)
 
 
 def odd(

@@ -56,6 +56,7 @@ ELSEWHERE = {
     "predict": {"labels"},
     "map": {"catalog", "predictions", "beside", "kind", "width"},
     "doubt": {"count"},
+    "compare": {"form"},
 }  # fmt: skip
 """Words of one verb that stand in another function: Split.draw, Head.promising, label_next …"""
 
