@@ -174,7 +174,14 @@ def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
             if isinstance(each, Path):
                 yield from _on_this_machine(each)
             elif isinstance(each, str) and name in NAMED and NAMED[name](each):
-                yield Path(each)
+                yield _file_of(each)
+
+
+def _file_of(text: str) -> Path:
+    """Return the path in a text such as `onnx:encoder.onnx`, or the text as a path."""
+    from gzfeatures.features.backbones import foreign_kind
+
+    return Path(text.partition(":")[2] if foreign_kind(text) else text)
 
 
 def _on_this_machine(path: Path) -> Iterator[Path]:

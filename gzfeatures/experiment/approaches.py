@@ -16,7 +16,7 @@ from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.sample import LabelledSample, require_unchanged
 from gzfeatures.experiment.settings.approaches import FrozenBackbone, NetworkChoice
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
-from gzfeatures.features.backbones import RECORD, TENSORS, backbone
+from gzfeatures.features.backbones import RECORD, TENSORS
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_sidecar, write_sidecar
@@ -328,13 +328,14 @@ def extract_table(
         Where lines and bars go; nowhere by default.
     """
     from gzfeatures.networks.extraction.extract import write_table
-    from gzfeatures.networks.extraction.spec import Extraction
+    from gzfeatures.networks.extraction.spec import Extraction, description_of
 
+    spec = description_of(choice.name, choice.weights)
     extraction = Extraction(
         choice.name,
         weights=choice.weights,
         layer=choice.layer,
-        view=View.parse(choice.view, backbone(choice.name).view) if choice.view else None,
+        view=View.parse(choice.view, spec.view) if choice.view else None,
         dihedral=choice.dihedral,
         precision=settings.precision,
         device=settings.device,

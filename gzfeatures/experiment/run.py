@@ -29,7 +29,7 @@ from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.steps.outcome import best_table, explainable
 from gzfeatures.experiment.steps.plan import planned_tables, starting_weights
 from gzfeatures.experiment.steps.session import RunSession, Tracker, every_network
-from gzfeatures.features.backbones import backbone
+from gzfeatures.features.backbones import backbone, is_foreign
 from gzfeatures.features.store import Store
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
@@ -233,7 +233,8 @@ def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> Labe
     # a new split puts galaxies that a backbone was trained on into the training part
     records = []
     if not settings.allow_seen:
-        records = [backbone(name).trained_on for name in starting_weights(settings)]
+        names = [name for name in starting_weights(settings) if not is_foreign(name)]
+        records = [backbone(name).trained_on for name in names]
     group = cohorts.load_sample(
         settings.galaxies,
         settings.seed,

@@ -8,10 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, parsing, require_format, unknown
+from gzfeatures.errors import InputError, UnknownNameError, parsing, require_format, unknown
+from gzfeatures.features.torchvision_classifiers import CLASSIFIERS
 from gzfeatures.files import require_file
 from gzfeatures.images.view import View
 
+KINDS = ("timm", "zoobot", "onnx", "torch", "hf", "module")
+"""Kinds of encoders of other libraries, named before a colon: `timm:resnet18`."""
+PATHS = ("onnx", "torch", "hf")
+"""Kinds whose name is a path."""
 CHECKPOINT_FORMAT = 1
 """Version of checkpoint folders; raise it if older code would misread a new folder."""
 RECORD, TENSORS = "backbone.json", "model.safetensors"
@@ -103,6 +108,11 @@ class Backbone:
             )
 
     @property
+    def kind(self) -> str:
+        """Kind of an encoder of another library; empty for a network of gzfeatures."""
+        return foreign_kind(self.architecture)
+
+    @property
     def bands(self) -> int:
         """Number of bands of the network's input."""
         return len(self.mean)
@@ -110,6 +120,7 @@ class Backbone:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        fields["view"] = self.view.asdict()
         # records of single networks stay the same as before ensembles existed
         if self.members == 1:
             del fields["members"], fields["link"]
@@ -196,6 +207,49 @@ DEFAULT = "googlenet-gz2"
 """Default backbone: it needs no download, and was trained on galaxies."""
 
 
+def foreign_kind(text: str) -> str:
+    """Return the kind of encoder that a text such as `timm:resnet18` names; empty for another.
+
+    Examples
+    --------
+    >>> foreign_kind("onnx:encoder.onnx"), foreign_kind("resnet18")
+    ('onnx', '')
+    """
+    kind, colon, name = text.partition(":")
+    return kind if colon and name and kind in KINDS else ""
+
+
+def is_foreign(text: str) -> bool:
+    """Return whether a text names an encoder of another library, or a TOML file about one."""
+    return bool(foreign_kind(text)) or text.lower().endswith(".toml")
+
+
+def torchvision_backbone(name: str) -> Backbone | None:
+    """Return the backbone for a classifier of torchvision, with hyphens or underscores, or None.
+
+    Examples
+    --------
+    >>> torchvision_backbone("vit_b_16").view.size
+    224
+    """
+    entry = CLASSIFIERS.get(name.lower().replace("_", "-"))
+    if entry is None:
+        return None
+    return dataclasses.replace(
+        _torchvision(
+            name.lower().replace("_", "-"),
+            entry.architecture,
+            entry.file,
+            entry.dim,
+            layer=entry.layer,
+            mean=entry.mean,
+            std=entry.std,
+            view=View(size=entry.size, interpolation=entry.interpolation),
+        ),
+        weights=f"torchvision:{entry.member}",
+    )
+
+
 def packaged(name: str) -> Path:
     """Return the folder of a checkpoint that comes with gzfeatures: weights and model card."""
     return Path(str(files("gzfeatures"))) / "networks" / "weights" / name
@@ -213,9 +267,9 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     Parameters
     ----------
     name : str, Path or Backbone
-        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone
-        is handed back. One that comes with this package is given the record of the galaxies it was
-        trained on.
+        A name in `BACKBONES`, or of a classifier of torchvision; a folder holding `backbone.json`
+        and `model.safetensors`; a Backbone is handed back. One that comes with this package is
+        given the record of the galaxies it was trained on.
 
     Raises
     ------
@@ -230,9 +284,25 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     2048
     """
     entry = name if isinstance(name, Backbone) else BACKBONES.get(str(name))
+    if entry is None and not isinstance(name, Path):
+        entry = BACKBONES.get(str(name).replace("_", "-")) or torchvision_backbone(str(name))
     if entry is None:
+        if is_foreign(str(name)):
+            raise InputError(
+                "encoder of another library is only extracted from",
+                where=str(name),
+                remedy="extract a table, and fit heads on it",
+            )
         if not Path(str(name)).is_dir():
-            raise unknown("backbone", str(name), [*BACKBONES, "a checkpoint folder"])
+            listed = [*BACKBONES, *CLASSIFIERS, "a checkpoint folder", *(f"{k}:…" for k in KINDS)]
+            close = unknown("backbone", str(name), listed)
+            raise UnknownNameError(
+                "unknown backbone",
+                rule="be a name of 'list backbones', a classifier of torchvision, a checkpoint "
+                f"folder, a TOML file, or one of {', '.join(f'{kind}:…' for kind in KINDS[:-1])}",
+                found=str(name),
+                remedy=close.remedy,
+            )
         return _checkpoint(Path(str(name)))
     kind, _, place = (entry.weights or "").partition(":")
     if kind != "package":

@@ -97,7 +97,7 @@ class Extractor:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return fields
+        return {**fields, "view": self.view.asdict()}
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:

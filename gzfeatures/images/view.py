@@ -14,6 +14,14 @@ from PIL import Image
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.images.decoding.stretches import STRETCHES
 
+INTERPOLATIONS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+"""Pillow's filter of each interpolation."""
+RADII = {"bilinear": 1, "bicubic": 2}
+"""Distance in pixels of the result at which each filter ends."""
+
 Box: TypeAlias = tuple[float, float, float, float]
 
 
@@ -36,6 +44,8 @@ class View:
     stretch : str, optional
         Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255;
         "lupton" by default.
+    interpolation : {"bilinear", "bicubic"}
+        Filter that resizes images, widened where an image shrinks (antialiased).
     """
 
     size: int = 224
@@ -43,12 +53,15 @@ class View:
     grey: bool = False
     bands: tuple[str, ...] | None = None
     stretch: str | None = None
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
             raise InputError("view size", rule="lie in 8…4096 px", found=self.size)
         if not 0 < self.crop <= 1:
             raise InputError("view crop", rule="lie in (0, 1]", found=self.crop)
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("interpolation", self.interpolation, list(INTERPOLATIONS))
         if self.stretch is not None and self.stretch not in STRETCHES:
             raise unknown("stretch", self.stretch, STRETCHES)
         if self.bands is not None:
@@ -72,6 +85,7 @@ class View:
             "grey": lambda v: {"true": True, "false": False}[v.lower()],
             "bands": lambda v: tuple(v.split("+")),
             "stretch": str,
+            "interpolation": str,
         }
         for item in filter(None, text.split(",")):
             name, _, value = item.strip().partition("=")
@@ -90,10 +104,14 @@ class View:
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values; `View(**fields)` reads them back."""
-        return {
+        fields = {
             **dataclasses.asdict(self),
             "bands": None if self.bands is None else list(self.bands),
         }
+        # records of bilinear views stay the same as before there was another filter
+        if self.interpolation == "bilinear":
+            del fields["interpolation"]
+        return fields
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels of an image under this view.
@@ -148,9 +166,9 @@ class View:
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
-        # bilinear resampling reads one result pixel beyond the crop, so the part includes that
-        # margin and gives the same pixels as the whole image
-        reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
+        # resampling reads one result pixel beyond the crop (two for bicubic), so the part includes
+        # that margin and gives the same pixels as the whole image
+        reach = math.ceil(RADII[self.interpolation] * max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]
         return Image.fromarray(np.ascontiguousarray(part)), (
@@ -163,4 +181,5 @@ class View:
     def _resized(self, image: Image.Image, box: Box) -> npt.NDArray[np.uint8]:
         if self.crop == 1 and image.width == image.height == self.size:
             return np.asarray(image)
-        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))
+        filter_ = INTERPOLATIONS[self.interpolation]
+        return np.asarray(image.resize((self.size, self.size), filter_, box=box))

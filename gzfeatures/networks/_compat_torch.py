@@ -7,9 +7,15 @@ the caller then runs the network eagerly, which is slower and gives the same vec
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
+import io
+import logging
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -109,6 +115,81 @@ def require_symbols(library: ctypes.CDLL) -> None:
     for name in (*(f"AOTInductor{name}" for name in CONTAINER), *TENSORS):
         if not hasattr(library, name):
             raise Missing(f"{name} in its compiled libraries")
+
+
+LOADERS = ("torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive._package")
+"""Loggers of the loader of exported programs."""
+_LOADING = threading.Lock()
+"""Held while PyTorch's loaders are replaced, because a module has one of each for all threads."""
+
+
+@contextlib.contextmanager
+def _without_pickle() -> Iterator[None]:
+    """Close every road by which torch.export.load unpickles what a file holds.
+
+    It reads members with `weights_only=False`, and falls back to it where `weights_only=True`
+    fails; custom objects go to pickle.
+
+    Raises
+    ------
+    Missing
+        PyTorch has no such loader.
+    """
+    try:
+        from torch.export.pt2_archive import _package
+    except ImportError:
+        raise Missing("torch.export.pt2_archive._package") from None
+    if not hasattr(torch._C, "_pickle_load_obj") or not hasattr(_package, "pickle"):
+        raise Missing("torch._C._pickle_load_obj")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("an object of Python is not unpickled")
+
+    real = torch.load
+
+    def load(*words: Any, **options: Any) -> Any:
+        return real(*words, **{**options, "weights_only": True})
+
+    closed: list[tuple[Any, str, Any]] = [
+        (torch, "load", load),
+        (torch._C, "_pickle_load_obj", refuse),
+        (_package, "pickle", SimpleNamespace(loads=refuse)),
+    ]
+    loggers = [logging.getLogger(name) for name in LOADERS]
+    with _LOADING:
+        levels = [each.level for each in loggers]
+        opened = [getattr(place, name) for place, name, _ in closed]
+        try:
+            for place, name, function in closed:
+                setattr(place, name, function)
+            # they log the traceback of an error that the caller says in one line
+            for each in loggers:
+                each.setLevel(logging.CRITICAL + 1)
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
+            for (place, name, _), function in zip(closed, opened, strict=True):
+                setattr(place, name, function)
+
+
+def load_program(archive: bytes) -> torch.export.ExportedProgram:
+    """Load a program of torch.export without unpickling anything but tensors.
+
+    Parameters
+    ----------
+    archive : bytes
+        A .pt2 file whose operators, sizes and guards were checked (`exported_programs.harmless`).
+
+    Raises
+    ------
+    Missing
+        PyTorch has no such loader.
+    Exception
+        Whatever PyTorch raises on a damaged file.
+    """
+    with _without_pickle():
+        return torch.export.load(io.BytesIO(archive))
 
 
 def fold_batch_norms(network: nn.Module) -> GraphModule:

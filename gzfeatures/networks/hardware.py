@@ -11,7 +11,7 @@ from gzfeatures.errors import InputError, require_known
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 DEVICES = ("auto", "cpu", "cuda")
-RUNTIMES = ("auto", "torch", "openvino")
+RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Hardware:
         Arithmetic of the forward pass.
     why : str
         One line: what was chosen and for what reason.
-    runtime : {"torch", "openvino"}
+    runtime : {"torch", "openvino", "onnxruntime"}
         Library that runs the network.
     """
 
@@ -45,7 +45,7 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}
         auto takes bfloat16 where the hardware multiplies it natively, else float32 (CPU) or float16
         (CUDA).
-    runtime : {"auto", "torch", "openvino"}
+    runtime : {"auto", "torch", "openvino", "onnxruntime"}
         auto is torch, but openvino for int8. OpenVINO and int8 are for CPUs.
 
     Raises
@@ -66,6 +66,8 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     cuda = device != "cpu" and not on_cpu and _has_cuda()
     _require_device(device, precision, cuda)
     place, library = "cuda" if cuda else "cpu", "openvino" if on_cpu else "torch"
+    if runtime == "onnxruntime":
+        library = runtime
     if precision != "auto":
         return Hardware(place, precision, f"{precision} on {place}, as asked", library)
     # the fastest precision is one that the hardware multiplies natively

@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from astropy.table import Table
 from PIL import Image
@@ -40,6 +41,10 @@ from gzfeatures.images.decode import Decoder
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.umap import Map, project
+from gzfeatures.networks.encoders.backbone_table import read_entry
+from gzfeatures.networks.encoders.described import described
+from gzfeatures.networks.encoders.exported_programs import read_program
+from gzfeatures.networks.encoders.view_config import beside
 from gzfeatures.networks.models.load import read_tensors
 from gzfeatures.networks.training.checkpoint import read_state
 
@@ -287,6 +292,46 @@ SPLIT = b"galaxy_id,label,split,group\na,x,train,1\nb,y,test,2\nc,x,validation,3
 FRACTIONS, MANY = b"galaxy_id,Class1.1\na,0.5\nb,1\n", b"galaxy_id,label\na,x|y\nb,\n"
 
 
+def _programs() -> list[bytes]:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval()
+    return _written(
+        lambda path: torch.export.save(
+            torch.export.export(network, (torch.zeros(1, 3, 8, 8),)), path
+        ),
+        "p.pt2",
+    )()
+
+
+def _graphs() -> list[bytes]:
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    from onnx import TensorProto, helper
+
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 3, 8, 8])
+    vectors = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["n", 192])
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats"], ["vectors"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [images], [vectors])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return [model.SerializeToString()]
+
+
+def _configs() -> list[bytes]:
+    pixels = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9}
+    folder = {"size": {"height": 8, "width": 8}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    return [json.dumps(each).encode() for each in ({"pretrained_cfg": pixels}, folder)]
+
+
+def _entries() -> list[bytes]:
+    entry = b'[[backbones]]\nname = "e"\narchitecture = "onnx:none.onnx"\nview = "size=8"\n'
+    return [entry + b"mean = [0.5, 0.5, 0.5]\nstd = [1, 1, 1]\n"]
+
+
+def _entry(path: Path) -> None:
+    read_entry(path, lambda *_: BACKBONES["resnet18"])
+
+
 def _exported(name: str) -> Callable[[], list[bytes]]:
     return lambda: _written(lambda path: export_table(TABLE, path), name)()
 
@@ -316,6 +361,10 @@ READERS: dict[str, Reader] = {
     "vectors, npz": Reader("v.npz", _exported("v.npz"), read_vectors),
     "vectors, AnnData": Reader("v.h5ad", _exported("v.h5ad"), read_vectors),
     "vectors, CSV": Reader("v.csv", _exported("v.csv"), read_vectors),
+    "encoder, torch.export": Reader("p.pt2", _programs, read_program),
+    "encoder, ONNX": Reader("e.onnx", _graphs, lambda path: described(f"onnx:{path}")),
+    "encoder, configuration": Reader("config.json", _configs, lambda path: beside(path)),
+    "encoder, TOML": Reader("e.toml", _entries, _entry),
     "shard of the store": Reader("s.arrow", _shards, _shard),
     "head": Reader(
         "h.skops", lambda: _written(_head().write)(), lambda path: Head.read(path).predict(TABLE)

@@ -31,18 +31,29 @@ if TYPE_CHECKING:
     from gzfeatures.features.table import TableFile as WrittenTable
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
+    from gzfeatures.networks.extraction.spec import Extraction
 
 
 MOST_LINES = 10
 """Number of images without a galaxy that are printed, one line each."""
 
 
-def _view_of(backbone: str, text: str | None) -> View | None:
+def _view_of(backbone: str, weights: str | None, text: str | None) -> View | None:
     """Return the view of `--view`, based on the backbone's view; None without the option."""
-    from gzfeatures.features.backbones import backbone as backbone_of
     from gzfeatures.images.view import View
+    from gzfeatures.networks.extraction.spec import description_of
 
-    return None if text is None else View.parse(text, backbone_of(backbone).view)
+    return None if text is None else View.parse(text, description_of(backbone, weights).view)
+
+
+def _say_findings(extractions: list[Extraction]) -> None:
+    """Print what trials of each encoder show, before the work."""
+    from gzfeatures.networks.extraction.foreign import check
+
+    for extraction in extractions:
+        spec, findings = check(extraction)
+        for finding in findings:
+            say(f"check {spec.name}: {finding}")
 
 
 def _one_table(arguments: Given) -> list[Path]:
@@ -70,7 +81,8 @@ def extract(
         list[str] | None,
         typer.Option(
             help=(
-                "Name from 'list backbones', or a checkpoint folder; repeat for more. Default: "
+                "Name from 'list backbones', a checkpoint folder, timm:NAME, zoobot:NAME, "
+                "hf:FOLDER, onnx:FILE, torch:FILE.pt2, or a TOML file; repeat for more. Default: "
                 "googlenet-gz2."
             )
         ),
@@ -102,7 +114,7 @@ def extract(
         typer.Option(help="Numerical precision of the network."),
     ] = "auto",
     runtime: Annotated[
-        Literal["auto", "torch", "openvino"],
+        Literal["auto", "torch", "openvino", "onnxruntime"],
         typer.Option(help="Library that runs the network on a CPU."),
     ] = "auto",
     device: Device = "auto",
@@ -113,6 +125,12 @@ def extract(
         str | None,
         typer.Option(help="Address of a Ray cluster; default: start one on this machine."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Try the network on a few images first, and print what is found."
+        ),
+    ] = False,
     on_bad: Annotated[
         Literal["raise", "skip"],
         typer.Option(help="At a bad image, stop, or skip and list the image."),
@@ -136,7 +154,7 @@ def extract(
             name,
             weights=weights,
             layer=node,
-            view=_view_of(name, text),
+            view=_view_of(name, weights, text),
             dihedral=dihedral,
             precision=precision,
             runtime=runtime,
@@ -156,6 +174,8 @@ def extract(
         paths = [output / _file_name(each.extractor) for each in extractions]
     # names of several tables contain the extractor's fingerprint, so check them only now
     outputs.allow(paths, output if len(paths) > 1 else None)
+    if check:
+        _say_findings(extractions)
     crops = (pixel_scale, petrosian)
     image_set = images_of(source, images, on_bad, id_column, reading, crops)
     tables = write_all(extractions, image_set, paths)
@@ -197,4 +217,4 @@ def _file_name(extractor: Extractor) -> str:
     """Return a unique and readable file name for one of several tables."""
     network = f"{Path(extractor.backbone).name}-{extractor.layer}"
     name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
-    return name.replace("/", "_")
+    return name.replace("/", "_").replace(":", "-")

@@ -33,6 +33,9 @@ def list_(
     from gzfeatures.verbs.listing import entries
 
     items = entries(kind)
+    if kind == "backbones":
+        say("and every classifier of torchvision by its name there, such as vit-b-16")
+        say("and encoders of others: timm:NAME, zoobot:NAME, hf:FOLDER, onnx:FILE, torch:FILE.pt2")
     if kind == "networks":
         # torchvision has too many classifiers to list, so only mention them
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import DEFAULT, Backbone
-from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
+from gzfeatures.networks.encoders.handed_modules import HandedModule
 from gzfeatures.networks.extraction.fill import filled
 from gzfeatures.networks.extraction.job import Job
-from gzfeatures.networks.extraction.spec import Extraction
+from gzfeatures.networks.extraction.spec import Extraction, description_of
 from gzfeatures.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
@@ -99,7 +104,7 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
 
 def extract(
     images: ImageSet | str | Path,
-    backbone: str | Path | Backbone = DEFAULT,
+    backbone: str | Path | Backbone | HandedModule | nn.Module = DEFAULT,
     *,
     weights: str | Path | None = None,
     layer: str | None = None,
@@ -113,6 +118,7 @@ def extract(
     progress: Progress | bool = False,
     runtime: str = "auto",
     dihedral: bool = False,
+    name: str | None = None,
 ) -> EmbeddingTable:
     """Compute embeddings of images, except those that the store already has.
 
@@ -120,8 +126,10 @@ def extract(
     ----------
     images : ImageSet, str or Path
         What to look at, or its folder or archive.
-    backbone : str, Path or Backbone
-        Name in `BACKBONES`, a fine-tuned checkpoint folder, or a Backbone.
+    backbone : str, Path, Backbone, HandedModule or nn.Module
+        Name in `BACKBONES` or of a classifier of torchvision, a fine-tuned checkpoint folder, an
+        encoder of another library (`timm:NAME`, …), or a Backbone. A module takes pixels in [0, 1]
+        (n, 3, size, size) and returns vectors (n, dim).
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
@@ -140,10 +148,13 @@ def extract(
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : Progress or bool
         Where lines, rate and remaining time go; nowhere by default. True is the terminal.
-    runtime : {"auto", "torch", "openvino"}
+    runtime : {"auto", "torch", "openvino", "onnxruntime"}
         Library that runs the network on a CPU.
     dihedral : bool
         Mean vector over mirror images and quarter turns: eight times the work.
+    name : str, optional
+        Of a module, which needs it and a view: it goes into the store's key, with the digest of the
+        module's state.
 
     Returns
     -------
@@ -163,8 +174,15 @@ def extract(
     >>> table = extract("images/", "googlenet-gz2")  # doctest: +SKIP
     >>> table.matrix.shape  # doctest: +SKIP
     """
+    if not isinstance(backbone, (str, Path, Backbone, HandedModule)):
+        if name is None or view is None:
+            raise InputError("a module", rule="have a name and a view", found=(name, view))
+        own_view = View.parse(view) if isinstance(view, str) else view
+        backbone = HandedModule(backbone, name, own_view)
+    elif name is not None:
+        raise InputError("name", rule="go with a torch.nn.Module", found=name)
     if isinstance(view, str):
-        view = View.parse(view, backbone_of(backbone).view)
+        view = View.parse(view, description_of(backbone, weights).view)
     extraction = Extraction(
         backbone,
         weights,

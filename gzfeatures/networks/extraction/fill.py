@@ -12,18 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
-from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_hash import BYTES, MIDDLE
 from gzfeatures.images.view import View
 from gzfeatures.networks.compilation.compiler_cache import private_compiler
 from gzfeatures.networks.extraction.job import Job
-from gzfeatures.networks.extraction.plan import plan_forwards
+from gzfeatures.networks.extraction.plan import ForwardPlan, plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.progress import handed
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gzfeatures.networks.extraction.cpu import Engine
 
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
@@ -124,7 +125,9 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     images : int
     """
     from gzfeatures.networks.compilation.code_folder import CodeFolder
+    from gzfeatures.networks.encoders.described import described
     from gzfeatures.networks.extraction.cpu import CpuEngine
+    from gzfeatures.networks.extraction.foreign import SoundEncoder, shown
     from gzfeatures.networks.extraction.forward import TorchForward, ready
     from gzfeatures.networks.extraction.gpu import GpuEngine
     from gzfeatures.networks.extraction.openvino import OpenVinoForward
@@ -132,18 +135,24 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
 
     for line in dict.fromkeys(extraction.hardware.why for extraction in extractions):
         job.say(line)
-    how, on_cpu, on_gpu = extractions[0], [], []
+    how, on_cpu = extractions[0], []
+    on_gpu: list[tuple[ForwardPlan, nn.Module]] = []
     # extractors that differ only in their layer share one network and one forward pass
     for task in plan_forwards(job.extractors):
         extraction = extractions[task.first]
-        make = partial(
-            load,
-            backbone_of(extraction.backbone),
-            extraction.weights,
-            task.extractor.layer,
-            task.extractor.view.size,
-        )
-        if extraction.hardware.device == "cuda":
+        spec = described(extraction.backbone, extraction.weights)
+        cuda = extraction.hardware.device == "cuda"
+        if spec.kind:
+            job.say(shown(spec, task.extractor))
+            encoder = SoundEncoder(extraction.backbone, spec, task.extractor)
+            if cuda:
+                on_gpu.append((task, encoder.body()))
+            else:
+                on_cpu.append((task, encoder.forward(job.say)))
+            continue
+        view, layer = task.extractor.view, task.extractor.layer
+        make = partial(load, spec, extraction.weights, layer, view.size)
+        if cuda:
             on_gpu.append((task, ready(make(), task.extractor)))
         else:
             forward = OpenVinoForward if task.extractor.engine == "openvino" else TorchForward

@@ -53,7 +53,7 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
         return dataclasses.replace(view, crop=crop).apply(pixels)
     picture = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     resized = functional.interpolate(
-        picture, size=(view.size, view.size), mode="bilinear", antialias=True
+        picture, size=(view.size, view.size), mode=view.interpolation, antialias=True
     )
     return np.asarray(resized[0].permute(1, 2, 0).numpy())
 
@@ -98,7 +98,7 @@ def _alike(
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]
     pictures = _moved(np.stack([frame.pixels for frame in frames]), device)
     return [
-        _resized(_grey(pictures) if view.grey else pictures, crop, view.size)
+        _resized(_grey(pictures) if view.grey else pictures, crop, view)
         for view, crop in zip(views, frames[0].crops, strict=True)
     ]
 
@@ -115,27 +115,36 @@ def _grey(pictures: torch.Tensor) -> torch.Tensor:
     return grey.to(torch.uint8).expand(-1, -1, -1, 3)
 
 
-def _resized(pictures: torch.Tensor, crop: float, size: int) -> torch.Tensor:
-    height, width = pictures.shape[1:3]
+def _resized(pictures: torch.Tensor, crop: float, view: View) -> torch.Tensor:
+    (height, width), size = pictures.shape[1:3], view.size
     if (height, width) == (size, size) and crop == 1:
         return pictures
     side = crop * min(height, width)
-    across, down = (_weights(length, side, size, pictures.device) for length in (width, height))
+    across, down = (
+        _weights(length, side, size, view.interpolation).to(pictures.device)
+        for length in (width, height)
+    )
     # round to 8 bits after each axis, as Pillow does
-    narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round()
+    narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round().clamp(0, 255)
     return torch.einsum("nhsc,th->ntsc", narrow, down).round().clamp(0, 255).to(torch.uint8)
 
 
-def _weights(length: int, side: float, size: int, device: torch.device) -> torch.Tensor:
+def _weights(length: int, side: float, size: int, interpolation: str) -> torch.Tensor:
     """Return the weight of each of `length` pixels in each of `size` output pixels."""
-    # a triangle filter over the central `side` pixels, as wide as an output pixel when shrinking
-    # (Pillow's bilinear filter)
+    # a filter over the central `side` pixels, as wide as an output pixel when shrinking (Pillow's)
     scale = side / size
     support = max(scale, 1.0)
     centres = (length - side) / 2 + (torch.arange(size, dtype=torch.float64) + 0.5) * scale
     distance = (torch.arange(length, dtype=torch.float64) + 0.5 - centres[:, None]).abs() / support
-    shares = (1 - distance).clamp(0)
-    return (shares / shares.sum(1, keepdim=True)).float().to(device)
+    shares = (1 - distance).clamp(0) if interpolation == "bilinear" else _cubic(distance)
+    return (shares / shares.sum(1, keepdim=True)).float()
+
+
+def _cubic(x: torch.Tensor) -> torch.Tensor:
+    """Return the cubic filter at a distance (Keys 1981, doi:10.1109/TASSP.1981.1163711, a = -½)."""
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
 def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:

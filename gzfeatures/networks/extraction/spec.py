@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.features.backbones import DEFAULT, Backbone
+from gzfeatures.features.backbones import DEFAULT, Backbone, foreign_kind, is_foreign
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
@@ -15,11 +16,14 @@ from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
 from gzfeatures.progress import SILENT, Progress, handed
 
+if TYPE_CHECKING:
+    from gzfeatures.networks.encoders.described import AnyBackbone
+
 ENGINES = ("local", "ray")
 
 
 def extractor_of(
-    backbone: str | Path | Backbone,
+    backbone: AnyBackbone,
     *,
     weights: str | Path | None = None,
     layer: str | None = None,
@@ -37,7 +41,7 @@ def extractor_of(
         As for `Extraction`.
     precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
-    runtime : {"torch", "openvino"}
+    runtime : {"torch", "openvino", "onnxruntime"}
         Library that runs it.
     progress : Progress
         Where a download of weights is told; nowhere by default.
@@ -49,7 +53,9 @@ def extractor_of(
     InputError
         The view has another number of bands than the network.
     """
-    spec = backbone_of(backbone)
+    if _is_foreign(backbone):
+        return _foreign_extractor(backbone, weights, layer, view, precision, runtime, dihedral)
+    spec = backbone_of(cast("str | Path | Backbone", backbone))
     view, layer = view or spec.view, layer or spec.layer
     bands = len(view.bands or "rgb")
     if bands != spec.bands:
@@ -81,14 +87,79 @@ def extractor_of(
     )
 
 
+def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> Backbone:
+    """Return the backbone that a name, a folder, a file or a module stands for.
+
+    Encoders of other libraries are described by their adapters, others without importing any.
+    """
+    if not _is_foreign(backbone):
+        return backbone_of(cast("str | Path | Backbone", backbone))
+    from gzfeatures.networks.encoders.described import described
+
+    return described(backbone, weights)
+
+
+def _is_foreign(backbone: object) -> bool:
+    """Return whether an encoder of another library is meant, without importing any library."""
+    if isinstance(backbone, Backbone):
+        return bool(backbone.kind)
+    if isinstance(backbone, (str, Path)):
+        return is_foreign(str(backbone))
+    return True
+
+
+def _foreign_extractor(
+    backbone: AnyBackbone,
+    weights: str | Path | None,
+    layer: str | None,
+    view: View | None,
+    precision: str,
+    runtime: str,
+    dihedral: bool,
+) -> Extractor:
+    """Return the extractor of an encoder of another library."""
+    from gzfeatures.networks.encoders.described import described, digest_of, length_of_layer
+
+    spec = described(backbone, weights)
+    view, layer, dim = view or spec.view, layer or spec.layer, spec.dim
+    bands = len(view.bands or "rgb")
+    if bands != spec.bands:
+        raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
+    if layer != spec.layer or view.size != spec.view.size:
+        dim = length_of_layer(backbone, spec, layer, view.size)
+        # a kernel that was fixed to the size of an example gives other vectors elsewhere
+        if layer == spec.layer and dim != spec.dim:
+            raise InputError(
+                "encoder gives vectors of another length at this size",
+                where=spec.name,
+                rule=f"be {spec.dim}, as at {spec.view.size} px",
+                found=dim,
+                remedy=f"use --view size={spec.view.size}",
+            )
+    return Extractor(
+        backbone=spec.name,
+        architecture=spec.architecture,
+        weights=digest_of(backbone, spec, weights),
+        layer=layer,
+        dim=dim,
+        view=view,
+        mean=spec.mean,
+        std=spec.std,
+        precision=precision,
+        engine=runtime,
+        dihedral=dihedral,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Extraction:
     """Hold how images become vectors: a network, its layer and view, and how to run it.
 
     Parameters
     ----------
-    backbone : str, Path or Backbone
-        Name in `BACKBONES`, a fine-tuned checkpoint folder, or a Backbone.
+    backbone : str, Path, Backbone or HandedModule
+        Name in `BACKBONES`, a fine-tuned checkpoint folder, an encoder of another library (see
+        `encoders.described`), a module of the caller's own, or a Backbone.
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
@@ -111,9 +182,9 @@ class Extraction:
         Compute here, or on a Ray cluster (see `cluster`).
     address : str, optional
         Ray cluster to join; without it one is started here.
-    runtime : {"auto", "torch", "openvino"}
+    runtime : {"auto", "torch", "openvino", "onnxruntime"}
         Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino
-        for int8.
+        for int8, and onnxruntime for ONNX files.
     dihedral : bool
         Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times
         the work.
@@ -124,7 +195,7 @@ class Extraction:
         A choice is not one of those, or a number is not positive.
     """
 
-    backbone: str | Path | Backbone = DEFAULT
+    backbone: AnyBackbone = DEFAULT
     weights: str | Path | None = None
     layer: str | None = None
     view: View | None = None
@@ -186,6 +257,12 @@ class Extraction:
                 where=extractor.backbone,
                 remedy="import vectors of the new images with 'gzfeatures table import'",
             )
+        if foreign_kind(extractor.architecture) and backbone is None:
+            raise InputError(
+                "the head knows the vectors of this encoder, not where the encoder lies",
+                where=extractor.backbone,
+                remedy="extract the images with --backbone, and give the table in their place",
+            )
         return cls(
             backbone or extractor.backbone,
             weights="none" if extractor.weights == RANDOM else None,
@@ -202,7 +279,12 @@ class Extraction:
     @property
     def hardware(self) -> hardware.Hardware:
         """Return device, precision and library for this machine."""
-        return hardware.choose(self.device, self.precision, self.runtime)
+        settings = {"device": self.device, "precision": self.precision, "runtime": self.runtime}
+        if _is_foreign(self.backbone) or self.runtime == "onnxruntime":
+            from gzfeatures.networks.encoders.described import require_settings
+
+            settings = require_settings(self.backbone, settings)
+        return hardware.choose(**settings)
 
     @property
     def extractor(self) -> Extractor:

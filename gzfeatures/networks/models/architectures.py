@@ -138,7 +138,8 @@ def build(
     aux : bool
         Keep the auxiliary classifiers of GoogLeNet or Inception, for training.
     size : int, optional
-        Side of the images in px; default the network's own. Only the small CNNs depend on it.
+        Side of the images in px; default the network's own. Only the small CNNs and vision
+        transformers depend on it.
 
     Returns
     -------
@@ -171,7 +172,10 @@ def build(
         return SmallCNN(
             network, classes, bands or network.bands, size or size_of(architecture, classes)
         )
-    options = {"aux_logits": aux, "init_weights": True} if has_aux else {}
+    options: dict[str, Any] = {"aux_logits": aux, "init_weights": True} if has_aux else {}
+    # vision transformers have a table of positions for one size of image
+    if name.startswith("vit_") and size is not None:
+        options["image_size"] = size
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     if bands not in (None, 3):
         _accept_bands(module, int(bands or 3))

@@ -64,7 +64,8 @@ def test_googlenet_is_normalised_as_it_was_trained() -> None:
 
 def test_unknown_backbone_lists_the_legal_names() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"googlenet, resnet18.*found resnet19; did you mean 'resnet18'"
+        UnknownNameError,
+        match=r"a classifier of torchvision.*found resnet19; did you mean 'resnet18'",
     ):
         backbone("resnet19")
 

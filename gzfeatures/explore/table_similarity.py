@@ -1,0 +1,123 @@
+"""Compare the vectors that two encoders give the same galaxies."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+
+Vectors = npt.NDArray[np.float32]
+
+
+def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
+    """Return the mean share of the k nearest neighbours that two tables have in common.
+
+    Mutual k-nearest-neighbour overlap (Huh+2024, arXiv:2405.07987, eq. 1), by Euclidean distance.
+
+    Parameters
+    ----------
+    one, other : ndarray of float32
+        Shapes (n, dim) and (n, other dim); row by row of the same galaxies.
+    k : int
+        Number of neighbours, below n.
+
+    Returns
+    -------
+    float
+        In [0, 1]: 1 for equal neighbours, about k / (n - 1) for unrelated tables.
+
+    Raises
+    ------
+    InputError
+        The tables differ in length, or k is not below it.
+
+    Examples
+    --------
+    >>> points = np.arange(12, dtype=np.float32).reshape(6, 2) ** 2
+    >>> neighbour_overlap(points, 3 * points, k=2)
+    1.0
+    """
+    if len(one) != len(other) or not 0 < k < len(one):
+        raise InputError(
+            "tables to compare",
+            rule=f"have the same galaxies, more than {k}",
+            found=(len(one), len(other)),
+        )
+    shared = (
+        len(np.intersect1d(first, second, assume_unique=True))
+        for first, second in zip(_nearest(one, k), _nearest(other, k), strict=True)
+    )
+    return float(np.fromiter(shared, dtype=np.float64).mean() / k)
+
+
+def _nearest(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
+    """Return the rows of the k nearest other galaxies of each, shape (n, k)."""
+    import faiss
+
+    matrix = np.ascontiguousarray(vectors, dtype=np.float32)
+    index = faiss.IndexFlatL2(matrix.shape[1])
+    index.add(matrix)
+    found = index.search(matrix, k + 1)[1]
+    # a galaxy with copies need not find itself first, so leave it out by its row
+    rows = np.arange(len(matrix))[:, None]
+    others = found != rows
+    others[others.all(1), -1] = False
+    return np.asarray(found[others].reshape(len(matrix), k))
+
+
+def linear_cka(one: Vectors, other: Vectors) -> float:
+    """Return the linear centred kernel alignment of two tables.
+
+    Kornblith+2019, arXiv:1905.00414, eq. 4, in its unbiased form (Song+2012, Murphy+2024,
+    arXiv:2405.01012): the plain form grows to 1 for few galaxies and long vectors.
+
+    Parameters
+    ----------
+    one, other : ndarray of float32
+        Shapes (n, dim) and (n, other dim); row by row of the same galaxies, n > 3.
+
+    Returns
+    -------
+    float
+        1 for tables that a rotation and a scale make equal, about 0 for unrelated ones.
+
+    Raises
+    ------
+    InputError
+        The tables differ in length, have fewer than 4 rows, or all vectors of one are equal.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    >>> round(linear_cka(points, 2 * points[:, ::-1]), 6)
+    1.0
+    """
+    if len(one) != len(other) or len(one) < 4:
+        raise InputError(
+            "tables to compare",
+            rule="have the same galaxies, at least 4",
+            found=(len(one), len(other)),
+        )
+    kernels = [_kernel(table) for table in (one, other)]
+    cross = _independence(kernels[0], kernels[1])
+    alone = [_independence(kernel, kernel) for kernel in kernels]
+    if min(alone) <= 0:
+        raise InputError("tables to compare", rule="have vectors that differ")
+    return float(cross / np.sqrt(alone[0] * alone[1]))
+
+
+def _kernel(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Return inner products of centred vectors without those of a galaxy with itself, (n, n)."""
+    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
+    kernel = centred @ centred.T
+    np.fill_diagonal(kernel, 0.0)
+    return np.asarray(kernel)
+
+
+def _independence(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """Return the unbiased Hilbert-Schmidt independence criterion (Song+2012, eq. 5)."""
+    n = len(one)
+    rows, others = one.sum(1), other.sum(1)
+    total = (one * other).sum() + rows.sum() * others.sum() / ((n - 1) * (n - 2))
+    return float((total - 2 * (rows @ others) / (n - 2)) / (n * (n - 3)))

@@ -1,0 +1,1 @@
+"""Run image encoders of other libraries: timm, transformers, ONNX, exported programs, modules."""

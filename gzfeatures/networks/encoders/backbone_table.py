@@ -1,0 +1,94 @@
+"""Read a backbone from an entry `[[backbones]]` of a TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError, parsing, unknown
+from gzfeatures.features.backbones import KINDS, PATHS, Backbone, foreign_kind
+from gzfeatures.files import require_file
+from gzfeatures.images.view import View
+from gzfeatures.networks.encoders.view_config import PixelConfig
+
+FIELDS = ("name", "architecture", "weights", "view", "mean", "std")
+"""Keys of an entry; the first two are needed."""
+Describe = Callable[[str, "str | Path | None", "PixelConfig | None"], Backbone]
+
+
+def read_entry(path: Path, describe: Describe) -> Backbone:
+    """Return the backbone that a TOML file describes.
+
+    Parameters
+    ----------
+    path : Path
+        With one entry::
+
+            [[backbones]]
+            name = "my-encoder"
+            architecture = "timm:resnet18"    # or zoobot:, hf:, torch:, onnx: and a path
+            weights = "my-encoder.safetensors"
+            view = "size=128,crop=0.5"
+            mean = [0.5, 0.5, 0.5]
+            std = [0.5, 0.5, 0.5]
+
+        Paths count from the folder of the file.
+    describe : callable
+        Describes the architecture.
+
+    Raises
+    ------
+    MissingFileError, InputError, UnknownNameError
+        No such file; it is no TOML, has no such entry or several, or a key is unknown.
+    """
+    file = require_file(path, "description of a backbone")
+    with parsing("description of a backbone cannot be read", file):
+        entries = tomllib.loads(file.read_text("utf-8")).get("backbones")
+        if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
+            raise InputError("description of a backbone", where=file, rule="be one [[backbones]]")
+        return entry_backbone(entries[0], file.parent, describe, str(file))
+
+
+def entry_backbone(
+    entry: dict[str, Any], folder: Path, describe: Describe, where: object
+) -> Backbone:
+    """Return the backbone that the keys of an entry describe."""
+    for key in entry:
+        if key not in FIELDS:
+            raise unknown("key of [[backbones]]", key, FIELDS)
+    lacking = [key for key in FIELDS[:2] if not isinstance(entry.get(key), str)]
+    if lacking:
+        raise InputError("entry of [[backbones]]", where=where, rule=f"have {lacking[0]}, a text")
+    architecture = str(entry["architecture"])
+    kind = foreign_kind(architecture)
+    if not kind:
+        raise unknown("kind of encoder", architecture, [f"{each}:…" for each in KINDS[:-1]])
+    if kind in PATHS:
+        architecture = f"{kind}:{folder / architecture.partition(':')[2]}"
+    weights = entry.get("weights")
+    if isinstance(weights, str) and weights != "none":
+        weights = folder / weights
+    numbers: dict[str, tuple[float, ...]] = {
+        key: _numbers(entry[key], key, where) for key in ("mean", "std") if key in entry
+    }
+    pixels = None
+    # an encoder without a configuration of its own is described by the entry alone
+    if len(numbers) == 2 and "view" in entry:
+        view = View.parse(str(entry["view"]))
+        pixels = PixelConfig(view, numbers["mean"], numbers["std"], f"from {where}")
+    spec = describe(architecture, weights, pixels)
+    if pixels is None and "view" in entry:
+        spec = dataclasses.replace(spec, view=View.parse(str(entry["view"]), spec.view))
+    mean, std = numbers.get("mean", spec.mean), numbers.get("std", spec.std)
+    return dataclasses.replace(spec, name=str(entry["name"]), mean=mean, std=std)
+
+
+def _numbers(values: Any, key: str, where: object) -> tuple[float, ...]:
+    """Return three numbers of an entry."""
+    plain = isinstance(values, list) and len(values) == 3
+    if not plain or not all(type(value) in (int, float) for value in values):
+        raise InputError(key, where=where, rule="be three numbers", found=values)
+    return tuple(float(value) for value in values)

@@ -1,0 +1,253 @@
+"""Run programs that torch.export wrote (.pt2), after everything that could run code is removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError, WeightsError, parsing
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.files import require_file
+from gzfeatures.networks._compat_torch import load_program
+from gzfeatures.networks.encoders.pooling import joined, pooled, require_layers
+from gzfeatures.networks.encoders.view_config import PixelConfig, beside, unknown_pixels
+
+VECTOR = "output"
+"""Layer of a program whose output is a vector already."""
+MOST_BYTES = 2**35
+OPERATOR = re.compile(
+    r"torch\.ops\.(aten|prims)\.[a-z0-9_]+(\.[A-Za-z0-9_]+)?"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
+    r"|torch\.sym_(float|int|max|min|not|sum)|math\.(ceil|floor|trunc)"
+)
+"""Operators of PyTorch that compute; others could read files or run code."""
+FORBIDDEN = re.compile(r"torch\.ops\.aten\.(from_file|save|_save|load).*")
+EXPRESSION = re.compile(
+    r"(?:(?:Symbol|Integer|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilToInt|TruncToInt|Add|Mul|Pow"
+    r"|Float|Rational|positive|integer|nonnegative|real|True|False|[suz]\d+|'[suz]\d+'|\d+(?:\.\d+)?)"
+    r"|[-+*/%(),= ]|//|\*\*)*"
+)
+"""Sizes as formulas; torch evaluates them as Python, so nothing else may stand in them."""
+KEPT = re.compile(
+    r"(\.data/(version|serialization_id)|archive_format|archive_version|byteorder|version"
+    r"|models/model\.json|data/(weights|constants)/model_(weights|constants)_config\.json"
+    r"|data/weights/weight_\d+|data/constants/tensor_\d+|data/sample_inputs/model\.pt)"
+)
+"""Members of an archive that are handed on; compiled libraries and custom objects are not."""
+
+
+def describe(
+    kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
+) -> Backbone:
+    """Return the backbone in a file of torch.export.
+
+    Parameters
+    ----------
+    kind : {"torch"}
+    name : str
+        Path of the .pt2 file; the configuration of its pixels lies beside it.
+    weights : Path, optional
+        Must be None: the file has its own.
+    pixels : PixelConfig, optional
+        How it wants its images; by default what is written beside the file.
+
+    Raises
+    ------
+    MissingFileError, InputError, WeightsError
+        No such file; it could run code, or is damaged; nobody says how it wants its images.
+    """
+    if weights is not None:
+        raise InputError("weights", where=name, rule="be those of the file", found=weights)
+    path = require_file(name, "exported program").resolve()
+    pixels = pixels or beside(path)
+    if pixels is None:
+        raise unknown_pixels(path)
+    program = read_program(path)
+    shape = _input_shape(program, path)
+    view = pixels.view
+    if isinstance(shape[2], int) and shape[2] != view.size:
+        view = dataclasses.replace(view, size=shape[2])
+    encoder = ProgramEncoder(program, VECTOR, path.name)
+    with torch.inference_mode():
+        output = encoder.features(torch.zeros(encoder.batch or 2, 3, view.size, view.size))
+    layer = VECTOR if output.ndim == 2 else "mean"
+    vector = output if output.ndim == 2 else pooled(output, layer, 1, path.name)
+    return Backbone(
+        name=f"{kind}:{path.name}",
+        architecture=f"{kind}:exported program",
+        weights=f"file:{path}",
+        layer=layer,
+        dim=int(vector.shape[1]),
+        view=view,
+        mean=pixels.mean,
+        std=pixels.std,
+        licence="that of the file",
+        source=pixels.origin,
+    )
+
+
+def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Module:
+    """Build the encoder of an exported program."""
+    if weights is None:
+        raise WeightsError("has no random weights", where=spec.name)
+    require_layers(layer, spec.name, (VECTOR,))
+    return ProgramEncoder(read_program(weights), layer, spec.name)
+
+
+def read_program(path: Path) -> Any:
+    """Load a program from a copy of its file that holds data alone (see `harmless`).
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or holds anything else.
+    """
+    data = harmless(path)
+    with parsing(
+        "exported program cannot be read",
+        path,
+        rule="be written by torch.export.save of this PyTorch",
+    ):
+        return load_program(data)
+
+
+def harmless(path: Path) -> bytes:
+    """Return the archive of a program without anything that could run code.
+
+    torch.export.load unpickles what a file asks it to, evaluates sizes as Python, compiles the
+    guards that stand in the file, and loads compiled libraries. So only known members are copied:
+    pickles are read under `weights_only`, operators and sizes are compared with lists of harmless
+    ones, guards and notes are dropped.
+
+    Raises
+    ------
+    InputError
+        A member, an operator or a size is none of the known ones; the file is damaged.
+    """
+    with parsing("exported program cannot be read", path), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        roots = {name.partition("/")[0] for name in names}
+        if len(roots) != 1 or len(set(names)) != len(names):
+            raise InputError("archive", where=path, rule="have one folder, each member once")
+        if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
+            raise InputError("archive is too large", where=path)
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
+            for name in names:
+                inner = name.partition("/")[2]
+                if not KEPT.fullmatch(inner):
+                    raise InputError(
+                        "exported program holds more than a network and its weights",
+                        where=path,
+                        rule="have no custom objects, compiled code or other files",
+                        found=inner,
+                    )
+                target.writestr(name, _checked(inner, archive.read(name), path))
+        return copy.getvalue()
+
+
+def _checked(name: str, data: bytes, path: Path) -> bytes:
+    """Return a member of the archive that can do no harm."""
+    if name.endswith("model.pt"):
+        # example inputs are a pickle, which must hold tensors and plain values alone
+        torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return data
+    if name.endswith("_config.json"):
+        for entry in dict(json.loads(data)["config"]).values():
+            if entry.get("use_pickle") or not re.fullmatch(
+                r"(weight|tensor)_\d+", str(entry.get("path_name"))
+            ):
+                raise InputError(
+                    "exported program keeps a pickle", where=path, rule="keep plain tensors"
+                )
+        return data
+    if name == "models/model.json":
+        program = json.loads(data)
+        program["guards_code"] = []
+        _check_graph(program, path)
+        return json.dumps(program).encode()
+    return data
+
+
+def _check_graph(node: Any, path: Path) -> None:
+    """Check operators and sizes of a program, and drop the notes beside them."""
+    if isinstance(node, list):
+        for each in node:
+            _check_graph(each, path)
+    elif isinstance(node, dict):
+        if isinstance(node.get("target"), str) and "inputs" in node:
+            node["metadata"] = {}
+            target = node["target"]
+            if not OPERATOR.fullmatch(target) or FORBIDDEN.fullmatch(target):
+                raise InputError(
+                    "operator of a program is refused",
+                    where=path,
+                    rule="be one of PyTorch's own that compute",
+                    found=target,
+                )
+        for key, value in node.items():
+            code = key in ("as_custom_obj", "as_operator") and value is not None
+            if code or (key == "expr_str" and not EXPRESSION.fullmatch(str(value))):
+                raise InputError("program holds code or an object", where=path, found=str(value))
+            _check_graph(value, path)
+
+
+def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
+    """Return the shape of a program's images; a size that is open is no int."""
+    names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    shapes = [
+        tuple(node.meta["val"].shape)
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in names
+    ]
+    if len(names) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
+        raise InputError(
+            "input of the program",
+            where=path,
+            rule="be images alone, of shape (n, 3, height, width)",
+            found=str(shapes)[:80],
+        )
+    return tuple(int(side) if isinstance(side, int) else side for side in shapes[0])
+
+
+class ProgramEncoder(nn.Module):
+    """Run an exported program; images of a fixed batch are given a batch at a time."""
+
+    def __init__(self, program: Any, layer: str, name: str) -> None:
+        super().__init__()
+        self.model, self.layer, self.name = program.module(), layer, name
+        batch = _input_shape(program, Path(name))[0]
+        self.batch = batch if isinstance(batch, int) else None
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the program returns for some images."""
+        if self.batch is None:
+            return self._output(images)
+        parts = []
+        for part in torch.split(images, self.batch):
+            # fill a short batch with black images, whose outputs are dropped
+            filled = torch.cat([part, part.new_zeros(self.batch - len(part), *part.shape[1:])])
+            parts.append(self._output(filled)[: len(part)])
+        return torch.cat(parts)
+
+    def _output(self, images: torch.Tensor) -> torch.Tensor:
+        output = self.model(images)
+        if not isinstance(output, torch.Tensor):
+            raise InputError("output of the program", where=self.name, rule="be one tensor")
+        return output
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return vectors (n, dim) of normalised images (n, 3, size, size)."""
+        features = self.features(images)
+        return joined(
+            self.layer,
+            lambda name: features if name == VECTOR else pooled(features, name, 1, self.name),
+        )

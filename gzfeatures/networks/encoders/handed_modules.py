@@ -1,0 +1,91 @@
+"""Describe a torch.nn.Module that a caller hands over."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.images.view import View
+
+OUTPUT = "output"
+"""Layer of a module whose output is the vector."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HandedModule:
+    """Hold a module of the caller's own, with all that makes its vectors.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Takes float images (n, bands, size, size) with values in [0, 1], or normalised by `mean` and
+        `std`; returns vectors (n, dim). It is copied, and run in eval mode.
+    name : str
+        Part of the store's key, with the digest of the state: two modules of one state and other
+        code need two names.
+    view : View
+        Pixels that it sees.
+    mean, std : tuple of float
+        One number for each band.
+
+    Raises
+    ------
+    InputError
+        The name is empty, or the module returns no vectors for two images of the view.
+    """
+
+    module: nn.Module
+    name: str
+    view: View
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InputError("name of a module", rule="not be empty")
+
+    def describe(self) -> Backbone:
+        """Return the backbone for the module; run it once to measure its vectors."""
+        bands, side = len(self.mean), self.view.size
+        network = self.build()
+        with torch.inference_mode():
+            output = network(torch.zeros(2, bands, side, side))
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
+            raise InputError(
+                "output of the module",
+                where=self.name,
+                rule="be vectors (n, dim)",
+                found=getattr(output, "shape", type(output).__name__),
+            )
+        return Backbone(
+            name=self.name,
+            architecture=f"module:{self.name}",
+            weights=None,
+            layer=OUTPUT,
+            dim=int(output.shape[1]),
+            view=self.view,
+            mean=self.mean,
+            std=self.std,
+            licence="the caller's",
+            source="handed over in Python",
+        )
+
+    def build(self) -> nn.Module:
+        """Return a copy in eval mode on the CPU, so that the caller's module is not changed."""
+        return copy.deepcopy(self.module).cpu().float().eval()
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of the state by name, and of the layers as they are printed."""
+        digest = hashlib.sha256(repr(self.module).encode())
+        for name, value in sorted(self.module.state_dict().items()):
+            tensor = value.detach().cpu().contiguous()
+            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()

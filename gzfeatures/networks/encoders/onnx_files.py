@@ -1,0 +1,413 @@
+"""Read ONNX files safely, and run them in onnxruntime or OpenVINO at float32."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, WeightsError, need, parsing
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.files import require_file
+from gzfeatures.images.view import View
+from gzfeatures.networks.encoders.pooling import joined, pooled, require_layers
+from gzfeatures.networks.encoders.view_config import PixelConfig, beside, unknown_pixels
+
+EXTRA = "onnx"
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""Operator sets whose operators only compute; others are libraries of a stranger."""
+LOADERS = ("EPContext", "PyOp", "ExternalStream")
+"""Operators that read files or call Python."""
+QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
+"""Operators of graphs that compute in 8-bit integers."""
+RAW = ((0.0, 0.0, 0.0), (1 / 255,) * 3)
+"""Normalisation of a graph that takes 8-bit pixels: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxInput:
+    """Describe the images that a graph takes.
+
+    Parameters
+    ----------
+    name : str
+    batch, size : int, optional
+        Fixed batch and side in px; None where they are open.
+    channels_last : bool
+    whole : bool
+        Takes pixels 0…255 as uint8, not normalised floats.
+    """
+
+    name: str
+    batch: int | None
+    size: int | None
+    channels_last: bool
+    whole: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxGraph:
+    """Hold what an ONNX file declares, without its weights.
+
+    Parameters
+    ----------
+    path : Path
+    images : OnnxInput
+    outputs : tuple of str
+    quantised : bool
+        Computes in 8-bit integers.
+    antialiased : bool
+        Holds a Resize with antialias, which OpenVINO ignores silently.
+    beside : tuple of Path
+        Files of external data.
+    """
+
+    path: Path
+    images: OnnxInput
+    outputs: tuple[str, ...]
+    quantised: bool
+    antialiased: bool
+    beside: tuple[Path, ...]
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of the file, and of its external data where it has any."""
+        parts = [fingerprint.of_file(path) for path in (self.path, *self.beside)]
+        return parts[0] if len(parts) == 1 else fingerprint.of(parts)
+
+
+def read_graph(path: str | Path) -> OnnxGraph:
+    """Read what an ONNX file declares, and refuse what could do harm.
+
+    Raises
+    ------
+    MissingExtraError, MissingFileError, InputError
+        onnx is not installed; no such file; it is damaged, has operators of a stranger, external
+        data elsewhere than beside the file, or takes something else than images.
+    """
+    file = require_file(path, "ONNX file").resolve()
+    onnx = need("onnx", extra=EXTRA)
+    with parsing("ONNX file cannot be read", file):
+        model = onnx.load(str(file), load_external_data=False)
+        _require_known_operators(model, file)
+        outside = _external(model, file)
+        constants = {each.name for each in model.graph.initializer}
+        inputs = [each for each in model.graph.input if each.name not in constants]
+        nodes = [node for graph in _graphs(model) for node in graph.node]
+        return OnnxGraph(
+            file,
+            _images(inputs, file),
+            tuple(str(each.name) for each in model.graph.output),
+            any(node.op_type in QUANTISED for node in nodes),
+            any(
+                node.op_type == "Resize"
+                and any(each.name == "antialias" and each.i for each in node.attribute)
+                for node in nodes
+            ),
+            outside,
+        )
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    """Yield the graph of a model, those inside its nodes, and its functions."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += list(attribute.graphs)
+
+
+def _require_known_operators(model: Any, path: Path) -> None:
+    local = {(function.domain, function.name) for function in model.functions}
+    for graph in _graphs(model):
+        for node in graph.node:
+            if (node.domain, node.op_type) in local:
+                continue
+            if node.domain not in DOMAINS or node.op_type in LOADERS:
+                raise InputError(
+                    "operator of an ONNX file is refused",
+                    where=path,
+                    rule="be one of ONNX or onnxruntime that computes",
+                    found=f"{node.domain}:{node.op_type}",
+                )
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Yield every constant tensor of a model."""
+    for graph in _graphs(model):
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+
+
+def _external(model: Any, path: Path) -> tuple[Path, ...]:
+    """Return the files of external data, which must lie beside the file."""
+    found = {}
+    for tensor in _tensors(model):
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            place = path.parent / entry.value
+            # a link or a folder would let the file name others anywhere
+            if entry.value != Path(entry.value).name or place.is_symlink():
+                raise InputError(
+                    "external data of an ONNX file lie elsewhere",
+                    where=path,
+                    rule="lie beside the file",
+                    found=entry.value,
+                )
+            found[entry.value] = require_file(place, "external data of the ONNX file")
+    return tuple(found[name] for name in sorted(found))
+
+
+def _images(inputs: list[Any], path: Path) -> OnnxInput:
+    """Return what is known of the images that a graph takes."""
+    kinds = {1: False, 2: True}
+    shape: list[int | None] = []
+    if len(inputs) == 1:
+        kind = inputs[0].type.tensor_type
+        shape = [dim.dim_value or None for dim in kind.shape.dim]
+        last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+        sides = shape[1:3] if last else shape[2:]
+        images = len(shape) == 4 and (last or shape[1] == 3) and sides[0] == sides[1]
+        if images and kind.elem_type in kinds:
+            whole = kinds[kind.elem_type]
+            return OnnxInput(str(inputs[0].name), shape[0], sides[0], last, whole)
+    raise InputError(
+        "input of the ONNX file",
+        where=path,
+        rule="be images alone, of shape (n, 3, side, side) or (n, side, side, 3), as float32 or "
+        "uint8",
+        found=f"{len(inputs)} inputs, {shape}",
+    )
+
+
+def describe(
+    kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
+) -> Backbone:
+    """Return the backbone in an ONNX file.
+
+    Parameters
+    ----------
+    kind : {"onnx"}
+    name : str
+        Path of the file; the configuration of its pixels lies beside it, unless it takes 8-bit
+        pixels.
+    weights : Path, optional
+        Must be None: the file has its own.
+    pixels : PixelConfig, optional
+        How it wants its images; by default what is written beside the file.
+
+    Raises
+    ------
+    MissingExtraError, MissingFileError, InputError
+        As `read_graph`; nobody says how it wants its images, or it has several outputs.
+    """
+    if weights is not None:
+        raise InputError("weights", where=name, rule="be those of the file", found=weights)
+    graph = read_graph(name)
+    pixels = pixels or beside(graph.path)
+    if pixels is None:
+        if not graph.images.whole or graph.images.size is None:
+            raise unknown_pixels(graph.path)
+        pixels = PixelConfig(View(size=graph.images.size), *RAW, "the file takes 8-bit pixels")
+    view = pixels.view
+    if graph.images.size is not None:
+        view = dataclasses.replace(view, size=graph.images.size)
+    spec = Backbone(
+        name=f"{kind}:{graph.path.name}",
+        architecture=f"{kind}:graph",
+        weights=f"file:{graph.path}",
+        layer=graph.outputs[0],
+        dim=1,
+        view=view,
+        mean=RAW[0] if graph.images.whole else pixels.mean,
+        std=RAW[1] if graph.images.whole else pixels.std,
+        licence="that of the file",
+        source=pixels.origin,
+    )
+    return dataclasses.replace(spec, dim=length_of(spec, graph))
+
+
+def length_of(spec: Backbone, graph: OnnxGraph, layer: str | None = None) -> int:
+    """Return the length of a graph's vectors, measured on two black images."""
+    run = OnnxSession(spec, graph, layer or spec.layer, "onnxruntime", threads=1)
+    side = spec.view.size
+    return int(run(np.zeros((2, side, side, 3), dtype=np.uint8)).shape[1])
+
+
+class OnnxSession:
+    """Run an ONNX file on 8-bit pixels.
+
+    Parameters
+    ----------
+    spec : Backbone
+        Gives the normalisation.
+    graph : OnnxGraph
+    layer : str
+        Output, or `mean`, `cls` and `cls+mean` of the only output.
+    library : {"onnxruntime", "openvino"}
+    threads, workers : int
+        Threads of one call, and calls at the same time.
+    batch : int, optional
+        Images in each call of OpenVINO, whose graphs have a fixed batch.
+    precision : {"float32", "bfloat16"}
+        Arithmetic in OpenVINO.
+
+    Raises
+    ------
+    MissingExtraError, WeightsError, InputError
+        The library is not installed, cannot read the file, or would compute something else.
+    """
+
+    def __init__(
+        self,
+        spec: Backbone,
+        graph: OnnxGraph,
+        layer: str,
+        library: str,
+        threads: int,
+        batch: int = 8,
+        workers: int = 1,
+        precision: str = "float32",
+    ) -> None:
+        self._graph, self._layer = graph, layer
+        require_layers(layer, graph.path, graph.outputs)
+        # poolings are those of the first output
+        names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
+        self._outputs = list(dict.fromkeys(names))
+        scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))
+        self._scale = scale.astype(np.float32)
+        self._shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
+        self.batch = graph.images.batch or (batch if library == "openvino" else None)
+        with parsing("ONNX file cannot be run", graph.path):
+            if library == "openvino":
+                self._run = self._openvino((threads, workers), precision, spec.view.size)
+            else:
+                self._run = self._onnxruntime(threads)
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return vectors (n, dim) of pixels (n, side, side, 3)."""
+        images = self._images(pixels)
+        step = self.batch or len(images)
+        parts = []
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            full = part
+            if len(part) < step:
+                # fill a short batch with black images, whose outputs are dropped
+                full = np.zeros((step, *images.shape[1:]), dtype=images.dtype)
+                full[: len(part)] = part
+            parts.append(self._vectors(self._run(full), len(full))[: len(part)])
+        return np.concatenate(parts)
+
+    def _images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return pixels as the graph takes them."""
+        images: npt.NDArray[Any] = pixels
+        if not self._graph.images.whole:
+            images = pixels * self._scale
+            images += self._shift
+        return (
+            images
+            if self._graph.images.channels_last
+            else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        )
+
+    def _vectors(self, arrays: Sequence[npt.NDArray[Any]], images: int) -> npt.NDArray[np.float32]:
+        outputs = {
+            name: torch.from_numpy(np.array(array, dtype=np.float32))
+            for name, array in zip(self._outputs, arrays, strict=True)
+        }
+        for name, output in outputs.items():
+            if output.ndim < 2 or len(output) != images:
+                raise InputError(
+                    "output of the ONNX file",
+                    where=f"{self._graph.path}, {name}",
+                    rule="have a row for each image",
+                    found=tuple(output.shape),
+                )
+        first = outputs[self._outputs[0]]
+        return np.asarray(
+            joined(
+                self._layer,
+                lambda name: (
+                    outputs[name]
+                    if name in outputs
+                    else pooled(
+                        outputs.get(self._graph.outputs[0], first), name, 1, self._graph.path
+                    )
+                ),
+            ).numpy()
+        )
+
+    def _onnxruntime(self, threads: int) -> Any:
+        runtime = need("onnxruntime", extra=EXTRA)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # only errors are told, and not by the library itself
+        options.log_severity_level = 4
+        session = runtime.InferenceSession(
+            str(self._graph.path), options, providers=["CPUExecutionProvider"]
+        )
+        name = self._graph.images.name
+        return lambda images: session.run(self._outputs, {name: images})
+
+    def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
+        # https://docs.openvino.ai: the ONNX reader ignores antialias without a word
+        if self._graph.antialiased:
+            raise InputError(
+                "OpenVINO ignores antialias of Resize, so its vectors would be others",
+                where=self._graph.path,
+                remedy="use --runtime onnxruntime, or resize outside of the graph",
+            )
+        vino = need("openvino", extra="openvino")
+        core = vino.Core()
+        model = core.read_model(str(self._graph.path))
+        shape = [self.batch, 3, size, size]
+        if self._graph.images.channels_last:
+            shape = [self.batch, size, size, 3]
+        # int8 graphs with an open batch and a Range get a wrong bias in OpenVINO: fix the batch
+        model.reshape(shape)
+        hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": hint,
+                "NUM_STREAMS": cores[1],
+                "INFERENCE_NUM_THREADS": cores[0] * cores[1],
+            },
+        )
+        outputs = [compiled.output(name) for name in self._outputs]
+        requests = threading.local()
+
+        def run(images: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            # each thread has a request of its own, because threads cannot share one
+            if not hasattr(requests, "own"):
+                requests.own = compiled.create_infer_request()
+            requests.own.infer([images])
+            return [requests.own.get_tensor(output).data for output in outputs]
+
+        return run
+
+
+def require_weights(weights: Path | None, spec: Backbone) -> Path:
+    """Return the path of an ONNX file; random weights cannot be had."""
+    if weights is None:
+        raise WeightsError("has no random weights", where=spec.name)
+    return weights

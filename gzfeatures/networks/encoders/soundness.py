@@ -1,0 +1,163 @@
+"""Try whether an encoder of others gives each image one vector, whatever stands beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import WeightsError
+from gzfeatures.explore.table_similarity import neighbour_overlap
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Vectors: TypeAlias = npt.NDArray[np.float32]
+Run: TypeAlias = Callable[[Pixels], Vectors]
+
+TOLERANCE = 1e-4
+"""Largest allowed difference of two vectors, as a share of their spread."""
+IMAGES, QUANTISED_IMAGES = 4, 24
+CENTRED_COSINE = 0.95
+"""Smallest mean cosine, from the common mean, of two libraries' vectors in 8-bit integers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Hold what one trial of an encoder showed.
+
+    Parameters
+    ----------
+    trial : str
+        What was tried.
+    sound : bool, optional
+        None where it cannot be tried.
+    detail : str
+        Measured value, or why it cannot be tried.
+    """
+
+    trial: str
+    sound: bool | None
+    detail: str
+
+    def __str__(self) -> str:
+        """Return the finding in one line."""
+        verdict = {True: "sound", False: "NOT SOUND", None: "not known"}[self.sound]
+        return f"{self.trial}: {verdict} ({self.detail})"
+
+
+def trial_images(size: int, images: int = IMAGES, seed: int = 0) -> Pixels:
+    """Return random smooth images, shape (n, size, size, 3), the same on every machine."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (images, 8, 8, 3))
+    rows = np.linspace(0, 7, size).round().astype(int)
+    smooth = coarse[:, rows][:, :, rows] + generator.integers(-8, 9, (images, size, size, 3))
+    return np.asarray(np.clip(smooth, 0, 255), dtype=np.uint8)
+
+
+def findings_of(
+    run: Run,
+    size: int,
+    other: Run | None = None,
+    sizes: Callable[[int], int] | None = None,
+    quantised: bool = False,
+) -> list[Trial]:
+    """Try an encoder on a few images, and return what was found.
+
+    Parameters
+    ----------
+    run : callable
+        From pixels (n, size, size, 3) to vectors (n, dim).
+    size : int
+        Side of the images in px.
+    other : callable, optional
+        Computes the same by another library.
+    sizes : callable, optional
+        Length of the vectors for images of a side; None where the size is fixed.
+    quantised : bool
+        Computes in 8-bit integers, in which two libraries differ by more than rounding.
+
+    Returns
+    -------
+    list of Trial
+        Dropout or batch statistics that are alive, a batch that changes vectors, an output that is
+        the same for all images or not finite, and another library that disagrees are not sound.
+    """
+    images = trial_images(size)
+    vectors = run(images)
+    found = [
+        Trial("values", bool(np.isfinite(vectors).all()), f"{vectors.shape[1]} numbers"),
+        _alike("the same images again (dropout)", vectors, run(images), vectors),
+        _alike("one image alone (batch statistics)", run(images[:1]), vectors[:1], vectors),
+        _alike("a batch of three", run(images[:3]), vectors[:3], vectors),
+        _alike("in another order", run(images[::-1])[::-1], vectors, vectors),
+    ]
+    spread = float(np.ptp(vectors, axis=0).max())
+    found.append(Trial("different images", spread > 0, f"vectors differ by up to {spread:.3g}"))
+    found.append(_sizes(size, vectors.shape[1], sizes))
+    if other is None:
+        found.append(Trial("another library", None, "there is no second one to compare with"))
+    elif quantised:
+        many = trial_images(size, QUANTISED_IMAGES, seed=1)
+        found.append(_quantised("another library", run(many), other(many)))
+    else:
+        found.append(_alike("another library", other(images), vectors, vectors))
+    return found
+
+
+def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
+    """Compare vectors in 8-bit integers by their directions from the mean, and by neighbours.
+
+    Plain cosine hides the losses of such networks, because all vectors share a large mean.
+    """
+    one, other = (table - vectors.mean(0) for table in (vectors, others))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosine = float(np.mean((one * other).sum(1) / np.maximum(norms, 1e-12)))
+    shared = neighbour_overlap(vectors, others, k=5)
+    detail = f"centred cosine {cosine:.3f}, {shared:.0%} of 5 nearest neighbours"
+    return Trial(trial, cosine >= CENTRED_COSINE, detail)
+
+
+def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
+    """Compare two tables of vectors, by the spread of the vectors."""
+    if one.shape != other.shape:
+        return Trial(trial, False, f"shape {one.shape}, not {other.shape}")
+    scale = max(float(np.abs(all_).max()), 1e-12)
+    difference = float(np.abs(one - other).max()) / scale
+    return Trial(trial, difference <= TOLERANCE, f"differs by {difference:.1e} of the largest")
+
+
+def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
+    """Try images of another size, where the encoder takes any."""
+    trial = "images of another size"
+    if sizes is None:
+        return Trial(trial, None, f"it takes {size} px alone")
+    # a kernel that was fixed to the example's size gives vectors of another length
+    other = 2 * size if size <= 128 else size // 2
+    try:
+        length = sizes(other)
+    except Exception as error:
+        return Trial(trial, None, f"{other} px are not taken: {str(error)[:80]}")
+    detail = f"{length} numbers at {other} px, {dim} at {size} px"
+    # vectors of this size may be right all the same
+    return Trial(trial, True if length == dim else None, detail)
+
+
+def require_sound(findings: Sequence[Trial], name: str) -> None:
+    """Refuse an encoder of which a trial showed that its vectors cannot be trusted.
+
+    Raises
+    ------
+    WeightsError
+        With the first trial that failed.
+    """
+    for finding in findings:
+        if finding.sound is False:
+            raise WeightsError(
+                f"encoder is not sound: {finding.trial}",
+                where=name,
+                rule="give each image one vector",
+                found=finding.detail,
+                remedy="export it in eval mode, with an open batch and size",
+            )

@@ -1,0 +1,253 @@
+"""Run encoders of other libraries on the CPU, and try them before the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.networks.compilation.code_folder import CodeFolder
+from gzfeatures.networks.encoders.described import described, encoder_of, length_of_layer
+from gzfeatures.networks.encoders.onnx_files import OnnxSession, read_graph
+from gzfeatures.networks.encoders.soundness import Run, Trial, findings_of, require_sound
+from gzfeatures.networks.extraction.forward import SYMMETRIES, Body, Forward, Threading, ready
+from gzfeatures.networks.extraction.plan import Pixels, Vectors
+from gzfeatures.networks.models.load import load
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.encoders.described import AnyBackbone
+    from gzfeatures.networks.extraction.spec import Extraction
+
+OTHER_LIBRARY = {"onnxruntime": "openvino", "openvino": "onnxruntime"}
+"""Library whose vectors of an ONNX file are compared with those of the first."""
+TRIAL_THREADS = 2
+"""Threads of a trial, which takes a few images."""
+
+
+class EagerForward(Forward):
+    """Run a network of another library in PyTorch as it is, without compiling.
+
+    Parameters
+    ----------
+    body : nn.Module
+        The network, with normalisation of its input.
+    extractor, code, say
+        As for `Forward`.
+    """
+
+    # networks of others can seldom be traced, which compiling needs
+    compile_from, suffix = math.inf, ".none"
+
+    def __init__(
+        self, body: nn.Module, extractor: Extractor, code: CodeFolder, say: Callable[[str], None]
+    ) -> None:
+        super().__init__(lambda: body, extractor, code, say)
+        self._body = body
+
+    def prepare(self, threading: Threading) -> None:
+        """Take a number of images at a time; the network is loaded."""
+        self._size = self._images(threading)
+
+    def compile(self, threading: Threading) -> None:
+        """Do as `prepare`: the network is not compiled."""
+        self.prepare(threading)
+
+    def _library(self) -> str:
+        return f"torch {torch.__version__}"
+
+    def _embed(self, pixels: Pixels) -> Vectors:
+        with torch.inference_mode():
+            vectors = self._body(torch.from_numpy(pixels)).numpy()
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class OnnxForward(Forward):
+    """Run an ONNX file in onnxruntime or OpenVINO.
+
+    Parameters
+    ----------
+    make : callable
+        Gives a session for a threading.
+    extractor, code, say
+        As for `Forward`.
+    """
+
+    compile_from, suffix = math.inf, ".none"
+
+    def __init__(
+        self,
+        make: Callable[[Threading], OnnxSession],
+        extractor: Extractor,
+        code: CodeFolder,
+        say: Callable[[str], None],
+    ) -> None:
+        super().__init__(_no_module, extractor, code, say)
+        self._session_of = make
+
+    def prepare(self, threading: Threading) -> None:
+        """Load the file for a number of threads."""
+        self._size = self._images(threading)
+        self._session = self._session_of(threading)
+
+    def compile(self, threading: Threading) -> None:
+        """Load the file; the library compiles it by itself."""
+        self.prepare(threading)
+
+    def _library(self) -> str:
+        return self._extractor.engine
+
+    def _embed(self, pixels: Pixels) -> Vectors:
+        if not self._extractor.dihedral:
+            return self._session(pixels)
+        turned = [
+            np.rot90(images, turns, (1, 2))
+            for images in (pixels, pixels[:, :, ::-1])
+            for turns in range(4)
+        ]
+        vectors = self._session(np.ascontiguousarray(np.concatenate(turned)))
+        return np.asarray(vectors.reshape(SYMMETRIES, len(pixels), -1).mean(0), dtype=np.float32)
+
+
+def _no_module() -> nn.Module:
+    raise InputError("an ONNX file", rule="run outside of PyTorch")
+
+
+def session_of(
+    spec: Backbone, extractor: Extractor, threading: Threading, library: str | None = None
+) -> OnnxSession:
+    """Return a session that computes an extractor's vectors from an ONNX file."""
+    graph = read_graph(str(spec.weights).partition(":")[2])
+    return OnnxSession(
+        spec,
+        graph,
+        extractor.layer,
+        library or extractor.engine,
+        threading.threads,
+        threading.batch,
+        threading.workers,
+        extractor.precision,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SoundEncoder:
+    """Give what runs an encoder of another library, once it is known to be sound.
+
+    Parameters
+    ----------
+    backbone : str, Path, Backbone or HandedModule
+    spec : Backbone
+        Its description.
+    extractor : Extractor
+        What is wanted of it.
+    """
+
+    backbone: AnyBackbone
+    spec: Backbone
+    extractor: Extractor
+
+    def body(self) -> nn.Module:
+        """Return the network on the CPU, with normalisation of its input.
+
+        Raises
+        ------
+        WeightsError
+            An image's vector depends on what stands beside it, or changes when computed again.
+        """
+        extractor = self.extractor
+        network = encoder_of(self.backbone, self.spec, extractor.layer, extractor.view.size)
+        body = Body(network, extractor, getattr(torch, extractor.precision))
+        if extractor.view.bands is None:
+            # in bfloat16 the last digits depend on the size of a batch
+            exact = extractor.precision == "float32"
+            findings = findings_of(_through(body), extractor.view.size)
+            require_sound(findings if exact else findings[:1], self.spec.name)
+        return body
+
+    def forward(self, say: Callable[[str], None]) -> Forward:
+        """Return what runs the encoder on the cores of this machine; raises as `body`."""
+        code, extractor = CodeFolder.default(), self.extractor
+        if self.spec.kind == "onnx":
+            require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)
+            return OnnxForward(
+                lambda each: session_of(self.spec, extractor, each), extractor, code, say
+            )
+        return EagerForward(self.body(), extractor, code, say)
+
+
+def _through(body: nn.Module) -> Run:
+    """Return a function from pixels to vectors that runs a network."""
+
+    def run(pixels: Pixels) -> Vectors:
+        with torch.inference_mode():
+            output = body(torch.from_numpy(np.ascontiguousarray(pixels)))
+            return np.asarray(output.numpy(), dtype=np.float32)
+
+    return run
+
+
+def _findings_of_onnx(
+    spec: Backbone, extractor: Extractor, lengths: Callable[[int], int] | None = None
+) -> list[Trial]:
+    """Try an ONNX file, in a second library too where it is installed and can run it."""
+    graph = read_graph(str(spec.weights).partition(":")[2])
+    trial = Threading(1, TRIAL_THREADS, 4)
+    other: Run | None = None
+    try:
+        other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine])
+    except (ImportError, InputError):
+        # not installed, or the library would ignore a part of the graph
+        other = None
+    return findings_of(
+        session_of(spec, extractor, trial),
+        extractor.view.size,
+        other if extractor.precision == "float32" else None,
+        lengths if graph.images.size is None else None,
+        graph.quantised,
+    )
+
+
+def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
+    """Try the encoder of an extraction on a few images, and return all findings.
+
+    Raises
+    ------
+    GzError
+        As loading the encoder does.
+    """
+    extractor = extraction.extractor
+    spec = described(extraction.backbone, extraction.weights)
+    size = extractor.view.size
+
+    def lengths(side: int) -> int:
+        return length_of_layer(extraction.backbone, spec, extractor.layer, side)
+
+    if extractor.view.bands is not None:
+        raise InputError("--check tries pictures", rule="see no bands", found=extractor.view.bands)
+    if spec.kind == "onnx":
+        return spec, _findings_of_onnx(spec, extractor, lengths)
+    if spec.kind:
+        network = encoder_of(extraction.backbone, spec, extractor.layer, size)
+        body = Body(network, extractor, torch.float32)
+        return spec, findings_of(_through(body), size, sizes=lengths)
+    network = load(spec, extraction.weights, extractor.layer, size)
+    return spec, findings_of(_through(ready(network, extractor, torch.float32)), size)
+
+
+def shown(spec: Backbone, extractor: Extractor) -> str:
+    """Return in one line how an encoder of another library sees its images."""
+    view: Mapping[str, object] = extractor.view.asdict()
+    numbers = " ".join(f"{value:.4g}" for value in (*extractor.mean, *extractor.std))
+    return (
+        f"{spec.name}: layer {extractor.layer}, {extractor.dim} numbers; view {view['size']} px, "
+        f"crop {extractor.view.crop:.4g}, {extractor.view.interpolation}; mean and std {numbers} "
+        f"({spec.source})"
+    )

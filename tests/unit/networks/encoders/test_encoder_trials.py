@@ -1,0 +1,145 @@
+"""An encoder whose vectors depend on more than their image is refused; what is tried is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from encoder_files import SIDE, exported
+from PIL import Image
+from torch import nn
+from verbs import called
+
+import gzfeatures as gz
+from gzfeatures.errors import WeightsError
+from gzfeatures.features.store import Store
+from gzfeatures.networks.encoders.soundness import (
+    Vectors,
+    findings_of,
+    require_sound,
+    trial_images,
+)
+
+WEIGHTS = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+
+
+def sound(pixels: np.ndarray) -> Vectors:
+    return np.asarray(pixels.mean((1, 2), dtype=np.float32) @ WEIGHTS, dtype=np.float32)
+
+
+def with_dropout(pixels: np.ndarray) -> Vectors:
+    return sound(pixels) * np.random.default_rng().integers(0, 2, (len(pixels), 6)).astype("f4")
+
+
+def with_batch_statistics(pixels: np.ndarray) -> Vectors:
+    return sound(pixels) - sound(pixels).mean(0)
+
+
+def by_place(pixels: np.ndarray) -> Vectors:
+    return sound(pixels) + np.arange(len(pixels), dtype=np.float32)[:, None]
+
+
+def constant(pixels: np.ndarray) -> Vectors:
+    return np.ones((len(pixels), 6), dtype=np.float32)
+
+
+def not_finite(pixels: np.ndarray) -> Vectors:
+    return np.full((len(pixels), 6), np.nan, dtype=np.float32)
+
+
+def test_a_sound_encoder_passes_and_what_cannot_be_tried_is_said() -> None:
+    findings = findings_of(sound, 16)
+    require_sound(findings, "x")
+    assert [finding.trial for finding in findings if finding.sound is None] == [
+        "images of another size",
+        "another library",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (with_dropout, "dropout"),
+        (with_batch_statistics, "batch statistics"),
+        (by_place, "in another order"),
+        (constant, "different images"),
+        (not_finite, "values"),
+    ],
+)
+def test_an_encoder_that_is_not_sound_is_refused_with_the_trial_that_showed_it(
+    run: object, words: str
+) -> None:
+    with pytest.raises(WeightsError, match=rf"not sound: .*{words}"):
+        require_sound(findings_of(run, 16), "x")  # type: ignore[arg-type]
+
+
+def test_another_library_with_other_vectors_is_found() -> None:
+    require_sound(findings_of(sound, 16, lambda pixels: sound(pixels) * (1 + 1e-6)), "x")
+    with pytest.raises(WeightsError, match="another library"):
+        require_sound(findings_of(sound, 16, lambda pixels: sound(pixels) * 1.001), "x")
+
+
+def test_eight_bit_vectors_are_compared_from_their_mean() -> None:
+    # plain cosine of these is .99, because all share a large mean
+    def shifted(pixels: np.ndarray) -> Vectors:
+        return sound(pixels) + 1000
+
+    def ruined(pixels: np.ndarray) -> Vectors:
+        noise = np.random.default_rng(len(pixels)).normal(0, 100, (len(pixels), 6))
+        return np.asarray(shifted(pixels) + noise, dtype=np.float32)
+
+    one, other = shifted(trial_images(16)), ruined(trial_images(16))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    assert ((one * other).sum(1) / norms).min() > 0.98
+    findings = findings_of(shifted, 16, ruined, quantised=True)
+    assert findings[-1].sound is False and "nearest neighbours" in findings[-1].detail
+    assert findings_of(shifted, 16, shifted, quantised=True)[-1].sound
+
+
+class Dropping(nn.Module):
+    """A small encoder whose dropout is alive in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.drop = nn.Conv2d(3, 8, 3), nn.Dropout(0.5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.conv(images)).mean((2, 3))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for k in range(3):
+        noise = np.random.default_rng(k).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "images" / f"g{k}.png")
+    (tmp_path / "e.toml").write_text(
+        '[[backbones]]\nname = "e"\narchitecture = "torch:e.pt2"\n'
+        f'view = "size={SIDE}"\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n'
+    )
+    return tmp_path
+
+
+def test_a_program_that_was_exported_in_train_mode_is_refused(desk: Path) -> None:
+    exported(Dropping().train(), desk / "e.pt2")
+    images = gz.ImageSet.of(desk / "images")
+    with pytest.raises(WeightsError, match=r"dropout.*export it in eval mode"):
+        gz.extract(images, str(desk / "e.toml"), store=Store(desk / "store"))
+
+
+def test_check_prints_the_trials_before_the_work(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported(Dropping().eval(), desk / "e.pt2")
+    monkeypatch.setenv("GZFEATURES_STORE", str(desk / "store"))
+    words = ["extract", "images", "--backbone", "e.toml", "--check", "-o", "t.parquet"]
+    told = called(*words, cwd=desk)
+    assert told.returncode == 0, told.stderr
+    lines = told.stderr.splitlines()
+    trials = [number for number, line in enumerate(lines) if line.startswith("check e: ")]
+    assert len(trials) == 8
+    printed = next(number for number, line in enumerate(lines) if "mean and std 0.5" in line)
+    assert max(trials) < printed
+    assert any("another size: not known" in line for line in lines)
