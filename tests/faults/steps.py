@@ -160,6 +160,37 @@ STEPS = {
         ("table.parquet", "some.csv"),
         ("out",),
     ),
+    "sample": Step(
+        "sample catalog.csv --scheme smooth-featured -o out/sample.csv",
+        ("catalog.csv",),
+        ("out",),
+    ),
+    "join": Step(
+        "join catalog.csv labels.csv --on GalaxyID=galaxy_id -o out/joined.parquet",
+        ("catalog.csv", "labels.csv"),
+        ("out",),
+    ),
+    "table export": Step(
+        "table export table.parquet -o out/vectors.npz",
+        ("table.parquet",),
+        ("out",),
+    ),
+    "odd": Step(
+        "odd table.parquet --images images -o out/odd.csv --gallery out/odd.html",
+        ("images/10000007.jpg", "table.parquet"),
+        ("out",),
+    ),
+    "fit, sizes": Step(
+        "fit table.parquet --labels labels.csv -H prototype --sizes 8,16 -o out",
+        ("table.parquet", "labels.csv"),
+        ("out",),
+    ),
+    "explain": Step(
+        "explain checkpoint 10000007 --images images --method grad-cam -o out/why.html",
+        ("images/10000007.jpg",),
+        ("out",),
+        ("checkpoint",),
+    ),
     "similar": Step(
         "similar table.parquet 10000007 --images images -o out/similar.csv --gallery out/near.png",
         ("images/10000008.jpg", "table.parquet"),

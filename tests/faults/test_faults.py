@@ -18,8 +18,12 @@ from rows import put_row
 
 from gzfeatures.tracking import Tracking
 
-LONG = ("run", "extract, compiled", "predict, network", "store import", "doubt")
-"""Steps that an ordinary run leaves out: they, or what they need, take the longest."""
+LONG = (
+    "run", "extract, compiled", "predict, network", "store import", "doubt",
+    "sample", "join", "table export", "odd", "fit, sizes", "explain",
+)  # fmt: skip
+"""Steps that an ordinary run leaves out: they, or what they need, take the longest, or files of
+their kind are written by others."""
 HEAD = "| step | fault | runs | lost | wrong | recovered |"
 
 
