@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -265,17 +265,31 @@ def join(
             metavar="OTHER", help="Catalog whose columns are added to those of the first."
         ),
     ],
-    on: Annotated[
-        str, typer.Option(help="Key column in both catalogs: dr7objid=OBJID, or one name for both.")
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Joined catalog to write: .parquet or .csv.")
     ],
+    on: Annotated[
+        str | None,
+        typer.Option(help="Key column in both catalogs: dr7objid=OBJID, or one name for both."),
+    ] = None,
+    sky: Annotated[
+        float | None,
+        typer.Option(
+            help="Join by position instead: largest separation in arcsec of two galaxies that are "
+            "each other's nearest."
+        ),
+    ] = None,
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Join two catalogs by a key; print how many rows matched, and which did not."""
+    """Join two catalogs by a key or by position; print how many rows matched, and which did not."""
     from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
+
+    if (on is None) == (sky is None):
+        raise typer.BadParameter("give --on or --sky, one of them")
+    if on is None:
+        _join_sky(catalog, other, cast("float", sky), output, id_column, as_json)
+        return
     from gzfeatures.tablefiles.tables import write_table
     from gzfeatures.verbs.catalogs import join as joined_by
 
@@ -290,6 +304,30 @@ def join(
         say(f"{report.keyless} galaxies have no {left} and match nothing")
     if report.shadowed:
         say(f"{other}: {shadows(report)}")
+    say(f"catalog written to {write_table(joined.frame, output)}")
+    show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
+
+
+def _join_sky(
+    catalog: Path, other: Path, radius: float, output: Path, id_column: str | None, as_json: bool
+) -> None:
+    """Join two catalogs by position, and print what matched and what chance would match."""
+    from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
+    from gzfeatures.tablefiles.tables import write_table
+
+    beside = Rows.read(other, ())
+    for note in beside.frame.attrs["notes"]:
+        say(f"{other}: {note}")
+    joined, report = catalog_from(catalog, id_column).join_sky(beside, radius)
+    if report.placeless:
+        say(f"{report.placeless} galaxies have no position and match nothing")
+    if report.shadowed:
+        say(f"{other}: {shadows(report)}")
+    say(
+        f"{report.matched} pairs within {radius:g} arcsec, each the other's nearest; by chance "
+        f"{report.by_chance:.2%} of the galaxies would have a neighbour so near (positions shifted "
+        "four ways). Epochs and proper motions are not corrected"
+    )
     say(f"catalog written to {write_table(joined.frame, output)}")
     show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 

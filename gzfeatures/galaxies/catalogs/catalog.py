@@ -20,9 +20,11 @@ from gzfeatures.galaxies.catalogs import (
     column_report,
     identification,
     quantities,
+    sky_join,
 )
 from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.catalogs.sky_join import SkyReport
 from gzfeatures.galaxies.votes import vote_columns
 from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Ballots, Choice, Form
 from gzfeatures.galaxies.votes.votes import ANSWERS, Conditional, Counts, Cumulative, Measure
@@ -319,4 +321,35 @@ class Catalog:
             A key column is absent or has lost its digits, or no rows match.
         """
         frame, report = catalog_join.joined(self, other, left_on, right_on)
+        return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report
+
+    def join_sky(
+        self, other: Catalog | Rows, radius_arcsec: float, seed: int = 0
+    ) -> tuple[Catalog, SkyReport]:
+        """Add the columns of the nearest galaxy of another catalog, where both are each other's.
+
+        Parameters
+        ----------
+        other : Catalog or Rows
+            With positions in degrees, of the same equinox. Epochs and proper motions are not
+            corrected.
+        radius_arcsec : float
+            Largest separation of a pair, in (0, 3600].
+        seed : int
+            Of the galaxies whose shifted positions measure chance pairs.
+
+        Returns
+        -------
+        joined : Catalog
+            Same kind and ids as this one, in its order, with a column `separation_arcsec`. A galaxy
+            without a position matches nothing.
+        report : SkyReport
+            What matched, and the share of galaxies that chance alone would match.
+
+        Raises
+        ------
+        InputError
+            No positions, no pair, a radius out of range, or a column `separation_arcsec`.
+        """
+        frame, report = sky_join.sky_joined(self, other, radius_arcsec, seed)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report

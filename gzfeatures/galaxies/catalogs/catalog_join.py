@@ -18,6 +18,7 @@ from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.sky_join import SkyReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class JoinReport:
     forgone: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def shadows(report: JoinReport) -> str:
+def shadows(report: JoinReport | SkyReport) -> str:
     """Return a sentence on columns that both tables have, and on values that a join loses."""
     listed = ", ".join(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
@@ -127,22 +128,52 @@ def joined(
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
-    partners = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
-    galaxies = catalog.frame[matched].reset_index(drop=True)
     # a key column with the same name in both tables has equal values, so one copy is enough
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
-    if not isinstance(other, Rows):
-        # every catalog copies its id column to `galaxy_id`: the second copy is no lost column
-        keys.add("galaxy_id")
-    shadowed = tuple(str(name) for name in partners if name in galaxies and name not in keys)
-    # gaps of the first table are not filled from the second; the report counts these lost values
-    lost = {name: int((galaxies[name].isna() & partners[name].notna()).sum()) for name in shadowed}
-    report = dataclasses.replace(
-        report, shadowed=shadowed, forgone={name: count for name, count in lost.items() if count}
+    frame, lost = with_partners(
+        catalog, other, np.flatnonzero(matched), places[single[rows[matched]]], keys
     )
-    added = partners.drop(columns=[name for name in partners if name in galaxies])
-    return pd.concat([galaxies, added], axis=1), report
+    return frame, dataclasses.replace(
+        report,
+        shadowed=tuple(lost),
+        forgone={name: count for name, count in lost.items() if count},
+    )
+
+
+def with_partners(
+    catalog: Catalog,
+    other: Catalog | Rows,
+    rows: npt.NDArray[np.intp],
+    partners: npt.NDArray[np.intp],
+    keys: set[str] | frozenset[str] = frozenset(),
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return rows of a catalog with the columns of their partners in another table.
+
+    Parameters
+    ----------
+    catalog, other
+        The two tables.
+    rows, partners : ndarray of int
+        Row of each, shape (m,).
+    keys : set of str
+        Columns that hold the same in both.
+
+    Returns
+    -------
+    DataFrame, dict of str to int
+        A column that stands in both is the first table's. Such columns, but for the keys, with the
+        number of rows where ours is empty and the other's is not.
+    """
+    chosen = other.frame.iloc[partners].reset_index(drop=True)
+    galaxies = catalog.frame.iloc[rows].reset_index(drop=True)
+    # every catalog copies its id column to `galaxy_id`: the second copy is no lost column
+    same = keys if isinstance(other, Rows) else keys | {"galaxy_id"}
+    shadowed = [str(name) for name in chosen if name in galaxies and name not in same]
+    # gaps of the first table are not filled from the second; the report counts these lost values
+    lost = {name: int((galaxies[name].isna() & chosen[name].notna()).sum()) for name in shadowed}
+    added = chosen.drop(columns=[name for name in chosen if name in galaxies])
+    return pd.concat([galaxies, added], axis=1), lost
 
 
 def _names(columns: str | Sequence[str]) -> list[str]:

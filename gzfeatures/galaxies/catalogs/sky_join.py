@@ -1,0 +1,162 @@
+"""Join two catalogs by position on the sky, and measure how many pairs chance alone would make."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs import quantities
+from gzfeatures.galaxies.catalogs.catalog_join import Rows, with_partners
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+SEPARATION = "separation_arcsec"
+"""Column that a join by position adds."""
+SAMPLE = 20_000
+"""Galaxies whose shifted positions measure how many pairs are due to chance."""
+SHIFTS = (0.0, 90.0, 180.0, 270.0)
+"""Directions in degrees from north in which positions are shifted."""
+LEAST_SHIFT = 60.0
+"""Least shift in arcsec: beyond the size of a galaxy, whose parts may be listed apart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SkyReport:
+    """Counts the galaxies that a join by position matched, and what chance would match.
+
+    Parameters
+    ----------
+    matched : int
+        Galaxies that are the nearest of their nearest neighbour, within the radius.
+    unmatched : tuple of str
+        Ids of the others.
+    unused : int
+        Rows of the other table in no pair.
+    placeless : int
+        Galaxies of `unmatched` without a position.
+    radius_arcsec : float
+        Largest separation of a pair.
+    median_arcsec : float
+        Median separation of the pairs.
+    by_chance : float
+        Share of galaxies in [0, 1] that have a row of the other table within the radius although
+        their positions are shifted away; mean of four shifts.
+    shadowed, forgone
+        As in `JoinReport`.
+    """
+
+    matched: int
+    unmatched: tuple[str, ...]
+    unused: int
+    placeless: int
+    radius_arcsec: float
+    median_arcsec: float
+    by_chance: float
+    shadowed: tuple[str, ...] = ()
+    forgone: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def sky_joined(
+    catalog: Catalog, other: Catalog | Rows, radius_arcsec: float, seed: int = 0
+) -> tuple[pd.DataFrame, SkyReport]:
+    """Return the galaxies that have a partner on the sky, with the partner's columns added.
+
+    See `Catalog.join_sky`.
+    """
+    if not 0 < radius_arcsec <= 3600:
+        raise InputError(
+            "radius of a join by position",
+            rule="lie above 0 and up to 3600 arcsec",
+            found=radius_arcsec,
+        )
+    for table in (catalog, other):
+        if SEPARATION in table.frame:
+            raise InputError(
+                f"column {SEPARATION} stands in a table already",
+                where=table.source,
+                rule="be free for the join",
+                remedy="rename it",
+            )
+    here, there = _positions(catalog), _positions(other)
+    first, second = _coordinates(here.place), _coordinates(there.place)
+    # a pair is mutual: each is the other's nearest, so that no row is given to two galaxies
+    nearest, separation, _ = first.match_to_catalog_sky(second)
+    back, _, _ = second.match_to_catalog_sky(first)
+    arcsec = np.asarray(separation.to_value("arcsec"), dtype=np.float64)
+    paired = (back[nearest] == np.arange(len(nearest))) & (arcsec <= radius_arcsec)
+    if not paired.any():
+        raise InputError(
+            "no galaxy has a partner",
+            where=f"join of {catalog.source} and {other.source} by position",
+            rule=f"lie within {radius_arcsec:g} arcsec of one",
+            found=f"nearest pair {arcsec.min():.3g} arcsec apart",
+            remedy="check the units and the equinox of both (J2000 degrees), or give a larger "
+            "radius",
+        )
+    rows, partners = here.rows[paired], there.rows[nearest[paired]]
+    frame, lost = with_partners(catalog, other, rows, partners)
+    alone = np.ones(len(catalog.frame), dtype=bool)
+    alone[rows] = False
+    report = SkyReport(
+        matched=len(rows),
+        unmatched=tuple(catalog.ids[alone]),
+        unused=len(other.frame) - len(rows),
+        placeless=len(catalog.frame) - len(here.rows),
+        radius_arcsec=radius_arcsec,
+        median_arcsec=float(np.median(arcsec[paired])),
+        by_chance=_by_chance(first, second, radius_arcsec, seed),
+        shadowed=tuple(lost),
+        forgone={name: count for name, count in lost.items() if count},
+    )
+    return frame.assign(**{SEPARATION: arcsec[paired]}), report
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Placed:
+    """Hold the rows of a table that have a position, and the positions, shape (m, 2) in degrees."""
+
+    rows: npt.NDArray[np.intp]
+    place: npt.NDArray[np.float64]
+
+
+def _positions(table: Catalog | Rows) -> _Placed:
+    where = f"table {table.source}"
+    place = np.stack([quantities.required(table.frame, name, where) for name in ("ra", "dec")], 1)
+    # a position that is missing, or a sentinel such as -9999, matches nothing
+    known = np.isfinite(place).all(1) & (np.abs(place[:, 1]) <= 90) & (np.abs(place[:, 0]) <= 360)
+    if not known.any():
+        raise InputError("positions", where=where, rule="be known for one row at least")
+    rows = np.flatnonzero(known)
+    return _Placed(rows, place[rows])
+
+
+def _coordinates(place: npt.NDArray[np.float64]) -> SkyCoord:
+    from astropy.coordinates import SkyCoord
+
+    return SkyCoord(place[:, 0], place[:, 1], unit="deg")
+
+
+def _by_chance(first: SkyCoord, second: SkyCoord, radius: float, seed: int) -> float:
+    """Return the share of shifted positions that have a row of the other table in the radius."""
+    from astropy import units
+
+    chosen = first
+    if len(first) > SAMPLE:
+        rng = np.random.default_rng(seed)
+        chosen = first[np.sort(rng.choice(len(first), SAMPLE, replace=False))]
+    far = max(LEAST_SHIFT, 20 * radius) * units.arcsec
+    shares = []
+    for angle in SHIFTS:
+        # an offset along a great circle is the same distance at the poles and at ra = 0
+        shifted = chosen.directional_offset_by(angle * units.deg, far)
+        _, separation, _ = shifted.match_to_catalog_sky(second)
+        shares.append(float((separation.to_value("arcsec") <= radius).mean()))
+    return float(np.mean(shares))
