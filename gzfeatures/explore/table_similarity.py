@@ -2,12 +2,81 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.ids import among, uniform
 
+MOST_ROWS = 4000
+"""Most galaxies that are compared: kernels take 8 bytes for each pair."""
 Vectors = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSimilarity:
+    """Hold how alike two tables arrange the same galaxies.
+
+    Parameters
+    ----------
+    rows : int
+        Galaxies that were compared.
+    shared : int
+        Galaxies that both tables have.
+    neighbour_overlap : float
+        See `neighbour_overlap`.
+    chance : float
+        Overlap of unrelated tables.
+    cka : float
+        See `linear_cka`.
+    """
+
+    rows: int
+    shared: int
+    neighbour_overlap: float
+    chance: float
+    cka: float
+
+
+def compare_tables(
+    one: EmbeddingTable, other: EmbeddingTable, *, k: int = 10, seed: int = 0
+) -> TableSimilarity:
+    """Compare how two encoders arrange the galaxies that both tables have.
+
+    Parameters
+    ----------
+    one, other : EmbeddingTable
+        Of any extractors; galaxies are matched by id.
+    k : int
+        Number of neighbours.
+    seed : int
+        Of the draw, where more than `MOST_ROWS` galaxies are in both.
+
+    Raises
+    ------
+    InputError
+        Too few galaxies are in both tables, or all vectors of one are equal.
+    """
+    ids = one.ids[among(one.ids, other.ids)]
+    shared = len(ids)
+    if shared > MOST_ROWS:
+        # the draw depends on the ids alone, so that every pair of tables has the same galaxies
+        ids = ids[np.sort(np.argsort(uniform(ids, seed))[:MOST_ROWS])]
+    if len(ids) <= max(k, 3):
+        raise InputError(
+            "galaxies in both tables", rule=f"be more than {max(k, 3)}", found=len(ids)
+        )
+    left, right = one.select(ids).matrix, other.select(ids).matrix
+    return TableSimilarity(
+        len(ids),
+        shared,
+        neighbour_overlap(left, right, k),
+        k / (len(ids) - 1),
+        linear_cka(left, right),
+    )
 
 
 def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:

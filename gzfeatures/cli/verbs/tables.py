@@ -1,4 +1,4 @@
-"""Define the verb `table`: import, export, join, slice, repair and describe embedding tables."""
+"""Define the verb `table`: import, export, join, slice, repair, compare and describe tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import images_of
-from gzfeatures.cli.options import IdColumn, Json, MaybeImages, TableFile
+from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, TableFile
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import writes
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
 
 table = typer.Typer(
-    help="Import, export, join, slice, repair and describe embedding tables.",
+    help="Import, export, join, slice, repair, compare and describe embedding tables.",
     epilog="Example: gzfeatures table import vectors.parquet -o table.parquet",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -185,6 +185,29 @@ def repair(
     repaired.table.write(output)
     evidence = {"backbone": repaired.table.extractor.backbone, "evidence": repaired.evidence}
     _show(repaired.table, output, as_json, **evidence)
+
+
+@table.command("compare", epilog="Example: gzfeatures table compare one.parquet other.parquet")
+@writes()
+def compare_two(
+    one: TableFile,
+    other: Annotated[
+        Path, typer.Argument(metavar="OTHER", help="Table of the same galaxies by another encoder.")
+    ],
+    neighbours: Annotated[int, typer.Option(min=1, help="Number of nearest neighbours.")] = 10,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare two encoders: the share of neighbours they have in common, and their alignment."""
+    import dataclasses
+
+    from gzfeatures.explore.table_similarity import compare_tables
+    from gzfeatures.features.table import EmbeddingTable
+
+    tables = [EmbeddingTable.read(path) for path in (one, other)]
+    similarity = compare_tables(tables[0], tables[1], k=neighbours, seed=seed)
+    names = {"backbone": tables[0].extractor.backbone, "other": tables[1].extractor.backbone}
+    show(names | dataclasses.asdict(similarity), as_json)
 
 
 @table.command("info", epilog="Example: gzfeatures table info table.parquet")

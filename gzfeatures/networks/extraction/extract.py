@@ -13,7 +13,6 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.encoders.handed_modules import HandedModule
 from gzfeatures.networks.extraction.fill import filled
 from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction, description_of
@@ -21,6 +20,8 @@ from gzfeatures.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from gzfeatures.networks.encoders.handed_modules import HandedModule
 
 
 def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
@@ -102,6 +103,18 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
     return filled(extractions, images, elsewhere=compute)
 
 
+def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
+    """Return a module with its name and view; refuse one without them."""
+    # imported late, because it imports torch, which a finished table does not need
+    from gzfeatures.networks.encoders.handed_modules import HandedModule
+
+    if isinstance(module, HandedModule):
+        return module
+    if name is None or view is None:
+        raise InputError("a module", rule="have a name and a view", found=(name, view))
+    return HandedModule(module, name, view)
+
+
 def extract(
     images: ImageSet | str | Path,
     backbone: str | Path | Backbone | HandedModule | nn.Module = DEFAULT,
@@ -174,11 +187,8 @@ def extract(
     >>> table = extract("images/", "googlenet-gz2")  # doctest: +SKIP
     >>> table.matrix.shape  # doctest: +SKIP
     """
-    if not isinstance(backbone, (str, Path, Backbone, HandedModule)):
-        if name is None or view is None:
-            raise InputError("a module", rule="have a name and a view", found=(name, view))
-        own_view = View.parse(view) if isinstance(view, str) else view
-        backbone = HandedModule(backbone, name, own_view)
+    if not isinstance(backbone, (str, Path, Backbone)):
+        backbone = _named(backbone, name, View.parse(view) if isinstance(view, str) else view)
     elif name is not None:
         raise InputError("name", rule="go with a torch.nn.Module", found=name)
     if isinstance(view, str):

@@ -66,7 +66,7 @@ def test_text_is_read_on_top_of_a_base() -> None:
     [
         (
             "zoom=2",
-            "unknown field of a view; must be one of size, crop, grey, bands, stretch, found zoom",
+            r"unknown field .* size, crop, grey, bands, stretch, interpolation, found zoom",
         ),
         ("size=big", "view field cannot be read, found size=big"),
         ("grey=perhaps", "view field cannot be read, found grey=perhaps"),
@@ -115,4 +115,17 @@ def test_no_field_is_a_probability() -> None:
         "grey",
         "bands",
         "stretch",
+        "interpolation",
     }
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [9, 40, 130])
+def test_an_array_and_a_picture_give_the_same_pixels_to_one_level_under_every_filter(
+    interpolation: str, size: int
+) -> None:
+    # of an array only the part around the crop is resampled, whose margin the filter decides
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    view = View(size=size, crop=0.41, interpolation=interpolation)
+    difference = view.apply(pixels).astype(int) - view.apply(Image.fromarray(pixels))
+    assert np.abs(difference).max() <= 1

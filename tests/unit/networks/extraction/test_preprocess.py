@@ -28,11 +28,13 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     size=st.integers(8, 60),
     crop=st.floats(0.2, 1.0),
     grey=st.booleans(),
+    filter_=st.sampled_from(("bilinear", "bicubic")),
 )
 def test_views_made_on_the_device_are_those_of_pillow_to_one_level(
-    height: int, width: int, size: int, crop: float, grey: bool
+    height: int, width: int, size: int, crop: float, grey: bool, filter_: str
 ) -> None:
-    view, pixels = View(size=size, crop=crop, grey=grey), picture(height, width)
+    view = View(size=size, crop=crop, grey=grey, interpolation=filter_)
+    pixels = picture(height, width)
     (there,) = batch_views([WholePicture(pixels, (crop,))], [view], CPU)
     here = view.apply(pixels)
     assert there.shape == (1, size, size, 3) and there.dtype == torch.uint8
