@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from syntax_trees import nodes
 
 import gzfeatures
 from gzfeatures.errors import InputError
@@ -17,10 +18,20 @@ LONGEST = 50
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Every function of the package, methods and inner ones too, with its place."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, below in nodes(PACKAGE):
+        for node in below:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}", node
+
+
+def dotted(node: ast.expr) -> str:
+    """Text of a name with dots, such as `gz.Store.default`; of another expression its last part."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    parts += [node.id] if isinstance(node, ast.Name) else [""]
+    return ".".join(reversed(parts))
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -44,11 +55,11 @@ def test_the_length_of_a_body_counts_comments_and_leaves_out_the_docstring() -> 
 
 def test_only_the_command_line_ends_the_process_or_touches_its_umask() -> None:
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, below in nodes(PACKAGE):
+        for node in below:
             raised = ast.unparse(node.exc) if isinstance(node, ast.Raise) and node.exc else ""
             ends = raised.startswith("SystemExit")
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            called = dotted(node.func) if isinstance(node, ast.Call) else ""
             if ends or called in ("sys.exit", "os.umask"):
                 found.append(path.relative_to(PACKAGE))
     assert {path.parts[0] for path in found} == {"cli"}
@@ -60,13 +71,14 @@ CHOOSE_A_STORE = ("networks/extraction/extract.py extract", "experiment/run.py r
 
 def calls(root: Path) -> Iterator[tuple[str, str]]:
     """Place (file and outermost function) and text of every function that is called."""
-    for path in sorted(root.rglob("*.py")):
+    for path, (module, *_) in nodes(root):
         place = path.relative_to(root).as_posix()
-        for outer in ast.parse(path.read_text(encoding="utf-8")).body:
+        assert isinstance(module, ast.Module)
+        for outer in module.body:
             name = f"{place} {outer.name}" if isinstance(outer, ast.FunctionDef) else place
             for node in ast.walk(outer):
                 if isinstance(node, ast.Call):
-                    yield name, ast.unparse(node.func)
+                    yield name, dotted(node.func)
 
 
 def choosing_a_store(root: Path) -> set[str]:
@@ -108,10 +120,10 @@ DRAWING = ("rich", "tqdm")
 def writing_to_streams(root: Path) -> set[str]:
     """Modules that print, name a standard stream, or import a library that draws on one."""
     places = set()
-    for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            prints = isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
-            names = isinstance(node, ast.Attribute) and ast.unparse(node) in STREAMS
+    for path, below in nodes(root):
+        for node in below:
+            prints = isinstance(node, ast.Call) and dotted(node.func) == "print"
+            names = isinstance(node, ast.Attribute) and dotted(node) in STREAMS
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 imported = [node.module or ""]
@@ -144,15 +156,15 @@ def test_a_module_that_writes_to_the_terminal_is_seen(tmp_path: Path, text: str)
 def loud_defaults(root: Path) -> set[str]:
     """Functions and fields called progress whose default tells something to somebody."""
     places = set()
-    for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, below in nodes(root):
+        for node in below:
             defaults: list[ast.expr | None] = []
             if isinstance(node, ast.FunctionDef):
                 plain = node.args.args[len(node.args.args) - len(node.args.defaults) :]
                 named = [*zip(plain, node.args.defaults, strict=True)]
                 named += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
                 defaults = [default for argument, default in named if argument.arg == "progress"]
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "progress":
+            if isinstance(node, ast.AnnAssign) and dotted(node.target) == "progress":
                 defaults = [node.value]
             loud = [
                 text

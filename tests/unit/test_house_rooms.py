@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from syntax_trees import nodes
+
 import gzfeatures
 
 PACKAGE = Path(gzfeatures.__file__).parent
@@ -53,8 +55,8 @@ def test_a_folder_with_fourteen_modules_is_too_full_and_conftest_does_not_count(
 def classes(root: Path) -> dict[str, list[str]]:
     """Name of a class → the places that define it, inner classes too."""
     places: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, below in nodes(root):
+        for node in below:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{path.relative_to(root)}:{node.lineno}")
     return places

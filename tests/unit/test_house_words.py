@@ -6,9 +6,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from syntax_trees import nodes
 
 import gzfeatures
 
@@ -142,14 +144,16 @@ def _below(node: ast.AST, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from _below(child, inner)
 
 
-def named(root: Path) -> Iterator[tuple[str, str]]:
+@cache
+def named(root: Path) -> tuple[tuple[str, str], ...]:
     """Place and last word of everything below a folder that bears a name, locals aside."""
-    for path in sorted(root.rglob("*.py")):
+    names = []
+    for path, (module, *_) in nodes(root):
         place = path.relative_to(root).as_posix()
         words = [*path.relative_to(root).parent.parts, path.stem]
-        yield from ((place, word) for word in words)
-        for inner in _below(ast.parse(path.read_text(encoding="utf-8")), ()):
-            yield f"{place} {'.'.join(inner)}", inner[-1]
+        names += [(place, word) for word in words]
+        names += [(f"{place} {'.'.join(inner)}", inner[-1]) for inner in _below(module, ())]
+    return tuple(names)
 
 
 def retired_names(root: Path) -> list[str]:
@@ -158,7 +162,7 @@ def retired_names(root: Path) -> list[str]:
 
 
 def test_no_module_class_function_parameter_or_field_bears_a_retired_word() -> None:
-    assert len(list(named(PACKAGE))) > 5000  # else another folder was read
+    assert len(named(PACKAGE)) > 5000  # else another folder was read
     assert [place for place in retired_names(PACKAGE) if place not in PUBLIC] == []
 
 
@@ -288,8 +292,8 @@ def _accepted(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> se
 def misnamed_parameters(root: Path) -> dict[str, list[str]]:
     """Place → parameters that its docstring lists and that it does not have."""
     wrong: dict[str, list[str]] = {}
-    for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, below in nodes(root):
+        for node in below:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 accepted = _accepted(node)
                 names = [name for name in _documented(node) if name not in accepted]
