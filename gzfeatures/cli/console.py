@@ -28,6 +28,10 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "For a paper": ("figure", "cite", "methods"),
 }
 """Verbs by chapter of the help, in the order of the work."""
+COLUMN_NAMES = frozenset(
+    {"galaxy_id", "predicted_class", "class_set", "familiarity_p", "empty_because", "trained_on"}
+)
+"""Columns of files of ours, whose names keep their underscores wherever they are printed."""
 
 
 class VerbsByChapter(TyperGroup):
@@ -78,6 +82,21 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def heading(key: str) -> str:
+    """Return a key of a result as words; a column of a file, or a text of words, as it stands.
+
+    Examples
+    --------
+    >>> heading("class_sets"), heading("galaxy_id"), heading("predicted_class")
+    ('class sets', 'galaxy_id', 'predicted_class')
+    """
+    return key if key in COLUMN_NAMES or " " in key else key.replace("_", " ")
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple))
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -111,11 +130,9 @@ def _print_rows(
     every = dict.fromkeys(key for row in rows for key in row)
     # a result may hold several tables, and these columns were chosen for only one of them
     columns = [column for column in columns or () if column in every] or list(every)
-    table = Table(
-        title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title=heading(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(heading(column), overflow="fold")
     for row in rows[:most]:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
     _console().print(table)
@@ -151,5 +168,10 @@ def show(
             continue
         if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
             _print_rows(key, value, columns)
+        elif isinstance(value, Mapping) and any(map(_has_parts, value.values())):
+            # several values of several names would run together in one line
+            typer.echo(f"{heading(key)}:")
+            for name, part in value.items():
+                typer.echo(f"  {name}: {_cell(part)}")
         else:
-            typer.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
+            typer.echo(f"{heading(key)}: {_cell(value)}")

@@ -86,7 +86,7 @@ def fit(
     >>> head.predict(table.select(split.test)).summary  # doctest: +SKIP
     """
     # check that all arguments fit together before any work starts
-    chosen = _suited(recipe(head), labels).for_target(labels.target)
+    chosen = suited(head, labels).for_target(labels.target)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
     targets = labels.select(train).values
@@ -134,7 +134,15 @@ def fit(
     )
 
 
-def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
+def suited(head: str, labels: Labels) -> HeadKind:
+    """Return the kind of a head; refuse a head that does not predict such labels.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        No head has that name; the head predicts classes and the labels are numbers, or vice versa.
+    """
+    chosen = recipe(head)
     regression = labels.target == "fractions" or labels.target in VALUE_TARGETS
     task = "fractions" if regression else "classes"
     if chosen.task != task:
@@ -143,6 +151,7 @@ def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
             f"head does not predict {PREDICTED[labels.target]}",
             rule=f"be one of {legal}",
             found=chosen.name,
+            remedy=None if regression else "to predict a number, name its column by --target",
         )
     return chosen
 

@@ -87,7 +87,7 @@ def test_a_position_nobody_can_tell_is_refused_by_what_the_cell_holds(
 ) -> None:
     read = catalog(ra=["12:00:30.5", cell, "12:00:32"], dec=[1.0, 2.0, 3.0])
     with pytest.raises(
-        InputError, match=r"ra is text: . of 3 cells are no number, the first in row 0: '12:00:30"
+        InputError, match=r"ra holds text: . of 3 cells are no number, the first in row 0: '12:00:"
     ):
         read.column("ra")
     read.frame.to_csv(tmp_path / "t.csv", index=False)

@@ -344,3 +344,21 @@ def test_rows_that_have_none_of_the_chosen_columns_are_shown_with_their_own(
     show({"tables": [{"rows": 2, "dim": 512}], "skipped": skipped}, False, columns=("rows", "dim"))
     printed = capsys.readouterr().out
     assert "elsewhere" in printed and "bands do not overlap" in printed and "512" in printed
+
+
+def test_values_of_several_names_are_shown_a_line_each_and_columns_keep_their_underscores(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from gzfeatures.cli.console import show
+
+    result = {
+        "scored_on": "test",
+        "intervals": {"rmse": (0.1, 0.2), "bias": (-0.3, 0.4)},
+        "log_mass of 7 test galaxies": [{"galaxy_id": "a", "fit_seconds": 2.0}],
+    }
+    show(result, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["scored on: test", "intervals:", "  rmse: 0.1, 0.2", "  bias: -0.3, 0.4"]
+    table = " ".join(lines[4:])
+    assert "log_mass of 7 test galaxies" in table
+    assert "galaxy_id" in table and "fit seconds" in table

@@ -49,6 +49,8 @@ def test_extract_cuts_each_galaxy_by_its_radius_and_leaves_out_what_has_none(
     assert told["framing"]["petrosian"] == "petroR90_r" and told["framing"]["frame_radii"] == 8.48
     reasons = {row["id"]: row["reason"] for row in told["skipped"]}
     assert set(reasons) == {"unknown", "sentinel"} and "found -9999" in reasons["sentinel"]
+    # the row has the id already, and the galaxy is left out already
+    assert not any(name in why or "--on-bad" in why for name, why in reasons.items())
     table = gz.EmbeddingTable.read(tmp_path / "t.parquet")
     assert table.framing == told["framing"]
     # the frame alone, as it always was: the same vectors, which a Galaxy Zoo head may read

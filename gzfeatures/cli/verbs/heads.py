@@ -155,6 +155,7 @@ def fit(
         if number is None
         else numbers_from(labels, number, columns_of, id_column)
     )
+    _require_heads(head, labels_and_column[0], None if sizes else output)
     # a table may have many more galaxies than the labels, so read only labelled ones
     named = labels_and_column[0].ids
     tables = [EmbeddingTable.open(path).having(named) for path in (table, *(others or ()))]
@@ -192,6 +193,18 @@ def fit(
         return show_sizes(curve, curves, output, as_json)
     fitted = fit_heads(*inputs, catalog=columns_of)
     (_show_heads if number is None else _show_numbers)(fitted, warnings, as_json)
+
+
+def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> None:
+    """Refuse heads that cannot learn the labels, or would replace heads of another target."""
+    from gzfeatures.experiment.fitted_heads.replacing import require_same_target
+    from gzfeatures.heads.fit import suited
+
+    # checked before a split is drawn, because the split is written beside the labels
+    for name in heads:
+        suited(name, labels)
+        if folder is not None:
+            require_same_target(folder / f"{name}.skops", labels)
 
 
 def _choices(heads: list[str], tune: bool, settings: list[str] | None) -> list[HeadChoice]:
@@ -300,7 +313,7 @@ def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_
         _number_row(f"{name} of the training galaxies", metrics, {})
         for name, metrics in scores.baselines.items()
     ]
-    show({f"{scores.classes[0]}_of_{scores.n}_test_galaxies": table}, as_json)
+    show({f"{scores.classes[0]} of {scores.n} test galaxies": table}, as_json)
     promised = [
         {
             "head": row["head"],

@@ -187,6 +187,8 @@ def predict(
         result["skipped"] = [{"id": name, "reason": reason} for name, reason in answer.skipped]
     if answer.familiarity is not None and answer.familiarity.why_none_flagged:
         say(f"note: {answer.familiarity.why_none_flagged}")
+    if answer.why_no_sets is not None:
+        say(f"note: {answer.why_no_sets}")
     # class sets promise coverage for uncorrected probabilities, so measure them with these
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
@@ -236,6 +238,22 @@ class _Answer:
     sample: TableSample | None = None
     blank: list[dict[str, str]] | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def why_no_sets(self) -> str | None:
+        """Return the reason why probabilities of classes come without class sets, or None."""
+        from gzfeatures.heads.head import Head
+
+        if self.predictions.kind != "classes" or self.sets is not None:
+            return None
+        if isinstance(self.kept_out, Head):
+            return "the head gives no class sets: no validation galaxies were left to calibrate it"
+        from gzfeatures.networks.inference.output_calibration import LEAST_FOR_SETS
+
+        return (
+            f"the network gives no class sets: they take {LEAST_FOR_SETS} validation galaxies that "
+            f"did not choose the epoch, and there were {self.kept_out.calibrated_on}"
+        )
 
 
 def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:

@@ -201,6 +201,7 @@ def finetune(
     chosen = images_of(source, images, "skip", id_column, reading)
     catalog = None if images is None else catalog_from(source, id_column)
     read = reader.first(labels, number, catalog)
+    _require_trainable(network, members, loss or read[0].target)
     grouping, seen = _known_of(chosen, read[0], network, weights, near_duplicates)
     train_labels, split = labels_and_split(
         labels,
@@ -284,6 +285,16 @@ def _goal(
         target_column(None, redshift, as_number)
         return target, None
     return None, target_column(target, redshift, as_number)
+
+
+def _require_trainable(network: str, members: int, target: str) -> None:
+    """Refuse an unknown network, or an ensemble that has no mean, before anything is written."""
+    from gzfeatures.networks.training.initialisation import require_network
+    from gzfeatures.networks.training.members import require_mean
+
+    require_network(network)
+    if members > 1:
+        require_mean(target)
 
 
 def _known_of(

@@ -116,7 +116,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
     """Return the reason why a column cannot be the quantity that its name says, or None."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
-        return f"is text: {strange_cells(values)}"
+        return f"holds text: {strange_cells(values)}"
     unit = frame.attrs.get("units", {}).get(column, "")
     if name in QUANTITIES and _factor(unit, QUANTITIES[name].unit) is None:
         return f"is in {unit}, which is no {QUANTITIES[name].unit}"
@@ -171,22 +171,36 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
         raise InputError(
             f"column {column} {why}",
             where=where,
-            rule=f"be numbers for {name}",
-            remedy="correct these cells, or name the right column " + name
-            if "text" in why
-            else f"name the column {name} where it is one",
+            rule=f"be numbers for {name}" if name in QUANTITIES else "hold numbers",
+            remedy=_remedy(name, is_text="text" in why),
         )
-    names = (
-        (name, *(other for other in QUANTITIES[name].names if other != name))
-        if name in QUANTITIES
-        else (name,)
-    )
+    if name in QUANTITIES:
+        names = (name, *(other for other in QUANTITIES[name].names if other != name))
+        rule, found = f"have one of {', '.join(names)}", None
+    else:
+        rule, found = f"have a column {name}", _numeric_columns(frame)
     raise InputError(
         f"no numeric column for {name}",
         where=where,
-        rule=f"have one of {', '.join(names)}",
+        rule=rule,
+        found=found,
         remedy="join the table that has it",
     )
+
+
+def _remedy(name: str, *, is_text: bool) -> str:
+    """Return what a user can do about a column that is not the quantity it is taken for."""
+    if not is_text:
+        return f"name the column {name} where it is one"
+    # any column may be asked for by its own name, a quantity also by ours
+    other = f"name the right column {name}" if name in QUANTITIES else "choose another column"
+    return f"correct these cells, or {other}"
+
+
+def _numeric_columns(frame: pd.DataFrame) -> str:
+    """Return the names of the first numeric columns, for messages."""
+    names = [str(column) for column in frame if frame[column].dtype.kind in "iuf"]
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") or "no numeric column"
 
 
 def understood(frame: pd.DataFrame) -> pd.DataFrame:

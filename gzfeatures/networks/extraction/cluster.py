@@ -25,6 +25,7 @@ import numpy.typing as npt
 from gzfeatures.errors import GzError, InputError, OutputError, need
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
+from gzfeatures.images.decode import reason
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.cpu import Engine
 from gzfeatures.networks.extraction.fill import engine_of, filled
@@ -224,7 +225,7 @@ class _Worker:
                     rule="see the same weights and run the same version of gzfeatures",
                     found=f"extractor {on_node.fingerprint[:12]}, not {expected.fingerprint[:12]}",
                 )
-        bad = {key: error.message for key, error in job.undecoded.items()}
+        bad = {key: reason(error) for key, error in job.undecoded.items()}
         computed = [pending.stored for pending in job.pending]
         return {
             "computed": [computed],

@@ -20,6 +20,7 @@ from gzfeatures.features.shard import as_keys
 from gzfeatures.features.table import EmbeddingTable, Made, TableFile
 from gzfeatures.features.table_writer import GROUP_ROWS, writer
 from gzfeatures.features.vector_cache import VectorCache
+from gzfeatures.images.decode import reason
 from gzfeatures.images.decoding.grey_levels import FEWEST, FLAGS, number_of
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 from gzfeatures.images.image_set import ImageSet, hash_of
@@ -390,10 +391,11 @@ class Job:
         return good, self.digests[good]
 
     def _skipped(self) -> tuple[tuple[str, str], ...]:
-        reasons = {row: error.message for row, error in self.unread.items()}
+        # the id stands beside the reason, and the galaxy has been left out: no remedy is needed
+        reasons = {row: reason(error) for row, error in self.unread.items()}
         for row, key in enumerate(self.digests):
             if key in self.undecoded:
-                reasons[row] = self.undecoded[key].message
+                reasons[row] = reason(self.undecoded[key])
         return tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
 
     def _made(self, number: int, rows: int, began: float) -> Made:

@@ -61,6 +61,9 @@ class TrainingOptions:
     progress : Progress or bool
         Where it is told what will be done before the first step, and how far it is; nowhere by
         default. True is the terminal.
+    members : int
+        Number of networks of the ensemble that this training is a part of; 1 for a single network.
+        It changes only what is announced.
     numbers : mapping
         Fields of `Recipe` that replace those of the recipe's name.
     """
@@ -85,6 +88,7 @@ class TrainingOptions:
     compiled: bool = False
     cache: str | Path | None = None
     progress: Progress | bool = False
+    members: int = 1
     numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod

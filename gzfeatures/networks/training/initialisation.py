@@ -245,6 +245,20 @@ def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
     return ids
 
 
+def require_network(network: str) -> None:
+    """Refuse a name that is neither a network, nor a backbone, nor a folder.
+
+    Raises
+    ------
+    UnknownNameError
+        No network has that name.
+    """
+    known = network in BACKBONES or network in architectures.NETWORKS
+    known = known or architectures.torchvision_name(network) is not None
+    if not known and not Path(network).is_dir():
+        raise architectures.unknown_network(network)
+
+
 def _hint(name: str, weights: str | Path | None) -> str:
     """Return a line that says how to use existing weights, or an empty text."""
     entry = BACKBONES.get(name)

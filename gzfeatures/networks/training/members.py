@@ -122,7 +122,7 @@ def train_members(
         )
 
     trained = [
-        (train_one or plainly)(member_options(options, seed))
+        (train_one or plainly)(dataclasses.replace(member_options(options, seed), members=members))
         for seed in range(options.seed, options.seed + members)
     ]
     if not trained[-1].first:

@@ -308,4 +308,4 @@ def _plan(
     if before is not None and not before.grows:
         done = int(before.state["history"][-1]["epoch"])
     name, watched = model.backbone.architecture, len(model.watched)
-    return plan_text(model.recipe, name, learner, watched, step, done)
+    return plan_text(model.recipe, name, learner, watched, step, done, ready.options.members)

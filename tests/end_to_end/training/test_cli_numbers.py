@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import MaskedColumn, Table
+from PIL import Image
 from tables_of import table_of
 from verbs import called, gz
 
@@ -110,6 +111,53 @@ def test_what_is_no_number_is_refused_in_one_line(
     assert answer.returncode == code
     assert message in " ".join(answer.stderr.replace("│", " ").split())
     assert not list(tmp_path.rglob("*.skops"))
+
+
+def test_heads_that_do_not_suit_the_labels_are_refused_before_a_split_is_written(
+    survey: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes((survey / "labels.csv").read_bytes())
+    answer = called(
+        *("fit", survey / "table.parquet", "--labels", labels, "-H", "ridge", "-o", tmp_path / "h")
+    )
+    assert answer.returncode == 1 and "--target" in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_a_head_of_another_target_is_not_replaced_unasked(survey: Path, tmp_path: Path) -> None:
+    words = ("fit", survey / "table.parquet", "--labels", survey / "sample.fits", "-H", "ridge")
+    heads = ("-o", tmp_path / "heads")
+    gz(*words, "--target", "redshift", *heads)
+    former = (tmp_path / "heads" / "ridge.skops").read_bytes()
+    other = called(*words, "--target", "bar", "--as-number", *heads)
+    assert other.returncode == 1
+    assert "holds a head of another target" in other.stderr and "found redshift" in other.stderr
+    assert (tmp_path / "heads" / "ridge.skops").read_bytes() == former
+    gz(*words, "--target", "redshift", *heads)
+    assert gz(*words, "--target", "bar", "--as-number", *heads, "--overwrite")["heads"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--network", "nosuch"), "nosuch"),
+        (("--network", "resnet18", "--members", "2"), "members of an ensemble"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
+    survey: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    for name in pd.read_csv(survey / "labels.csv", dtype=str).galaxy_id[:8]:
+        Image.new("L", (8, 8)).save(tmp_path / "images" / f"{name}.png")
+    answer = called(
+        *("finetune", survey / "sample.fits", "--images", tmp_path / "images", *words),
+        *("--labels", survey / "sample.fits", "--target", "redshift", "-o", tmp_path / "net"),
+        *("--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"),
+    )
+    assert answer.returncode == 1 and message in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_codes_are_numbers_where_the_user_says_so(survey: Path, tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def plan_text(
     scored: int,
     step: float,
     epochs_done: int = 0,
+    members: int = 1,
 ) -> str:
     """Return one line that describes what the training will do.
 
@@ -145,6 +146,8 @@ def plan_text(
         Seconds.
     epochs_done : int
         Of an earlier training.
+    members : int
+        Networks of the ensemble that are trained like this one; 1 for a single network.
     """
     galaxies = len(learner.pixels.targets)
     order = blocks(learner.network)
@@ -168,11 +171,15 @@ def plan_text(
         kept = f"last weights are kept{', averaged' if recipe.ema else ''}"
     per_step = min(recipe.batch_size, galaxies) * recipe.accumulate
     passes = rounds * (recipe.passes or 1)
+    state = state_bytes(learner)
+    # each member keeps its own state, which a user with little disk wants to know before the first
+    of_all = f" for each of {members} members, {size_text(members * state)} in all"
+    of_all = of_all if members > 1 else ""
     return (
         f"{recipe.recipe} {name} on {galaxies} galaxies: {first}"
         f"{len(learning)} of {len(order)} blocks, "
         f"{changes} steps of {per_step} galaxies ({passes} passes), "
         f"{recipe.optimizer} at {rates}, {recipe.schedule}; the {kept}; "
         f"{time_text(step)} a step, about {time_text(seconds)} in all, "
-        f"{size_text(state_bytes(learner))} of state on disk"
+        f"{size_text(state)} of state on disk{of_all}"
     )

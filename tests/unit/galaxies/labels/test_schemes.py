@@ -234,7 +234,7 @@ def test_smooth_featured_asks_for_votes_and_no_artifact() -> None:
     rules = {"a": ("wins smooth",), "b": ("wins features-or-disk",)}
     with pytest.raises(
         InputError,
-        match="no numeric column for votes; must have one of votes; join the table that has it",
+        match=r"no numeric column for votes; must have a column votes, found .*; join the table",
     ):
         LabelScheme("strict", rules, leave_out={"few": ("votes < 20",)}).label(kaggle(votes))
 
