@@ -172,7 +172,6 @@ def fit(
     )
     # a column such as a vote fraction reveals the class, and the score would mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
-    choices = _choices(head, tune, settings)
     options = FitOptions(
         folder=output,
         seed=seed,
@@ -183,7 +182,7 @@ def fit(
         sets_by=sets_by,
         progress=Terminal(),
     )
-    inputs = (tables, fit_labels, split, choices, options)
+    inputs = (tables, fit_labels, split, _choices(head, tune, settings), options)
     if number is None and is_campaign(fit_labels, labels, id_column):
         require_no_sizes(sizes)
         return fit_campaign(*inputs, columns_of, _show_heads, as_json)
