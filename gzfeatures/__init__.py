@@ -13,6 +13,7 @@ from gzfeatures import _moved
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gzfeatures import plot as plot
     from gzfeatures.errors import GzError as GzError
     from gzfeatures.evaluation.metrics import evaluate as evaluate
     from gzfeatures.evaluation.predictions import Predictions as Predictions
@@ -112,7 +113,7 @@ _HOME = {
 }
 """Module of each public name; `list` and `map` end with an underscore there."""
 
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, "plot"])
 _moved.install()
 
 
@@ -131,6 +132,8 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562), so that importing the package is fast."""
+    if name == "plot":
+        return importlib.import_module("gzfeatures.plot")
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
     module = importlib.import_module(f"gzfeatures.{_HOME[name]}")

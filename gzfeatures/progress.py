@@ -194,16 +194,20 @@ SILENT = Silent()
 
 
 def handed(progress: Progress | bool) -> Progress:
-    """Return the progress that a caller passed; True means the terminal, False silence.
+    """Return the progress that a caller passed; True means terminal or notebook, False silence.
 
     Examples
     --------
     >>> handed(False).shows, handed(True)
     (False, Terminal())
     """
-    if isinstance(progress, bool):
-        return Terminal() if progress else SILENT
-    return progress
+    if not isinstance(progress, bool):
+        return progress
+    if not progress:
+        return SILENT
+    from gzfeatures.notebook import Notebook, in_notebook
+
+    return Notebook() if in_notebook() else Terminal()
 
 
 def each(

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.special import stdtrit
 
-from gzfeatures import fingerprint
+from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.family import seed_variance, step_down
@@ -60,6 +61,38 @@ class Comparison:
     split: str
     level: float
     winner: WinnerRow | None = None
+
+    def __repr__(self) -> str:
+        """Return metric, size and the first of the ranking in one line."""
+        first = self.ranking[0]
+        best = f"first {first.backbone}" + (f" with {first.head}" if first.head else "")
+        return brief.line(
+            "Comparison", brief.count(len(self.ranking), "candidate"), self.metric, best
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the ranking with its intervals for a notebook."""
+        below = self.to_pandas().to_html(index=False, float_format="{:.3f}".format)
+        return brief.html(repr(self), below=below)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the ranking: candidate, metric with its interval, and whether it is tied."""
+        rows = [
+            {
+                "rank": row.rank,
+                "approach": row.approach,
+                "backbone": row.backbone,
+                "head": row.head or "",
+                "seed": row.seed,
+                self.metric: row.metrics[self.metric],
+                **dict(
+                    zip(("low", "high"), row.interval(self.metric) or (np.nan,) * 2, strict=True)
+                ),
+                "tied": row.tied,
+            }
+            for row in self.ranking
+        ]
+        return pd.DataFrame(rows)
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

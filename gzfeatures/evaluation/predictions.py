@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from gzfeatures import brief
 from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.evaluation.prediction_checks import require_valid
@@ -75,6 +77,34 @@ class Predictions:
 
     def __post_init__(self) -> None:
         require_valid(self)
+
+    def __repr__(self) -> str:
+        """Return size and kind in one line."""
+        of = (
+            f"number {self.classes[0]}"
+            if self.is_value
+            else brief.count(len(self.classes), "answer" if self.kind == "fractions" else "class")
+        )
+        return brief.line("Predictions", brief.count(len(self), "galaxy"), of)
+
+    def _repr_html_(self) -> str:
+        """Return the galaxies by most probable class, and the first rows, for a notebook."""
+        summary = self.summary
+        facts: dict[str, object] = dict(summary.get("classes", {}))
+        facts |= {key: summary.get(key) for key in ("unsure", "unfamiliar")}
+        first = self.select(self.ids[:5]).to_pandas()
+        return brief.html(
+            repr(self), facts, first.to_html(max_cols=12, float_format="{:.3g}".format)
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per galaxy with the index `galaxy_id`, and the columns that `write` writes.
+
+        These are the predicted class or number, class sets and familiarity where they are known,
+        and the probability of each class.
+        """
+        columns = columns_of(self, Path("predictions"))
+        return pd.DataFrame(columns).set_index("galaxy_id")
 
     @property
     def is_value(self) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gzfeatures import outputs
+from gzfeatures import brief, outputs
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.comparison import Comparison, compare
@@ -67,6 +67,24 @@ class Run:
     tracking_uri: str | None
     seconds: float
     label_sizes: LabelSizes | None = None
+
+    def __repr__(self) -> str:
+        """Return folder, size and duration in one line."""
+        candidates = brief.count(len(self.report.comparison.ranking), "candidate")
+        return brief.line("Run", str(self.folder), candidates, f"{self.seconds:.0f} s")
+
+    def _repr_html_(self) -> str:
+        """Return headline, ranking and places of the pages for a notebook."""
+        facts = {
+            "result": self.report.headline,
+            "report": self.folder / "report.html",
+            "map": self.map,
+            "recorded in": self.tracking_uri,
+        }
+        ranking = self.report.comparison.to_pandas().to_html(
+            index=False, float_format="{:.3f}".format
+        )
+        return brief.html(repr(self), facts, ranking)
 
     def asdict(self) -> dict[str, Any]:
         """Return the results as JSON values, ranked candidates first."""

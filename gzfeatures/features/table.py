@@ -18,6 +18,7 @@ from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, allocate, take_rows
+from gzfeatures.features.conversions.table_conversions import TableConversions
 from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, PICTURES, writer
 from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
@@ -48,8 +49,8 @@ class Made:
     images_per_second: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EmbeddingTable:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class EmbeddingTable(TableConversions):
     """Hold the embeddings of galaxies from one extractor.
 
     Parameters
@@ -122,24 +123,6 @@ class EmbeddingTable:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __array__(
-        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-    ) -> npt.NDArray[Any]:
-        """Return the matrix, shape (n, dim), so that NumPy takes a table as an array.
-
-        Parameters
-        ----------
-        dtype : dtype, optional
-            Of the array; default float32.
-        copy : bool, optional
-            True always copies; False refuses an array that needs a copy (NumPy 2).
-        """
-        matrix = np.asarray(self.matrix)
-        other = dtype is not None and np.dtype(dtype) != matrix.dtype
-        if copy is False and other:
-            raise ValueError(f"a table as {np.dtype(dtype)} needs a copy: it holds {matrix.dtype}")
-        return np.array(matrix, dtype=dtype) if copy or other else matrix
 
     @property
     def dim(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from gzfeatures import brief
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.predictions import Predictions
@@ -97,6 +98,28 @@ class Head:
     familiarity: Familiarity | None = None
     shares: Shares | None = None
     intervals: ValueIntervals | None = None
+
+    def __repr__(self) -> str:
+        """Return name, backbone and what it predicts in one line."""
+        backbones = " + ".join(extractor.backbone for extractor in self.extractors)
+        of = (
+            f"number {self.classes[0]}"
+            if self.target in VALUE_TARGETS
+            else f"{brief.count(len(self.classes), 'class')} of {self.scheme}"
+        )
+        return brief.line("Head", f"{self.name} on {backbones}", of)
+
+    def _repr_html_(self) -> str:
+        """Return classes, parameters and costs for a notebook."""
+        promised = None if self.sets is None else f"{self.sets.coverage:.0%}"
+        facts = {
+            "predicts": ", ".join(self.classes[:12]) + ("" if len(self.classes) <= 12 else ", …"),
+            "parameters": ", ".join(f"{key}={value}" for key, value in self.parameters.items()),
+            "learned numbers": f"{self.numbers:,}",
+            "class sets hold the true class in": promised,
+            "fit": f"{self.seconds['fit']:.1f} s" if "fit" in self.seconds else None,
+        }
+        return brief.html(repr(self), facts)
 
     def predict(
         self,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from gzfeatures import fingerprint
+from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.ids import Ids, positions, require_unique
 from gzfeatures.images.decode import Decoder, reason
@@ -29,6 +33,8 @@ from gzfeatures.images.view import View
 from gzfeatures.progress import SILENT, Progress, each, handed
 
 Result = TypeVar("Result")
+SHOWN, THUMBNAIL = 8, 64
+"""Number of images in a notebook, and their side in pixels."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,6 +155,30 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        """Return number and place of the images in one line."""
+        places = sorted({str(files.archive.path) for files in self.galaxy_files})
+        absent = f"{len(self.missing):,} missing" if self.missing else ""
+        return brief.line("ImageSet", brief.count(len(self), "image"), *places[:2], absent)
+
+    def _repr_html_(self) -> str:
+        """Return thumbnails of the first images for a notebook; a broken one is named instead."""
+        thumbnails = "".join(self._thumbnail(row) for row in range(min(SHOWN, len(self))))
+        more = f"<div>and {len(self) - SHOWN:,} more</div>" if len(self) > SHOWN else ""
+        return brief.html(repr(self), below=f"<div>{thumbnails}</div>{more}")
+
+    def _thumbnail(self, row: int) -> str:
+        """Return one image as an HTML element; its id and fault where it cannot be read."""
+        name = escape(str(self.ids[row]))
+        try:
+            pixels = self.pixels(row, View(size=THUMBNAIL))
+        except (InputError, MissingFileError) as error:
+            return f"<span>{name}: {escape(reason(error))}</span> "
+        data = BytesIO()
+        Image.fromarray(pixels[..., :3]).save(data, "PNG")
+        address = b64encode(data.getvalue()).decode()
+        return f'<img src="data:image/png;base64,{address}" alt="{name}" title="{name}"> '
 
     def read(self, row: int) -> bytes:
         """Return the bytes of an image as stored; several files as an uncompressed zip.

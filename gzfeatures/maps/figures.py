@@ -23,6 +23,7 @@ from gzfeatures.maps.map import Map
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 KINDS = ("points", "images", "density")
 ENDINGS = (".png", ".pdf", ".svg")
@@ -163,6 +164,32 @@ def draw_figure(
     return figure
 
 
+def draw_map(axes: Axes, chart: Map, labels: Labels | None = None, *, seed: int = 0) -> None:
+    """Draw a map on axes, a mark per galaxy by class, with a legend.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    chart : Map
+        Of a cube, the first two coordinates are drawn.
+    labels : Labels, optional
+        One class per galaxy; galaxies without one are grey.
+    seed : int
+        Of the order in which points cover each other.
+
+    Raises
+    ------
+    InputError
+        No galaxy of the map has a label.
+    """
+    codes = None if labels is None else _codes(chart, labels)
+    _draw_points(axes, chart.coordinates[:, :2].astype(np.float64), codes, labels, seed)
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", aspect="equal")
+    if codes is not None and labels is not None:
+        axes.legend(handles=_legend_entries(codes, labels), frameon=False, fontsize=7, loc="best")
+
+
 def _codes(chart: Map, labels: Labels) -> npt.NDArray[np.int64]:
     rows = pd.Index(labels.ids).get_indexer(pd.Index(chart.ids))
     if (rows < 0).all():
@@ -301,8 +328,8 @@ def _draw_densities(
         )
 
 
-def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> None:
-    """Draw the legend of classes below the map."""
+def _legend_entries(codes: npt.NDArray[np.int64], labels: Labels) -> list[Line2D]:
+    """Return the marks of a legend: one per class on the map, and one for no label."""
     from matplotlib.lines import Line2D
 
     entries = []
@@ -316,9 +343,14 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
         entries.append(
             Line2D([], [], ls="", marker="o", ms=4.5, mew=0, color=GREY, label="no label")
         )
+    return entries
+
+
+def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> None:
+    """Draw the legend of classes below the map."""
     columns = 3 if figure.get_figwidth() < 5 else 6
     legend = figure.legend(
-        handles=entries,
+        handles=_legend_entries(codes, labels),
         loc="outside lower center",
         ncols=columns,
         frameon=False,

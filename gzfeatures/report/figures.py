@@ -56,11 +56,17 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     classes : sequence of str
         k names.
     """
+    side = 1.6 + 0.34 * max(len(classes), 4)
+    figure, axes = axes_of(side + 0.3, side)
+    draw_confusion(axes, matrix, classes)
+    return figure
+
+
+def draw_confusion(axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Draw a confusion matrix on axes; see `confusion`."""
     from matplotlib.colors import LinearSegmentedColormap
 
     k = len(classes)
-    side = 1.6 + 0.34 * max(k, 4)
-    figure, axes = axes_of(side + 0.3, side)
     # use shares of the actual class, since classes differ in size; an empty row stays 0
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
@@ -91,7 +97,6 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     axes.set_aspect("equal")
     axes.set(xlabel="predicted", ylabel="volunteers (galaxies)")
     axes.spines[:].set_visible(False)
-    return figure
 
 
 @styled
@@ -153,26 +158,8 @@ def reliability(
     before : sequence of mapping
         The same before calibration, drawn as crosses.
     """
-    stated, reached, count = (
-        np.array([row[key] for row in rows]) for key in ("stated", "reached", "n")
-    )
-    reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
     figure, axes = axes_of(2.9, 3.1)
-    axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
-    axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
-    # dots are larger for bins with more galaxies, whose position is more certain
-    area = 12 + 130 * count / count.max()
-    axes.scatter(
-        stated,
-        reached,
-        area,
-        "#0072b2",
-        edgecolor="white",
-        lw=0.6,
-        zorder=3,
-        clip_on=False,
-        label="calibrated",
-    )
+    draw_reliability(axes, rows)
     # crosses show the same bins before calibration
     if before:
         points = [[row[key] for row in before] for key in ("stated", "reached")]
@@ -188,12 +175,35 @@ def reliability(
             label="before",
         )
         figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=7)
+    return figure
+
+
+def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the bins of a reliability diagram on axes; see `reliability`."""
+    stated, reached, count = (
+        np.array([row[key] for row in rows]) for key in ("stated", "reached", "n")
+    )
+    reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
+    axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
+    axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
+    # dots are larger for bins with more galaxies, whose position is more certain
+    area = 12 + 130 * count / count.max()
+    axes.scatter(
+        stated,
+        reached,
+        area,
+        "#0072b2",
+        edgecolor="white",
+        lw=0.6,
+        zorder=3,
+        clip_on=False,
+        label="calibrated",
+    )
     axes.set(
         xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right"
     )
     axes.set_aspect("equal")
     axes.grid()
-    return figure
 
 
 @styled
@@ -238,13 +248,18 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
 def ranking(points: Sequence[Point], metric: str) -> Figure:
     """Draw a metric with its interval, one row per rank; marker and colour show the approach."""
     figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
+    draw_ranking(axes, points, metric)
+    _legend(figure, points)
+    return figure
+
+
+def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
+    """Draw a ranking on axes, without a legend; see `ranking`."""
     _intervals(axes, points, [float(p.rank) for p in points], axis="x")
     axes.set_yticks([p.rank for p in points])
     axes.invert_yaxis()
     axes.grid(axis="x")
     axes.set(xlabel=f"{metric} on the test galaxies", ylabel="rank")
-    _legend(figure, points)
-    return figure
 
 
 @styled

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gzfeatures import fingerprint
+from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs import (
     catalog_join,
@@ -162,6 +162,25 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        """Return source, kind and size in one line."""
+        columns = brief.count(len(self.frame.columns), "column")
+        return brief.line(
+            "Catalog",
+            self.source,
+            brief.count(len(self), "galaxy"),
+            columns,
+            f"kind {self.kind}",
+        )
+
+    def _repr_html_(self) -> str:
+        """Return size and first rows for a notebook."""
+        return brief.html(repr(self), below=self.frame.head().to_html(max_cols=12))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a copy of the columns, one row per galaxy, with the index `galaxy_id`."""
+        return self.frame.set_index("galaxy_id")
 
     @cached_property
     def ids(self) -> Ids:

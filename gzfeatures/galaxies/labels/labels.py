@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from gzfeatures import fingerprint
+from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.label_words import LabelWords
 from gzfeatures.galaxies.labels.label_columns import read_columns
@@ -123,6 +124,62 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        """Return scheme and size in one line."""
+        noun = "answer" if self.target == "fractions" else "class"
+        of = (
+            f"number {self.classes[0]}"
+            if self.target in VALUE_TARGETS
+            else brief.count(len(self.classes), noun)
+        )
+        return brief.line("Labels", self.scheme, brief.count(len(self), "galaxy"), of)
+
+    def _repr_html_(self) -> str:
+        """Return the galaxies of each class, and those left out, for a notebook."""
+        counts: dict[str, object] = dict(self.counts)
+        if self.target in VALUE_TARGETS:
+            low, middle, high = (
+                np.quantile(self.values[:, 0], (0, 0.5, 1)) if len(self) else [0] * 3
+            )
+            counts = {"lowest": f"{low:.4g}", "median": f"{middle:.4g}", "highest": f"{high:.4g}"}
+        reasons = {f"left out: {why}": len(ids) for why, ids in self.left_out.items() if len(ids)}
+        return brief.html(repr(self), counts | reasons)
+
+    def to_series(self) -> pd.Series[Any]:
+        """Return the class or the number of each galaxy, by galaxy id.
+
+        Raises
+        ------
+        InputError
+            A galaxy has several labels; `to_pandas` has a column for each.
+
+        Examples
+        --------
+        >>> ids = np.array(["12", "13"], dtype=object)
+        >>> Labels(ids, ("disk", "smooth"), np.array([1, 0])).to_series().to_dict()
+        {'12': 'smooth', '13': 'disk'}
+        """
+        index = pd.Index(self.ids, name="galaxy_id")
+        if self.target == "classes":
+            names = pd.Categorical(self.names, categories=list(self.classes))
+            return pd.Series(names, index=index, name="label")
+        if self.target in VALUE_TARGETS:
+            return pd.Series(self.values[:, 0], index=index, name=self.classes[0])
+        raise InputError(
+            "labels as one column",
+            where=f"scheme {self.scheme}",
+            rule="be one per galaxy",
+            found=self.target,
+            remedy="take to_pandas, which has a column for each class",
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table with the index `galaxy_id`: `label`, or a column per class or number."""
+        if self.target == "classes":
+            return self.to_series().to_frame()
+        index = pd.Index(self.ids, name="galaxy_id")
+        return pd.DataFrame(self.values, index=index, columns=list(self.classes))
 
     @classmethod
     def read(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gzfeatures import fingerprint
+from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.groups import merge
@@ -69,6 +69,31 @@ class Split:
                 found=str(ids[row]),
                 remedy="draw the split by group",
             )
+
+    def __repr__(self) -> str:
+        """Return the size of each part in one line."""
+        return brief.line("Split", *(f"{len(getattr(self, part)):,} {part}" for part in PARTS))
+
+    def _repr_html_(self) -> str:
+        """Return size and share of each part for a notebook."""
+        total = len(self.ids)
+        sizes = {part: len(getattr(self, part)) for part in PARTS}
+        facts: dict[str, object] = {
+            part: f"{size:,} ({size / total:.0%})" for part, size in sizes.items()
+        }
+        return brief.html(repr(self), facts | {"groups": len(set(self.groups.values())) or None})
+
+    def to_series(self) -> pd.Series[Any]:
+        """Return the part of each galaxy, `train`, `validation` or `test`, by galaxy id.
+
+        Examples
+        --------
+        >>> one, two = np.array(["1"], dtype=object), np.array(["2"], dtype=object)
+        >>> Split(one, one[:0], two).to_series().to_dict()
+        {'1': 'train', '2': 'test'}
+        """
+        parts = np.repeat(PARTS, [len(getattr(self, part)) for part in PARTS])
+        return pd.Series(parts, index=pd.Index(self.ids, name="galaxy_id"), name="split")
 
     @classmethod
     def draw(

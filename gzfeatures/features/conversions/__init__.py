@@ -1,0 +1,1 @@
+"""Convert embedding tables to the objects of other libraries."""

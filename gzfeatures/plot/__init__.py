@@ -1,0 +1,13 @@
+"""Draw maps, scores, rankings and galleries on axes of matplotlib: `gz.plot.map(table, labels)`.
+
+Every function takes `ax=`, draws there, and returns the axes; without it, a new figure is made,
+which a notebook shows.
+"""
+
+from gzfeatures.plot.galaxies import gallery as gallery
+from gzfeatures.plot.galaxies import map_ as map
+from gzfeatures.plot.scores import confusion as confusion
+from gzfeatures.plot.scores import ranking as ranking
+from gzfeatures.plot.scores import reliability as reliability
+
+__all__ = ["confusion", "gallery", "map", "ranking", "reliability"]

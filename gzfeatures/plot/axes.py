@@ -1,0 +1,31 @@
+"""Make the axes of a plot, or take those of the caller, in the style of all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@contextmanager
+def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
+    """Yield the axes to draw on, in the common style.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        The caller's; without them a new figure is made by pyplot, so that notebooks show it.
+    width, height : float
+        Size of a new figure in inches.
+    """
+    from matplotlib import pyplot, rc_context
+
+    from gzfeatures.figures.style import STYLE
+
+    with rc_context(STYLE):
+        yield (
+            pyplot.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
+        )
