@@ -298,6 +298,8 @@ def _graph(
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        # tqdm, which umap imports, asks for ipywidgets in a notebook; no bar of it is drawn
+        warnings.filterwarnings("ignore", "IProgress not found")
         # umap warns that it cannot add galaxies to this layout, which is not needed
         warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
         from umap import UMAP

@@ -25,7 +25,11 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 
     from gzfeatures.figures.style import STYLE
 
+    if ax is not None:
+        with rc_context(STYLE):
+            yield ax
+        return
+    # outside of the context, whose end would undo what a notebook's backend sets when it starts
+    figure = pyplot.figure(figsize=(width, height), layout="constrained")
     with rc_context(STYLE):
-        yield (
-            pyplot.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
-        )
+        yield figure.add_subplot()
