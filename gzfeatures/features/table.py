@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.features.conversions.table_conversions import TableConversions
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, allocate, take_rows
-from gzfeatures.features.conversions.table_conversions import TableConversions
 from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, PICTURES, writer
 from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
