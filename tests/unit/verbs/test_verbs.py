@@ -55,7 +55,7 @@ ELSEWHERE = {
             "near_duplicates", "target", "redshift", "as_number", "allow_seen"},
     "finetune": {"source", "sizes", "with_curve", "group_arcsec", "near_duplicates", "redshift",
                  "as_number", "counts", "also"},
-    "extract": {"source"},
+    "extract": {"source", "check"},
     "predict": {"labels"},
     "map": {"catalog", "predictions", "beside", "kind", "width"},
     "doubt": {"count"},
