@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import ProgressColumn
+    from rich.progress import ProgressColumn, Task
 
 Item = TypeVar("Item")
 
@@ -175,6 +175,7 @@ def _numbers() -> tuple[ProgressColumn, ...]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[beside]}", markup=False),
         TimeRemainingColumn(),
+        _memory_column(),
     )
 
 
@@ -187,7 +188,26 @@ def _shares() -> tuple[ProgressColumn, ...]:
         BarColumn(),
         TaskProgressColumn(show_speed=True),
         TimeRemainingColumn(elapsed_when_finished=True),
+        _memory_column(),
     )
+
+
+def _memory_column() -> ProgressColumn:
+    """Return the column of a bar that shows the memory of this process."""
+    import psutil
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class MemoryColumn(ProgressColumn):
+        """Show the memory that this process holds, looked up once a second."""
+
+        max_refresh = 1.0
+
+        def render(self, task: Task) -> Text:
+            """Return the memory in GB."""
+            return Text(f"{psutil.Process().memory_info().rss / 1e9:.1f} GB", style="dim")
+
+    return MemoryColumn()
 
 
 SILENT = Silent()

@@ -11,6 +11,12 @@ cores. Both are asked in turns, in changing order, so that what else the machine
 alike. The first pair warms up. Images are drawn from a seed: JPEGs of 424 px. Two forward passes
 are tried: eager, and compiled. The ratio of processor seconds says what the code costs; the clock's
 includes what else runs.
+
+    python experiments/benchmarks/against.py OTHER_VENV --part run --count 400 --pairs 3
+
+With `--part` (one of `parts.PARTS`) whole processes are compared, each from a cold cache: OTHER is
+then the virtual environment of another build. A row of the table has the ratio of seconds by the
+clock and of processors, with its range over the pairs, and that of the peak of memory.
 """
 
 from __future__ import annotations
@@ -138,6 +144,34 @@ def summary(values: list[float]) -> str:
     )
 
 
+def whole(name: str, other: Path, count: int, pairs: int) -> None:
+    """Run a part in both builds in turns, and print a row of the table for each measure."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from parts import PARTS, Cost, cost
+
+    part, costs = PARTS[name], dict[str, list[Cost]](this=[], other=[])
+    with tempfile.TemporaryDirectory() as folder:
+        given = part.draw(Path(folder), count)
+        for pair in range(pairs):
+            for build in ("this", "other") if pair % 2 else ("other", "this"):
+                python = Path(sys.executable) if build == "this" else other / "bin" / "python"
+                root = ROOT if build == "this" else None
+                place = Path(folder) / f"{build}-{pair}"
+                costs[build].append(cost(part, python, root, given, place))
+                print(f"{build} {costs[build][-1]}", file=sys.stderr, flush=True)
+    print("| part | images | measure | this | other | this / other (range of pairs) |")
+    print("|---|---|---|---|---|---|")
+    for measure, unit, digits in (("clock", "s", 1), ("processors", "s", 1), ("memory", "MB", 0)):
+        scale = 1e-6 if measure == "memory" else 1
+        here, there = ([scale * getattr(each, measure) for each in costs[build]] for build in costs)
+        ratios = [a / b for a, b in zip(here, there, strict=True)]
+        values = [f"{statistics.median(each):.{digits}f} {unit}" for each in (here, there)]
+        print(
+            f"| {name} | {count:,} | {measure} | {' | '.join(values)} | "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) |"
+        )
+
+
 def main() -> None:
     """Compare the builds and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -147,7 +181,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--mode", choices=MODES, help="one of the two alone")
+    parser.add_argument("--part", help="whole processes: an entry of parts.PARTS")
     arguments = parser.parse_args()
+    if arguments.part:
+        whole(arguments.part, arguments.other, arguments.count, arguments.pairs)
+        return
     if arguments.answer:
         answer(arguments.answer, arguments.count, arguments.backbone)
         return

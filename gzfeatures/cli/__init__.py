@@ -21,6 +21,7 @@ VERBS = (
     "catalogs",
     "listing",
     "extraction",
+    "planning",
     "tables",
     "heads",
     "prediction",

@@ -22,7 +22,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "sample",
         "cutouts",
     ),
-    "Networks and vectors": ("list", "finetune", "extract", "table", "store"),
+    "Networks and vectors": ("list", "finetune", "plan", "extract", "table", "store"),
     "Heads on vectors": ("fit", "predict"),
     "Looking": ("map", "similar", "odd", "duplicates", "doubt", "explain"),
     "For a paper": ("figure", "cite", "methods"),

@@ -409,6 +409,23 @@ class ImageSet:
             self, ids=ids, places=tuple(self.places[r] for r in rows), missing=()
         )
 
+    def part(self, number: int, parts: int) -> ImageSet:
+        """Return one of several equal parts, from 1, of neighbours in the files.
+
+        Raises
+        ------
+        InputError
+            There are fewer images than parts.
+        """
+        rows = np.array_split(self.file_order(), parts)[number - 1]
+        if not len(rows):
+            raise InputError(
+                "part of the images",
+                rule=f"be one of at most {len(self)}",
+                found=f"{number}/{parts}",
+            )
+        return self.select(self.ids[np.sort(rows)])
+
     def joined(self, other: ImageSet) -> ImageSet:
         """Join two sets of images; refuse an id that both contain, and different framings."""
         if self.framing is not other.framing:

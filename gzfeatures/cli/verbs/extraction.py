@@ -23,6 +23,7 @@ from gzfeatures.cli.options import (
     Source,
 )
 from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.slurm import array_script, part_of
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.progress import Terminal
 
@@ -38,7 +39,7 @@ MOST_LINES = 10
 """Number of images without a galaxy that are printed, one line each."""
 
 
-def _view_of(backbone: str, weights: str | None, text: str | None) -> View | None:
+def view_of(backbone: str, weights: str | None, text: str | None) -> View | None:
     """Return the view of `--view`, based on the backbone's view; None without the option."""
     from gzfeatures.images.view import View
     from gzfeatures.networks.extraction.spec import description_of
@@ -66,6 +67,7 @@ def _one_table(arguments: Given) -> list[Path]:
 @writes("output", beside=_one_table, known=False)
 @reads_images
 def extract(
+    context: typer.Context,
     reading: Reading,
     source: Source,
     output: Annotated[
@@ -136,6 +138,18 @@ def extract(
         typer.Option(help="At a bad image, stop, or skip and list the image."),
     ] = "raise",
     id_column: IdColumn = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Compute a part of the images alone, K/N: the K-th of N equal parts."),
+    ] = None,
+    slurm: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compute nothing; print a SLURM array script with this number of tasks, which "
+            "share one store.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute the embedding of every image with a backbone, and write the embedding table.
@@ -149,12 +163,15 @@ def extract(
     from gzfeatures.networks.extraction.spec import Extraction
 
     cached = Store.default()
+    if slurm is not None:
+        typer.echo(array_script(context, slurm, cached.root), nl=False)
+        return
     extractions = [
         Extraction(
             name,
             weights=weights,
             layer=node,
-            view=_view_of(name, weights, text),
+            view=view_of(name, weights, text),
             dihedral=dihedral,
             precision=precision,
             runtime=runtime,
@@ -178,6 +195,8 @@ def extract(
         _say_findings(extractions)
     crops = (pixel_scale, petrosian)
     image_set = images_of(source, images, on_bad, id_column, reading, crops)
+    if part is not None:
+        image_set = image_set.part(*part_of(part))
     tables = write_all(extractions, image_set, paths)
     rows = [_table_row(table, with_extractor=as_json) for table in tables]
     say_how_many(rows[0]["nothing_shown"])

@@ -1,0 +1,99 @@
+"""Write a SLURM array script whose tasks repeat the verb at work, a part of the images each."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Read a part such as `3/16`; return its number, from 1, and the number of parts.
+
+    Raises
+    ------
+    InputError
+        It is not two whole numbers K/N with K in 1…N.
+
+    Examples
+    --------
+    >>> part_of("3/16")
+    (3, 16)
+    """
+    number, _, parts = text.partition("/")
+    if not (number.isascii() and number.isdigit() and parts.isascii() and parts.isdigit()):
+        raise InputError("part of the images", rule="be K/N, such as 3/16", found=text)
+    if not 1 <= int(number) <= int(parts):
+        raise InputError("part of the images", rule="be K/N with K in 1…N", found=text)
+    return int(number), int(parts)
+
+
+def array_script(context: Any, tasks: int, store: Path) -> str:
+    """Return the script of a SLURM array whose tasks share one store.
+
+    Parameters
+    ----------
+    context : click.Context
+        Of the verb at work: its options are repeated, paths made absolute.
+    tasks : int
+        Number of tasks, each with an equal part of the images.
+    store : Path
+        Folder that all tasks can reach, and where they put their vectors.
+
+    Raises
+    ------
+    InputError
+        A name holds a line break.
+    """
+    verb = shlex.join(["gzfeatures", context.info_name, *_words(context, ("slurm", "output"))])
+    if "\n" in verb:
+        # a new line would end the comment that holds the last command
+        raise InputError("path in a SLURM script", rule="have no line break")
+    output = Path(context.params["output"]).resolve()
+    whole = shlex.join(["-o", str(output)])
+    parts = shlex.quote(f"{output.with_suffix('')}.part")
+    return f"""#!/bin/bash
+#SBATCH --job-name=gzfeatures-{context.info_name}
+#SBATCH --array=0-{tasks - 1}
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task={os.cpu_count() or 1}
+#SBATCH --requeue
+# submit with sbatch; 'gzfeatures plan' says how much time and memory a task needs.
+# The tasks share one store, so a task that is repeated computes only what is missing. When all are
+# done, write the whole table from the store:
+#   {verb} {whole}
+set -euo pipefail
+export GZFEATURES_STORE={shlex.quote(str(store.resolve()))}
+task=$((SLURM_ARRAY_TASK_ID + 1))
+exec {verb} --part "$task/{tasks}" -o {parts}"$task"{shlex.quote(output.suffix)}
+"""
+
+
+def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
+    """Yield the words of the command line at work, but for some options."""
+    for parameter in context.command.params:
+        name = parameter.name
+        given = context.get_parameter_source(name)
+        if name in without or given is None or given.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        for each in values:
+            # tasks run in another folder, so a path must not depend on the folder at work
+            text = str(Path(each).absolute()) if _is_path(each) else str(each)
+            if parameter.param_type_name == "argument":
+                yield text
+            elif isinstance(each, bool):
+                yield parameter.opts[0] if each else parameter.secondary_opts[0]
+            else:
+                yield from (max(parameter.opts, key=len), text)
+
+
+def _is_path(value: object) -> bool:
+    """Return whether a value is a path, or a text that names a file, such as a checkpoint."""
+    return isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())

@@ -1,0 +1,90 @@
+"""Define the verb `plan`, which measures what an extraction will cost."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import images_of
+from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Source
+from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.verbs.extraction import view_of
+from gzfeatures.cli.writing import writes
+
+if TYPE_CHECKING:
+    from gzfeatures.images.reading import Reading
+
+
+@app.command(epilog="Example: gzfeatures plan images/ --backbone googlenet-gz2 --tasks 16")
+@writes()
+@reads_images
+def plan(
+    reading: Reading,
+    source: Source,
+    images: MaybeImages = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="As for 'extract'; repeat for more. Default: googlenet-gz2."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file, or 'none' for random weights.")
+    ] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer of the network; repeat for more tables.")
+    ] = None,
+    view: Annotated[
+        list[str] | None, typer.Option(help="Pixels that the network sees; repeat for more.")
+    ] = None,
+    dihedral: Annotated[
+        bool, typer.Option("--dihedral", help="Average over mirror images and quarter turns.")
+    ] = False,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
+        typer.Option(help="Numerical precision of the network."),
+    ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "torch", "openvino"],
+        typer.Option(help="Library that runs the network on a CPU."),
+    ] = "auto",
+    device: Device = "auto",
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long to measure, after loading and compiling.")
+    ] = 20,
+    tasks: Annotated[
+        int, typer.Option(min=1, help="Machines like this one that share the images.")
+    ] = 1,
+    id_column: IdColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an extraction on some of the images; say its hours, disk, memory and node hours."""
+    from gzfeatures.features.backbones import DEFAULT
+    from gzfeatures.networks.extraction.spec import Extraction
+    from gzfeatures.networks.extraction_cost import measure
+
+    image_set = images_of(source, images, "skip", id_column, reading)
+    extractions = [
+        Extraction(
+            name,
+            weights=weights,
+            layer=node,
+            view=view_of(name, weights, text),
+            dihedral=dihedral,
+            precision=precision,
+            runtime=runtime,
+            device=device,
+        )
+        for name, node, text in itertools.product(
+            backbone or (DEFAULT,), layer or (None,), view or (None,)
+        )
+    ]
+    say(f"measuring for {seconds:.0f} s, after the networks are loaded")
+    cost = measure(image_set, extractions, seconds).asdict(tasks)
+    say(
+        f"{cost['images']:,} images take about {cost['hours']:.2g} hours"
+        + (f" on {tasks} machines like this one" if tasks > 1 else "")
+        + f", {cost['disk_gb']:.2g} GB of disk and {cost['memory_gb']:.2g} GB of memory"
+    )
+    show(cost, as_json)

@@ -1,0 +1,166 @@
+"""Measure what an extraction costs on this machine, on a part of its images."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from gzfeatures import user_folders
+from gzfeatures.errors import InputError
+from gzfeatures.features.store import Store
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.spec import Extraction
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.extraction.cpu import Engine
+    from gzfeatures.networks.extraction.job import Job
+
+SECONDS = 20.0
+"""Seconds of extraction that are measured by default."""
+FIRST, LEAST = 32, 64
+"""Images of the first sample, which tells how many the second can hold, and its fewest."""
+BYTES_PER_IMAGE = 600
+"""Memory that the id, digest and place of an image take."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractionCost:
+    """Hold what the extraction of all images will cost on machines like this one.
+
+    Parameters
+    ----------
+    images : int
+        All images of the source.
+    loading_seconds : float
+        From the start of the process to the first vector, with compiled networks at hand.
+    seconds_per_image : float
+        Reading, decoding, networks and writing.
+    bytes_per_image : float
+        Of vectors in the store and in the tables.
+    memory : int
+        Most bytes that the process will hold.
+    measured : int
+        Images on which it was measured.
+    """
+
+    images: int
+    loading_seconds: float
+    seconds_per_image: float
+    bytes_per_image: float
+    memory: int
+    measured: int
+
+    def seconds(self, tasks: int = 1) -> float:
+        """Return the seconds by the clock, with the images shared among machines like this one.
+
+        Examples
+        --------
+        >>> ExtractionCost(1000, 10.0, 0.1, 8.0, 0, 64).seconds(tasks=4)
+        35.0
+        """
+        return self.loading_seconds + self.images * self.seconds_per_image / tasks
+
+    def asdict(self, tasks: int = 1) -> dict[str, Any]:
+        """Return the cost as JSON values, for a number of tasks that run at the same time."""
+        hours = self.seconds(tasks) / 3600
+        return {
+            "images": self.images,
+            "images_per_second": 1 / self.seconds_per_image,
+            "loading_seconds": self.loading_seconds,
+            "tasks": tasks,
+            "hours": hours,
+            "node_hours": hours * tasks,
+            "disk_gb": self.images * self.bytes_per_image / 1e9,
+            "memory_gb": self.memory / 1e9,
+            "measured_images": self.measured,
+        }
+
+
+def measure(
+    images: ImageSet, extractions: Sequence[Extraction], seconds: float = SECONDS
+) -> ExtractionCost:
+    """Extract some of the images into a store that is thrown away, and measure what it takes.
+
+    A network that all images make worth compiling is compiled first, and kept for the extraction.
+
+    Parameters
+    ----------
+    images : ImageSet
+        All images to come.
+    extractions : sequence of Extraction
+        Their store and progress are not used; a bad image is left out.
+    seconds : float
+        About how long to measure, after loading and compiling.
+
+    Raises
+    ------
+    InputError
+        No image of the sample can be read; otherwise as `extract.write_all`.
+    """
+    # the modules of the networks are part of the start, so load them before the clock begins
+    from gzfeatures.networks.extraction.fill import engine_of, filled
+
+    loaded = time.time() - psutil.Process().create_time()
+    built: list[float] = []
+
+    def make(wanted: Sequence[Extraction], job: Job, _: int) -> Engine:
+        start = time.perf_counter()
+        engine = engine_of(wanted, job, len(images))
+        built.append(time.perf_counter() - start)
+        return engine
+
+    def extracted(count: int) -> tuple[float, float, int]:
+        part = _sample(images, count)
+        with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+            store = Store(Path(folder) / "store")
+            wanted = [
+                dataclasses.replace(each, store=store, progress=False, on_bad="skip")
+                for each in extractions
+            ]
+            start = time.perf_counter()
+            job = filled(wanted, part, make)
+            for number in range(len(wanted)):
+                job.write(number, Path(folder) / f"{number}.parquet", start)
+            taken = time.perf_counter() - start
+            size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+            return taken, size, len(job.good())
+
+    taken, _, count = extracted(FIRST)
+    if not count or not built:
+        raise InputError("no image of the sample can be read", rule="be measured on some images")
+    rate = max(taken - built[0], 1e-3) / count
+    taken, size, count = extracted(max(LEAST, int(seconds / rate)))
+    per_image = max(taken - built[-1], 1e-9) / count
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return ExtractionCost(
+        len(images),
+        loaded + built[-1],
+        per_image,
+        size / count,
+        memory + BYTES_PER_IMAGE * len(images),
+        count,
+    )
+
+
+def _sample(images: ImageSet, count: int) -> ImageSet:
+    """Return neighbouring images from the middle of the files, at most all of them."""
+    # neighbours, because images that are compressed together are read together
+    order = images.file_order()
+    first = max(0, (len(images) - count) // 2)
+    return images.select(images.ids[np.sort(order[first : first + count])])
+
+
+def _scratch() -> Path:
+    folder = user_folders.scratch()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
