@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -23,12 +24,12 @@ import numpy.typing as npt
 from gzfeatures.errors import MissingFileError
 from gzfeatures.files import file_state, scratch_memory
 
-IN_MEMORY = 2**26
+IN_MEMORY = 2**25
 """Most bytes of a slab in memory; a larger slab is a file on disk."""
 ON_DISK = 2**35
 """Most bytes of all slabs; images that share chunks with more are read one by one."""
-HELD = (os.cpu_count() or 1) + 1
-"""Number of slabs that are held: as many as threads read at once, and one that they leave.
+HELD = max(2, os.cpu_count() or 1)
+"""Number of slabs that are held: as many as threads read at once.
 
 More are held while all of them take no more memory than one may."""
 
@@ -144,7 +145,9 @@ def _read(key: Key, together: int) -> Pixels:
             return np.empty((0, *shape[1:]), dtype=array.dtype)
         _slabs.give_up_oldest(size, key)
         if size <= IN_MEMORY:
-            images: Pixels = np.empty(shape, dtype=array.dtype)
+            # pages of their own go back to the system with the slab, those of the heap do not
+            pages = mmap.mmap(-1, size)
+            images: Pixels = np.frombuffer(pages, dtype=array.dtype).reshape(shape)
             array.read_direct(images, np.s_[first : first + shape[0]])
             return images
         memory = scratch_memory(size, f"{shape[0]:,} images that share chunks in {path}")
