@@ -11,6 +11,9 @@ from gzfeatures.errors import InputError, require_known
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 DEVICES = ("auto", "cpu", "cuda")
+INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
+LONG_SECONDS = 60.0
+"""Seconds of an extraction from which int8 is offered: calibrating takes many of them."""
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
@@ -124,6 +127,32 @@ def _native_on_cpu() -> tuple[str, str]:
     if instruction is None:
         return "float32", "float32 on cpu: this CPU has no native bfloat16"
     return "bfloat16", f"bfloat16 on cpu: this CPU multiplies it natively ({instruction})"
+
+
+def int8_hint(used: Hardware, seconds: float) -> str | None:
+    """Return a line that offers 8-bit integers after a long run on a CPU that multiplies them.
+
+    Parameters
+    ----------
+    used : Hardware
+        What the run was computed with.
+    seconds : float
+        How long it took.
+
+    Returns
+    -------
+    str, optional
+        None after a short run, on a GPU, after int8, and on CPUs without such instructions.
+    """
+    instruction = next((name for name in INT8_INSTRUCTIONS if name in cpu_flags()), None)
+    if used.device != "cpu" or used.precision == "int8" or seconds < LONG_SECONDS:
+        return None
+    if instruction is None:
+        return None
+    return (
+        f"this CPU multiplies 8-bit integers natively ({instruction}): --precision int8 is faster "
+        "for a survey; its vectors differ from these, so heads are fitted anew"
+    )
 
 
 def _has_cuda() -> bool:
