@@ -161,7 +161,6 @@ def extract(
     from gzfeatures.features.store import Store
     from gzfeatures.networks.extraction.extract import write_all
     from gzfeatures.networks.extraction.spec import Extraction
-    from gzfeatures.networks.hardware import int8_hint
 
     cached = Store.default()
     if slurm is not None:
@@ -202,12 +201,19 @@ def extract(
     rows = [_table_row(table, with_extractor=as_json) for table in tables]
     say_how_many(rows[0]["nothing_shown"])
     say(f"written to {output}")
-    hint = int8_hint(extractions[0].hardware, max(row["seconds"] for row in rows))
-    if hint is not None:
-        say(hint)
+    _say_hint(extractions[0], max(row["seconds"] for row in rows))
     brief = [key for key in rows[0] if key not in ("nothing_shown", "framing")]
     result = rows[0] if len(rows) == 1 else {"tables": rows}
     show(result, as_json, hide=("nothing_shown", "framing"), columns=brief)
+
+
+def _say_hint(extraction: Extraction, seconds: float) -> None:
+    """Print after a long run what would make the next one faster."""
+    from gzfeatures.networks.hardware import int8_hint
+
+    hint = int8_hint(extraction.hardware, seconds)
+    if hint is not None:
+        say(hint)
 
 
 def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
