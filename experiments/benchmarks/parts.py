@@ -40,8 +40,9 @@ split = [0.6, 0.2, 0.2]
 [[backbones]]
 name = "googlenet-gz2"
 [[backbones]]
-name = "googlenet-gz2"
-view = "size=64,crop=0.6"
+name = "shufflenet-v2-x0-5"
+weights = "none"
+view = "size=64"
 [[networks]]
 name = "engel"
 view = "size=32"
