@@ -40,7 +40,7 @@ split = [0.6, 0.2, 0.2]
 [[backbones]]
 name = "googlenet-gz2"
 [[backbones]]
-name = "shufflenet-v2-x0-5"
+name = "resnet18"
 weights = "none"
 view = "size=64"
 [[networks]]
