@@ -29,6 +29,7 @@ VERBS = (
     "maps",
     "explore",
     "paper",
+    "teaching",
 )
 """Names of the modules that define verbs, in the order of the help."""
 

@@ -28,7 +28,7 @@ SCRIPTS = ("", "module", "text/javascript")
 """Types of script elements that browsers run; elements of other types hold data."""
 
 
-def with_policy(page: str, images: str = "data:") -> str:
+def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> str:
     """Return a page with its security policy at the marked place.
 
     Parameters
@@ -37,6 +37,8 @@ def with_policy(page: str, images: str = "data:") -> str:
         Whole HTML page, with `PLACE` in its head. Texts from outside are escaped in it.
     images : str
         Sources of images; default those inside the page.
+    requests : str
+        Where scripts of the page may send requests; default nowhere.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def with_policy(page: str, images: str = "data:") -> str:
             "default-src 'none'",
             *(f"{name}-src {_listed(digests[name])}" for name in ("script", "style")),
             f"img-src {images}",
-            "connect-src 'none'",
+            f"connect-src {requests}",
             "base-uri 'none'",
             "form-action 'none'",
         ]

@@ -26,6 +26,7 @@ from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps import map_page, quality
+from gzfeatures.maps.teaching_data import TeachingServer
 from gzfeatures.outputs import seal_parquet
 from gzfeatures.progress import SILENT, Progress
 
@@ -215,6 +216,7 @@ class Map:
         title: str = "Map of galaxies",
         view: View = map_page.THUMBNAIL,
         most: int = map_page.POINTS,
+        server: TeachingServer | None = None,
         progress: Progress = SILENT,
     ) -> Path:
         """Write the map as one interactive HTML file that works without a network.
@@ -223,7 +225,8 @@ class Map:
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
         aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
-        hidden meanwhile. The making of thumbnails is told to `progress`.
+        hidden meanwhile. The making of thumbnails is told to `progress`. A `server` keeps the
+        labels that are given on the page.
 
         Raises
         ------
@@ -252,6 +255,7 @@ class Map:
             title=title,
             view=view,
             most=most,
+            server=server,
         )
         return page.write(path, progress)
 

@@ -44,7 +44,6 @@ from gzfeatures.maps.columns import columns
 from gzfeatures.maps.teaching_data import TeachingServer, teaching_data
 from gzfeatures.outputs import sealed
 from gzfeatures.progress import SILENT, Progress
-from gzfeatures.teaching.campaign import Answer
 
 POINTS = 100_000
 """Most galaxies drawn as points; larger maps show a sample over the density of all galaxies."""
@@ -87,8 +86,6 @@ class MapPage:
         Galaxies drawn as points.
     seed : int
         Of the sample beyond `most`, and of the galaxies that teaching sets aside.
-    answers : mapping of int to Answer, optional
-        Row of a galaxy → what was said of it before, where a server keeps answers.
     server : TeachingServer, optional
         Keeps the answers of the page; default the browser it is opened in.
     """
@@ -107,7 +104,6 @@ class MapPage:
     view: View = THUMBNAIL
     most: int = POINTS
     seed: int = 0
-    answers: Mapping[int, Answer] | None = None
     server: TeachingServer | None = None
 
     @cached_property
@@ -151,7 +147,7 @@ class MapPage:
             sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
         data |= {"teaching": self._teaching()}
-        page = _filled(self.title, data, sprites)
+        page = _filled(self.title, data, sprites, served=self.server is not None)
         path = Path(path)
         with written_whole(path) as temporary:
             temporary.write_text(sealed(page), encoding="utf-8")
@@ -196,15 +192,11 @@ class MapPage:
 
     def _teaching(self) -> dict[str, Any] | None:
         """Return what the page needs to be taught; None where it shows too many galaxies."""
-        place = {int(row): place for place, row in enumerate(self.rows)}
         return teaching_data(
             self.ids[self.rows],
             self.vectors[self.rows],
             self.labels,
             seed=self.seed,
-            answers={
-                place[row]: answer for row, answer in (self.answers or {}).items() if row in place
-            },
             server=self.server,
         )
 
@@ -243,7 +235,9 @@ class _Cube:
         return places
 
 
-def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
+def _filled(
+    title: str, data: Mapping[str, Any], sprites: Sprites | None, *, served: bool = False
+) -> str:
     """Fill the page template with scripts, styles, data and thumbnails."""
     from markupsafe import Markup
 
@@ -260,7 +254,9 @@ def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,
     )
-    return with_policy(page, images="data: blob:")
+    # a page from disk sends nothing; a served one asks the program that gave it out
+    requests = "'self'" if served else "'none'"
+    return with_policy(page, images="data: blob:", requests=requests)
 
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:

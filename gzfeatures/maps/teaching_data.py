@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy.typing as npt
 from gzfeatures.galaxies.catalogs.label_words import DOUBTFUL
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
-from gzfeatures.teaching.campaign import Answer
 from gzfeatures.teaching.page_vectors import page_vectors, table_digest
 from gzfeatures.teaching.queue import Draws
 
@@ -43,7 +41,6 @@ def teaching_data(
     labels: Labels | None = None,
     *,
     seed: int = 0,
-    answers: Mapping[int, Answer] | None = None,
     server: TeachingServer | None = None,
     who: str = "",
 ) -> dict[str, Any] | None:
@@ -59,8 +56,6 @@ def teaching_data(
         Their classes are offered; their labels are not taught.
     seed : int
         Of the random order.
-    answers : mapping of int to Answer, optional
-        Row → what was said before.
     server : TeachingServer, optional
         Where answers are kept; default the browser.
     who : str
@@ -79,9 +74,6 @@ def teaching_data(
         "ranks": _text(draws.ranks, "<u4"),
         "words": sorted(DOUBTFUL),
         "classes": list(offered),
-        "answers": [
-            {"row": row, **dataclasses.asdict(answer)} for row, answer in (answers or {}).items()
-        ],
         "server": None if server is None else dataclasses.asdict(server),
         "who": who,
     }

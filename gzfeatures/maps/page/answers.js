@@ -9,8 +9,13 @@ const answers = (() => {
 
   function readAll() {
     all.clear();
-    for (const { row, ...one } of page.teaching.answers) all.set(row, one);
-    if (server) return;
+    if (server) {
+      served.state().then((known) => {
+        for (const { id, ...one } of known) if (rowOf.has(id)) all.set(rowOf.get(id), one);
+        if (all.size) changed();
+      }, (error) => { byId("notice").textContent = `labels cannot be read: ${error.message}`; });
+      return;
+    }
     try {
       for (let i = 0; i < localStorage.length; i++) readOne(localStorage.key(i), null);
     } catch (error) { /* said at the first click */ }

@@ -9,6 +9,7 @@ const served = (() => {
     return answer.json();
   }
   const keep = (changes) => asked("answers", { answers: changes.map(([row, one]) => ({ id: ids[row], ...(one || { label: null }) })) });
+  const state = async () => (await asked("state", {})).answers;
   const fit = (head) => asked("fit", { head });
-  return { keep, fit };
+  return { keep, state, fit };
 })();

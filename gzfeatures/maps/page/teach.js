@@ -281,12 +281,38 @@ const teach = page.teaching && (() => {
     byId("of").addEventListener("change", (event) => { wanted = event.target.value; paintColumns(); show(); });
     byId("labels-csv").addEventListener("click", () => save("labels.csv", labelsCsv()));
     byId("who").value = page.teaching.who;
-    answers.changed = () => { activate(); refit(); show(); };
-    const numbers = [...answers.all.values()].map((one) => one.round);
-    round.number = numbers.length ? Math.max(...numbers) + 1 : 0;
+    answers.changed = () => resume(round.rows.some(([row]) => answers.all.has(row)));
+    for (const name of page.teaching.server?.heads ?? []) byId("head").append(made("option", { value: name }, name));
+    byId("heads").hidden = !page.teaching.server;
+    byId("fit-head").addEventListener("click", fitHead);
+    resume(false);
+  }
+
+  /* Go on from the answers that are there, with new questions unless some of the old ones have been answered. */
+  function resume(midway) {
+    let last = -1;
+    for (const [, one] of answers.all) last = Math.max(last, one.round);
     if (answers.all.size) { activate(); refit(); }
-    newRound();
+    if (!midway) { round.number = last + 1; newRound(); }
     show();
+  }
+
+  /* Heads of the program that serves the page: slower and better than the page's own; their colours join the others. */
+  async function fitHead() {
+    const name = byId("head").value;
+    notify(`fitting ${name} …`, true);
+    let fitted;
+    try { fitted = await served.fit(name); } catch (error) { return notify(error.message, true); }
+    for (const one of fitted.classes) if (!classes.includes(one)) classes.push(one);
+    const column = columns.find((one) => one.name === name) ?? { name, kind: "class", classes, values: new Uint16Array(count), off: new Set() };
+    fitted.probabilities.forEach((p, row) => { column.values[row] = classes.indexOf(fitted.classes[p.indexOf(Math.max(...p))]); });
+    if (!columns.includes(column)) {
+      columns.push(column);
+      byId("colour").append(made("option", { value: columns.length - 1 }, name));
+    }
+    colourBy(column);
+    show();
+    notify(`${name} fitted in ${fitted.seconds.toFixed(1)} s`);
   }
   return { begin, label, undo, redo, ask, onCard, labelsCsv, classes, vectors, questions: () => round.rows.map(([row, reason]) => [row, reason]), probabilities: () => head && head.p, refit };
 })();

@@ -1,0 +1,249 @@
+"""Serve the map of a table, keep the labels given on it in a file, and fit heads to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gzfeatures.errors import InputError, require_known
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, REASONS, USER
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import among, as_ids
+from gzfeatures.images.decoding.warning_filter import without_warnings
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.maps.teaching_data import MOST, TeachingServer
+from gzfeatures.maps.umap import Map
+from gzfeatures.progress import SILENT, Progress
+from gzfeatures.teaching.answers_file import AnswersFile
+from gzfeatures.teaching.campaign import Answer
+from gzfeatures.web.local_server import LocalServer
+
+HEADS = ("svm", "xgboost", "logistic")
+"""Heads that a person can have fitted while teaching."""
+LONGEST = 200
+"""Most characters of a class, a name or a time that a page may send."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TeachingSession:
+    """Hold the table, the map and the label file of a person who teaches.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Vectors that heads are fitted on.
+    chart : Map
+        Where its galaxies lie on the page.
+    file : AnswersFile
+        What was said of them.
+    seed : int
+        Of heads.
+
+    Examples
+    --------
+    >>> session = TeachingSession(table, project(table), AnswersFile("mine.csv"))  # doctest: +SKIP
+    >>> session.serve(print)  # doctest: +SKIP
+    """
+
+    table: EmbeddingTable
+    chart: Map
+    file: AnswersFile
+    seed: int = 0
+
+    def keep(self, content: Any) -> dict[str, int]:
+        """Write the answers that a page sends, before it counts them.
+
+        Parameters
+        ----------
+        content : JSON value
+            `answers`: list of `id, label, asked, round, who, when`; label None removes one.
+
+        Returns
+        -------
+        dict
+            `labels`: answers in the file.
+
+        Raises
+        ------
+        InputError
+            It is anything else, or a galaxy is not in the table.
+        OutputError
+            The file cannot be written.
+        """
+        answers = content.get("answers") if isinstance(content, Mapping) else None
+        if not isinstance(answers, list) or not all(isinstance(each, Mapping) for each in answers):
+            raise InputError("answers of a page", rule="be a list of answers")
+        names = [each.get("id") for each in answers]
+        if not all(isinstance(name, str) for name in names):
+            raise InputError("answers of a page", rule="name their galaxies")
+        unknown = ~among(as_ids(names), self.table.ids) if names else np.zeros(0, dtype=bool)
+        if unknown.any():
+            raise InputError(
+                "answer to a galaxy", rule="be in the table", found=names[int(unknown.argmax())]
+            )
+        self.file.keep({name: _answer(each) for name, each in zip(names, answers, strict=True)})
+        return {"labels": len(self.file.answers)}
+
+    def state(self, content: Any = None) -> dict[str, Any]:
+        """Return all answers about galaxies of the table, as `keep` takes them."""
+        known = set(self.table.ids)
+        return {
+            "answers": [
+                {"id": name, **dataclasses.asdict(answer)}
+                for name, answer in self.file.answers.items()
+                if name in known
+            ]
+        }
+
+    def fit(self, content: Any) -> dict[str, Any]:
+        """Fit a head to the answers that are not set aside, and predict the page's galaxies.
+
+        Parameters
+        ----------
+        content : JSON value
+            `head`: one of `HEADS`.
+
+        Returns
+        -------
+        dict
+            `head`, `classes`, `probabilities` (a row per galaxy of the map), `seconds`.
+
+        Raises
+        ------
+        InputError, UnknownNameError
+            No such head; or the answers have fewer than two classes, or a class with one galaxy.
+        """
+        name = content.get("head") if isinstance(content, Mapping) else None
+        if not isinstance(name, str):
+            raise InputError("head to fit", rule="be named", found=name)
+        require_known("head", [name], HEADS)
+        from gzfeatures.heads.fit import fit
+
+        labels = self.labels(QUEUE, USER)
+        if len(labels.classes) < 2:
+            raise InputError(
+                "labels to fit a head on", rule="have two classes", found=len(labels.classes)
+            )
+        start = time.perf_counter()
+        nobody = labels.ids[:0]
+        split = Split(labels.ids, nobody, nobody)
+        # a page asks in a thread of its own, where scikit-learn-intelex warns: it takes all cores
+        with without_warnings():
+            head = fit(self.table, labels, name, split=split, seed=self.seed)
+            said = head.predict(self.table.select(self.chart.ids))
+        return {
+            "head": name,
+            "classes": list(said.classes),
+            "probabilities": np.round(said.probabilities, 4).tolist(),
+            "seconds": time.perf_counter() - start,
+        }
+
+    def labels(self, *asked: str) -> Labels:
+        """Return the answers of the table's galaxies as labels; default all, for any reason."""
+        wanted = asked or (RANDOM, QUEUE, USER)
+        known = set(self.table.ids)
+        answers = {
+            name: answer.label
+            for name, answer in self.file.answers.items()
+            if answer.label and answer.asked in wanted and name in known
+        }
+        classes = tuple(sorted(set(answers.values())))
+        codes = np.asarray([classes.index(label) for label in answers.values()], dtype=np.int64)
+        return Labels(np.asarray(list(answers), dtype=object), classes, codes, scheme="taught")
+
+    def page(
+        self,
+        server: TeachingServer,
+        images: ImageSet | None,
+        labels: Labels | None = None,
+        progress: Progress = SILENT,
+    ) -> bytes:
+        """Return the page, which asks this session for its answers."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "map.html"
+            self.chart.write_html(
+                path, labels, images, title="Teach", server=server, progress=progress
+            )
+            return path.read_bytes()
+
+    def serve(
+        self,
+        say: Callable[[str], object],
+        images: ImageSet | None = None,
+        *,
+        port: int = 0,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Serve the page on 127.0.0.1 until the program is interrupted.
+
+        Parameters
+        ----------
+        say : callable
+            Is told the address.
+        images : ImageSet, optional
+            Thumbnails.
+        port : int
+            0 takes a free one.
+        progress : Progress
+            Where the making of thumbnails is told.
+
+        Raises
+        ------
+        InputError
+            The port is taken, or there are too many galaxies for a page.
+        """
+        with self.server(images, port=port, progress=progress) as server:
+            say(f"labels are kept in {self.file.path}; stop with Ctrl-C")
+            say(f"open {server.address}")
+            server.serve_forever(poll_interval=0.2)
+
+    def server(
+        self, images: ImageSet | None = None, *, port: int = 0, progress: Progress = SILENT
+    ) -> LocalServer:
+        """Return a server of the page that listens, and is not serving yet."""
+        if len(self.chart) > MOST:
+            raise InputError(
+                "table to be taught on",
+                rule=f"have at most {MOST:,} galaxies",
+                found=len(self.chart),
+                remedy="teach on a sample: its heads predict the whole table",
+            )
+        try:
+            server = LocalServer(port)
+        except OSError as error:
+            raise InputError(
+                "port cannot be listened on",
+                where=f"127.0.0.1:{port}",
+                found=error.strerror,
+                remedy="choose another with --port, or none",
+            ) from error
+        about = TeachingServer(server.token, HEADS)
+        server.page = self.page(about, images, progress=progress)
+        server.actions = {"answers": self.keep, "state": self.state, "fit": self.fit}
+        return server
+
+
+def _answer(content: Mapping[str, Any]) -> Answer | None:
+    """Return the answer in a page's request; None for one that is taken back."""
+    if content.get("label") is None:
+        return None
+    label, asked, who, when = (content.get(key, "") for key in ("label", "asked", "who", "when"))
+    texts = (label, asked, who, when)
+    number = content.get("round", 0)
+    if not all(isinstance(text, str) and len(text) <= LONGEST for text in texts):
+        raise InputError("answer of a page", rule=f"hold texts of at most {LONGEST} characters")
+    if asked not in REASONS:
+        raise InputError("answer of a page", rule=f"be asked {', '.join(REASONS)}", found=asked)
+    if "|" in label or any(not each.isprintable() for each in "".join(texts)):
+        raise InputError("class", rule="hold neither | nor control characters", found=label)
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**31:
+        raise InputError("round of an answer", rule="be a whole number", found=number)
+    return Answer(label.strip(), asked, number, who, when)

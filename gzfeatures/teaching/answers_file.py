@@ -1,0 +1,108 @@
+"""Keep the answers of a campaign in a label file, whole after every click."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from gzfeatures import outputs
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.splits.asked import ASKED, REASONS
+from gzfeatures.ids import as_ids, require_unique
+from gzfeatures.tablefiles.tables import read_table, write_csv
+from gzfeatures.teaching.campaign import Answer, Reason
+
+REASON: dict[str, Reason] = {"random": "random", "queue": "queue", "user": "user", "": "user"}
+"""Word of the column `asked` → reason; without a word somebody chose the galaxy."""
+COLUMNS = ("galaxy_id", "label", "who", "when", "round", ASKED)
+
+
+class AnswersFile:
+    """Hold the answers of a label file by galaxy id, and write them back.
+
+    Other columns, and galaxies that no table knows, stay in the file as they are.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV file; it is made where it is not there.
+
+    Raises
+    ------
+    InputError
+        The file lacks an id or a label, an id repeats, or a reason in `asked` is unknown.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        frame = pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+        if self.path.exists():
+            frame = _read(self.path)
+        self._more = [name for name in frame.columns if name not in COLUMNS]
+        self._rows = {str(row["galaxy_id"]): row for row in frame.to_dict("records")}
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """Return the answers by galaxy id, in the order of the file."""
+        return {
+            name: Answer(row["label"], REASON[row[ASKED]], row["round"], row["who"], row["when"])
+            for name, row in self._rows.items()
+        }
+
+    def keep(self, changes: Mapping[str, Answer | None]) -> None:
+        """Write changed answers to the file; None removes a galaxy from it.
+
+        The file is on the disk, whole, when this returns; if it cannot be written, nothing has
+        changed, here neither.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        rows = dict(self._rows)
+        for name, answer in changes.items():
+            if answer is None:
+                rows.pop(name, None)
+                continue
+            rows[name] = {
+                **rows.get(name, {"galaxy_id": name}),
+                **{"label": answer.label, "who": answer.who, "when": answer.when},
+                **{"round": answer.round, ASKED: answer.asked},
+            }
+        frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
+        # all that the file held was read, and is in the new one
+        with outputs.guarded("teach", overwrite=True):
+            write_csv(frame, self.path)
+        self._rows = rows
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return the rows of a label file with all columns of answers, texts as texts."""
+    frame = read_table(path, texts=("label", "who", "when", ASKED))
+    if not {"galaxy_id", "label"} <= set(frame.columns):
+        raise InputError(
+            "labels to be taught on",
+            where=path,
+            rule="have columns galaxy_id and label",
+            found=", ".join(frame.columns[:12]),
+        )
+    ids = as_ids(frame["galaxy_id"], where=path)
+    require_unique(ids, where=path)
+    frame = frame.assign(galaxy_id=ids)
+    for name in ("label", "who", "when", ASKED):
+        column = frame[name] if name in frame else pd.Series("", index=frame.index)
+        frame[name] = column.astype("str").where(column.notna(), "").str.strip().astype(object)
+    strange = ~frame[ASKED].isin(("", *REASONS))
+    if strange.any():
+        raise InputError(
+            "column asked",
+            where=path,
+            rule=f"say why a galaxy was labelled: {', '.join(REASONS)}",
+            found=frame[ASKED][strange].iloc[0],
+        )
+    rounds = pd.to_numeric(frame["round"], errors="coerce") if "round" in frame else 0
+    frame["round"] = pd.Series(rounds, index=frame.index).fillna(0).astype("int64")
+    return frame

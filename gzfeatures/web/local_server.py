@@ -1,0 +1,161 @@
+"""Serve one person's browser on 127.0.0.1, and nobody else.
+
+A page of another origin can make a browser send requests to this machine, and a name of its own can
+be made to point here (DNS rebinding). So a request needs the name and port of this server in
+`Host`, its own origin in `Origin`, and a token that only the page it gave out knows.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from gzfeatures.errors import GzError
+
+Action = Callable[[Any], Any]
+LARGEST = 2**22
+"""Most bytes of a request's body."""
+TOKEN = "X-Gzfeatures-Token"
+PATIENCE = 30.0
+"""Seconds after which a request that does not go on is given up."""
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Give out a page, and answer its questions.
+
+    Parameters
+    ----------
+    port : int
+        Of 127.0.0.1; 0 takes a free one.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int = 0) -> None:
+        self.page = b""
+        self.actions: Mapping[str, Action] = {}
+        self.token = secrets.token_urlsafe(32)
+        self.lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def port(self) -> int:
+        """Return the port that is listened on."""
+        return int(self.server_address[1])
+
+    @property
+    def address(self) -> str:
+        """Return the address of the page, with its token."""
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+    @property
+    def hosts(self) -> tuple[str, str]:
+        """Return the names under which a browser may ask."""
+        return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
+
+
+class _Refusal(Exception):
+    """Say with which status, and in which words, a request is refused."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LocalServer
+    protocol_version = "HTTP/1.1"
+    timeout = PATIENCE
+    server_version = "gzfeatures"
+    sys_version = ""
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Write nothing: addresses hold the token."""
+
+    def do_GET(self) -> None:
+        """Answer with the page, to whoever has the token."""
+        try:
+            self._require_host()
+            address = urlsplit(self.path)
+            if address.path != "/":
+                raise _Refusal(404, "there is one page")
+            self._require_token(parse_qs(address.query).get("token", [""])[0])
+            self._send(200, self.server.page, "text/html; charset=utf-8")
+        except _Refusal as refusal:
+            self._refuse(refusal)
+
+    def do_POST(self) -> None:
+        """Answer a question of the page; one at a time."""
+        try:
+            content = self._content()
+            action = self.server.actions.get(self.path.lstrip("/"))
+            if action is None:
+                raise _Refusal(404, "nothing of this name can be asked")
+            with self.server.lock:
+                answer = action(content)
+            body = json.dumps(answer, ensure_ascii=True, allow_nan=False).encode()
+            self._send(200, body, "application/json")
+        except _Refusal as refusal:
+            self._refuse(refusal)
+        except GzError as error:
+            self._refuse(_Refusal(400, str(error)))
+
+    def _content(self) -> Any:
+        """Return the JSON of a request that may ask."""
+        self._require_host()
+        if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
+            raise _Refusal(403, "another page asks")
+        self._require_token(self.headers.get(TOKEN, ""))
+        # any other type could be sent by a form of another page, without being asked first
+        if self.headers.get_content_type() != "application/json":
+            raise _Refusal(415, "a question is JSON")
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise _Refusal(411, "a question says how long it is")
+        if len(length) > 10 or int(length) > LARGEST:
+            raise _Refusal(413, f"a question has at most {LARGEST} bytes")
+        try:
+            return json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError) as error:
+            raise _Refusal(400, "a question is JSON") from error
+
+    def _require_host(self) -> None:
+        if self.headers.get("Host") not in self.server.hosts:
+            raise _Refusal(421, "another server was meant")
+
+    def _require_token(self, token: str) -> None:
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
+            raise _Refusal(403, "the token is missing: open the address that was printed")
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        # the body was perhaps not read, and would be taken for the next request
+        self.close_connection = True
+        self._send(refusal.status, str(refusal).encode(), "text/plain; charset=utf-8")
+
+    def _send(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
