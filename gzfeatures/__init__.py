@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.papers import cite as cite
     from gzfeatures.verbs.papers import figure as figure
     from gzfeatures.verbs.papers import methods as methods
+    from gzfeatures.verbs.teaching import find as find
+    from gzfeatures.verbs.teaching import teach as teach
 
 _HOME = {
     "BACKBONES": "features.backbones",
@@ -93,6 +95,7 @@ _HOME = {
     "extract": "networks.extraction.extract",
     "figure": "verbs.papers",
     "finetune": "verbs.models",
+    "find": "verbs.teaching",
     "fit": "heads.fit",
     "join": "verbs.catalogs",
     "label": "verbs.catalogs",
@@ -108,6 +111,7 @@ _HOME = {
     "sample": "verbs.catalogs",
     "similar": "verbs.explore",
     "store": "verbs.listing",
+    "teach": "verbs.teaching",
     "ui": "verbs.experiments",
     "write_labels": "galaxies.splits.label_file",
 }

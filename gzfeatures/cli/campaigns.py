@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import typer
 
 from gzfeatures.cli.console import say, show
-from gzfeatures.galaxies.splits.asked import FEWEST, read_asked
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
@@ -28,6 +26,8 @@ ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str,
 
 def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
     """Return whether a label file says of its classes why each galaxy was asked about."""
+    from gzfeatures.galaxies.splits.asked import read_asked
+
     return labels.target == "classes" and read_asked(path, id_column=id_column) is not None
 
 
@@ -53,7 +53,10 @@ def fit_campaign(
 
     With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
     """
+    import numpy as np
+
     from gzfeatures.experiment.candidates import fit_heads
+    from gzfeatures.galaxies.splits.asked import FEWEST
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.teaching.random_sample import RandomSample, too_few
 

@@ -24,7 +24,16 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     ),
     "Networks and vectors": ("list", "finetune", "plan", "extract", "table", "store"),
     "Heads on vectors": ("fit", "predict"),
-    "Looking and teaching": ("map", "teach", "similar", "odd", "duplicates", "doubt", "explain"),
+    "Looking and teaching": (
+        "map",
+        "teach",
+        "find",
+        "similar",
+        "odd",
+        "duplicates",
+        "doubt",
+        "explain",
+    ),
     "For a paper": ("figure", "cite", "methods"),
 }
 """Verbs by chapter of the help, in the order of the work."""

@@ -84,7 +84,14 @@ PLAIN = frozenset(
             "petrosian",
             "sizes",
         ),
-        *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
+        *(
+            "image_stretch",
+            "image_bands",
+            "image_science",
+            "image_prefer",
+            "image_ids_from",
+            "words",
+        ),
     }
 )
 """Parameters whose text never names a file."""

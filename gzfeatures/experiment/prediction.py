@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FOLDER = "heads"
 """Folder with the heads of a packaged backbone, named by their class scheme."""
+FRACTIONS = "votes-37"
+"""Scheme of the heads that predict all vote fractions."""
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
@@ -76,6 +78,30 @@ def find_head(
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
     # for an unknown extractor return the default head, whose error names the one that it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
+
+
+def fractions_head(extractor: Extractor) -> Head:
+    """Return the packaged head that predicts the 37 vote fractions from vectors of an extractor.
+
+    Raises
+    ------
+    InputError
+        No packaged head reads such vectors: its fingerprint is another one.
+    """
+    readable = []
+    for name in BACKBONES:
+        if FRACTIONS not in packaged_heads(name):
+            continue
+        head = find_head(name, FRACTIONS, extractor)
+        if head.extractors[0].fingerprint == extractor.fingerprint:
+            return head
+        readable.append(f"{name}, {head.extractors[0].fingerprint[:12]}")
+    raise InputError(
+        "no head that comes with the package reads these vectors",
+        where=f"{extractor.backbone}, {extractor.fingerprint[:12]}",
+        rule=f"be of {' or '.join(readable)}",
+        remedy="give votes of some of the galaxies with --labels VOTES.csv",
+    )
 
 
 def vectors_of(

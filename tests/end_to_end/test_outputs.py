@@ -49,6 +49,8 @@ CASES = {
     "predict network": "predict checkpoint images -o out.csv",
     "map": "map table.parquet --labels labels.csv --images images --figure out.png -o out.html",
     "similar": "similar table.parquet 10000007 --images images -o out.csv --gallery out.png",
+    "find": "find table.parquet spiral --labels catalog.csv --images images -o out.csv --gallery "
+    "out.html",
     "odd": "odd table.parquet --images images -o out.csv --gallery out.html",
     "duplicates": "duplicates table.parquet -o out.csv --gallery out.html --images images",
     "doubt": "doubt table.parquet --labels some.csv -H prototype -o out.csv --next next.csv "

@@ -55,15 +55,23 @@ def _give(
         from gzfeatures.tablefiles.tables import write_csv
 
         say(f"{len(frame)} rows written to {write_csv(frame, output)}")
-    if gallery is not None:
-        # imported late, because it imports all readers of images
-        from gzfeatures.figures.gallery import Gallery, tiles
-
-        if images is None:
-            raise typer.BadParameter("a gallery needs --images")
-        pictures = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
-        say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: pictures}).write(gallery)}")
+    draw_gallery(frame, captions, gallery, images)
     show({"rows": frame.to_dict("records")}, as_json)
+
+
+def draw_gallery(
+    frame: pd.DataFrame, captions: list[str], gallery: Path | None, images: ImageSet | None
+) -> None:
+    """Draw the first hundred galaxies of a verb's result, if a gallery is asked for."""
+    if gallery is None:
+        return
+    # imported late, because it imports all readers of images
+    from gzfeatures.figures.gallery import Gallery, tiles
+
+    if images is None:
+        raise typer.BadParameter("a gallery needs --images")
+    pictures = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
+    say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: pictures}).write(gallery)}")
 
 
 @app.command(

@@ -32,7 +32,7 @@ def teach(
         ),
     ] = Path("labels.csv"),
     images: MaybeImages = None,
-    chart: Annotated[
+    map_: Annotated[
         Path | None,
         typer.Option("--map", help="Coordinates that 'map' wrote (.map.parquet); default: new."),
     ] = None,
@@ -45,24 +45,14 @@ def teach(
     """Serve a page on 127.0.0.1 on which galaxies are labelled and heads learn from the labels."""
     import json
 
-    from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.maps.umap import Map, MapOptions, project
-    from gzfeatures.session.teaching_session import TeachingSession
     from gzfeatures.teaching.answers_file import AnswersFile
+    from gzfeatures.verbs.teaching import teach as serve
 
-    # a label file that cannot be read is refused before the map is made
-    file = AnswersFile(labels)
-    vectors = EmbeddingTable.read(table)
-    drawn = (
-        project(vectors, None, MapOptions(seed=seed), progress=Terminal())
-        if chart is None
-        else Map.read(chart)
-    )
-    session = TeachingSession(vectors, drawn, file, seed)
+    shown = shown_from(images, reading)
     try:
-        session.serve(say, shown_from(images, reading), port=port, progress=Terminal())
+        serve(table, shown, labels, map=map_, port=port, seed=seed, say=say, progress=Terminal())
     finally:
         if as_json:
-            answers = file.answers.values()
+            answers = AnswersFile(labels).answers.values()
             rounds = len({answer.round for answer in answers})
             typer.echo(json.dumps({"labels": len(answers), "rounds": rounds}))

@@ -1,0 +1,181 @@
+"""Rank galaxies by words of the Galaxy Zoo decision tree, joined by and, or and not.
+
+A query is a small language of its own, read by rules, offline: phrases of `answer_words`, commas
+and "and", "or", "not" ("no", "without"), and parentheses. Scores are predicted vote fractions:
+"and" takes the smaller one, "or" the larger, "not" what is missing to 1 (Zadeh 1965,
+doi:10.1016/S0019-9958(65)90241-X).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from difflib import get_close_matches
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, UnknownNameError
+from gzfeatures.galaxies.votes.answer_words import SHARED, WORDS
+from gzfeatures.galaxies.votes.votes import ANSWERS
+
+Array = npt.NDArray[np.float64]
+_TOKEN = re.compile(r"[a-z0-9]+|[(),;:&|!+]")
+_SIGNS = {",": "and", ";": "and", ":": "and", "&": "and", "+": "and", "|": "or", "!": "not"}
+_NOT = ("not", "no", "without")
+LONGEST = 1000
+"""Most characters of a query; parentheses nest at most 50 deep in it."""
+DEEPEST = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """Score galaxies by the predicted fraction of one answer."""
+
+    answer: str
+
+    def score(self, fractions: Array) -> Array:
+        """Return scores, shape (n,), from fractions of the 37 answers, shape (n, 37)."""
+        return fractions[:, ANSWERS.index(self.answer)]
+
+    def __str__(self) -> str:
+        return self.answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Combined:
+    """Score galaxies by several conditions: all of them, any of them, or not the one."""
+
+    operator: Literal["and", "or", "not"]
+    parts: tuple[Answered | Combined, ...]
+
+    def score(self, fractions: Array) -> Array:
+        """Return scores, shape (n,), from fractions of the 37 answers, shape (n, 37)."""
+        scores = [part.score(fractions) for part in self.parts]
+        if self.operator == "not":
+            return 1 - scores[0]
+        return np.asarray((np.min if self.operator == "and" else np.max)(scores, axis=0))
+
+    def __str__(self) -> str:
+        if self.operator == "not":
+            return f"not {self.parts[0]}"
+        return f"({f' {self.operator} '.join(map(str, self.parts))})"
+
+
+Condition = Answered | Combined
+
+
+@cache
+def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the answers that each phrase means, any of them; a phrase is a tuple of words.
+
+    Examples
+    --------
+    >>> phrases()["edge", "on"]
+    ('edge-on-yes',)
+    """
+    spoken = {answer: (answer.replace("-", " "), *words) for answer, words in WORDS.items()}
+    single = {tuple(text.split()): (answer,) for answer, texts in spoken.items() for text in texts}
+    return single | {tuple(text.split()): answers for text, answers in SHARED.items()}
+
+
+def read_query(text: str) -> Condition:
+    """Read a query.
+
+    Parameters
+    ----------
+    text : str
+        Such as "edge-on, no bulge" or "spiral and (ring or merger) and not bar".
+
+    Raises
+    ------
+    UnknownNameError
+        A word means no answer; the nearest known phrases are named.
+    InputError
+        The query is empty, too long, or its parentheses do not match.
+
+    Examples
+    --------
+    >>> str(read_query("edge-on, no bulge, odd: ring"))
+    '(edge-on-yes and (bulge-none or bulge-shape-none) and odd-yes and ring)'
+    >>> str(read_query("spiral or not two arms"))
+    '(spiral-yes or not arms-2)'
+    """
+    if len(text) > LONGEST:
+        raise InputError("query", rule=f"have at most {LONGEST} characters", found=len(text))
+    folded = re.sub(r"['’]", "", text.lower())
+    reader = _Reader([_SIGNS.get(token, token) for token in _TOKEN.findall(folded)], text)
+    condition = reader.any_of(0)
+    if reader.place < len(reader.tokens):
+        raise InputError("query", where=text, rule="close what it opens", found=reader.next)
+    return condition
+
+
+class _Reader:
+    """Read tokens from left to right: "not" binds closest, then "and", then "or"."""
+
+    def __init__(self, tokens: list[str], text: str) -> None:
+        self.tokens, self.text, self.place = tokens, text, 0
+
+    @property
+    def next(self) -> str:
+        return self.tokens[self.place] if self.place < len(self.tokens) else ""
+
+    def any_of(self, depth: int) -> Condition:
+        parts = [self.all_of(depth)]
+        while self.next == "or":
+            self.place += 1
+            parts.append(self.all_of(depth))
+        return parts[0] if len(parts) == 1 else Combined("or", tuple(parts))
+
+    def all_of(self, depth: int) -> Condition:
+        parts = [self.one(depth)]
+        # two phrases side by side are both meant: "barred spiral"
+        while self.next not in ("", "or", ")"):
+            while self.next == "and":
+                self.place += 1
+            parts.append(self.one(depth))
+        return parts[0] if len(parts) == 1 else Combined("and", tuple(parts))
+
+    def one(self, depth: int) -> Condition:
+        if depth > DEEPEST:
+            raise InputError("query", rule=f"nest at most {DEEPEST} deep")
+        # "no bulge" is an answer of its own, so phrases go before the word "no"
+        for length in range(min(6, len(self.tokens) - self.place), 0, -1):
+            answers = phrases().get(tuple(self.tokens[self.place : self.place + length]))
+            if answers is not None:
+                self.place += length
+                parts = tuple(map(Answered, answers))
+                return parts[0] if len(parts) == 1 else Combined("or", parts)
+        if self.next in _NOT:
+            self.place += 1
+            return Combined("not", (self.one(depth + 1),))
+        if self.next == "(":
+            self.place += 1
+            inner = self.any_of(depth + 1)
+            if self.next != ")":
+                raise InputError("query", where=self.text, rule="close its parentheses")
+            self.place += 1
+            return inner
+        raise self._unknown()
+
+    def _unknown(self) -> InputError | UnknownNameError:
+        """Return the error for a place at which no phrase stands."""
+        if self.next in ("", "and", "or", ")"):
+            return InputError(
+                "query", where=self.text, rule="have words of the decision tree", found=self.next
+            )
+        known = [" ".join(phrase) for phrase in phrases()]
+        rest = " ".join(self.tokens[self.place : self.place + 2])
+        near = [*get_close_matches(self.next, known, 3, 0.5), *get_close_matches(rest, known, 2)]
+        # of a longer phrase one word may be what was meant
+        near += [phrase for phrase in known if self.next in phrase.split()]
+        return UnknownNameError(
+            "word of the query",
+            where=self.text,
+            rule="be a word of the decision tree",
+            found=self.next,
+            remedy=f"nearest: {', '.join(dict.fromkeys(near or sorted(known)[:5]))}",
+        )

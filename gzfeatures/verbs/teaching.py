@@ -1,0 +1,169 @@
+"""Teach on a page in the browser, and find galaxies by words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.experiment.prediction import fractions_head
+from gzfeatures.explore.word_search import read_query
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.heads.head import Head
+from gzfeatures.ids import among
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.maps.map import Map
+from gzfeatures.maps.umap import MapOptions, project
+from gzfeatures.progress import Progress, handed
+from gzfeatures.session.teaching_session import TeachingSession
+from gzfeatures.teaching.answers_file import AnswersFile
+from gzfeatures.verbs.inputs import Place, catalog_of, table_of
+
+FEWEST = 30
+"""Fewest galaxies with votes from which 37 fractions are learned."""
+
+
+def teach(
+    table: EmbeddingTable | Place,
+    images: ImageSet | Place | None = None,
+    labels: str | Path = "labels.csv",
+    *,
+    map: Map | Place | None = None,
+    port: int = 0,
+    seed: int = 0,
+    say: Callable[[str], object] = print,
+    progress: Progress | bool = False,
+) -> Labels:
+    """Serve a page on 127.0.0.1 on which galaxies are labelled, until Ctrl-C or an interrupt.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies, at most 50,000.
+    images : ImageSet, str or Path, optional
+        Thumbnails.
+    labels : str or Path
+        Label file that is made, or continued: every click is in it before it counts.
+    map : Map, str or Path, optional
+        Where the galaxies lie on the page; by default a map is computed.
+    port : int
+        Port on 127.0.0.1; 0 takes a free one.
+    seed : int
+        Of the map, and of heads that are fitted.
+    say : callable
+        Is told the address of the page.
+    progress : Progress or bool
+        Where the steps are told; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Labels
+        All labels of the table's galaxies in the file.
+
+    Raises
+    ------
+    InputError
+        There are too many galaxies, the port is taken, or the label file cannot be understood.
+
+    Examples
+    --------
+    >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
+    """
+    # a label file that cannot be read is refused before the map is made
+    file = AnswersFile(labels)
+    vectors, told = table_of(table), handed(progress)
+    if map is None:
+        drawn = project(vectors, None, MapOptions(seed=seed), progress=told)
+    else:
+        drawn = map if isinstance(map, Map) else Map.read(map)
+    session = TeachingSession(vectors, drawn, file, seed)
+    shown = images if isinstance(images, ImageSet) or images is None else ImageSet.of(images)
+    try:
+        session.serve(say, shown, port=port, progress=told)
+    except KeyboardInterrupt:
+        say(f"{len(file.answers)} labels are in {file.path}")
+    return session.labels()
+
+
+def find(
+    table: EmbeddingTable | Place,
+    words: str,
+    k: int | None = 20,
+    *,
+    labels: Catalog | Place | None = None,
+) -> pd.DataFrame:
+    """Rank the galaxies of a table by answers of the Galaxy Zoo decision tree.
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Galaxies.
+    words : str
+        Such as "edge-on, no bulge" or "spiral and not (bar or ring)"; see
+        `word_search.read_query`.
+    k : int, optional
+        Most galaxies to return; None returns all.
+    labels : Catalog, str or Path, optional
+        Catalog with votes of at least 30 of the galaxies, from which the words are learned; by
+        default a head that comes with the package predicts the votes, if it reads such vectors.
+
+    Returns
+    -------
+    DataFrame
+        `galaxy_id`, `score` in [0, 1], `rank` from 1, `seen` (the backbone was trained on it).
+        Attribute `words`: how the words were understood.
+
+    Raises
+    ------
+    UnknownNameError
+        A word is unknown; the nearest known ones are named.
+    InputError
+        The words say nothing; no packaged head reads these vectors and no votes are given, or votes
+        of too few galaxies.
+
+    Examples
+    --------
+    >>> find("table.parquet", "edge-on, no bulge, odd: ring")  # doctest: +SKIP
+    """
+    # words that are not understood are refused before the table is read
+    condition = read_query(words)
+    vectors = table_of(table)
+    head = fractions_head(vectors.extractor) if labels is None else _learned(vectors, labels)
+    predictions = head.predict(vectors)
+    scores = condition.score(np.clip(predictions.probabilities, 0, 1))
+    # of equal scores the smaller id goes first, whatever the order of rows
+    order = np.lexsort((predictions.ids, -scores))[:k]
+    seen = np.zeros(len(scores), dtype=bool) if predictions.seen is None else predictions.seen
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": predictions.ids[order],
+            "score": scores[order],
+            "rank": np.arange(1, len(order) + 1),
+            "seen": seen[order],
+        }
+    )
+    frame.attrs["words"] = str(condition)
+    return frame
+
+
+def _learned(table: EmbeddingTable, votes: Catalog | Place) -> Head:
+    """Return a ridge head of the 37 fractions, fitted to the votes of the table's galaxies."""
+    catalog = catalog_of(votes)
+    labels = scheme("votes-37").label(catalog)
+    ids = labels.ids[among(labels.ids, table.ids)]
+    if len(ids) < FEWEST:
+        raise InputError(
+            "votes to learn words from",
+            where=catalog.source,
+            rule=f"be known of at least {FEWEST} galaxies of the table",
+            found=len(ids),
+        )
+    return fit(table, labels, "ridge", split=Split(ids, ids[:0], ids[:0]))
