@@ -25,6 +25,7 @@ import argparse
 import importlib.util
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -137,10 +138,13 @@ class Build:
 
 
 def summary(values: list[float]) -> str:
-    """Median, quartiles and range."""
+    """Median with its 90 % interval, quartiles and range."""
     first, middle, third = statistics.quantiles(values, n=4)
+    draw = random.Random(0)
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(4000))
     return (
-        f"{middle:.3f} (quartiles {first:.3f}–{third:.3f}, all {min(values):.3f}–{max(values):.3f})"
+        f"{middle:.3f} ({medians[200]:.3f}–{medians[-201]:.3f} holds 90 %, quartiles "
+        f"{first:.3f}–{third:.3f}, all {min(values):.3f}–{max(values):.3f})"
     )
 
 
@@ -206,6 +210,7 @@ def main() -> None:
                 if pair:  # the first warms up, and compiles
                     for measure, values in ratios.items():
                         values.append(taken["this"][measure] / taken["other"][measure])
+                    print(f"pair {pair}: {ratios['processors'][-1]:.3f}", file=sys.stderr)
             milliseconds = 1000 * taken["this"]["processors"]
             print(
                 f"{mode}, {arguments.backbone}, {arguments.pairs} pairs of "

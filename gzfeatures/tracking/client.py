@@ -30,6 +30,24 @@ _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
 """Address of artifacts of one of our experiments; the group is the folder of all artifacts."""
 
 
+class DamagedDatabase(OutputError):
+    """Raised for a database file that SQLite cannot read: it is of this machine, and stays so."""
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether a file exists that SQLite calls no database, or a damaged one."""
+    if not path.is_file():
+        return False
+    try:
+        with _opened(path) as database:
+            return database.execute("pragma quick_check(1)").fetchone() != ("ok",)
+    except sqlite3.OperationalError:
+        # it is locked, or may not be opened
+        return False
+    except sqlite3.DatabaseError:
+        return True
+
+
 def address_of(path: Path) -> str:
     """Return the address of a database file, with `?` and `%` escaped."""
     return SQLITE + str(path.absolute()).replace("%", "%25").replace("?", "%3F")

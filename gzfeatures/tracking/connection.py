@@ -21,8 +21,10 @@ from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS
 from gzfeatures.tracking.client import (
     ARTIFACTS,
     WAIT_SECONDS,
+    DamagedDatabase,
     address_of,
     file_of,
+    is_damaged,
     make_database,
     require_beside,
     require_no_diversion,
@@ -153,6 +155,13 @@ class Connection:
             except GzError:
                 raise
             except (MlflowException, SQLAlchemyError, OSError) as error:
+                if self._database is not None and is_damaged(self._database):
+                    raise DamagedDatabase(
+                        "cannot be recorded",
+                        where=self.uri,
+                        found=_masked(str(error)),
+                        remedy="move the database away, or record elsewhere with --tracking-uri",
+                    ) from error
                 raise OutputError(
                     "cannot be recorded", where=self.uri, found=_masked(str(error))
                 ) from error

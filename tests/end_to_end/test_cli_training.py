@@ -321,3 +321,19 @@ def test_a_record_that_cannot_be_written_never_stops_a_training(
     assert result.returncode == 0, result.stderr
     assert f"the training is not recorded: {address}" in result.stderr
     assert (tmp_path / "net" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("damage", [b"no database, " * 100, b"half"])
+def test_a_damaged_database_of_this_machine_is_refused_before_anything_is_trained(
+    survey: MockSurvey, labels: Path, tmp_path: Path, damage: bytes
+) -> None:
+    place = tmp_path / "mlflow.db"
+    Tracking(f"sqlite:///{place}")
+    place.write_bytes(place.read_bytes()[:9000] if damage == b"half" else damage)
+    before = place.read_bytes()
+    words = ["--network", "engel", "--view", "size=32", "--epochs", 1]
+    result = called("finetune", survey.images, "--labels", labels, *words,
+                    "--tracking-uri", f"sqlite:///{place}", "-o", tmp_path / "net")  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert "mlflow.db: cannot be recorded" in result.stderr and "move the database" in result.stderr
+    assert not (tmp_path / "net" / "model.safetensors").exists() and place.read_bytes() == before

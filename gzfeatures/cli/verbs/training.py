@@ -240,13 +240,24 @@ def finetune(
 
 
 def _tracker(output: Path, uri: str | None, upgrade: bool) -> Tracking | None:
-    """Lock the folder and open the record of the training; None if it cannot be recorded."""
+    """Lock the folder and open the record of the training; None if it cannot be recorded.
+
+    Raises
+    ------
+    OutputError
+        A file stands in the place of the database, and is damaged.
+    """
+    from gzfeatures.tracking.client import DamagedDatabase
+
     if "LOCAL_RANK" in os.environ:
         # another process holds the folder and has started this one
         return None
     lock_folder(output, say)
     try:
         return tracking_at(uri, upgrade)
+    except DamagedDatabase:
+        # unlike a server it does not come back, and nothing is trained yet
+        raise
     except OutputError as error:
         # hours of training must not fail because of a lost server
         say(f"the training is not recorded: {error}")
