@@ -155,21 +155,21 @@ class Connection:
             except GzError:
                 raise
             except (MlflowException, SQLAlchemyError, OSError) as error:
-                if self._database is not None and is_damaged(self._database):
-                    raise DamagedDatabase(
-                        "cannot be recorded",
-                        where=self.uri,
-                        found=_masked(str(error)),
-                        remedy="move the database away, or record elsewhere with --tracking-uri",
-                    ) from error
-                raise OutputError(
-                    "cannot be recorded", where=self.uri, found=_masked(str(error))
-                ) from error
+                raise self._unrecorded(str(error)) from error
             except ModuleNotFoundError as error:
                 remedy = f"pip install '{DRIVERS.get(str(error.name), error.name)}'"
                 raise OutputError(
                     "cannot be recorded", where=self.uri, found=str(error), remedy=remedy
                 ) from error
+
+    def _unrecorded(self, why: str) -> OutputError:
+        """Return the error for a database or server that cannot be written."""
+        if self._database is not None and is_damaged(self._database):
+            remedy = "move the database away, or record elsewhere with --tracking-uri"
+            return DamagedDatabase(
+                "cannot be recorded", where=self.uri, found=_masked(why), remedy=remedy
+            )
+        return OutputError("cannot be recorded", where=self.uri, found=_masked(why))
 
     def experiment_id(self, client: MlflowClient, name: str) -> str:
         """Return the id of an experiment, which is created on first use.
