@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gzfeatures.fits.numbers import Unit, damaged
-from gzfeatures.fits.tiles import check_tiles, heap_of, tile_shape, tile_lengths
+from gzfeatures.fits.tiles import check_tiles, heap_of, shape_and_tiles, tile_shape
 
 FILLINGS = (0x55, 0xAA)
 """Bytes behind a stream. Any four bits in a row of both are 5 or 10; format codes are 0 and 15."""
@@ -75,7 +75,7 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
         raise damaged(where, "have HCOMPRESS tiles of bytes in COMPRESSED_DATA", form)
     rows = np.frombuffer(data, unit.data.dtype, len(unit.data), begin).copy()
     heap = heap_of(unit, begin, data)
-    shape, whole = tile_lengths(header)
+    shape, whole = shape_and_tiles(header)
     # the heap may begin behind a gap (THEAP)
     size = rows.nbytes + int(header["PCOUNT"])
     copies, at = bytearray(), len(heap)

@@ -45,7 +45,7 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
         A tile lies elsewhere, or claims more than it holds.
     """
     header, rows = unit.header, unit.data.view(np.ndarray)
-    shape, whole = tile_lengths(header)
+    shape, whole = shape_and_tiles(header)
     method = str(header.get("ZCMPTYPE", "")).strip()
     for name in COLUMNS:
         if name not in (rows.dtype.names or ()):
@@ -81,7 +81,7 @@ def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
     return data[begin + int(header.get("THEAP", rows)) : begin + rows + int(header["PCOUNT"])]
 
 
-def tile_lengths(header: Any) -> tuple[list[int], list[int]]:
+def shape_and_tiles(header: Any) -> tuple[list[int], list[int]]:
     """Return the sides of a compressed image and those of a whole tile, first axis first."""
     axes = range(1, int(header["ZNAXIS"]) + 1)
     shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
