@@ -86,6 +86,11 @@ def upgrade_tables(address: str) -> None:
     _with_engine(private, address)
 
 
+def keep_quiet() -> None:
+    """Keep MLflow from logging a traceback of each database error that it raises, too."""
+    logging.getLogger(_STORE).setLevel(logging.CRITICAL)
+
+
 def schemas() -> tuple[str, set[str]]:
     """Return the newest revision of MLflow's schema, and all revisions that it can upgrade.
 

@@ -7,8 +7,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +156,16 @@ def _page(path: Path, desk: Path) -> str:
     return "a whole page"
 
 
+@contextmanager
+def _whole_copy(path: Path) -> Iterator[Path]:
+    """A copy of a database with its journal, which SQLite rolls back where it may write."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (path, path.with_name(f"{path.name}-journal")):
+            if part.exists():
+                shutil.copy2(part, folder)
+        yield Path(folder) / path.name
+
+
 def _database(path: Path, desk: Path) -> dict[str, str]:
     """Metrics of every finished pairing and comparison, by its name; a training's own run becomes
     one when scored.
@@ -160,7 +173,7 @@ def _database(path: Path, desk: Path) -> dict[str, str]:
     Where the inputs changed in between, one name is recorded with other numbers again: the last
     keep the name.
     """
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    with _whole_copy(path) as copy, closing(sqlite3.connect(copy)) as connection:
         (verdict,) = connection.execute("pragma integrity_check").fetchone()
         if verdict != "ok":
             raise InputError("database is damaged", where=path, found=verdict)

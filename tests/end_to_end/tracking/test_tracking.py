@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -374,6 +375,17 @@ def test_a_run_that_cannot_be_finished_is_marked_as_failed(
     client = client_of(tracking)
     (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     assert run.info.status == "FAILED"
+
+
+def test_an_error_of_the_database_is_one_line_and_no_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tracking = Tracking(root=tmp_path)
+    with pytest.raises(OutputError, match="cannot be recorded"), tracking.writing() as client:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+            database.execute("drop table runs")
+        client.search_runs(["0"])
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
