@@ -86,7 +86,7 @@ def upgrade_tables(address: str) -> None:
     _with_engine(private, address)
 
 
-def keep_quiet() -> None:
+def silence_store() -> None:
     """Keep MLflow from logging a traceback of each database error that it raises, too."""
     logging.getLogger(_STORE).setLevel(logging.CRITICAL)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gzfeatures import fingerprint
 from gzfeatures.errors import GzError, OutputError
 from gzfeatures.progress import SILENT, Progress
-from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, keep_quiet
+from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, silence_store
 from gzfeatures.tracking.client import (
     ARTIFACTS,
     WAIT_SECONDS,
@@ -123,7 +123,7 @@ class Connection:
 
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
-        keep_quiet()
+        silence_store()
         # warnings about MLflow's own code do not concern the user
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
