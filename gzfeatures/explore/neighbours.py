@@ -12,39 +12,19 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.explore.nearest import Nearest as Nearest
+from gzfeatures.explore.nearest import by_every_distance, by_graph, require_neighbours
 from gzfeatures.explore.scan import scan
 from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.galaxies.splits.groups import key_groups
 from gzfeatures.ids import as_ids, positions
 
-EXACT_UP_TO = 50_000
-"""Most rows for which every distance is computed; above, an index gives a measured recall."""
+EXACT_UP_TO = 20_000
+"""Most rows for which every distance is computed; above, a graph gives a measured recall."""
 AMONG = 10
 """Rank of the neighbour whose distance sets the scale when duplicates are searched."""
 RECALL_SAMPLE = 500
-PROBES = 24
-"""Number of cells of the index that are searched for each query."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Nearest:
-    """Hold the k nearest rows of each query.
-
-    Parameters
-    ----------
-    rows : ndarray of int64
-        Shape (m, k), nearest first.
-    distances : ndarray of float32
-        Shape (m, k), euclidean, ascending.
-    recall : float
-        Share of the true k nearest that were found: 1 where every distance was computed, else
-        measured on a sample.
-    """
-
-    rows: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.float32]
-    recall: float = 1.0
 
 
 def nearest(
@@ -70,11 +50,10 @@ def nearest(
         Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they
         have.
     exact_up_to : int
-        Reference rows up to which all distances are computed (blocked brute force); beyond, only
-        those within the nearest cells of a k-means partition (inverted file of FAISS, Jegou+2011,
-        doi:10.1109/TPAMI.2010.57, section IV), and the recall is measured on 500 queries.
+        Reference rows up to which all distances are computed; beyond, near rows are found along a
+        graph (`nearest.by_graph`), and the recall is measured on 500 queries.
     seed : int
-        Of the partition and of the measured sample.
+        Of the measured sample.
 
     Raises
     ------
@@ -85,81 +64,13 @@ def nearest(
         queries, own = reference, np.arange(len(reference))
     require_neighbours(k, len(reference), own=own is not None)
     if len(reference) <= exact_up_to:
-        return _exact(reference, queries, k, own)
-    near = _by_cells(reference, queries, k, own, seed)
-    # the search by cells may miss neighbours: measure how many on a sample, searched exactly
+        return by_every_distance(reference, queries, k, own)
+    near = by_graph(reference, queries, k, own)
+    # the search along links may miss neighbours: measure how many on a sample, searched exactly
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
-    truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
+    truth = by_every_distance(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
     return dataclasses.replace(near, recall=float(np.mean(hits) / k))
-
-
-def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
-    """Refuse a number of neighbours that a table of so many galaxies does not have."""
-    most = galaxies - own
-    if not 1 <= k <= most:
-        raise InputError(
-            "number of neighbours",
-            rule=f"lie in 1…{most} for {galaxies} galaxies",
-            found=k,
-            remedy="ask for fewer",
-        )
-
-
-def _exact(
-    reference: npt.NDArray[np.float32],
-    queries: npt.NDArray[np.float32],
-    k: int,
-    own: npt.NDArray[np.intp] | None,
-) -> Nearest:
-    """Find the nearest rows by comparing every pair."""
-    from sklearn.neighbors import NearestNeighbors
-
-    index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
-    distances, rows = index.kneighbors(queries, n_neighbors=k + (own is not None))
-    return _without_own(rows, distances, own)
-
-
-def _by_cells(
-    reference: npt.NDArray[np.float32],
-    queries: npt.NDArray[np.float32],
-    k: int,
-    own: npt.NDArray[np.intp] | None,
-    seed: int,
-) -> Nearest:
-    """Find the nearest rows in the nearest cells of a k-means partition."""
-    import faiss
-
-    dim, cells = reference.shape[1], max(2, int(np.sqrt(len(reference))))
-    # √n cells with √n galaxies each balance the search of cells and of rows (inverted file index;
-    # Jégou+2011, doi:10.1109/TPAMI.2010.57)
-    centres = faiss.IndexFlatL2(dim)
-    index = faiss.IndexIVFFlat(centres, dim, cells)
-    index.cp.seed, index.cp.min_points_per_centroid, index.nprobe = seed, 1, PROBES
-    reference = np.ascontiguousarray(reference)
-    index.train(reference)
-    index.add(reference)
-    while True:
-        squares, rows = index.search(np.ascontiguousarray(queries), k + (own is not None))
-        if rows.min() >= 0:
-            return _without_own(rows, np.sqrt(squares), own)
-        index.nprobe *= 2  # some cells hold too few galaxies
-
-
-def _without_own(
-    rows: npt.NDArray[np.int64],
-    distances: npt.NDArray[np.floating],
-    own: npt.NDArray[np.intp] | None,
-) -> Nearest:
-    """Remove each query's own row from its neighbours."""
-    if own is not None:
-        keep = rows != own[:, None]
-        keep[keep.all(1), -1] = (
-            False
-            # if identical rows displaced the query itself, drop the farthest neighbour instead
-        )
-        rows, distances = (array[keep].reshape(len(rows), -1) for array in (rows, distances))
-    return Nearest(rows.astype(np.int64), distances.astype(np.float32))
 
 
 def similar(

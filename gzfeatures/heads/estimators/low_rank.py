@@ -17,8 +17,8 @@ from scipy.linalg.blas import ssyrk
 
 from gzfeatures.features.matrices import Matrix
 
-LANDMARKS = 2048
-"""Rows of the table that scores are sums over."""
+LANDMARKS, MORE, MANY = 1024, 2048, 50_000
+"""Rows of the table that scores are sums over: so many, and more where galaxies are many."""
 ROWS = 2048
 """Rows whose kernel is held at once: 16 MB."""
 JITTER = 1e-4
@@ -80,7 +80,7 @@ def least_squares(
     vectors, weights, intercept : ndarray of float32
         Shapes (m, d), (m, k) and (k,).
     """
-    vectors = np.ascontiguousarray(X[landmarks(codes, LANDMARKS)])
+    vectors = np.ascontiguousarray(X[landmarks(codes, MORE if len(codes) > MANY else LANDMARKS)])
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER

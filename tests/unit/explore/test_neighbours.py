@@ -261,3 +261,40 @@ def test_a_showcase_refuses_what_it_cannot_show(folder: Path, tmp_path: Path) ->
         Gallery("nothing", "", {"none": []})
     with pytest.raises(MissingFileError, match="not found"):
         showcase(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("dim", [24, 200])
+def test_the_graph_finds_copies_and_clumps_and_is_the_same_twice(dim: int) -> None:
+    rng = np.random.default_rng(0)
+    points = (cloud(3000, 12) @ rng.normal(size=(12, dim))).astype(np.float32)
+    points[:40] = points[0]
+    points[100:140] = points[100] + 1e-3 * rng.normal(size=(40, dim)).astype(np.float32)
+    found, twice = (nearest(points, None, 10, exact_up_to=0) for _ in range(2))
+    exact = nearest(points, None, 10)
+    assert (found.rows[:40] < 40).all() and not found.distances[:40].any()
+    assert ((found.rows[100:140] >= 100) & (found.rows[100:140] < 140)).all()
+    assert np.mean(found.distances <= exact.distances[:, -1:] * (1 + 1e-6)) > 0.98
+    np.testing.assert_array_equal(found.rows, twice.rows)
+
+
+def test_embeddings_that_few_directions_do_not_hold_are_compared_whole() -> None:
+    points = cloud(1500, 300)  # equal variance along every axis: 128 components hold under half
+    assert nearest(points, None, 5, exact_up_to=0).recall > 0.9
+
+
+def test_exact_neighbours_are_exact_where_single_precision_rounds_them_away() -> None:
+    points = cloud(600, 8)
+    points[300:] += 1e4  # two far clumps: a product of single numbers is off by a unit
+    near = nearest(points, None, 6)
+    wide = points.astype(np.float64)
+    truth = np.sort(np.linalg.norm(wide[:, None] - wide[None], axis=2), axis=1)[:, 1:7]
+    np.testing.assert_allclose(near.distances, truth, rtol=1e-4)
+
+
+def test_duplicates_are_the_same_pairs_by_graph_and_by_every_distance() -> None:
+    rng = np.random.default_rng(0)
+    points = (cloud(3000, 10) @ rng.normal(size=(10, 160))).astype(np.float32)
+    points[:50] = points[50:100] + 1e-3 * rng.normal(size=(50, 160)).astype(np.float32)
+    exact, found = (duplicates(table_of(points), exact_up_to=n) for n in (5000, 0))
+    pairs = [set(zip(frame["galaxy_id"], frame["twin"], strict=True)) for frame in (exact, found)]
+    assert pairs[0] == pairs[1] and len(pairs[0]) >= 50

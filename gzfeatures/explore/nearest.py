@@ -1,0 +1,185 @@
+"""Find the nearest rows of a matrix: by every distance, or along a graph of near rows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.explore.feature_space import FeatureSpace
+
+Matrix = npt.NDArray[np.float32]
+LINKS = 16
+"""Links of a row in the graph; the lowest level has twice as many."""
+BUILDING, SEARCHING = 80, 48
+"""Rows kept in view while a row is linked, and while one is asked about."""
+SPARE = 4
+"""Candidates beyond those asked for, from which exact distances choose."""
+NARROW, KEPT = 128, 0.9
+"""Principal components along which the graph is built where an embedding has more dimensions, and
+the least share of the variance that they hold."""
+ROUNDING = 4e-6
+"""Error of a squared distance by a product in single precision, in units of squared lengths."""
+CENTRED = 0.01
+"""Largest squared length of the mean of rows, in units of the longest, that needs no shift."""
+ROWS = 1024
+"""Queries whose candidates are compared exactly at once."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nearest:
+    """Hold the k nearest rows of each query.
+
+    Parameters
+    ----------
+    rows : ndarray of int64
+        Shape (m, k), nearest first.
+    distances : ndarray of float32
+        Shape (m, k), euclidean, ascending.
+    recall : float
+        Share of the true k nearest that were found: 1 where every distance was computed, else
+        measured on a sample.
+    """
+
+    rows: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+    recall: float = 1.0
+
+
+def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
+    """Refuse a number of neighbours that a table of so many galaxies does not have."""
+    most = galaxies - own
+    if not 1 <= k <= most:
+        raise InputError(
+            "number of neighbours",
+            rule=f"lie in 1…{most} for {galaxies} galaxies",
+            found=k,
+            remedy="ask for fewer",
+        )
+
+
+def by_every_distance(
+    reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
+) -> Nearest:
+    """Find the k nearest rows of each query by comparing it with every row.
+
+    A matrix product picks candidates (in single precision, about the mean of the rows), and their
+    differences decide. Of equal distances the earlier row comes first.
+    """
+    import faiss
+
+    rows, asked_about = np.ascontiguousarray(reference), np.ascontiguousarray(queries)
+    centre = reference.mean(0, dtype=np.float64).astype(np.float32)
+    longest = np.einsum("ij,ij->i", rows, rows).max()
+    # lengths lose digits of distances; most callers give centred rows, which need no copy
+    if centre @ centre > CENTRED * longest:
+        rows, asked_about = rows - centre, asked_about - centre
+        longest = np.einsum("ij,ij->i", rows, rows).max()
+    rounding = ROUNDING * (np.einsum("ij,ij->i", asked_about, asked_about) + longest)
+    asked = min(len(reference), k + (own is not None) + SPARE)
+    rough, candidates = faiss.knn(asked_about, rows, asked)
+    near = _nearest_of(reference, queries, candidates, k, own)
+    # where a row that is no candidate could be as near, for all that rounding tells
+    unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
+    if asked < len(reference) and unsure.any():
+        mine = None if own is None else own[unsure]
+        near.rows[unsure], near.distances[unsure] = _in_double(reference, queries[unsure], k, mine)
+    return near
+
+
+def _in_double(
+    reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
+) -> tuple[npt.NDArray[np.int64], Matrix]:
+    """Return rows and distances by products in double precision."""
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
+    asked = min(len(reference), k + (own is not None))
+    distances, rows = index.kneighbors(queries, n_neighbors=asked)
+    near = _without_own(rows, distances, k, own)
+    return near.rows, near.distances
+
+
+def by_graph(
+    reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
+) -> Nearest:
+    """Find near rows of each query along links between near rows.
+
+    The graph is a hierarchical navigable small world (Malkov & Yashunin 2020,
+    doi:10.1109/TPAMI.2018.2889473): its time grows with n log n.
+    """
+    import faiss
+
+    space = None
+    if reference.shape[1] > NARROW:
+        space = FeatureSpace.fit(reference, components=NARROW)
+    # few directions hold nearly all of the distances between most embeddings, at a fraction of
+    # their cost; where they do not, all are compared
+    narrow = space is not None and space.axes is not None and space.kept >= KEPT
+    rows = reference if space is None or not narrow else space.vectors(reference)
+    asked_about = queries if space is None or not narrow else space.vectors(queries)
+    asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
+    index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
+    index.hnsw.efConstruction = BUILDING
+    # several threads would link rows in an order that changes from run to run
+    with _threads(1):
+        index.add(np.ascontiguousarray(rows))
+    index.hnsw.efSearch = max(SEARCHING, 3 * asked)
+    candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
+    lacking = (candidates < 0).any(1)  # links lead from them to too few rows
+    near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
+    if lacking.any():
+        mine = None if own is None else own[lacking]
+        exact = by_every_distance(reference, queries[lacking], k, mine)
+        near.rows[lacking], near.distances[lacking] = exact.rows, exact.distances
+    return near
+
+
+def _nearest_of(
+    reference: Matrix,
+    queries: Matrix,
+    candidates: npt.NDArray[np.int64],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+) -> Nearest:
+    """Return the k nearest of each query's candidates, by differences in all dimensions."""
+    distances = np.empty(candidates.shape, dtype=np.float32)
+    for start in range(0, len(queries), ROWS):
+        part = slice(start, start + ROWS)
+        difference = reference[candidates[part]] - queries[part, None]
+        distances[part] = np.sqrt(np.einsum("ijk,ijk->ij", difference, difference))
+    return _without_own(candidates, distances, k, own)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let faiss use so many threads."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _without_own(
+    rows: npt.NDArray[np.int64],
+    distances: npt.NDArray[np.floating],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+) -> Nearest:
+    """Remove each query's own row from its candidates, and keep the k nearest of the others."""
+    far = distances.astype(np.float32)
+    if own is not None:
+        far[rows == own[:, None]] = np.inf
+    order = np.lexsort((rows, far), axis=1)[:, :k]
+    return Nearest(
+        np.take_along_axis(rows, order, axis=1).astype(np.int64),
+        np.take_along_axis(far, order, axis=1),
+    )
