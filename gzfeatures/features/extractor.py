@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, unknown
 from gzfeatures.images.view import View
 
 FORMAT = 1
 """Version of embedding tables; raise it if older code would misread a new table."""
+FORMATS = {"float32": FORMAT, "float16": 2}
+"""Version of tables by the precision in which their numbers are kept."""
 
 IMPORTED, UNKNOWN = "imported", "unknown"
 """Architecture of vectors that another program wrote, and what stands for their arithmetic."""
@@ -48,6 +50,13 @@ class Extractor:
         Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
     dihedral : bool
         Mean vector over the 8 symmetries of the square.
+    stored : {"float32", "float16"}
+        Precision in which table and store keep the numbers.
+
+    Raises
+    ------
+    UnknownNameError
+        `stored` is none of the two.
     """
 
     backbone: str
@@ -63,6 +72,11 @@ class Extractor:
     stride_on: str = "conv2"
     trained_on: str | None = None
     dihedral: bool = False
+    stored: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.stored not in FORMATS:
+            raise unknown("precision of stored numbers", self.stored, FORMATS)
 
     @classmethod
     def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
@@ -97,6 +111,9 @@ class Extractor:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        # earlier versions know no such field, and read tables of whole precision
+        if self.stored == "float32":
+            del fields["stored"]
         return {**fields, "view": self.view.asdict()}
 
     @classmethod

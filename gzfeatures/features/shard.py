@@ -1,9 +1,9 @@
 """Read and write shards: files of embeddings by image digest, named by their own sha256.
 
 Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding:
-fixed_size_list<float>[dim]`, memory mapped when read. The name is the checksum, so a damaged file
-gives itself away, two writers never touch the same file unless they write the same bytes, and
-nothing else need be kept beside it.
+fixed_size_list<float>[dim]` (or `halffloat`), memory mapped when read. The name is the checksum, so
+a damaged file gives itself away, two writers never touch the same file unless they write the same
+bytes, and nothing else need be kept beside it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ SUFFIX, DAMAGED = ".arrow", ".damaged"
 Keys: TypeAlias = npt.NDArray[np.void]
 """Image digests, dtype V32, shape (n,); they sort and compare as 32 raw bytes."""
 Matrix: TypeAlias = npt.NDArray[np.float32]
+LARGEST = 65_504.0
+"""Largest number of half precision."""
 
 
 def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
@@ -39,7 +41,44 @@ def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
     return np.array(bytearray.fromhex("".join(digests)), dtype=np.uint8).view("V32")
 
 
-def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
+def as_stored(matrix: Matrix, precision: str) -> npt.NDArray[Any]:
+    """Return vectors in the precision in which they are kept, shape (n, dim).
+
+    Numbers of half precision have 11 bits (IEEE 754-2019, binary16): they are rounded to the
+    nearest, by at most 2⁻¹¹ of their size, and below 6e-5 by at most 3e-8.
+
+    Parameters
+    ----------
+    matrix : ndarray of float32
+        Shape (n, dim).
+    precision : {"float32", "float16"}
+        How they are kept.
+
+    Raises
+    ------
+    InputError
+        A number is larger than half precision can hold.
+
+    Examples
+    --------
+    >>> as_stored(np.array([[1 / 3]], dtype=np.float32), "float16")
+    array([[0.3333]], dtype=float16)
+    """
+    whole = np.ascontiguousarray(matrix, dtype=np.float32)
+    if precision == "float32":
+        return whole
+    most = float(np.abs(whole).max(initial=0))
+    if most > LARGEST:
+        raise InputError(
+            "number of an embedding is too large for half precision",
+            rule=f"be at most {LARGEST:,.0f}",
+            found=f"{most:,.0f}",
+            remedy="keep this extractor's vectors with --store-precision float32",
+        )
+    return whole.astype(np.float16)
+
+
+def write(folder: Path, keys: Keys, matrix: Matrix, precision: str = "float32") -> Path:
     """Write one shard into a folder, completely or not at all.
 
     Raises
@@ -52,7 +91,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
             pa.binary(32), len(keys), [None, pa.py_buffer(keys)]
         ),
         "embedding": pa.FixedSizeListArray.from_arrays(
-            pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1)), matrix.shape[1]
+            pa.array(as_stored(matrix, precision).reshape(-1)), matrix.shape[1]
         ),
     }
     table = pa.table(columns)

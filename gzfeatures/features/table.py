@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.features.conversions.table_conversions import TableConversions
-from gzfeatures.features.extractor import FORMAT
+from gzfeatures.features.extractor import FORMATS
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, allocate, take_rows
-from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, PICTURES, writer
+from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, KINDS, PICTURES, writer
 from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
@@ -241,7 +241,7 @@ class TableFile:
                 remedy="write it with 'gzfeatures extract'",
             )
         with parsing("record of the table cannot be read", self.path):
-            require_format("table", note.get("format", 0), FORMAT, self.path)
+            require_format("table", note.get("format", 0), max(FORMATS.values()), self.path)
             self.extractor = Extractor.fromdict(note.get("extractor", {}))
             self.skipped = tuple(
                 (str(name), str(reason)) for name, reason in note.get("skipped", [])
@@ -262,11 +262,15 @@ class TableFile:
                 found=str(width),
             )
         kind = schema.field("embedding").type
-        if not pa.types.is_fixed_size_list(kind) or kind.list_size != self.extractor.dim:
+        number = KINDS[self.extractor.stored]
+        lists = pa.types.is_fixed_size_list(kind) and kind.list_size == self.extractor.dim
+        # tables of other programs may hold lists of another kind of number, halves excepted
+        halves = lists and pa.types.is_float16(kind.value_type)
+        if not lists or halves != pa.types.is_float16(number):
             raise InputError(
                 "embedding column",
                 where=self.path,
-                rule=f"hold lists of {self.extractor.dim} numbers",
+                rule=f"hold lists of {self.extractor.dim} numbers ({self.extractor.stored})",
                 found=str(kind),
             )
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.features.extractor import FORMAT
+from gzfeatures.features.extractor import FORMATS
 from gzfeatures.features.extractor import Extractor as Extractor
+from gzfeatures.features.shard import as_stored
 from gzfeatures.features.trained_on import Pictures
 from gzfeatures.files import written_whole
 from gzfeatures.ids import Ids
@@ -24,6 +25,8 @@ from gzfeatures.outputs import seal_parquet
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
 PICTURES = "picture_hash"
 """Name of the optional column of picture hashes, which tell whether images look alike."""
+KINDS = {"float32": pa.float32(), "float16": pa.float16()}
+"""Types of a table's numbers by the precision in which they are kept."""
 GROUP_ROWS = 8192
 """Number of rows in a row group of a Parquet file: 64 MB for vectors of 2048 numbers."""
 
@@ -79,16 +82,18 @@ def writer(
     ------
     OutputError
         The place cannot be written, or the disk is full; an existing file is left as it was.
+    InputError
+        A number is larger than the precision of the extractor's table holds.
     """
     note = {
-        "format": FORMAT,
+        "format": FORMATS[extractor.stored],
         "extractor": extractor.asdict(),
         "skipped": [list(pair) for pair in skipped],
     }
     note |= {"catalog": kind} if kind else {}
     note |= {"nothing_shown": [list(pair) for pair in nothing_shown]} if nothing_shown else {}
     note |= {"framing": dict(framing)} if framing else {}
-    kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
+    kinds = (pa.string(), pa.string(), pa.list_(KINDS[extractor.stored], extractor.dim))
     fields = list(zip(COLUMNS, kinds, strict=True))
     if pictures:
         fields.append((PICTURES, pa.binary(2 * BYTES)))
@@ -112,7 +117,7 @@ def writer(
             matrix: npt.NDArray[np.float32],
             pictures: Pictures | None = None,
         ) -> None:
-            values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
+            values = pa.array(as_stored(matrix, extractor.stored).reshape(-1))
             vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
             columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
             if described:

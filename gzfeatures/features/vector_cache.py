@@ -159,7 +159,7 @@ class VectorCache:
         with self._writing():
             if not (self.folder / EXTRACTOR_FILE).exists():
                 write_sidecar(self.folder / EXTRACTOR_FILE, self.extractor.asdict())
-            shard.write(self.folder, shard.as_keys(digests), matrix)
+            shard.write(self.folder, shard.as_keys(digests), matrix, self.extractor.stored)
 
     def require_writable(self) -> None:
         """Refuse a store that cannot be written, before embeddings are computed for it.
@@ -209,7 +209,7 @@ class VectorCache:
 
     def _bytes(self, keys: Keys) -> int:
         """Return the size in bytes of the embeddings of some keys."""
-        return len(keys) * self.extractor.dim * 4
+        return len(keys) * self.extractor.dim * np.dtype(self.extractor.stored).itemsize
 
     def _merge(self, paths: list[Path]) -> None:
         """Write the rows of several shards as one shard, then remove the old shards."""
@@ -224,7 +224,7 @@ class VectorCache:
             low, high = np.searchsorted(first, (begin, begin + len(vectors)))
             matrix[low:high] = vectors[first[low:high] - begin]
             begin += len(vectors)
-        merged = shard.write(self.folder, keys[first], matrix)
+        merged = shard.write(self.folder, keys[first], matrix, self.extractor.stored)
         # remove old shards only now, so that every row is always in some complete file
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):

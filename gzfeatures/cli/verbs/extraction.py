@@ -115,6 +115,10 @@ def extract(
         Literal["auto", "float32", "bfloat16", "float16", "int8"],
         typer.Option(help="Numerical precision of the network."),
     ] = "auto",
+    store_precision: Annotated[
+        Literal["float32", "float16"],
+        typer.Option(help="Precision of numbers in table and store; float16 halves the bytes."),
+    ] = "float32",
     runtime: Annotated[
         Literal["auto", "torch", "openvino", "onnxruntime"],
         typer.Option(help="Library that runs the network on a CPU."),
@@ -174,6 +178,7 @@ def extract(
             view=view_of(name, weights, text),
             dihedral=dihedral,
             precision=precision,
+            store_precision=store_precision,
             runtime=runtime,
             device=device,
             engine=engine,

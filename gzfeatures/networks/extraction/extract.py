@@ -132,6 +132,7 @@ def extract(
     runtime: str = "auto",
     dihedral: bool = False,
     name: str | None = None,
+    store_precision: str = "float32",
 ) -> EmbeddingTable:
     """Compute embeddings of images, except those that the store already has.
 
@@ -168,6 +169,8 @@ def extract(
     name : str, optional
         Of a module, which needs it and a view: it goes into the store's key, with the digest of the
         module's state.
+    store_precision : {"float32", "float16"}
+        Precision in which table and store keep the numbers.
 
     Returns
     -------
@@ -207,6 +210,7 @@ def extract(
         progress,
         runtime=runtime,
         dihedral=dihedral,
+        store_precision=store_precision,
     )
     pictures = images if isinstance(images, ImageSet) else ImageSet.of(images)
     return compute_table(pictures, extraction)

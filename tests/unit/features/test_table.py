@@ -116,8 +116,8 @@ def test_metadata_is_needed_and_understood(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with pytest.raises(InputError, match="not an embedding table"):
         EmbeddingTable.read(rewritten(path, None))
-    with pytest.raises(InputError, match="table format is newer; must be at most 1, found 2"):
-        EmbeddingTable.read(rewritten(path, {"format": 2}))
+    with pytest.raises(InputError, match="table format is newer; must be at most 2, found 3"):
+        EmbeddingTable.read(rewritten(path, {"format": 3}))
     with pytest.raises(InputError, match="extractor record cannot be read"):
         EmbeddingTable.read(
             rewritten(path, {"format": 1, "extractor": {"view": {}}, "skipped": []})
