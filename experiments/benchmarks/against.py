@@ -3,6 +3,7 @@
     git archive 413b66a | tar x -C OTHER
     python experiments/benchmarks/against.py OTHER [--backbone googlenet] [--count 96]
         [--pairs 9] [--mode eager]
+    python experiments/benchmarks/against.py OTHER --part {start,neighbours,heads} [--pairs 3]
 
 OTHER is a folder with another build's `gzfeatures` and `experiments`. Each build runs in a process
 of its own, which stays: it measures itself with its own `experiments/benchmarks/extraction.py`,
@@ -178,6 +179,12 @@ def whole(name: str, other: Path, count: int, pairs: int) -> None:
 
 def main() -> None:
     """Compare the builds and print the ratios."""
+    if any(word.startswith("--part") for word in sys.argv[1:]):
+        # whole verbs, each in a process of its own
+        import against_verbs
+
+        against_verbs.main(sys.argv[1:])
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("other", nargs="?", type=Path)
     parser.add_argument("--answer", help=argparse.SUPPRESS)
