@@ -11,6 +11,7 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
 from gzfeatures.galaxies.catalogs.checks import Examination
 from gzfeatures.galaxies.catalogs.label_words import LabelWords
+from gzfeatures.galaxies.catalogs.sky_join import SkyReport
 from gzfeatures.galaxies.labels import schemes
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.labels import Labels
@@ -166,11 +167,12 @@ def label(
 def join(
     catalog: Catalog | Place,
     other: Catalog | Rows | Place,
-    on: str,
+    on: str | None = None,
     *,
+    sky: float | None = None,
     id_column: str | None = None,
-) -> tuple[Catalog, JoinReport]:
-    """Add the columns of another catalog by a key, and keep the galaxies that match.
+) -> tuple[Catalog, JoinReport | SkyReport]:
+    """Add the columns of another catalog by a key or by position; keep the galaxies that match.
 
     Parameters
     ----------
@@ -178,8 +180,11 @@ def join(
         Galaxies that keep their ids and columns.
     other : Catalog, Rows, str or Path
         Table whose columns are added.
-    on : str
+    on : str, optional
         Key column in both: `dr7objid=OBJID`, or one name for both.
+    sky : float, optional
+        In place of a key: largest separation in arcsec of two galaxies that are each other's
+        nearest.
     id_column : str, optional
         Column of the ids in the first file.
 
@@ -187,13 +192,14 @@ def join(
     -------
     joined : Catalog
         Galaxies that match.
-    report : JoinReport
-        What matched, what did not, what doubled.
+    report : JoinReport or SkyReport
+        What matched and what did not.
 
     Raises
     ------
     InputError
-        A key column is absent or has lost its digits, or no rows match.
+        A key column is absent or has lost its digits, no rows match, or not just one of `on` and
+        `sky` is given.
 
     Examples
     --------
@@ -204,7 +210,12 @@ def join(
     >>> joined.ids.tolist(), report.matched
     (['2'], 1)
     """
-    left, _, right = on.partition("=")
+    if (on is None) == (sky is None):
+        raise InputError("join", rule="have a key or a separation on the sky, one of them")
+    if sky is not None:
+        others = other if isinstance(other, Catalog | Rows) else Rows.read(other, ())
+        return catalog_of(catalog, id_column).join_sky(others, sky)
+    left, _, right = str(on).partition("=")
     # a single name means the same key column in both tables
     right = right or left
     beside = other if isinstance(other, Catalog | Rows) else Rows.read(other, (right,))

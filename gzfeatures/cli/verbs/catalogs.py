@@ -291,7 +291,6 @@ def join(
         _join_sky(catalog, other, cast("float", sky), output, id_column, as_json)
         return
     from gzfeatures.tablefiles.tables import write_table
-    from gzfeatures.verbs.catalogs import join as joined_by
 
     left, _, right = on.partition("=")
     # a single name means the same key column in both tables
@@ -299,7 +298,7 @@ def join(
     beside = Rows.read(other, (right,))
     for note in beside.frame.attrs["notes"]:
         say(f"{other}: {note}")
-    joined, report = joined_by(catalog_from(catalog, id_column, keys=(left,)), beside, on)
+    joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
     if report.keyless:
         say(f"{report.keyless} galaxies have no {left} and match nothing")
     if report.shadowed:
