@@ -30,7 +30,6 @@ VERBS = (
     "explore",
     "paper",
     "teaching",
-    "finding",
 )
 """Names of the modules that define verbs, in the order of the help."""
 
