@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from faults.steps import EAGER, JUDGE, LIBRARIES, Step
 from PIL import Image
@@ -149,6 +150,13 @@ def _picture(path: Path, desk: Path) -> str:
     return _bytes(path, desk) if path.suffix == ".jpg" else "a whole picture"
 
 
+def _curve(path: Path, desk: Path) -> str:
+    """A learning curve in CSV, without the seconds that each point took."""
+    table = pd.read_csv(path, dtype=str)
+    kept = [name for name in table if not MOMENTARY.search(name)]
+    return _digest(table[kept].to_csv(index=False).encode())
+
+
 def _page(path: Path, desk: Path) -> str:
     text = path.read_text()
     if not text.rstrip().endswith("</html>"):
@@ -264,6 +272,6 @@ _VECTORS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
 }
 _READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
     ".json": _json, ".parquet": _parquet, ".arrow": _shard, ".skops": _skops, ".db": _database,
-    RECORD: _written, KEY: _key, ".so": _library,
+    "learning_curve.csv": _curve, RECORD: _written, KEY: _key, ".so": _library,
     ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
 }  # fmt: skip
