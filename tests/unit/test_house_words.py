@@ -183,7 +183,6 @@ PHRASES = {
     "search_space": "the field's term",
     "take_rows": "takes rows of a matrix",
     "tile_shape": "the FITS standard's term",
-    "tile_sides": "the FITS standard's term",
     "train_start": "hook of Lightning",
 }
 """Phrases with a retired word that say what they mean, and why."""
