@@ -40,7 +40,8 @@ def is_damaged(path: Path) -> bool:
         return False
     try:
         with _opened(path) as database:
-            return database.execute("pragma quick_check(1)").fetchone() != ("ok",)
+            answer: object = database.execute("pragma quick_check(1)").fetchone()
+            return answer != ("ok",)
     except sqlite3.OperationalError:
         # it is locked, or may not be opened
         return False
