@@ -139,6 +139,33 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
         ) from error
 
 
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Let one process at a time read and write a file; the lock is a hidden file beside it.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="choose another place",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def scratch_memory(size: int, what: str) -> mmap.mmap:
     """Return memory that is a file on disk, for what may be larger than the machine's memory.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from gzfeatures import outputs
+from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
+from gzfeatures.files import locked_file
 from gzfeatures.galaxies.splits.asked import ASKED, REASONS
 from gzfeatures.ids import as_ids, require_unique
 from gzfeatures.tablefiles.tables import read_table, write_csv
@@ -37,11 +39,21 @@ class AnswersFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        frame = pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-        if self.path.exists():
-            frame = _read(self.path)
+        self._more: list[str] = []
+        self._rows: dict[str, dict[Hashable, Any]] = {}
+        self._digest: str | None = None
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the file again, if it is not what was last read or written here."""
+        digest = fingerprint.of_file(self.path) if self.path.exists() else None
+        # a file that is gone takes no answers with it: the next one is written with all of them
+        if digest is None or digest == self._digest:
+            return
+        frame = _read(self.path)
         self._more = [name for name in frame.columns if name not in COLUMNS]
         self._rows = {str(row["galaxy_id"]): row for row in frame.to_dict("records")}
+        self._digest = digest
 
     @property
     def answers(self) -> dict[str, Answer]:
@@ -55,28 +67,33 @@ class AnswersFile:
         """Write changed answers to the file; None removes a galaxy from it.
 
         The file is on the disk, whole, when this returns; if it cannot be written, nothing has
-        changed, here neither.
+        changed, here neither. What another session has written to it in between stays in it.
 
         Raises
         ------
         OutputError
             The file cannot be written.
+        InputError
+            It was changed to something that is no label file.
         """
-        rows = dict(self._rows)
-        for name, answer in changes.items():
-            if answer is None:
-                rows.pop(name, None)
-                continue
-            rows[name] = {
-                **rows.get(name, {"galaxy_id": name}),
-                **{"label": answer.label, "who": answer.who, "when": answer.when},
-                **{"round": answer.round, ASKED: answer.asked},
-            }
-        frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
-        # all that the file held was read, and is in the new one
-        with outputs.guarded("teach", overwrite=True):
-            write_csv(frame, self.path)
-        self._rows = rows
+        with locked_file(self.path):
+            # another session, or a person with an editor, may have written since
+            self._refresh()
+            rows = dict(self._rows)
+            for name, answer in changes.items():
+                if answer is None:
+                    rows.pop(name, None)
+                    continue
+                rows[name] = {
+                    **rows.get(name, {"galaxy_id": name}),
+                    **{"label": answer.label, "who": answer.who, "when": answer.when},
+                    **{"round": answer.round, ASKED: answer.asked},
+                }
+            frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
+            # all that the file held was read, and is in the new one
+            with outputs.guarded("teach", overwrite=True):
+                write_csv(frame, self.path)
+            self._rows, self._digest = rows, fingerprint.of_file(self.path)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -155,6 +155,26 @@ def test_a_click_counts_only_once_it_is_on_the_disk(
     assert list(AnswersFile(session.file.path).answers) == ["g0002"]
 
 
+def test_two_sessions_and_an_editor_lose_no_answer_of_each_other(session: TeachingSession) -> None:
+    path = session.file.path
+    other = dataclasses.replace(session, file=AnswersFile(path))
+    session.keep(click("g0001"))
+    other.keep(click("g0002", label="plain"))
+    session.keep(click("g0003"))
+    # a person adds a row and corrects one
+    path.write_text(path.read_text().replace("plain", "smooth") + "g0009,ring,,,0,user\n")
+    other.keep(click("g0001", label=None))
+    assert {name: each.label for name, each in AnswersFile(path).answers.items()} == {
+        "g0002": "smooth",
+        "g0003": "odd",
+        "g0009": "ring",
+    }
+    path.write_text("no,labels\n1,2\n")
+    with pytest.raises(InputError, match="have columns galaxy_id and label"):
+        other.keep(click("g0004"))
+    assert path.read_text() == "no,labels\n1,2\n"
+
+
 def test_what_else_a_label_file_holds_stays_in_it(session: TeachingSession) -> None:
     path = session.file.path
     frame = pd.DataFrame(

@@ -65,6 +65,7 @@ class Bench:
             trouble or Trouble(),
             records=STATE in step.writes,
             compiles=step.compiles,
+            clicks=step.clicks,
         )
 
     def make(self, need: str) -> None:

@@ -19,7 +19,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
-from faults.steps import COMPILED, LIBRARIES, STATE
+from faults.steps import COMPILED, LIBRARIES, STATE, confirmed_on
 
 OPERATIONS = (
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink",
@@ -87,15 +87,17 @@ class Life:
         *,
         records: bool = False,
         compiles: bool = False,
+        clicks: bool = False,
     ) -> None:
-        """Begin; the record of written files may lie on the desk, the network may be compiled."""
+        """Begin; the record of written files may lie on the desk, the network may be compiled, and
+        a page that is served may be labelled."""
         self.desk, self.trouble, self.start = desk, trouble, time.monotonic()
         self.log = desk.with_name(
             f"life-{time.monotonic_ns()}"
         )  # not on the desk, whose disk may be full
         self.streams = {ending: _pipe(self.log.with_suffix(ending)) for ending in (".out", ".err")}
         self.process: ForkServerProcess = _server().Process(
-            target=_live, args=(desk, words, trouble, self.log, records, compiles)
+            target=_live, args=(desk, words, trouble, self.log, records, compiles, clicks)
         )
         self.process.start()
 
@@ -153,7 +155,13 @@ def _server() -> ForkServerContext:
 
 
 def _live(
-    desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path, records: bool, compiles: bool
+    desk: Path,
+    words: tuple[str, ...],
+    trouble: Trouble,
+    log: Path,
+    records: bool,
+    compiles: bool,
+    clicks: bool,
 ) -> None:
     """In the child: take on the trouble, then be the command line."""
     from faults import zygote
@@ -170,6 +178,8 @@ def _live(
     os.environ["MPLCONFIGDIR"] = str(desk.parent)
     if compiles:
         zygote.compile_at_once(Path((desk / LIBRARIES).read_text()))
+    if clicks:
+        zygote.volunteer(confirmed_on(desk))
     sys.argv = ["gzfeatures", *words]
     if trouble.humble:
         _without_rights()

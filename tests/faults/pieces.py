@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from faults.steps import EAGER, JUDGE, LIBRARIES, Step
+from faults.steps import EAGER, JUDGE, LIBRARIES, TAUGHT, Step, confirmed_on
 from PIL import Image
 
 from gzfeatures import fingerprint
@@ -157,6 +157,19 @@ def _curve(path: Path, desk: Path) -> str:
     return _digest(table[kept].to_csv(index=False).encode())
 
 
+def _answers(path: Path, desk: Path) -> dict[str, str]:
+    """Labels given on a page, one by one; each that was said to be kept has to be among them."""
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    found = {
+        f"label of {row['galaxy_id']}": _digest(repr(sorted(row.items())).encode()) for row in rows
+    }
+    if confirmed_on(desk).exists():
+        for name in confirmed_on(desk).read_text().split():
+            if f"label of {name}" not in found:
+                raise InputError("a label that was kept is gone", where=path, found=name)
+    return found
+
+
 def _page(path: Path, desk: Path) -> str:
     text = path.read_text()
     if not text.rstrip().endswith("</html>"):
@@ -272,6 +285,6 @@ _VECTORS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
 }
 _READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
     ".json": _json, ".parquet": _parquet, ".arrow": _shard, ".skops": _skops, ".db": _database,
-    "learning_curve.csv": _curve, RECORD: _written, KEY: _key, ".so": _library,
+    "learning_curve.csv": _curve, TAUGHT: _answers, RECORD: _written, KEY: _key, ".so": _library,
     ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
 }  # fmt: skip

@@ -26,6 +26,8 @@ LIBRARIES = ".libraries"
 """Names the folder, beside the desks, with what the compiler made once: a fault meets our files,
 not its minute."""
 STATE, COMPILED = "state", "compiled"
+TAUGHT = "taught.csv"
+"""Name of the label file of the step `teach`."""
 
 TOML = """
 name = "small"
@@ -64,6 +66,8 @@ class Step:
         Inputs of `MADE`.
     compiles : bool
         Compile the network from the first image on.
+    clicks : bool
+        It serves a page, on which every galaxy gets a label (see `zygote.volunteer`).
     """
 
     words: str
@@ -71,6 +75,7 @@ class Step:
     writes: tuple[str, ...]
     needs: tuple[str, ...] = ()
     compiles: bool = False
+    clicks: bool = False
 
     def command(self, url: str) -> tuple[str, ...]:
         return (*self.words.format(url=url).split(), "--json")
@@ -191,6 +196,12 @@ STEPS = {
         ("out",),
         ("checkpoint",),
     ),
+    "teach": Step(
+        f"teach table.parquet --labels out/{TAUGHT}",
+        ("table.parquet",),
+        ("out",),
+        clicks=True,
+    ),
     "similar": Step(
         "similar table.parquet 10000007 --images images -o out/similar.csv --gallery out/near.png",
         ("images/10000008.jpg", "table.parquet"),
@@ -221,8 +232,14 @@ def lay(desk: Path) -> Path:
     return desk
 
 
+def confirmed_on(desk: Path) -> Path:
+    """The file, beside a desk, with the galaxies whose click was said to be kept."""
+    return desk.with_name(f"{desk.name}-confirmed")
+
+
 def clear(desk: Path, step: Step) -> None:
     """Take the results away; the inputs stay."""
+    confirmed_on(desk).unlink(missing_ok=True)
     for place in step.writes:
         if (desk / place).is_file():
             (desk / place).unlink()

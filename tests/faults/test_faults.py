@@ -20,7 +20,7 @@ from gzfeatures.tracking import Tracking
 
 LONG = (
     "run", "extract, compiled", "predict, network", "store import", "doubt",
-    "sample", "join", "table export", "odd", "fit, sizes", "explain",
+    "sample", "join", "table export", "odd", "fit, sizes", "explain", "teach",
 )  # fmt: skip
 """Steps that an ordinary run leaves out: they, or what they need, take the longest, or files of
 their kind are written by others."""

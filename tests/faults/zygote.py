@@ -8,15 +8,19 @@ not survive a fork.
 
 from __future__ import annotations
 
+import http.client
 import importlib
+import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gzfeatures.cli import VERBS
+from gzfeatures.errors import InputError
 from gzfeatures.features import vector_cache
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
@@ -26,6 +30,7 @@ from gzfeatures.heads.fit import fit
 from gzfeatures.images.view import View
 from gzfeatures.maps.umap import project
 from gzfeatures.networks.extraction import forward, job
+from gzfeatures.web.local_server import TOKEN, LocalServer
 
 WARM = os.getpid()
 """The process that loaded this module: the fork server, if all is well."""
@@ -50,6 +55,43 @@ def compile_at_once(libraries: Path) -> None:
 
     forward.compile_ahead = compile_ahead
     forward.TorchForward.compile_from = 0.0
+
+
+def volunteer(confirmed: Path) -> None:
+    """Have a page labelled while it is served, and the server end when all galaxies have a label.
+
+    Parameters
+    ----------
+    confirmed : Path
+        Each galaxy is noted here once the server has said that its label is kept.
+    """
+    serve_forever = LocalServer.serve_forever
+
+    def serve(self: LocalServer, poll_interval: float = 0.5) -> None:
+        threading.Thread(target=serve_forever, args=(self, 0.01), daemon=True).start()
+        try:
+            for number, name in enumerate(EmbeddingTable.read(Path("table.parquet")).ids):
+                click(self, str(name), ("odd", "plain")[number % 2])
+                with confirmed.open("a") as notes:
+                    notes.write(f"{name}\n")
+        finally:
+            self.shutdown()
+
+    LocalServer.serve_forever = serve
+
+
+def click(server: LocalServer, name: str, label: str) -> None:
+    """Send one answer as the page does; a refusal ends the verb."""
+    answer = {"id": name, "label": label, "asked": "user", "round": 0, "who": "me", "when": "now"}
+    host = server.hosts[0]
+    headers = {"Origin": f"http://{host}", "Content-Type": "application/json", TOKEN: server.token}
+    connection = http.client.HTTPConnection(host, timeout=60)
+    connection.request("POST", "/answers", json.dumps({"answers": [answer]}), headers)
+    reply = connection.getresponse()
+    text = reply.read().decode()
+    connection.close()
+    if reply.status != 200:
+        raise InputError("label is not kept", found=text)
 
 
 for module in (
