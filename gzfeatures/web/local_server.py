@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,6 +56,11 @@ class LocalServer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(32)
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write nothing of a browser that went away in the middle of a request."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
     @property
     def port(self) -> int:
@@ -117,6 +123,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
         except GzError as error:
             self._refuse(_Refusal(400, str(error)))
+        except OSError:
+            raise
+        except Exception as error:
+            # the page says it, and the server goes on
+            self._refuse(_Refusal(500, f"unexpected {type(error).__name__}: {error}"))
 
     def _content(self) -> Any:
         """Return the JSON of a request that may ask."""

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +155,22 @@ def test_a_click_counts_only_once_it_is_on_the_disk(
     assert list(AnswersFile(session.file.path).answers) == ["g0001", "g0002"]
     session.keep(click("g0001", label=None))
     assert list(AnswersFile(session.file.path).answers) == ["g0002"]
+
+
+def test_a_browser_that_goes_away_and_a_mistake_of_ours_are_no_traceback(
+    session: TeachingSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(session) as server:
+        server.actions = {"state": lambda content: 1 / 0}
+        for _ in range(3):
+            gone = socket.create_connection(("127.0.0.1", server.port))
+            gone.sendall(b"POST /state HTTP/1.1\r\nHost: ")
+            # closed with a reset, as by a browser that is killed
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+        status, text = asked(server, "POST", "/state", b"{}")
+        assert (status, text) == (500, "unexpected ZeroDivisionError: division by zero")
+    assert capsys.readouterr().err == ""
 
 
 def test_two_sessions_and_an_editor_lose_no_answer_of_each_other(session: TeachingSession) -> None:
