@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from html import escape
 
 STYLE = "border-collapse:collapse;margin:.3em 0"
@@ -62,3 +63,38 @@ def html(title: str, facts: Mapping[str, object] | None = None, below: str = "")
     )
     table = f'<table style="{STYLE}">{rows}</table>' if rows else ""
     return f"<div><b>{escape(title)}</b>{table}{below}</div>"
+
+
+def bar(title: str, done: int, total: int, beside: str = "") -> str:
+    """Return a progress bar as HTML, with every text escaped.
+
+    Examples
+    --------
+    >>> bar("<b>", 1, 3)
+    '<div>&lt;b&gt; <progress value="1" max="3"></progress> 1/3 </div>'
+    """
+    numbers = f'<progress value="{done}" max="{max(total, 1)}"></progress> {done:,}/{total:,}'
+    return f"<div>{escape(title)} {numbers} {escape(beside)}</div>"
+
+
+def busy(title: str) -> str:
+    """Return HTML that says what work of unknown length is under way; the title is escaped."""
+    return f"<div>{escape(title)} …</div>"
+
+
+def thumbnail(name: str, png: bytes) -> str:
+    """Return a picture as an HTML element that holds its bytes; the name is escaped."""
+    name = escape(name)
+    address = b64encode(png).decode()
+    return f'<img src="data:image/png;base64,{address}" alt="{name}" title="{name}"> '
+
+
+def without_picture(name: str, why: str) -> str:
+    """Return an HTML element in the place of a picture that cannot be read; both are escaped."""
+    return f"<span>{escape(name)}: {escape(why)}</span> "
+
+
+def row_of(parts: Iterable[str], more: int = 0) -> str:
+    """Return HTML elements in a row, and how many more there would be."""
+    rest = f"<div>and {more:,} more</div>" if more > 0 else ""
+    return f"<div>{''.join(parts)}</div>{rest}"

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import Any
+
+from gzfeatures import brief
 
 SECONDS_BETWEEN = 0.2
 """Time between two updates of a bar; more of them would swell the notebook's messages."""
@@ -20,18 +21,6 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and getattr(shell, "kernel", None) is not None
-
-
-def bar(title: str, done: int, total: int, beside: str = "") -> str:
-    """Return a progress bar as HTML, with every text escaped.
-
-    Examples
-    --------
-    >>> bar("<b>", 1, 3)
-    '<div>&lt;b&gt; <progress value="1" max="3"></progress> 1/3 </div>'
-    """
-    numbers = f'<progress value="{done}" max="{max(total, 1)}"></progress> {done:,}/{total:,}'
-    return f"<div>{escape(title)} {numbers} {escape(beside)}</div>"
 
 
 class _Shown:
@@ -76,10 +65,10 @@ class Notebook:
         """Draw a bar as HTML; yield the function that advances the bar."""
         state: dict[str, Any] = {"title": title, "done": done, "beside": ""}
         begun = shown_at = time.monotonic()
-        shown = _Shown(bar(title, done, total))
+        shown = _Shown(brief.bar(title, done, total))
 
         def text() -> str:
-            return bar(state["title"], state["done"], total, state["beside"])
+            return brief.bar(state["title"], state["done"], total, state["beside"])
 
         def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
             nonlocal shown_at
@@ -100,7 +89,7 @@ class Notebook:
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
         """Show the title while work of unknown length goes on."""
-        shown = _Shown(f"<div>{escape(title)} …</div>")
+        shown = _Shown(brief.busy(title))
         try:
             yield
         finally:

@@ -83,6 +83,7 @@ PLAIN = frozenset(
             "pixel_scale",
             "petrosian",
             "sizes",
+            "part",
         ),
         *(
             "image_stretch",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -164,21 +162,19 @@ class ImageSet:
 
     def _repr_html_(self) -> str:
         """Return thumbnails of the first images for a notebook; a broken one is named instead."""
-        thumbnails = "".join(self._thumbnail(row) for row in range(min(SHOWN, len(self))))
-        more = f"<div>and {len(self) - SHOWN:,} more</div>" if len(self) > SHOWN else ""
-        return brief.html(repr(self), below=f"<div>{thumbnails}</div>{more}")
+        thumbnails = (self._thumbnail(row) for row in range(min(SHOWN, len(self))))
+        return brief.html(repr(self), below=brief.row_of(thumbnails, len(self) - SHOWN))
 
     def _thumbnail(self, row: int) -> str:
         """Return one image as an HTML element; its id and fault where it cannot be read."""
-        name = escape(str(self.ids[row]))
+        name = str(self.ids[row])
         try:
             pixels = self.pixels(row, View(size=THUMBNAIL))
         except (InputError, MissingFileError) as error:
-            return f"<span>{name}: {escape(reason(error))}</span> "
+            return brief.without_picture(name, reason(error))
         data = BytesIO()
         Image.fromarray(pixels[..., :3]).save(data, "PNG")
-        address = b64encode(data.getvalue()).decode()
-        return f'<img src="data:image/png;base64,{address}" alt="{name}" title="{name}"> '
+        return brief.thumbnail(name, data.getvalue())
 
     def read(self, row: int) -> bytes:
         """Return the bytes of an image as stored; several files as an uncompressed zip.

@@ -39,7 +39,7 @@ class Estimate:
         Examples
         --------
         >>> Estimate.of_share(18, 20)
-        Estimate(value=0.9, low=0.7388..., high=0.9662...)
+        Estimate(value=0.9, low=0.7383..., high=0.9663...)
         """
         low, high = wilson(hits / n, n, level)
         return cls(hits / n, max(0.0, low), min(1.0, high))

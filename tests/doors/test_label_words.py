@@ -116,6 +116,8 @@ def options() -> dict[str, set[str]]:
 def test_every_verb_that_reads_labels_can_be_told_what_words_mean() -> None:
     verbs = {verb: words for verb, words in options().items() if words & {"--labels", "--also"}}
     assert verbs.keys() >= {"fit", "predict", "map", "finetune", "doubt", "explain"}
+    # a page's own answers are no words of somebody's table, and `find` learns from votes
+    del verbs["teach"], verbs["find"]
     asked = {"--missing-label", "--label-as-is", "--id"}
     assert {verb: asked - words for verb, words in verbs.items() if asked - words} == {}
 

@@ -270,6 +270,14 @@ KINDS: dict[str, tuple[Callable[[], list[Source]], str]] = {
         "weights|torch file|safetensors|2.60|beyond",
     ),
     "stores": (lambda: [*_of("shard of the store")(), *_another_store()], "shard"),
+    "vectors": (
+        _of("vectors, Parquet", "vectors, npz", "vectors, AnnData", "vectors, CSV"),
+        "-",
+    ),
+    "encoders": (
+        _of("encoder, torch.export", "encoder, ONNX", "encoder, configuration", "encoder, TOML"),
+        "-",
+    ),
     "experiment files": (_of("experiment", "scheme"), "module|experiment|scheme|run|settings"),
     "remote answers": (_answers, "-"),
 }

@@ -33,10 +33,10 @@ def list_(
     from gzfeatures.verbs.listing import entries
 
     items = entries(kind)
-    if kind == "backbones":
+    if kind == "backbones" and not as_json:
         say("and every classifier of torchvision by its name there, such as vit-b-16")
         say("and encoders of others: timm:NAME, zoobot:NAME, hf:FOLDER, onnx:FILE, torch:FILE.pt2")
-    if kind == "networks":
+    if kind == "networks" and not as_json:
         # torchvision has too many classifiers to list, so only mention them
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
     # without --verbose, show only the few columns that help to choose

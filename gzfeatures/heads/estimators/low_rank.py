@@ -35,7 +35,7 @@ def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
     Examples
     --------
     >>> landmarks(np.array([0, 1, 0, 1, 0, 0]), 3).tolist()
-    [0, 4, 3]
+    [0, 4, 1]
     """
     by_class = np.argsort(codes, kind="stable")
     count = min(most, len(codes))

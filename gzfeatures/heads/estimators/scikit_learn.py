@@ -320,7 +320,7 @@ def estimator(head: str, **parameters: Any) -> Any:
     >>> from sklearn.datasets import make_blobs
     >>> from sklearn.model_selection import cross_val_score
     >>> X, y = make_blobs(90, random_state=0, cluster_std=0.5)
-    >>> cross_val_score(estimator("logistic", C=1.0), X, y, cv=3).mean() > 0.9
+    >>> bool(cross_val_score(estimator("logistic", C=1.0), X, y, cv=3).mean() > 0.9)
     True
     """
     kind = recipe(head)
