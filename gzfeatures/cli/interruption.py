@@ -16,8 +16,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 EXIT_WARNED = 75
 EXITS = {int(signal.SIGINT): 130, int(signal.SIGTERM): 143}
@@ -26,6 +27,13 @@ GRACE = 3.0
 """Seconds that the main thread has to clean up after an interruption."""
 SAID = "interrupted; what was finished is kept, and the same command goes on from there\n"
 
+AGAIN = 0.05
+"""Seconds after which a warning that Python has dropped is sent again."""
+
+Hook: TypeAlias = "Callable[[sys.UnraisableHookArgs], object]"
+
+_told: list[int] = []
+"""Warnings that were printed."""
 _received: list[int] = []
 """Signals that interrupted this process, in order of arrival."""
 _stopped: list[int] = []
@@ -48,6 +56,7 @@ def heed() -> None:
     """
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, _warned)
+        sys.unraisablehook = _ask_again(sys.unraisablehook)
     for number in EXITS:
         signal.signal(number, _interrupt)
     if os.name != "posix":
@@ -63,11 +72,32 @@ def heed() -> None:
 def _warned(number: int, frame: FrameType | None) -> NoReturn:
     """End cleanly when a batch system warns that time is running out; the job may run again."""
     signal.signal(number, signal.SIG_IGN)
-    print(
-        "warned that time is running out; what was finished is kept: run the same again",
-        file=sys.stderr,
-    )
+    if not _told:
+        _told.append(number)
+        print(
+            "warned that time is running out; what was finished is kept: run the same again",
+            file=sys.stderr,
+        )
     sys.exit(EXIT_WARNED)
+
+
+def _ask_again(hook: Hook) -> Hook:
+    """Return a hook of unraisable errors that sends a warning again which Python has dropped.
+
+    An exception that a signal raises inside the callback of a weak reference, or inside `__del__`,
+    ends there: the verb would go on, and no second warning comes.
+    """
+
+    def heard(error: sys.UnraisableHookArgs) -> None:
+        dropped = error.exc_value
+        if not (isinstance(dropped, SystemExit) and dropped.code == EXIT_WARNED):
+            hook(error)
+            return
+        # send it when the callback is over; the handler runs in the main thread whoever sends it
+        signal.signal(signal.SIGUSR1, _warned)
+        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+
+    return heard
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -230,3 +230,32 @@ def test_what_a_child_of_ours_is_sent_does_not_end_us(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("alive\n", "")
+
+
+DROPPED = """
+import os, signal, sys, time, weakref
+from gzfeatures.cli import interruption
+
+class Thing:
+    pass
+
+def gone(reference):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    time.sleep(0)  # here the handler raises, and Python drops what it raises
+
+interruption.heed()
+thing = Thing()
+reference = weakref.ref(thing, gone)
+del thing
+time.sleep(20)
+print("went on")
+"""
+
+
+def test_a_warning_inside_a_callback_that_drops_errors_is_heeded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr.count("warned that time is running out") == 1
+    assert "Traceback" not in done.stderr
