@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gzfeatures.errors import unknown
 from gzfeatures.evaluation.comparison import Comparison
@@ -13,7 +13,7 @@ from gzfeatures.evaluation.rows import RankedRow
 from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
 from gzfeatures.paper.references import escape_latex
 from gzfeatures.report.report import escape_markdown
-from gzfeatures.report.titles import COLUMNS, DAGGER
+from gzfeatures.report.titles import DAGGER, metric_titles, title_among
 
 DIGITS = 3
 
@@ -37,23 +37,6 @@ def ranking_table(comparison: Comparison, form: str) -> str:
     if form not in FORMS:
         raise unknown("form of a table", form, FORMS)
     return FORMS[form](comparison)
-
-
-def _metrics(comparison: Comparison) -> dict[str, str]:
-    """Return the metrics of the table with their titles, the metric that ranks first."""
-    present = comparison.ranking[0].metrics
-    titles = {name: title for name, title in COLUMNS.items() if name in present}
-    first = comparison.metric
-    return {first: COLUMNS.get(first, first.replace("_", " "))} | titles
-
-
-def _name(row: RankedRow, ranking: Sequence[RankedRow]) -> str:
-    """Return backbone and head, with approach and seed where another row has this name."""
-    name = " + ".join(part for part in (row.backbone, row.head) if part)
-    same = [each for each in ranking if (each.backbone, each.head) == (row.backbone, row.head)]
-    approach = f" ({row.approach})" if len({each.approach for each in same}) > 1 else ""
-    seed = f", seed {row.seed}" if len({each.seed for each in same}) > 1 else ""
-    return name + approach + seed
 
 
 def _legend(comparison: Comparison) -> str:
@@ -87,11 +70,11 @@ def _latex_number(row: RankedRow, metric: str) -> str:
 
 
 def _latex(comparison: Comparison) -> str:
-    metrics = _metrics(comparison)
+    metrics = metric_titles(comparison)
     titles = ["", "Candidate", "Approach", *(escape_latex(title) for title in metrics.values())]
     lines = []
     for row in comparison.ranking:
-        name = escape_latex(_name(row, comparison.ranking))
+        name = escape_latex(title_among(row, comparison.ranking))
         marks = r"$^{*}$" * row.tied + r"$^{\dagger}$" * row.contaminated
         numbers = (_latex_number(row, metric) for metric in metrics)
         lines.append(" & ".join([str(row.rank), name + marks, row.approach, *numbers]) + r" \\")
@@ -114,11 +97,11 @@ def _latex(comparison: Comparison) -> str:
 
 
 def _markdown(comparison: Comparison) -> str:
-    metrics = _metrics(comparison)
+    metrics = metric_titles(comparison)
     titles = ["#", "candidate", "approach", *metrics.values()]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for row in comparison.ranking:
-        cells = [str(row.rank), escape_markdown(_name(row, comparison.ranking)), row.approach]
+        cells = [str(row.rank), escape_markdown(title_among(row, comparison.ranking)), row.approach]
         cells[1] += r" \*" * row.tied + " †" * row.contaminated
         for metric in metrics:
             ends = _bounds(row, metric)
@@ -129,13 +112,13 @@ def _markdown(comparison: Comparison) -> str:
 
 
 def _csv(comparison: Comparison) -> str:
-    metrics = _metrics(comparison)
+    metrics = metric_titles(comparison)
     ends = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", "candidate", "approach", "seed", *ends, "level", "tied", "dagger"])
     for row in comparison.ranking:
-        name = _name(row, comparison.ranking)
+        name = title_among(row, comparison.ranking)
         values: list[object] = [row.rank, name, row.approach, row.seed]
         for metric in metrics:
             values += [row.metrics[metric], *(_bounds(row, metric) or ("", ""))]

@@ -250,6 +250,8 @@ SPECIAL = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_"}
 REST = {"{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
         "\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
 
+MEANT, EVERY = str.maketrans(SPECIAL), str.maketrans(SPECIAL | REST)
+
 
 def escape_latex(text: str) -> str:
     """Return a text as LaTeX that prints it; control characters and line breaks become blanks.
@@ -260,12 +262,12 @@ def escape_latex(text: str) -> str:
     'a\\\\_b \\\\& 50\\\\%'
     """
     plain = "".join(sign if sign.isprintable() else " " for sign in text)
-    return "".join((SPECIAL | REST).get(sign, sign) for sign in plain)
+    return plain.translate(EVERY)
 
 
 def _latex(text: str) -> str:
     """Escape a field of our own list, in which braces are meant."""
-    return "".join(SPECIAL.get(sign, sign) for sign in text)
+    return text.translate(MEANT)
 
 
 def _bibtex(name: str, value: str) -> str:

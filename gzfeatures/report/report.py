@@ -26,7 +26,7 @@ from gzfeatures.outputs import sealed
 from gzfeatures.report import drawings, html_page
 from gzfeatures.report.examples import THUMBNAIL
 from gzfeatures.report.figures import Curve
-from gzfeatures.report.titles import COLUMNS, COSTS, DAGGER
+from gzfeatures.report.titles import COSTS, DAGGER, metric_titles, title_among
 
 FORMAT = 1
 """Version of `report.json`; raise it if older code would misread a new file."""
@@ -109,10 +109,7 @@ class Report:
     @property
     def metrics(self) -> dict[str, str]:
         """Return the metrics of the ranking with their titles, first the metric that ranks."""
-        metric = self.comparison.metric
-        ranked = self.comparison.ranking[0].metrics
-        titles = {key: title for key, title in COLUMNS.items() if key in ranked}
-        return {metric: titles.get(metric, metric.replace("_", " "))} | titles
+        return metric_titles(self.comparison)
 
     @property
     def approaches(self) -> frozenset[str]:
@@ -286,10 +283,7 @@ class Report:
 
     def title(self, candidate: Candidate) -> str:
         """Return a candidate's name, with approach and seed if another candidate has this name."""
-        same = [p for p in self.candidates if p.name == candidate.name]
-        approach = f" ({candidate.approach})" if len({p.approach for p in same}) > 1 else ""
-        seed = f", seed {candidate.seed}" if len({p.seed for p in same}) > 1 else ""
-        return candidate.name + approach + seed
+        return title_among(candidate, self.candidates)
 
     def write(
         self,

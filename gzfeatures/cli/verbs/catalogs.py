@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,8 @@ from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog_join import JoinReport
+    from gzfeatures.galaxies.catalogs.sky_join import SkyReport
     from gzfeatures.images.reading import Reading
 
 
@@ -287,48 +289,38 @@ def join(
 
     if (on is None) == (sky is None):
         raise typer.BadParameter("give --on or --sky, one of them")
-    if on is None:
-        _join_sky(catalog, other, cast("float", sky), output, id_column, as_json)
-        return
     from gzfeatures.tablefiles.tables import write_table
 
-    left, _, right = on.partition("=")
+    left, _, right = (on or "").partition("=")
     # a single name means the same key column in both tables
     right = right or left
-    beside = Rows.read(other, (right,))
+    beside = Rows.read(other, (right,) if right else ())
     for note in beside.frame.attrs["notes"]:
         say(f"{other}: {note}")
-    joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
-    if report.keyless:
-        say(f"{report.keyless} galaxies have no {left} and match nothing")
+    galaxies = catalog_from(catalog, id_column, keys=(left,) if left else ())
+    report: JoinReport | SkyReport
+    if sky is None:
+        joined, report = galaxies.join(beside, left, right)
+        if report.keyless:
+            say(f"{report.keyless} galaxies have no {left} and match nothing")
+    else:
+        joined, report = galaxies.join_sky(beside, sky)
+        _say_sky(report)
     if report.shadowed:
         say(f"{other}: {shadows(report)}")
     say(f"catalog written to {write_table(joined.frame, output)}")
     show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 
 
-def _join_sky(
-    catalog: Path, other: Path, radius: float, output: Path, id_column: str | None, as_json: bool
-) -> None:
-    """Join two catalogs by position, and print what matched and what chance would match."""
-    from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
-    from gzfeatures.tablefiles.tables import write_table
-
-    beside = Rows.read(other, ())
-    for note in beside.frame.attrs["notes"]:
-        say(f"{other}: {note}")
-    joined, report = catalog_from(catalog, id_column).join_sky(beside, radius)
+def _say_sky(report: SkyReport) -> None:
+    """Print how many galaxies a join by position matched, and what chance would match."""
     if report.placeless:
         say(f"{report.placeless} galaxies have no position and match nothing")
-    if report.shadowed:
-        say(f"{other}: {shadows(report)}")
     say(
-        f"{report.matched} pairs within {radius:g} arcsec, each the other's nearest; by chance "
-        f"{report.by_chance:.2%} of the galaxies would have a neighbour so near (positions shifted "
-        "four ways). Epochs and proper motions are not corrected"
+        f"{report.matched} pairs within {report.radius_arcsec:g} arcsec, each the other's nearest; "
+        f"by chance {report.by_chance:.2%} of the galaxies would have a neighbour so near "
+        "(positions shifted four ways). Epochs and proper motions are not corrected"
     )
-    say(f"catalog written to {write_table(joined.frame, output)}")
-    show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 
 
 @app.command(epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")

@@ -67,13 +67,19 @@ def figure(
     as_json: Json = False,
 ) -> None:
     """Draw a figure of a finished run for a journal, with its numbers and caption."""
-    from gzfeatures.paper.drawing import paper_figure
-    from gzfeatures.paper.figure import FigureOptions, require_ending
-    from gzfeatures.paper.finished_run import read_run
+    from gzfeatures.paper.figure import require_ending
+    from gzfeatures.verbs.papers import figure as figure_of
 
     require_ending(output)
-    options = FigureOptions(journal, width, candidate, count or 12, images)
-    drawn = paper_figure(read_run(run), kind, options)
+    drawn = figure_of(
+        run,
+        kind,
+        journal=journal,
+        width=width,
+        candidate=candidate,
+        count=count,
+        images=images,
+    )
     paths = drawn.write(output)
     show({"figure": paths[0], "numbers": paths[1], "caption": drawn.caption}, as_json)
     say(f"next: \\includegraphics{{{output.stem}}} as wide as it is, without scaling")
@@ -89,10 +95,9 @@ def cite(
     as_json: Json = False,
 ) -> None:
     """Print BibTeX entries of the software, data, scheme and networks of a finished run."""
-    from gzfeatures.paper.finished_run import read_run
-    from gzfeatures.paper.references import citations
+    from gzfeatures.verbs.papers import cite as citations_of
 
-    found = citations(read_run(run))
+    found = citations_of(run)
     for note in found.unknown:
         say(f"note: {note}")
     if output is None and not as_json:
@@ -119,10 +124,9 @@ def methods(
     as_json: Json = False,
 ) -> None:
     """Print a methods paragraph on a finished run, with the run's own numbers."""
-    from gzfeatures.paper.finished_run import read_run
-    from gzfeatures.paper.methods import methods_paragraph
+    from gzfeatures.verbs.papers import methods as methods_of
 
-    text = methods_paragraph(read_run(run), form)
+    text = methods_of(run, form)
     if output is None and not as_json:
         typer.echo(text, nl=False)
         return
