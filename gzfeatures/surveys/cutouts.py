@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import InputError
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.progress import Progress, handed
 from gzfeatures.surveys.downloads import DONE, KEPT, Download
-from gzfeatures.surveys.surveys import SURVEYS, CutoutService, Scale
+from gzfeatures.surveys.surveys import CutoutService, Scale, service_of
 from gzfeatures.web.polite_http import Service
 
 NOTE = "cutouts.json"
@@ -87,14 +87,15 @@ def download(
     folder : str or Path
         Where the files go.
     survey : str
-        Entry of `surveys.SURVEYS`.
+        Entry of `surveys.SURVEYS`, or `hips:ID` for any HiPS of the CDS.
     base_url : str, optional
         Another address of the same service.
     workers : int
         Downloads at a time.
     scale : Scale or float, optional
         Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1
-        (Willett et al. 2013), and 0.396 for a catalog without that column.
+        (Willett et al. 2013), and 0.396 for a catalog without that column. A HiPS that is not in
+        `surveys.HIPS` has no scale of its own.
     pixels : int, optional
         Side of a cutout; by default the survey's.
     rate : float, optional
@@ -123,9 +124,7 @@ def download(
     OutputError
         The folder cannot be written, or the disk is full; what was downloaded is kept.
     """
-    if survey not in SURVEYS:
-        raise unknown("survey", survey, SURVEYS)
-    source = SURVEYS[survey]
+    source = service_of(survey)
     if pixels is None:
         pixels = source.pixels
     if not 8 <= pixels <= source.largest:
@@ -169,8 +168,16 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
         return scale
     if scale is not None:
         return Scale(scale)
-    fits = survey.scale.column is None or catalog.has_column(survey.scale.column)
-    return survey.scale if fits else survey.without_size
+    if survey.scale.column is None or catalog.has_column(survey.scale.column):
+        return survey.scale
+    if survey.without_size is None:
+        raise InputError(
+            "scale of cutouts of this HiPS",
+            where=catalog.source,
+            rule=f"follow {survey.scale.column}, which the catalog lacks, or be given",
+            remedy="give arcseconds per pixel with --scale",
+        )
+    return survey.without_size
 
 
 def _fetch(
@@ -184,7 +191,9 @@ def _fetch(
         return lambda ra, dec, scale: form.get(ra, dec, scale, pixels, survey.bands)
     mark = "&" if urlsplit(url).query else "?"
     return lambda ra, dec, scale: service.get(
-        url + mark + survey.query.format(ra=ra, dec=dec, scale=scale, pixels=pixels)
+        url
+        + mark
+        + survey.query.format(ra=ra, dec=dec, scale=scale, pixels=pixels, fov=scale * pixels / 3600)
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Literal
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 SIZES = ("petro_r90", "petro_r50")
@@ -76,8 +78,8 @@ class CutoutService:
     url : str
         Its public address.
     query : str
-        What follows the `?`, a format string of ra, dec (degrees), scale (arcsec per pixel) and
-        pixels.
+        What follows the `?`, a format string of ra, dec, fov (degrees), scale (arcsec per pixel)
+        and pixels.
     suffix : str
         Of the files it gives.
     pixels : int
@@ -86,8 +88,9 @@ class CutoutService:
         Largest side it gives.
     scale : Scale
         By default.
-    without_size : Scale
-        By default, for a catalog without the size that `scale` follows.
+    without_size : Scale, optional
+        By default, for a catalog without the size that `scale` follows; None where nothing tells
+        the survey's pixels.
     rate : float
         Questions per second that are polite at the public address.
     bands : tuple of str
@@ -102,7 +105,7 @@ class CutoutService:
     pixels: int
     largest: int
     scale: Scale
-    without_size: Scale
+    without_size: Scale | None
     rate: float
     bands: tuple[str, ...] = ()
     through: Literal["http", "astroquery"] = "http"
@@ -154,5 +157,71 @@ SURVEYS: dict[str, CutoutService] = {
         bands=("u", "g", "r", "i", "z"),
         through="astroquery",
     ),
+    # Fernique et al. (2017), IVOA Recommendation HiPS 1.0; the CDS cuts any HiPS at any scale
+    "hips": CutoutService(
+        url="https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
+        query="hips={hips}&ra={ra:.7f}&dec={dec:.7f}&fov={fov:.9f}&width={pixels}&height={pixels}"
+        "&projection=TAN&coordsys=icrs&rotation_angle=0&format=jpg",
+        suffix=".jpg",
+        pixels=424,
+        largest=2048,
+        scale=Scale(0.02, "petro_r90", minimum=0.1),
+        without_size=None,
+        rate=5.0,
+    ),
 }
 """Cutout services by name."""
+
+HIPS: dict[str, float] = {
+    "CDS/P/PanSTARRS/DR1/color-z-zg-g": 0.25,
+    "CDS/P/DESI-Legacy-Surveys/DR10/color": 0.262,
+    "CDS/P/SDSS9/color": 0.396,
+    "CDS/P/2MASS/color": 1.0,
+    "CDS/P/DSS2/color": 1.0,
+    "CDS/P/unWISE/color-W2-W1W2-W1": 2.75,
+}
+"""Pixels of the survey behind a HiPS, in arcsec; the first is the HiPS that `hips` alone means."""
+
+_HIPS_ID = re.compile(r"[\w.+-]+(/[\w.+-]+)+", re.ASCII)
+
+
+def service_of(name: str) -> CutoutService:
+    """Return a cutout service by name; `hips:ID` means a HiPS by its identifier.
+
+    Parameters
+    ----------
+    name : str
+        Entry of `SURVEYS`, or such as `hips:CDS/P/DSS2/color`.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such survey.
+    InputError
+        The identifier of a HiPS is none: of a part of one, the service would choose a HiPS that
+        matches.
+
+    Examples
+    --------
+    >>> service_of("hips:CDS/P/2MASS/color").without_size
+    Scale(factor=1.0, column=None, minimum=0.0)
+    """
+    kind, sign, hips = name.partition(":")
+    if kind not in SURVEYS or (sign and kind != "hips"):
+        raise unknown("survey", name, (*SURVEYS, "hips:ID"))
+    service = SURVEYS[kind]
+    if kind != "hips":
+        return service
+    hips = hips if sign else next(iter(HIPS))
+    if not _HIPS_ID.fullmatch(hips):
+        raise InputError(
+            "HiPS of cutouts",
+            rule="be named by its whole identifier, such as CDS/P/DSS2/color",
+            found=hips,
+            remedy="take one of https://aladin.cds.unistra.fr/hips/list",
+        )
+    return dataclasses.replace(
+        service,
+        query=service.query.replace("{hips}", quote(hips, safe="/")),
+        without_size=Scale(HIPS[hips]) if hips in HIPS else None,
+    )

@@ -336,7 +336,7 @@ def cutouts(
     output : str or Path
         Folder for the images; complete images in it are kept.
     survey : str
-        sdss, legacy, legacy-fits or skyview.
+        sdss, legacy, legacy-fits, skyview or hips, or `hips:ID` for any HiPS.
     base_url : str, optional
         Another web address of the same service.
     workers : int

@@ -334,7 +334,11 @@ def cutouts(
         ),
     ],
     survey: Annotated[
-        str, typer.Option(help="Survey: sdss, legacy, legacy-fits or skyview.")
+        str,
+        typer.Option(
+            help="Survey: sdss, legacy, legacy-fits, skyview or hips; hips:ID is any HiPS, such as "
+            "hips:CDS/P/DSS2/color."
+        ),
     ] = "sdss",
     base_url: Annotated[
         str | None, typer.Option(help="Another web address of the same service.")

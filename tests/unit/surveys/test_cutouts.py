@@ -40,7 +40,7 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.surveys import downloads
 from gzfeatures.surveys.cutouts import CutoutReport, download
-from gzfeatures.surveys.surveys import SURVEYS, Scale
+from gzfeatures.surveys.surveys import HIPS, SURVEYS, Scale, service_of
 from gzfeatures.web import polite_http, redirects
 from gzfeatures.web.outcomes import NoAnswer
 
@@ -405,9 +405,12 @@ def test_arguments_keep_their_rules(
 
 def test_unknown_survey_and_bad_address(tmp_path: Path) -> None:
     with pytest.raises(
-        UnknownNameError, match="unknown survey; must be one of sdss, legacy, legacy-fits, skyview"
+        UnknownNameError,
+        match="unknown survey; must be one of sdss, legacy, legacy-fits, skyview, hips, hips:ID",
     ):
         download(positions(1), tmp_path, survey="sds")
+    with pytest.raises(UnknownNameError, match="unknown survey"):
+        download(positions(1), tmp_path, survey="sdss:CDS/P/DSS2/color")
     with pytest.raises(
         InputError, match="base URL; must be an http or https address, found ftp://x"
     ):
@@ -478,10 +481,80 @@ def test_every_survey_is_complete() -> None:
         assert survey.pixels <= survey.largest
         if survey.through == "http":
             query = parse_qs(
-                survey.query.format(ra=1.5, dec=-0.25, scale=0.4, pixels=64), strict_parsing=True
+                service_of(name).query.format(ra=1.5, dec=-0.25, scale=0.4, pixels=64, fov=0.01),
+                strict_parsing=True,
             )
             assert {"ra", "dec"} <= set(query)
         assert (survey.suffix == ".fits") == bool(survey.bands)
+
+
+def hips2fits(handler: Handler) -> None:
+    """As much of HiPS2FITS as is asked for: other projections, frames and forms are refused."""
+    query = handler.query
+    form = {name: query.get(name) for name in ("projection", "coordsys", "format")}
+    if (
+        form != {"projection": "TAN", "coordsys": "icrs", "format": "jpg"}
+        or query["hips"] == "no/a"
+    ):
+        handler.answer(b'{"title": "Bad request"}', 400)
+        return
+    handler.answer(galaxy(float(query["ra"]), int(query["width"])))
+
+
+@pytest.mark.parametrize("hips", ["hips", *(f"hips:{name}" for name in HIPS)])
+def test_each_hips_is_asked_for_by_its_identifier_at_the_scale_of_its_survey(
+    hips: str, tmp_path: Path, server: Server
+) -> None:
+    for k in range(2):
+        server.plans[round(10 + k / 10, 4)] = [hips2fits]
+    report = fetch(positions(2), tmp_path, server, survey=hips)
+    name = hips.partition(":")[2] or "CDS/P/PanSTARRS/DR1/color-z-zg-g"
+    assert report.downloaded == 2 and report.scale == f"{HIPS[name]:g} arcsec/px"
+    (query, other) = server.queries
+    assert query["hips"] == other["hips"] == name
+    assert float(query["fov"]) == pytest.approx(HIPS[name] * PIXELS / 3600, rel=1e-6)
+    assert (query["width"], query["height"]) == (str(PIXELS), str(PIXELS))
+    assert json.loads((tmp_path / "cutouts.json").read_text())["survey"] == hips
+
+
+def test_hips_is_asked_in_the_words_of_astroquery(tmp_path: Path, server: Server) -> None:
+    pytest.importorskip("astroquery")
+    from astropy import units as u
+    from astropy.coordinates import Angle, Latitude, Longitude
+    from astroquery.hips2fits import hips2fits as client
+
+    server.plans[10.0] = [hips2fits]
+    fetch(positions(1), tmp_path, server, survey="hips:CDS/P/HSC+a/b", scale=0.5)
+    (sent,) = server.queries
+    theirs = client.query(
+        hips="CDS/P/HSC+a/b", width=PIXELS, height=PIXELS, projection="TAN", format="jpg",
+        ra=Longitude(10 * u.deg), dec=Latitude(0 * u.deg), fov=Angle(0.5 * PIXELS / 3600 * u.deg),
+        get_query_payload=True,
+    )  # fmt: skip
+    look = ("min_cut", "max_cut", "cmap", "stretch")  # of grey surveys, at the service's defaults
+    assert set(sent) == set(theirs) - set(look)
+    for word, value in sent.items():
+        if isinstance(theirs[word], str):
+            assert value == theirs[word]
+        else:
+            assert float(value) == pytest.approx(theirs[word], abs=1e-8)
+
+
+def test_a_hips_is_named_whole_and_one_without_known_pixels_needs_a_scale(
+    tmp_path: Path, server: Server
+) -> None:
+    for part in ("hips:", "hips:DSS2", "hips:CDS/P/DSS2/color&ra=1", "hips:{ra}/a"):
+        with pytest.raises(InputError, match="HiPS of cutouts; must be named by its whole ident"):
+            fetch(positions(1), tmp_path / "x", server, survey=part)
+    with pytest.raises(InputError, match=r"scale of cutouts of this HiPS.*petro_r90.*--scale"):
+        fetch(positions(1), tmp_path / "x", server, survey="hips:CDS/P/other")
+    server.plans[10.0] = [hips2fits]
+    sized = positions(1, petro_r90=[10.0])
+    report = fetch(sized, tmp_path / "y", server, survey="hips:CDS/P/other")
+    assert report.downloaded == 1 and report.scale.startswith("0.02 × petro_r90")
+    server.plans[10.0] = [hips2fits]
+    refused = fetch(positions(1), tmp_path / "z", server, survey="hips:no/a", scale=1.0, retries=0)
+    assert refused.failed == (("g0", "HTTP 400"),)
 
 
 def test_leftovers_of_a_kill_are_swept_when_they_are_old(tmp_path: Path, server: Server) -> None:
