@@ -165,7 +165,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         below = np.stack(
             [np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1
         ).ravel()
-        depth, sums = self._depth(), np.empty((len(X), len(self.base_)), dtype=np.float32)
+        depth, sums = self.levels, np.empty((len(X), len(self.base_)), dtype=np.float32)
         for start in range(0, len(X), ROWS):
             rows = np.ascontiguousarray(X[start : start + ROWS])
             gaps = bool(np.isnan(rows).any())
@@ -181,7 +181,8 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             sums[start : start + len(rows)] = self.value_.take(at) @ adds + self.base_
         return sums
 
-    def _depth(self) -> int:
+    @property
+    def levels(self) -> int:
         """Return the number of levels below the roots.
 
         Raises

@@ -21,7 +21,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.networks.extraction.spec import Extraction, extractor_of
 
 timm = pytest.importorskip("timm", reason="the extra timm is not installed")
-pytest.importorskip("onnxscript", reason="onnxscript, of the extra dev, writes the ONNX files")
+pytest.importorskip("onnxscript", reason="onnxscript, of the extra onnx, writes the ONNX files")
 transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 

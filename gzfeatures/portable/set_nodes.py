@@ -1,0 +1,93 @@
+"""Write class sets and familiarity as operators of an ONNX graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gzfeatures.evaluation.conformal import PENALTY, UNPENALISED, Conformal
+from gzfeatures.portable.graph_builder import GraphBuilder, Value
+from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
+
+
+def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
+    """Add the p value of being like the training galaxies, and return shape (n,).
+
+    As `Familiarity.p_values`: the share of the calibration galaxies that lie at least as far.
+    """
+    # scaled by its largest number first, the square of a long vector stays finite
+    largest = builder.node(
+        "ReduceMax", builder.node("Abs", vectors), builder.constant([1], np.int64), keepdims=1
+    )
+    largest = builder.node("Max", largest, builder.constant([np.finfo(np.float32).tiny]))
+    scaled = builder.node("Div", vectors, largest)
+    squared = builder.total(builder.node("Mul", scaled, scaled))
+    # a row of zeros stays zero
+    length = builder.node("Max", builder.node("Sqrt", squared), builder.constant([1e-30]))
+    directions = builder.node("Div", scaled, length)
+    along = builder.node(
+        "MatMul",
+        builder.node("Sub", directions, builder.constant(known.centre)),
+        builder.constant(known.axes.T),
+    )
+    coordinates = builder.node("Div", along, builder.constant(known.spread))
+    squares = builder.total(builder.node("Mul", coordinates, coordinates))
+    distance = builder.node("Log", builder.node("Max", squares, builder.constant([1e-12])))
+    if known.contrast is not None:
+        near = builder.node("Clip", coordinates, builder.constant(-CLIP), builder.constant(CLIP))
+        contrast = builder.constant(known.contrast[:, None])
+        distance = builder.node("Add", distance, builder.node("MatMul", near, contrast))
+    m = len(known.distances)
+    farther = builder.node("LessOrEqual", distance, builder.constant(known.distances))
+    count = builder.total(builder.node("Cast", farther, to=1), keep=False)
+    # the galaxy itself is as far as it is
+    more = builder.node("Add", count, builder.constant([1.0]))
+    return builder.node("Div", more, builder.constant([m + 1.0]))
+
+
+def class_set(
+    builder: GraphBuilder, sets: Conformal, probabilities: Value, winner: Value, known: Value | None
+) -> Value:
+    """Add which classes are in each galaxy's set, bool (n, k), as `Conformal.sets`.
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+    sets : Conformal
+    probabilities, winner : str
+        Of the classes (n, k), and the code of the most probable one (n,).
+    known : str, optional
+        Whether the galaxy is like those trained on, bool (n,): the set of another is empty.
+    """
+    conformity = probabilities
+    if sets.method == "raps":
+        conformity = _adaptive(builder, probabilities, len(sets.classes))
+    members = builder.node("GreaterOrEqual", conformity, builder.constant(sets.thresholds))
+    column = builder.constant([1], np.int64)
+    first = builder.node("Unsqueeze", winner, column)
+    codes = builder.constant(np.arange(len(sets.classes)), np.int64)
+    members = builder.node("Or", members, builder.node("Equal", first, codes))
+    if known is None:
+        return members
+    return builder.node("And", members, builder.node("Unsqueeze", known, column))
+
+
+def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
+    """Add the conformity of RAPS: 1 − the probability of likelier classes − a penalty for rank."""
+    other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
+    itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
+    # of equal probabilities the earlier class comes first, as in a stable sort
+    earlier = builder.constant(np.triu(np.ones((k, k), dtype=bool), 1), np.bool_)
+    tied = builder.node("And", builder.node("Equal", other, itself), earlier)
+    ahead = builder.node(
+        "Cast", builder.node("Or", builder.node("Greater", other, itself), tied), to=1
+    )
+    likelier = builder.total(builder.node("Mul", ahead, other), keep=False)
+    rank = builder.total(ahead, keep=False)
+    late = builder.node(
+        "Max",
+        builder.node("Sub", rank, builder.constant([UNPENALISED - 1.0])),
+        builder.constant([0.0]),
+    )
+    score = builder.node("Add", likelier, builder.node("Mul", late, builder.constant([PENALTY])))
+    score = builder.node("Clip", score, builder.constant(0.0), builder.constant(1.0))
+    return builder.node("Sub", builder.constant([1.0]), score)

@@ -1,0 +1,64 @@
+"""Write boosted trees as operators that every runtime has.
+
+ONNX has an operator for trees, which OpenVINO does not read. Here all trees descend one level at a
+time, as in `BoostedTrees`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gzfeatures.heads.trees import BoostedTrees
+from gzfeatures.portable.graph_builder import GraphBuilder, Value
+
+ROUNDING = 1e-5
+"""Distance by which thresholds of principal components are lowered.
+
+XGBoost's thresholds are numbers of training galaxies, to the bit. These must not reach another leaf
+because a runtime adds the products of a component in another order.
+"""
+
+
+def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, rounded: bool) -> Value:
+    """Add the sums of the leaves that each row reaches, shape (n, outputs).
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+    trees : BoostedTrees
+        Fitted, as read from a checked file.
+    rows : str
+        Finite rows (n, d), float32.
+    rounded : bool
+        The rows are principal components, which every runtime rounds in its own way.
+    """
+    roots = len(trees.roots_)
+    leaf, itself = trees.left_ < 0, np.arange(len(trees.left_))
+    # a leaf leads to itself, so that all rows take as many steps as the deepest tree has
+    below = np.stack(
+        [np.where(leaf, itself, trees.right_), np.where(leaf, itself, trees.left_)], axis=1
+    )
+    features = builder.constant(trees.feature_, np.int64)
+    values = np.asarray(trees.value_, dtype=np.float64)
+    nearer = np.maximum(np.abs(values), 1) * ROUNDING if rounded else 0.0
+    thresholds = builder.constant(values - nearer)
+    children = builder.constant(below.ravel(), np.int64)
+    # a row of roots for each galaxy: ONNX repeats along an open batch only by adding zeros
+    zeros = builder.node("Mul", builder.columns(rows, [0]), builder.constant([0.0]))
+    at = builder.node(
+        "Add",
+        builder.node("Cast", zeros, to=7),
+        builder.constant(trees.roots_.reshape(1, roots), np.int64),
+    )
+    two = builder.constant([2], np.int64)
+    for _ in range(trees.levels):
+        asked = builder.node("Gather", features, at)
+        numbers = builder.node("GatherElements", rows, asked, axis=1)
+        lower = builder.node("Less", numbers, builder.node("Gather", thresholds, at))
+        step = builder.node("Add", builder.node("Mul", at, two), builder.node("Cast", lower, to=7))
+        at = builder.node("Gather", children, step)
+    adds = np.zeros((roots, len(trees.base_)), dtype=np.float32)
+    adds[np.arange(roots), trees.outputs_] = 1
+    leaves = builder.node("Gather", builder.constant(values), at)
+    sums = builder.node("MatMul", leaves, builder.constant(adds))
+    return builder.node("Add", sums, builder.constant(trees.base_))
