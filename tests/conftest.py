@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from places import SHARED, TESTS
+from unsynced import unsynced, with_a_template
 
 # Workers share the cores: a thread more in each would wait for the others. Said before anything
 # imports torch.
@@ -84,6 +85,15 @@ def _own_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test waits for the disk; MLflow's tables are made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        unsynced(patch)
+        with_a_template(patch, tmp_path_factory.mktemp("mlflow"))
         yield
 
 

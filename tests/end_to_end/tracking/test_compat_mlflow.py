@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import _sqlite3
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from sqlalchemy import Engine, text
 from test_tracking import older
 
 from gzfeatures.errors import OutputError
@@ -49,6 +51,23 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", PRIVATE)
 def test_canary_mlflow_has_its_functions_of_the_schema(name: str) -> None:
     assert compat._function(name) is not None, VERSION
+
+
+def test_tables_are_made_without_waiting_for_the_disk_and_upgraded_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+
+    def asked(engine: Engine) -> None:
+        with engine.connect() as connection:
+            waits.append(connection.execute(text("pragma synchronous")).scalar_one())
+
+    # other databases of tests never wait
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", _sqlite3.connect)
+    monkeypatch.setattr(compat, "_function", lambda name: asked)
+    compat.create_tables(f"sqlite:///{tmp_path / 'made.db'}")
+    compat.upgrade_tables(f"sqlite:///{tmp_path / 'upgraded.db'}")
+    assert waits == [0, 2]
 
 
 def test_a_function_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking import live as live_module
+from gzfeatures.tracking.client import make_database
 from gzfeatures.tracking.connection import PROCESS
 
 EXPERIMENT = "gz2: zhu/5 'classes'"
@@ -406,6 +407,7 @@ def test_a_database_that_could_not_be_made_leaves_nothing_in_the_way(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("mlflow.store.db.utils._initialize_tables", half)
+        patch.setattr("gzfeatures.tracking.connection.make_database", make_database)
         Tracking(root=tmp_path)
     assert not (tmp_path / "mlflow.db").exists()
     assert Tracking(root=tmp_path).pages(5000) == {}
