@@ -29,6 +29,7 @@ from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.steps.outcome import best_table, explainable
 from gzfeatures.experiment.steps.plan import planned_tables, starting_weights
 from gzfeatures.experiment.steps.session import RunSession, Tracker, every_network
+from gzfeatures.explore.encoder_pairs import EncoderPair, encoder_pairs
 from gzfeatures.features.backbones import backbone, is_foreign
 from gzfeatures.features.store import Store
 from gzfeatures.features.trained_on import TrainedOn
@@ -232,7 +233,8 @@ def _run(
     report = session.report(outcomes)
     # rank first, because curves, map and explanations show the best candidates
     ranked = explainable(report, outcomes)
-    report = dataclasses.replace(report, curves=session.curves(trained, ranked))
+    pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
+    report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)
     sizes = session.label_sizes(tables)
     if sizes is not None:
         report = dataclasses.replace(report, curves=sizes.curves_by_name())
@@ -299,10 +301,33 @@ def compare_runs(
     """
     candidates: list[Candidate] = []
     for place in places:
-        folder = Path("runs") / configs.load(place).name if place.is_file() else place
-        more, labels, _ = read_candidates(folder)
+        more, labels, _ = read_candidates(_folder_of(place))
         candidates += more
     if say is not None:
         for note in assumptions(candidates):
             say(f"note: {note}")
     return compare(candidates, labels, metric=metric)
+
+
+def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
+    """Compare every two encoders of finished runs, by the test galaxies of their split.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        As for `compare_runs`, whose tables are still there; a run without tables adds no encoder.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A run is not finished, or a table is damaged.
+    """
+    folders = [_folder_of(place) for place in places]
+    tables = [path for folder in folders for path in sorted((folder / "tables").glob("*.parquet"))]
+    _, labels, split = read_candidates(folders[0])
+    return encoder_pairs(tables, labels, split.test)
+
+
+def _folder_of(place: Path) -> Path:
+    """Return the folder of a run that is named by its folder or by its experiment file."""
+    return Path("runs") / configs.load(place).name if place.is_file() else place

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.ids import among, uniform
+from gzfeatures.ids import Ids, among, uniform
 
 MOST_ROWS = 4000
 """Most galaxies that are compared: kernels take 8 bytes for each pair."""
@@ -62,9 +62,7 @@ def compare_tables(
     """
     ids = one.ids[among(one.ids, other.ids)]
     shared = len(ids)
-    if shared > MOST_ROWS:
-        # the draw depends on the ids alone, so that every pair of tables has the same galaxies
-        ids = ids[np.sort(np.argsort(uniform(ids, seed))[:MOST_ROWS])]
+    ids = drawn_alike(ids, seed)
     if len(ids) <= max(k, 3):
         raise InputError(
             "galaxies in both tables", rule=f"be more than {max(k, 3)}", found=len(ids)
@@ -77,6 +75,14 @@ def compare_tables(
         k / (len(ids) - 1),
         linear_cka(left, right),
     )
+
+
+def drawn_alike(ids: Ids, seed: int) -> Ids:
+    """Return at most `MOST_ROWS` of some galaxies, the same ones for every pair of tables."""
+    if len(ids) <= MOST_ROWS:
+        return ids
+    # the draw depends on the ids alone
+    return ids[np.sort(np.argsort(uniform(ids, seed))[:MOST_ROWS])]
 
 
 def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
@@ -115,12 +121,12 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
         )
     shared = (
         len(np.intersect1d(first, second, assume_unique=True))
-        for first, second in zip(_nearest(one, k), _nearest(other, k), strict=True)
+        for first, second in zip(nearest_rows(one, k), nearest_rows(other, k), strict=True)
     )
     return float(np.fromiter(shared, dtype=np.float64).mean() / k)
 
 
-def _nearest(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
+def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
     """Return the rows of the k nearest other galaxies of each, shape (n, k)."""
     import faiss
 

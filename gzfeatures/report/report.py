@@ -15,6 +15,7 @@ from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import Comparison
 from gzfeatures.evaluation.metrics import jsonable
 from gzfeatures.evaluation.rows import RankedRow
+from gzfeatures.explore.encoder_pairs import EncoderPair
 from gzfeatures.figures.gallery import Gallery
 from gzfeatures.figures.style import write_png
 from gzfeatures.files import written_whole
@@ -55,6 +56,8 @@ class Report:
     curves : mapping of str to sequence of (galaxies, value, low, high)
         Learning curve of a candidate, by its name: the ranking's metric and its interval
         for each number of labelled training galaxies.
+    encoders : tuple of EncoderPair
+        How alike every two backbones arrange the test galaxies.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Report:
     split: Split
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    encoders: tuple[EncoderPair, ...] = ()
 
     def __post_init__(self) -> None:
         # a report of several splits would compare accuracies on different galaxies
@@ -232,6 +236,7 @@ class Report:
             "curves": {
                 name: [list(point) for point in curve] for name, curve in self.curves.items()
             },
+            "encoders": [pair.asdict() for pair in self.encoders],
             "provenance": dict(self.provenance),
         }
         cleaned: dict[str, Any] = jsonable(record)

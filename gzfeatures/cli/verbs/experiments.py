@@ -176,7 +176,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Rank the candidates of finished runs that share a split, with intervals and paired tests."""
-    from gzfeatures.experiment.run import compare_runs
+    from gzfeatures.experiment.run import compare_runs, compared_encoders
 
     if form is not None and as_json:
         raise typer.BadParameter("leave out --json or --format: they print different things")
@@ -188,7 +188,9 @@ def compare(
         return
     fields = comparison.asdict()
     result = {name: fields[name] for name in ("ranking", "tests", "winner")}
-    show(result, as_json, hide=("tests",), columns=BRIEF)
+    pairs = compared_encoders(runs)
+    result["encoders"] = [pair.asdict() if as_json else pair.brief() for pair in pairs]
+    show(result, as_json, hide=("tests",), columns=(*BRIEF, *(pairs[0].brief() if pairs else ())))
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")

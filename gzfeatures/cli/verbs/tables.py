@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import images_of
-from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, TableFile
+from gzfeatures.cli.inputs import images_of, labels_from
+from gzfeatures.cli.options import (
+    IdColumn,
+    Json,
+    LabelAsIs,
+    MaybeImages,
+    MaybeLabels,
+    MissingLabel,
+    Seed,
+    TableFile,
+)
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import writes
 
@@ -187,27 +196,61 @@ def repair(
     _show(repaired.table, output, as_json, **evidence)
 
 
-@table.command("compare", epilog="Example: gzfeatures table compare one.parquet other.parquet")
-@writes()
+@table.command(
+    "compare",
+    epilog=(
+        "Example: gzfeatures table compare one.parquet other.parquet --labels labels.csv "
+        "--figure maps.png"
+    ),
+)
+@writes("figure", verb="table compare")
 def compare_two(
     one: TableFile,
     other: Annotated[
         Path, typer.Argument(metavar="OTHER", help="Table of the same galaxies by another encoder.")
     ],
+    labels: MaybeLabels = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Figure to write, .png, .pdf or .svg: the maps of both tables, the second aligned "
+            "with the first."
+        ),
+    ] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="Number of nearest neighbours.")] = 10,
     seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Compare two encoders: the share of neighbours they have in common, and their alignment."""
+    """Compare two encoders: shared neighbours, alignment, classes that differ, aligned maps."""
     import dataclasses
 
+    from gzfeatures.explore.class_differences import class_differences
     from gzfeatures.explore.table_similarity import compare_tables
     from gzfeatures.features.table import EmbeddingTable
 
     tables = [EmbeddingTable.read(path) for path in (one, other)]
+    known = None
+    if labels is not None:
+        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
     similarity = compare_tables(tables[0], tables[1], k=neighbours, seed=seed)
     names = {"backbone": tables[0].extractor.backbone, "other": tables[1].extractor.backbone}
-    show(names | dataclasses.asdict(similarity), as_json)
+    result: dict[str, Any] = names | dataclasses.asdict(similarity)
+    if known is not None:
+        rows = class_differences(tables[0], tables[1], known, k=neighbours, seed=seed)
+        result["classes"] = [row.asdict() for row in rows]
+    if figure is not None:
+        from gzfeatures.maps.side_by_side import write_side_by_side
+        from gzfeatures.progress import Terminal
+
+        disparity = write_side_by_side(
+            tables[0], tables[1], figure, known, seed=seed, progress=Terminal()
+        )
+        say(f"maps of both tables drawn in {figure}")
+        result["map_disparity"] = disparity
+    show(result, as_json)
 
 
 @table.command("info", epilog="Example: gzfeatures table info table.parquet")

@@ -12,7 +12,14 @@ from verbs import gz
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore import table_similarity
+from gzfeatures.explore.class_differences import class_differences
+from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.table_similarity import compare_tables, linear_cka, neighbour_overlap
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import as_ids
+from gzfeatures.maps import side_by_side
+from gzfeatures.maps.map import Map
 
 POINTS = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
 
@@ -67,3 +74,71 @@ def test_the_verb_compares_two_tables(tmp_path: Path) -> None:
     told = gz("table", "compare", *paths, "--neighbours", 5)
     assert (told["rows"], told["neighbour_overlap"]) == (200, 1)
     assert told["chance"] == pytest.approx(5 / 199)
+
+
+def test_the_class_that_one_encoder_mixes_up_comes_first_and_the_other_is_the_same() -> None:
+    draw = np.random.default_rng(5)
+    names = as_ids([f"g{k}" for k in range(200)])
+    labels = Labels(names, ("spiral", "round", "rare"), np.repeat([0, 1, 2], [96, 96, 8]))
+    together = draw.normal(size=(200, 6))
+    together[:96, 0] += 8
+    apart = together.copy()
+    # the second encoder scatters half of the round galaxies among the spirals
+    apart[96:144, 0] += 8
+    rows = class_differences(table_of(together, ids=names), table_of(apart, ids=names), labels)
+    assert rows[0].name == "round" and rows[0].differs
+    assert rows[0].difference < -0.2 and rows[0].interval is not None
+    assert rows[0].difference == pytest.approx(rows[0].other - rows[0].one)
+    rare = next(row for row in rows if row.name == "rare")
+    assert rare.interval is None and not rare.differs
+    double = table_of(2 * together, ids=names)
+    same = class_differences(table_of(together, ids=names), double, labels)
+    assert all(row.difference == 0 and row.overlap == 1 for row in same)
+
+
+def test_classes_of_equal_encoders_differ_in_one_family_of_ten_at_most() -> None:
+    wrong = 0
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        names = as_ids([f"g{k}" for k in range(240)])
+        codes = draw.integers(0, 4, 240)
+        labels = Labels(names, tuple("abcd"), codes)
+        centres = draw.normal(size=(4, 5))
+        tables = [
+            table_of(centres[codes] + draw.normal(size=(240, 5)), ids=names) for _ in range(2)
+        ]
+        wrong += any(row.differs for row in class_differences(*tables, labels))
+    # 10 % of 60 families are 6; 12 or more would have a chance below 1 in 100
+    assert wrong < 12, wrong
+
+
+def test_labels_that_are_no_classes_are_refused_for_differences() -> None:
+    names = as_ids(["a", "b"])
+    numbers = Labels(names, ("z",), np.array([[0.1], [0.2]]), target="value")
+    table = table_of(POINTS[:2], ids=names)
+    with pytest.raises(InputError, match="be classes, found value"):
+        class_differences(table, table, numbers)
+
+
+def test_the_verb_names_classes_and_draws_both_maps_the_second_turned_onto_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def project(table: EmbeddingTable, **options: object) -> Map:
+        # a map that is the vectors themselves: no UMAP, whose own scatter would hide the alignment
+        settings = {"extractor": table.extractor.fingerprint, "n_neighbors": 15, "reach": 1.0}
+        space = FeatureSpace.fit(table.matrix)
+        return Map(table.ids, table.matrix, settings, {}, space, space.vectors(table.matrix))
+
+    monkeypatch.setattr(side_by_side, "project", project)
+    turn = np.array([[0.0, 2.0], [-2.0, 0.0]])
+    paths = [
+        table_of(matrix).write(tmp_path / f"{name}.parquet")
+        for name, matrix in (("one", POINTS[:80, :2]), ("other", POINTS[:80, :2] @ turn + 7))
+    ]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("galaxy_id,label\n" + "".join(f"g{k:04d},{'ab'[k % 2]}\n" for k in range(80)))
+    figure = tmp_path / "maps.png"
+    told = gz("table", "compare", *paths, "--labels", labels, "--figure", figure)
+    assert {row["class"] for row in told["classes"]} == {"a", "b"}
+    assert told["map_disparity"] == pytest.approx(0, abs=1e-6)
+    assert figure.read_bytes().startswith(b"\x89PNG")

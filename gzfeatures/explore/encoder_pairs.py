@@ -1,0 +1,111 @@
+"""Compare every two encoders of a run: how alike they arrange galaxies, and classes that differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.explore.class_differences import ClassDifference, class_differences
+from gzfeatures.explore.table_similarity import TableSimilarity, compare_tables
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+
+NEIGHBOURS = 10
+"""Number of nearest neighbours that are compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderPair:
+    """Hold how alike two encoders arrange the same galaxies.
+
+    Parameters
+    ----------
+    one, other : str
+        Names of the encoders.
+    similarity : TableSimilarity
+        Overlap of neighbours, and alignment.
+    classes : tuple of ClassDifference
+        The classes, the one that differs most first; empty for labels that are no classes.
+    """
+
+    one: str
+    other: str
+    similarity: TableSimilarity
+    classes: tuple[ClassDifference, ...] = ()
+
+    @property
+    def different(self) -> tuple[ClassDifference, ...]:
+        """Classes that one of the two encoders keeps together better, beyond chance."""
+        return tuple(row for row in self.classes if row.differs)
+
+    def brief(self) -> dict[str, Any]:
+        """Return the numbers that a reader compares first, by their titles."""
+        differ = ", ".join(f"{row.name} {row.difference:+.2f}" for row in self.different)
+        return {
+            "encoder": self.one,
+            "other encoder": self.other,
+            "neighbours shared": self.similarity.neighbour_overlap,
+            "CKA": self.similarity.cka,
+            "classes that differ": differ or "none",
+        }
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "one": self.one,
+            "other": self.other,
+            **dataclasses.asdict(self.similarity),
+            "classes": [row.asdict() for row in self.classes],
+        }
+
+
+def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[EncoderPair, ...]:
+    """Compare every two tables by some galaxies that all of them have.
+
+    Parameters
+    ----------
+    tables : sequence of Path
+        Embedding tables; of tables with equal extractors the first counts.
+    labels : Labels
+        Of the galaxies; classes are compared where they are classes.
+    ids : Ids
+        Galaxies that no table's encoder was fitted on, such as the test galaxies of a split.
+
+    Returns
+    -------
+    tuple of EncoderPair
+        In the order of the tables; empty where fewer than two differ, or galaxies are too few.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A table is not there, or is damaged.
+    """
+    opened = {EmbeddingTable.open(path).extractor.fingerprint: path for path in reversed(tables)}
+    paths = [path for path in tables if path in opened.values()]
+    # neighbours among so few galaxies say nothing of an encoder
+    if len(paths) < 2 or len(ids) <= 2 * NEIGHBOURS:
+        return ()
+    read = [EmbeddingTable.open(path).having(ids) for path in paths]
+    names = _names([table.extractor.backbone for table in read], paths)
+    pairs = []
+    for one, other in combinations(range(len(read)), 2):
+        two = read[one], read[other]
+        rows: Sequence[ClassDifference] = ()
+        if labels.target == "classes":
+            rows = class_differences(*two, labels, k=NEIGHBOURS)
+        similarity = compare_tables(*two, k=NEIGHBOURS)
+        pairs.append(EncoderPair(names[one], names[other], similarity, tuple(rows)))
+    return tuple(pairs)
+
+
+def _names(backbones: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return the names of encoders; one that repeats is told apart by its file's name."""
+    return [
+        name if backbones.count(name) == 1 else f"{name} ({path.stem})"
+        for name, path in zip(backbones, paths, strict=True)
+    ]

@@ -1,0 +1,66 @@
+"""Draw the maps of two tables side by side, the second aligned with the first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gzfeatures.explore.table_similarity import drawn_alike
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import among
+from gzfeatures.maps.figures import write_figure
+from gzfeatures.maps.umap import project
+from gzfeatures.progress import SILENT, Progress
+
+
+def write_side_by_side(
+    one: EmbeddingTable,
+    other: EmbeddingTable,
+    path: str | Path,
+    labels: Labels | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> float:
+    """Draw the maps of the galaxies that two tables share, the second turned onto the first.
+
+    Each map is a UMAP of its own table; the second is rotated, mirrored, scaled and shifted onto
+    the first (orthogonal Procrustes), so that what still differs is a difference of the encoders or
+    of the maps.
+
+    Parameters
+    ----------
+    one, other : EmbeddingTable
+        Of any extractors; galaxies are matched by id.
+    path : str or Path
+        `.png`, `.pdf` or `.svg`.
+    labels : Labels, optional
+        Classes that colour the galaxies.
+    seed : int
+        Of the maps, and of the draw where very many galaxies are in both.
+    progress : Progress
+        Where the steps are told; nowhere by default.
+
+    Returns
+    -------
+    float
+        Disparity of the maps after alignment, in [0, 1]: 0 for the same shape.
+
+    Raises
+    ------
+    InputError
+        Too few galaxies are in both tables, the ending is another, or no galaxy has a label.
+    OutputError
+        The place cannot be written.
+    """
+    ids = drawn_alike(one.ids[among(one.ids, other.ids)], seed)
+    first, second = (
+        project(table.select(ids), seed=seed, progress=progress) for table in (one, other)
+    )
+    laid = second.aligned(first)
+    names = [table.extractor.backbone for table in (one, other)]
+    if names[0] == names[1]:
+        names[1] += " (second table)"
+    maps = dict(zip(names, (first, laid), strict=True))
+    write_figure(path, maps, labels=labels, width="page", seed=seed)
+    return float(laid.quality["disparity"])
