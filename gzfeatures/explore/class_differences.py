@@ -95,12 +95,8 @@ def class_differences(
     codes = labels.codes[positions(labels.ids, ids)]
     near = [nearest_rows(table.select(ids).matrix, k) for table in (one, other)]
     same = [(codes[rows] == codes[:, None]).mean(1) for rows in near]
-    shared = np.array(
-        [
-            len(np.intersect1d(*pair, assume_unique=True))
-            for pair in zip(near[0], near[1], strict=True)
-        ]
-    )
+    both = zip(near[0], near[1], strict=True)
+    shared = np.array([len(np.intersect1d(*pair, assume_unique=True)) for pair in both])
     present = np.unique(codes)
     found = []
     for code in present:

@@ -61,6 +61,8 @@ CASES = {
     "table import": "table import table.parquet -o out.parquet",
     "table export": "table export table.parquet -o out.npz",
     "table join": "table join table.parquet table.parquet -o out.parquet",
+    "table compare": "table compare table.parquet table.parquet --labels labels.csv "
+    "--figure out.png",
     "table slice": "table slice table.parquet --ids labels.csv -o out.parquet",
     "table repair": "table repair table.parquet --like table.parquet -o out.parquet",
     "figure": "figure finished --kind ranking -o out.pdf",

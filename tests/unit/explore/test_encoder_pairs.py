@@ -13,6 +13,7 @@ from tables_of import table_of
 
 from gzfeatures.explore.encoder_pairs import EncoderPair, encoder_pairs
 from gzfeatures.ids import as_ids
+from gzfeatures.report import drawings
 from gzfeatures.report.report import Report
 
 NAMES = as_ids([f"g{k}" for k in range(90)])
@@ -63,8 +64,10 @@ def test_one_encoder_or_a_handful_of_galaxies_is_not_compared(tmp_path: Path) ->
 
 
 def test_the_report_shows_every_pair_as_text_and_as_json(
-    pairs: tuple[EncoderPair, ...], tmp_path: Path
+    pairs: tuple[EncoderPair, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # figures take seconds, and show no encoders
+    monkeypatch.setattr(drawings, "draw", lambda report: {})
     made: Report = dataclasses.replace(report(), encoders=pairs)
     page = made.write(tmp_path).read_text()
     assert "Encoders side by side" in page and "&lt;y&gt;" in page and "<y>" not in page
