@@ -75,6 +75,7 @@ PLAIN = frozenset(
         ),
         *(
             "strategy",
+            "suffix",
             "survey",
             "target",
             "tracking_uri",

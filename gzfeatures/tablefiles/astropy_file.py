@@ -122,6 +122,9 @@ def _columns(table: Any, notes: list[str]) -> RawTable:
             raw.columns.append(array)
             if column.info.unit:
                 raw.units[title] = str(column.info.unit)
+            # astropy keeps what a VOTable or ECSV says of a column beyond its unit in `meta`
+            if ucd := (column.info.meta or {}).get("ucd"):
+                raw.ucds[title] = str(ucd)
     if left_out:
         notes.append(f"nested columns are left out: {', '.join(left_out)}")
     return raw

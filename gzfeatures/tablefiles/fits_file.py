@@ -144,6 +144,8 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
             table.columns.append(values)
             if column.unit:
                 table.units[part] = str(column.unit)
+            if ucd := unit.header.get(f"TUCD{place + 1}"):
+                table.ucds[part] = str(ucd)
     if left_out:
         notes.append(
             f"columns of variable length or complex numbers are left out: {', '.join(left_out)}"

@@ -34,12 +34,15 @@ class RawTable:
         What the reader of the file has to be told: rows and columns that were left out.
     units : dict of str to str
         Unit of a column, as the file writes it.
+    ucds : dict of str to str
+        Meaning of a column in the words of the Virtual Observatory (UCD), as the file writes it.
     """
 
     names: list[str]
     columns: list[Any]
     notes: list[str] = dataclasses.field(default_factory=list)
     units: dict[str, str] = dataclasses.field(default_factory=dict)
+    ucds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, table: pa.Table, notes: Sequence[str] = ()) -> RawTable:
@@ -68,7 +71,11 @@ class RawTable:
                 self.columns.pop(), name in id_columns, f"{where}, column {name}"
             )
         frame = pd.DataFrame(columns)
-        frame.attrs = {"notes": list(self.notes), "units": dict(self.units)}
+        frame.attrs = {
+            "notes": list(self.notes),
+            "units": dict(self.units),
+            "ucds": dict(self.ucds),
+        }
         return frame
 
     def _leave_out_nested(self) -> None:

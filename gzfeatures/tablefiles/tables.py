@@ -31,7 +31,7 @@ these dtypes, and no other:
   padding; dates are ISO 8601 text.
 - What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
   `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file
-  gives.
+  gives, `frame.attrs["ucds"]` the meanings (UCD) of FITS, VOTable and ECSV.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from gzfeatures.files import require_file, written_whole
 from gzfeatures.id_text import MISSING_WORDS
 from gzfeatures.ids import require_text
 from gzfeatures.outputs import seal_parquet
+from gzfeatures.tablefiles import described_output
 from gzfeatures.tablefiles.arrow_file import read_feather, read_parquet
 from gzfeatures.tablefiles.astropy_file import read_ecsv, read_votable
 from gzfeatures.tablefiles.csv.file import read_csv
@@ -235,21 +236,27 @@ _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uf
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as .parquet, .csv or .csv.gz.
+    """Write a table as .parquet, .csv, .csv.gz, .fits or .vot; the last two with units and UCDs.
 
     Raises
     ------
     InputError
-        Another ending.
+        Another ending, or FITS cannot hold it (see `described_output`).
     OutputError
         The place cannot be written.
     """
     path = Path(path)
     if path.name.endswith((".csv", ".csv.gz")):
         return write_csv(frame, path)
+    if path.suffix == ".fits":
+        return described_output.write_fits(frame, path)
+    if path.suffix == ".vot":
+        return described_output.write_votable(frame, path)
     if path.suffix != ".parquet":
         raise InputError(
-            "unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz"
+            "unknown kind of file",
+            where=path,
+            rule="end in .parquet, .csv, .csv.gz, .fits or .vot",
         )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.prediction_files.columns import ucds_of
 from gzfeatures.galaxies.catalogs.catalog import Catalog
-from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
+from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, JoinReport, Rows
 from gzfeatures.galaxies.catalogs.checks import Examination
 from gzfeatures.galaxies.catalogs.label_words import LabelWords
 from gzfeatures.galaxies.catalogs.sky_join import SkyReport
@@ -170,6 +171,8 @@ def join(
     on: str | None = None,
     *,
     sky: float | None = None,
+    keep_all: bool = False,
+    suffix: str = "",
     id_column: str | None = None,
 ) -> tuple[Catalog, JoinReport | SkyReport]:
     """Add the columns of another catalog by a key or by position; keep the galaxies that match.
@@ -185,6 +188,11 @@ def join(
     sky : float, optional
         In place of a key: largest separation in arcsec of two galaxies that are each other's
         nearest.
+    keep_all : bool
+        Keep the galaxies without a partner too, with empty cells.
+    suffix : str
+        What is put behind the names of columns of `other` that stand in `catalog` too; by default
+        they are left out.
     id_column : str, optional
         Column of the ids in the first file.
 
@@ -212,16 +220,27 @@ def join(
     """
     if (on is None) == (sky is None):
         raise InputError("join", rule="have a key or a separation on the sky, one of them")
+    kind = JoinKind(keep_all, suffix)
     if sky is not None:
-        others = other if isinstance(other, Catalog | Rows) else Rows.read(other, ())
-        return catalog_of(catalog, id_column).join_sky(others, sky)
+        others = other if isinstance(other, Catalog | Rows) else described_rows(other, ())
+        return catalog_of(catalog, id_column).join_sky(others, sky, kind=kind)
     left, _, right = str(on).partition("=")
     # a single name means the same key column in both tables
     right = right or left
-    beside = other if isinstance(other, Catalog | Rows) else Rows.read(other, (right,))
+    beside = other if isinstance(other, Catalog | Rows) else described_rows(other, (right,))
     if isinstance(catalog, Catalog):
-        return catalog_of(catalog, id_column).join(beside, left, right)
-    return Catalog.read(catalog, id_column=id_column, keys=(left,)).join(beside, left, right)
+        return catalog_of(catalog, id_column).join(beside, left, right, kind)
+    galaxies = Catalog.read(catalog, id_column=id_column, keys=(left,))
+    return galaxies.join(beside, left, right, kind)
+
+
+def described_rows(path: Place, keys: Sequence[str]) -> Rows:
+    """Read a table to join; columns of predictions get their meanings (UCD)."""
+    rows = Rows.read(path, keys)
+    attrs = rows.frame.attrs
+    meanings = {**ucds_of([str(name) for name in rows.frame]), **attrs.get("ucds", {})}
+    rows.frame.attrs = {**attrs, "ucds": meanings}
+    return rows
 
 
 def sample(

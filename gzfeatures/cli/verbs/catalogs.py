@@ -49,7 +49,9 @@ def check(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the table in our columns to this file: .parquet or .csv."
+            "--output",
+            "-o",
+            help="Write the table in our columns to this file: .parquet, .csv, .fits or .vot.",
         ),
     ] = None,
     id_column: IdColumn = None,
@@ -254,8 +256,8 @@ def sample(
 
 @app.command(
     epilog=(
-        "Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on "
-        "dr7objid=objid -o catalog.parquet"
+        "Example: gzfeatures join gz2_hart16.fits predictions.csv --on dr7objid=galaxy_id --all "
+        "-o classified.fits"
     ),
 )
 @writes("output")
@@ -268,7 +270,13 @@ def join(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Joined catalog to write: .parquet or .csv.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Joined catalog to write: .parquet, .csv, .fits or .vot. FITS joined from FITS "
+            "keeps all that the first file stores.",
+        ),
     ],
     on: Annotated[
         str | None,
@@ -281,34 +289,47 @@ def join(
             "each other's nearest."
         ),
     ] = None,
+    keep_all: Annotated[
+        bool,
+        typer.Option("--all", help="Keep galaxies without a partner too, with empty cells."),
+    ] = False,
+    suffix: Annotated[
+        str,
+        typer.Option(
+            help="Keep columns of OTHER that stand in the first catalog too, with this behind "
+            "their names."
+        ),
+    ] = "",
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key or by position; print how many rows matched, and which did not."""
-    from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
+    from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, shadows
 
     if (on is None) == (sky is None):
         raise typer.BadParameter("give --on or --sky, one of them")
-    from gzfeatures.tablefiles.tables import write_table
+    from gzfeatures.galaxies.catalogs.joined_file import write_joined
+    from gzfeatures.verbs.catalogs import described_rows
 
     left, _, right = (on or "").partition("=")
     # a single name means the same key column in both tables
     right = right or left
-    beside = Rows.read(other, (right,) if right else ())
+    beside = described_rows(other, (right,) if right else ())
     for note in beside.frame.attrs["notes"]:
         say(f"{other}: {note}")
     galaxies = catalog_from(catalog, id_column, keys=(left,) if left else ())
+    kind = JoinKind(keep_all, suffix)
     report: JoinReport | SkyReport
     if sky is None:
-        joined, report = galaxies.join(beside, left, right)
+        joined, report = galaxies.join(beside, left, right, kind)
         if report.keyless:
             say(f"{report.keyless} galaxies have no {left} and match nothing")
     else:
-        joined, report = galaxies.join_sky(beside, sky)
+        joined, report = galaxies.join_sky(beside, sky, kind=kind)
         _say_sky(report)
     if report.shadowed:
         say(f"{other}: {shadows(report)}")
-    say(f"catalog written to {write_table(joined.frame, output)}")
+    say(f"catalog written to {write_joined(joined, galaxies, output)}")
     show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,32 @@ RESERVED: dict[str, str] = {
     "trained_on": "",
 }
 """Columns that are no classes, with the kind of prediction that a column implies."""
+
+UCDS = {
+    "galaxy_id": "meta.id",
+    "predicted_class": "src.morph.type",
+    "predicted_labels": "src.morph.type",
+    "class_set": "src.morph.type",
+    "empty_because": "meta.note",
+    "familiarity_p": "stat.probability",
+    "trained_on": "meta.code",
+}
+"""Meanings of columns of predictions in the words of the Virtual Observatory (UCD1+ 1.6)."""
+
+
+def ucds_of(names: Collection[str]) -> dict[str, str]:
+    """Return the meanings of the columns of a file of predicted classes; none for other files.
+
+    Examples
+    --------
+    >>> ucds_of(["galaxy_id", "predicted_class", "spiral"])["spiral"]
+    'stat.probability;src.morph.type'
+    >>> ucds_of(["galaxy_id", "spiral"])
+    {}
+    """
+    if not {"predicted_class", "predicted_labels"} & set(names):
+        return {}
+    return {name: UCDS.get(name, f"stat.probability;{UCDS['predicted_class']}") for name in names}
 
 
 def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:

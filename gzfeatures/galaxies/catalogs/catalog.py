@@ -22,7 +22,7 @@ from gzfeatures.galaxies.catalogs import (
     quantities,
     sky_join,
 )
-from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
+from gzfeatures.galaxies.catalogs.catalog_join import MATCHED, JoinKind, JoinReport, Rows
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
 from gzfeatures.galaxies.catalogs.sky_join import SkyReport
 from gzfeatures.galaxies.votes import vote_columns
@@ -314,7 +314,11 @@ class Catalog:
         return dataclasses.replace(self, frame=frame)
 
     def join(
-        self, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
+        self,
+        other: Catalog | Rows,
+        left_on: str | Sequence[str],
+        right_on: str | Sequence[str],
+        kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, JoinReport]:
         """Add the columns of another catalog by a common key, and keep the galaxies that match.
 
@@ -325,6 +329,8 @@ class Catalog:
         left_on, right_on : str or sequence of str
             Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that
             stands in both is taken from here.
+        kind : JoinKind
+            Which galaxies are kept, and how columns of one name are told apart.
 
         Returns
         -------
@@ -339,11 +345,15 @@ class Catalog:
         InputError
             A key column is absent or has lost its digits, or no rows match.
         """
-        frame, report = catalog_join.joined(self, other, left_on, right_on)
+        frame, report = catalog_join.joined(self, other, left_on, right_on, kind)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report
 
     def join_sky(
-        self, other: Catalog | Rows, radius_arcsec: float, seed: int = 0
+        self,
+        other: Catalog | Rows,
+        radius_arcsec: float,
+        seed: int = 0,
+        kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, SkyReport]:
         """Add the columns of the nearest galaxy of another catalog, where both are each other's.
 
@@ -356,6 +366,8 @@ class Catalog:
             Largest separation of a pair, in (0, 3600].
         seed : int
             Of the galaxies whose shifted positions measure chance pairs.
+        kind : JoinKind
+            Which galaxies are kept, and how columns of one name are told apart.
 
         Returns
         -------
@@ -370,5 +382,5 @@ class Catalog:
         InputError
             No positions, no pair, a radius out of range, or a column `separation_arcsec`.
         """
-        frame, report = sky_join.sky_joined(self, other, radius_arcsec, seed)
+        frame, report = sky_join.sky_joined(self, other, radius_arcsec, seed, kind)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report

@@ -14,11 +14,32 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.quantities import understood
 from gzfeatures.ids import as_keys
-from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+from gzfeatures.tablefiles.tables import ID_COLUMNS, plain, read_table
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.catalogs.sky_join import SkyReport
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinKind:
+    """Choose which galaxies a join keeps, and what becomes of columns that stand in both tables.
+
+    Parameters
+    ----------
+    keep_all : bool
+        Keep the galaxies without a partner too, with empty cells.
+    suffix : str
+        What is put behind the name of a column of the other table that stands in the first too; by
+        default such a column is left out.
+    """
+
+    keep_all: bool = False
+    suffix: str = ""
+
+
+MATCHED = JoinKind()
+"""Keep the galaxies that match, with the first table's columns where a name stands in both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +116,7 @@ def joined(
     other: Catalog | Rows,
     left_on: str | Sequence[str],
     right_on: str | Sequence[str],
+    kind: JoinKind = MATCHED,
 ) -> tuple[pd.DataFrame, JoinReport]:
     """Return the galaxies that match a row of the other table, with that table's columns added.
 
@@ -131,9 +153,12 @@ def joined(
     # a key column with the same name in both tables has equal values, so one copy is enough
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
-    frame, lost = with_partners(
-        catalog, other, np.flatnonzero(matched), places[single[rows[matched]]], keys
-    )
+    # our column of ids is a copy of the id column: theirs says the same again
+    if (left_on, right_on) == (catalog.frame.attrs.get("id_column"), "galaxy_id"):
+        keys.add("galaxy_id")
+    partners = np.full(len(left), -1, dtype=np.intp)
+    partners[matched] = places[single[rows[matched]]]
+    frame, lost = with_partners(catalog, other, partners, kind, keys)
     return frame, dataclasses.replace(
         report,
         shadowed=tuple(lost),
@@ -144,8 +169,8 @@ def joined(
 def with_partners(
     catalog: Catalog,
     other: Catalog | Rows,
-    rows: npt.NDArray[np.intp],
     partners: npt.NDArray[np.intp],
+    kind: JoinKind = MATCHED,
     keys: set[str] | frozenset[str] = frozenset(),
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return rows of a catalog with the columns of their partners in another table.
@@ -154,26 +179,75 @@ def with_partners(
     ----------
     catalog, other
         The two tables.
-    rows, partners : ndarray of int
-        Row of each, shape (m,).
+    partners : ndarray of int
+        Row of `other` for each galaxy, shape (n,); -1 where it has none.
+    kind : JoinKind
+        Which galaxies are kept, and how columns of one name are told apart.
     keys : set of str
         Columns that hold the same in both.
 
     Returns
     -------
     DataFrame, dict of str to int
-        A column that stands in both is the first table's. Such columns, but for the keys, with the
-        number of rows where ours is empty and the other's is not.
+        Columns that stand in both and are left out, with the number of rows where ours is empty and
+        the other's is not. Units and UCDs of both tables are in `attrs`.
+
+    Raises
+    ------
+    InputError
+        A column's name with the suffix stands in a table too.
     """
-    chosen = other.frame.iloc[partners].reset_index(drop=True)
+    rows = np.arange(len(partners)) if kind.keep_all else np.flatnonzero(partners >= 0)
+    chosen = _rows_or_gaps(other.frame, partners[rows])
     galaxies = catalog.frame.iloc[rows].reset_index(drop=True)
     # every catalog copies its id column to `galaxy_id`: the second copy is no lost column
     same = keys if isinstance(other, Rows) else keys | {"galaxy_id"}
-    shadowed = [str(name) for name in chosen if name in galaxies and name not in same]
-    # gaps of the first table are not filled from the second; the report counts these lost values
-    lost = {name: int((galaxies[name].isna() & chosen[name].notna()).sum()) for name in shadowed}
-    added = chosen.drop(columns=[name for name in chosen if name in galaxies])
-    return pd.concat([galaxies, added], axis=1), lost
+    both = [str(name) for name in chosen if name in galaxies and name not in same]
+    lost: dict[str, int] = {}
+    renamed: dict[str, str] = {}
+    if kind.suffix:
+        renamed = {name: f"{name}{kind.suffix}" for name in both}
+        _require_free(renamed, {*galaxies, *chosen}, other.source)
+    else:
+        # gaps of the first table are not filled from the second; the report counts these values
+        lost = {name: int((galaxies[name].isna() & chosen[name].notna()).sum()) for name in both}
+    added = chosen.rename(columns=renamed)
+    added = added.drop(columns=[name for name in added if name in galaxies])
+    joined = pd.concat([galaxies, added], axis=1)
+    joined.attrs = dict(catalog.frame.attrs)
+    for what in ("units", "ucds"):
+        theirs = other.frame.attrs.get(what, {}).items()
+        of_added = {renamed.get(name, name): text for name, text in theirs}
+        of_added = {name: text for name, text in of_added.items() if name in added}
+        joined.attrs[what] = {**of_added, **catalog.frame.attrs.get(what, {})}
+    return joined, lost
+
+
+def _rows_or_gaps(frame: pd.DataFrame, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
+    """Return rows of a plain table; a row of missing values for -1, without a change of digits."""
+    if (rows >= 0).all():
+        return frame.iloc[rows].reset_index(drop=True)
+    # pandas would make floats of integers with gaps; `plain` decides what holds their digits
+    nullable = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
+    kinds = {name: nullable.get(str(kind), kind) for name, kind in frame.dtypes.items()}
+    chosen = frame.astype(kinds).reset_index(drop=True)
+    chosen = chosen.reindex(np.where(rows < 0, len(frame), rows)).reset_index(drop=True)
+    gapped = plain(chosen)
+    gapped.attrs = frame.attrs
+    return gapped
+
+
+def _require_free(renamed: dict[str, str], names: set[str], where: object) -> None:
+    """Refuse a suffix that makes the name of another column."""
+    taken = next((new for new in renamed.values() if new in names), None)
+    if taken is not None:
+        raise InputError(
+            "suffix of columns that stand in both tables",
+            where=where,
+            rule="make names that stand in neither",
+            found=taken,
+            remedy="choose another suffix",
+        )
 
 
 def _names(columns: str | Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs import quantities
-from gzfeatures.galaxies.catalogs.catalog_join import Rows, with_partners
+from gzfeatures.galaxies.catalogs.catalog_join import MATCHED, JoinKind, Rows, with_partners
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -65,26 +65,17 @@ class SkyReport:
 
 
 def sky_joined(
-    catalog: Catalog, other: Catalog | Rows, radius_arcsec: float, seed: int = 0
+    catalog: Catalog,
+    other: Catalog | Rows,
+    radius_arcsec: float,
+    seed: int = 0,
+    kind: JoinKind = MATCHED,
 ) -> tuple[pd.DataFrame, SkyReport]:
     """Return the galaxies that have a partner on the sky, with the partner's columns added.
 
     See `Catalog.join_sky`.
     """
-    if not 0 < radius_arcsec <= 3600:
-        raise InputError(
-            "radius of a join by position",
-            rule="lie above 0 and up to 3600 arcsec",
-            found=radius_arcsec,
-        )
-    for table in (catalog, other):
-        if SEPARATION in table.frame:
-            raise InputError(
-                f"column {SEPARATION} stands in a table already",
-                where=table.source,
-                rule="be free for the join",
-                remedy="rename it",
-            )
+    _require_joinable(catalog, other, radius_arcsec)
     here, there = _positions(catalog), _positions(other)
     first, second = _coordinates(here.place), _coordinates(there.place)
     # a pair is mutual: each is the other's nearest, so that no row is given to two galaxies
@@ -101,14 +92,16 @@ def sky_joined(
             remedy="check the units and the equinox of both (J2000 degrees), or give a larger "
             "radius",
         )
-    rows, partners = here.rows[paired], there.rows[nearest[paired]]
-    frame, lost = with_partners(catalog, other, rows, partners)
-    alone = np.ones(len(catalog.frame), dtype=bool)
-    alone[rows] = False
+    partners = np.full(len(catalog.frame), -1, dtype=np.intp)
+    partners[here.rows[paired]] = there.rows[nearest[paired]]
+    frame, lost = with_partners(catalog, other, partners, kind)
+    apart = np.full(len(partners), np.nan)
+    apart[here.rows[paired]] = arcsec[paired]
+    matched = int(paired.sum())
     report = SkyReport(
-        matched=len(rows),
-        unmatched=tuple(catalog.ids[alone]),
-        unused=len(other.frame) - len(rows),
+        matched=matched,
+        unmatched=tuple(catalog.ids[partners < 0]),
+        unused=len(other.frame) - matched,
         placeless=len(catalog.frame) - len(here.rows),
         radius_arcsec=radius_arcsec,
         median_arcsec=float(np.median(arcsec[paired])),
@@ -116,7 +109,27 @@ def sky_joined(
         shadowed=tuple(lost),
         forgone={name: count for name, count in lost.items() if count},
     )
-    return frame.assign(**{SEPARATION: arcsec[paired]}), report
+    frame[SEPARATION] = apart if kind.keep_all else apart[partners >= 0]
+    frame.attrs["units"][SEPARATION] = "arcsec"
+    frame.attrs["ucds"][SEPARATION] = "pos.angDistance"
+    return frame, report
+
+
+def _require_joinable(catalog: Catalog, other: Catalog | Rows, radius_arcsec: float) -> None:
+    if not 0 < radius_arcsec <= 3600:
+        raise InputError(
+            "radius of a join by position",
+            rule="lie above 0 and up to 3600 arcsec",
+            found=radius_arcsec,
+        )
+    for table in (catalog, other):
+        if SEPARATION in table.frame:
+            raise InputError(
+                f"column {SEPARATION} stands in a table already",
+                where=table.source,
+                rule="be free for the join",
+                remedy="rename it",
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

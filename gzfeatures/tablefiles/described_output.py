@@ -1,0 +1,276 @@
+"""Write tables as FITS and VOTable, with the unit and the meaning (UCD) of each column."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.fits.header import BLOCK, judged
+from gzfeatures.tablefiles.fits_file import chosen
+
+MOST_FIELDS = 999
+"""Most columns of a FITS table (FITS standard 4.0, section 7.3.1)."""
+
+NO_INTEGER = -(2**63)
+"""TNULL of integers with gaps, which lie within 2^53 (see `tables`)."""
+
+_FIELD_CARD = re.compile(r"(T[A-Z]+)([1-9]\d*)")
+_OF_OLD_BYTES = ("CHECKSUM", "DATASUM", "THEAP")
+
+
+def write_fits(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as the only table of a FITS file.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become TUNIT and TUCD. A
+        missing number is NaN, a missing integer TNULL, a missing text an empty one.
+    path : Path
+        File.
+
+    Raises
+    ------
+    InputError
+        FITS cannot hold it: a text beyond ASCII, two names that differ in case only, or more than
+        999 columns.
+    OutputError
+        The place cannot be written.
+    """
+    from astropy.io import fits
+
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), _unit_of(frame, (), path)]).writeto(file)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(file.getvalue())
+    return path
+
+
+def extend_fits(
+    source: Path,
+    id_columns: Collection[str],
+    rows: npt.NDArray[np.intp],
+    added: pd.DataFrame,
+    path: Path,
+) -> bool:
+    """Write a FITS catalog again with some of its rows and further columns.
+
+    What the catalog stores stays as it is to the byte: types, TNULL, TZERO, vectors, arrays of
+    variable length, the cards of its header, and the other units of the file. Only sums of the
+    table's old bytes (CHECKSUM, DATASUM) are left out.
+
+    Parameters
+    ----------
+    source : Path
+        FITS file, plain or gzipped; its catalog is the table that `fits_file.read_fits` reads.
+    id_columns : collection of str
+        Names of id columns, by which that table is found.
+    rows : ndarray of int
+        Rows that are kept, shape (m,), in their new order.
+    added : DataFrame
+        m rows, as of `write_fits`.
+    path : Path
+        File to write.
+
+    Returns
+    -------
+    bool
+        False, and nothing is written, where the catalog is a table of text (XTENSION TABLE), whose
+        rows cannot take binary columns.
+
+    Raises
+    ------
+    InputError
+        As of `write_fits`, the columns of both taken together.
+    OutputError
+        The place cannot be written.
+    """
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="astropy")
+        with judged(source, what="catalog") as file:
+            data = file.read()
+        with fits.open(io.BytesIO(data), memmap=False) as units:
+            tables = [
+                number
+                for number, unit in enumerate(units)
+                if isinstance(unit, fits.BinTableHDU | fits.TableHDU)
+            ]
+            names = [units[number].columns.names for number in tables]
+            place, _ = chosen(names, [units[number].name for number in tables], id_columns, source)
+            number = tables[place]
+            if isinstance(units[number], fits.TableHDU):
+                return False
+            header, where = units[number].header.copy(), units.fileinfo(number)
+        start, end = where["datLoc"], where["datLoc"] + where["datSpan"]
+        unit = _extended(header, data[start:end], rows, _unit_of(added, names[place], path))
+    with written_whole(path) as temporary, temporary.open("wb") as out:
+        for part in (data[: where["hdrLoc"]], *unit, data[end:]):
+            out.write(part)
+    return True
+
+
+def _extended(
+    header: Any, data: bytes, rows: npt.NDArray[np.intp], added: Any
+) -> tuple[bytes, bytes, bytes]:
+    """Return header, rows and heap of a binary table that gets further columns at its right."""
+    width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
+    heap = data[int(header.get("THEAP", width * count)) :][: int(header["PCOUNT"])]
+    # descriptors of variable arrays count from the start of the heap, which moves as a whole
+    if "THEAP" in header:
+        heap = heap[: int(header["PCOUNT"]) - (int(header["THEAP"]) - width * count)]
+    main = np.frombuffer(data, np.uint8, width * count).reshape(count, width)[rows]
+    new, beside = added.header, _stored(added)
+    both = np.hstack([main, beside])
+    fields = int(header["TFIELDS"])
+    for card in _OF_OLD_BYTES:
+        header.remove(card, ignore_missing=True)
+    header["NAXIS1"], header["NAXIS2"] = both.shape[1], len(rows)
+    header["TFIELDS"], header["PCOUNT"] = fields + int(new["TFIELDS"]), len(heap)
+    for card in new.cards:
+        if found := _FIELD_CARD.fullmatch(card.keyword):
+            header.append((f"{found[1]}{fields + int(found[2])}", card.value, card.comment))
+    length = both.size + len(heap)
+    return (
+        header.tostring().encode("ascii"),
+        both.tobytes(),
+        heap + bytes(-length % BLOCK),
+    )
+
+
+def _stored(unit: Any) -> npt.NDArray[np.uint8]:
+    """Return the bytes of the rows of a table as FITS stores them, shape (rows, width)."""
+    file = io.BytesIO()
+    unit.writeto(file)
+    count, width = int(unit.header["NAXIS2"]), int(unit.header["NAXIS1"])
+    # the table is the last unit, and its header is of whole blocks
+    start = file.getvalue().index(b"XTENSION") + len(unit.header.tostring())
+    return np.frombuffer(file.getvalue(), np.uint8, count * width, start).reshape(count, width)
+
+
+def _unit_of(frame: pd.DataFrame, taken: Collection[str], path: Path) -> Any:
+    """Return a binary table of plain columns; refuse what FITS cannot hold."""
+    from astropy.io import fits
+
+    names = [str(name) for name in frame]
+    lower = [name.lower() for name in (*taken, *names)]
+    twice = [name for name in names if lower.count(name.lower()) > 1]
+    if twice:
+        raise InputError(
+            "two columns of a FITS table have one name",
+            where=path,
+            rule="differ in more than case",
+            found=twice[0],
+            remedy="rename one of them, or join with --suffix",
+        )
+    if len(lower) > MOST_FIELDS:
+        raise InputError(
+            "FITS table",
+            where=path,
+            rule=f"have at most {MOST_FIELDS} columns",
+            found=len(lower),
+            remedy="write .vot or .parquet",
+        )
+    units, ucds = frame.attrs.get("units", {}), frame.attrs.get("ucds", {})
+    columns = [_field(name, frame[name], units.get(name), path) for name in names]
+    with warnings.catch_warnings():
+        # names and units that are not in the standard's list of recommendations
+        warnings.filterwarnings("ignore", module="astropy")
+        unit = fits.BinTableHDU.from_columns(columns, nrows=len(frame))
+        for place, name in enumerate(names, start=1):
+            if name in ucds:
+                unit.header[f"TUCD{place}"] = ucds[name]
+    return unit
+
+
+def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
+    """Return one column of a FITS table."""
+    from astropy.io import fits
+
+    kind = str(column.dtype)
+    if kind == "Int64":
+        values = column.to_numpy(np.int64, na_value=NO_INTEGER)
+        gaps = bool(column.isna().any())
+        return fits.Column(name, "K", unit, null=NO_INTEGER if gaps else None, array=values)
+    if kind in ("int64", "float64"):
+        return fits.Column(name, "K" if kind == "int64" else "D", unit, array=column.to_numpy())
+    if kind == "uint64":
+        return fits.Column(name, "K", unit, bzero=2**63, array=column.to_numpy())
+    if kind == "bool":
+        return fits.Column(name, "L", unit, array=column.to_numpy())
+    texts = column.astype("str").fillna("").to_numpy(object)
+    if kind == "boolean":
+        # FITS has no missing flag that astropy would write, so flags with gaps are letters
+        texts = np.where(column.isna(), "", np.where(column.fillna(False), "T", "F"))
+    try:
+        encoded = np.array([text.encode("ascii") for text in texts], dtype="S")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "FITS cannot hold this text",
+            where=f"{path}, column {name}",
+            rule="be ASCII",
+            found=error.object,
+            remedy="write .vot or .parquet",
+        ) from None
+    return fits.Column(name, f"{max(1, encoded.dtype.itemsize)}A", unit, array=encoded)
+
+
+def write_votable(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as VOTable (BINARY2, which marks every missing value).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become unit and ucd.
+        VOTable has no unsigned 64-bit integers: such a column is decimal text.
+    path : Path
+        File.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    from astropy.io.votable import from_table, writeto
+    from astropy.table import MaskedColumn, Table
+
+    units, ucds = frame.attrs.get("units", {}), frame.attrs.get("ucds", {})
+    table = Table()
+    for name in map(str, frame):
+        values, gaps = _cells(frame[name])
+        column = MaskedColumn(values, name=name, mask=gaps, unit=units.get(name))
+        column.meta = {"ucd": ucds[name]} if name in ucds else {}
+        table.add_column(column)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="astropy")
+        document = from_table(table)
+        with written_whole(path) as temporary:
+            writeto(document, str(temporary), tabledata_format="binary2")
+    return path
+
+
+def _cells(column: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Return the values of a column and which are missing, in a type that VOTable has."""
+    kind, gaps = str(column.dtype), column.isna().to_numpy()
+    if kind == "float64":
+        return column.to_numpy(), np.zeros_like(gaps)
+    if kind in ("int64", "Int64"):
+        return column.to_numpy(np.int64, na_value=0), gaps
+    if kind in ("bool", "boolean"):
+        return column.to_numpy(bool, na_value=False), gaps
+    texts = np.array(column.astype("str").fillna("").to_numpy(object).tolist(), dtype=str)
+    try:
+        return texts.astype("S"), gaps
+    except UnicodeEncodeError:
+        return texts, gaps
