@@ -289,6 +289,8 @@ class GalaxyFiles:
                     rule=f"crop at most {self.reading.field} of the frame's side",
                     found=view.crop,
                 )
+        if self.reading.field == 1:
+            return list(views)
         return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
