@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
+from undrawn import undrawn
 
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions
@@ -88,6 +89,13 @@ def finished(
             load(toml, ["explain=1"]), folder=folder, tracker=Tracking(root=folder / "mlruns")
         )
     yield done
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(finished: Run) -> Iterator[None]:
+    """The pictures of a run are drawn in `finished` alone."""
+    with undrawn():
+        yield
 
 
 def count_touches(patch: pytest.MonkeyPatch, touched: Counter[str]) -> None:
