@@ -5,7 +5,7 @@
     GzError
     ├── InputError            (ValueError)         a file or value breaks a rule
     ├── MissingFileError      (FileNotFoundError)  a named file is not there
-    ├── MissingExtraError     (ImportError)        an optional package is not installed
+    ├── MissingExtraError     (ImportError)        a package that is needed is not installed
     ├── UnknownNameError      (LookupError)        a name is not in its table
     ├── WeightsError          (RuntimeError)       network weights cannot be had or do not fit
     ├── LeakError             (ValueError)         a galaxy stands on two sides of a split
@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -88,7 +89,7 @@ class MissingFileError(GzError, FileNotFoundError):
 
 
 class MissingExtraError(GzError, ImportError):
-    """Raised if an optional package is not installed."""
+    """Raised if a package is not installed: of an extra, or beyond `requirements-core.txt`."""
 
 
 class UnknownNameError(GzError, LookupError):
@@ -225,3 +226,60 @@ def need(module: str, extra: str) -> ModuleType:
             f"the optional package '{module}' is not installed",
             remedy=f"pip install 'gzfeatures[{extra}]'",
         ) from error
+
+
+BEYOND_CORE = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "lightning": "lightning",
+    "captum": "captum",
+    "mlflow": "mlflow",
+    "xgboost": "xgboost",
+}
+"""Modules that verbs on tables do without, with the packages that bring them."""
+NETWORK = ("torch", "torchvision")
+"""Modules that compute with a network."""
+
+
+def require_packages(job: str, *modules: str) -> None:
+    """Refuse a job whose modules are not installed, before it starts; nothing is imported.
+
+    Parameters
+    ----------
+    job : str
+        What needs them, as the subject of the message: "extracting vectors".
+    *modules : str
+        Keys of `BEYOND_CORE`.
+
+    Raises
+    ------
+    MissingExtraError
+        A module is not installed.
+
+    Examples
+    --------
+    >>> require_packages("reading this line")
+    """
+    missing = [name for name in modules if not _is_installed(name)]
+    if missing:
+        raise without(job, *missing)
+
+
+def without(job: str, *modules: str) -> MissingExtraError:
+    """Return the error for a job whose modules are not installed."""
+    packages = " ".join(BEYOND_CORE.get(name, name) for name in modules)
+    return MissingExtraError(
+        f"{job} needs {' and '.join(modules)}, which {'is' if len(modules) == 1 else 'are'} "
+        "not installed",
+        remedy=f"pip install {packages}",
+    )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+    except ValueError:
+        # a module that some program put in place by hand has no specification
+        return True

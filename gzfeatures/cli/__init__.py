@@ -12,7 +12,7 @@ import sys
 from gzfeatures import user_folders
 from gzfeatures.cli import interruption
 from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
-from gzfeatures.errors import GzError, lacks_memory
+from gzfeatures.errors import BEYOND_CORE, GzError, lacks_memory, without
 from gzfeatures.heads._compat_skops import own_process
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
@@ -44,6 +44,9 @@ def _described(error: Exception) -> str:
             "the batch system's), "
             "or give fewer galaxies or workers"
         )
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if isinstance(error, ModuleNotFoundError) and module in BEYOND_CORE:
+        return str(without("this", module))
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError) and "No usable temporary directory" in text:
         return "no folder for temporary files can be written: set TMPDIR to one that can"

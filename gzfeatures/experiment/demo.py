@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from gzfeatures import __version__, outputs
+from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.experiment.config import Experiment, load
 from gzfeatures.figures.contact_sheet import contact_sheet
 from gzfeatures.files import read_sidecar, write_sidecar, written_whole
@@ -37,6 +38,8 @@ def experiment(
     OutputError
         The folder cannot be written.
     """
+    # simulating takes half a minute, so refuse what follows before it
+    require_packages("the demo", *NETWORK, "lightning")
     note, drawn = (
         folder / "survey.json",
         {"galaxies": galaxies, "seed": seed, "version": __version__},

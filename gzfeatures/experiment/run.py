@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gzfeatures import brief, outputs
-from gzfeatures.errors import InputError
+from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.comparison import Comparison, compare
 from gzfeatures.evaluation.metrics import jsonable
@@ -155,6 +155,8 @@ def run(
     >>> run("experiment.toml", progress=True).report.headline  # doctest: +SKIP
     """
     settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
+    training = ("lightning",) if settings.networks else ()
+    require_packages("an experiment", *NETWORK, *training)
     run_folder = Path(folder) if folder is not None else Path("runs") / settings.name
     config_files = (
         [Path(experiment)]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, require_packages
 from gzfeatures.features.matrices import Matrix
 
 ROWS = 256
@@ -89,6 +89,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
         `sample_weight`, shape (n,), weighs the rows.
         """
+        require_packages("the head xgboost", "xgboost")
         import xgboost
 
         machine = getattr(xgboost, self.kind)(

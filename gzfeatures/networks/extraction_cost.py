@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from gzfeatures import user_folders
-from gzfeatures.errors import InputError
+from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.features.store import Store
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.spec import Extraction
@@ -106,6 +106,7 @@ def measure(
     InputError
         No image of the sample can be read; otherwise as `extract.write_all`.
     """
+    require_packages("measuring an extraction", *NETWORK)
     # the modules of the networks are part of the start, so load them before the clock begins
     from gzfeatures.networks.extraction.fill import engine_of, filled
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.prediction import find_head, vectors_of
 from gzfeatures.features.store import Store
@@ -119,6 +119,7 @@ def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
     """Predict images by a fine-tuned network; return also its class shares."""
+    require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify
 

@@ -32,6 +32,7 @@ from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import MOST_LINES, pairs, say_how_many
 from gzfeatures.cli.verbs.heads import coverage_row
 from gzfeatures.cli.writing import writes
+from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
     """Predict by a fine-tuned network in a folder; None if the path is no folder."""
     if not path.is_dir():
         return None
+    require_packages("predicting by a network", *NETWORK)
     from gzfeatures.cli.shift_notes import sample_for
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify

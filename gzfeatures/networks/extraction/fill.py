@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_hash import BYTES, MIDDLE
@@ -94,6 +94,8 @@ def filled(
         todo = job.absent()
         if not len(todo):
             break
+        # vectors that are there already need no network
+        require_packages("extracting vectors", *NETWORK)
         # refuse a store that cannot be written before hours of computing
         for cache in caches:
             cache.require_writable()

@@ -1,1 +1,6 @@
 """Explain networks: find the pixels that a class depends on, and show them in galleries."""
+
+from gzfeatures.errors import NETWORK, require_packages
+
+# every module of this folder imports them at its head: said here once, in words
+require_packages("explaining a prediction", *NETWORK, "captum")
