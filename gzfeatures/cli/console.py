@@ -129,17 +129,22 @@ def show_markdown(text: str) -> None:
     _console().print(Markdown(text))
 
 
-def _print_rows(
-    title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, most: int = 40
+def print_table(
+    rows: Sequence[Mapping[str, Any]], *, title: str | None = None, most: int = 40
 ) -> None:
+    """Print rows as a table, whose columns are the keys of all rows."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    every = dict.fromkeys(key for row in rows for key in row)
-    # a result may hold several tables, and these columns were chosen for only one of them
-    columns = [column for column in columns or () if column in every] or list(every)
-    table = Table(title=heading(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         table.add_column(heading(column), overflow="fold")
     for row in rows[:most]:
@@ -147,6 +152,15 @@ def _print_rows(
     _console().print(table)
     if len(rows) > most:
         typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
+
+
+def _print_rows(
+    title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
+) -> None:
+    every = dict.fromkeys(key for row in rows for key in row)
+    # a result may hold several tables, and these columns were chosen for only one of them
+    chosen = [column for column in columns or () if column in every] or list(every)
+    print_table([{key: row.get(key) for key in chosen} for row in rows], title=heading(title))
 
 
 def show(

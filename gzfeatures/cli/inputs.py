@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from gzfeatures.cli.console import say, show
+from gzfeatures.errors import GzError
 
 if TYPE_CHECKING:
     from gzfeatures.experiment.label_sizes import LabelSizes
@@ -91,6 +93,8 @@ def labelled(
             "source does; --measure chooses"
         )
     _say_unclaimed(labels, rule.name, as_class=rule.others == "class")
+    if rule.name in schemes.SCHEMES and rule.others != "class":
+        _say_wider_scheme(catalog, labels, rule.name, seed)
     return labels
 
 
@@ -120,6 +124,27 @@ def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
     if share := without_class(labels):
         say(f"{share:.1%} of the galaxies that could be judged have no class in {scheme} ({fate})")
+
+
+def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) -> None:
+    """Print the scheme that gives a class to most galaxies, if it is another one."""
+    from gzfeatures.galaxies.labels.labelling import without_class
+    from gzfeatures.galaxies.labels.schemes import SCHEMES
+
+    if not without_class(labels):
+        return
+    claimed = {}
+    for name, other in SCHEMES.items():
+        # most schemes need columns that a catalog does not have
+        with suppress(GzError):
+            claimed[name] = len(other.label(catalog, seed))
+    if not claimed:
+        return
+    widest = max(claimed, key=lambda name: claimed[name])
+    if widest != scheme and claimed[widest] > len(labels):
+        classes = ", ".join(SCHEMES[widest].classes)
+        share = claimed[widest] / len(catalog.ids)
+        say(f"scheme {widest} gives most galaxies a class: {share:.1%} ({classes})")
 
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
@@ -198,6 +223,8 @@ def images_of(
         return ImageSet.of(source, reading=reading)
     catalog = catalog_from(source, id_column)
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
+    if absent := len(catalog.ids) - len(image_set):
+        say(f"{absent:,} of {len(catalog.ids):,} galaxies have no image and are left out")
     # the kind of catalog says which survey the ids belong to, which recognises training galaxies
     return framed(image_set.of_kind(catalog.kind), catalog, crops)
 

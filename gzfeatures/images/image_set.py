@@ -138,10 +138,9 @@ class ImageSet:
         missing = tuple(str(name) for name in wanted if name not in files)
         if missing and on_missing == "raise":
             raise MissingFileError(
-                f"{len(missing)} of {len(wanted)} images are missing",
+                f"{len(missing):,} of {len(wanted):,} galaxies have no image, such as {missing[0]}",
                 where=source,
-                found=missing[0],
-                remedy="leave these galaxies out, or ask to skip them",
+                remedy="leave them out with --on-bad skip (in Python: on_missing='skip')",
             )
         ids_with_image = np.asarray([name for name in wanted if name in files], dtype=object)
         return cls(

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import Comparison
@@ -189,6 +191,25 @@ class Report:
         )
 
     @property
+    def commonest_share(self) -> float:
+        """Return the share of the commonest class among the test galaxies."""
+        best = self.ranked[0][1]
+        codes = self.labels.select(best.predictions.ids).codes
+        return float(np.bincount(codes).max() / len(codes))
+
+    @property
+    def untrained(self) -> tuple[RankedRow, ...]:
+        """Return the networks whose accuracy is not above the share of the commonest class.
+
+        A network that always answers the commonest class would do as well.
+        """
+        if "accuracy" not in self.metrics or self.labels.target != "classes":
+            return ()
+        share = self.commonest_share
+        rows = [row for row, _ in self.ranked if row.approach == "end-to-end"]
+        return tuple(row for row in rows if (row.interval("accuracy") or [0, 0])[0] <= share)
+
+    @property
     def summary(self) -> str:
         """Return sentences on the sample, the differences and the best end-to-end network."""
         first, best = self.ranked[0]
@@ -204,7 +225,13 @@ class Report:
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             ) + self._single_trainings
         # a reader's first question is whether an end-to-end network is as good
-        network = next((row for row, _ in self.ranked if row.approach == "end-to-end"), None)
+        ends = [row for row, _ in self.ranked if row.approach == "end-to-end"]
+        network = next((row for row in ends if row not in self.untrained), None)
+        for row in self.untrained:
+            text += (
+                f" {row.backbone} is hardly trained: its accuracy of {row.metrics['accuracy']:.3f} "
+                f"is not above the share of the commonest class, {self.commonest_share:.3f}."
+            )
         if network is not None and network is not first:
             low, high = network.behind_interval
             text += (

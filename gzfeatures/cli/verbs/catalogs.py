@@ -25,6 +25,7 @@ from gzfeatures.cli.options import (
     VoteMeasure,
 )
 from gzfeatures.cli.reading import reads_images, warned
+from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
@@ -69,7 +70,7 @@ def check(
     # the report lists every problem, while reading stops at the first one
     report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=label_meaning)
     result: dict[str, Any] = dataclasses.asdict(report)
-    table = None
+    table = image_check = None
     if output is not None or images is not None:
         try:
             table = Catalog.read(catalog, id_column=id_column)
@@ -97,14 +98,12 @@ def check(
         result["images"] = image_check.asdict()
         if line := warned(image_check):
             say(line)
-    if not as_json:
-        limit = 60
-        typer.echo("\n".join(map(str, report.used[:limit])))
-        if len(report.used) > limit:
-            typer.echo(
-                f"… and {len(report.used) - limit} more columns of votes (all of them with --json)"
-            )
-    show(result, as_json, hide=("columns", "refused", "used"))
+    if as_json:
+        show(result, as_json)
+    else:
+        print_columns(report)
+        print_findings(report, image_check)
+        print_verdict(report, catalog, images, image_check, id_column)
     # the exit code tells scripts whether another verb would accept this catalog
     if report.refused or (output is not None and table is None):
         raise typer.Exit(1)
@@ -168,6 +167,8 @@ def label(
         "few_votes": None if labels.origin is None else labels.origin.few,
     }
     show(result, as_json, hide=("votes", "campaigns", "few_votes"))
+    if output is not None:
+        say(f"next: gzfeatures extract {output} --images FOLDER -o table.parquet")
 
 
 @app.command(

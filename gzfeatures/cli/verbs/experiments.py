@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.options import Json
+from gzfeatures.cli.texts.ranking import print_ranking, print_tests
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
 from gzfeatures.files import lock_folder
@@ -28,12 +29,6 @@ Upgrade = Annotated[
     bool,
     typer.Option("--upgrade", help="Upgrade a database of an older MLflow, after making a copy."),
 ]
-BRIEF = (
-    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1",
-    "log_loss", "ece", "fit_seconds",
-    "end_to_end_seconds", "tied",
-)  # fmt: skip
-"""Columns of the ranking that are printed; --json and the report have all columns."""
 Again = Annotated[
     bool,
     typer.Option("--again", help="Train and extract again, even if the run folder holds results."),
@@ -58,7 +53,10 @@ def _do(
     upgrade: bool,
     again: bool,
     pixel_gb: float | None = None,
-) -> dict[str, Any]:
+    *,
+    as_json: bool,
+) -> None:
+    """Run an experiment, and print its ranking and where its files lie."""
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
 
@@ -84,11 +82,14 @@ def _do(
     moved = finished.report.provenance.get("moved", [])
     if moved:
         say(moved_text(moved))
+    if not as_json:
+        ranking, n = finished.report.comparison, len(finished.report.ranked[0][1].predictions)
+        print_ranking(ranking, n)
     say(f"{finished.report.headline}\n{finished.report.summary}")
     if finished.label_sizes is not None:
         say(finished.label_sizes.answer())
-    say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
-    return finished.asdict()
+    show(finished.asdict(), as_json, hide=("pairings",))
+    say("next: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
 
 
 @app.command(epilog="Example: gzfeatures demo -o demo/")
@@ -107,7 +108,7 @@ def demo(
     from gzfeatures.experiment.demo import experiment
 
     settings = experiment(output / "survey", galaxies, progress=Terminal())
-    show(_do(settings, output, tracking_uri, upgrade, again), as_json, columns=BRIEF)
+    _do(settings, output, tracking_uri, upgrade, again, as_json=as_json)
 
 
 @app.command(
@@ -147,11 +148,8 @@ def run(
     from gzfeatures.experiment.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
-    show(
-        _do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again, pixel_gb),
-        as_json,
-        columns=BRIEF,
-    )
+    chosen = load(experiment, settings or ())
+    _do(chosen, folder, tracking_uri, upgrade, again, pixel_gb, as_json=as_json)
 
 
 @app.command(epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
@@ -186,11 +184,15 @@ def compare(
 
         typer.echo(ranking_table(comparison, form), nl=False)
         return
-    fields = comparison.asdict()
-    result = {name: fields[name] for name in ("ranking", "tests", "winner")}
     pairs = compared_encoders(runs)
-    result["encoders"] = [pair.asdict() if as_json else pair.brief() for pair in pairs]
-    show(result, as_json, hide=("tests",), columns=(*BRIEF, *(pairs[0].brief() if pairs else ())))
+    if as_json:
+        fields = comparison.asdict()
+        result = {name: fields[name] for name in ("ranking", "tests", "winner")}
+        show({**result, "encoders": [pair.asdict() for pair in pairs]}, as_json)
+        return
+    print_ranking(comparison)
+    print_tests(comparison)
+    show({"encoders": [pair.brief() for pair in pairs]}, as_json)
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")

@@ -205,17 +205,22 @@ def extract(
     tables = write_all(extractions, image_set, paths)
     rows = [_table_row(table, with_extractor=as_json) for table in tables]
     say_how_many(rows[0]["nothing_shown"])
-    say(f"written to {output}")
-    _say_hint(extractions[0], max(row["seconds"] for row in rows))
+    _say_written(output, extractions[0], max(row["seconds"] for row in rows))
     brief = [key for key in rows[0] if key not in ("nothing_shown", "framing")]
     result = rows[0] if len(rows) == 1 else {"tables": rows}
     show(result, as_json, hide=("nothing_shown", "framing"), columns=brief)
 
 
-def _say_hint(extraction: Extraction, seconds: float) -> None:
-    """Print after a long run what would make the next one faster."""
+def _say_written(output: Path, extraction: Extraction, seconds: float) -> None:
+    """Print where the table is, what comes next, and what would make a long run faster."""
     from gzfeatures.networks.hardware import int8_hint
 
+    say(f"written to {output}")
+    if not output.is_dir():
+        say(
+            f"next: gzfeatures map {output} -o map.html; with labels: gzfeatures fit {output} "
+            "--labels LABELS --head svm --head logistic"
+        )
     hint = int8_hint(extraction.hardware, seconds)
     if hint is not None:
         say(hint)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, print_table, say, show
 from gzfeatures.cli.inputs import (
     catalog_from,
     labels_from,
@@ -39,6 +40,7 @@ from gzfeatures.cli.options import (
     WithCurve,
 )
 from gzfeatures.cli.splitting import labels_and_split
+from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
@@ -133,6 +135,9 @@ def fit(
     target: TargetName = None,
     redshift: IsRedshift = None,
     as_number: AsNumber = False,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Also print the parameters of each head.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path(
         "heads"
     ),
@@ -183,15 +188,15 @@ def fit(
         progress=Terminal(),
     )
     inputs = (tables, fit_labels, split, _choices(head, tune, settings), options)
+    show_rows = partial(_show_heads, labels=fit_labels, split=split, parameters=parameters)
     if number is None and is_campaign(fit_labels, labels, id_column):
         require_no_sizes(sizes)
-        return fit_campaign(*inputs, columns_of, _show_heads, as_json)
+        return fit_campaign(*inputs, columns_of, show_rows, as_json)
     if sizes is not None:
         wanted, curves = sizes_and_curves(sizes, with_curve, fit_labels)
-        curve = measure_heads(*inputs, wanted, columns_of)
-        return show_sizes(curve, curves, output, as_json)
+        return show_sizes(measure_heads(*inputs, wanted, columns_of), curves, output, as_json)
     fitted = fit_heads(*inputs, catalog=columns_of)
-    (_show_heads if number is None else _show_numbers)(fitted, warnings, as_json)
+    (show_rows if number is None else _show_numbers)(fitted, warnings, as_json)
 
 
 def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> None:
@@ -250,6 +255,10 @@ def _show_heads(
     warnings: list[str],
     as_json: bool,
     more: Mapping[str, Any] = {},
+    *,
+    labels: Labels,
+    split: Split,
+    parameters: bool,
 ) -> None:
     """Print scores, costs and class sets of heads."""
     from gzfeatures.evaluation.candidate import assumptions
@@ -258,11 +267,16 @@ def _show_heads(
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
+    # a campaign of asked labels has limits of its own
+    for line in () if more else few_galaxies(fitted[0][0].scores.n, len(split.validation)):
+        say(f"warning: {line}")
     rows: list[dict[str, Any]] = [
         {
             "head": candidate.head,
             **candidate.scores.metrics,
             **{f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()},
+            "n": candidate.scores.n,
+            "intervals": candidate.scores.intervals,
             "dagger": candidate.contaminated,
             "params": candidate.parameters,
             "sets": candidate.calibration.get("sets"),
@@ -270,12 +284,20 @@ def _show_heads(
         }
         for candidate, path in fitted
     ]
-    brief = [key for key in rows[0] if key != "sets"]
-    result = {"heads": rows, "warnings": warnings, **more}
-    show(result, as_json, hide=("warnings", *more), columns=brief)
-    if not as_json:
-        sets = [coverage_row(row["head"], row["sets"]) for row in rows if row["sets"]]
-        show({"class_sets": sets}, as_json)
+    if as_json:
+        show({"heads": rows, "warnings": warnings, **more}, as_json)
+        return
+    from gzfeatures.evaluation.comparison import compare
+
+    comparison = compare([candidate for candidate, _ in fitted], labels)
+    print_ranking(comparison, rows[0]["n"], names=[str(row.head) for row in comparison.ranking])
+    if parameters:
+        print_table([{"head": row["head"], "parameters": row["params"]} for row in rows])
+    sets = [coverage_row(row["head"], row["sets"]) for row in rows if row["sets"]]
+    show({"class_sets": sets}, as_json)
+    say(f"heads written to {', '.join(str(row['path']) for row in rows)}")
+    best = next(row["path"] for row in rows if row["head"] == comparison.ranking[0].head)
+    say(f"next: gzfeatures predict {best} TABLE -o predictions.csv")
 
 
 def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
@@ -344,7 +366,7 @@ def _number_row(
 def _percent(row: dict[str, Any]) -> str:
     """Return a measured share and its interval in percent."""
     low, high = row["interval"]
-    return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
+    return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})".replace("100.0%", "100%")
 
 
 def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
@@ -355,9 +377,8 @@ def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "head": head,
-        "promised": f"{sets['promised']:.0%}",
-        "held": _percent(sets),
-        "rarest held": f"{worst['class']} {_percent(worst)}",
-        "classes a set": f"{sets['size']:.2f}",
+        f"hold {sets['promised']:.0%}": _percent(sets),
+        "in the class held least": f"{worst['class']} {_percent(worst)}",
+        "classes": f"{sets['size']:.2f}",
         "one class": f"{sets['single']:.0%}",
     }

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from gzfeatures.maps.umap import Map, MapOptions
 
 
+MEANING = """trustworthiness: how near the neighbours on the map are in the vectors; 1 is best
+knn preservation: share of the nearest in the vectors that stay nearest on the map
+silhouette: how far a class keeps to itself on the map, from -1 to 1; 0 is mixed"""
+"""What the numbers about a map mean, printed below them."""
+
+
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
     """Return files by their stem, or by their whole path if stems repeat."""
     paths = paths or []
@@ -212,7 +218,7 @@ def map_(
         others=others,
         progress=Terminal(),
     )
-    say(f"map written to {page}")
+    say(f"map written to {page}; next: open it in a browser")
     # the figure shows all maps in the same frame
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
@@ -222,3 +228,5 @@ def map_(
         )
         say(f"figure written to {drawn}")
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)
+    if not as_json:
+        typer.echo(MEANING)

@@ -1,0 +1,136 @@
+"""Print a ranking of candidates for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from gzfeatures.cli.console import print_table
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.comparison import Comparison
+    from gzfeatures.evaluation.rows import RankedRow
+
+FEW_TEST, FEW_CALIBRATION = 100, 20
+"""Numbers of test and of calibration galaxies below which scores say little."""
+BESIDE = ("accuracy", "macro_f1", "log_loss", "sigma_nmad", "outlier_share")
+"""Metrics that stand beside the one that ranks, as many as fit."""
+MOST_BESIDE = 2
+
+
+def print_ranking(
+    comparison: Comparison, n: int | None = None, *, names: Sequence[str] = ()
+) -> None:
+    """Print candidates best first, with intervals, and which cannot be told apart from the first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Ranking of candidates that predict the same test galaxies.
+    n : int, optional
+        Number of test galaxies; default it is not printed.
+    names : sequence of str
+        Name of each candidate, in the order of the ranking; default backbone + head.
+    """
+    from gzfeatures.report.titles import DAGGER, metric_titles, title_among
+
+    rows, titles = comparison.ranking, metric_titles(comparison)
+    names = names or [title_among(row, rows) for row in rows]
+    beside = [each for each in BESIDE if each in titles and each != comparison.metric]
+    of = "" if n is None else f" of {n:,} test galaxies"
+    typer.echo(
+        f"{titles[comparison.metric]}{of}, best first, with {comparison.level:.0%} intervals:"
+    )
+    lines = []
+    for row, name in zip(rows, names, strict=True):
+        # a sign beside the rank takes less room than a column of its own
+        tied = "=" if row.tied and row.rank > 1 else " "
+        line = {"#": f"{tied}{row.rank}", "candidate": name + " †" * row.contaminated}
+        line[titles[comparison.metric]] = score_text(row, comparison.metric)
+        line |= {titles[each]: f"{row.metrics[each]:.3f}" for each in beside[:MOST_BESIDE]}
+        line["seconds"] = _seconds(row)
+        lines.append(line)
+    print_table(lines)
+    if any(row.tied for row in rows[1:]):
+        typer.echo(
+            f"= cannot be told apart from the first (all pairs tested as one family at "
+            f"{comparison.level:.0%})"
+        )
+    if any(row.contaminated for row in rows):
+        typer.echo(f"† {DAGGER}")
+
+
+def print_tests(comparison: Comparison) -> None:
+    """Print how far the first method is ahead of each other one, and with which p value."""
+    if not comparison.tests:
+        return
+    from gzfeatures.report.titles import metric_titles
+
+    names = [test.first for test in comparison.tests]
+    # every pair is tested, and the first method of the ranking leads all pairs that it is in
+    first = names[0]
+    against = [test for test in comparison.tests if first in (test.first, test.second)]
+    rows = []
+    for test in against:
+        sign = 1 if test.first == first else -1
+        low, high = sorted(sign * end for end in test.interval)
+        rows.append(
+            {
+                "other": test.second if test.first == first else test.first,
+                metric_titles(comparison)[comparison.metric]: (
+                    f"{sign * test.difference:+.3f} ({low:+.3f} to {high:+.3f})"
+                ),
+                "p in family": f"{test.p_family:.3f}",
+            }
+        )
+    print_table(rows, title=f"{first} less the others")
+    if len(comparison.tests) > len(against):
+        typer.echo(
+            f"{len(comparison.tests) - len(against)} pairs without it are tested too (--json)"
+        )
+
+
+def score_text(row: RankedRow, metric: str) -> str:
+    """Return a score with its interval, three decimals each.
+
+    Without an interval a class has fewer than ten test galaxies.
+    """
+    ends = row.interval(metric)
+    bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
+    return f"{row.metrics[metric]:.3f}{bounds}"
+
+
+def _seconds(row: RankedRow) -> str:
+    """Return the seconds of all steps of a candidate."""
+    known = [value for key, value in row.costs.items() if key.endswith("_seconds") and value]
+    whole = row.costs.get("end_to_end_seconds") or sum(known)
+    return f"{whole:.1f}" if whole < 100 else f"{whole:,.0f}"
+
+
+def few_galaxies(test: int, calibration: int) -> list[str]:
+    """Return warnings about scores that rest on few galaxies.
+
+    Parameters
+    ----------
+    test, calibration : int
+        Numbers of galaxies that scores, and that probabilities and class sets rest on.
+
+    Examples
+    --------
+    >>> few_galaxies(40, 300)
+    ['40 test galaxies are few: below 100 the intervals are wide, and most heads look alike']
+    """
+    lines = []
+    if test < FEW_TEST:
+        lines.append(
+            f"{test} test galaxies are few: below {FEW_TEST} the intervals are wide, and most "
+            "heads look alike"
+        )
+    if calibration < FEW_CALIBRATION:
+        lines.append(
+            f"{calibration} calibration galaxies are few: below {FEW_CALIBRATION} probabilities "
+            "and class sets are rough"
+        )
+    return lines

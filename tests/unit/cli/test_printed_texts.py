@@ -1,0 +1,109 @@
+"""What verbs print for people: short, within 80 columns, with the next command."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.reports import labelled, pairings, report
+
+from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
+from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking, print_tests
+from gzfeatures.evaluation.comparison import compare
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_check import ImageCheck
+from gzfeatures.report.report import Report
+
+GOLDEN = Path(__file__).parent / "printed"
+
+
+def agrees(text: str, name: str) -> None:
+    """Compare with a golden file, where each digit stands as 0: figures differ by library."""
+    found = "\n".join(re.sub(r"\d", "0", line).rstrip() for line in text.splitlines()) + "\n"
+    assert found == (GOLDEN / f"{name}.txt").read_text(), found
+    # a command stands in one line, to be copied
+    lines = [line for line in text.splitlines() if not line.startswith(("next: ", "then: "))]
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_a_ranking_has_intervals_and_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    made = report()
+    print_ranking(made.comparison, len(made.ranked[0][1].predictions))
+    print_tests(made.comparison)
+    agrees(capsys.readouterr().out, "ranking")
+
+
+def test_a_ranking_of_contaminated_and_equal_candidates_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = labelled(200)
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    made = pairings(labels, split, contaminated=True)[2:]
+    print_ranking(compare([made[0], made[1]], labels, resamples=200))
+    assert "† not a fair hold-out" in capsys.readouterr().out
+
+
+def test_few_galaxies_are_warned_of_and_many_are_not() -> None:
+    assert few_galaxies(100, 20) == []
+    test, calibration = few_galaxies(99, 19)
+    assert "99 test galaxies" in test and "19 calibration galaxies" in calibration
+
+
+def test_a_check_counts_and_names_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my sample.csv"
+    rows = "\n".join(f"g{n},{'' if n % 3 else 200 + n},{n}" for n in range(30))
+    path.write_text(f"id,ra,dec\n{rows}\n")
+    found = Catalog.examine(path)
+    images = ImageCheck(10, tuple(f"g{n}" for n in range(2000)), (("g1", "image is truncated"),))
+    print_columns(found)
+    print_findings(found, images)
+    print_verdict(found, Path("my sample.csv"), Path("images"), images, None)
+    text = capsys.readouterr().out
+    agrees(text, "check")
+    # ids are counted, and few of them named
+    assert "2,000 missing, the first five: g0, g1, g2, g3, g4\n" in text
+    assert "next: gzfeatures extract 'my sample.csv' --images images --on-bad skip" in text
+
+
+def test_a_refused_catalog_gets_no_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("objid,z\n1,0.1\n1,0.2\n")
+    found = Catalog.examine(path)
+    print_findings(found, None)
+    print_verdict(found, path, None, None, None)
+    text = capsys.readouterr().out
+    assert found.refused and "refuse this catalog" in text and "next:" not in text
+
+
+def test_a_network_not_above_the_commonest_class_is_called_hardly_trained() -> None:
+    labels = labelled(300)
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    network, *heads = pairings(labels, split)
+    assert "hardly trained" not in report(labels).summary
+    # a network that answers at random
+    rng = np.random.default_rng(5)
+    guesses = rng.dirichlet(np.ones(len(labels.classes)), len(split.test))
+    predictions = dataclasses.replace(network.predictions, probabilities=guesses)
+    poor = dataclasses.replace(
+        network, predictions=predictions, scores=evaluate(predictions, labels, intervals=100)
+    )
+    made = (poor, *heads)
+    summary = Report(
+        name="poor",
+        candidates=made,
+        comparison=compare(made, labels, resamples=200),
+        labels=labels,
+        split=split,
+        provenance={},
+    ).summary
+    assert "resnet18 is hardly trained" in summary
+    assert "best end-to-end network" not in summary
