@@ -17,7 +17,8 @@ from gzfeatures.tablefiles import cells, stored_units
 from gzfeatures.tablefiles.raw_table import RawTable, storage
 
 _INDEX = re.compile(r"__index_level_\d+__")
-_HATS = ("collection.properties", "hats.properties", "properties")
+PROPERTIES = ("collection.properties", "hats.properties", "properties")
+"""Files that make a folder a HATS catalog or a collection of such."""
 _PRIMARY = "hats_primary_table_url"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
@@ -59,7 +60,7 @@ def read_folder(path: Path) -> RawTable:
     InputError
         It holds no Parquet, is a table of another kind, or a column has two types.
     """
-    root, hats = _catalog_root(path)
+    root, hats = catalog_root(path)
     for name, kind in _VERSIONED.items():
         if (root / name).is_dir() and (
             name != "metadata" or any((root / name).glob("*.metadata.json"))
@@ -69,7 +70,7 @@ def read_folder(path: Path) -> RawTable:
                 where=path,
                 remedy="export it as one Parquet file",
             )
-    files = sorted(_parquet_files(root, hats))
+    files = sorted(parquet_files(root, hats))
     if not files:
         raise InputError("folder holds no Parquet files", where=path, remedy="name a file")
     units: dict[str, str] = {}
@@ -113,9 +114,9 @@ def _chunks(parts: list[Any]) -> list[Any]:
     return [chunk for part in parts for chunk in part.chunks]
 
 
-def _catalog_root(path: Path) -> tuple[Path, bool]:
+def catalog_root(path: Path) -> tuple[Path, bool]:
     """Return the folder of the data files, and whether the folder is a HATS catalog."""
-    for name in _HATS:
+    for name in PROPERTIES:
         if (path / name).is_file():
             text = (path / name).read_text(encoding="utf-8")
             entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -123,12 +124,13 @@ def _catalog_root(path: Path) -> tuple[Path, bool]:
                 (value.strip() for key, value in entries.items() if key.strip() == _PRIMARY), None
             )
             if primary is not None:
-                return _catalog_root(join_inside(path, primary))
+                return catalog_root(join_inside(path, primary))
             return (path / "dataset" if (path / "dataset").is_dir() else path), True
     return path, False
 
 
-def _parquet_files(root: Path, hats: bool) -> Iterator[Path]:
+def parquet_files(root: Path, hats: bool) -> Iterator[Path]:
+    """Yield the Parquet files of a folder; of a HATS catalog those of its partitions only."""
     for file in root.rglob("*"):
         parts = file.relative_to(root).parts
         if file.suffix.lower() not in (".parquet", ".pq", ".parq") or not file.is_file():

@@ -61,20 +61,25 @@ class RawTable:
         self._apply_masks()
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
+        integers: dict[str, str] = {}
         # parsing left unused memory, which is released before the plain columns need more
         pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
             # release each Arrow column after its conversion, so that the table is never in memory
             # twice
-            columns[name] = plain_column(
-                self.columns.pop(), name in id_columns, f"{where}, column {name}"
-            )
+            column = self.columns.pop()
+            kind = column.type
+            columns[name] = plain_column(column, name in id_columns, f"{where}, column {name}")
+            if pa.types.is_integer(kind) and str(columns[name].dtype) == "str":
+                integers[name] = str(kind)
+            del column
         frame = pd.DataFrame(columns)
         frame.attrs = {
             "notes": list(self.notes),
             "units": dict(self.units),
             "ucds": dict(self.ucds),
+            "integers": integers,
         }
         return frame
 

@@ -31,7 +31,9 @@ these dtypes, and no other:
   padding; dates are ISO 8601 text.
 - What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
   `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file
-  gives, `frame.attrs["ucds"]` the meanings (UCD) of FITS, VOTable and ECSV.
+  gives, `frame.attrs["ucds"]` the meanings (UCD) of FITS, VOTable and ECSV, and
+  `frame.attrs["integers"]` the types of columns that the file stores as integers and that are text
+  here.
 """
 
 from __future__ import annotations

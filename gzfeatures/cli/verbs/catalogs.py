@@ -52,7 +52,8 @@ def check(
         typer.Option(
             "--output",
             "-o",
-            help="Write the table in our columns to this file: .parquet, .csv, .fits or .vot.",
+            help="Write the table in our columns to this file: .parquet, .csv, .fits, .vot, or "
+            ".hats for a folder of partitions of the sky (HATS).",
         ),
     ] = None,
     id_column: IdColumn = None,
@@ -84,9 +85,9 @@ def check(
                     "being a catalog"
                 )
     if output is not None and table is not None:
-        from gzfeatures.tablefiles.tables import write_table
+        from gzfeatures.galaxies.hats_catalogs.output import write_checked
 
-        say(f"table written to {write_table(table.frame, output)}")
+        say(f"table written to {write_checked(table, output)}")
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
@@ -275,8 +276,8 @@ def join(
         typer.Option(
             "--output",
             "-o",
-            help="Joined catalog to write: .parquet, .csv, .fits or .vot. FITS joined from FITS "
-            "keeps all that the first file stores.",
+            help="Joined catalog to write: .parquet, .csv, .fits, .vot or .hats. FITS joined from "
+            "FITS, and HATS from HATS, keep all that the first catalog stores.",
         ),
     ],
     on: Annotated[
@@ -309,9 +310,16 @@ def join(
 
     if (on is None) == (sky is None):
         raise typer.BadParameter("give --on or --sky, one of them")
-    from gzfeatures.galaxies.catalogs.joined_file import write_joined
+    from gzfeatures.galaxies.hats_catalogs.output import write_catalog
     from gzfeatures.verbs.catalogs import described_rows
+    from gzfeatures.verbs.partitioned import join_partitions, stays_partitioned
 
+    kind = JoinKind(keep_all, suffix)
+    if stays_partitioned(catalog, output):
+        counts = join_partitions(catalog, other, output, on=on, sky=sky, kind=kind)
+        say(f"{counts.partitions} partitions written to {output}")
+        show(dataclasses.asdict(counts), as_json, hide=("shadowed",))
+        return
     left, _, right = (on or "").partition("=")
     # a single name means the same key column in both tables
     right = right or left
@@ -319,7 +327,6 @@ def join(
     for note in beside.frame.attrs["notes"]:
         say(f"{other}: {note}")
     galaxies = catalog_from(catalog, id_column, keys=(left,) if left else ())
-    kind = JoinKind(keep_all, suffix)
     report: JoinReport | SkyReport
     if sky is None:
         joined, report = galaxies.join(beside, left, right, kind)
@@ -330,7 +337,7 @@ def join(
         _say_sky(report)
     if report.shadowed:
         say(f"{other}: {shadows(report)}")
-    say(f"catalog written to {write_joined(joined, galaxies, output)}")
+    say(f"catalog written to {write_catalog(joined, output, galaxies)}")
     show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 
 

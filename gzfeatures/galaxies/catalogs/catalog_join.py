@@ -190,7 +190,8 @@ def with_partners(
     -------
     DataFrame, dict of str to int
         Columns that stand in both and are left out, with the number of rows where ours is empty and
-        the other's is not. Units and UCDs of both tables are in `attrs`.
+        the other's is not. `attrs` holds what is known of the columns of both
+        tables.
 
     Raises
     ------
@@ -215,8 +216,8 @@ def with_partners(
     added = added.drop(columns=[name for name in added if name in galaxies])
     joined = pd.concat([galaxies, added], axis=1)
     joined.attrs = dict(catalog.frame.attrs)
-    for what in ("units", "ucds"):
-        theirs = other.frame.attrs.get(what, {}).items()
+    for what in ("units", "ucds", "integers"):
+        theirs = chosen.attrs.get(what, {}).items()
         of_added = {renamed.get(name, name): text for name, text in theirs}
         of_added = {name: text for name, text in of_added.items() if name in added}
         joined.attrs[what] = {**of_added, **catalog.frame.attrs.get(what, {})}
@@ -233,7 +234,8 @@ def _rows_or_gaps(frame: pd.DataFrame, rows: npt.NDArray[np.intp]) -> pd.DataFra
     chosen = frame.astype(kinds).reset_index(drop=True)
     chosen = chosen.reindex(np.where(rows < 0, len(frame), rows)).reset_index(drop=True)
     gapped = plain(chosen)
-    gapped.attrs = frame.attrs
+    text = {**frame.attrs.get("integers", {}), **gapped.attrs["integers"]}
+    gapped.attrs = {**frame.attrs, "integers": text}
     return gapped
 
 

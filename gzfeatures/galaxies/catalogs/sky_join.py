@@ -75,7 +75,8 @@ def sky_joined(
 
     See `Catalog.join_sky`.
     """
-    _require_joinable(catalog, other, radius_arcsec)
+    require_radius(radius_arcsec)
+    _require_free_name(catalog, other)
     here, there = _positions(catalog), _positions(other)
     first, second = _coordinates(here.place), _coordinates(there.place)
     # a pair is mutual: each is the other's nearest, so that no row is given to two galaxies
@@ -115,13 +116,23 @@ def sky_joined(
     return frame, report
 
 
-def _require_joinable(catalog: Catalog, other: Catalog | Rows, radius_arcsec: float) -> None:
+def require_radius(radius_arcsec: float) -> None:
+    """Refuse a radius that is none, or beyond a degree.
+
+    Raises
+    ------
+    InputError
+        It is not in (0, 3600] arcsec.
+    """
     if not 0 < radius_arcsec <= 3600:
         raise InputError(
             "radius of a join by position",
             rule="lie above 0 and up to 3600 arcsec",
             found=radius_arcsec,
         )
+
+
+def _require_free_name(catalog: Catalog, other: Catalog | Rows) -> None:
     for table in (catalog, other):
         if SEPARATION in table.frame:
             raise InputError(

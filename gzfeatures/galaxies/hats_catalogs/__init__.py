@@ -1,0 +1,1 @@
+"""Catalogs that lie in partitions of the sky on disk (HATS), joined a partition at a time."""

@@ -1,0 +1,78 @@
+"""Write a catalog in memory as a file, or as a HATS catalog where the name ends in .hats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs import quantities
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.joined_file import write_joined
+from gzfeatures.galaxies.hats_catalogs.partition import unit_vectors
+from gzfeatures.galaxies.hats_catalogs.partner_search import MemorySource
+from gzfeatures.galaxies.hats_catalogs.writer import MOST_ROWS, write_hats
+from gzfeatures.tablefiles.arrow_output import to_arrow
+from gzfeatures.tablefiles.tables import write_table
+
+ENDING = ".hats"
+"""Ending of the name of a folder that becomes a HATS catalog."""
+
+
+def write_catalog(
+    catalog: Catalog, path: Path, first: Catalog | None = None, most_rows: int = MOST_ROWS
+) -> Path:
+    """Write a catalog as HATS, or as a file (see `tables.write_table`).
+
+    Parameters
+    ----------
+    catalog : Catalog
+        What is written. In HATS, ids that the file stored as integers are integers again, of the
+        same type.
+    path : Path
+        Ends in .hats, .parquet, .csv, .csv.gz, .fits or .vot.
+    first : Catalog, optional
+        First table of a join whose result `catalog` is (see `joined_file.write_joined`).
+    most_rows : int
+        Most rows of a partition of HATS.
+
+    Raises
+    ------
+    InputError
+        The catalog has no positions for HATS, or the file cannot hold it.
+    MissingExtraError, OutputError
+        hats is not installed; the place cannot be written.
+    """
+    if path.suffix != ENDING:
+        return write_joined(catalog, catalog if first is None else first, path)
+    ra, dec = (_column(catalog.frame, name, catalog.source) for name in ("ra", "dec"))
+    return write_hats(to_arrow(catalog.frame), path, ra, dec, most_rows)
+
+
+def write_checked(catalog: Catalog, path: Path) -> Path:
+    """Write a catalog that was read, in plain columns of our units."""
+    return (
+        write_table(catalog.frame, path) if path.suffix != ENDING else write_catalog(catalog, path)
+    )
+
+
+def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
+    """Return a table in memory as a source of partners; a row without a position has none.
+
+    Raises
+    ------
+    InputError
+        It has no positions.
+    """
+    ra, dec = (quantities.required(frame, name, where) for name in ("ra", "dec"))
+    return MemorySource(to_arrow(frame), unit_vectors(ra, dec))
+
+
+def _column(frame: pd.DataFrame, name: str, where: str) -> str:
+    """Return the column of a position."""
+    quantities.required(frame, name, where)  # its error says what the columns hold
+    column = quantities.column_of(frame, name).column
+    if column is None:
+        raise InputError(f"no numeric column for {name}", where=where)
+    return column

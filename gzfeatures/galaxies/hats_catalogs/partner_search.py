@@ -1,0 +1,130 @@
+"""Find partners of a partition's galaxies among rows of any partition, also across its borders."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
+from gzfeatures.galaxies.hats_catalogs.partition import Vectors, angles
+
+PLACES, TABLES = 12, 3
+"""Partitions whose positions, and whose columns, are held: neighbours share most of them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nearby:
+    """Hold the rows of a catalog near a partition.
+
+    Parameters
+    ----------
+    vectors : ndarray of float64
+        Unit vectors, shape (n, 3).
+    rows : ndarray of int
+        For each the part of the catalog and the row in it, shape (n, 2).
+    """
+
+    vectors: Vectors
+    rows: npt.NDArray[np.intp]
+
+
+class Source(Protocol):
+    """Give the rows of a catalog near a place, and their columns."""
+
+    def near(self, centre: Vectors, radius: float) -> Nearby:
+        """Return the rows within an angle (radians) of a unit vector."""
+
+    def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
+        """Return the columns of rows, shape (n, 2) as of `Nearby`; nulls for a part of -1."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+
+class PartitionedSource:
+    """Read the partitions of a HATS catalog that a place needs.
+
+    Parameters
+    ----------
+    folder : HatsFolder
+        The catalog.
+    """
+
+    def __init__(self, folder: HatsFolder) -> None:
+        self._folder, self._partitions = folder, list(folder.files)
+        circles = [partition.circle for partition in self._partitions]
+        self._centres = np.array([centre for centre, _ in circles])
+        self._radii = np.array([radius for _, radius in circles])
+        self.places = lru_cache(PLACES)(self._places)
+        self.table = lru_cache(TABLES)(self._table)
+
+    def _places(self, part: int) -> Vectors:
+        return self._folder.places(self._partitions[part])
+
+    def _table(self, part: int) -> pa.Table:
+        return self._folder.rows(self._partitions[part])
+
+    def __len__(self) -> int:
+        return sum(self._folder.count(partition) for partition in self._partitions)
+
+    def near(self, centre: Vectors, radius: float) -> Nearby:
+        """Return the rows within an angle (radians) of a unit vector, of all partitions."""
+        # a partition can only hold such a row where its circle reaches the asked one
+        reached = angles(self._centres, centre) <= self._radii + radius
+        vectors, rows = [np.empty((0, 3))], [np.empty((0, 2), dtype=np.intp)]
+        for part in np.flatnonzero(reached).tolist():
+            places = self.places(part)
+            # a row without a position is NaN here, which is never within
+            within = np.flatnonzero(angles(places, centre) <= radius)
+            vectors.append(places[within])
+            rows.append(np.stack([np.full_like(within, part), within], axis=1))
+        return Nearby(np.concatenate(vectors), np.concatenate(rows))
+
+    def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
+        """Return the columns of rows as they are stored, in the order of the rows."""
+        parts = np.unique(rows[rows[:, 0] >= 0, 0]).tolist()
+        tables, starts, total = [], np.zeros(len(self._partitions), dtype=np.intp), 0
+        for part in parts:
+            wanted = np.unique(rows[rows[:, 0] == part, 1])
+            tables.append(self.table(part).take(pa.array(wanted)))
+            starts[part] = total
+            total += len(wanted)
+        both = pa.concat_tables(tables) if tables else self.table(0).slice(0, 0)
+        place = np.zeros(len(rows), dtype=np.intp)
+        for part in parts:
+            mine = rows[:, 0] == part
+            wanted = np.unique(rows[mine, 1])
+            place[mine] = starts[part] + np.searchsorted(wanted, rows[mine, 1])
+        return both.take(pa.array(place, mask=rows[:, 0] < 0))
+
+
+class MemorySource:
+    """Give the rows of a table in memory near a place.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Its columns.
+    vectors : ndarray of float64
+        Unit vectors, shape (n, 3); NaN without a position.
+    """
+
+    def __init__(self, table: pa.Table, vectors: Vectors) -> None:
+        self._table, self._vectors = table, vectors
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def near(self, centre: Vectors, radius: float) -> Nearby:
+        """Return the rows within an angle (radians) of a unit vector."""
+        within = np.flatnonzero(angles(self._vectors, centre) <= radius)
+        return Nearby(self._vectors[within], np.stack([np.zeros_like(within), within], axis=1))
+
+    def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
+        """Return the columns of rows, in the order of the rows."""
+        return self._table.take(pa.array(rows[:, 1], mask=rows[:, 0] < 0))

@@ -1,0 +1,198 @@
+"""Write a HATS catalog a partition at a time; it appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures import outputs
+from gzfeatures.errors import InputError, OutputError, need
+from gzfeatures.galaxies.hats_catalogs.partition import INDEX, Partition, divided, index_of
+from gzfeatures.tablefiles.raw_table import storage
+
+MOST_ROWS = 1_000_000
+"""Most rows of a partition, unless they lie at one place."""
+
+
+class HatsWriter:
+    """Take partitions of a catalog, and write what readers of HATS want to know of all of them.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that is filled.
+    name : str
+        What the catalog calls itself.
+    ra, dec : str
+        Columns of positions in degrees.
+    """
+
+    def __init__(self, root: Path, name: str, ra: str, dec: str) -> None:
+        self._root, self._name, self._places = root, name, (ra, dec)
+        self._partitions: list[Partition] = []
+        self._schema: pa.Schema | None = None
+        self.total = 0
+
+    def add(self, partition: Partition, table: pa.Table) -> None:
+        """Write the rows of a partition, sorted by their place on the sky.
+
+        Parameters
+        ----------
+        partition : Partition
+            Where all rows lie.
+        table : pyarrow.Table
+            Columns as they are stored. `INDEX` is added where it is missing.
+
+        Raises
+        ------
+        InputError
+            Its columns are not those of the partitions before.
+        """
+        if INDEX not in table.column_names:
+            ra, dec = (np.asarray(storage(table[name]).to_numpy()) for name in self._places)
+            table = table.append_column(INDEX, pa.array(index_of(ra, dec), pa.int64()))
+        # a stable order, so that the same rows are the same bytes
+        order = np.argsort(np.asarray(table[INDEX].to_numpy()), kind="stable")
+        table = table.take(pa.array(order))
+        if self._schema is None:
+            self._schema = table.schema
+        if table.schema != self._schema:
+            raise InputError(
+                "columns of two partitions differ",
+                where=partition.path,
+                rule=f"be {', '.join(self._schema.names)} of one type each",
+                found=", ".join(table.schema.names),
+                remedy="build the catalog again: gzfeatures check CATALOG -o NAME.hats",
+            )
+        file = self._root / "dataset" / partition.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        self._partitions.append(partition)
+        self.total += len(table)
+
+    def finish(self) -> None:
+        """Write the properties and the sums of all partitions, by the library of HATS."""
+        properties, catalog, pixels, metadata = (
+            need(f"hats.{name}", extra="hats")
+            for name in (
+                "catalog.dataset.table_properties",
+                "catalog",
+                "pixel_math",
+                "io.parquet_metadata",
+            )
+        )
+        found = [pixels.HealpixPixel(each.order, each.pixel) for each in self._partitions]
+        catalog.PartitionInfo.from_healpix(found).write_to_file(catalog_path=self._root)
+        metadata.write_parquet_metadata(self._root)
+        said: Any = properties.TableProperties(
+            catalog_name=self._name,
+            catalog_type="object",
+            total_rows=self.total,
+            ra_column=self._places[0],
+            dec_column=self._places[1],
+            healpix_column=INDEX,
+            healpix_order=29,
+            npix_suffix=".parquet",
+        )
+        said.to_properties_file(self._root)
+
+
+@contextmanager
+def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
+    """Give a writer of a new HATS catalog, which appears at `path` when all is written.
+
+    Parameters
+    ----------
+    path : Path
+        Folder that is not there yet.
+    ra, dec : str
+        Columns of positions.
+
+    Raises
+    ------
+    MissingExtraError
+        hats is not installed.
+    OutputError
+        Something is at `path`, or the place cannot be written.
+    """
+    need("hats", extra="hats")
+    if path.exists():
+        raise OutputError(
+            "HATS catalog would be written over what is there",
+            where=path,
+            rule="be a folder that is not there",
+            remedy="choose another name, or remove it",
+        )
+    outputs.allow([path])
+    temporary: Path | None = None
+    try:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        temporary.mkdir(parents=True)
+        writer = HatsWriter(temporary, path.name.removesuffix(".hats"), ra, dec)
+        yield writer
+        writer.finish()
+        temporary.rename(path)
+    except OSError as error:
+        if isinstance(error, (InputError, OutputError)):
+            raise
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="free space or choose another place",
+        ) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+
+
+def write_hats(table: pa.Table, path: Path, ra: str, dec: str, most_rows: int = MOST_ROWS) -> Path:
+    """Write a table as a HATS catalog of partitions with about as many rows.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns in the types that are stored.
+    path : Path
+        Folder that is not there yet.
+    ra, dec : str
+        Columns of positions in degrees.
+    most_rows : int
+        Most rows of a partition.
+
+    Raises
+    ------
+    InputError
+        A row has no position: it would lie in no partition.
+    MissingExtraError, OutputError
+        As of `new_catalog`.
+    """
+    places = [np.asarray(table[name].cast(pa.float64()).to_numpy()) for name in (ra, dec)]
+    known = np.isfinite(places[0]) & (np.abs(places[0]) <= 360) & (np.abs(places[1]) <= 90)
+    if not known.all():
+        rows = np.flatnonzero(~known)
+        raise InputError(
+            "row without a position",
+            where=f"{path}, row {rows[0]}",
+            rule="have a place on the sky to lie in a HATS catalog",
+            found=f"{len(rows)} of {len(known)} rows without",
+            remedy="leave these rows out",
+        )
+    with new_catalog(path, ra, dec) as writer:
+        if INDEX in table.column_names:
+            table = table.drop_columns([INDEX])
+        index = index_of(*places)
+        order = np.argsort(index, kind="stable")
+        sorted_rows = table.take(pa.array(order)).append_column(
+            INDEX, pa.array(index[order], pa.int64())
+        )
+        for partition, start, stop in divided(index[order], most_rows):
+            writer.add(partition, sorted_rows.slice(start, stop - start))
+    return path
