@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from places import SHARED, TESTS
-from unsynced import unsynced, with_a_template
+from shortcuts.unsynced import unsynced, with_a_template
 
 # Workers share the cores: a thread more in each would wait for the others. Said before anything
 # imports torch.
@@ -116,6 +116,11 @@ def _own_environment() -> Iterator[None]:
         os.environ.pop(name, None)
         os.environ.update({name: before[name]} if name in before else {})
     assert not left, "left in the environment"
+
+
+@pytest.fixture
+def drawn() -> None:
+    """The figures of this test are drawn, where its file draws none (`undrawn.py`)."""
 
 
 @pytest.fixture(autouse=True)

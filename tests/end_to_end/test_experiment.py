@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
-from undrawn import undrawn
+from shortcuts.undrawn import undrawn
 
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation.predictions import Predictions

@@ -18,6 +18,7 @@ from click.testing import Result
 from cutout_server import Server
 from faults.steps import lay
 from reports import finished
+from shortcuts.undrawn import undrawn
 from typer.testing import CliRunner
 from verbs import app, gz
 
@@ -91,6 +92,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         gz(*CASES["finetune"].replace("-o out", "-o checkpoint").split())
     finished(desk / "finished")
     return desk
+
+
+@pytest.fixture(autouse=True)
+def _undrawn() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a survey under the names of the files of Kaggle, of Galaxy Zoo 2, and of one's
     own."""
     folder = tmp_path_factory.mktemp("desk")
-    survey = draw_survey(folder / "survey", n=240, seed=1, size=96, progress=False)
+    survey = draw_survey(folder / "survey", n=150, seed=1, size=96, progress=False)
     survey.catalog.rename(folder / "training_solutions_rev1.csv")
     for name in ("images_training_rev1", "images_gz2"):
         shutil.make_archive(str(folder / name), "zip", survey.images)
@@ -43,7 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine = pd.DataFrame(
         {"galaxy_id": hart["asset_id"], "label": np.where(hart["asset_id"] % 3, "plain", "pretty")}
     )
-    mine[:180].to_csv(folder / "my-labels.csv", index=False)
+    mine[:110].to_csv(folder / "my-labels.csv", index=False)
     return folder
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import blobs
 import pytest
+from shortcuts.undrawn import undrawn
 from trainings import NETWORK, TINY, VIEW
 
 from gzfeatures.galaxies.labels.labels import Labels
@@ -22,6 +24,13 @@ from gzfeatures.networks.training.train import train
 def _tiny() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(architectures.NETWORKS, NETWORK, TINY)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A training is a second, its pictures another: they are drawn where a test looks at them."""
+    with contextlib.nullcontext() if "drawn" in request.fixturenames else undrawn():
         yield
 
 

@@ -44,7 +44,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_redshift_is_fitted_and_predicted(survey: Path, tmp_path: Path) -> None:
+def test_a_redshift_is_fitted_and_predicted(survey: Path, tmp_path: Path, drawn: None) -> None:
     answer = called(
         *("fit", survey / "table.parquet", "--labels", survey / "sample.fits"),
         *("--target", "redshift", "--head", "ridge", "--head", "svr", "-o", tmp_path / "heads"),

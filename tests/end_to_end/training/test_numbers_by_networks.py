@@ -197,6 +197,7 @@ def test_the_verb_trains_on_a_column_and_refuses_what_is_about_classes(
     split: Split,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    drawn: None,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     part = {name: side for side in ("train", "validation", "test") for name in getattr(split, side)}

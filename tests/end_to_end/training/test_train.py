@@ -96,7 +96,7 @@ def test_the_running_average_takes_in_the_weights_after_every_change(
 
 
 def test_it_learns_and_the_checkpoint_is_a_backbone(
-    run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split
+    run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split, drawn: None
 ) -> None:
     training = run(
         epochs=12,
