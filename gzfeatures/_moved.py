@@ -54,7 +54,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
 
 def renamed(old: str, new: str) -> property:
-    """Return a property that gives the value of the new name, with a DeprecationWarning."""
+    """Return a property under an old name: the value of the new name, with a DeprecationWarning."""
 
     def lookup(self: object) -> Any:
         warnings.warn(

@@ -90,11 +90,11 @@ def thumbnail(name: str, png: bytes) -> str:
 
 
 def without_picture(name: str, why: str) -> str:
-    """Return an HTML element in the place of a picture that cannot be read; both are escaped."""
+    """Return an HTML element that stands for an unreadable picture; name and reason are escaped."""
     return f"<span>{escape(name)}: {escape(why)}</span> "
 
 
 def row_of(parts: Iterable[str], more: int = 0) -> str:
-    """Return HTML elements in a row, and how many more there would be."""
+    """Return HTML elements side by side, and the number of elements that are left out."""
     rest = f"<div>and {more:,} more</div>" if more > 0 else ""
     return f"<div>{''.join(parts)}</div>{rest}"

@@ -200,7 +200,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that a path is, or lies in; None for other paths."""
+        """Return the input that equals a path or contains the path; None for other paths."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:

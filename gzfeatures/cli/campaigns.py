@@ -25,14 +25,14 @@ ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str,
 
 
 def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
-    """Return whether a label file says of its classes why each galaxy was asked about."""
+    """Return whether a label file holds classes, and the reason why each galaxy was labelled."""
     from gzfeatures.galaxies.splits.asked import read_asked
 
     return labels.target == "classes" and read_asked(path, id_column=id_column) is not None
 
 
 def require_no_sizes(sizes: str | None) -> None:
-    """Refuse a learning curve, because few questions of a campaign can be left out."""
+    """Refuse a learning curve, because a teaching campaign has too few labels to leave some out."""
     if sizes is not None:
         raise typer.BadParameter(
             "labels with a column asked have no learning curve", param_hint="--sizes"
@@ -49,7 +49,7 @@ def fit_campaign(
     show_heads: ShowHeads,
     as_json: bool,
 ) -> None:
-    """Fit heads on all galaxies that were not drawn, and measure them on those that were.
+    """Fit heads on the galaxies that were not drawn at random, and score them on the drawn ones.
 
     With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
     """

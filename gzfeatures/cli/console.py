@@ -92,7 +92,7 @@ def say(text: str) -> None:
 
 
 def heading(key: str) -> str:
-    """Return a key of a result as words; a column of a file, or a text of words, as it stands.
+    """Return the title of a result: its key with spaces, but column names of files unchanged.
 
     Examples
     --------

@@ -82,7 +82,7 @@ def _warned(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _ask_again(hook: Hook) -> Hook:
-    """Return a hook of unraisable errors that sends a warning again which Python has dropped.
+    """Return a hook that repeats the batch system's warning if Python has dropped it.
 
     An exception that a signal raises inside the callback of a weak reference, or inside `__del__`,
     ends there: the verb would go on, and no second warning comes.

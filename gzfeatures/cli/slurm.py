@@ -1,4 +1,4 @@
-"""Write a SLURM array script whose tasks repeat the verb at work, a part of the images each."""
+"""Write a SLURM array script; each task runs the same command on a part of the images."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ exec {verb} --part "$task/{tasks}" -o {parts}"$task"{shlex.quote(output.suffix)}
 
 
 def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
-    """Yield the words of the command line at work, but for some options."""
+    """Yield the words of the running command, without some options."""
     for parameter in context.command.params:
         name = parameter.name
         given = context.get_parameter_source(name)

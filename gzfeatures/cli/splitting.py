@@ -170,7 +170,7 @@ def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
     if len(train):
         say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
     unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
-    # do not change the user's own split: scoring it is refused later
+    # do not change a split that the user gave: scoring these galaxies is refused later
     if of_file or not unfair.any():
         return split
     number = int(unfair.sum())

@@ -78,7 +78,7 @@ def by_agreement(
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """Compare how well a prediction and how well other volunteers agree with the volunteers.
+    """Compare the volunteers' agreement with a prediction and with other volunteers.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such

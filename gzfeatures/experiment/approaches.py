@@ -73,7 +73,7 @@ def train_network(
     NotFirstProcess
         Several processes trained together, and this is not the one to go on.
     """
-    # the sidecar file holds the key of the last training in this folder
+    # the record beside the network holds the key of the last training in this folder
     key = _training_key(network, group, settings, seed)
     note = read_sidecar(folder / "training.json")
     unchanged = note.get("key") == key and not again
@@ -116,12 +116,12 @@ def _train(
     watch: Watch | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train a network, write its predictions, and record costs and file digests in a sidecar."""
+    """Train a network, write its predictions, and record costs and file digests beside them."""
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.train import train
 
     path = folder / "training.json"
-    # until the training has finished, the sidecar records no file
+    # until the training has finished, the record names no file
     write_sidecar(path, {"key": key})
     fields = {
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
@@ -366,7 +366,7 @@ def extract_table(
 
 
 def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Return whether a sidecar names files, and each file still has the recorded digest."""
+    """Return whether the record of an earlier run names files that have not changed since."""
     files = sidecar.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest

@@ -204,7 +204,7 @@ class FineTuning:
 
     @property
     def _name(self) -> str:
-        # a checkpoint folder is called by its name alone: its path says nothing elsewhere
+        # name a checkpoint folder without its path, which means nothing on another machine
         return Path(self.network).name if Path(self.network).is_dir() else self.network
 
     def _finished(
@@ -247,7 +247,7 @@ def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
 
 
 def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None, Ids]:
-    """Return the side of the split that is scored: test, or else validation, which is said."""
+    """Return the part of the split to score: test, or else validation, with a message."""
     if len(split.test):
         return "test", split.test
     if len(split.validation):

@@ -167,7 +167,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """Hold where the check of images is noted and told, and where their pixels are kept."""
+    """Hold where the image check writes its result, shows progress, and keeps pixels."""
 
     notes: Path
     progress: Progress

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network that was trained, and what tells it from others.
+    """Hold a trained network, and what distinguishes it from other networks.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _calibration(
         calibration["intervals"] = intervals.coverage_report(predictions, labels)
     if labels.target == "classes":
         temperature = float(record.get("temperature", 1.0))
-        # what was written is calibrated: undo it to have what the network itself gave
+        # the file holds calibrated probabilities: undo the temperature to get the network's own
         plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
         bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
         calibration |= {"before": measured(bare, labels), "temperature": temperature}

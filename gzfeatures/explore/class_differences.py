@@ -130,7 +130,8 @@ def _influence(
     A galaxy that many have as a neighbour moves the mean of the class more than by its own share.
     """
     k = near.shape[1]
-    # without this neighbour the next one stands in, which is of the class as often as the others
+    # without this neighbour the next nearest galaxy would count, which has the class as often as
+    # the others
     added = ((codes[near] == codes[:, None]) - same[:, None]) / k
     weights = added[rows].ravel()
     return np.asarray(np.bincount(near[rows].ravel(), weights, len(codes)), dtype=np.float64)

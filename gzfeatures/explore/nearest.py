@@ -75,7 +75,8 @@ def by_every_distance(
     rows, asked_about = np.ascontiguousarray(reference), np.ascontiguousarray(queries)
     centre = reference.mean(0, dtype=np.float64).astype(np.float32)
     longest = np.einsum("ij,ij->i", rows, rows).max()
-    # lengths lose digits of distances; most callers give centred rows, which need no copy
+    # far from the origin, squared lengths lose digits of distances; most callers give centred rows,
+    # which need no copy
     if centre @ centre > CENTRED * longest:
         rows, asked_about = rows - centre, asked_about - centre
         longest = np.einsum("ij,ij->i", rows, rows).max()
@@ -83,7 +84,7 @@ def by_every_distance(
     asked = min(len(reference), k + (own is not None) + SPARE)
     rough, candidates = faiss.knn(asked_about, rows, asked)
     near = _nearest_of(reference, queries, candidates, k, own)
-    # where a row that is no candidate could be as near, for all that rounding tells
+    # within rounding errors, a row outside the candidates could be as near
     unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
     if asked < len(reference) and unsure.any():
         mine = None if own is None else own[unsure]
@@ -117,8 +118,8 @@ def by_graph(
     space = None
     if reference.shape[1] > NARROW:
         space = FeatureSpace.fit(reference, components=NARROW)
-    # few directions hold nearly all of the distances between most embeddings, at a fraction of
-    # their cost; where they do not, all are compared
+    # a few principal axes hold nearly all of the distances of most embeddings, and are faster; if
+    # they do not, compare all dimensions
     narrow = space is not None and space.axes is not None and space.kept >= KEPT
     rows = reference if space is None or not narrow else space.vectors(reference)
     asked_about = queries if space is None or not narrow else space.vectors(queries)
@@ -130,7 +131,7 @@ def by_graph(
         index.add(np.ascontiguousarray(rows))
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
     candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
-    lacking = (candidates < 0).any(1)  # links lead from them to too few rows
+    lacking = (candidates < 0).any(1)  # the search found too few rows for these queries
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
         mine = None if own is None else own[lacking]
@@ -157,7 +158,7 @@ def _nearest_of(
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let faiss use so many threads."""
+    """Let faiss use a given number of threads."""
     import faiss
 
     before = faiss.omp_get_max_threads()

@@ -46,7 +46,7 @@ class Answered:
 
 @dataclasses.dataclass(frozen=True)
 class Combined:
-    """Score galaxies by several conditions: all of them, any of them, or not the one."""
+    """Score galaxies by several conditions joined by and, by or, or by one negated condition."""
 
     operator: Literal["and", "or", "not"]
     parts: tuple[Answered | Combined, ...]
@@ -69,7 +69,7 @@ Condition = Answered | Combined
 
 @cache
 def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Return the answers that each phrase means, any of them; a phrase is a tuple of words.
+    """Return the answers of the decision tree that a phrase, a tuple of words, can mean.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 
 def read_query(text: str) -> Condition:
-    """Read a query.
+    """Read a query, such as "spiral, not bar", as conditions on answers of the decision tree.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class _Reader:
     def one(self, depth: int) -> Condition:
         if depth > DEEPEST:
             raise InputError("query", rule=f"nest at most {DEEPEST} deep")
-        # "no bulge" is an answer of its own, so phrases go before the word "no"
+        # "no bulge" is an answer itself, so look for phrases before the word "no"
         for length in range(min(6, len(self.tokens) - self.place), 0, -1):
             answers = phrases().get(tuple(self.tokens[self.place : self.place + length]))
             if answers is not None:
@@ -162,7 +162,7 @@ class _Reader:
         raise self._unknown()
 
     def _unknown(self) -> InputError | UnknownNameError:
-        """Return the error for a place at which no phrase stands."""
+        """Return the error for words in a query that are no phrase of the decision tree."""
         if self.next in ("", "and", "or", ")"):
             return InputError(
                 "query", where=self.text, rule="have words of the decision tree", found=self.next
@@ -170,7 +170,7 @@ class _Reader:
         known = [" ".join(phrase) for phrase in phrases()]
         rest = " ".join(self.tokens[self.place : self.place + 2])
         near = [*get_close_matches(self.next, known, 3, 0.5), *get_close_matches(rest, known, 2)]
-        # of a longer phrase one word may be what was meant
+        # the word may be a part of a longer phrase
         near += [phrase for phrase in known if self.next in phrase.split()]
         return UnknownNameError(
             "word of the query",

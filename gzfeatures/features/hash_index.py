@@ -45,7 +45,7 @@ class HashIndex:
 
     @cached_property
     def _buckets(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]]:
-        """For each chunk, the rows sorted by its value, and the first row of each value."""
+        """Sort the rows by each chunk's value; return where each value starts, and the rows."""
         buckets = []
         for values in _chunks(self.hashes).T:
             # rows sorted by value with the start of each value need less memory than Python lists

@@ -331,7 +331,7 @@ class TrainedOn:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> TrainedOn:
-    """Return the set of a text, cached because tables ask for it with every batch."""
+    """Decode a set of galaxies from text; cached, because tables need it with every batch."""
     return TrainedOn._decode(text)
 
 

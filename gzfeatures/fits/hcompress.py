@@ -1,4 +1,4 @@
-"""Fence the HCOMPRESS streams of a FITS image in before they are decompressed.
+"""Put known bytes behind HCOMPRESS streams of a FITS image, so that cut streams show.
 
 A stream does not state its length: decompressors read bits until every pixel is known, and of a
 stream that is cut short they read on behind its end (White, Postman & Lattanzi 1992, "Compression
@@ -28,7 +28,7 @@ _PCOUNT = re.compile(rb"PCOUNT  = .{70}", re.DOTALL)
 
 
 def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
-    """Return a FITS file twice with bytes behind each HCOMPRESS stream; None if it has none.
+    """Return two copies of a FITS file, with different bytes behind each HCOMPRESS stream.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
 
 
 def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) -> bytes:
-    """Return header and data of a unit, with fenced copies of its streams behind the heap."""
+    """Return header and data of a unit; its streams are copied behind the heap, bytes between."""
     header, begin = unit.header, place["datLoc"]
     form = str(unit.columns["COMPRESSED_DATA"].format)
     if form.lstrip("01")[1:2] != "B":
@@ -92,7 +92,7 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
 
 
 def _most_read(shape: list[int]) -> int:
-    """Return a number of bytes above what is read behind the end of a tile's stream.
+    """Return more bytes than a decompressor can read beyond the end of a tile's stream.
 
     It is the rest of one bit plane, at most six bits for each four pixels and a third of that for
     the coarser levels, and one bit for the sign of each pixel: three bits in all, here four.

@@ -65,7 +65,7 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
 
 
 def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
-    """Return what lies behind the rows of a table, from the place at which tiles are counted.
+    """Return the bytes behind the rows of a table, in which a compressed image keeps its tiles.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def skops_io() -> ModuleType:
     try:
         return importlib.import_module("skops.io")
     except (AttributeError, ImportError):
-        # another version of skops needs more of the module than lists: let it make them
+        # a version of skops that needs more than lists gets its own module
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         return importlib.import_module("skops.io")

@@ -149,7 +149,7 @@ def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: 
         raise InputError(
             "view is wider than the image",
             where=where,
-            # rounded up, so that a file never falls short of its own size
+            # round up, so that the message never names fewer pixels than are needed
             rule=f"have {math.ceil(side)} pixels across, {view.crop:g} of the frame of this galaxy",
             found=min(size),
             remedy="cut larger images, or leave the galaxy out with --on-bad skip",

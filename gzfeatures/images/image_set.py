@@ -334,7 +334,7 @@ class ImageSet:
         return dataclasses.replace(self, cache=cache)
 
     def adopt_digests(self, digests: Mapping[str, str]) -> None:
-        """Tell digests, by id, that an earlier run read from files with this state.
+        """Take over digests, by id, which an earlier run computed from files that are unchanged.
 
         Where pixels are needed, the bytes that are decoded must have them.
         """
@@ -354,7 +354,7 @@ class ImageSet:
         return self.cache.known((files, source), source.states(files))
 
     def _read_again(self, row: int, digest: str | None = None) -> tuple[bytes, KnownImage]:
-        """Read an image's bytes and their digest; refuse bytes with another digest than told."""
+        """Read an image's bytes and their digest; refuse bytes with an unexpected digest."""
         source, files = self._place(row)
         # the state before reading: a file that changes meanwhile is then read once more
         state = [] if self.cache is None else source.states(files)

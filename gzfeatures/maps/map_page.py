@@ -191,7 +191,7 @@ class MapPage:
         }
 
     def _teaching(self) -> dict[str, Any] | None:
-        """Return what the page needs to be taught; None where it shows too many galaxies."""
+        """Return what the page needs to learn from labels; None if it shows too many galaxies."""
         return teaching_data(
             self.ids[self.rows],
             self.vectors[self.rows],
@@ -254,7 +254,7 @@ def _filled(
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,
     )
-    # a page from disk sends nothing; a served one asks the program that gave it out
+    # a page from disk sends no request; a served page may ask the server that it came from
     requests = "'self'" if served else "'none'"
     return with_policy(page, images="data: blob:", requests=requests)
 

@@ -1,4 +1,4 @@
-"""Collect what a map page needs to be taught: compressed vectors, orders of galaxies, answers."""
+"""Collect what a map page needs to learn from labels: vectors, orders of galaxies, answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def teaching_data(
     server: TeachingServer | None = None,
     who: str = "",
 ) -> dict[str, Any] | None:
-    """Return the data of a page that can be taught; None for more galaxies than it can hold.
+    """Return the data with which a page learns from labels; None for too many galaxies.
 
     Parameters
     ----------

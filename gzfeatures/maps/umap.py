@@ -221,7 +221,7 @@ def _settings(
     options: MapOptions,
     near: Nearest,
 ) -> dict[str, Any]:
-    """Return the options, reach, extractor and library versions of a map as JSON values."""
+    """Return options, neighbour distance, extractor and versions of a map as JSON values."""
     return {
         "seed": options.seed,
         "n_neighbors": options.n_neighbors,

@@ -125,7 +125,7 @@ _LOADING = threading.Lock()
 
 @contextlib.contextmanager
 def _without_pickle() -> Iterator[None]:
-    """Close every road by which torch.export.load unpickles what a file holds.
+    """Make torch.export.load raise an error wherever it would unpickle objects of a file.
 
     It reads members with `weights_only=False`, and falls back to it where `weights_only=True`
     fails; custom objects go to pickle.
@@ -162,7 +162,8 @@ def _without_pickle() -> Iterator[None]:
         try:
             for place, name, function in closed:
                 setattr(place, name, function)
-            # they log the traceback of an error that the caller says in one line
+            # these loggers would print the traceback of an error that the caller reports in one
+            # line
             for each in loggers:
                 each.setLevel(logging.CRITICAL + 1)
             yield

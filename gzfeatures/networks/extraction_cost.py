@@ -88,7 +88,7 @@ class ExtractionCost:
 def measure(
     images: ImageSet, extractions: Sequence[Extraction], seconds: float = SECONDS
 ) -> ExtractionCost:
-    """Extract some of the images into a store that is thrown away, and measure what it takes.
+    """Extract some images into a temporary store, and measure time, memory and disk space.
 
     A network that all images make worth compiling is compiled first, and kept for the extraction.
 

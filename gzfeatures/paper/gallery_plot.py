@@ -71,7 +71,7 @@ def draw_gallery(
 
 
 def _caption(example: Example, letters: int) -> str:
-    """Return a probability, below the two classes of a mistake, in lines of so many letters."""
+    """Return a caption in short lines: the two classes of a mistake, and the probability."""
     guess = example.guesses[0]
     # a probability that rounds to 1 would claim certainty
     probability = f"{guess.probability:.2f}" if guess.probability < 0.995 else "> 0.99"

@@ -111,7 +111,7 @@ class Citations:
 
     def bibtex(self) -> str:
         """Return BibTeX entries; unknown sources stand above them as comments."""
-        # BibTeX ignores text outside entries, and the sign of an entry must not stand there
+        # BibTeX ignores text outside entries, but an @ would begin an entry
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
         entries = [reference.bibtex() for reference in self.references]
         return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"
@@ -266,10 +266,10 @@ def escape_latex(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Escape a field of our own list, in which braces are meant."""
+    """Escape a text of the package's own references, in which braces keep their meaning."""
     return text.translate(MEANT)
 
 
 def _bibtex(name: str, value: str) -> str:
-    """Return a field's value; identifiers stand as they are."""
+    """Return the value of a BibTeX field, escaped unless it is an identifier."""
     return value if name in ("doi", "eprint") else _latex(value)

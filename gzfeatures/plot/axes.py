@@ -29,7 +29,7 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         with rc_context(STYLE):
             yield ax
         return
-    # outside of the context, whose end would undo what a notebook's backend sets when it starts
+    # create the figure outside of the style's context, whose end would undo settings of a notebook
     figure = pyplot.figure(figsize=(width, height), layout="constrained")
     with rc_context(STYLE):
         yield figure.add_subplot()

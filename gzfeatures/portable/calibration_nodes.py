@@ -60,7 +60,7 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
     """Add the monotone steps of the classes that have some; the others keep their share."""
-    # heads of earlier versions have steps for every class, and no list of classes
+    # heads of earlier versions have a step function for every class, and no list of them
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)
     whole = builder.node("Max", builder.total(among), builder.constant([TINY]))
@@ -93,7 +93,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
     heights = builder.constant(step[1])
     x0, x1 = (builder.node("Gather", starts, at) for at in (left, right))
     y0, y1 = (builder.node("Gather", heights, at) for at in (left, right))
-    # two points may be one in single precision
+    # points that differ in double precision may be equal in single precision: never divide by zero
     run = builder.node("Max", builder.node("Sub", x1, x0), builder.constant([1e-30]))
     share = builder.node("Div", builder.node("Sub", x, x0), run)
     share = builder.node("Clip", share, builder.constant(0.0), builder.constant(1.0))

@@ -39,7 +39,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     m = len(known.distances)
     farther = builder.node("LessOrEqual", distance, builder.constant(known.distances))
     count = builder.total(builder.node("Cast", farther, to=1), keep=False)
-    # the galaxy itself is as far as it is
+    # the galaxy itself counts as one that is at least as far
     more = builder.node("Add", count, builder.constant([1.0]))
     return builder.node("Div", more, builder.constant([m + 1.0]))
 

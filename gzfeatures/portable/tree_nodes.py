@@ -43,7 +43,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     nearer = np.maximum(np.abs(values), 1) * ROUNDING if rounded else 0.0
     thresholds = builder.constant(values - nearer)
     children = builder.constant(below.ravel(), np.int64)
-    # a row of roots for each galaxy: ONNX repeats along an open batch only by adding zeros
+    # every galaxy starts at the roots of all trees; for an unknown number of galaxies, ONNX repeats
+    # a row only by adding it to zeros
     zeros = builder.node("Mul", builder.columns(rows, [0]), builder.constant([0.0]))
     at = builder.node(
         "Add",

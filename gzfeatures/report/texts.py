@@ -55,7 +55,7 @@ def amount(value: float | None) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share in percent; what rounds to 100 % without being it is ">99%".
+    """Return a share in percent; a share below 1 that would round to 100 % is ">99%".
 
     Examples
     --------

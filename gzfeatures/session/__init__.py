@@ -1,1 +1,1 @@
-"""Teach on a page that a program serves: labels go to a file, heads are fitted anew."""
+"""Serve a page on which a user labels galaxies; keep the labels in a file, and fit heads."""

@@ -135,7 +135,7 @@ class TeachingSession:
         start = time.perf_counter()
         nobody = labels.ids[:0]
         split = Split(labels.ids, nobody, nobody)
-        # a page asks in a thread of its own, where scikit-learn-intelex warns: it takes all cores
+        # requests run in threads, in which scikit-learn-intelex warns that it uses all cores
         with without_warnings():
             head = fit(self.table, labels, name, split=split, seed=self.seed)
             said = head.predict(self.table.select(self.chart.ids))

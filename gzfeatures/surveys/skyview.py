@@ -94,7 +94,7 @@ class SkyView:
             # pickles in the user's cache folder, and its argument `cache=False` does not cover the
             # form itself
             with self._lock, cache_conf.set_temp("cache_active", False):
-                # astroquery waits for its own connections: a signal leaves them behind
+                # astroquery's requests cannot be cancelled, so a stopped download no longer waits
                 links: list[Any] = self._service.waits_for(
                     lambda: self._form.get_image_list(
                         place, [survey], pixels=str(pixels), width=side, height=side, cache=False

@@ -201,7 +201,7 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Count the votes: plain, weighted, and weighted for the galaxy at low redshift, (3, 37)."""
+    """Count votes, shape (3, 37): plain, weighted, and weighted for the galaxy moved nearby."""
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)

@@ -47,7 +47,7 @@ class AnswersFile:
     def _refresh(self) -> None:
         """Read the file again, if it is not what was last read or written here."""
         digest = fingerprint.of_file(self.path) if self.path.exists() else None
-        # a file that is gone takes no answers with it: the next one is written with all of them
+        # if the file was deleted, keep the answers: the next write stores all of them
         if digest is None or digest == self._digest:
             return
         frame = _read(self.path)
@@ -90,7 +90,8 @@ class AnswersFile:
                     **{"round": answer.round, ASKED: answer.asked},
                 }
             frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
-            # all that the file held was read, and is in the new one
+            # overwriting loses nothing, because everything in the file was read and is written
+            # again
             with outputs.guarded("teach", overwrite=True):
                 write_csv(frame, self.path)
             self._rows, self._digest = rows, fingerprint.of_file(self.path)

@@ -31,7 +31,7 @@ EVERY = 5
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Hold what somebody said of a galaxy.
+    """Hold the label that a person gave a galaxy.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Compress embeddings to the few half-precision numbers a galaxy that a map page teaches with."""
+"""Compress each embedding to a few half-precision numbers, from which a map page learns."""
 
 from __future__ import annotations
 

@@ -129,6 +129,6 @@ class _Places:
 
 def _best(scores: Array, rows: Rows, draws: Draws | _Places) -> Rows:
     """Return rows by falling score, compared in steps of 1e-6, then by id."""
-    # an infinite score, of a distance to nothing, is larger than all and equal to others like it
+    # without a known galaxy distances are infinite: treat them as one large equal score
     steps = np.floor(np.minimum(scores, 1e9) * SCALE + 0.5)
     return rows[np.lexsort((draws.ranks[rows], -steps))]

@@ -65,8 +65,8 @@ def create_tables(address: str) -> None:
         _command_line(["experiments", "search"], address)
         # any command creates the tables that it needs
         return
-    # each of a thousand statements would wait for the disk: seconds for a file that no one reads
-    # before it is whole
+    # each of a thousand statements would wait for the disk, which takes seconds; nobody reads the
+    # file before it is complete
     _with_engine(private, address, ["pragma synchronous = off", "pragma journal_mode = memory"])
 
 

@@ -269,7 +269,10 @@ def _thinned(rows: Array | Matrix) -> Array:
 
 
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
-    """Estimate the total variation without noise, with its interval by bootstrap of both means.
+    """Estimate by how much the class shares of two tables differ, with the interval.
+
+    This is the total variation distance, half of the sum of absolute differences, corrected for
+    the noise of both means; the interval is of a parametric bootstrap.
 
     Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so
     that a percentile interval would lie too high. Instead the true difference is taken to lie along

@@ -229,7 +229,8 @@ def finetune(
     if chosen is None:
         near = pictures.select(known.ids)
         groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
-        # random weights were trained on no galaxy; galaxies that others know must not be scored
+        # random weights have seen no galaxy; galaxies that other weights have seen must not be
+        # scored
         tied = None if options.get("weights") == "none" else seen_by(str(network), near)
         chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
     view = options.pop("view", None)

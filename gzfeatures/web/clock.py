@@ -84,7 +84,7 @@ def _of_thread() -> Clock | None:
 def interruptible(
     work: Callable[[], Result], late: Callable[[Result], object] | None = None
 ) -> Result:
-    """Return the result of a call that nothing breaks off, waiting no longer than the clock allows.
+    """Return the result of a call that cannot be stopped; wait only as long as the clock allows.
 
     The call runs in a thread of its own. When the clock of this thread stops the waiting, that
     thread is left behind. Without a clock the call runs here.

@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Give out a page, and answer its questions.
+    """Serve a page, and answer the requests that the page sends.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class LocalServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Write nothing of a browser that went away in the middle of a request."""
+        """Write no traceback if a browser closes its connection during a request."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -74,12 +74,12 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Return the names under which a browser may ask."""
+        """Return the host names that a browser's request may contain."""
         return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
 
 
 class _Refusal(Exception):
-    """Say with which status, and in which words, a request is refused."""
+    """Raised for a request that is refused, with the HTTP status and the reason."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -94,10 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def log_message(self, format: str, *values: object) -> None:
-        """Write nothing: addresses hold the token."""
+        """Write no line to the log, because addresses contain the token."""
 
     def do_GET(self) -> None:
-        """Answer with the page, to whoever has the token."""
+        """Send the page to a browser whose request contains the token."""
         try:
             self._require_host()
             address = urlsplit(self.path)
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
 
     def do_POST(self) -> None:
-        """Answer a question of the page; one at a time."""
+        """Answer a request of the page, one request at a time."""
         try:
             content = self._content()
             action = self.server.actions.get(self.path.lstrip("/"))
@@ -126,16 +126,16 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             raise
         except Exception as error:
-            # the page says it, and the server goes on
+            # the page shows the message, and the server continues
             self._refuse(_Refusal(500, f"unexpected {type(error).__name__}: {error}"))
 
     def _content(self) -> Any:
-        """Return the JSON of a request that may ask."""
+        """Return the JSON of a request; refuse requests of other pages, or without the token."""
         self._require_host()
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # any other type could be sent by a form of another page, without being asked first
+        # a form of another page could send any other type without the browser's permission
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
         length = self.headers.get("Content-Length", "")

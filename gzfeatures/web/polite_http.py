@@ -265,8 +265,7 @@ class Service:
             if length.isdecimal() and "Content-Encoding" not in response.headers
             else None
         )
-        # check the length after each part: a part limits the packed bytes and the unpacked ones, so
-        # a small answer cannot unpack to a large one unnoticed
+        # check the length after each part, because a small compressed answer may become a huge one
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part

@@ -47,7 +47,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
         target = urljoin(url, location or "")
         before, after = urlsplit(url), urlsplit(target)
         host = after.hostname
-    # brackets around something other than an IPv6 address
+    # Python raises this for brackets around something other than an IPv6 address
     except ValueError as error:
         raise NoAnswer(f"redirected to an address that cannot be used: {location!r}") from error
     if location is None or after.scheme not in ("http", "https") or not host:

@@ -59,7 +59,7 @@ def plan(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Measure an extraction on some of the images; say its hours, disk, memory and node hours."""
+    """Measure an extraction on some of the images; print its hours, disk, memory and node hours."""
     from gzfeatures.features.backbones import DEFAULT
     from gzfeatures.networks.extraction.spec import Extraction
     from gzfeatures.networks.extraction_cost import measure

@@ -284,7 +284,7 @@ def info(source: TableFile, as_json: Json = False) -> None:
 
 
 def _origin(extractor: Extractor) -> dict[str, Any]:
-    """Return where vectors come from, for people."""
+    """Return a text for people that says where vectors come from."""
     if extractor.is_imported:
         return {
             "backbone": extractor.backbone,

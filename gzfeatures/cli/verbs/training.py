@@ -256,7 +256,7 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> Tracking | None:
     try:
         return tracking_at(uri, upgrade)
     except DamagedDatabase:
-        # unlike a server it does not come back, and nothing is trained yet
+        # a damaged database does not recover as a server may, and no training is lost yet
         raise
     except OutputError as error:
         # hours of training must not fail because of a lost server
@@ -315,7 +315,7 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups of galaxies that share an image file, and galaxies the weights know."""
+    """Return groups that share an image file, and galaxies on which the weights were trained."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among

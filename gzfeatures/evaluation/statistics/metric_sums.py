@@ -160,7 +160,7 @@ def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """Return `excess` (confidence − correct) in the column of its confidence bin.
+    """Return a column per confidence bin, which holds confidence − correct for its galaxies.
 
     |Column sums| / n add up to the expected calibration error.
     """

@@ -179,7 +179,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Return these sums in confidence bins over all labels, each label with weight 1 / k."""
+    """Sum excesses in the confidence bins of all k labels of a galaxy, each with weight 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))

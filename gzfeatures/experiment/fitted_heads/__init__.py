@@ -1,1 +1,1 @@
-"""What a fitted head of a run comes with: its options, its calibration, its files."""
+"""Hold what the steps of a run know of a fitted head: options, calibration and files."""

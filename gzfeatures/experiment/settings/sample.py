@@ -40,7 +40,7 @@ class _Votes(Section):
 
     @property
     def choice(self) -> Choice:
-        """Return the three settings as one value."""
+        """Return campaign, measure and least number of votes as one value."""
         from gzfeatures.galaxies.votes.vote_columns import Choice
 
         return Choice(self.campaign, self.measure, self.min_votes)

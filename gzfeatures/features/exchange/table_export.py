@@ -128,7 +128,8 @@ def _lance(table: EmbeddingTable, path: Path) -> None:
     import pyarrow as pa
 
     lance = need("lance", extra="lance")
-    # Lance writes a folder of versions, which cannot be exchanged for another in one step
+    # Lance writes a folder of versions, which cannot be replaced in one step: refuse an existing
+    # one
     if path.exists():
         raise OutputError("exists", where=path, rule="be absent", remedy="remove it first")
     if path.suffix != ".lance":

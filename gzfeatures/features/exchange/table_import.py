@@ -23,7 +23,7 @@ UNKNOWN_FILE = "0" * 64
 
 @dataclasses.dataclass(frozen=True)
 class VectorSource:
-    """Name the file of vectors, and what in it they are.
+    """Name a file of vectors, and where in the file its ids and vectors are.
 
     Parameters
     ----------

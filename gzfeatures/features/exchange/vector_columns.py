@@ -150,7 +150,7 @@ def _vector_column(
                 remedy="a star stands for numbers: feat_* is feat_0, feat_1, …",
             )
         return wanted, found
-    # lists are meant as vectors; numbered columns may be anything, so they count only alone
+    # lists are surely vectors; numbered columns may be anything, so use them only without lists
     choices = lists or families
     if len(choices) != 1:
         raise InputError(
@@ -214,7 +214,7 @@ def _is_number(column: Column) -> bool:
 
 
 def _side_by_side(columns: Sequence[Column], name: str, path: Path) -> Matrix:
-    """Return one number of the vectors from each column, shape (n, dim)."""
+    """Return vectors whose numbers stand in separate columns, shape (n, dim)."""
     matrix = np.empty((len(columns[0]), len(columns)), dtype=np.float32)
     for place, column in enumerate(columns):
         matrix[:, place] = _narrowed(_numbers(_arrow(column)), f"{path}, columns {name}")

@@ -34,7 +34,7 @@ from gzfeatures.tablefiles.tables import plain
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Catalog:
-    """A table of galaxies with unique ids.
+    """Hold a table of galaxies with unique ids.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ MATCHED = JoinKind()
 
 @dataclasses.dataclass(frozen=True)
 class JoinReport:
-    """Counts the galaxies that a join matched, left out or doubled.
+    """Count the galaxies that a join matched, left out or doubled.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def joined(
     # a key column with the same name in both tables has equal values, so one copy is enough
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
-    # our column of ids is a copy of the id column: theirs says the same again
+    # our column of ids is a copy of the id column, so the partner's id column would repeat it
     if (left_on, right_on) == (catalog.frame.attrs.get("id_column"), "galaxy_id"):
         keys.add("galaxy_id")
     partners = np.full(len(left), -1, dtype=np.intp)

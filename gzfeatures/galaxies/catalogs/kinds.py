@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        # the image name asset_id is a column once the table of file names is joined
+        # asset_id, the name of the image file, comes from a second table that users join
         ids=("asset_id", "dr7objid"),
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),

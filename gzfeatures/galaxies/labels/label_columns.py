@@ -156,7 +156,8 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
     if not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
-    # a class with votes and no label takes its place in the alphabet: the codes follow
+    # a class with votes but without a label is inserted in alphabetical order, which changes the
+    # codes
     place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
     if fields["target"] == "classes":
         values: npt.NDArray[Any] = place[fields["values"]]

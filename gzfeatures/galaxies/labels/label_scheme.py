@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelScheme:
-    """A class scheme: its classes, and the conditions under which a galaxy belongs to each class.
+    """Hold a class scheme: its classes, and the conditions under which a galaxy has each class.
 
     Parameters
     ----------

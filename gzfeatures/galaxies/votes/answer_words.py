@@ -1,4 +1,4 @@
-"""Say the 37 answers of the Galaxy Zoo decision tree in an astronomer's words."""
+"""Name the 37 answers of the Galaxy Zoo decision tree in an astronomer's words."""
 
 from __future__ import annotations
 

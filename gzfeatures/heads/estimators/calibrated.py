@@ -291,7 +291,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions have steps for every class, and no list of classes
+            # heads of earlier versions have a step function for every class, and no list of them
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)

@@ -84,7 +84,7 @@ def least_squares(
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER
-    # features φ = k T⁻¹ with KLL = TᵀT: the kernel's norm of a score is that of its weights
+    # with features φ = k T⁻¹, KLL = TᵀT, the norm of the weights is the kernel's norm of the score
     to_features = solve_triangular(cholesky(among), np.eye(m)).astype(np.float32)
     products, class_products = np.zeros((m, m)), np.zeros((m, classes))
     for start in range(0, n, ROWS):

@@ -228,9 +228,9 @@ def is_weight(name: str) -> bool:
 
 
 def images_among(names: Iterable[str]) -> list[str]:
-    """Return the file names without the weights, errors and masks of images in the list.
+    """Return the names of image files, without files of their weights, errors and masks.
 
-    Such a file has the stem of the image.
+    The name of such a file begins with the name of the image: `a.fits` and `a_weight.fits`.
     """
     listed = list(names)
     stems = {_stem(name) for name in listed}

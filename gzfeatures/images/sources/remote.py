@@ -176,7 +176,7 @@ def _read(system: Any, path: str, address: str) -> bytes:
         return read()
     from gzfeatures.images.sources.web_files import service_for
 
-    # clients of buckets and other servers wait without end: their tries are their own
+    # clients of buckets and other servers may wait for ever, and try again by themselves
     return service_for(address).waits_for(read)
 
 

@@ -54,7 +54,7 @@ class _Slabs:
         self._slabs: OrderedDict[Key, _Slab] = OrderedDict()
 
     def slab(self, key: Key) -> _Slab:
-        """Return a slab, perhaps without its images yet; it is the last to be given up."""
+        """Return a slab, and mark it as the one used last; a new slab holds no images yet."""
         with self._lock:
             slab = self._slabs.setdefault(key, _Slab())
             self._slabs.move_to_end(key)
@@ -70,8 +70,8 @@ class _Slabs:
             }
             for key in list(held):
                 after = sum(held.values()) + size
-                # hold two at least, because threads may stand on either side of where one ends,
-                # and more of small ones, of which a slow thread may be several behind
+                # keep at least two, because threads may read on both sides of a slab's end; keep
+                # more if they are small, because a slow thread may be several slabs behind
                 if after <= IN_MEMORY or (len(held) < HELD and (len(held) < 2 or after <= ON_DISK)):
                     break
                 # a thread that still copies from the slab keeps it until it is done
@@ -145,7 +145,8 @@ def _read(key: Key, together: int) -> Pixels:
             return np.empty((0, *shape[1:]), dtype=array.dtype)
         _slabs.give_up_oldest(size, key)
         if size <= IN_MEMORY:
-            # pages of their own go back to the system with the slab, those of the heap do not
+            # memory that is mapped for one slab returns to the system with the slab, unlike heap
+            # memory
             pages = mmap.mmap(-1, size)
             images: Pixels = np.frombuffer(pages, dtype=array.dtype).reshape(shape)
             array.read_direct(images, np.s_[first : first + shape[0]])

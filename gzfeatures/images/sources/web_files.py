@@ -249,7 +249,7 @@ def _links(answer: WebAnswer, root: str) -> set[str]:
         for base in dict.fromkeys((answer.url, answer.url.rstrip("/") + "/")):
             try:
                 url = urljoin(base, link)
-            # brackets around something other than an IPv6 address
+            # Python raises this for brackets around something other than an IPv6 address
             except ValueError:
                 break
             if url.startswith(root) and url != root and "?" not in url:

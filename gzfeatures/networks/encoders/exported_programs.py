@@ -218,7 +218,7 @@ def _check_graph(node: Any, path: Path) -> None:
 
 
 def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
-    """Return the shape of a program's images; a size that is open is no int."""
+    """Return the shape of a program's images; a variable size is a symbol instead of an int."""
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     shapes = [
         tuple(node.meta["val"].shape)
@@ -236,7 +236,7 @@ def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
 
 
 class ProgramEncoder(nn.Module):
-    """Run an exported program; images of a fixed batch are given a batch at a time."""
+    """Run an exported program; if it has a fixed batch size, give it as many images each time."""
 
     def __init__(self, program: Any, layer: str, name: str) -> None:
         super().__init__()

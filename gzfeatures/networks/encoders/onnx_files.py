@@ -288,7 +288,7 @@ class OnnxSession:
     ) -> None:
         self._graph, self._layer = graph, layer
         require_layers(layer, graph.path, graph.outputs)
-        # poolings are those of the first output
+        # a pooling is applied to the first output
         names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
         self._outputs = list(dict.fromkeys(names))
         scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))
@@ -368,7 +368,7 @@ class OnnxSession:
         return lambda images: session.run(self._outputs, {name: images})
 
     def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
-        # https://docs.openvino.ai: the ONNX reader ignores antialias without a word
+        # OpenVINO's ONNX reader ignores the attribute antialias without a message
         if self._graph.antialiased:
             raise InputError(
                 "OpenVINO ignores antialias of Resize, so its vectors would be others",

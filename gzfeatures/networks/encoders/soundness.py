@@ -1,4 +1,4 @@
-"""Try whether an encoder of others gives each image one vector, whatever stands beside it."""
+"""Test whether an encoder of another library gives an image the same vector in any batch."""
 
 from __future__ import annotations
 
@@ -129,18 +129,18 @@ def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
 
 
 def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
-    """Try images of another size, where the encoder takes any."""
+    """Try images of another size, if the encoder accepts any size."""
     trial = "images of another size"
     if sizes is None:
         return Trial(trial, None, f"it takes {size} px alone")
-    # a kernel that was fixed to the example's size gives vectors of another length
+    # a kernel that is fixed to the example's size gives vectors of another length for other sizes
     other = 2 * size if size <= 128 else size // 2
     try:
         length = sizes(other)
     except Exception as error:
         return Trial(trial, None, f"{other} px are not taken: {str(error)[:80]}")
     detail = f"{length} numbers at {other} px, {dim} at {size} px"
-    # vectors of this size may be right all the same
+    # vectors of the usual size may still be right, so the result is unknown
     return Trial(trial, True if length == dim else None, detail)
 
 

@@ -178,7 +178,7 @@ class TimmEncoder(nn.Module):
 
     def _vectors(self, features: torch.Tensor, name: str) -> torch.Tensor:
         if name == POOLED:
-            # what the classifier reads; for mobilenetv3 another vector than the mean of features
+            # use the classifier's input, which for mobilenetv3 is not the mean of the features
             vectors: torch.Tensor = self.model.forward_head(features, pre_logits=True)
             return vectors
         # some transformers order their maps as (n, height, width, dim)

@@ -1,4 +1,4 @@
-"""Run encoders of other libraries on the CPU, and try them before the work."""
+"""Run encoders of other libraries on the CPU, after a test of each encoder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EagerForward(Forward):
         self._body = body
 
     def prepare(self, threading: Threading) -> None:
-        """Take a number of images at a time; the network is loaded."""
+        """Set the number of images per forward pass; the network is loaded already."""
         self._size = self._images(threading)
 
     def compile(self, threading: Threading) -> None:
@@ -139,7 +139,7 @@ def session_of(
 
 @dataclasses.dataclass(frozen=True)
 class SoundEncoder:
-    """Give what runs an encoder of another library, once it is known to be sound.
+    """Check an encoder of another library, then return the object that runs it.
 
     Parameters
     ----------

@@ -391,7 +391,7 @@ class Job:
         return good, self.digests[good]
 
     def _skipped(self) -> tuple[tuple[str, str], ...]:
-        # the id stands beside the reason, and the galaxy has been left out: no remedy is needed
+        # the list names id and reason; the galaxy is left out, so no remedy is needed
         reasons = {row: reason(error) for row, error in self.unread.items()}
         for row, key in enumerate(self.digests):
             if key in self.undecoded:

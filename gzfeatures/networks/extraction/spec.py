@@ -127,7 +127,7 @@ def _foreign_extractor(
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     if layer != spec.layer or view.size != spec.view.size:
         dim = length_of_layer(backbone, spec, layer, view.size)
-        # a kernel that was fixed to the size of an example gives other vectors elsewhere
+        # a kernel that is fixed to one image size gives vectors of another length for other sizes
         if layer == spec.layer and dim != spec.dim:
             raise InputError(
                 "encoder gives vectors of another length at this size",

@@ -16,7 +16,7 @@ LINKS = ("softmax", "sigmoid")
 
 
 class NetworkEnsemble(nn.Module):
-    """Several networks as one, whose probabilities are the mean of theirs.
+    """Run several networks as one, which returns the mean of their probabilities.
 
     Averaging probabilities of networks that differ in their seed alone makes them more accurate and
     better calibrated (Lakshminarayanan+2017, arXiv:1612.01474). The output is a logit for each
@@ -77,7 +77,7 @@ class NetworkEnsemble(nn.Module):
 
 
 def member_layer(layer: str, members: int) -> str:
-    """Return the nodes of an ensemble that are one node of each member, joined by +.
+    """Return the name of a layer of an ensemble: the same layer of every member, joined by +.
 
     Examples
     --------

@@ -149,7 +149,7 @@ def saliency(
     if method == "occlusion" and not 1 <= patch <= side:
         raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
     if method == "grad-cam" and isinstance(network, NetworkEnsemble):
-        # each member has maps of its own; the last member's alone would explain a third of three
+        # each member has its own maps, and the maps of one would explain only its share of the mean
         maps = [saliency(member, images, target, method=method) for member in network.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
     _require_one_network(network, method)

@@ -46,7 +46,7 @@ LINK_OF = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class JoinedTraining:
-    """The result of joining members.
+    """Hold the result of joining trained networks to an ensemble.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def _joined_network(places: Sequence[Path]) -> tuple[Backbone, NetworkEnsemble, 
     """Return an ensemble of checkpoints as a backbone, its network, and its settings."""
     specs = [backbone(place) for place in places]
     settings = dict(read_sidecar(places[0] / RECORD)["settings"])
-    # each member's own calibration stands inside the mean
+    # each member is calibrated before the mean is taken
     temperatures = [calibration_of(place).temperature for place in places]
     link = require_mean(settings["target"])
     ensemble = NetworkEnsemble([load(spec) for spec in specs], link, temperatures)
@@ -241,7 +241,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
     record = {
         "classes": list(ending.labels.classes),
         "scheme": ending.labels.scheme,
-        # a single training in this folder would have one seed: neither passes for the other
+        # the list of seeds distinguishes an ensemble from a single training in the same folder
         "settings": ending.settings | {"seed": seeds},
         "dihedral": ending.dihedral,
         "members": [
@@ -274,7 +274,7 @@ def require_mean(target: str) -> str:
 
 
 def _require_members(galaxies: TrainingGalaxies, options: TrainingOptions, members: int) -> None:
-    """Refuse an ensemble that cannot be, before its first member is trained."""
+    """Refuse an ensemble that could not be formed, before its first member is trained."""
     if members < 2:
         raise InputError("members of an ensemble", rule="be at least 2", found=members)
     require_mean(options.target or galaxies.labels.target)

@@ -241,7 +241,7 @@ class Model:
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
     """Return all settings on which the weights depend; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
-    # recorded where it differs alone: states of plain trainings stay as they were
+    # record it only if it differs, so that states of earlier trainings stay valid
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,

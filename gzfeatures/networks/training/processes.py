@@ -1,4 +1,4 @@
-"""Tell which of the processes that train together writes files and speaks to the user."""
+"""Choose the one process of a distributed training that writes files and prints messages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the user is told about a training: its plan, its time, its progress."""
+"""Tell the user about a training: its plan, its time and its progress."""
