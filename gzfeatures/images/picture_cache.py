@@ -179,4 +179,4 @@ class PictureCache:
 
 
 def _nothing() -> None:
-    """Return what stands for kept pictures in a pickle: a file without a name has no address."""
+    """Return None in place of an unpickled cache, because its file has no name to open again."""

@@ -44,7 +44,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add columns of one value for what has none, and return rows of the whole width."""
+    """Add columns of one value for classes without a column, and return rows of full width."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -59,7 +59,7 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
-    """Add the monotone steps of the classes that have some; the others keep their share."""
+    """Add the isotonic calibration of the classes that have one; the others stay unchanged."""
     # heads of earlier versions have a step function for every class, and no list of them
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)
@@ -102,7 +102,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
 
 
 def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
-    """Add the members of an ensemble, and what combines their probabilities."""
+    """Add the members of an ensemble, and operators that combine their probabilities."""
     members = [
         builder.node("Max", calibrated_probabilities(builder, each, rows), builder.constant([TINY]))
         for each in head.members_

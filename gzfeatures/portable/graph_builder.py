@@ -82,13 +82,13 @@ class GraphBuilder:
         return model
 
     def columns(self, value: Value, columns: npt.ArrayLike) -> Value:
-        """Add the choice of some columns of rows, in the order given."""
+        """Add an operator that selects columns of rows, in the order given."""
         return self.node("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def total(self, value: Value, axis: int = 1, *, keep: bool = True) -> Value:
-        """Add the sum along an axis."""
+        """Add an operator that sums along an axis."""
         return self.node("ReduceSum", value, self.constant([axis], np.int64), keepdims=int(keep))
 
     def shared(self, value: Value) -> Value:
-        """Add the division of each row by its sum."""
+        """Add an operator that divides each row by its sum."""
         return self.node("Div", value, self.total(value))

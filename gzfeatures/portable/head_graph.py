@@ -71,7 +71,7 @@ def head_graph(head: Head) -> Any:
 
 
 def _values(builder: GraphBuilder, head: Head) -> Value:
-    """Add what a head says of each row, shape (n, k), as `Head.probabilities`."""
+    """Add operators that compute what `Head.probabilities` returns, shape (n, k)."""
     estimator = head.estimator
     if head.target in VALUE_TARGETS:
         return _number(builder, estimator)

@@ -20,7 +20,7 @@ from gzfeatures.portable.tree_nodes import tree_totals
 
 
 def pipeline_output(builder: GraphBuilder, steps: Pipeline, rows: Value) -> Value:
-    """Add the steps of a head, and return what its machine says of each row.
+    """Add the steps of a head, and return the output of its last step for each row.
 
     It is a score or the probability of each class, or the value of each target, float32.
 
@@ -117,7 +117,7 @@ def _network(builder: GraphBuilder, machine: Perceptron, rows: Value) -> Value:
 
 
 def _chances(builder: GraphBuilder, scores: Value, width: int) -> Value:
-    """Add the probabilities of scores; of two classes there is one score, that of the second."""
+    """Add the probabilities that follow from scores; for two classes there is one score."""
     if width > 1:
         return builder.node("Softmax", scores, axis=1)
     second = builder.node("Sigmoid", scores)

@@ -59,12 +59,11 @@ def render(
     page = _template(report.digits).render(
         report=report,
         script=Markup(SCRIPT),
-        # values of the ranking table
         rows=ranking_rows(report),
         axis=axis_of(report),
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
-        # figures, with figures of the same kind side by side
+        # a reader compares candidates by figures of the same kind, which stand side by side
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -76,7 +75,6 @@ def render(
         },
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         baselines=baselines_of(report),
-        # values of the calibration table
         trust=calibration_rows(report),
         set_notes=notes_of(report),
         ceiling=report.ranked[0][1].scores.ceiling,

@@ -169,7 +169,7 @@ class Campaign:
         return next((int(row) for row in self.draws.turns if int(row) not in done), None)
 
     def _queue(self, free: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-        """Return the galaxies that the queue asks about next."""
+        """Return the galaxies to ask about next, without the random one."""
         fitted = self.head()
         if fitted is None:
             # without a head nothing is uncertain: galaxies from the far end of the random order,

@@ -113,7 +113,7 @@ def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extract
 
 
 def _digests(ids: Ids, images: ImageSet | None) -> npt.NDArray[np.object_]:
-    """Return the digest of each galaxy's image, or zeros where nobody has seen the image."""
+    """Return the digest of each galaxy's image; zeros for an unknown image."""
     if images is None:
         return np.full(len(ids), UNKNOWN_FILE, dtype=object)
     lacking = ids[~among(ids, images.ids)]

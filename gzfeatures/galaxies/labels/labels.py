@@ -381,6 +381,6 @@ def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     True
     """
     count = max(1, min(STRATA, len(numbers) // FEWEST_IN_STRATUM))
-    # the share of numbers below: equal numbers have the same one, whatever their order
+    # rank by the share of smaller numbers, so that equal numbers have the same rank in any order
     rank = np.searchsorted(np.sort(numbers), numbers, side="left")
     return np.asarray(rank * count // max(1, len(numbers)), dtype=np.int64)

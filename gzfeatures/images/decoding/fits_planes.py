@@ -94,7 +94,7 @@ def planes(
 
 
 def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
-    """Return the planes of a judged file."""
+    """Return the image planes of a FITS file whose headers were checked."""
     from astropy.io import fits
 
     with (

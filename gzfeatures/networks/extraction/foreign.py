@@ -173,7 +173,7 @@ class SoundEncoder:
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
-        """Return what runs the encoder on the cores of this machine; raises as `body`."""
+        """Return the object that runs the encoder on the CPU; it raises the errors of `body`."""
         code, extractor = CodeFolder.default(), self.extractor
         if self.spec.kind == "onnx":
             require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)

@@ -95,7 +95,7 @@ def fit(
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None, weights_only=True)
     except SystemExit as stop:
-        # Lightning converts Ctrl-C to its own exit
+        # Lightning turns Ctrl-C into SystemExit, and leaves its own handler behind
         signal.signal(signal.SIGINT, interrupt)
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
