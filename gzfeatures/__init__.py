@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.catalogs import sample as sample
     from gzfeatures.verbs.experiments import compare as compare
     from gzfeatures.verbs.experiments import demo as demo
+    from gzfeatures.verbs.experiments import new as new
     from gzfeatures.verbs.experiments import ui as ui
     from gzfeatures.verbs.explore import doubt as doubt
     from gzfeatures.verbs.explore import duplicates as duplicates
@@ -103,6 +104,7 @@ _HOME = {
     "list": "verbs.listing",
     "map": "verbs.models",
     "methods": "verbs.papers",
+    "new": "verbs.experiments",
     "odd": "verbs.explore",
     "predict": "verbs.models",
     "project": "maps.umap",

@@ -52,37 +52,45 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Experiment(Section):
-    """Hold all settings of one run, which stay fixed during the run.
-
-    `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
-    that is split, for galaxies that only train may have other shares of classes than the galaxies
-    that are scored. `learning_curve` lists numbers of labels at which the heads of each approach's
-    best table are fitted too, for three seeds each. `sizes` lists numbers of labels, training and
-    validation together, at which every network and every head on a frozen table is measured, in one
-    plot that says from where fine-tuning pays. `jobs` is how many settings are tried at once
-    when heads are tuned. `explain` says how many galaxies of each class the report explains, of the
-    best head and the best network; with 0, a run in which only heads changed loads no network.
-    `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
-    dagger in the report.
-    """
+    """Hold all settings of one run, which stay fixed during the run."""
 
     name: Name
+    """Name of the run and of its folder."""
     description: str = ""
+    """What the experiment is for; printed, and without effect."""
     seed: int = Field(0, ge=0)
+    """Seed of the split, the fits and the trainings."""
     galaxies: Galaxies
+    """Galaxies, their images, votes and split."""
     backbones: tuple[FrozenBackbone, ...] = ()
+    """Backbones whose vectors heads are fitted on."""
     networks: tuple[NetworkChoice, ...] = ()
+    """Networks to train end to end."""
     heads: tuple[HeadChoice, ...] = ()
+    """Heads to fit on every table."""
     joined: tuple[Joined, ...] = ()
+    """Several tables and columns as one input of heads."""
     jobs: int = Field(1, ge=-1)
+    """Number of settings tried at once when heads are tuned; -1 for one per core."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of extraction and training."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks compute."""
     heads_on: Literal["all", "catalog"] = "all"
+    """Whether heads train on all training galaxies, or only on those of the catalog that is
+    split, since galaxies that only train may have other shares of classes."""
     learning_curve: tuple[int, ...] = ()
+    """Numbers of labels at which heads of each approach's best table are fitted too, for three
+    seeds each."""
     sizes: tuple[int, ...] = ()
+    """Numbers of labels at which every network and every head on a frozen table is measured, in
+    one plot that says from where fine-tuning pays."""
     map: bool = True
+    """Whether a map of the best table is drawn."""
     explain: int = Field(0, ge=0)
+    """Number of galaxies of each class that the report explains; 0 loads no network for it."""
     allow_seen: bool = False
+    """Whether test galaxies that a backbone was trained on are scored too, with a dagger."""
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Experiment:

@@ -1,15 +1,19 @@
-"""Run the demo, compare finished runs, and show the recorded runs."""
+"""Run the demo, write experiment files, compare finished runs, and show the recorded runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gzfeatures.errors import InputError, OutputError
 from gzfeatures.evaluation.comparison import Comparison
 from gzfeatures.experiment import demo as demo_survey
+from gzfeatures.experiment.config import load
 from gzfeatures.experiment.run import Run, compare_runs, run
+from gzfeatures.experiment.settings.new_file import experiment_text
 from gzfeatures.experiment.steps.session import Tracker
 from gzfeatures.features.store import Store
+from gzfeatures.files import require_file, written_whole
 from gzfeatures.progress import Progress, handed
 from gzfeatures.verbs.inputs import Place
 
@@ -59,6 +63,67 @@ def demo(
     return run(
         settings, folder=folder, store=store, tracker=tracker, again=again, progress=progress
     )
+
+
+def new(
+    experiment: Place,
+    images: Place | None = None,
+    labels: Place | None = None,
+    catalog: Place | None = None,
+    *,
+    scheme: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a commented experiment file that runs.
+
+    Parameters
+    ----------
+    experiment : str or Path
+        File to write (TOML).
+    images, labels, catalog : str or Path, optional
+        Images, labels (no catalog is needed beside them), and catalog with votes; a missing one is
+        left to be edited.
+    scheme : str, optional
+        Class scheme of the catalog's votes; default zhu-5class.
+    overwrite : bool
+        Replace a file that is there.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    MissingFileError, InputError, OutputError
+        A named file is missing, a scheme goes with labels, or the file cannot be written.
+
+    Examples
+    --------
+    >>> new("mine.toml", "images/", "labels.csv")  # doctest: +SKIP
+    """
+    file = Path(experiment)
+    if file.exists() and not overwrite:
+        raise OutputError(
+            "experiment file is there", where=file, remedy="overwrite=True replaces it"
+        )
+    given = [None if each is None else Path(each) for each in (images, labels, catalog)]
+    for what, place in zip(("images", "labels", "catalog"), given, strict=True):
+        # images may lie behind an address
+        if place is not None and ":/" not in str(place):
+            require_file(place, what)
+    if scheme is not None and (labels is not None or catalog is None):
+        raise InputError(
+            "scheme of labels",
+            rule="be given with a catalog of votes, and without labels",
+            found=scheme,
+        )
+    text = experiment_text(file, given[0], given[1], given[2], scheme)
+    with written_whole(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    # what is written can be read: an unknown scheme or a name that is none is found here
+    load(file)
+    return file
 
 
 def compare(

@@ -59,6 +59,7 @@ CASES = {
     "--images images",
     "explain": "explain checkpoint 10000007 --images images --method grad-cam -o out.html",
     "run": "run small.toml -o out",
+    "new": "new out.toml --images images --labels labels.csv",
     "table import": "table import table.parquet -o out.parquet",
     "table export": "table export table.parquet -o out.npz",
     "table join": "table join table.parquet table.parquet -o out.parquet",

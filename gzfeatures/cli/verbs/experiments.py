@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.options import Json
+from gzfeatures.cli.options import Json, MaybeImages
 from gzfeatures.cli.texts.ranking import print_ranking, print_tests
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
@@ -29,6 +30,27 @@ Upgrade = Annotated[
     bool,
     typer.Option("--upgrade", help="Upgrade a database of an older MLflow, after making a copy."),
 ]
+
+
+class WithKeys(TyperCommand):
+    """List the keys of an experiment file below the help of a verb."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the example, then each key with its meaning."""
+        # imported late, because it imports pydantic
+        from gzfeatures.experiment.config import Experiment
+        from gzfeatures.experiment.settings.key_reference import key_lines
+
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Keys of the experiment file"):
+            formatter.write_dl(
+                [
+                    (key, f"{meaning} ({kind}{default and f'; {default}'})")
+                    for key, kind, default, meaning in key_lines(Experiment)
+                ]
+            )
+
+
 Again = Annotated[
     bool,
     typer.Option("--again", help="Train and extract again, even if the run folder holds results."),
@@ -111,8 +133,40 @@ def demo(
     _do(settings, output, tracking_uri, upgrade, again, as_json=as_json)
 
 
+@app.command(epilog="Example: gzfeatures new mine.toml --images images/ --labels labels.csv")
+@writes("experiment")
+def new(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help="Experiment file to write (TOML).")
+    ],
+    images: MaybeImages = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels CSV; no catalog is needed beside it."),
+    ] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option(help="Catalog with votes, to label by a scheme; or more columns of labels."),
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Class scheme of the catalog; default: zhu-5class.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a commented experiment file that runs, for galaxies with images and labels."""
+    from gzfeatures.verbs.experiments import new as write_experiment
+
+    # the guard of outputs has asked whether the file may be replaced
+    written = write_experiment(experiment, images, labels, catalog, scheme=scheme, overwrite=True)
+    show({"experiment": written}, as_json)
+    if images is None or (labels is None and catalog is None):
+        say("edit the lines that are marked EDIT")
+    say(f"next: gzfeatures run {experiment}")
+
+
 @app.command(
-    epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/"
+    cls=WithKeys,
+    epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/",
 )
 @writes("output", resumes="experiment", verb="run", known=False)
 def run(

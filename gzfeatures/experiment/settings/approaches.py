@@ -10,40 +10,43 @@ from gzfeatures.experiment.settings.section import Section
 
 
 class FrozenBackbone(Section):
-    """Name a backbone that is not trained further, with settings to override.
-
-    With `dihedral` its vectors are means over the 8 symmetries of the square.
-    """
+    """Name a backbone that is not trained further, with settings to override."""
 
     name: str
+    """Name from `list backbones`, or a checkpoint."""
     weights: str | None = None
+    """File of weights, or 'none' for random ones; default: the backbone's own."""
     layer: str | None = None
+    """Layer whose output is the vector; default: the last before the classes."""
     view: str | None = None
+    """Crop and size of what the backbone sees, as `--view`."""
     dihedral: bool = False
+    """Whether vectors are means over the 8 symmetries of the square."""
 
 
 class NetworkChoice(Section):
-    """Name a network to train; with `as_backbone`, heads are fitted on its embeddings too.
-
-    `recipe` is probe, tune or scratch; by default tune where there are weights to start from.
-    `epochs` follow from the number of galaxies where they are not given. `options` are keyword
-    arguments of `gzfeatures.networks.training.train.train`. With `seeds` it is trained once for
-    each (the split stays that of the experiment's seed), and the report says how far they spread.
-    `learning_curve` lists numbers of labels on which it is trained from its start too. With
-    `members` that many seeds are trained, and the mean of their probabilities is one network more,
-    with a row of its own in the ranking.
-    """
+    """Name a network to train."""
 
     name: str
+    """Name from `list networks`, or a checkpoint."""
     weights: str | None = None
+    """File of weights to start from, `own` for those it is known with, `none` for random."""
     view: str = ""
+    """Crop and size of what the network sees, as `--view`."""
     recipe: Literal["probe", "tune", "scratch"] | None = None
+    """How it is trained; default: tune where there are weights to start from."""
     epochs: int | None = Field(None, ge=1)
+    """Passes over the training galaxies; default: by their number."""
     as_backbone: bool = True
+    """Whether heads are fitted on its embeddings too."""
     seeds: tuple[int, ...] = ()
+    """Seeds of several trainings on the one split; the report says how far they spread."""
     learning_curve: tuple[int, ...] = ()
+    """Numbers of labels on which it is trained from its start too."""
     members: int = Field(1, ge=1)
+    """Number of seeds whose mean probabilities are one network more in the ranking."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of `gzfeatures.networks.training.train.train`, such as lr."""
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> NetworkChoice:
@@ -82,30 +85,27 @@ class NetworkChoice(Section):
 
 
 class HeadChoice(Section):
-    """Name a head and its parameters.
-
-    With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the
-    report says how far they spread; on a network trained with several seeds, heads have the
-    network's.
-    """
+    """Name a head and its parameters."""
 
     name: str
+    """Name from `list heads`."""
     tune: bool = False
+    """Whether parameters are chosen by cross-validation on the training galaxies."""
     seeds: tuple[int, ...] = ()
+    """Seeds of several fits on the one split; on a network of several seeds, its own."""
     parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters by name, such as C."""
 
 
 class Joined(Section):
-    """Join several tables and catalog columns as one more input of every head.
-
-    `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by
-    the names they have in the experiment; `columns` are those that `Catalog.column` knows, such as
-    redshift.
-    """
+    """Join several tables and catalog columns as one more input of every head."""
 
     backbones: tuple[str, ...] = ()
+    """Names of backbones of the experiment."""
     networks: tuple[str, ...] = ()
+    """Names of networks of the experiment that are backbones too; of several seeds the first."""
     columns: tuple[str, ...] = ()
+    """Columns of the catalog, such as redshift."""
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,11 +19,17 @@ class HowRead(Section):
     """Hold the options of reading image files, for what the files do not say."""
 
     range: tuple[float, float] | None = None
+    """Values that become black and white, as `--range`."""
     stretch: str | None = None
+    """How values become grey levels, as `--stretch`."""
     bands: tuple[str, ...] | None = None
+    """Bands for red, green and blue, as `--bands`."""
     science: str | None = None
+    """HDU or array with the pixels, as `--science`."""
     prefer: Literal["picture", "bands"] | None = None
+    """What counts where a galaxy has a picture and bands."""
     ids_from: str | None = None
+    """Where ids of images come from, as `--ids-from`."""
 
     @model_validator(mode="after")
     def _as_one_value(self) -> HowRead:
@@ -35,8 +41,11 @@ class _Votes(Section):
     """Say which votes of a catalog are read: `label --campaign`, `--measure`, `--min-votes`."""
 
     campaign: str | None = None
+    """Campaign whose votes are read; default: the one that asked about each galaxy."""
     measure: Literal["weighted", "fraction", "count", "weight", "debiased"] | None = None
+    """Which vote fractions are read; default: the first that the scheme asks for."""
     min_votes: int = Field(0, ge=0)
+    """Fewest volunteers for a class; galaxies with fewer are left out."""
 
     @property
     def choice(self) -> Choice:
@@ -47,18 +56,19 @@ class _Votes(Section):
 
 
 class ImagedCatalog(Section):
-    """Name a catalog and its images; `id_column` is needed if no column has a known name.
-
-    `field` is the share of the survey frame that the image files hold: 1 for full frames, less for
-    files that were cropped before; a view's crop is a share of the full frame, so that both show a
-    galaxy at one scale.
-    """
+    """Name a catalog and its images."""
 
     catalog: Path
+    """Catalog, or table of votes; for the galaxies that are split, labels may take its place."""
     images: Path
+    """Folder, archive or address of the images."""
     field: float = Field(1.0, gt=0, le=1)
+    """Share of the survey frame that the image files hold: 1 for full frames. A crop is a share
+    of the full frame, so that all images show a galaxy at one scale."""
     id_column: str | None = None
+    """Column with the ids, where none has a known name."""
     reading: HowRead = HowRead()
+    """How image files are read, for what they do not say."""
 
     @property
     def how(self) -> Reading:
@@ -67,50 +77,64 @@ class ImagedCatalog(Section):
 
 
 class ByDigest(Section):
-    """Split galaxies by a digest of their ids.
-
-    Holds the divisor, and the remainders that go to validation and test.
-    """
+    """Split galaxies by a digest of their ids."""
 
     test: tuple[int, ...]
+    """Remainders that go to test."""
     validation: tuple[int, ...] = ()
+    """Remainders that go to validation."""
     of: int = Field(10, ge=2)
+    """Divisor of the digest."""
 
 
 class SecondTarget(_Votes):
     """Name a catalog and a second class scheme, which networks learn besides the first target."""
 
     catalog: Path
+    """Catalog with the votes of the second target."""
     scheme: str = "votes-37"
+    """Scheme of the second target."""
     id_column: str | None = None
+    """Column with the ids, where none has a known name."""
 
 
 class Galaxies(ImagedCatalog, _Votes):
-    """Name the galaxies that are split and scored, and galaxies that are only trained on.
-
-    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
-    `split` is shares of train, validation and test, or a rule on the ids' digests, which then also
-    keeps out galaxies that only train. `others` overrides what the scheme does with galaxies that
-    no rule claims: the class `none-of-these`, or left out. `missing_label` and `label_as_is` say
-    what words such as NA mean there, as the options of `fit` do. Galaxies within
-    `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts
-    them. `target` names the numeric column, of the labels or else of the catalog, that is predicted
-    in place of classes; `redshift` and `as_number` are as the options of `fit`.
-    """
+    """Name the galaxies that are split and scored, and galaxies that are only trained on."""
 
     scheme: str = "zhu-5class"
+    """Class scheme from `list schemes`, or a TOML file."""
     target: str | None = None
+    """Numeric column, of the labels or else of the catalog, predicted in place of classes."""
     redshift: bool | None = None
+    """Whether the target is a redshift, whose errors are in units of 1 + z."""
     as_number: bool = False
+    """Whether integers of the target are a number, not codes of classes."""
     others: Literal["class", "left-out"] | None = None
+    """Whether galaxies that no rule claims are the class `none-of-these` or left out."""
     labels: Path | None = None
+    """Labels CSV in place of a scheme; its column `split` is kept. Without a catalog it is one."""
     missing_label: tuple[str, ...] = ()
+    """Words in the labels that mean no label, such as NA."""
     label_as_is: bool = False
+    """Whether words such as NA are classes."""
     split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
+    """Shares of train, validation and test, or a rule on the digests of ids, which then also
+    keeps out galaxies that only train."""
     neighbours_arcsec: float = Field(NEAR_ARCSEC, ge=0)
+    """Galaxies within this distance are on one side of the split; 0 parts them."""
     on_bad: Literal["raise", "skip"] = "raise"
+    """At a missing or broken image, stop, or leave the galaxy out."""
     training_only: tuple[ImagedCatalog, ...] = ()
+    """Further catalogs whose galaxies only train."""
     also: SecondTarget | None = None
+    """Second target, which networks learn besides the first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_are_a_catalog(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("labels") and "catalog" not in fields:
+            return {**fields, "catalog": fields["labels"]}
+        return fields
 
     @model_validator(mode="after")
     def _number_in_place_of_classes(self) -> Galaxies:
