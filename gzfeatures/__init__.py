@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.papers import cite as cite
     from gzfeatures.verbs.papers import figure as figure
     from gzfeatures.verbs.papers import methods as methods
+    from gzfeatures.verbs.portable import export as export
     from gzfeatures.verbs.teaching import find as find
     from gzfeatures.verbs.teaching import teach as teach
 
@@ -93,6 +94,7 @@ _HOME = {
     "estimator": "heads.estimators.scikit_learn",
     "evaluate": "evaluation.metrics",
     "explain": "verbs.explore",
+    "export": "verbs.portable",
     "extract": "networks.extraction.extract",
     "figure": "verbs.papers",
     "finetune": "verbs.models",

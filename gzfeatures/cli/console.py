@@ -23,7 +23,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "cutouts",
     ),
     "Networks and vectors": ("list", "finetune", "plan", "extract", "table", "store"),
-    "Heads on vectors": ("fit", "predict"),
+    "Heads on vectors": ("fit", "predict", "export"),
     "Looking and teaching": (
         "map",
         "teach",

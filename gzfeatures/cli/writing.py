@@ -58,6 +58,7 @@ PLAIN = frozenset(
             "columns",
             "encoder",
             "format_",
+            "from_",
             "head",
             "id_column",
             "ids",

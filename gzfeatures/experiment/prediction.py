@@ -22,6 +22,10 @@ FOLDER = "heads"
 """Folder with the heads of a packaged backbone, named by their class scheme."""
 FRACTIONS = "votes-37"
 """Scheme of the heads that predict all vote fractions."""
+PORTABLE = ".onnx"
+"""File ending of exported heads."""
+TABLES = (".parquet", ".pq")
+"""File endings of embedding tables; other inputs of `predict` are images."""
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
@@ -47,7 +51,8 @@ def find_head(
     Parameters
     ----------
     name : str or Path
-        File written by `fit`, or the name of a backbone that has heads, such as googlenet-gz2.
+        File written by `fit` or `export`, or the name of a backbone that has heads, such as
+        googlenet-gz2.
     scheme : str, optional
         Which of the backbone's heads; default its first, which predicts classes.
     extractor : Extractor, optional
@@ -64,6 +69,11 @@ def find_head(
     if Path(name).exists():
         if scheme is not None:
             raise InputError("scheme", rule="be left out: the file is one head", found=scheme)
+        # imported late, because it imports torch
+        if Path(name).suffix == PORTABLE:
+            from gzfeatures.portable.portable_head import PortableHead
+
+            return PortableHead.open(name)
         return Head.read(name)
     heads = packaged_heads(str(name)) if str(name) in BACKBONES else {}
     if not heads:
@@ -138,6 +148,7 @@ def vectors_of(
     """
     from gzfeatures.networks.extraction.extract import compute_table
     from gzfeatures.networks.extraction.spec import Extraction
+    from gzfeatures.portable.portable_head import PortableHead
 
     # images give the embeddings of one backbone; other inputs have to come as tables
     if len(head.extractors) != 1 or head.columns:
@@ -148,6 +159,9 @@ def vectors_of(
         )
     extractor = head.extractors[0]
     require_framing(extractor, view)
+    # an exported file computes the vectors by itself
+    if isinstance(head, PortableHead) and head.source == "pixels":
+        return head.table_of(images, store, view=view, on_bad=on_bad, progress=progress)
     extraction = Extraction.repeating(
         extractor, store=store, view=view, on_bad=on_bad, progress=progress
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -273,6 +273,10 @@ class Head:
 
     def write(self, path: str | Path) -> Path:
         """Write the head as a skops file, and return the file's path."""
+        return persist.write(Path(path), self.record(), self.estimator)
+
+    def record(self) -> dict[str, Any]:
+        """Return all fields but the estimator as JSON values."""
         record = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -292,7 +296,7 @@ class Head:
             del record["intervals"]
         else:
             record["intervals"] = self.intervals.asdict()
-        return persist.write(Path(path), record, self.estimator)
+        return record
 
     @classmethod
     def read(cls, path: str | Path) -> Head:
@@ -305,7 +309,26 @@ class Head:
             says.
         """
         record, estimator = persist.read(path)
+        head = cls.of_record(record, estimator, path)
+        # in a damaged file the record may not fit the arrays, so check both
+        with parsing("numbers of the head do not go together", path):
+            try:
+                check_estimator(estimator, head.dim, head.target, len(head.classes))
+            except InputError as error:
+                raise InputError(f"head is damaged: {error}", where=path) from error
+        return head
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any], estimator: Any, path: str | Path) -> Self:
+        """Return a head from the fields that `record` gave, and an estimator.
+
+        Raises
+        ------
+        InputError
+            The record is not that of a head; `path` is the file it stands in.
+        """
         with parsing("record of the head cannot be read", path):
+            record = dict(record)
             record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
             record["extractors"] = tuple(
                 Extractor.fromdict(fields) for fields in record["extractors"]
@@ -318,14 +341,8 @@ class Head:
             record["intervals"] = ValueIntervals.fromdict(intervals) if intervals else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
-        # in a damaged file the record may not fit the arrays, so check both
-        with parsing("numbers of the head do not go together", path):
             if type(head.dim) is not int or not 0 < head.dim < 2**24:
                 raise InputError("head is damaged: length of a row", where=path, found=head.dim)
-            try:
-                check_estimator(estimator, head.dim, head.target, len(head.classes))
-            except InputError as error:
-                raise InputError(f"head is damaged: {error}", where=path) from error
         return head
 
 

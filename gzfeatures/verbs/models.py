@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.experiment.prediction import find_head, vectors_of
+from gzfeatures.experiment.prediction import TABLES, find_head, vectors_of
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -29,9 +29,6 @@ from gzfeatures.verbs.inputs import Place, catalog_of, images_of, table_of
 if TYPE_CHECKING:
     from gzfeatures.experiment.finetuning import FineTuned
     from gzfeatures.maps.map import Map
-
-TABLES = (".parquet", ".pq")
-"""File endings of embedding tables; other inputs of `predict` are images."""
 
 
 def predict(

@@ -256,6 +256,7 @@ VERBS = (
     "extract",
     "finetune",
     "predict",
+    "export",
     "map",
     "similar",
     "odd",

@@ -48,6 +48,7 @@ CASES = {
     "predict parquet": "predict heads/prototype.skops table.parquet -o out.parquet",
     "predict fits": "predict heads/prototype.skops table.parquet -o out.fits",
     "predict network": "predict checkpoint images -o out.csv",
+    "export": "export heads/prototype.skops --from vectors --check-on table.parquet -o out.onnx",
     "map": "map table.parquet --labels labels.csv --images images --figure out.png -o out.html",
     "similar": "similar table.parquet 10000007 --images images -o out.csv --gallery out.png",
     "find": "find table.parquet spiral --labels catalog.csv --images images -o out.csv --gallery "

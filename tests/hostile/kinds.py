@@ -278,6 +278,7 @@ KINDS: dict[str, tuple[Callable[[], list[Source]], str]] = {
         _of("encoder, torch.export", "encoder, ONNX", "encoder, configuration", "encoder, TOML"),
         "-",
     ),
+    "exported heads": (_of("exported head"), "-"),
     "experiment files": (_of("experiment", "scheme"), "module|experiment|scheme|run|settings"),
     "remote answers": (_answers, "-"),
 }

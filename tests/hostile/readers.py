@@ -47,6 +47,8 @@ from gzfeatures.networks.encoders.exported_programs import read_program
 from gzfeatures.networks.encoders.view_config import beside
 from gzfeatures.networks.models.load import read_tensors
 from gzfeatures.networks.training.checkpoint import read_state
+from gzfeatures.portable.export import ExportOptions, export_head
+from gzfeatures.portable.portable_head import PortableHead
 
 N = 24
 IDS = np.array([f"g{k}" for k in range(N)], dtype=object)
@@ -317,6 +319,12 @@ def _graphs() -> list[bytes]:
     return [model.SerializeToString()]
 
 
+def _exported_head() -> list[bytes]:
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    options = ExportOptions("vectors", TABLE)
+    return _written(lambda path: export_head(_head(), path, options), "m.onnx")()
+
+
 def _configs() -> list[bytes]:
     pixels = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9}
     folder = {"size": {"height": 8, "width": 8}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -368,6 +376,9 @@ READERS: dict[str, Reader] = {
     "shard of the store": Reader("s.arrow", _shards, _shard),
     "head": Reader(
         "h.skops", lambda: _written(_head().write)(), lambda path: Head.read(path).predict(TABLE)
+    ),
+    "exported head": Reader(
+        "m.onnx", _exported_head, lambda path: PortableHead.open(path).predict(TABLE)
     ),
     "weights, torch": Reader(
         "w.pth", _written(lambda path: torch.save(TENSORS, path)), read_tensors

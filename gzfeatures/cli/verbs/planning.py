@@ -1,9 +1,14 @@
-"""Define the verb `plan`, which measures what an extraction will cost."""
+"""Define `plan`, which measures what work will cost, and `export`, which writes a head as a file.
+
+Both are for machines other than this one.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +18,7 @@ from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Source
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import view_of
 from gzfeatures.cli.writing import writes
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
@@ -88,3 +94,72 @@ def plan(
         + f", {cost['disk_gb']:.2g} GB of disk and {cost['memory_gb']:.2g} GB of memory"
     )
     show(cost, as_json)
+
+
+@app.command(epilog="Example: gzfeatures export heads/svm.skops -o model.onnx --check-on images/")
+@writes("output")
+@reads_images
+def export(
+    reading: Reading,
+    head: Annotated[
+        Path, typer.Argument(metavar="HEAD", help="Head written by 'fit', or googlenet-gz2.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .onnx.")],
+    from_: Annotated[
+        Literal["pixels", "vectors"],
+        typer.Option("--from", help="What the graph takes: pixels of the view, or vectors."),
+    ] = "pixels",
+    check_on: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images or embedding table on which the file is compared with the head; "
+            "default: 500 simulated galaxies."
+        ),
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(help="Head of googlenet-gz2: zhu-5class (default) or votes-37."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone lies, if its name does not say: as for 'extract'."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file of the backbone, if not its own.")
+    ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Compute the backbone in 8-bit integers, one picture at a time."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a head as one ONNX file: to class, probabilities, class set and familiarity_p."""
+    from gzfeatures.experiment.prediction import TABLES
+    from gzfeatures.verbs.portable import export as export_file
+
+    galaxies: Any = check_on
+    if check_on is not None and check_on.suffix not in TABLES:
+        galaxies = images_of(check_on, None, "skip", reading=reading)
+    written = export_file(
+        head,
+        output,
+        from_=from_,
+        check_on=galaxies,
+        scheme=scheme,
+        backbone=backbone,
+        weights=weights,
+        int8=int8,
+        progress=Terminal(),
+    )
+    say(f"{head} written to {output}, compared on {written.galaxies} {written.origin}")
+    result = {
+        "file": str(output),
+        "from": written.source,
+        "megabytes": round(written.megabytes, 3),
+        "galaxies": written.galaxies,
+        "agreements": [dataclasses.asdict(each) for each in written.agreements],
+        "model_card": written.summary,
+    }
+    show(result, as_json, hide=("model_card",))

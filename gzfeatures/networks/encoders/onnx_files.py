@@ -92,15 +92,11 @@ def read_graph(path: str | Path) -> OnnxGraph:
         onnx is not installed; no such file; it is damaged, has operators of a stranger, external
         data elsewhere than beside the file, or takes something else than images.
     """
-    file = require_file(path, "ONNX file").resolve()
-    onnx = need("onnx", extra=EXTRA)
+    file, model, outside = read_model(path)
     with parsing("ONNX file cannot be read", file):
-        model = onnx.load(str(file), load_external_data=False)
-        _require_known_operators(model, file)
-        outside = _external(model, file)
         constants = {each.name for each in model.graph.initializer}
         inputs = [each for each in model.graph.input if each.name not in constants]
-        nodes = [node for graph in _graphs(model) for node in graph.node]
+        nodes = list(nodes_of(model))
         return OnnxGraph(
             file,
             _images(inputs, file),
@@ -113,6 +109,37 @@ def read_graph(path: str | Path) -> OnnxGraph:
             ),
             outside,
         )
+
+
+def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
+    """Read an ONNX file without its external data, and refuse operators of a stranger.
+
+    Returns
+    -------
+    Path
+        The file, links resolved.
+    ModelProto
+        What it holds.
+    tuple of Path
+        Its files of external data, all beside it.
+
+    Raises
+    ------
+    MissingExtraError, MissingFileError, InputError
+        As `read_graph`, whatever the file takes.
+    """
+    file = require_file(path, "ONNX file").resolve()
+    onnx = need("onnx", extra=EXTRA)
+    with parsing("ONNX file cannot be read", file):
+        model = onnx.load(str(file), load_external_data=False)
+        _require_known_operators(model, file)
+        return file, model, _external(model, file)
+
+
+def nodes_of(model: Any) -> Iterator[Any]:
+    """Yield every node of a model, also those inside nodes and functions."""
+    for graph in _graphs(model):
+        yield from graph.node
 
 
 def _graphs(model: Any) -> Iterator[Any]:
@@ -129,17 +156,16 @@ def _graphs(model: Any) -> Iterator[Any]:
 
 def _require_known_operators(model: Any, path: Path) -> None:
     local = {(function.domain, function.name) for function in model.functions}
-    for graph in _graphs(model):
-        for node in graph.node:
-            if (node.domain, node.op_type) in local:
-                continue
-            if node.domain not in DOMAINS or node.op_type in LOADERS:
-                raise InputError(
-                    "operator of an ONNX file is refused",
-                    where=path,
-                    rule="be one of ONNX or onnxruntime that computes",
-                    found=f"{node.domain}:{node.op_type}",
-                )
+    for node in nodes_of(model):
+        if (node.domain, node.op_type) in local:
+            continue
+        if node.domain not in DOMAINS or node.op_type in LOADERS:
+            raise InputError(
+                "operator of an ONNX file is refused",
+                where=path,
+                rule="be one of ONNX or onnxruntime that computes",
+                found=f"{node.domain}:{node.op_type}",
+            )
 
 
 def _tensors(model: Any) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""Turn backbones into ONNX graphs, and run graphs of heads in the libraries of others."""

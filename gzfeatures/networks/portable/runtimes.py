@@ -1,0 +1,68 @@
+"""Run ONNX models from memory in onnxruntime and in OpenVINO, at float32."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import need
+
+Rows: TypeAlias = npt.NDArray[Any]
+Run: TypeAlias = Callable[[Rows], Mapping[str, Rows]]
+"""From rows of the only input to the outputs by name."""
+
+
+def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
+    """Return what runs a model in onnxruntime; 0 threads are as many as there are cores.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    runtime = need("onnxruntime", extra="onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # only errors are told, and not by the library itself
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (taken,) = (each.name for each in session.get_inputs())
+    names = [each.name for each in session.get_outputs()]
+    return lambda rows: dict(zip(names, session.run(names, {taken: rows}), strict=True))
+
+
+def in_openvino(data: bytes) -> Run:
+    """Return what runs a model in OpenVINO at float32.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    vino = need("openvino", extra="openvino")
+    model = vino.Core().read_model(data)
+    names = [next(iter(each.names)) for each in model.outputs]
+    # by default it computes in bfloat16 where the processor can
+    compiled = vino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    request = compiled.create_infer_request()
+
+    def run(rows: Rows) -> Mapping[str, Rows]:
+        request.infer([rows])
+        return {name: np.array(request.get_tensor(compiled.output(name)).data) for name in names}
+
+    return run
+
+
+RUNTIMES: dict[str, Callable[[bytes], Run]] = {
+    "onnxruntime": in_onnxruntime,
+    "openvino": in_openvino,
+}
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the runtimes that are installed."""
+    return tuple(name for name in RUNTIMES if importlib.util.find_spec(name) is not None)

@@ -1,0 +1,230 @@
+"""Compare what an exported file says of galaxies with what the head itself says."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
+from gzfeatures.heads.estimators.calibrated import Calibrated
+from gzfeatures.heads.head import Head
+from gzfeatures.heads.trees import BoostedTrees
+from gzfeatures.networks.portable.runtimes import RUNTIMES, Run, installed
+from gzfeatures.portable.head_graph import CLASS, FAMILIARITY, SET, main_output
+from gzfeatures.unlabelled.familiarity import LEVEL
+
+BATCHES = {1: 32, 7: 98, 32: 500}
+"""Galaxies that are asked about in batches of each size, where they are pixels."""
+GALAXIES = 500
+"""Most galaxies that a file is checked on."""
+TOLERANCE = 1e-4
+"""Largest allowed difference of a probability; of a number, as a share of its spread."""
+RANKS = 1e-3
+"""Largest allowed difference of the p value of familiarity, where galaxies are many."""
+SAME_SETS = 0.99
+"""Least share of class sets that are the same: a class may lie on its threshold."""
+SAME_CLASS_INT8 = 0.98
+"""Least share of galaxies that 8-bit integers give the same class."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Expected:
+    """Hold what a head says of n galaxies.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Probabilities, fractions or numbers, shape (n, k).
+    familiarity : ndarray of float64, optional
+        Shape (n,).
+    sets : ndarray of bool, optional
+        Shape (n, k).
+    """
+
+    values: npt.NDArray[np.float64]
+    familiarity: npt.NDArray[np.float64] | None
+    sets: npt.NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, head: Head, vectors: npt.NDArray[np.float32]) -> Expected:
+        """Return what a head says of vectors (n, dim)."""
+        from gzfeatures.evaluation.predictions import Predictions
+
+        values, p, sets = head.probabilities(vectors), None, None
+        if head.familiarity is not None:
+            p = head.familiarity.p_values(vectors)
+        if head.sets is not None:
+            ids = np.array([str(row) for row in range(len(vectors))], dtype=object)
+            unfamiliar = None if p is None else p < LEVEL
+            predictions = Predictions(ids, values, head.classes, unfamiliar=unfamiliar)
+            sets = head.sets.sets(predictions)
+        return cls(values, p, sets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Hold how far one runtime, at one batch size, is from the head.
+
+    Parameters
+    ----------
+    runtime : str
+        Name and version.
+    batch, galaxies : int
+        Galaxies at a time, and in all.
+    largest : float
+        Largest difference of a probability or fraction; of a number, as a share of its spread.
+    same_class : float, optional
+        Share of galaxies of the same most probable class.
+    familiarity : float, optional
+        Largest difference of the p value.
+    same_set : float, optional
+        Share of galaxies with the same class set.
+    """
+
+    runtime: str
+    batch: int
+    galaxies: int
+    largest: float
+    same_class: float | None = None
+    familiarity: float | None = None
+    same_set: float | None = None
+
+
+def agreements(
+    data: bytes,
+    head: Head,
+    rows: npt.NDArray[Any],
+    expected: Expected,
+    *,
+    fixed: int | None = None,
+    few: bool = True,
+) -> list[Agreement]:
+    """Ask an exported file about galaxies, in every runtime that is installed.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    head : Head
+    rows : ndarray
+        Pixels or vectors of n galaxies.
+    expected : Expected
+        What the head says of them.
+    fixed : int, optional
+        Batch of a file that takes no other.
+    few : bool
+        Ask about fewer galaxies in small batches.
+    """
+    found = []
+    for name in installed():
+        run, version = RUNTIMES[name](data), importlib.metadata.version(name)
+        sizes = BATCHES if fixed is None else {fixed: GALAXIES}
+        for batch, most in sizes.items():
+            part = rows[: most if few else len(rows)]
+            answer = _answers(run, part, batch)
+            found.append(_compared(f"{name} {version}", batch, head, answer, expected))
+    return found
+
+
+def _answers(run: Run, rows: npt.NDArray[Any], batch: int) -> dict[str, npt.NDArray[Any]]:
+    parts = [run(rows[start : start + batch]) for start in range(0, len(rows), batch)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compared(
+    runtime: str, batch: int, head: Head, answer: dict[str, npt.NDArray[Any]], expected: Expected
+) -> Agreement:
+    values = answer[main_output(head)]
+    n = len(values)
+    wanted = expected.values[:n]
+    scale = float(np.ptp(wanted)) or 1.0 if head.target in VALUE_TARGETS else 1.0
+    same_class = familiarity = same_set = None
+    if head.target == "classes":
+        same_class = float((answer[CLASS] == wanted.argmax(1)).mean())
+    if expected.familiarity is not None:
+        familiarity = float(np.abs(answer[FAMILIARITY] - expected.familiarity[:n]).max())
+    if expected.sets is not None:
+        same_set = float((answer[SET].astype(bool) == expected.sets[:n]).all(1).mean())
+    largest = float(np.abs(values - wanted).max()) / scale
+    return Agreement(runtime, batch, n, largest, same_class, familiarity, same_set)
+
+
+def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> None:
+    """Refuse a file that says something else than the head.
+
+    Probabilities agree within 1e-4. Of trees and isotonic steps, where a galaxy may lie on a step,
+    the class of every galaxy is the same instead.
+
+    Raises
+    ------
+    InputError
+        With the first disagreement.
+    """
+    stepped = has_steps(head.estimator)
+    for each in found:
+        place = f"{where} in {each.runtime}, batches of {each.batch}"
+        if stepped and each.same_class is not None:
+            if each.same_class < 1:
+                raise _disagrees(place, "give every galaxy the same class", each.same_class)
+        elif not each.largest <= TOLERANCE and not stepped:
+            raise _disagrees(place, f"differ by {TOLERANCE:g} at most", each.largest)
+        if each.familiarity is not None and head.familiarity is not None:
+            allowed = max(RANKS, 2 / (len(head.familiarity.distances) + 1))
+            if not each.familiarity <= allowed:
+                rule = f"have a familiarity_p within {allowed:.2g}"
+                raise _disagrees(place, rule, each.familiarity)
+        if each.same_set is not None and each.same_set < SAME_SETS:
+            raise _disagrees(place, f"have {SAME_SETS:.0%} of the class sets", each.same_set)
+
+
+def require_agreement_int8(found: Sequence[Agreement], where: object) -> None:
+    """Refuse a file in 8-bit integers that gives more than 2 % of the galaxies another class.
+
+    Raises
+    ------
+    InputError
+        With the first runtime that does.
+    """
+    for each in found:
+        if each.same_class is None or each.same_class < SAME_CLASS_INT8:
+            rule = f"give {SAME_CLASS_INT8:.0%} of the galaxies the same class"
+            raise _disagrees(f"{where} in 8-bit integers, {each.runtime}", rule, each.same_class)
+
+
+def _disagrees(where: str, rule: str, found: float | None) -> InputError:
+    text = "nothing" if found is None else f"{found:.4g}"
+    remedy = "nothing is written; tell the authors" if "8-bit" not in where else None
+    return InputError(
+        "exported file says something else than the head",
+        where=where,
+        rule=rule,
+        found=text,
+        remedy=remedy or "nothing is written; export without --int8",
+    )
+
+
+def has_steps(estimator: Any) -> bool:
+    """Return whether a galaxy may lie on a step of a head: one of trees, or of isotonic fits."""
+    return any(
+        isinstance(part, BoostedTrees)
+        or (isinstance(part, Calibrated) and part.method == "isotonic")
+        for part in _parts(estimator)
+    )
+
+
+def _parts(fitted: Any) -> Iterator[Any]:
+    """Yield an estimator and all that it holds."""
+    if isinstance(fitted, (list, tuple)):
+        for each in fitted:
+            yield from _parts(each)
+    elif isinstance(fitted, BaseEstimator):
+        yield fitted
+        for value in vars(fitted).values():
+            yield from _parts(value)

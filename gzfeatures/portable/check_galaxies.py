@@ -1,0 +1,61 @@
+"""Choose the galaxies on which an exported file is checked: given ones, or simulated ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import GzError, InputError
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.progress import SILENT, Progress
+from gzfeatures.synthetic.survey import draw_survey
+
+Pixels = npt.NDArray[np.uint8]
+SIDE = 212
+"""Side of simulated pictures in px."""
+SIMULATED = "simulated galaxies"
+
+
+def spaced(count: int, most: int) -> npt.NDArray[np.intp]:
+    """Return at most `most` of `count` rows, evenly along them.
+
+    Examples
+    --------
+    >>> spaced(9, 3).tolist()
+    [0, 4, 8]
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
+
+
+def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
+    """Return the pixels of some images under a view, uint8 (n, size, size, 3).
+
+    Images that cannot be read are left out.
+
+    Raises
+    ------
+    InputError
+        None can be read.
+    """
+    found = []
+    for row in spaced(len(images), most):
+        try:
+            found.append(to_views(images, int(row), (view,))[0])
+        except GzError:
+            continue
+    if not found:
+        raise InputError("images to check the file on", rule="be readable", found="none")
+    return np.stack(found)
+
+
+def simulated_pixels(view: View, most: int, seed: int = 0, progress: Progress = SILENT) -> Pixels:
+    """Return the pixels of simulated galaxies under a view, the same on every machine."""
+    progress.say(f"drawing {most} simulated galaxies")
+    with TemporaryDirectory() as folder:
+        survey = draw_survey(Path(folder), most, seed=seed, size=SIDE)
+        return pixels_of(ImageSet.of(survey.images), view, most)

@@ -1,0 +1,171 @@
+"""Read an exported file as a head, whose estimator is the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, need, parsing
+from gzfeatures.features.matrices import BLOCK
+from gzfeatures.heads.head import Head
+from gzfeatures.networks.portable.runtimes import Run, in_onnxruntime
+from gzfeatures.portable.head_graph import VECTORS, main_output
+from gzfeatures.portable.model_file import ModelFile, read_model_file
+from gzfeatures.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from gzfeatures.features.store import Store
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.images.view import View
+
+SUFFIX = ".onnx"
+"""File ending of exported heads."""
+
+
+class GraphEstimator:
+    """Predict from vectors by the part of an exported graph that lies behind them.
+
+    Parameters
+    ----------
+    file : ModelFile
+    output : str
+        Name of its main output.
+    classes : int
+        k.
+    probabilities : bool
+        Rows are probabilities, and sum to 1.
+    """
+
+    def __init__(self, file: ModelFile, output: str, classes: int, *, probabilities: bool) -> None:
+        self.classes_ = np.arange(classes)
+        self._file, self._output, self._sum_to_1 = file, output, probabilities
+
+    @cached_property
+    def _run(self) -> Run:
+        onnx = need("onnx", extra="onnx")
+        with parsing("exported file cannot be run", self._file.path):
+            part = onnx.utils.Extractor(self._file.model).extract_model([VECTORS], [self._output])
+            # a file of a fixed batch has it in its backbone alone; what lies behind takes any
+            del part.graph.value_info[:]
+            for each in (*part.graph.input, *part.graph.output):
+                each.type.tensor_type.shape.dim[0].dim_param = "n"
+            return in_onnxruntime(part.SerializeToString())
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return probabilities, fractions or numbers, float64, shape (n, k)."""
+        rows, k = np.asarray(X, dtype=np.float32), len(self.classes_)
+        values = np.empty((len(rows), k))
+        for start in range(0, len(rows), BLOCK):
+            part = np.ascontiguousarray(rows[start : start + BLOCK])
+            with parsing("exported file cannot be run", self._file.path):
+                answer = self._run(part)[self._output]
+            if answer.shape != (len(part), k) or not np.isfinite(answer).all():
+                raise InputError(
+                    "exported file does not answer",
+                    where=self._file.path,
+                    rule=f"give {k} finite numbers for a galaxy",
+                    found=answer.shape,
+                )
+            values[start : start + len(part)] = answer
+        if self._sum_to_1:
+            # single precision sums to 1 within 1e-7 only
+            values = np.clip(values, 0, 1)
+            values /= np.maximum(values.sum(1, keepdims=True), 1e-12)
+        return values
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return fractions or numbers, as `predict_proba`."""
+        return self.predict_proba(X)
+
+    def uncalibrated(self, X: Any) -> npt.NDArray[np.float64]:
+        """Refuse: an exported file gives calibrated probabilities alone."""
+        raise InputError(
+            "exported file gives calibrated probabilities alone", where=self._file.path
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class PortableHead(Head):
+    """Hold a head that was exported, with the file whose graph predicts.
+
+    Parameters
+    ----------
+    file : Path
+    source : {"pixels", "vectors"}
+        What the graph takes. One of pixels computes the vectors of images by itself.
+    """
+
+    file: Path = Path()
+    source: str = "vectors"
+
+    @classmethod
+    def open(cls, path: str | Path) -> PortableHead:
+        """Read an exported file.
+
+        Raises
+        ------
+        MissingExtraError, MissingFileError, InputError
+            As `read_model_file`; or its record is not that of a head.
+        """
+        file = read_model_file(path)
+        bare = Head.of_record(file.record, None, file.path)
+        output, k = main_output(bare), len(bare.classes)
+        estimator = GraphEstimator(file, output, k, probabilities=bare.target == "classes")
+        fields = {field.name: getattr(bare, field.name) for field in dataclasses.fields(Head)}
+        fields["estimator"] = estimator
+        return cls(**fields, file=file.path, source=file.source)
+
+    def table_of(
+        self,
+        images: ImageSet,
+        store: Store,
+        *,
+        view: View | None = None,
+        on_bad: str = "raise",
+        progress: Progress | bool = SILENT,
+    ) -> EmbeddingTable:
+        """Compute the vectors of images by the graph: crop and resampling are done here.
+
+        Parameters
+        ----------
+        images : ImageSet
+        store : Store
+            Where vectors are looked up and kept, under the digest of the file.
+        view : View, optional
+            Other framing of the galaxies.
+        on_bad : {"raise", "skip"}
+            What becomes of an image that cannot be read.
+        progress : Progress or bool
+
+        Raises
+        ------
+        InputError
+            The file takes vectors.
+        """
+        from gzfeatures.networks.extraction.extract import compute_table
+        from gzfeatures.networks.extraction.spec import Extraction
+
+        if self.source != "pixels":
+            raise InputError(
+                "exported file takes vectors", where=self.file, remedy="extract the images first"
+            )
+        known = self.extractors[0]
+        extraction = Extraction(
+            f"onnx:{self.file}",
+            layer=VECTORS,
+            view=view or known.view,
+            precision="float32",
+            on_bad=on_bad,
+            store=store,
+            progress=progress,
+        )
+        table = compute_table(images, extraction)
+        # the graph was checked against this extractor, whose training galaxies are known
+        known = dataclasses.replace(known, view=view or known.view)
+        return dataclasses.replace(table, extractor=known)
