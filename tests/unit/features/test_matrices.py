@@ -100,7 +100,7 @@ def large(
 
     @functools.cache
     def written(head: str) -> tuple[Path, int, Labels, Split]:
-        table, labels, split = survey(60_000, 384, head)
+        table, labels, split = survey(30_000, 384, head)
         return table.write(folder / f"{head}.parquet"), table.matrix.nbytes, labels, split
 
     return lambda head: written(next(n for n in IN_BLOCKS if HEADS[n].task == HEADS[head].task))
