@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
     from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.evaluation.rows import RankedRow
     from gzfeatures.report.report import Report
 
 T = TypeVar("T")
@@ -32,6 +33,12 @@ METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
 def name_of(text: str) -> str:
     """Return a text as a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
     return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
+
+
+def model_name(experiment: str, candidate: Candidate | RankedRow) -> str:
+    """Return the name under which the model of a candidate is registered."""
+    words = (experiment, candidate.backbone, candidate.head, candidate.approach)
+    return name_of(" ".join(word for word in words if word))
 
 
 def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
@@ -74,8 +81,19 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     numbers |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
     numbers["end_to_end_seconds"] = sum(candidate.seconds.values())
     numbers |= {f"cost/{name}": value for name, value in candidate.cost.items()}
-    # the UI cannot plot NaN or infinity
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+    # the UI cannot plot NaN or infinity, and shows every digit; `pairing.json` holds all of them
+    return {name: rounded(value) for name, value in numbers.items() if math.isfinite(value)}
+
+
+def rounded(value: float) -> float:
+    """Return a number with 4 significant digits, and integers as they are.
+
+    Examples
+    --------
+    >>> rounded(0.9520123), rounded(1234567), rounded(-0.000123456)
+    (0.952, 1234567.0, -0.0001235)
+    """
+    return float(value) if float(value).is_integer() else float(f"{value:.4g}")
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
@@ -114,20 +132,16 @@ def dataset(candidate: Candidate) -> DatasetInput:
     return DatasetInput(held, [InputTag(DATASET_CONTEXT, "test")])
 
 
-def best(report: Report) -> dict[str, float]:
-    """Return the numbers of the best candidate, which the comparison's own run shows."""
-    by = report.comparison.metric
-    choose = min if by in LOWER_IS_BETTER else max
-    # the UI sorts by metric, so the comparison is on top with the numbers of its best candidate
-    numbers = metrics(choose(report.candidates, key=lambda candidate: candidate.scores.metrics[by]))
-    return {name: numbers[name] for name in _columns(report) if name in numbers}
-
-
 def _columns(report: Report) -> list[str]:
-    by = report.comparison.metric
-    return list(
-        dict.fromkeys([by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"])
-    )
+    """Return the few columns of the view; the UI orders metrics and tags by their names itself."""
+    scores = [f"metrics.`{report.comparison.metric}`", "metrics.`end_to_end_seconds`"]
+    return [*scores, *(f"tags.`{name}`" for name in ("backbone", "head", "interval", "tied"))]
+
+
+def interval_text(row: RankedRow, metric: str) -> str:
+    """Return the interval of a score as the UI shows it beside the score."""
+    ends = row.interval(metric)
+    return "too few galaxies" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def view(report: Report) -> str:
@@ -137,7 +151,7 @@ def view(report: Report) -> str:
         "orderByKey": f"metrics.`{by}`",
         "orderByAsc": by in LOWER_IS_BETTER,
         "searchFilter": "tags.latest = 'yes'",
-        "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in _columns(report))],
+        "selectedColumns": _columns(report),
     }
     return json.dumps(
         {"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)}

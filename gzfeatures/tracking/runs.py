@@ -22,7 +22,7 @@ from gzfeatures.report.texts import flat
 from gzfeatures.tracking import epoch_classes, models, run_contents
 from gzfeatures.tracking._compat_mlflow import NOTE, VIEW, VIEW_QUERY
 from gzfeatures.tracking.connection import ENVIRONMENT, Connection
-from gzfeatures.tracking.latest import mark_latest
+from gzfeatures.tracking.latest import mark_latest, name_champion
 from gzfeatures.tracking.live import Live
 from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
@@ -172,7 +172,8 @@ class Tracking(Connection):
             NOTE: ranking,
         }
         with self.writing() as client, self.filled(client, experiment, "comparison", tags) as run:
-            numbers = {"pairings": float(len(report.candidates))} | run_contents.best(report)
+            # a score of its own would place it among the candidates, which the UI sorts by score
+            numbers = {"pairings": float(len(report.candidates))}
             run_contents.log(client, run, numbers, dict(flat(report.provenance)))
             # a run without a map has fewer files
             for name in (
@@ -188,7 +189,8 @@ class Tracking(Connection):
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self.experiment_id(client, experiment)
             # the UI's view filters by this tag, so that the ranking shows no old runs
-            mark_latest(client, described, report, run)
+            compared = mark_latest(client, described, report, run)
+            name_champion(client, experiment, report, compared)
             client.set_experiment_tag(described, NOTE, ranking)
             client.set_experiment_tag(described, VIEW, run_contents.view(report))
         return run
@@ -254,16 +256,8 @@ class Tracking(Connection):
         path: Path,
         others: Sequence[Path],
     ) -> None:
-        words = [
-            experiment,
-            candidate.backbone,
-            *([candidate.head] if candidate.head else []),
-            candidate.approach,
-        ]
-        name, experiment_id = (
-            run_contents.name_of(" ".join(words)),
-            self.experiment_id(client, experiment),
-        )
+        name = run_contents.model_name(experiment, candidate)
+        experiment_id = self.experiment_id(client, experiment)
         # a fine-tuned head needs its network to read images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)

@@ -21,6 +21,9 @@ from gzfeatures.tracking import Tracking
 RUN_NAMES = """const links = [...document.querySelectorAll('a[href*="/runs/"]')];
 return links.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
   .map(a => a.innerText)"""
+TITLES = """return [...document.querySelectorAll('[role=columnheader]')]
+  .sort((a, b) => a.getBoundingClientRect().left - b.getBoundingClientRect().left)
+  .map(a => a.innerText.trim())"""
 HOSTILE = "<img src=x onerror='window.hit = 1'>"
 
 
@@ -74,11 +77,16 @@ def test_the_experiment_page_ranks_by_accuracy_and_says_who_wins(shown: Shown) -
     shown.browser.until(
         f"return document.body.innerText.includes({json.dumps(shown.report.headline)})", 60
     )
-    text = text_of(shown.browser, "accuracy_low")
+    text = text_of(shown.browser, "end_to_end_seconds")
     shown.browser.picture(shown.folder / "page.png")
     names = shown.browser.run(RUN_NAMES)
-    assert names == ["comparison", *(pairing.name for _, pairing in shown.report.ranked)]
-    assert "accuracy_low" in text
+    # the comparison has no score of its own, and stands below the candidates
+    assert names == [*(pairing.name for _, pairing in shown.report.ranked), "comparison"]
+    # the UI orders columns by name; all of them stand within the window
+    titles = shown.browser.run(TITLES)
+    for title in ("accuracy", "end_to_end_seconds", "backbone", "head", "interval", "tied"):
+        assert title in titles, titles
+    assert "first" in text
     assert f"{shown.report.ranked[0][0]['accuracy']:.3f}"[:4] in text
 
 
