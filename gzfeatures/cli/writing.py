@@ -51,6 +51,7 @@ PLAIN = frozenset(
     {
         *(
             "address",
+            "bands",
             "base_url",
             "campaign",
             "class_",

@@ -148,7 +148,7 @@ def download(
         ids=[str(name) for name in catalog.ids],
         places=np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1),
         folder=Path(folder),
-        own=_prepared(Path(folder), {"survey": survey, "scale": str(rule), "pixels": pixels}),
+        own=prepared(Path(folder), {"survey": survey, "scale": str(rule), "pixels": pixels}),
         survey=source,
         pixels=pixels,
         service=service,
@@ -156,10 +156,16 @@ def download(
         overwrite=overwrite,
     )
     results = work.run(workers, handed(progress))
+    return report_of(work.ids, dict(zip(work.ids, results, strict=True)), str(rule))
+
+
+def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutReport:
+    """Return the counts of results (DONE, KEPT or a reason) of galaxies, in their order."""
+    told = [results[name] for name in ids]
     failed = tuple(
-        (name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT)
+        (name, why) for name, why in zip(ids, told, strict=True) if why not in (DONE, KEPT)
     )
-    return CutoutReport(results.count(DONE), results.count(KEPT), failed, str(rule))
+    return CutoutReport(told.count(DONE), told.count(KEPT), failed, scale)
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
@@ -197,8 +203,15 @@ def _fetch(
     )
 
 
-def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
+def prepared(folder: Path, settings: dict[str, Any]) -> bool:
     """Record the settings in a file of the folder, and remove old half-written files.
+
+    Parameters
+    ----------
+    folder : Path
+        Of cutouts.
+    settings : dict of str to object
+        What all cutouts of a folder share.
 
     Returns
     -------

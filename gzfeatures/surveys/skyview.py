@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from gzfeatures.errors import InputError, need
 from gzfeatures.images.decoding.band_files import read_fits, stacked
 from gzfeatures.images.decoding.bands import Bands
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
-from gzfeatures.images.decoding.warning_filter import without_warnings
 from gzfeatures.surveys._compat_astroquery import refuse_redirects
+from gzfeatures.surveys.band_cube import cube_of
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer, Unanswered
 from gzfeatures.web.polite_http import Service
 from gzfeatures.web.redirects import followed, is_public
@@ -66,7 +63,7 @@ class SkyView:
             There is no image of a band here, or a link leads to a private address.
         """
         parts = [self._band(ra, dec, scale, pixels, band) for band in bands]
-        return _cube(stacked(parts, where="SkyView"))
+        return cube_of(stacked(parts, where="SkyView"))
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         """Return the image of one band."""
@@ -112,18 +109,3 @@ class SkyView:
         if len(links) != 1:
             raise NoAnswer(f"SkyView has no image of {survey} here")
         return str(links[0])
-
-
-def _cube(bands: Bands) -> bytes:
-    """Return bands as a FITS file with named planes and celestial coordinates."""
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    with without_warnings():
-        header = WCS(bands.header, naxis=2).to_header()
-        header["BANDS"] = "".join(bands.names)
-        for k, name in enumerate(bands.names):
-            header[f"BAND{k}"] = name
-        file = io.BytesIO()
-        fits.PrimaryHDU(bands.flux.astype(np.float32), header).writeto(file)
-    return file.getvalue()

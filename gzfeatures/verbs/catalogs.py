@@ -27,6 +27,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.progress import Progress
 from gzfeatures.surveys.cutouts import CutoutReport, download
 from gzfeatures.surveys.surveys import Scale
+from gzfeatures.surveys.tiles import SIDE, cut_tiles
 from gzfeatures.verbs.inputs import Place, catalog_of, images_of
 
 
@@ -337,6 +338,8 @@ def cutouts(
     output: Place,
     survey: str = "sdss",
     *,
+    tiles: Place | None = None,
+    bands: tuple[str, ...] | None = None,
     base_url: str | None = None,
     workers: int = 8,
     scale: Scale | float | None = None,
@@ -346,7 +349,7 @@ def cutouts(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download a cutout of each galaxy, verify every file, and continue a stopped download.
+    """Download a cutout of each galaxy, or cut it out of tiles; verify every file; resume.
 
     Parameters
     ----------
@@ -356,6 +359,10 @@ def cutouts(
         Folder for the images; complete images in it are kept.
     survey : str
         sdss, legacy, legacy-fits, skyview or hips, or `hips:ID` for any HiPS.
+    tiles : str or Path, optional
+        In place of a survey: folder of FITS tiles to cut from (see `surveys.tiles.cut_tiles`).
+    bands : tuple of str, optional
+        Bands to cut out of tiles, by default all.
     base_url : str, optional
         Another web address of the same service.
     workers : int
@@ -388,6 +395,17 @@ def cutouts(
     >>> report = cutouts("catalog.fits", "images/", "legacy")  # doctest: +SKIP
     >>> report.downloaded  # doctest: +SKIP
     """
+    if tiles is not None:
+        return cut_tiles(
+            catalog_of(catalog, id_column),
+            output,
+            tiles,
+            bands=bands,
+            scale=scale,
+            pixels=SIDE if pixels is None else pixels,
+            progress=progress,
+            overwrite=overwrite,
+        )
     return download(
         catalog_of(catalog, id_column),
         output,

@@ -352,7 +352,10 @@ def _say_sky(report: SkyReport) -> None:
     )
 
 
-@app.command(epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")
+@app.command(
+    epilog="Examples: gzfeatures cutouts catalog.fits -o images/ --survey sdss; "
+    "gzfeatures cutouts catalog.fits -o images/ --tiles mosaics/ --bands g,r,z"
+)
 @writes(folder="output")
 def cutouts(
     catalog: CatalogFile,
@@ -363,12 +366,22 @@ def cutouts(
         ),
     ],
     survey: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Survey: sdss, legacy, legacy-fits, skyview or hips; hips:ID is any HiPS, such as "
-            "hips:CDS/P/DSS2/color."
+            help="Survey: sdss (default), legacy, legacy-fits, skyview or hips; hips:ID is any "
+            "HiPS, such as hips:CDS/P/DSS2/color."
         ),
-    ] = "sdss",
+    ] = None,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of a survey: folder of FITS tiles to cut from, north up; their headers "
+            "name the band (FILTER)."
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="With --tiles: bands, e.g. g,r,z; default: all.")
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Another web address of the same service.")
     ] = None,
@@ -377,7 +390,10 @@ def cutouts(
     ] = 8,
     scale: Annotated[
         float | None,
-        typer.Option(help="Arcseconds per pixel; default: from each galaxy's Petrosian radius."),
+        typer.Option(
+            help="Arcseconds per pixel; default: from each galaxy's Petrosian radius, or that of "
+            "the tiles."
+        ),
     ] = None,
     pixels: Annotated[
         int | None, typer.Option(help="Side of a cutout in pixels; default: the survey's.")
@@ -389,15 +405,23 @@ def cutouts(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Download cutouts from a survey, verify every file, and continue a stopped download."""
-    from gzfeatures.surveys.cutouts import download
+    """Download cutouts from a survey, or cut them out of its tiles; verify every file; resume."""
+    if tiles is not None and (survey, base_url, rate) != (None, None, None):
+        raise typer.BadParameter(
+            "it goes without --survey, --base-url and --rate", param_hint="--tiles"
+        )
+    if tiles is None and bands is not None:
+        raise typer.BadParameter("it goes with --tiles", param_hint="--bands")
+    from gzfeatures.verbs.catalogs import cutouts as cut
 
-    report = download(
+    report = cut(
         catalog_from(catalog, id_column),
         output,
-        survey,
-        base_url,
-        workers,
+        survey or "sdss",
+        tiles=tiles,
+        bands=None if bands is None else tuple(bands.split(",")),
+        base_url=base_url,
+        workers=workers,
         scale=scale,
         pixels=pixels,
         rate=rate,

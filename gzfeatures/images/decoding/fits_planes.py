@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.fits.hcompress import fenced
-from gzfeatures.fits.header import judged_bytes
+from gzfeatures.fits.header import judged, judged_bytes
 from gzfeatures.fits.numbers import Unit
 from gzfeatures.fits.tiles import check_tiles, heap_of
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
@@ -91,6 +92,45 @@ def planes(
                 remedy="fetch it again",
             )
     return first
+
+
+def plane_headers(
+    path: Path, *, science: str | None = None
+) -> list[tuple[tuple[str, ...] | None, Header]]:
+    """Return band names and header of each plane of the image in a FITS file, without its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file, plain, gzipped or compressed; its headers are checked first.
+    science : str, optional
+        As of `planes`.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or no unit is the image.
+    """
+    from astropy.io import fits
+
+    with (
+        judged(path, what="image") as file,
+        parsing("FITS file is damaged", path),
+        without_warnings(),
+        fits.open(file, memmap=False) as units,
+    ):
+        images = [
+            (number, unit)
+            for number, unit in enumerate(units)
+            if unit.is_image and unit.header.get("NAXIS", 0) >= 2
+        ]
+        if not images:
+            raise InputError("FITS file holds no image", where=path, rule="have a plane of pixels")
+        first = units[0].header
+        return [
+            (_names(unit.header, first), with_sky(unit.header, first))
+            for _, unit in _chosen(images, science, path)
+        ]
 
 
 def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:

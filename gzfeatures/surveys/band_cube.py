@@ -1,0 +1,33 @@
+"""Write the bands of a cutout as one FITS cube."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+
+def cube_of(bands: Bands) -> bytes:
+    """Return bands as a FITS file with named planes and celestial coordinates.
+
+    Parameters
+    ----------
+    bands : Bands
+        Their header has celestial coordinates; a missing pixel is NaN.
+    """
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    with without_warnings():
+        header = WCS(bands.header, naxis=2).to_header()
+        # names of one letter stand in one card, as the Legacy Surveys write them
+        if all(len(name) == 1 for name in bands.names):
+            header["BANDS"] = "".join(bands.names)
+        for k, name in enumerate(bands.names):
+            header[f"BAND{k}"] = name
+        file = io.BytesIO()
+        fits.PrimaryHDU(bands.flux.astype(np.float32), header).writeto(file)
+    return file.getvalue()

@@ -1,0 +1,187 @@
+"""Find the tiles of a survey in a folder: where on the sky each lies, and in which band."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import join_inside, require_file
+from gzfeatures.images.decoding.alignment import celestial
+from gzfeatures.images.decoding.band_files import read_fits
+from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.filters import images_among, wavelength
+from gzfeatures.images.decoding.fits_planes import plane_headers
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs import WCS
+
+ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz")
+MOST_PIXELS = 400_000_000
+"""Most pixels of a tile, all its bands together (20,000 × 20,000)."""
+HELD = 6
+"""Tiles whose pixels are in memory: the bands of one place."""
+ALIKE = 0.01
+"""Largest relative difference of pixel scales that counts as one scale."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SurveyImage:
+    """Describe one band of one FITS file of a survey.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    band : str
+        Band, by the header (FILTER, BAND, BANDS …).
+    world : astropy.wcs.WCS
+        Celestial coordinates.
+    width, height : int
+        Size in pixels.
+    """
+
+    path: Path
+    band: str
+    world: WCS
+    width: int
+    height: int
+
+    @cached_property
+    def middle(self) -> SkyCoord:
+        """Position of the middle on the sky."""
+        return self.world.pixel_to_world((self.width - 1) / 2, (self.height - 1) / 2)
+
+    @cached_property
+    def reach(self) -> float:
+        """Angle in degrees from the middle to the farthest corner."""
+        ends = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * [self.width, self.height] - 0.5
+        corners = self.world.pixel_to_world(*ends.T)
+        return float(np.max(corners.separation(self.middle).deg))
+
+    @cached_property
+    def scale(self) -> float:
+        """Arcseconds per pixel: the square root of a pixel's area."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(np.sqrt(proj_plane_pixel_area(self.world)) * 3600)
+
+    def depth(self, place: SkyCoord) -> float:
+        """Return how many pixels a position lies inside the tile; negative outside."""
+        from astropy.wcs.utils import skycoord_to_pixel
+
+        # beyond its reach a projection may give pixels of the other side of the sky
+        if float(place.separation(self.middle).deg) > self.reach * 1.01:
+            return -np.inf
+        x, y = (float(part) for part in skycoord_to_pixel(place, self.world))
+        depth = min(x, y, self.width - 1 - x, self.height - 1 - y) + 0.5
+        return depth if np.isfinite(depth) else -np.inf
+
+
+class SurveyImages:
+    """Hold the tiles of a folder by band, and the pixels of the last ones that were read.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder with FITS files, in folders below it too. Weights and masks beside them are no tiles.
+
+    Raises
+    ------
+    MissingFileError
+        There is no such folder.
+    InputError
+        It holds no FITS image, or a tile has no band, no celestial coordinates or is damaged.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = require_file(root, "folder of tiles")
+        names = [
+            path.relative_to(self.root).as_posix()
+            for path in sorted(self.root.rglob("*"))
+            if path.name.lower().endswith(ENDINGS)
+        ]
+        if not names:
+            raise InputError(
+                "folder holds no tiles", where=self.root, rule=f"hold files {', '.join(ENDINGS)}"
+            )
+        self.tiles = [
+            image
+            for name in images_among(names)
+            for image in _images_of(join_inside(self.root, name))
+        ]
+        self.pixels = lru_cache(HELD)(_pixels)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of all tiles, from short to long wavelength."""
+        return tuple(
+            sorted(
+                {image.band for image in self.tiles}, key=lambda name: (wavelength(name) or 0, name)
+            )
+        )
+
+    @property
+    def scale(self) -> float:
+        """Arcseconds per pixel that all tiles share.
+
+        Raises
+        ------
+        InputError
+            They differ.
+        """
+        scales = [image.scale for image in self.tiles]
+        if max(scales) > min(scales) * (1 + ALIKE):
+            raise InputError(
+                "tiles have several pixel scales",
+                where=self.root,
+                rule="have one, or be cut at a scale that is given",
+                found=f"{min(scales):.4g} to {max(scales):.4g} arcsec",
+                remedy="give arcseconds per pixel with --scale",
+            )
+        return float(np.median(scales))
+
+    def at(self, place: SkyCoord, band: str) -> SurveyImage | None:
+        """Return the tile of a band in which a position lies deepest; None where none shows it."""
+        with without_warnings():
+            depths = [
+                (image.depth(place), row)
+                for row, image in enumerate(self.tiles)
+                if image.band == band
+            ]
+        depth, row = max(depths, default=(-np.inf, 0))
+        return self.tiles[row] if depth > 0 else None
+
+
+def _images_of(path: Path) -> list[SurveyImage]:
+    """Return the tiles of a file, one for each band."""
+    tiles = []
+    for names, header in plane_headers(path):
+        if not names:
+            raise InputError(
+                "tile has no band",
+                where=path,
+                rule="name it in FILTER, BAND or BANDS of its header",
+            )
+        world = celestial(header)
+        if world is None:
+            raise InputError(
+                "tile has no celestial coordinates", where=path, rule="have a WCS in its header"
+            )
+        size = int(header["NAXIS1"]), int(header["NAXIS2"])
+        tiles += [SurveyImage(path, name, world, *size) for name in names]
+    return tiles
+
+
+def _pixels(path: Path) -> Bands:
+    """Read a tile with its bad pixels, which are NaN."""
+    bands = read_fits(path.read_bytes(), where=path, max_pixels=MOST_PIXELS)
+    return dataclasses.replace(
+        bands, flux=np.where(bands.bad, np.float32(np.nan), bands.flux).astype(np.float32)
+    )

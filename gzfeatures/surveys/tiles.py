@@ -1,0 +1,255 @@
+"""Cut galaxies out of a survey's tiles, north up and east left, by celestial coordinates."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.images.decoding.bands import MAX_BAD, Bands
+from gzfeatures.images.decoding.warning_filter import without_warnings
+from gzfeatures.progress import Progress, handed
+from gzfeatures.surveys.band_cube import cube_of
+from gzfeatures.surveys.cutouts import CutoutReport, prepared, report_of
+from gzfeatures.surveys.downloads import Download
+from gzfeatures.surveys.survey_images import SurveyImage, SurveyImages
+from gzfeatures.surveys.surveys import CutoutService, Scale
+from gzfeatures.web.outcomes import NoAnswer
+from gzfeatures.web.polite_http import Service
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+LARGEST = 2048
+"""Largest side of a cutout."""
+SIDE = 256
+"""Side of a cutout by default."""
+STRAIGHT = 1e-3
+"""Largest distance in pixels, over a whole cutout, from a grid that needs no interpolation."""
+
+Grid = npt.NDArray[np.float64]
+
+
+def cut_tiles(
+    catalog: Catalog,
+    folder: str | Path,
+    tiles: str | Path,
+    *,
+    bands: tuple[str, ...] | None = None,
+    scale: Scale | float | None = None,
+    pixels: int = SIDE,
+    progress: Progress | bool = False,
+    overwrite: bool = False,
+) -> CutoutReport:
+    """Cut each galaxy out of the tiles of a survey, as a FITS cube `<galaxy_id>.fits`.
+
+    A cutout has north up and east left whatever the tiles' own WCS is (turned, mirrored, sheared,
+    distorted); its values are those of a pixel of the tile. Tiles that lie so already, at the scale
+    of the cutout, are cut by whole pixels, the galaxy within half a pixel of the middle; others are
+    interpolated linearly, and averaged where the cutout's pixels are larger. Of several tiles the
+    one is taken in which the galaxy lies deepest.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Needs ra and dec (ICRS degrees).
+    folder : str or Path
+        Where the files go; as of `cutouts.download`.
+    tiles : str or Path
+        Folder of FITS tiles, whose headers name their band and have celestial coordinates.
+    bands : tuple of str, optional
+        Bands of a cutout, by default all of the folder.
+    scale : Scale or float, optional
+        Arcsec per pixel; by default that of the tiles.
+    pixels : int
+        Side of a cutout.
+    progress : Progress or bool
+        Where a bar goes; nowhere by default. True is the terminal.
+    overwrite : bool
+        Replace files that bear the name of a cutout and are none.
+
+    Returns
+    -------
+    CutoutReport
+        A galaxy is failed, and named with its reason, where no tile of a band shows it, where its
+        cutout leaves the tile, where its own pixel is bad, or more than a tenth of a band is; fewer
+        bad pixels are NaN in the file.
+
+    Raises
+    ------
+    MissingFileError, UnknownNameError, InputError
+        No such folder or band; a tile without band or coordinates; tiles of several scales, and
+        none given; no positions; the folder holds cutouts of another kind.
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    if not 8 <= pixels <= LARGEST:
+        raise InputError("pixels of a cutout", rule=f"lie in 8…{LARGEST} for tiles", found=pixels)
+    source = SurveyImages(tiles)
+    for name in bands or ():
+        if name not in source.bands:
+            raise unknown("band of the tiles", name, source.bands)
+    chosen = bands or source.bands
+    rule = scale if isinstance(scale, Scale) else Scale(scale or round(source.scale, 6))
+    survey = CutoutService("", "", ".fits", pixels, LARGEST, rule, rule, 1.0, chosen)
+    settings: dict[str, Any] = {
+        "survey": "tiles",
+        "bands": ",".join(chosen),
+        "scale": str(rule),
+        "pixels": pixels,
+    }
+    places = np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1)
+    # neighbours on the sky lie in one tile, which is then read once
+    order = np.lexsort((places[:, 0], np.floor(np.nan_to_num(places[:, 1]) * 4)))
+    cutter = GalaxyCutter(source, chosen, pixels)
+    work = Download(
+        ids=[str(name) for name in catalog.ids[order]],
+        places=places[order],
+        folder=Path(folder),
+        own=prepared(Path(folder), settings),
+        survey=survey,
+        pixels=pixels,
+        service=Service(workers=1, retries=0),
+        fetch=cutter.cut,
+        overwrite=overwrite,
+    )
+    results = work.run(1, handed(progress))
+    of_galaxy = dict(zip(work.ids, results, strict=True))
+    return report_of([str(name) for name in catalog.ids], of_galaxy, str(rule))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GalaxyCutter:
+    """Cut positions out of the tiles of a folder.
+
+    Parameters
+    ----------
+    source : SurveyImages
+        The tiles.
+    bands : tuple of str
+        Bands of a cutout.
+    pixels : int
+        Side of a cutout.
+    """
+
+    source: SurveyImages
+    bands: tuple[str, ...]
+    pixels: int
+
+    def cut(self, ra: float, dec: float, scale: float) -> bytes:
+        """Return the cutout at a position as a FITS cube, see `cut_tiles`.
+
+        Raises
+        ------
+        NoAnswer
+            The tiles do not show it as they should; the message says how.
+        """
+        from astropy.coordinates import SkyCoord
+
+        place = SkyCoord(ra, dec, unit="deg")
+        found: list[SurveyImage] = []
+        for band in self.bands:
+            image = self.source.at(place, band)
+            if image is None:
+                raise NoAnswer(f"no tile of band {band} shows this position")
+            found.append(image)
+        with without_warnings():
+            target = self._target(ra, dec, scale, found)
+            parts = [self._part(image, target, scale) for image in found]
+        flux = np.stack(parts).astype(np.float32)
+        return cube_of(Bands(self.bands, flux, ~np.isfinite(flux), target.to_header()))
+
+    def _target(self, ra: float, dec: float, scale: float, tiles: list[SurveyImage]) -> WCS:
+        """Return the coordinates of the cutout: whole pixels of the tiles where they lie right."""
+        from astropy.wcs import WCS
+
+        world = WCS(naxis=2)
+        world.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        world.wcs.crval = [ra, dec]
+        world.wcs.crpix = [(self.pixels + 1) / 2] * 2
+        world.wcs.cdelt = [-scale / 3600, scale / 3600]
+        offsets = []
+        for image in tiles:
+            x, y = _pixels_in(image, world, self.pixels, 1)
+            columns, rows = np.meshgrid(np.arange(self.pixels), np.arange(self.pixels))
+            offset = np.array([np.median(x - columns), np.median(y - rows)])
+            bent = max(np.ptp(x - columns), np.ptp(y - rows))
+            if not bent <= STRAIGHT * self.pixels / 2:
+                return world
+            offsets.append(offset)
+        # the tiles share one grid: move the cutout onto it by less than half a pixel
+        shifts = [np.rint(offset) - offset for offset in offsets]
+        if max(np.abs(shift - shifts[0]).max() for shift in shifts) <= STRAIGHT * self.pixels:
+            world.wcs.crpix = world.wcs.crpix - shifts[0]
+        return world
+
+    def _part(self, image: SurveyImage, target: WCS, scale: float) -> Grid:
+        """Return one band on the grid of the cutout, NaN where a pixel is bad."""
+        finer = max(1, int(np.ceil(scale / image.scale - 0.01)))
+        x, y = _pixels_in(image, target, self.pixels, finer)
+        share = 1 - np.mean(
+            (x >= -0.5) & (y >= -0.5) & (x <= image.width - 0.5) & (y <= image.height - 0.5)
+        )
+        if share > 0:
+            raise NoAnswer(
+                f"cutout leaves the tile {image.path.name} in band {image.band} "
+                f"({max(share, 0.01):.0%} of it)"
+            )
+        flux = _sampled(self._plane(image), x, y)
+        flux = flux.reshape(self.pixels, finer, self.pixels, finer).mean(axis=(1, 3))
+        bad = ~np.isfinite(flux)
+        middle = self.pixels // 2
+        if bad[middle - 1 : middle + 1, middle - 1 : middle + 1].any():
+            raise NoAnswer(f"galaxy lies on bad pixels of {image.path.name} in band {image.band}")
+        if bad.mean() > MAX_BAD:
+            raise NoAnswer(
+                f"{bad.mean():.0%} of the cutout are bad pixels of {image.path.name} in band "
+                f"{image.band}"
+            )
+        return np.asarray(flux)
+
+    def _plane(self, image: SurveyImage) -> npt.NDArray[np.float32]:
+        try:
+            bands = self.source.pixels(image.path)
+        except InputError as error:
+            raise NoAnswer(f"tile cannot be read: {error}") from error
+        return np.asarray(bands.flux[bands.names.index(image.band)])
+
+
+def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:
+    """Return where the pixels of a cutout, each divided into finer², lie in a tile: x and y."""
+    from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
+
+    steps = (np.arange(pixels * finer) + 0.5) / finer - 0.5
+    columns, rows = np.meshgrid(steps, steps)
+    x, y = skycoord_to_pixel(pixel_to_skycoord(columns, rows, target), image.world)
+    return np.asarray(x), np.asarray(y)
+
+
+def _sampled(plane: npt.NDArray[np.float32], x: Grid, y: Grid) -> Grid:
+    """Return linearly interpolated pixels of a tile; NaN where one that counts is bad."""
+    from astropy.nddata import Cutout2D
+    from scipy import ndimage
+
+    # only the part of the tile that is needed
+    low_x, low_y = np.floor(x.min()) - 1, np.floor(y.min()) - 1
+    size = (int(np.ceil(y.max()) + 2 - low_y), int(np.ceil(x.max()) + 2 - low_x))
+    centre = (low_x + (size[1] - 1) / 2, low_y + (size[0] - 1) / 2)
+    part = Cutout2D(plane, centre, size, mode="trim")
+    left, bottom = part.to_cutout_position((0, 0))
+    whole_x, whole_y = np.rint(x), np.rint(y)
+    if max(np.abs(x - whole_x).max(), np.abs(y - whole_y).max()) <= STRAIGHT * len(x):
+        rows, columns = (whole_y + bottom).astype(int), (whole_x + left).astype(int)
+        return np.asarray(part.data[rows, columns], dtype=np.float64)
+    inside_x = np.clip(x, 0, plane.shape[1] - 1) + left
+    inside_y = np.clip(y, 0, plane.shape[0] - 1) + bottom
+    return np.asarray(
+        ndimage.map_coordinates(
+            part.data.astype(np.float64), [inside_y, inside_x], order=1, mode="nearest"
+        )
+    )
