@@ -330,10 +330,11 @@ def extract_table(
     from gzfeatures.networks.extraction.extract import write_table
     from gzfeatures.networks.extraction.spec import Extraction, description_of
 
-    spec = description_of(choice.name, choice.weights)
+    backbone = choice.backbone()
+    spec = description_of(backbone, choice.own_weights)
     extraction = Extraction(
-        choice.name,
-        weights=choice.weights,
+        backbone,
+        weights=choice.own_weights,
         layer=choice.layer,
         view=View.parse(choice.view, spec.view) if choice.view else None,
         dihedral=choice.dihedral,

@@ -150,6 +150,7 @@ class Experiment(Section):
             (settings, _YOUNGER),
             (settings["galaxies"], _YOUNGER_OF_GALAXIES),
             *((network, _YOUNGER_OF_NETWORKS) for network in settings["networks"]),
+            *((each, _YOUNGER_OF_BACKBONES) for each in settings["backbones"]),
         ):
             for name, default in younger.items():
                 if section[name] == default:
@@ -165,6 +166,7 @@ _YOUNGER_OF_GALAXIES: dict[str, Any] = {
     "as_number": False,
 }
 _YOUNGER_OF_NETWORKS: dict[str, Any] = {"members": 1}
+_YOUNGER_OF_BACKBONES: dict[str, Any] = {"architecture": None, "mean": None, "std": None}
 """Settings that earlier runs lack, with their defaults."""
 
 

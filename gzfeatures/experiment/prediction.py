@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import NETWORK, InputError, require_packages, unknown
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.heads.head import Head
@@ -71,6 +71,7 @@ def find_head(
             raise InputError("scheme", rule="be left out: the file is one head", found=scheme)
         # imported late, because it imports torch
         if Path(name).suffix == PORTABLE:
+            require_packages("predicting by an exported file", *NETWORK)
             from gzfeatures.portable.portable_head import PortableHead
 
             return PortableHead.open(name)

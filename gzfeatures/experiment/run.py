@@ -275,7 +275,8 @@ def _require_weights(settings: Experiment, progress: Progress) -> None:
     from gzfeatures.networks.extraction.spec import extractor_of
 
     for choice in settings.backbones:
-        extractor_of(choice.name, weights=choice.weights, layer=choice.layer, progress=progress)
+        weights, layer = choice.own_weights, choice.layer
+        extractor_of(choice.backbone(), weights=weights, layer=layer, progress=progress)
 
 
 def compare_runs(

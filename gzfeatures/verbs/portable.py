@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gzfeatures import outputs
+from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.experiment.prediction import TABLES, find_head
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.heads.head import Head
@@ -68,6 +69,7 @@ def export(
     --------
     >>> export("heads/svm.skops", "model.onnx").summary  # doctest: +SKIP
     """
+    require_packages("exporting a head", *NETWORK)
     # imported late, because it imports torch
     from gzfeatures.portable.export import ExportOptions, export_head
 

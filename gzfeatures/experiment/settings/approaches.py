@@ -2,26 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from gzfeatures.experiment.settings.section import Section
+
+if TYPE_CHECKING:
+    from gzfeatures.features.backbones import Backbone
 
 
 class FrozenBackbone(Section):
     """Name a backbone that is not trained further, with settings to override."""
 
     name: str
-    """Name from `list backbones`, or a checkpoint."""
+    """Name from `list backbones`, or a checkpoint; with `architecture` any name."""
     weights: str | None = None
     """File of weights, or 'none' for random ones; default: the backbone's own."""
+    architecture: str | None = None
+    """Encoder of another library, as `timm:NAME`, `onnx:FILE`, …; paths count from this file."""
+    mean: tuple[float, float, float] | None = None
+    """Mean of red, green and blue that it subtracts, if its own file does not say."""
+    std: tuple[float, float, float] | None = None
+    """What it then divides by, if its own file does not say."""
     layer: str | None = None
     """Layer whose output is the vector; default: the last before the classes."""
     view: str | None = None
     """Crop and size of what the backbone sees, as `--view`."""
     dihedral: bool = False
     """Whether vectors are means over the 8 symmetries of the square."""
+
+    @model_validator(mode="after")
+    def _pixels_of_an_architecture(self) -> FrozenBackbone:
+        if self.architecture is None and (self.mean or self.std):
+            raise ValueError("mean and std: they go with an architecture of another library")
+        return self
+
+    def backbone(self) -> str | Backbone:
+        """Return the backbone's name, or the description of an encoder of another library.
+
+        Raises
+        ------
+        GzError
+            The encoder is not there, or cannot be read.
+        """
+        if self.architecture is None:
+            return self.name
+        # imported late, because it imports torch
+        from gzfeatures.networks.encoders.backbone_table import FIELDS, entry_backbone
+        from gzfeatures.networks.encoders.described import described
+
+        entry = self.model_dump(mode="json", include=set(FIELDS), exclude_none=True)
+        return entry_backbone(entry, Path(), described, f"backbone {self.name}")
+
+    @property
+    def own_weights(self) -> str | None:
+        """Return what the backbone is given as weights; those of an encoder are part of it."""
+        return self.weights if self.architecture is None else None
 
 
 class NetworkChoice(Section):

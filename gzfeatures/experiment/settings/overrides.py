@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import PATHS
 
 
 def _value(text: str) -> Any:
@@ -42,13 +43,19 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; a name counts as a path if it begins with `./`, `../`, `/` or `~`."""
+    """Make paths absolute; a name counts as a path if it begins with `./`, `../`, `/` or `~`.
+
+    Paths of encoders, as in `onnx:FILE`, always do.
+    """
     if isinstance(fields, list):
         return [absolute(item, base, key) for item in fields]
     if isinstance(fields, dict):
         return {name: absolute(value, base, name) for name, value in fields.items()}
     if not isinstance(fields, str):
         return fields
+    kind, colon, place = fields.partition(":")
+    if key == "architecture" and colon and kind in PATHS:
+        return f"{kind}:{(base / Path(place).expanduser()).resolve()}"
     path_like = fields.startswith(("./", "../", "/", "~"))
     if key in ("catalog", "images", "labels") or (
         key in ("weights", "scheme", "name", "backbones", "networks") and path_like

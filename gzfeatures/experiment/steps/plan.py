@@ -116,4 +116,5 @@ def starting_weights(settings: Experiment) -> list[str]:
     starts = [each.name for each in settings.networks if each.weights != "none"]
     # only backbones have a record of the galaxies they were trained on
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
-    return [*(choice.name for choice in settings.backbones), *starts]
+    named = [choice.name for choice in settings.backbones if choice.architecture is None]
+    return [*named, *starts]
