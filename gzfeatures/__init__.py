@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.experiments import compare as compare
     from gzfeatures.verbs.experiments import demo as demo
     from gzfeatures.verbs.experiments import new as new
+    from gzfeatures.verbs.experiments import record as record
     from gzfeatures.verbs.experiments import ui as ui
     from gzfeatures.verbs.explore import doubt as doubt
     from gzfeatures.verbs.explore import duplicates as duplicates
@@ -111,6 +112,7 @@ _HOME = {
     "predict": "verbs.models",
     "project": "maps.umap",
     "read_labels": "galaxies.splits.label_file",
+    "record": "verbs.experiments",
     "run": "experiment.run",
     "sample": "verbs.catalogs",
     "similar": "verbs.explore",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
-    "The whole job": ("demo", "new", "run", "compare", "ui"),
+    "The whole job": ("demo", "new", "run", "compare", "record", "ui"),
     "Galaxies: who they are, their labels and images": (
         "check",
         "label",

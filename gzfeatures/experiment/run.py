@@ -38,7 +38,7 @@ from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.images.picture_cache import GIGABYTES, PictureCache
 from gzfeatures.progress import Progress, handed
 from gzfeatures.report.report import FILES as REPORT_FILES
-from gzfeatures.report.report import Report
+from gzfeatures.report.report import UNRECORDED, Report
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +128,8 @@ def run(
     store : Store, str or Path, optional
         Where vectors are kept; default the user's own.
     tracker : Tracker, optional
-        Where runs are recorded; None records nothing.
+        Where runs are recorded, such as `tracking.later.recorder.Recorder.at(…)`, which never stops
+        a run; None records nothing.
     again : bool
         Train and extract anew, whatever the folder holds.
     overwrite : bool
@@ -165,7 +166,8 @@ def run(
     )
     # check every output file before hours of training, not afterwards
     written = [
-        run_folder / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)
+        run_folder / name
+        for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)
     ]
     if _settings_of(run_folder) == settings:
         # equal settings are not written again, so this file may belong to anyone

@@ -36,6 +36,9 @@ FORMAT = 1
 FILES = ("report.html", "report.md", "report.json")
 """Names of the files that `Report.write` writes, beside the figures."""
 
+UNRECORDED = "unrecorded.json"
+"""Name of the file of a run folder that holds what is not recorded in MLflow yet."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:

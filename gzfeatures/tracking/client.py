@@ -30,6 +30,10 @@ _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
 """Address of artifacts of one of our experiments; the group is the folder of all artifacts."""
 
 
+class NotRecorded(OutputError):
+    """Raised for a database or server that cannot be reached or written: it may be later."""
+
+
 class DamagedDatabase(OutputError):
     """Raised for a database file that SQLite cannot read: it is of this machine, and stays so."""
 

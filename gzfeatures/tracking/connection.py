@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import GzError, OutputError
+from gzfeatures.errors import GzError, MissingExtraError, OutputError, require_packages
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, silence_store
 from gzfeatures.tracking.client import (
     ARTIFACTS,
     WAIT_SECONDS,
     DamagedDatabase,
+    NotRecorded,
     address_of,
     file_of,
     is_damaged,
@@ -47,9 +48,15 @@ ENVIRONMENT = {
 DEFAULTS = {
     # with few retries, a missing server is reported within seconds instead of minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # a server that accepts and never answers is left after half a minute, not two, each time
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """Settings of MLflow that the user's environment variables override."""
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""Settings for the first question to a server, and for one that did not answer the last time.
+
+The work that is to be recorded waits meanwhile. Those of `DEFAULTS` count from its first answer."""
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
@@ -61,6 +68,8 @@ DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 PROCESS = "gzfeatures.process"
 """Tag that names the process that fills a run."""
 DEFAULT_ROOT = Path("mlruns")
+LOCK_SECONDS = 600.0
+"""Longest time in seconds that a writer waits for its turn."""
 
 
 class Connection:
@@ -88,9 +97,10 @@ class Connection:
 
     Raises
     ------
+    NotRecorded
+        MLflow is not installed, the database cannot be made, or the server not be reached.
     OutputError
-        The database cannot be made, or the server not be reached; the database is of another
-        version of MLflow.
+        The database is damaged, or of another version of MLflow.
     """
 
     def __init__(
@@ -113,55 +123,96 @@ class Connection:
         self._artifacts = (
             self._database.parent if self._database else folder
         ).resolve() / ARTIFACTS
+        self.lost_at: float | None = None
+        """When it was last asked and did not answer (s, monotonic); None while it does."""
+        self._answered = False
         with self.writing() as client:
             client.search_experiments(max_results=1)
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
-        """Yield a client to write with; an SQLite database has one writer at a time."""
-        from filelock import FileLock
+        """Yield a client to write with; an SQLite database has one writer at a time.
 
+        Raises
+        ------
+        NotRecorded
+            MLflow is not installed; the server does not answer; the database cannot be written.
+        DamagedDatabase
+            SQLite cannot read the database.
+        """
+        if (missing := without_mlflow()) is not None:
+            raise NotRecorded("cannot be recorded", where=self.uri, found=missing.what,
+                              remedy=missing.remedy)  # fmt: skip
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
         silence_store()
         # warnings about MLflow's own code do not concern the user
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._patience():
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
-            from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
             from sqlalchemy.exc import SQLAlchemyError
 
             try:
-                if self._database is None:
-                    yield MlflowClient(self._address, self._address)
-                    return
-                self._database.parent.mkdir(parents=True, exist_ok=True)
-                # two simultaneous writers would fail with "database is locked", so they take turns
-                with FileLock(f"{self._database}.lock"), without_strays(self._address):
-                    if not self._database.exists():
-                        make_database(self._database)
-                    # check the schema once, because no other process changes it during this one
-                    if not self._settled:
-                        require_no_diversion(self._database)
-                        done = [
-                            require_schema(self._database, self._upgrade),
-                            settle(self._database),
-                        ]
-                        self.notes += [note for note in done if note]
-                        self._settled = True
-                    joint = "&" if "?" in self._address else "?"
-                    address = f"{self._address}{joint}timeout={WAIT_SECONDS}"
-                    yield MlflowClient(address, address)
+                with self._client() as client:
+                    yield client
+                self._answered = True
             except GzError:
                 raise
             except (MlflowException, SQLAlchemyError, OSError) as error:
+                self._answered = False
                 raise self._unrecorded(str(error)) from error
             except ModuleNotFoundError as error:
                 remedy = f"pip install '{DRIVERS.get(str(error.name), error.name)}'"
-                raise OutputError(
+                raise NotRecorded(
                     "cannot be recorded", where=self.uri, found=str(error), remedy=remedy
                 ) from error
+
+    @contextmanager
+    def _client(self) -> Iterator[MlflowClient]:
+        """Yield a client of the server, or of the SQLite database that this process has locked."""
+        from filelock import FileLock
+        from mlflow import MlflowClient
+
+        if self._database is None:
+            yield MlflowClient(self._address, self._address)
+            return
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        # two simultaneous writers would fail with "database is locked", so they take turns
+        turn = FileLock(f"{self._database}.lock", timeout=LOCK_SECONDS)
+        with turn, without_strays(self._address):
+            if not self._database.exists():
+                try:
+                    make_database(self._database)
+                except OutputError as error:
+                    raise self._unrecorded(str(error)) from error
+            # check the schema once, because no other process changes it during this one
+            if not self._settled:
+                require_no_diversion(self._database)
+                done = [
+                    require_schema(self._database, self._upgrade),
+                    settle(self._database),
+                ]
+                self.notes += [note for note in done if note]
+                self._settled = True
+            joint = "&" if "?" in self._address else "?"
+            address = f"{self._address}{joint}timeout={WAIT_SECONDS}"
+            yield MlflowClient(address, address)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Shorten the time limits of the block where a server has not answered yet.
+
+        Limits that the user's environment gives stay as they are.
+        """
+        ours = {name: DEFAULTS[name] for name in IMPATIENT if os.environ[name] == DEFAULTS[name]}
+        if self._answered or not self._served:
+            ours = {}
+        os.environ.update({name: IMPATIENT[name] for name in ours})
+        try:
+            yield
+        finally:
+            os.environ.update(ours)
 
     def _unrecorded(self, why: str) -> OutputError:
         """Return the error for a database or server that cannot be written."""
@@ -170,7 +221,7 @@ class Connection:
             return DamagedDatabase(
                 "cannot be recorded", where=self.uri, found=_masked(why), remedy=remedy
             )
-        return OutputError("cannot be recorded", where=self.uri, found=_masked(why))
+        return NotRecorded("cannot be recorded", where=self.uri, found=_masked(why))
 
     def experiment_id(self, client: MlflowClient, name: str) -> str:
         """Return the id of an experiment, which is created on first use.
@@ -236,6 +287,15 @@ class Connection:
             client.set_terminated(run, "FAILED")
             raise
         client.set_terminated(run)
+
+
+def without_mlflow() -> MissingExtraError | None:
+    """Return the error of a machine without MLflow; None where it is installed."""
+    try:
+        require_packages("recording a run", "mlflow")
+    except MissingExtraError as error:
+        return error
+    return None
 
 
 def _masked(text: str) -> str:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gzfeatures.tracking.run_contents import interval_text, model_name
+from gzfeatures.tracking.records import MADE, ComparedRun, ComparisonRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from gzfeatures.evaluation.candidate import Candidate
-    from gzfeatures.evaluation.rows import RankedRow
-    from gzfeatures.report.report import Report
 
 MOST_RUNS = 10_000
 """Most runs of an experiment that are searched for the candidates of a comparison."""
@@ -24,12 +20,27 @@ CHAMPION = "champion"
 Key = tuple[str, str, str, str]
 
 
-def _key(row: Candidate | RankedRow) -> Key:
-    return row.approach, row.backbone, row.head or "none", str(row.seed)
+def _key(tags: Mapping[str, str] | ComparedRun) -> Key:
+    return (
+        str(tags.get("road", "")),
+        str(tags.get("backbone", "")),
+        str(tags.get("head", "")),
+        str(tags.get("seed", "")),
+    )
+
+
+def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord) -> bool:
+    """Return whether no comparison in the experiment was made after this one.
+
+    One that is recorded late must not take the place of a newer one.
+    """
+    others = client.search_runs([experiment_id], "tags.kind = 'comparison'", max_results=MOST_RUNS)
+    made = int(record.tags[MADE])
+    return all(int(run.data.tags.get(MADE, 0)) <= made for run in others)
 
 
 def mark_latest(
-    client: MlflowClient, experiment_id: str, report: Report, comparison: str
+    client: MlflowClient, experiment_id: str, record: ComparisonRecord, comparison: str
 ) -> dict[Key, str]:
     """Tag the runs of this comparison with `latest: yes`, and earlier runs with `latest: no`.
 
@@ -40,23 +51,16 @@ def mark_latest(
     dict
         Run of each candidate, by approach, backbone, head and seed.
     """
-    metric, told = report.comparison.metric, {}
-    for row, _ in report.ranked:
-        tied = "first" if row.rank == 1 else "yes" if row.tied else "no"
-        told[_key(row)] = {"tied": tied, "interval": interval_text(row, metric)}
+    told = {
+        _key(each): {"tied": each["tied"], "interval": each["interval"]} for each in record.compared
+    }
     found: dict[Key, str] = {}
     for run in client.search_runs(
         [experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]
     ):
         tags = run.data.tags
-        key = (
-            tags.get("road", ""),
-            tags.get("backbone", ""),
-            tags.get("head", ""),
-            tags.get("seed", ""),
-        )
-        same_split = tags.get("split") == report.split.fingerprint
-        compared = same_split and key in told and key not in found
+        key = _key(tags)
+        compared = tags.get("split") == record.split and key in told and key not in found
         if compared:
             found[key] = run.info.run_id
             for name, value in told[key].items():
@@ -69,7 +73,7 @@ def mark_latest(
 
 
 def name_champion(
-    client: MlflowClient, experiment: str, report: Report, compared: Mapping[Key, str]
+    client: MlflowClient, record: ComparisonRecord, compared: Mapping[Key, str]
 ) -> None:
     """Give the alias `champion` to the registered model of the first, and to no other.
 
@@ -77,21 +81,17 @@ def name_champion(
     ----------
     client : MlflowClient
         Of the database that holds the models.
-    experiment : str
-        Name of the experiment.
-    report : Report
+    record : ComparisonRecord
         The newest comparison.
     compared : mapping
         Run of each candidate, from `mark_latest`.
     """
-    first = report.ranked[0][0]
-    names = {model_name(experiment, candidate) for candidate in report.candidates}
-    for name in names:
+    first = record.compared[0]
+    for name in {each["model"] for each in record.compared}:
         for model in client.search_registered_models(f"name = '{name}'"):
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
-    run = compared.get(_key(first))
-    name = model_name(experiment, first)
+    run, name = compared.get(_key(first)), first["model"]
     # a candidate recorded without its head has no model
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:

@@ -57,23 +57,23 @@ class Live:
         self.logged = 0
         self._machine: Machine | None = None
         self._say = say or tracking.progress.say
-        self._lost_at: float | None = None
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Log the new epochs, or print that they cannot be recorded."""
         # ask a lost server only once a minute, not after each of many short epochs
-        if self._lost_at is not None and time.monotonic() - self._lost_at < RETRY_SECONDS:
+        lost_at = self.tracking.lost_at
+        if lost_at is not None and time.monotonic() - lost_at < RETRY_SECONDS:
             return
         try:
             self._log(history)
         except OutputError as error:
-            if self._lost_at is None:
+            if self.tracking.lost_at is None:
                 self._say(f"the training goes on without its record: {error}")
-            self._lost_at = time.monotonic()
+            self.tracking.lost_at = time.monotonic()
             return
-        if self._lost_at is not None:
+        if self.tracking.lost_at is not None:
             self._say(f"recorded again in {self.tracking.uri}, with the epochs that were missing")
-        self._lost_at = None
+        self.tracking.lost_at = None
 
     def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
@@ -105,6 +105,6 @@ class Live:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
         except OutputError as lost:
             # the error of the training itself, if there is one, is what the user has to see
-            if self._lost_at is None:
+            if self.tracking.lost_at is None:
                 self._say(f"the end of the training is not recorded: {lost}")
-            self._lost_at = time.monotonic()
+            self.tracking.lost_at = time.monotonic()

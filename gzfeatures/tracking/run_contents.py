@@ -16,7 +16,6 @@ from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
 
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.evaluation.rows import RankedRow
@@ -118,18 +117,36 @@ def summary_line(candidate: Candidate) -> str:
     )
 
 
-def dataset(candidate: Candidate) -> DatasetInput:
-    """Return the test galaxies as an MLflow dataset, named by class scheme and split."""
+def dataset(candidate: Candidate) -> dict[str, str]:
+    """Return the test galaxies as a dataset, named by class scheme and split."""
+    profile = {
+        "galaxies": len(candidate.predictions),
+        "classes": list(candidate.predictions.classes),
+    }
+    return {
+        "name": f"{candidate.scheme} test",
+        "digest": candidate.split[:12],
+        "source": json.dumps({"tags": {"split": candidate.split}}),
+        "profile": json.dumps(profile),
+    }
+
+
+def log_dataset(client: MlflowClient, run: str, held: Mapping[str, str]) -> None:
+    """Log the test galaxies as a dataset of MLflow."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"tags": {"split": candidate.split}})
-    profile = json.dumps(
-        {"galaxies": len(candidate.predictions), "classes": list(candidate.predictions.classes)}
-    )
-    held = Dataset(
-        f"{candidate.scheme} test", candidate.split[:12], "code", source, profile=profile
-    )
-    return DatasetInput(held, [InputTag(DATASET_CONTEXT, "test")])
+    test = Dataset(held["name"], held["digest"], "code", held["source"], profile=held["profile"])
+    client.log_inputs(run, [DatasetInput(test, [InputTag(DATASET_CONTEXT, "test")])])
+
+
+def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as the texts that MLflow stores; a long one is cut with an ellipsis."""
+    return {
+        name_of(name): short(
+            value if isinstance(value, str) else json.dumps(value, default=str), PARAMETER_LIMIT
+        )
+        for name, value in settings.items()
+    }
 
 
 def _columns(report: Report) -> list[str]:
@@ -169,11 +186,7 @@ def log(
     from mlflow.entities import Param
 
     log_points(client, run, [(name, value, step) for name, value in numbers.items()])
-    texts = []
-    # MLflow stores parameters as text, and refuses long ones
-    for name, value in settings.items():
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        texts.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
+    texts = [Param(name, text) for name, text in texts_of(settings).items()]
     for batch in in_batches(texts, PARAMETERS_PER_BATCH):
         client.log_batch(run, params=batch)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from gzfeatures import user_folders
@@ -18,12 +19,12 @@ from gzfeatures.errors import InputError
 from gzfeatures.figures import style
 from gzfeatures.files import require_file
 from gzfeatures.report import figures
-from gzfeatures.report.texts import flat
 from gzfeatures.tracking import epoch_classes, models, run_contents
 from gzfeatures.tracking._compat_mlflow import NOTE, VIEW, VIEW_QUERY
 from gzfeatures.tracking.connection import ENVIRONMENT, Connection
-from gzfeatures.tracking.latest import mark_latest, name_champion
+from gzfeatures.tracking.latest import is_newest, mark_latest, name_champion
 from gzfeatures.tracking.live import Live
+from gzfeatures.tracking.records import CandidateRecord, ComparisonRecord
 from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 if TYPE_CHECKING:
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.report.report import Report
+
+COMPARED_FILES = (
+    "report.html",
+    "report.md",
+    "report.json",
+    "map.html",
+    "map.json",
+    "map.parquet",
+)
+"""Files of a run folder that the run of its comparison keeps."""
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Tracking(Connection):
@@ -95,46 +107,35 @@ class Tracking(Connection):
         OutputError
             The run cannot be recorded. In either case what there is of it is marked as failed.
         """
-        tags, opened = run_contents.tags(experiment, candidate), live.run if live else None
-        record = {
-            "tags": tags,
-            "parameters": dict(candidate.parameters),
-            "scores": candidate.scores.asdict(),
-        }
+        return self.write_candidate(CandidateRecord.of(experiment, candidate, artifacts, live))
+
+    def write_candidate(self, record: CandidateRecord, tags: Mapping[str, str] = NO_TAGS) -> str:
+        """Write the record of a candidate, with more tags if there are any; return the run's id.
+
+        Raises
+        ------
+        MissingFileError, OutputError
+            As `record_candidate`.
+        """
         # one lock for the whole record, so that other writers see no half-written run
         with (
             self.writing() as client,
             self.filled(
-                client,
-                experiment,
-                # a training that was only read again gets the same name as a new training
-                candidate.name if live is None else live.name,
-                tags | {NOTE: run_contents.summary_line(candidate)},
-                opened,
+                client, record.experiment, record.name, {**record.tags, **tags}, record.opened
             ) as run,
-            TemporaryDirectory() as folder,
         ):
-            run_contents.log(
-                client, run, run_contents.metrics(candidate), run_contents.parameters(candidate)
-            )
-            client.log_inputs(run, [run_contents.dataset(candidate)])
-            # MLflow cuts long parameters, but this JSON file contains them completely
-            client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
-            if candidate.scores.confusion is not None:
-                drawn = figures.confusion(candidate.scores.confusion, candidate.scores.classes)
-                client.log_artifact(
-                    run, str(style.write_png(drawn, Path(folder) / "confusion.png"))
-                )
+            run_contents.log(client, run, record.metrics, record.parameters)
+            run_contents.log_dataset(client, run, record.dataset)
+            client.log_text(run, record.whole, "pairing.json")
+            _draw_confusion(client, run, record)
             # a head or network becomes a model; other files are stored with the run
-            for path in artifacts:
-                self._keep(
-                    client, experiment, candidate, run, require_file(path, "artifact"), artifacts
-                )
+            for name in record.artifacts:
+                path = require_file(Path(name), "artifact")
+                self._keep(client, record, run, path)
                 if path.name == "history.json":
-                    logged = live.logged if live else 0
                     history = json.loads(path.read_text("utf-8"))
-                    run_contents.log_history(client, run, history, after=logged)
-                    epoch_classes.log_classes(client, run, history, after=logged)
+                    run_contents.log_history(client, run, history, after=record.logged)
+                    epoch_classes.log_classes(client, run, history, after=record.logged)
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
@@ -162,37 +163,34 @@ class Tracking(Connection):
         OutputError
             The run cannot be recorded; what there is of it is marked as failed.
         """
-        # the UI first shows one line of the description, so begin with the headline, without its #
-        ranking = report.markdown().removeprefix("# ")
-        tags = {
-            "kind": "comparison",
-            "experiment": experiment,
-            "scheme": report.labels.scheme,
-            "split": report.split.fingerprint,
-            NOTE: ranking,
-        }
-        with self.writing() as client, self.filled(client, experiment, "comparison", tags) as run:
-            # a score of its own would place it among the candidates, which the UI sorts by score
-            numbers = {"pairings": float(len(report.candidates))}
-            run_contents.log(client, run, numbers, dict(flat(report.provenance)))
+        return self.write_comparison(ComparisonRecord.of(experiment, report), folder)
+
+    def write_comparison(
+        self, record: ComparisonRecord, folder: Path, tags: Mapping[str, str] = NO_TAGS
+    ) -> str:
+        """Write the record of a comparison, with more tags if there are any; return the run's id.
+
+        Raises
+        ------
+        OutputError
+            As `comparison`.
+        """
+        with (
+            self.writing() as client,
+            self.filled(client, record.experiment, "comparison", {**record.tags, **tags}) as run,
+        ):
+            run_contents.log(client, run, record.metrics, record.parameters)
             # a run without a map has fewer files
-            for name in (
-                "report.html",
-                "report.md",
-                "report.json",
-                "map.html",
-                "map.json",
-                "map.parquet",
-            ):
+            for name in COMPARED_FILES:
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
-            described = self.experiment_id(client, experiment)
-            # the UI's view filters by this tag, so that the ranking shows no old runs
-            compared = mark_latest(client, described, report, run)
-            name_champion(client, experiment, report, compared)
-            client.set_experiment_tag(described, NOTE, ranking)
-            client.set_experiment_tag(described, VIEW, run_contents.view(report))
+            described = self.experiment_id(client, record.experiment)
+            if is_newest(client, described, record):
+                # the UI's view filters by this tag, so that the ranking shows no old runs
+                name_champion(client, record, mark_latest(client, described, record, run))
+                client.set_experiment_tag(described, NOTE, record.ranking)
+                client.set_experiment_tag(described, VIEW, record.view)
         return run
 
     def pages(self, port: int) -> dict[str, str]:
@@ -247,33 +245,26 @@ class Tracking(Connection):
         # the UI takes the place of this process, so that Ctrl-C ends the UI directly
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
-    def _keep(
-        self,
-        client: MlflowClient,
-        experiment: str,
-        candidate: Candidate,
-        run: str,
-        path: Path,
-        others: Sequence[Path],
-    ) -> None:
-        name = run_contents.model_name(experiment, candidate)
-        experiment_id = self.experiment_id(client, experiment)
+    def _keep(self, client: MlflowClient, record: CandidateRecord, run: str, path: Path) -> None:
+        experiment_id = self.experiment_id(client, record.experiment)
         # a fine-tuned head needs its network to read images
         if path.suffix == models.HEAD_SUFFIX:
-            checkpoint = next((other for other in others if other.is_dir()), None)
+            checkpoint = next((Path(o) for o in record.artifacts if Path(o).is_dir()), None)
             models.register(
                 client,
                 experiment_id,
                 run,
-                name,
+                record.model,
                 head=path,
                 backbone=checkpoint,
                 wheel=self._wheel(),
             )
         elif path.is_file():
             client.log_artifact(run, str(path))
-        elif candidate.head is None:
-            models.register(client, experiment_id, run, name, backbone=path, wheel=self._wheel())
+        elif record.is_network:
+            models.register(
+                client, experiment_id, run, record.model, backbone=path, wheel=self._wheel()
+            )
 
     def _wheel(self) -> Path:
         """Write the wheel of gzfeatures, once per database.
@@ -281,3 +272,14 @@ class Tracking(Connection):
         Where a server keeps the artifacts, it lies in the user's cache folder.
         """
         return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
+
+
+def _draw_confusion(client: MlflowClient, run: str, record: CandidateRecord) -> None:
+    """Keep the confusion matrix with a run as a picture, where the scores have one."""
+    if record.confusion is None:
+        return
+    import numpy as np
+
+    drawn = figures.confusion(np.asarray(record.confusion), tuple(record.classes))
+    with TemporaryDirectory() as folder:
+        client.log_artifact(run, str(style.write_png(drawn, Path(folder) / "confusion.png")))

@@ -1,20 +1,24 @@
-"""Run the demo, write experiment files, compare finished runs, and show the recorded runs."""
+"""Run the demo, write experiment files, compare and record finished runs, and show records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from gzfeatures import outputs
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.evaluation.comparison import Comparison
 from gzfeatures.experiment import demo as demo_survey
 from gzfeatures.experiment.config import load
+from gzfeatures.experiment.folder import PAIRINGS
 from gzfeatures.experiment.run import Run, compare_runs, run
 from gzfeatures.experiment.settings.new_file import experiment_text
 from gzfeatures.experiment.steps.session import Tracker
 from gzfeatures.features.store import Store
 from gzfeatures.files import require_file, written_whole
 from gzfeatures.progress import Progress, handed
+from gzfeatures.report.report import UNRECORDED
 from gzfeatures.verbs.inputs import Place
 
 
@@ -161,6 +165,66 @@ def compare(
     """
     places = [runs] if isinstance(runs, str | Path) else list(runs)
     return compare_runs([Path(place) for place in places], metric, say)
+
+
+def record(
+    folder: Place,
+    tracking_uri: str | None = None,
+    *,
+    upgrade: bool = False,
+    progress: Progress | bool = False,
+) -> dict[str, Any]:
+    """Record a run in MLflow that could not be recorded when it ended; none of it twice.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder.
+    tracking_uri : str, optional
+        MLflow tracking address; default `$MLFLOW_TRACKING_URI`, or mlruns/.
+    upgrade : bool
+        Bring a database of an older MLflow up to date, after a copy.
+    progress : Progress or bool
+        Where lines go; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    dict
+        `folder`, `tracking_uri`, `runs` (how many runs of it are recorded there) and `recorded`
+        (how many of them now).
+
+    Raises
+    ------
+    MissingFileError
+        The folder holds no run.
+    InputError
+        What waits there cannot be read.
+    OutputError
+        It cannot be recorded now either; what was recorded until then is kept.
+
+    Examples
+    --------
+    >>> record("runs/demo")["recorded"]  # doctest: +SKIP
+    """
+    from gzfeatures.tracking import Tracking
+    from gzfeatures.tracking.later.recorder import record_waiting
+    from gzfeatures.tracking.later.waiting import WaitingRun
+
+    place, teller = Path(folder), handed(progress)
+    require_file(place / PAIRINGS, "candidates of a finished run")
+    counts = {"runs": 0, "recorded": 0}
+    address = None
+    if (place / UNRECORDED).exists():
+        before = WaitingRun.read(place)
+        tracking = Tracking(tracking_uri, upgrade=upgrade, progress=teller)
+        # it was read as records just now; it stays a file of the run, which may replace it too
+        with outputs.guarded("run", files=[place / UNRECORDED], overwrite=True):
+            after, address = record_waiting(place, tracking), tracking.uri
+        counts = {"runs": after.number, "recorded": after.number - before.recorded_in(address)}
+        teller.say(f"recorded in {address}")
+    else:
+        teller.say(f"nothing waits in {place}: its runs were recorded when it ended")
+    return {"folder": str(place), "tracking_uri": address, **counts}
 
 
 def ui(

@@ -1,4 +1,4 @@
-"""Define the verbs about whole experiments: demo, run, compare, ui."""
+"""Define the verbs about whole experiments: demo, run, compare, record, ui."""
 
 from __future__ import annotations
 
@@ -81,16 +81,22 @@ def _do(
     """Run an experiment, and print its ranking and where its files lie."""
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
+    from gzfeatures.tracking.later.recorder import Recorder
 
-    tracking = tracking_at(uri, upgrade)
-    tracking.require(experiment.name)
     place = folder or Path("runs") / experiment.name
+    recorder = Recorder.at(
+        uri,
+        experiment.name,
+        upgrade=upgrade,
+        progress=Terminal(),
+        remedy=f"gzfeatures record {place}",
+    )
     lock_folder(place, say)
     try:
         finished = run_experiment(
             experiment,
             folder=place,
-            tracker=tracking,
+            tracker=recorder,
             again=again,
             progress=Terminal(),
             pixel_gb=pixel_gb,
@@ -247,6 +253,21 @@ def compare(
     print_ranking(comparison)
     print_tests(comparison)
     show({"encoders": [pair.brief() for pair in pairs]}, as_json)
+
+
+@app.command(epilog="Example: gzfeatures record runs/gz2-zhu5 --tracking-uri http://server:5000")
+@writes(resumes="folder", verb="run")
+def record(
+    folder: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a run.")],
+    tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
+    as_json: Json = False,
+) -> None:
+    """Record a run in MLflow that could not be recorded when it ended; none of it twice."""
+    from gzfeatures.verbs.experiments import record as record_run
+
+    lock_folder(folder, say)
+    show(record_run(folder, tracking_uri, upgrade=upgrade, progress=Terminal()), as_json)
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")

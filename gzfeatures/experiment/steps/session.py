@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 class Tracker(Protocol):
     """Define how runs are recorded; `gzfeatures.tracking.Tracking` implements it."""
 
-    uri: str
+    @property
+    def uri(self) -> str | None:
+        """Return where runs are recorded; None where that did not work."""
+        ...
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
         """Open the record of a training, which is called with the history after every epoch."""
@@ -53,11 +56,11 @@ class Tracker(Protocol):
 
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
-    ) -> str:
+    ) -> str | None:
         """Record one candidate, as a new run or in the run of its training; return the run's id."""
         ...
 
-    def comparison(self, experiment: str, report: Report, folder: Path) -> str:
+    def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
         """Record the comparison of all candidates; return the id of its run."""
         ...
 

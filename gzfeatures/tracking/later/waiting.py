@@ -1,0 +1,109 @@
+"""Keep the records of a run that are not in MLflow yet in a file of the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.files import join_inside, require_file, written_whole
+from gzfeatures.report.report import UNRECORDED
+from gzfeatures.tracking.records import CandidateRecord, ComparisonRecord, fields_of
+
+FORMAT = 1
+"""Version of the file; raise it if older code would misread a new file."""
+_KEY = re.compile(r"[0-9a-f-]{8,80}")
+"""Form of a record's key, which becomes part of a question to MLflow."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WaitingRun:
+    """Hold the records of a run, some of which may be in MLflow already.
+
+    Parameters
+    ----------
+    candidates : sequence of CandidateRecord
+    comparison : ComparisonRecord
+    uri : str or None
+        Where those are that have a run id.
+    """
+
+    candidates: Sequence[CandidateRecord]
+    comparison: ComparisonRecord
+    uri: str | None = None
+
+    @property
+    def records(self) -> list[CandidateRecord | ComparisonRecord]:
+        """Return the candidates and the comparison."""
+        return [*self.candidates, self.comparison]
+
+    @property
+    def number(self) -> int:
+        """Return the number of runs: one for each candidate, and the comparison's own."""
+        return len(self.records)
+
+    def recorded_in(self, uri: str) -> int:
+        """Return how many of them are recorded in a database or on a server already."""
+        return sum(record.run is not None for record in self.records) if uri == self.uri else 0
+
+    def write(self, folder: Path) -> Path:
+        """Write the file into a run folder, with the artifacts' paths relative to the folder.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        root = folder.resolve()
+        candidates = [
+            fields_of(record)
+            | {"artifacts": [_relative(Path(name), root) for name in record.artifacts]}
+            for record in self.candidates
+        ]
+        content = {
+            "format": FORMAT,
+            "uri": self.uri,
+            "candidates": candidates,
+            "comparison": fields_of(self.comparison),
+        }
+        path = folder / UNRECORDED
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> WaitingRun:
+        """Read the file of a run folder, with the artifacts' paths as they are there now.
+
+        Raises
+        ------
+        MissingFileError
+            There is none.
+        InputError
+            It cannot be read, is of a later version, or names files outside the folder.
+        """
+        path = require_file(folder / UNRECORDED, "records of a run that wait")
+        with parsing("records of a run cannot be read", path):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            require_format("record", int(content["format"]), FORMAT, path)
+            candidates = [_candidate(fields, folder) for fields in content["candidates"]]
+            comparison = ComparisonRecord(**content["comparison"])
+            waiting = cls(candidates, comparison, content["uri"])
+            for record in waiting.records:
+                if not _KEY.fullmatch(record.key):
+                    raise InputError("key of a record", where=path, found=record.key)
+            return waiting
+
+
+def _candidate(fields: Mapping[str, Any], folder: Path) -> CandidateRecord:
+    inside = [str(join_inside(folder, name)) for name in fields["artifacts"]]
+    return CandidateRecord(**{**fields, "artifacts": inside})
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Return a path relative to the run folder, in which all files of a run lie."""
+    return path.resolve().relative_to(root).as_posix()
