@@ -386,7 +386,8 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
     (tmp_path / "first.csv").write_text("\n".join(lines[:60]))
     catalog, votes = tmp_path / "first.csv", survey.catalog
     rule = "galaxies.split={of=10, test=[3, 4, 5], validation=[7]}"
-    settings = load(toml, [rule, f"galaxies.catalog={catalog}", f"galaxies.also.catalog={votes}"])
+    changed = [rule, f"galaxies.catalog={catalog}", f"galaxies.also.catalog={votes}"]
+    settings = load(toml, [*changed, 'networks.0.name="engel"', "map=false", "explain=0"])
     group = load_sample(settings.galaxies, 0, tmp_path)
     assert group.auxiliary_labels is not None and group.auxiliary_labels.scheme == "votes-37"
     more = set(group.auxiliary_labels.ids) - set(group.labels.ids)
@@ -394,9 +395,7 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
     assert not set(digest_remainders(np.array(sorted(more)), 10)) & {3, 4, 5, 7}
     assert set(digest_remainders(group.split.test, 10)) == {3, 4, 5}
     training = run(settings, folder=tmp_path / "run")
-    seen = TrainedOn.decode(
-        backbone(tmp_path / "run" / "networks" / "00-resnet18").trained_on or ""
-    )
+    seen = TrainedOn.decode(backbone(tmp_path / "run" / "networks" / "00-engel").trained_on or "")
     assert seen.contains(sorted(more)).all() and not seen.contains(training.report.split.test).any()
 
 
@@ -568,8 +567,7 @@ def test_a_network_of_several_seeds_is_one_pairing_each_with_its_curves(
 
     changed = [
         "backbones=[]",
-        "networks.0.seeds=[3, 4]",
-        "networks.0.epochs=2",
+        'networks=[{name="engel", view="size=32", epochs=2, seeds=[3, 4]}]',
         'heads=[{name="prototype"}]',
     ]
     settings = load(toml, [*changed, "map=false"])

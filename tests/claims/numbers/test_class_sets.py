@@ -62,7 +62,7 @@ def test_the_miss_is_never_more_than_promised_at_the_smallest_samples() -> None:
     twice."""
     rng = np.random.default_rng(0)
     misses = 0
-    for _ in range(4000):
+    for _ in range(2000):
         true = (
             rng.random(10) / 3
         )  # below the other class: only the threshold can let the true class in
@@ -71,7 +71,7 @@ def test_the_miss_is_never_more_than_promised_at_the_smallest_samples() -> None:
         labels = Labels(ids, ("a", "b"), np.zeros(10, dtype=np.int64))
         known = Conformal.of(both.select(ids[:9]), labels)
         misses += not known.sets(both.select(ids[9:]))[0, 0]
-    assert 0.085 <= misses / 4000 <= 0.115  # standard error .005; one rank off gives 0 or .2
+    assert 0.08 <= misses / 2000 <= 0.12  # standard error .007; one rank off gives 0 or .2
 
 
 def test_a_class_of_few_calibration_galaxies_is_held_too() -> None:

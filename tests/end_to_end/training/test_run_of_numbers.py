@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from shortcuts.undrawn import undrawn
 from verbs import called, gz
 
 from gzfeatures.errors import InputError
@@ -58,7 +59,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     pd.DataFrame({"galaxy_id": ids, "z_of_mine": z}).to_csv(catalog, index=False)
     toml = folder / "numbers.toml"
     toml.write_text(TOML.format(catalog=catalog, images=survey.images))
-    return run(load(toml), folder=folder / "run", tracker=Tracking(root=folder / "mlruns"))
+    with undrawn():
+        return run(load(toml), folder=folder / "run", tracker=Tracking(root=folder / "mlruns"))
 
 
 def test_every_approach_is_ranked_by_the_error_of_its_numbers(finished: Run) -> None:
