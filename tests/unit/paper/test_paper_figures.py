@@ -8,9 +8,12 @@ import matplotlib.text
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.figure import Figure
 from PIL import Image
 from pypdf import PdfReader
 from reports import finished, labelled, report
+from unit.figures.test_palette import least_distance
 
 from gzfeatures.errors import InputError, MissingFileError, UnknownNameError
 from gzfeatures.explore.feature_space import FeatureSpace
@@ -95,6 +98,29 @@ def test_no_letter_is_below_6_points_and_none_leaves_the_figure(
     # ticks beyond the axis are not drawn, so ask for what is
     box = figure.get_tightbbox()
     assert box.x0 > -0.03 and box.x1 < figure.get_figwidth() + 0.03
+
+
+def data_colours(figure: Figure) -> set[str]:
+    """Colours in which a figure shows data: those that are no grey, white or nearly clear."""
+    found = []
+    for axes in figure.axes:
+        found += [to_rgba(line.get_color()) for line in axes.lines]
+        found += [rgba for each in axes.collections for rgba in each.get_facecolor()]
+        found += [patch.get_facecolor() for patch in axes.patches]
+    seen = {to_hex(rgba) for rgba in found if np.ptp(rgba[:3]) > 0.1 and rgba[3] > 0.3}
+    return {"#" + each.lstrip("#") for each in seen}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_colours_that_a_figure_shows_stay_apart_for_colour_blind_readers(
+    drawn: dict[str, PaperFigure], kind: str
+) -> None:
+    colours = sorted(data_colours(drawn[kind].figure))
+    # one colour means nothing by itself; a confusion matrix and a gallery show their numbers
+    least = {"ranking": 3, "map": len(CLASSES), "learning-curve": 2, "reliability": 1}
+    assert len(colours) >= least.get(kind, 0)
+    assert len(colours) < 2 or least_distance(colours) > 0.06
+    assert least_distance(["#00a000", "#a06000"]) < 0.06, "green and brown would be refused"
 
 
 def test_numbers_beside_a_figure_have_n_interval_and_method(

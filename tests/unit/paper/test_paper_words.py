@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from pybtex.database import parse_string
+from pypdf import PdfReader
 from reports import finished, labelled, report
 from torchvision import models
 
@@ -159,6 +162,29 @@ def test_names_with_markup_are_text_in_every_form(tmp_path: Path) -> None:
             assert r"net\_" in line and r"5\%" in line and r"\{y\}" in line and r"\#1" in line
     markdown = ranking_table(made.comparison, "markdown")
     assert "<b>" not in markdown and r"\|" in markdown and r"\[a\]" in markdown
+
+
+def test_latex_compiles_where_a_tex_engine_is(tmp_path: Path) -> None:
+    engine = shutil.which("tectonic") or shutil.which("pdflatex")
+    if engine is None:
+        pytest.skip("neither tectonic nor pdflatex is installed")
+    made = report(labelled())
+    for number, row in enumerate(made.comparison.ranking):
+        object.__setattr__(row, "backbone", f"net_{number} & 5% $x$ #1 {{y}} ~^\\z <b> | [a](b)")
+    table = ranking_table(made.comparison, "latex")
+    source = tmp_path / "paper.tex"
+    source.write_text(
+        "\\documentclass{article}\n\\begin{document}\n" + table + "\n\\end{document}\n",
+        encoding="utf-8",
+    )
+    quiet = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
+    done = subprocess.run(
+        [engine, *quiet, source.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    pages = PdfReader(tmp_path / "paper.pdf").pages
+    text = "".join(page.extract_text() for page in pages)
+    assert "Candidate" in text and text.count("net") >= 4
 
 
 def test_escaped_text_has_no_command_and_no_control_character() -> None:
