@@ -353,7 +353,7 @@ def _say_sky(report: SkyReport) -> None:
 
 
 @app.command(
-    epilog="Examples: gzfeatures cutouts catalog.fits -o images/ --survey sdss; "
+    epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss, or from tiles: "
     "gzfeatures cutouts catalog.fits -o images/ --tiles mosaics/ --bands g,r,z"
 )
 @writes(folder="output")
