@@ -17,6 +17,7 @@ import pytest
 from browser import Browser
 from PIL import Image
 from reports import guessed, labelled, pairings, pictures, report
+from shortcuts.undrawn import undrawn
 
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.evaluation.candidate import Candidate
@@ -33,6 +34,13 @@ from gzfeatures.report.report import Report
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 TWELVE = ("E0", "E3", "E7", "edge-on", "S0", "Sa", "Sb", "Sc", "SB0", "SBa", "SBb", "SBc")
+
+
+@pytest.fixture
+def of_words() -> Iterator[None]:
+    """Of what is written, the words are looked at, and no figure."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +178,7 @@ def test_json_holds_ranking_tests_and_scores(written: tuple[Report, Path]) -> No
     assert record["curves"] == {"mobilenet-v2 + svm": [[50, 0.4, 0.3, 0.5], [150, 0.6, 0.5, 0.7]]}
 
 
+@pytest.mark.usefixtures("of_words")
 def test_undefined_numbers_are_null_in_json(tmp_path: Path) -> None:
     made = report(provenance={"loss": float("nan"), "more": [float("inf")]})
     made.write(tmp_path)
@@ -225,6 +234,7 @@ def test_summary_sets_the_first_against_the_best_network() -> None:
     assert f"resnet18, differs from it by {network['behind']:+.3f}" in made.summary
 
 
+@pytest.mark.usefixtures("of_words")
 def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     labels = labelled()
     split = Split.draw(labels)
@@ -241,6 +251,7 @@ def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     assert "†" not in report().markdown()
 
 
+@pytest.mark.usefixtures("of_words")
 def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
     labels = labelled()
     rng = np.random.default_rng(0)
@@ -308,6 +319,7 @@ def test_calibration_is_shown_before_and_after_with_what_sets_promise(tmp_path: 
     assert page.count(">before<") == len(made)  # the crosses' name in each diagram
 
 
+@pytest.mark.usefixtures("of_words")
 def test_several_seeds_are_ranked_by_their_mean_and_say_so(tmp_path: Path) -> None:
     labels = labelled()
     split = Split.draw(labels, (0.5, 0.1, 0.4))
@@ -390,6 +402,7 @@ def test_a_learning_curve_of_no_pairing_is_refused() -> None:
         report(curves={"vgg": [(50, 0.4, 0.3, 0.5)]})
 
 
+@pytest.mark.usefixtures("of_words")
 def test_showcases_are_shown_as_pictures_and_text_and_written_beside_the_page(
     tmp_path: Path,
 ) -> None:
