@@ -76,6 +76,8 @@ def draw_map(
     predictions: Mapping[str, Predictions],
     folder: Path,
     progress: Progress = SILENT,
+    *,
+    title: str,
 ) -> tuple[Path, Gallery]:
     """Draw the map of a table's galaxies: interactive page, pictures, coordinates, quality.
 
@@ -92,6 +94,8 @@ def draw_map(
         `figures/` go.
     progress : Progress
         Where the steps are told; nowhere by default.
+    title : str
+        Of the page, which links to the report beside it.
 
     Returns
     -------
@@ -117,6 +121,8 @@ def draw_map(
         images=group.images,
         predictions=predictions,
         catalog=columns,
+        title=title,
+        report="report.html",
         progress=progress,
     )
     pictures = []

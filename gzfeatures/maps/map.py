@@ -214,6 +214,7 @@ class Map:
         catalog: pd.DataFrame | None = None,
         others: Mapping[str, Map] | None = None,
         title: str = "Map of galaxies",
+        report: str | None = None,
         view: View = map_page.THUMBNAIL,
         most: int = map_page.POINTS,
         server: TeachingServer | None = None,
@@ -226,7 +227,7 @@ class Map:
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
         aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
         hidden meanwhile. The making of thumbnails is told to `progress`. A `server` keeps the
-        labels that are given on the page.
+        labels that are given on the page. `report` names a page beside it, to link to.
 
         Raises
         ------
@@ -253,6 +254,7 @@ class Map:
             catalog=catalog,
             layouts=layouts,
             title=title,
+            report=report,
             view=view,
             most=most,
             server=server,

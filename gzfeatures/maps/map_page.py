@@ -80,6 +80,8 @@ class MapPage:
         hides a galaxy. The page glides from one to another.
     title : str
         Of the page.
+    report : str, optional
+        Name of a report beside the page, to link to.
     view : View
         Crop and side of a thumbnail.
     most : int
@@ -101,6 +103,7 @@ class MapPage:
     catalog: pd.DataFrame | None = None
     layouts: Mapping[str, npt.NDArray[np.float32]] | None = None
     title: str = "Map of galaxies"
+    report: str | None = None
     view: View = THUMBNAIL
     most: int = POINTS
     seed: int = 0
@@ -147,7 +150,7 @@ class MapPage:
             sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
         data |= {"teaching": self._teaching()}
-        page = _filled(self.title, data, sprites, served=self.server is not None)
+        page = _filled(self.title, self.report, data, sprites, served=self.server is not None)
         path = Path(path)
         with written_whole(path) as temporary:
             temporary.write_text(sealed(page), encoding="utf-8")
@@ -236,7 +239,12 @@ class _Cube:
 
 
 def _filled(
-    title: str, data: Mapping[str, Any], sprites: Sprites | None, *, served: bool = False
+    title: str,
+    report: str | None,
+    data: Mapping[str, Any],
+    sprites: Sprites | None,
+    *,
+    served: bool = False,
 ) -> str:
     """Fill the page template with scripts, styles, data and thumbnails."""
     from markupsafe import Markup
@@ -250,6 +258,7 @@ def _filled(
 
     page = page_template("gzfeatures.maps.page", "map.html").render(
         title=title,
+        report=report,
         data=data,
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from gzfeatures.report.report import Report
 
+OPEN_PANELS = 6
+"""Figures of one kind that are shown at once; those of lower ranks unfold."""
 SCRIPT = """addEventListener("click", event => {
   const link = event.target.closest("nav a");
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
@@ -44,10 +46,12 @@ def render(
     images: ImageSet | None,
     view: View,
     showcases: Sequence[Gallery],
+    map_page: str | None = None,
 ) -> str:
     """Render the whole page, which loads nothing from outside and runs only its own script.
 
-    It can be read from disk, and inside another page's frame.
+    It can be read from disk, and inside another page's frame. `map_page` is the name of a map
+    beside it, to link to.
     """
     from markupsafe import Markup
 
@@ -82,6 +86,10 @@ def render(
         showcases=showcases,
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),
         provenance=_provenance(report),
+        map_page=map_page,
+        # class strings and labels of one person are no votes
+        people="volunteers" if report.labels.soft is not None else "labels",
+        open=OPEN_PANELS,
     )
     return with_policy(page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from gzfeatures.report.texts import amount
 
 if TYPE_CHECKING:
     from gzfeatures.report.report import Report
+
+FEWEST_ON_AXIS = 4
+"""Candidates that set the axis of intervals at least."""
 
 
 def ranking_rows(report: Report) -> list[dict[str, Any]]:
@@ -37,15 +41,21 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "spread": spread.get(row.method),
                 "values": [row.metrics[key] for key in report.metrics],
                 "interval": None if np.isnan(left) else (left, right),
-                "place": (
-                    place(left),
-                    round(place(right) - place(left), 2),
-                    place(row.metrics[metric]),
-                ),
+                "outside": "‹ lower" if right < low else "higher ›" if left > high else "",
+                "place": _on_axis(place(left), place(right), place(row.metrics[metric])),
                 "costs": [amount(row.costs[key]) for key in report.costs],
             }
         )
     return rows
+
+
+def _on_axis(left: float, right: float, value: float) -> tuple[float, float, float | None]:
+    """Return start, width and value in percent of the axis; None for a value beyond its ends."""
+    inside = value if 0 <= value <= 100 else None
+    if np.isnan(left):
+        return left, right, inside
+    start, end = max(0.0, min(left, 100.0)), max(0.0, min(right, 100.0))
+    return start, round(end - start, 2), inside
 
 
 def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
@@ -55,14 +65,16 @@ def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
 
 
 def axis_of(report: Report) -> tuple[float, float]:
-    """Return the limits of the axis for intervals, rounded outwards."""
+    """Return the limits of the axis for intervals, rounded outwards.
+
+    The better half sets them, and at least four candidates: a network that learned nothing would
+    else press the others into a corner. A candidate whose interval ends before the axis begins is
+    shown as out of range.
+    """
     metric = report.comparison.metric
+    better = report.ranked[: max(FEWEST_ON_AXIS, math.ceil(len(report.ranked) / 2))]
     bounds = np.array(
-        [
-            end
-            for row, _ in report.ranked
-            for end in (row.metrics[metric], *interval_of(row, metric))
-        ],
+        [end for row, _ in better for end in (row.metrics[metric], *interval_of(row, metric))],
     )
     bounds = bounds[np.isfinite(bounds)]
     # round to one digit less than the values have, for short axis labels

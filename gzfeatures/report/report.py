@@ -352,6 +352,9 @@ class Report:
             The folder cannot be written.
         """
         drawn = drawings.draw(self)
+        # a map that the run has drawn lies beside the report
+        beside = "map.html" if (folder / "map.html").is_file() else None
+        page = html_page.render(self, drawn, images, view, showcases, beside)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
@@ -360,7 +363,7 @@ class Report:
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
-            ("report.html", sealed(html_page.render(self, drawn, images, view, showcases))),
+            ("report.html", sealed(page)),
         ):
             with written_whole(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")

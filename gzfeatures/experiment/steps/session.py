@@ -327,7 +327,9 @@ class RunSession:
         predictions = {}
         for approach, candidate in first_of.items():
             predictions[f"{approach}, {candidate.name}"] = candidate.predictions
-        page, pictures = draw_map(best, self.group, predictions, self.place, self.progress)
+        page, pictures = draw_map(
+            best, self.group, predictions, self.place, self.progress, title=self.settings.name
+        )
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[Outcome]) -> str | None:

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reports import labelled, pairings, report
+from support.reports import guessed, labelled, pairings, report
 
 from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
 from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking, print_tests
+from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import compare
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_check import ImageCheck
+from gzfeatures.images.view import View
+from gzfeatures.report import drawings, html_page
+from gzfeatures.report.ranking_table import ranking_rows
 from gzfeatures.report.report import Report
 
 GOLDEN = Path(__file__).parent / "printed"
@@ -107,3 +112,47 @@ def test_a_network_not_above_the_commonest_class_is_called_hardly_trained() -> N
     ).summary
     assert "resnet18 is hardly trained" in summary
     assert "best end-to-end network" not in summary
+
+
+def many_candidates(labels: Labels, split: Split) -> tuple[Candidate, ...]:
+    """Eight good heads, and a network that answers at random."""
+    first = pairings(labels, split)[0]
+    made = []
+    for number in range(9):
+        predictions = guessed(labels, split, 2.5 if number else 0.0, number)
+        made.append(
+            dataclasses.replace(
+                first,
+                approach="frozen" if number else "end-to-end",
+                backbone=f"b{number}",
+                head="svm" if number else None,
+                predictions=predictions,
+                scores=evaluate(predictions, labels, intervals=50),
+            )
+        )
+    return tuple(made)
+
+
+def test_a_report_of_many_candidates_folds_figures_and_names_what_lies_off_the_axis(
+    tmp_path: Path,
+) -> None:
+    votes = labelled(200)
+    labels = dataclasses.replace(votes, soft=None)
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    made = many_candidates(labels, split)
+    one = Report(
+        name="many",
+        candidates=made,
+        comparison=compare(made, labels, resamples=50),
+        labels=labels,
+        split=split,
+        provenance={},
+    )
+    last = ranking_rows(one)[-1]
+    assert (last["title"], last["outside"], last["place"][2]) == ("b0", "‹ lower", None)
+    assert all(not row["outside"] for row in ranking_rows(one)[:4])
+    page = html_page.render(one, drawings.draw(one), None, View(size=8), (), "map.html")
+    assert "<summary>Ranks 7 to 9</summary>" in page
+    assert '<a href="map.html">' in page and "‹ lower" in page
+    # nobody voted on these labels
+    assert "label: <b>" in page and "volunteers: <b>" not in page
