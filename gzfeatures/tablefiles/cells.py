@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gzfeatures.id_text import MISSING_WORDS, trimmed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WHOLE = r"^[+-]?(0|[1-9][0-9]*)$"
 _DIGITS = r"^[+-]?[0-9]+$"
@@ -125,3 +128,17 @@ def _flags(values: Any) -> pa.ChunkedArray | None:
     if not pc.all(pc.is_in(values.drop_null(), value_set=pa.array(_FLAGS, values.type))).as_py():
         return None
     return pc.equal(pc.utf8_lower(values), "true")
+
+
+def texts_of(column: pd.Series) -> pd.Series:
+    """Return a column of a data frame as text; a missing value is an empty text.
+
+    pandas before 3 writes a missing value of a column of objects as "nan" or "None".
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> texts_of(pd.Series(["a", None, float("nan"), 3], dtype=object)).tolist()
+    ['a', '', '', '3']
+    """
+    return column.astype(object).where(column.notna(), "").astype("str")

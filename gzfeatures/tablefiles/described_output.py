@@ -16,6 +16,7 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.fits.header import BLOCK, judged
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.fits_file import chosen
 
 MOST_FIELDS = 999
@@ -209,7 +210,7 @@ def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
         return fits.Column(name, "K", unit, bzero=2**63, array=column.to_numpy())
     if kind == "bool":
         return fits.Column(name, "L", unit, array=column.to_numpy())
-    texts = column.astype("str").fillna("").to_numpy(object)
+    texts = texts_of(column).to_numpy(object)
     if kind == "boolean":
         # FITS has no missing flag that astropy would write, so flags with gaps are letters
         texts = np.where(column.isna(), "", np.where(column.fillna(False), "T", "F"))
@@ -269,7 +270,7 @@ def _cells(column: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         return column.to_numpy(np.int64, na_value=0), gaps
     if kind in ("bool", "boolean"):
         return column.to_numpy(bool, na_value=False), gaps
-    texts = np.array(column.astype("str").fillna("").to_numpy(object).tolist(), dtype=str)
+    texts = np.array(texts_of(column).to_numpy(object).tolist(), dtype=str)
     try:
         return texts.astype("S"), gaps
     except UnicodeEncodeError:

@@ -22,6 +22,7 @@ from gzfeatures.galaxies.votes.campaigns import foreign
 from gzfeatures.galaxies.votes.vote_columns import VoteColumns, sources, table
 from gzfeatures.galaxies.votes.votes import COLUMNS, Counts, inconsistencies
 from gzfeatures.ids import Ids
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS
 
 PATH_COLUMNS = ("file", "file_loc", "filename", "path", "image")
@@ -195,7 +196,7 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
                         frame.attrs["units"][column],
                     )
                 continue
-            texts = frame[column].astype("str").fillna("")
+            texts = texts_of(frame[column])
             strange = (
                 pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
             )

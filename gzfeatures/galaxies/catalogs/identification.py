@@ -15,6 +15,7 @@ from gzfeatures.galaxies.catalogs import checks, quantities
 from gzfeatures.galaxies.catalogs.kinds import READY_CLASSES, recognise
 from gzfeatures.galaxies.votes.campaigns import foreign
 from gzfeatures.ids import as_ids
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
 
 
@@ -51,7 +52,7 @@ def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
     """Find class names in a column of ready-made classes that the class scheme does not know."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
-            names = frame[column].astype("str").fillna("")
+            names = texts_of(frame[column])
             strange = np.flatnonzero(~names.isin(["", *ready.classes]))
             if len(strange):
                 rule = f"{column} must be a class of {ready.scheme} or empty"

@@ -15,6 +15,7 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
 from gzfeatures.ids import Ids, as_ids
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
 
 SEPARATOR = "|"
@@ -89,7 +90,7 @@ def read_columns(
 def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
     """Return labels by class names; names separated by "|" give several classes per galaxy."""
     # a blank after a class name is a typing error, not another class
-    text = column.astype("str").fillna("").str.strip().to_numpy(object)
+    text = texts_of(column).str.strip().to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))

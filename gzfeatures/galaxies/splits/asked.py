@@ -17,6 +17,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split, group_codes
 from gzfeatures.ids import Ids, among, as_ids
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
 
 ASKED = "asked"
@@ -65,7 +66,7 @@ def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | Non
     if ASKED not in frame or named is None:
         return None
     ids = as_ids(frame[named], where=path)
-    reasons = frame[ASKED].astype("str").fillna("").str.strip()
+    reasons = texts_of(frame[ASKED]).str.strip()
     strange = ~reasons.isin(("", *REASONS)).to_numpy()
     if strange.any():
         row = int(strange.argmax())

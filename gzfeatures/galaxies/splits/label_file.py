@@ -19,6 +19,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import write_csv
 
 
@@ -174,7 +175,7 @@ def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Sp
     if "split" not in frame:
         return None
     # pandas reads an empty column as numbers; as text it says that no galaxy has a part
-    part = frame["split"].astype("str").fillna("")
+    part = texts_of(frame["split"])
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():
         raise InputError(

@@ -18,6 +18,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.groups import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among, as_ids
+from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
 
 COLUMNS = ("galaxy_id", "split", "group")
@@ -51,7 +52,7 @@ def read_split(path: str | Path) -> Split:
             remedy="rename the file: its name is that of the split",
         )
     ids = as_ids(frame["galaxy_id"], where=path)
-    part = frame["split"].astype("str").fillna("").to_numpy(object)
+    part = texts_of(frame["split"]).to_numpy(object)
     strange = ~np.isin(part.astype(str), PARTS)
     if strange.any():
         raise InputError(
