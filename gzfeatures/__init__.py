@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.view import View as View
     from gzfeatures.maps.umap import project as project
     from gzfeatures.networks.extraction.extract import extract as extract
+    from gzfeatures.verbs.audits import audit as audit
     from gzfeatures.verbs.catalogs import check as check
     from gzfeatures.verbs.catalogs import cutouts as cutouts
     from gzfeatures.verbs.catalogs import join as join
@@ -85,6 +86,7 @@ _HOME = {
     "Split": "galaxies.splits.split",
     "Store": "features.store",
     "View": "images.view",
+    "audit": "verbs.audits",
     "check": "verbs.catalogs",
     "cite": "verbs.papers",
     "compare": "verbs.experiments",

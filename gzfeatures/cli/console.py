@@ -33,6 +33,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "duplicates",
         "doubt",
         "explain",
+        "audit",
     ),
     "For a paper": ("figure", "cite", "methods"),
 }

@@ -68,6 +68,7 @@ PLAIN = frozenset(
             "layer",
             "measure",
             "method",
+            "nuisance",
             "metric",
             "missing_label",
             "on",

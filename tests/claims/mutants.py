@@ -288,6 +288,20 @@ MUTANTS = (
         "codes = np.broadcast_to(np.asarray(0), len(images))",
         "test_explanations_point_at_the_reason.py",
     ),
+    Mutant(
+        "an audit forgets what morphology tells of a nuisance",
+        "audit/probes/probe.py",
+        "straight = standardised(morphology)",
+        "straight = standardised(rng.normal(size=morphology.shape))",
+        "test_audit_nuisances.py",
+    ),
+    Mutant(
+        "the level of an audit is not shared by its nuisances",
+        "audit/probes/probe.py",
+        "if probes[number].p * (len(probes) - place) > LEVEL:",
+        "if probes[number].p > LEVEL:",
+        "test_audit_nuisances.py",
+    ),
 )
 
 

@@ -58,6 +58,7 @@ CASES = {
     "doubt": "doubt table.parquet --labels some.csv -H prototype -o out.csv --next next.csv "
     "--gallery out.html "
     "--images images",
+    "audit": "audit table.parquet --labels labels.csv --catalog positions.csv --draws 19 -o out",
     "explain": "explain checkpoint 10000007 --images images --method grad-cam -o out.html",
     "run": "run small.toml -o out",
     "new": "new out.toml --images images --labels labels.csv",

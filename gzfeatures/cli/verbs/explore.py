@@ -1,4 +1,4 @@
-"""Define the verbs that search an embedding table: similar, odd, duplicates, doubt, explain."""
+"""Define the verbs that look into an embedding table: similar, odd, doubt, explain, audit, …."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import labels_from
+from gzfeatures.cli.inputs import catalog_from, labels_from
 from gzfeatures.cli.options import (
     IdColumn,
     Images,
@@ -23,6 +23,7 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import writes
+from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -306,3 +307,86 @@ def explain(
         },
         as_json,
     )
+
+
+@app.command(
+    epilog=("Example: gzfeatures audit table.parquet --catalog gz2.csv --images images/ -o audit/"),
+)
+@writes(folder="output")
+@reads_images
+def audit(
+    reading: Reading,
+    table: TableFile,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for page, numbers and finished steps, which are reused."
+        ),
+    ],
+    catalog: Annotated[
+        Path | None,
+        typer.Option(help="Catalog with nuisances and positions; its votes are the morphology."),
+    ] = None,
+    labels: MaybeLabels = None,
+    nuisance: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Catalog column that the vectors should not know; repeat for more. Default: "
+            "redshift, magnitudes, sizes, seeing, sky, survey, camera column by their usual names.",
+        ),
+    ] = None,
+    images: MaybeImages = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Where the table's encoder lies, if its name does not say it."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file of the encoder, if it has none of its own.")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=2, help="Number of galaxies whose images are changed.")
+    ] = 200,
+    draws: Annotated[
+        int, typer.Option(min=19, help="Number of draws of chance for each nuisance.")
+    ] = 200,
+    seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what an encoder knows that it should not: redshift, seeing, JPEG quality, …."""
+    from gzfeatures.audit.audit import AuditOptions
+    from gzfeatures.audit.findings import NUMBERS, PAGE
+    from gzfeatures.audit.movement import Rerun
+    from gzfeatures.verbs.audits import audit as audited
+
+    known = None
+    if labels is not None:
+        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
+    found = audited(
+        table,
+        known,
+        catalog=None if catalog is None else catalog_from(catalog, id_column),
+        images=shown_from(images, reading),
+        options=AuditOptions(
+            tuple(nuisance or ()), draws, seed, Rerun(backbone, weights, sample=sample)
+        ),
+        output=output,
+        progress=Terminal(),
+    )
+    say(found.verdict)
+    say(f"page written to {output / PAGE}, numbers to {output / NUMBERS}")
+    say("next: open the page in a browser; audit another layer, view or encoder, and compare")
+    if as_json:
+        show(found.asdict(), as_json)
+        return
+    brief = {
+        "nuisances": found.rows(),
+        "images that change": [row.asdict() for row in found.movements],
+        "near duplicates": found.duplicates.get("pairs"),
+        "training galaxies": found.training.sentence,
+        "not judged": [f"{what} ({why})" for what, why in found.not_judged],
+    }
+    show(brief, as_json)

@@ -1,0 +1,1 @@
+"""Ask what an encoder knows of its galaxies that it should not: nuisances beyond morphology."""

@@ -1,0 +1,160 @@
+"""Measure how much of a class score is left where a nuisance is nearly the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.audit.probes.nuisances import Nuisance
+from gzfeatures.audit.probes.ridge import Fold, Matrix, out_of_fold
+from gzfeatures.evaluation.statistics.intervals import FEWEST, mover
+from gzfeatures.evaluation.statistics.proportions import score_interval
+
+LEVEL = 0.9
+"""Coverage of the intervals."""
+SLICES = 3
+"""Slices of a number: terciles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceScore:
+    """Hold the class score inside one slice of a nuisance.
+
+    Parameters
+    ----------
+    nuisance, slice : str
+        What is nearly the same inside, and its range or category.
+    galaxies : int
+        How many are inside.
+    classes : int
+        Classes with ten galaxies or more inside: the score is of these.
+    within : float, optional
+        Balanced accuracy inside; None with fewer than two such classes.
+    interval : (float, float), optional
+        Of `within`, 90 %.
+    everywhere : float, optional
+        Balanced accuracy of the same classes among all galaxies.
+    """
+
+    nuisance: str
+    slice: str
+    galaxies: int
+    classes: int
+    within: float | None = None
+    interval: tuple[float, float] | None = None
+    everywhere: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Share of the score above chance that is left inside; None where nothing is measured."""
+        if self.within is None or self.everywhere is None:
+            return None
+        chance = 1 / self.classes
+        whole = self.everywhere - chance
+        return (self.within - chance) / whole if whole > 0 else None
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields, and the share that is left, as JSON values."""
+        return dataclasses.asdict(self) | {"left": self.left}
+
+
+def confusion_of(
+    truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
+) -> npt.NDArray[np.float64]:
+    """Return the counts of true against predicted classes, shape (classes, classes)."""
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (truth, predicted), 1)
+    return counts
+
+
+def predicted_codes(
+    vectors: Matrix, codes: npt.NDArray[np.int64], folds: Sequence[Fold]
+) -> npt.NDArray[np.int64]:
+    """Return the class of each galaxy by a linear probe that was fitted without its fold.
+
+    Classes count alike, however many galaxies they have: the score is balanced, too.
+    """
+    count = int(codes.max()) + 1
+    shares = np.bincount(codes, minlength=count) / len(codes)
+    wanted = np.asarray(codes[:, None] == np.arange(count), dtype=np.float64)
+    raised = out_of_fold(vectors, wanted, folds) - shares
+    # a rare class is never the largest fraction, so each is compared in units of its own scatter
+    spread = np.sqrt(np.maximum(shares * (1 - shares), 1e-12))
+    return np.asarray((raised / spread).argmax(1))
+
+
+def balanced_accuracy(
+    truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
+) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
+    """Return balanced accuracy, its interval, and the classes that count; None below two of them.
+
+    Classes with ten galaxies count; the interval is that of `intervals.of_confusion`.
+    """
+    confusion = confusion_of(truth, predicted, classes)
+    galaxies = confusion.sum(1)
+    counted = galaxies >= FEWEST
+    if counted.sum() < 2:
+        return None
+    galaxies = galaxies[counted]
+    recall = np.diag(confusion)[counted] / galaxies
+    low, high = mover(recall, *score_interval(recall, galaxies, LEVEL))
+    return float(recall.mean()), (float(low), float(high)), counted
+
+
+def slice_scores(
+    nuisance: Nuisance,
+    truth: npt.NDArray[np.int64],
+    predicted: npt.NDArray[np.int64],
+    classes: int,
+) -> list[SliceScore]:
+    """Return the class score inside terciles, or categories, of a nuisance.
+
+    Parameters
+    ----------
+    nuisance : Nuisance
+        Of n galaxies.
+    truth, predicted : ndarray of int64
+        Their classes, shape (n,), predicted out of fold.
+    classes : int
+        How many classes there are.
+    """
+    scores = []
+    for name, rows in _slices(nuisance):
+        score = balanced_accuracy(truth[rows], predicted[rows], classes)
+        if score is None:
+            counts = np.bincount(truth[rows], minlength=classes)
+            few = int((counts >= FEWEST).sum())
+            scores.append(SliceScore(nuisance.name, name, int(rows.sum()), few))
+            continue
+        within, interval, counted = score
+        confusion = confusion_of(truth, predicted, classes)
+        recall = np.diag(confusion)[counted] / confusion.sum(1)[counted]
+        row = SliceScore(
+            nuisance.name,
+            name,
+            int(rows.sum()),
+            int(counted.sum()),
+            within,
+            interval,
+            float(recall.mean()),
+        )
+        scores.append(row)
+    return scores
+
+
+def _slices(nuisance: Nuisance) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the name and the galaxies of each slice; equal numbers stay together."""
+    if nuisance.categories:
+        return [(name, nuisance.values == code) for code, name in enumerate(nuisance.categories)]
+    values = nuisance.values
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, SLICES + 1)))
+    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    return [
+        (f"{edges[n]:.3g} to {edges[n + 1]:.3g}", place == n)
+        for n in range(len(edges) - 1)
+        if (place == n).any()
+    ]

@@ -1,0 +1,118 @@
+"""Hold what an audit found, its verdict in a line, and its JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gzfeatures import brief
+from gzfeatures.audit.class_slices import SliceScore
+from gzfeatures.audit.movement import Movement
+from gzfeatures.audit.probes.probe import Probe, known
+from gzfeatures.audit.training_galaxies import EncoderTraining
+from gzfeatures.evaluation.metrics import jsonable
+
+FORMAT = 1
+"""Version of `audit.json`; raise it if older code would misread a new file."""
+PAGE, NUMBERS = "audit.html", "audit.json"
+"""Names of the files that an audit writes."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Audit:
+    """Hold what an encoder knows of the galaxies in a table.
+
+    Parameters
+    ----------
+    table : mapping
+        `rows`, `dim`, `backbone`, `extractor` (its fingerprint).
+    morphology : mapping
+        `description`, `galaxies`, `folds` (what stays together), `classes`, `score` (balanced
+        accuracy of a linear probe) with `interval`, and `by_name` (R² of each fraction or class).
+    probes : tuple of Probe
+        One of each nuisance.
+    slices : tuple of SliceScore
+        The class score inside slices of each nuisance.
+    movements : tuple of Movement
+        How far vectors move where only the image changes.
+    duplicates : mapping
+        `pairs`, `galaxies`, `same_image`, `first` (a few pairs of ids); empty where not looked for.
+    training : EncoderTraining
+        What the encoder was trained on.
+    not_judged : tuple of (str, str)
+        What could not be judged, and why.
+    """
+
+    table: Mapping[str, Any]
+    morphology: Mapping[str, Any]
+    probes: tuple[Probe, ...]
+    slices: tuple[SliceScore, ...]
+    movements: tuple[Movement, ...]
+    duplicates: Mapping[str, Any]
+    training: EncoderTraining
+    not_judged: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Return the verdict in one line."""
+        return brief.line("Audit", self.verdict)
+
+    @property
+    def judged(self) -> list[tuple[Probe, bool]]:
+        """Return each probe, and whether the vectors know its nuisance beyond morphology."""
+        return list(zip(self.probes, known(self.probes), strict=True))
+
+    @property
+    def verdict(self) -> str:
+        """Return in one line what the encoder knows that it should not."""
+        name = self.table["backbone"]
+        if not self.probes:
+            return f"{name}: no nuisance could be measured"
+        found = [probe for probe, is_known in self.judged if is_known]
+        others = len(self.probes) - len(found)
+        if not found:
+            names = ", ".join(probe.name for probe in self.probes)
+            return f"{name} knows no nuisance beyond morphology, of {len(self.probes)}: {names}"
+        words = ", ".join(
+            f"{probe.name} (+{probe.beyond:.2f} {figure_name(probe)})"
+            for probe in sorted(found, key=lambda probe: -probe.beyond)
+        )
+        rest = f"; not {others} others" if others > 1 else f"; not {others} other" * bool(others)
+        return f"{name} knows beyond morphology: {words}{rest}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a short row of each nuisance, for a table of 80 columns."""
+        return [
+            {
+                "nuisance": f"{probe.name}, {figure_name(probe)}",
+                "galaxies": probe.galaxies,
+                "morphology": round(probe.morphology, 3),
+                "with vectors": round(probe.both, 3),
+                "beyond": round(probe.beyond, 3),
+                "p": round(probe.p, 3),
+                "known": "yes" if is_known else "no",
+            }
+            for probe, is_known in self.judged
+        ]
+
+    def asdict(self) -> dict[str, Any]:
+        """Return all of it as JSON values; None for NaN."""
+        record = {
+            "format": FORMAT,
+            "verdict": self.verdict,
+            "table": dict(self.table),
+            "morphology": dict(self.morphology),
+            "nuisances": [probe.asdict() | {"known": is_known} for probe, is_known in self.judged],
+            "slices": [row.asdict() for row in self.slices],
+            "movements": [row.asdict() for row in self.movements],
+            "duplicates": dict(self.duplicates),
+            "training": self.training.asdict(),
+            "not_judged": [{"what": what, "why": why} for what, why in self.not_judged],
+        }
+        cleaned: dict[str, Any] = jsonable(record)
+        return cleaned
+
+
+def figure_name(probe: Probe) -> str:
+    """Return the name of a probe's figure as a reader sees it."""
+    return "R²" if probe.measure == "R2" else probe.measure

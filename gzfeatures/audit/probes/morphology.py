@@ -1,0 +1,88 @@
+"""Turn labels into the morphology that a nuisance is compared with: numbers and classes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from gzfeatures.audit.probes.ridge import Matrix
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.votes.votes import QUESTIONS
+from gzfeatures.ids import Ids
+
+FIRST = QUESTIONS["smooth-or-features"]
+"""Answers of the first question, which every volunteer is asked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Morphology:
+    """Hold the morphology of galaxies as numbers, and their classes.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,).
+    numbers : ndarray of float64
+        Vote fractions, or 1 for the class of a galaxy, shape (n, q).
+    classes : Labels, optional
+        One class of each galaxy; None where the labels are neither classes nor votes.
+    description : str
+        What the numbers are.
+    names : tuple of str
+        Names of the q numbers.
+    """
+
+    ids: Ids
+    numbers: Matrix
+    classes: Labels | None
+    description: str
+    names: tuple[str, ...]
+
+
+def morphology_of(labels: Labels) -> Morphology:
+    """Return the morphology that labels tell.
+
+    Parameters
+    ----------
+    labels : Labels
+        Classes, several classes, or vote fractions; a fraction that nobody was asked about is 0.
+
+    Returns
+    -------
+    Morphology
+        Of vote fractions, classes are the commonest answers to the first question.
+
+    Raises
+    ------
+    InputError
+        The labels are numbers such as redshifts, or fewer than two classes.
+    """
+    if labels.target not in ("classes", "fractions", "multi-label"):
+        raise InputError(
+            "labels of an audit", rule="be classes or vote fractions", found=labels.target
+        )
+    if labels.target == "classes":
+        codes = np.unique(labels.codes)
+        if len(codes) < 2:
+            raise InputError("classes of an audit", rule="be two or more", found=len(codes))
+        numbers = np.asarray(labels.codes[:, None] == codes, dtype=np.float64)
+        names = tuple(labels.classes[code] for code in codes)
+        return Morphology(labels.ids, numbers, labels, f"{len(codes)} classes", names)
+    numbers = np.nan_to_num(np.asarray(labels.values, dtype=np.float64))
+    kind = "vote fractions" if labels.target == "fractions" else "classes, several of a galaxy"
+    description = f"{numbers.shape[1]} {kind}"
+    return Morphology(labels.ids, numbers, _first_answers(labels), description, labels.classes)
+
+
+def _first_answers(labels: Labels) -> Labels | None:
+    """Return the commonest answer to the first question as classes; None without its fractions."""
+    if not set(FIRST) <= set(labels.classes):
+        return None
+    columns = [labels.classes.index(answer) for answer in FIRST]
+    fractions = np.asarray(labels.values, dtype=np.float64)[:, columns]
+    voted = np.isfinite(fractions).all(1)
+    return Labels(
+        labels.ids[voted], FIRST, fractions[voted].argmax(1), scheme="the first question's answers"
+    )

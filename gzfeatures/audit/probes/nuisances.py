@@ -1,0 +1,138 @@
+"""Describe nuisances: numbers or categories of galaxies that morphology does not consist of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.audit.probes.ridge import Fold, Matrix, explained, out_of_fold
+from gzfeatures.errors import InputError
+from gzfeatures.ids import Ids, positions
+
+LIKELIEST = 1e-3
+"""Smallest probability of a category in draws, so that none is impossible."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nuisance:
+    """Hold a nuisance of some galaxies: a number, or a category.
+
+    Parameters
+    ----------
+    name : str
+        Its name on the page.
+    origin : str
+        Column it comes from, or how it was measured.
+    ids : Ids
+        Galaxies whose value is known, shape (n,).
+    values : ndarray
+        float64 numbers, or int64 codes of categories, shape (n,).
+    categories : tuple of str
+        Names of the codes; empty for a number.
+
+    Raises
+    ------
+    InputError
+        Shapes disagree, or a number is not finite.
+    """
+
+    name: str
+    origin: str
+    ids: Ids
+    values: npt.NDArray[Any]
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.ids.shape or not np.isfinite(self.values).all():
+            raise InputError(
+                f"nuisance {self.name}",
+                rule="be one finite number of each galaxy",
+                found=self.values.shape,
+            )
+
+    @property
+    def measure(self) -> str:
+        """Figure that tells how well it is predicted: `R2` of a number, else `AUROC`."""
+        return "AUROC" if self.categories else "R2"
+
+    def select(self, ids: Ids) -> Nuisance:
+        """Return the nuisance of some of its galaxies, in the order of the ids."""
+        rows = positions(self.ids, ids, where=f"nuisance {self.name}")
+        return dataclasses.replace(self, ids=ids, values=self.values[rows])
+
+    @property
+    def targets(self) -> Matrix:
+        """Return what a regression predicts, shape (n, k): the number, or 1 for the category."""
+        if not self.categories:
+            return np.asarray(self.values[:, None], dtype=np.float64)
+        return _indicators(self.values, len(self.categories))
+
+    def drawn(
+        self, morphology: Matrix, folds: Sequence[Fold], draws: int, rng: np.random.Generator
+    ) -> Matrix:
+        """Draw the nuisance anew from morphology alone, shape (draws, n, k) of `targets`.
+
+        A number is its out-of-fold prediction with residuals permuted; a category is drawn by its
+        out-of-fold probabilities.
+        """
+        if not self.categories:
+            predicted = out_of_fold(morphology, self.targets, folds)
+            residuals = self.targets - predicted
+            orders = np.argsort(rng.random((draws, len(residuals))), axis=1)
+            return np.asarray(predicted[None] + residuals[orders])
+        chances = _chances(morphology, self.values, len(self.categories), folds)
+        edges = chances.cumsum(1)
+        codes = (rng.random((draws, len(edges), 1)) > edges[None, :, :-1]).sum(2)
+        return np.stack([_indicators(each, len(self.categories)) for each in codes])
+
+    def figures(self, columns: Matrix, predicted: Matrix) -> npt.NDArray[np.float64]:
+        """Return how well each column is predicted, shape (columns,)."""
+        return auroc(columns, predicted) if self.categories else explained(columns, predicted)
+
+
+def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
+    """Return 1 where a galaxy is of a category, shape (n, count); one column tells two apart."""
+    kept = np.arange(1, count) if count == 2 else np.arange(count)
+    return np.asarray(codes[:, None] == kept, dtype=np.float64)
+
+
+def _chances(
+    morphology: Matrix, codes: npt.NDArray[np.int64], count: int, folds: Sequence[Fold]
+) -> Matrix:
+    """Return the out-of-fold probability of each category, shape (n, count)."""
+    from sklearn.linear_model import LogisticRegression
+
+    chances = np.full((len(codes), count), LIKELIEST)
+    for rest, part in folds:
+        classes, counts = np.unique(codes[rest], return_counts=True)
+        if len(classes) == 1:
+            chances[part[:, None], classes] = counts / len(rest)
+            continue
+        model = LogisticRegression(C=0.02, max_iter=3000).fit(morphology[rest], codes[rest])
+        chances[part[:, None], classes] = model.predict_proba(morphology[part])
+    chances = np.maximum(chances, LIKELIEST)
+    return np.asarray(chances / chances.sum(1, keepdims=True))
+
+
+def auroc(truth: Matrix, scores: Matrix) -> npt.NDArray[np.float64]:
+    """Return the area under the ROC curve of each column, shape (t,); NaN for a single category.
+
+    By ranks (Mann & Whitney), with half a point for a tie.
+
+    Examples
+    --------
+    >>> auroc(np.array([[0.0], [1.0], [1.0]]), np.array([[0.2], [0.2], [0.9]])).tolist()
+    [0.75]
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores, axis=0)
+    members = truth.sum(0)
+    others = len(truth) - members
+    above = (ranks * truth).sum(0) - members * (members + 1) / 2
+    pairs = members * others
+    return np.asarray(np.divide(above, pairs, out=np.full_like(above, np.nan), where=pairs > 0))

@@ -1,0 +1,179 @@
+"""Measure what vectors tell of a nuisance beyond what morphology tells of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.audit.probes.nuisances import Nuisance
+from gzfeatures.audit.probes.ridge import Fold, Matrix, out_of_fold, standardised
+
+DRAWS = 200
+"""Draws of the nuisance from morphology alone, which the measured difference is compared with."""
+LANDMARKS = 60
+"""Galaxies whose similarity to each galaxy describes morphology beyond straight lines."""
+LEVERAGE = 3.0
+"""How much longer columns of morphology are than those of vectors: they are penalised less."""
+LEVEL = 0.05
+"""Chance that any nuisance of an audit is called known although vectors tell shapes alone."""
+LEAST = 0.02
+"""Smallest figure beyond morphology that is called knowledge."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """Hold what morphology, and vectors beside it, tell of one nuisance.
+
+    Parameters
+    ----------
+    name : str
+        The nuisance.
+    origin : str
+        Column it comes from, or how it was measured.
+    measure : {"R2", "AUROC"}
+        R² of a number, area under the ROC curve of categories (mean over them).
+    galaxies : int
+        How many have the nuisance.
+    morphology : float
+        Figure of the morphology that was given.
+    apparent : float
+        Figure of that morphology and of what the vectors tell of it: they see shapes better than
+        volunteers tell them.
+    both : float
+        Figure of vectors and all of that morphology.
+    highest : float
+        `beyond` of 95 in 100 draws, in which the nuisance follows from morphology, is below this.
+    p : float
+        Share of draws that reach the measured `beyond`.
+    """
+
+    name: str
+    origin: str
+    measure: str
+    galaxies: int
+    morphology: float
+    apparent: float
+    both: float
+    highest: float
+    p: float
+
+    @property
+    def difference(self) -> float:
+        """Figure of vectors and morphology minus that of morphology alone."""
+        return self.both - self.morphology
+
+    @property
+    def beyond(self) -> float:
+        """Part of the difference that no knowledge of shapes explains."""
+        return self.both - self.apparent
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields, and the differences, as JSON values."""
+        more = {"difference": self.difference, "beyond": self.beyond}
+        return dataclasses.asdict(self) | more
+
+
+def known(probes: Sequence[Probe]) -> list[bool]:
+    """Return of each nuisance whether the vectors know it beyond morphology.
+
+    What is beyond has to be `LEAST` or more, and rarer than `LEVEL` by chance, corrected for the
+    number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).
+    """
+    verdicts = [False] * len(probes)
+    for place, number in enumerate(sorted(range(len(probes)), key=lambda n: probes[n].p)):
+        if probes[number].p * (len(probes) - place) > LEVEL:
+            break
+        verdicts[number] = probes[number].beyond >= LEAST
+    return verdicts
+
+
+def probed(
+    vectors: Matrix,
+    morphology: Matrix,
+    nuisance: Nuisance,
+    folds: Sequence[Fold],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Probe:
+    """Measure what vectors tell of a nuisance beyond what morphology tells of it.
+
+    Redshift and size go with morphology in nature, so vectors that know shapes alone predict them.
+    The figure is therefore that of linear probes on vectors and morphology minus that of morphology
+    alone, all cross-validated.
+
+    Parameters
+    ----------
+    vectors : ndarray of float64
+        Principal components, shape (n, c).
+    morphology : ndarray of float64
+        Vote fractions or classes as numbers, shape (n, q).
+    nuisance : Nuisance
+        Known for all n galaxies.
+    folds : sequence of (rest, part)
+        Groups of galaxies, or pieces of the sky, that stay together.
+    seed : int
+        Of draws and landmarks.
+    draws : int
+        Draws of the null hypothesis.
+
+    Notes
+    -----
+    Votes are noisy, and vectors may see the true shape better. So the morphology that vectors have
+    to surpass is that of the votes and of the votes as the vectors predict them out of fold. Under
+    the null hypothesis the nuisance follows from this morphology: residuals of a number are
+    permuted (Freedman & Lane 1983, doi:10.2307/1391660), categories drawn by their probabilities
+    (Candès+2018, doi:10.1111/rssb.12265), and vectors stay as they are.
+    """
+    rng = np.random.default_rng(seed)
+    votes = _curved(morphology, rng)
+    apparent = _curved(np.hstack([morphology, out_of_fold(vectors, morphology, folds)]), rng)
+    both = np.hstack([vectors, apparent])
+    drawn = nuisance.drawn(apparent, folds, draws, rng)
+    targets = np.concatenate([nuisance.targets[None], drawn])
+    of_votes = _figures(nuisance, targets[:1], votes, folds)
+    of_apparent, of_both = (_figures(nuisance, targets, each, folds) for each in (apparent, both))
+    beyond = of_both - of_apparent
+    return Probe(
+        nuisance.name,
+        nuisance.origin,
+        nuisance.measure,
+        len(nuisance.ids),
+        float(of_votes[0]),
+        float(of_apparent[0]),
+        float(of_both[0]),
+        float(np.quantile(beyond[1:], 0.95)),
+        float((1 + (beyond[1:] >= beyond[0]).sum()) / (1 + draws)),
+    )
+
+
+def _figures(
+    nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
+) -> npt.NDArray[np.float64]:
+    """Return the figure of each drawn nuisance, (draws,), from targets of shape (draws, n, k)."""
+    draws, n, k = targets.shape
+    columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
+    predicted = out_of_fold(features, columns, folds)
+    figures = nuisance.figures(columns, predicted).reshape(draws, k)
+    # a draw may leave out a rare category, which then has no figure
+    return np.asarray(np.nanmean(figures, axis=1))
+
+
+def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
+    """Return morphology as features of a linear probe that can follow curves, shape (n, q + l).
+
+    Similarities to landmarks of a Gaussian kernel (Williams & Seeger 2001, NIPS 13) stand beside
+    the numbers themselves: else vectors that bend with morphology would seem to know more.
+    """
+    straight = standardised(morphology)
+    n, q = straight.shape
+    if not q:
+        return np.zeros((n, 0))
+    marks = straight[rng.choice(n, min(LANDMARKS, n // 10), replace=False)]
+    squares = (straight**2).sum(1)[:, None] + (marks**2).sum(1) - 2 * straight @ marks.T
+    kernel = standardised(np.exp(-np.maximum(squares, 0) / (2 * q)))
+    return np.asarray(np.hstack([straight, kernel]) * LEVERAGE)

@@ -1,0 +1,83 @@
+"""Divide galaxies into folds that keep groups, and pieces of the sky, together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.audit.probes.nuisance_columns import SDSS, sdss_parts
+from gzfeatures.explore.neighbours import near_duplicate_groups
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import picture_groups
+from gzfeatures.galaxies.splits.groups import key_groups, merge
+from gzfeatures.ids import Ids
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+FOLDS = 5
+CELL = 5.0
+"""Side of a piece of the sky in degrees, halved until there are enough pieces."""
+FEWEST_CELLS = 25
+"""Pieces of the sky that folds are made of, at least."""
+
+
+def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[str, str], str]:
+    """Return groups of galaxies that folds keep together, by id, and what they are.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Galaxies with one image file, look-alikes and near duplicates are together.
+    catalog : Catalog, optional
+        Galaxies in one piece of the sky, or in one run of the SDSS camera, are together: seeing and
+        sky background are alike there.
+    """
+    groups = [dict(table.groups), near_duplicate_groups(table)]
+    if table.pictures is not None:
+        groups.append(picture_groups(table.ids, table.pictures))
+    description = "galaxies that share an image or are near duplicates"
+    cells = None if catalog is None else _cells(catalog, table.ids)
+    if cells is not None:
+        keys, description = cells
+        groups.append(key_groups(table.ids, keys))
+    return merge(*groups), description
+
+
+def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
+    """Return the piece of the sky of each galaxy, empty where unknown; None without positions."""
+    rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
+    inside = rows >= 0
+    if catalog.has_column("ra") and catalog.has_column("dec"):
+        ra, dec = (np.where(inside, catalog.column(name)[rows], np.nan) for name in ("ra", "dec"))
+        placed = np.isfinite(ra) & np.isfinite(dec)
+        if placed.sum() >= FEWEST_CELLS:
+            side = CELL
+            while (keys := _keys(ra, dec, side)).nunique() <= FEWEST_CELLS and side > 0.01:
+                side /= 2
+            return keys.tolist(), f"pieces of the sky of {side:g} degrees"
+    frame = catalog.frame
+    column = next((str(name) for name in frame.columns if str(name).lower() in SDSS), None)
+    parts = None if column is None else sdss_parts(frame[column])
+    if parts is None:
+        return None
+    runs = np.where(inside, parts["run"][rows].astype("str"), "")
+    return list(map(str, runs)), f"runs of the SDSS camera (bits of {column})"
+
+
+def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float) -> pd.Series:
+    """Return the name of the cell of each position; empty for an unknown one."""
+    band = np.floor(dec / side)
+    # cells are as wide on the sky near the poles as at the equator
+    narrow = np.cos(np.radians(np.clip((band + 0.5) * side, -89.9, 89.9)))
+    column = np.floor(ra * narrow / side)
+    names = pd.Series(band).astype("str") + " " + pd.Series(column).astype("str")
+    return names.where(np.isfinite(ra) & np.isfinite(dec), "")
+
+
+def blocks_of(ids: Ids, groups: dict[str, str]) -> npt.NDArray[np.int64]:
+    """Return the number of each galaxy's group, shape (n,); galaxies alone have their own."""
+    return np.asarray(pd.factorize(np.array([groups.get(i, i) for i in ids], dtype=object))[0])

@@ -1,0 +1,56 @@
+"""Say which galaxies of a table its encoder was trained on, where that can be known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gzfeatures.features.backbones import BACKBONES, IMAGENET, torchvision_backbone
+from gzfeatures.features.table import EmbeddingTable
+
+UNKNOWN = "this encoder's training set is unknown and may hold your test galaxies"
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderTraining:
+    """Hold how many galaxies of a table its encoder was trained on.
+
+    Parameters
+    ----------
+    known : bool
+        Whether it can be known.
+    galaxies : int, optional
+        How many; None where it is unknown.
+    sentence : str
+        What a reader should know; it has a dagger where it is unknown.
+    """
+
+    known: bool
+    galaxies: int | None
+    sentence: str
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def training_galaxies(table: EmbeddingTable) -> EncoderTraining:
+    """Return how many galaxies of a table its encoder was trained on, where that can be known."""
+    extractor = table.extractor
+    if extractor.trained_on is not None:
+        count = len(table.seen_ids)
+        sentence = f"the encoder was trained on {count:,} of {len(table):,} galaxies of the table"
+        return EncoderTraining(True, count, sentence)
+    if extractor.weights.startswith("random:"):
+        return EncoderTraining(True, 0, "the encoder has random weights: it was never trained")
+    entry = BACKBONES.get(extractor.backbone) or torchvision_backbone(extractor.backbone)
+    # a name alone proves nothing: the weights have to be the published file
+    if (
+        entry is not None
+        and entry.licence == IMAGENET
+        and entry.sha256
+        and extractor.weights.startswith(entry.sha256)
+    ):
+        sentence = "the encoder was trained on ImageNet-1k, which holds no survey's galaxies"
+        return EncoderTraining(True, 0, sentence)
+    return EncoderTraining(False, None, f"† {UNKNOWN}")

@@ -1,0 +1,103 @@
+"""Audit an embedding table: what its encoder knows beyond the shapes of galaxies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from gzfeatures.audit.audit import AuditOptions, audit_table
+from gzfeatures.audit.findings import Audit
+from gzfeatures.audit.page import write_audit
+from gzfeatures.errors import InputError
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels import schemes
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.progress import Progress, handed
+from gzfeatures.verbs.catalogs import label
+from gzfeatures.verbs.inputs import Place, catalog_of, images_of, labels_of, table_of
+
+VOTES = "votes-37"
+"""Scheme of the morphology where no labels are given."""
+
+
+def audit(
+    table: EmbeddingTable | Place,
+    labels: Labels | Place | None = None,
+    *,
+    catalog: Catalog | Place | None = None,
+    nuisances: Sequence[str] = (),
+    images: ImageSet | Place | None = None,
+    options: AuditOptions | None = None,
+    output: Place | None = None,
+    progress: Progress | bool = False,
+) -> Audit:
+    """Measure what an encoder knows that it should not: redshift, seeing, JPEG quality, ….
+
+    Parameters
+    ----------
+    table : EmbeddingTable, str or Path
+        Vectors.
+    labels : Labels, str or Path, optional
+        Morphology that nuisances are compared with: classes or vote fractions; by default the 37
+        vote fractions of the catalog.
+    catalog : Catalog, str or Path, optional
+        Columns of nuisances, positions that fold the sky, and votes.
+    nuisances : sequence of str
+        Columns of the catalog; by default those with usual names.
+    images : ImageSet, str or Path, optional
+        Nuisances are measured on them, and changed copies are given to the encoder.
+    options : AuditOptions, optional
+        Draws, seed, and where the encoder lies.
+    output : str or Path, optional
+        Folder for page, numbers and finished steps; nothing is written by default.
+    progress : Progress or bool
+        Where lines and bars go; nowhere by default. True is the terminal.
+
+    Returns
+    -------
+    Audit
+        `verdict`, `probes`, `slices`, `movements`, `asdict()`.
+
+    Raises
+    ------
+    InputError
+        There is no morphology, too few galaxies have it, or a column is not there.
+
+    Examples
+    --------
+    >>> audit("table.parquet", catalog="gz2.csv", output="audit/").verdict  # doctest: +SKIP
+    """
+    chosen = options or AuditOptions()
+    if nuisances:
+        chosen = dataclasses.replace(chosen, nuisances=tuple(nuisances))
+    columns = None if catalog is None else catalog_of(catalog)
+    if chosen.nuisances and columns is None:
+        raise InputError("nuisances", rule="be columns of a catalog", remedy="give the catalog")
+    if labels is None:
+        if columns is None:
+            raise InputError(
+                "audit without morphology",
+                rule="have labels, or a catalog with votes",
+                remedy="give --labels FILE or --catalog FILE",
+            )
+        labels = label(columns, schemes.scheme(VOTES))
+    if chosen.rerun.store is None:
+        rerun = dataclasses.replace(chosen.rerun, store=Store.default())
+        chosen = dataclasses.replace(chosen, rerun=rerun)
+    folder = None if output is None else Path(output)
+    found = audit_table(
+        table_of(table),
+        labels_of(labels),
+        columns,
+        None if images is None else images_of(images),
+        chosen,
+        folder=folder,
+        progress=handed(progress),
+    )
+    if folder is not None:
+        write_audit(found, folder)
+    return found
