@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,10 @@ from gzfeatures.ids import Ids, among, uniform
 from gzfeatures.images.galaxy_files import WholePicture
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.extract import compute_table
-from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.progress import SILENT, Progress, each
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.extraction.spec import Extraction
 
 Pixels = npt.NDArray[np.uint8]
 SAMPLE = 200
@@ -163,6 +164,9 @@ def movements(
 
 def _extraction(table: EmbeddingTable, rerun: Rerun) -> Extraction:
     """Return the settings that give the table's vectors; refuse an encoder that is another."""
+    # imported late, like what computes vectors below: the rest of an audit needs no PyTorch
+    from gzfeatures.networks.extraction.spec import Extraction
+
     if rerun.store is None:
         raise InputError("encoder is not run", rule="have a store", remedy="give Store.default()")
     extraction = Extraction.repeating(
@@ -186,6 +190,8 @@ def _vectors_of(
     extraction: Extraction,
 ) -> EmbeddingTable:
     """Return the vectors of changed pictures, which pass through the whole of an extraction."""
+    from gzfeatures.networks.extraction.extract import compute_table
+
     with tempfile.TemporaryDirectory(dir=user_folders.scratch()) as folder:
         names = {}
         for row in range(len(images)):

@@ -42,7 +42,7 @@ MOST_CATEGORIES = 8
 """Categories that are told apart; galaxies of rarer ones are left out."""
 FEWEST_OF_CATEGORY = 20
 """Galaxies below which a category is left out."""
-FEWEST = 60
+FEWEST = 40
 """Galaxies with a known nuisance below which nothing is measured."""
 
 

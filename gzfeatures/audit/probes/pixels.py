@@ -65,8 +65,8 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
 
     Notes
     -----
-    Noise is Immerkær's estimate (1996, doi:10.1006/cviu.1996.0060) with the median in place of the
-    mean, in the border of the frame, where a cutout shows sky.
+    Noise is Immerkær's estimate (1996, doi:10.1006/cviu.1996.0060, eq. 4) in the border of the
+    frame, where a cutout shows sky.
     """
     grey = pixels.astype(np.float64).mean(2)
     height, width = grey.shape
@@ -81,8 +81,8 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
     sky = np.ones(fine.shape, dtype=bool)
     margin = max(1, min(fine.shape) // BORDER)
     sky[margin:-margin, margin:-margin] = False
-    # the filter's weights have the root of squares 6, and 0.6745 σ is half of a normal's scatter
-    noise = float(np.median(np.abs(fine[sky])) / 0.6745 / 6)
+    # the filter's weights have the root of squares 6; a normal's mean distance is σ √(2/π)
+    noise = float(np.sqrt(np.pi / 2) * np.abs(fine[sky]).mean() / 6)
     sharpness = float(np.log10((fine.std() / 6 + 1e-3) / grey.std()))
     return PixelNumbers(sharpness, noise, saturation, jpeg_quality(data))
 

@@ -150,8 +150,8 @@ def test_what_cannot_be_audited_is_refused_in_one_line(tmp_path: Path) -> None:
         package.audit(TABLE)
     with pytest.raises(InputError, match="be columns of a catalog"):
         package.audit(TABLE, LABELS, nuisances=["seeing"])
-    few = LABELS.select(IDS[:40])
-    with pytest.raises(InputError, match="be 60 or more, found 40"):
+    few = LABELS.select(IDS[:30])
+    with pytest.raises(InputError, match="be 40 or more, found 30"):
         package.audit(TABLE, few)
     with pytest.raises(InputError, match="be 19 or more, found 3"):
         AuditOptions(draws=3)
