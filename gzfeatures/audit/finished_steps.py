@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,9 @@ class FinishedSteps:
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
         path = self.folder / STEPS / f"{stem}-{fingerprint.of(name)[:8]}.json"
         note = read_sidecar(path)
-        if note.get("key") == digest and "result" in note:
+        # a file that somebody changed is not trusted; the step is computed again, and the guard of
+        # the verb decides whether the file may be replaced
+        if note.get("key") == digest and path.read_text(encoding="utf-8") == json.dumps(note):
             return note["result"]
         result = jsonable(compute())
         write_sidecar(path, {"key": digest, "result": result})
