@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set", "empty_because")
 """Names of the output columns other than classes, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
-HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
-"""Names in a model's folder: the head, and the network it reads from if this is no backbone."""
+HEAD, BACKBONE, EXPORTED = f"head{HEAD_SUFFIX}", "backbone", "model.onnx"
+"""Names in a model's folder: the head, the network it reads from if this is no backbone, and a file
+of `gzfeatures export` in place of both."""
 
 
 def register(
@@ -83,7 +84,7 @@ def register(
             loader_module=__name__,
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
-            signature=_signature_of_head(Head.read(head))
+            signature=signature_of_head(Head.read(head))
             if head
             else _signature_of_network(data / BACKBONE),
             pip_requirements=[f"{FOLDER}/{wheel.name}"],
@@ -114,7 +115,8 @@ def _share(wheel: Path, model: str) -> None:
         link.replace(copy)
 
 
-def _signature_of_head(head: Head) -> ModelSignature:
+def signature_of_head(head: Head) -> ModelSignature:
+    """Return the columns that a head's model reads, and those of its answers."""
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
@@ -263,10 +265,13 @@ class _Model:
         from gzfeatures.features.store import Store
         from gzfeatures.networks.extraction.extract import compute_table
         from gzfeatures.networks.extraction.spec import Extraction
+        from gzfeatures.portable.portable_head import PortableHead
 
         # use a temporary store, because images sent to a server must not fill the user's store
         with _images(images) as chosen, TemporaryDirectory() as folder:
             store = Store(Path(folder))
+            if isinstance(self._head, PortableHead) and self._head.source == "pixels":
+                return dataclasses.replace(self._head.table_of(chosen, store), ids=ids)
             again = Extraction.repeating(extractor, store=store, backbone=self._backbone)
             table = compute_table(chosen, again)
         return dataclasses.replace(table, ids=ids)
@@ -327,6 +332,10 @@ def _load_pyfunc(path: str) -> _Model | _Network:
     from gzfeatures.heads.fit import Head
 
     head, backbone = Path(path) / HEAD, Path(path) / BACKBONE
+    if (exported := Path(path) / EXPORTED).exists():
+        from gzfeatures.portable.portable_head import PortableHead
+
+        return _Model(PortableHead.open(exported), None)
     return (
         _Model(Head.read(head), backbone if backbone.is_dir() else None)
         if head.exists()

@@ -299,3 +299,24 @@ def test_a_file_that_export_did_not_write_is_refused_in_one_line(
     with pytest.raises(InputError, match=line) as refusal:
         PortableHead.open(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_mlflow_model_of_a_file_takes_images_and_vectors(desk: Desk, tmp_path: Path) -> None:
+    from gzfeatures.tracking.exported_model import save_exported
+
+    served = save_exported(desk.file, tmp_path / "served")
+    from mlflow import pyfunc
+
+    model = pyfunc.load_model(str(served))
+    expected = desk.head.predict(desk.table.select(desk.images.ids[:4]))
+    rows = {
+        "image": [desk.images.read(row) for row in range(4)],
+        "embedding": list(desk.table.matrix[:4].astype(float)),
+    }
+    for name, column in rows.items():
+        answer = model.predict(pd.DataFrame({name: column}))
+        assert np.abs(answer["long"] - expected.probabilities[:, 1]).max() <= 1e-4
+        assert answer["predicted_class"].tolist() == expected.names.tolist()
+        assert np.abs(answer["familiarity_p"] - expected.familiarity).max() <= 0.05
+    with pytest.raises(OutputError, match="not exist"):
+        save_exported(desk.file, tmp_path / "served")

@@ -1,0 +1,64 @@
+"""Save an exported head as an MLflow model, which takes images or vectors."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gzfeatures.errors import OutputError
+from gzfeatures.tracking import models
+from gzfeatures.tracking.connection import KNOWN_WARNINGS
+from gzfeatures.tracking.wheel import FOLDER, write_wheel
+
+
+def save_exported(file: str | Path, folder: str | Path) -> Path:
+    """Write an MLflow model around a file of `gzfeatures export`, and return its folder.
+
+    Images are cropped and resampled by the model, as by `predict`; a file of vectors takes vectors,
+    and images where its backbone is known by name.
+
+    Parameters
+    ----------
+    file : str or Path
+        The exported file; the model gets a copy.
+    folder : str or Path
+        A folder that does not exist.
+
+    Raises
+    ------
+    MissingExtraError, MissingFileError, InputError
+        As `PortableHead.open`.
+    OutputError
+        The folder exists.
+
+    Examples
+    --------
+    >>> save_exported("model.onnx", "served/")  # doctest: +SKIP
+    """
+    from gzfeatures.portable.portable_head import PortableHead
+
+    head, place = PortableHead.open(file), Path(folder)
+    if place.exists():
+        raise OutputError("folder of the MLflow model", where=place, rule="not exist")
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        from mlflow import pyfunc
+
+        data = Path(scratch) / "data"
+        data.mkdir()
+        shutil.copy(head.file, data / models.EXPORTED)
+        wheel = write_wheel(Path(scratch))
+        # a served model is loaded by its module, without pickle
+        pyfunc.save_model(
+            str(place),
+            loader_module=models.__name__,
+            data_path=str(data),
+            signature=models.signature_of_head(head),
+            pip_requirements=[f"{FOLDER}/{wheel.name}", "onnx", "onnxruntime"],
+        )
+        (place / FOLDER).mkdir()
+        shutil.copy(wheel, place / FOLDER / wheel.name)
+    return place
