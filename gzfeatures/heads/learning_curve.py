@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.nested_parts import nested_order
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.inputs import Tables
@@ -110,16 +110,8 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
     """Order training ids so that the first n have equal shares of classes or quantiles."""
-    # two galaxies of each class come first, because a head cannot be fitted on fewer
     train = np.sort(train)
-    rng = np.random.default_rng(seed)
     chosen = labels.select(train)
     codes = chosen.codes if labels.target == "classes" else chosen.strata
-    place: npt.NDArray[np.float64] = np.empty(len(train))
-    for code in np.unique(codes):
-        rows = rng.permutation(np.flatnonzero(codes == code))
-        # spread each class evenly over (0, 1), so that the first n galaxies have equal class shares
-        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
-        place[rows[:2]] = -1
-    ordered: Ids = train[np.argsort(place, kind="stable")]
+    ordered: Ids = train[nested_order(codes, seed)]
     return ordered

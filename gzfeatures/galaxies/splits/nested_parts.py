@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels.labels import Labels
@@ -78,18 +79,46 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
     ids = np.sort(ids)
     if not len(ids):
         return []
-    rng = np.random.default_rng(seed)
     codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
     members = [np.flatnonzero(group == number) for number in np.unique(group)]
     # a group counts as a member of its first galaxy's class
     classes = np.array([codes[rows[0]] for rows in members])
-    place = np.empty(len(members))
-    for code in np.unique(classes):
-        rows = rng.permutation(np.flatnonzero(classes == code))
+    return [ids[members[row]] for row in nested_order(classes, seed, first)]
+
+
+def nested_order(
+    codes: npt.NDArray[np.int64], seed: int, first: int = FIRST
+) -> npt.NDArray[np.int64]:
+    """Return rows in an order in which every beginning has equal class shares.
+
+    Parameters
+    ----------
+    codes : np.ndarray
+        Class or quantile of each row, shape (n,).
+    seed : int
+        Of the draw within each class.
+    first : int
+        Rows of each class that come before all others.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (n,): each row once.
+
+    Examples
+    --------
+    >>> codes = np.array([0] * 6 + [1] * 3)
+    >>> sorted(codes[nested_order(codes, 0, first=1)][:5].tolist())
+    [0, 0, 0, 1, 1]
+    """
+    rng = np.random.default_rng(seed)
+    place: npt.NDArray[np.float64] = np.empty(len(codes))
+    for code in np.unique(codes):
+        rows = rng.permutation(np.flatnonzero(codes == code))
         # spread each class evenly over (0, 1), so that every beginning has equal class shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
-    return [ids[members[row]] for row in np.argsort(place, kind="stable")]
+    return np.argsort(place, kind="stable")
 
 
 def _beginning(groups: Sequence[Ids], number: int) -> Ids:
