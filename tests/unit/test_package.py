@@ -103,7 +103,7 @@ def test_help_is_a_map_of_the_job() -> None:
 def test_shells_complete_verbs_and_options() -> None:
     environment = {**os.environ, "_GZFEATURES_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
     for words, answer in (
-        ("gzfeatures ex", {"extract", "explain"}),
+        ("gzfeatures ex", {"extract", "explain", "export"}),
         ("gzfeatures fit --tu", {"--tune"}),
     ):
         given = environment | {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
