@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -10,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from encoder_files import CONFIG, exported, vision_folder
@@ -249,6 +251,27 @@ def test_openvino_is_not_given_a_resize_whose_antialias_it_ignores(tmp_path: Pat
     spec = described(f"onnx:{tmp_path / 'r.onnx'}")
     with pytest.raises(InputError, match="OpenVINO ignores antialias"):
         OnnxSession(spec, read_graph(tmp_path / "r.onnx"), "small", "openvino", threads=1)
+
+
+def test_openvino_gets_graphs_of_a_fixed_batch(tmp_path: Path) -> None:
+    """With an open batch and a Range it would compute 8-bit convolutions with wrong biases."""
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    helper = onnx.helper
+    taken = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 8, 8])
+    given = helper.make_tensor_value_info("vectors", onnx.TensorProto.FLOAT, ["n", 192])
+    node = helper.make_node("Flatten", ["images"], ["vectors"])
+    graph = helper.make_graph([node], "g", [taken], [given])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    (tmp_path / "f.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    spec, graph = described(f"onnx:{tmp_path / 'f.onnx'}"), read_graph(tmp_path / "f.onnx")
+    spec = dataclasses.replace(spec, view=dataclasses.replace(spec.view, size=8))
+    session = OnnxSession(spec, graph, "vectors", "openvino", threads=1, batch=4)
+    assert session(np.zeros((6, 8, 8, 3), dtype=np.uint8)).shape == (6, 192)
+    images = np.zeros((3, 3, 8, 8), dtype=np.float32)
+    with pytest.raises(RuntimeError, match="shape"):
+        session._run(images)
 
 
 @pytest.mark.parametrize(
