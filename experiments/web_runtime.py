@@ -6,8 +6,8 @@
 
 MODEL is a file of `gzfeatures export` that takes pixels. Simulated galaxies under its view are
 given to onnxruntime here and to onnxruntime-web (WebAssembly, one thread) in a headless Chromium,
-which asks no other address. Printed are the largest difference of a probability and of `familiarity_p`,
-and the shares of galaxies with the same class and the same class set.
+which asks no other address. Printed are the largest difference of a probability and of
+`familiarity_p`, and the shares of galaxies with the same class and the same class set.
 """
 
 from __future__ import annotations
