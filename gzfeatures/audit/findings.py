@@ -87,7 +87,7 @@ class Audit:
                 "nuisance": f"{probe.name}, {figure_name(probe)}",
                 "galaxies": probe.galaxies,
                 "morphology": round(probe.morphology, 3),
-                "with vectors": round(probe.both, 3),
+                "+ vectors": round(probe.both, 3),
                 "beyond": round(probe.beyond, 3),
                 "p": round(probe.p, 3),
                 "known": "yes" if is_known else "no",

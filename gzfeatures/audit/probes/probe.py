@@ -20,6 +20,8 @@ LEVERAGE = 3.0
 """How much longer columns of morphology are than those of vectors: they are penalised less."""
 LEVEL = 0.05
 """Chance that any nuisance of an audit is called known although vectors tell shapes alone."""
+GUESS = {"R2": 0.0, "AUROC": 0.5}
+"""Figure of a probe that knows nothing."""
 LEAST = 0.02
 """Smallest figure beyond morphology that is called knowledge."""
 
@@ -68,8 +70,12 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Part of the difference that no knowledge of shapes explains."""
-        return self.both - self.apparent
+        """Part of the difference that no knowledge of shapes explains.
+
+        A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
+        """
+        guess = GUESS[self.measure]
+        return max(self.both, guess) - max(self.apparent, guess)
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields, and the differences, as JSON values."""

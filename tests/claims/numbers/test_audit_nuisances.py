@@ -100,3 +100,10 @@ def test_vectors_of_noise_know_nothing_and_the_level_is_shared_by_many_nuisances
     dull = Probe("y", "y", "R2", 100, 0.1, 0.1, 0.1, 0.05, 0.5)
     assert known([lucky]) == [True]
     assert not any(known([lucky, *[dull] * 7]))
+
+
+def test_a_probe_that_is_no_better_than_a_guess_knows_nothing() -> None:
+    # vectors that only make a bad probe less bad
+    assert known([Probe("x", "x", "AUROC", 100, 0.46, 0.46, 0.49, 0.0, 0.005)]) == [False]
+    assert known([Probe("x", "x", "R2", 100, -0.2, -0.2, 0.01, 0.0, 0.005)]) == [False]
+    assert known([Probe("x", "x", "AUROC", 100, 0.46, 0.46, 0.56, 0.0, 0.005)]) == [True]

@@ -73,6 +73,8 @@ def on_tables(ids: Sequence[str]) -> Iterator[list[str]]:
     yield ["odd", "table.parquet", "-o", "odd.csv"]
     yield ["duplicates", "table.parquet", "-o", "duplicates.csv"]
     yield ["doubt", "table.parquet", "--labels", "labels.csv", "-o", "doubt.csv"]
+    audited = ["--catalog", hart, "--id", "asset_id", "--images", images]
+    yield ["audit", "table.parquet", *audited, "-o", "audit/"]
     yield ["find", "table.parquet", "edge-on, no bulge", "-o", "found.csv"]
     yield ["table", "info", "table.parquet"]
     yield ["table", "export", "table.parquet", "-o", "vectors.csv"]
