@@ -306,7 +306,7 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key or by position; print how many rows matched, and which did not."""
-    from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, shadows
+    from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, kept_names, shadows
 
     if (on is None) == (sky is None):
         raise typer.BadParameter("give --on or --sky, one of them")
@@ -317,6 +317,10 @@ def join(
     kind = JoinKind(keep_all, suffix)
     if stays_partitioned(catalog, output):
         counts = join_partitions(catalog, other, output, on=on, sky=sky, kind=kind)
+        if sky is not None:
+            _say_pairs(counts.matched, sky, counts.by_chance or 0.0)
+        if counts.shadowed:
+            say(f"{other}: {kept_names(counts.shadowed)}")
         say(f"{counts.partitions} partitions written to {output}")
         show(dataclasses.asdict(counts), as_json, hide=("shadowed",))
         return
@@ -345,9 +349,14 @@ def _say_sky(report: SkyReport) -> None:
     """Print how many galaxies a join by position matched, and what chance would match."""
     if report.placeless:
         say(f"{report.placeless} galaxies have no position and match nothing")
+    _say_pairs(report.matched, report.radius_arcsec, report.by_chance)
+
+
+def _say_pairs(matched: int, arcsec: float, by_chance: float) -> None:
+    """Print the pairs of a join by position beside those that chance would make."""
     say(
-        f"{report.matched} pairs within {report.radius_arcsec:g} arcsec, each the other's nearest; "
-        f"by chance {report.by_chance:.2%} of the galaxies would have a neighbour so near "
+        f"{matched} pairs within {arcsec:g} arcsec, each the other's nearest; "
+        f"by chance {by_chance:.2%} of the galaxies would have a neighbour so near "
         "(positions shifted four ways). Epochs and proper motions are not corrected"
     )
 

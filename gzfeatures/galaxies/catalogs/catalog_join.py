@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,13 +76,17 @@ class JoinReport:
 
 def shadows(report: JoinReport | SkyReport) -> str:
     """Return a sentence on columns that both tables have, and on values that a join loses."""
-    listed = ", ".join(
+    return kept_names(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
         else name
         for name in report.shadowed
     )
-    return f"columns that stand in both tables stay those of the first: {listed}"
+
+
+def kept_names(columns: Iterable[str]) -> str:
+    """Return a sentence on columns of a second table that a join leaves out."""
+    return f"columns that stand in both tables stay those of the first: {', '.join(columns)}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

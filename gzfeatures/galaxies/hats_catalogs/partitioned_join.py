@@ -114,7 +114,8 @@ def hats_joined(
     twice = index.duplicated(keep=False) & index.notna()
     single = np.flatnonzero(~twice & index.notna())
     table, tally = to_arrow(other.frame), _Tally()
-    if left == right:
+    # the key of a partner is that of the galaxy: `galaxy_id` beside it would say the same again
+    if right in (left, "galaxy_id"):
         table = table.drop_columns([right])
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
         for partition in catalog.files:

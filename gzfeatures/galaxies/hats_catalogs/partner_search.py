@@ -14,7 +14,9 @@ from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
 from gzfeatures.galaxies.hats_catalogs.partition import Vectors, angles
 
 PLACES, TABLES = 12, 3
-"""Partitions whose positions, and whose columns, are held: neighbours share most of them."""
+"""Least partitions whose positions, and whose columns, are held: neighbours share most of them."""
+ROWS = 3_000_000
+"""Rows of small partitions that are held beyond these."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,8 +62,10 @@ class PartitionedSource:
         circles = [partition.circle for partition in self._partitions]
         self._centres = np.array([centre for centre, _ in circles])
         self._radii = np.array([radius for _, radius in circles])
-        self.places = lru_cache(PLACES)(self._places)
-        self.table = lru_cache(TABLES)(self._table)
+        self._total = sum(folder.count(partition) for partition in self._partitions)
+        small = ROWS * len(self._partitions) // max(self._total, 1)
+        self.places = lru_cache(max(PLACES, small))(self._places)
+        self.table = lru_cache(max(TABLES, small))(self._table)
 
     def _places(self, part: int) -> Vectors:
         return self._folder.places(self._partitions[part])
@@ -70,7 +74,7 @@ class PartitionedSource:
         return self._folder.rows(self._partitions[part])
 
     def __len__(self) -> int:
-        return sum(self._folder.count(partition) for partition in self._partitions)
+        return self._total
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
         """Return the rows within an angle (radians) of a unit vector, of all partitions."""

@@ -177,6 +177,30 @@ def test_pairs_across_borders_are_those_of_the_whole_sky(
         assert serial == {key: true[key] for key in serial}
 
 
+def test_pairs_of_a_dense_field_are_right_where_partitions_are_as_small_as_the_radius(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(3)
+    tables = []
+    for name in ("object_id", "key"):
+        # around ra 0 where three of the twelve largest pixels meet
+        ra = rng.normal(scale=0.012, size=600) % 360
+        dec = 41.8103 + rng.normal(scale=0.008, size=600)
+        tables.append(pa.table({name: np.arange(600), "ra": ra, "dec": dec}))
+        write_hats(tables[-1], tmp_path / f"{name}.hats", "ra", "dec", most_rows=8)
+    folder = HatsFolder.open(tmp_path / "object_id.hats")
+    assert len(folder.files) > 100 and max(each.order for each in folder.files) > 12
+    frames = [table.to_pandas() for table in tables]
+    whole, _ = Catalog.of(frames[0]).join_sky(Rows(frames[1]), 8.0)
+    counts = join_partitions(
+        tmp_path / "object_id.hats", tmp_path / "key.hats", tmp_path / "both.hats", sky=8.0
+    )
+    table = stored(tmp_path / "both.hats")
+    found = set(zip(table["object_id"].to_pylist(), table["key"].to_pylist(), strict=True))
+    true = set(zip(map(int, whole.frame["object_id"]), whole.frame["key"], strict=True))
+    assert found == true and counts.matched == len(true) > 200
+
+
 def test_pairs_lie_in_other_partitions_where_this_is_tested(catalogs: Path, tmp_path: Path) -> None:
     """Else the test above would pass without any search across borders."""
     output = tmp_path / "both.hats"
