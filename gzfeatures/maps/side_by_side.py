@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+
+import numpy as np
 
 from gzfeatures.explore.table_similarity import drawn_alike
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import among
 from gzfeatures.maps.figures import write_figure
+from gzfeatures.maps.map import Map
 from gzfeatures.maps.umap import project
 from gzfeatures.progress import SILENT, Progress
 
@@ -24,9 +28,9 @@ def write_side_by_side(
 ) -> float:
     """Draw the maps of the galaxies that two tables share, the second turned onto the first.
 
-    Each map is a UMAP of its own table; the second is rotated, mirrored, scaled and shifted onto
-    the first (orthogonal Procrustes), so that what still differs is a difference of the encoders or
-    of the maps.
+    Each map is a UMAP of its own table; the second is rotated, mirrored and shifted onto the first
+    (orthogonal Procrustes) and drawn as large as it, so that what still differs is a difference of
+    the encoders or of the maps.
 
     Parameters
     ----------
@@ -57,10 +61,22 @@ def write_side_by_side(
     first, second = (
         project(table.select(ids), seed=seed, progress=progress) for table in (one, other)
     )
-    laid = second.aligned(first)
+    laid = _as_large(second.aligned(first), first)
     names = [table.extractor.backbone for table in (one, other)]
     if names[0] == names[1]:
         names[1] += " (second table)"
     maps = dict(zip(names, (first, laid), strict=True))
     write_figure(path, maps, labels=labels, width="page", seed=seed)
     return float(laid.quality["disparity"])
+
+
+def _as_large(laid: Map, onto: Map) -> Map:
+    """Return an aligned map with the spread of the other around the same centre.
+
+    The scale of a Procrustes fit shrinks a map that resembles the other little to a dot.
+    """
+    centre = laid.coordinates.mean(0)
+    spreads = [float(np.linalg.norm(each.coordinates.std(0))) for each in (onto, laid)]
+    growth = spreads[0] / spreads[1] if spreads[1] > 0 else 1.0
+    coordinates = ((laid.coordinates - centre) * growth + centre).astype(np.float32)
+    return dataclasses.replace(laid, coordinates=coordinates)

@@ -4,6 +4,7 @@ in common."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,15 @@ def test_the_verb_names_classes_and_draws_both_maps_the_second_turned_onto_the_f
         space = FeatureSpace.fit(table.matrix)
         return Map(table.ids, table.matrix, settings, {}, space, space.vectors(table.matrix))
 
+    drawn: dict[str, Map] = {}
+    draw = side_by_side.write_figure
+
+    def write_figure(path: Path, maps: dict[str, Map], **options: Any) -> Path:
+        drawn.update(maps)
+        return draw(path, maps, **options)
+
     monkeypatch.setattr(side_by_side, "project", project)
+    monkeypatch.setattr(side_by_side, "write_figure", write_figure)
     turn = np.array([[0.0, 2.0], [-2.0, 0.0]])
     paths = [
         table_of(matrix).write(tmp_path / f"{name}.parquet")
@@ -142,3 +151,10 @@ def test_the_verb_names_classes_and_draws_both_maps_the_second_turned_onto_the_f
     assert {row["class"] for row in told["classes"]} == {"a", "b"}
     assert told["map_disparity"] == pytest.approx(0, abs=1e-6)
     assert figure.read_bytes().startswith(b"\x89PNG")
+    # a map that resembles the other little is no dot beside it
+    unrelated = np.random.default_rng(9).normal(size=(80, 2))
+    disparity = side_by_side.write_side_by_side(
+        table_of(POINTS[:80, :2]), table_of(unrelated), tmp_path / "unlike.png"
+    )
+    spreads = [np.linalg.norm(chart.coordinates.std(0)) for chart in drawn.values()]
+    assert disparity > 0.8 and spreads[0] == pytest.approx(spreads[1], rel=1e-4)
