@@ -306,7 +306,7 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key or by position; print how many rows matched, and which did not."""
-    from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, kept_names, shadows
+    from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, listed_names, shadows
 
     if (on is None) == (sky is None):
         raise typer.BadParameter("give --on or --sky, one of them")
@@ -320,7 +320,7 @@ def join(
         if sky is not None:
             _say_pairs(counts.matched, sky, counts.by_chance or 0.0)
         if counts.shadowed:
-            say(f"{other}: {kept_names(counts.shadowed)}")
+            say(f"{other}: {listed_names(counts.shadowed)}")
         say(f"{counts.partitions} partitions written to {output}")
         show(dataclasses.asdict(counts), as_json, hide=("shadowed",))
         return

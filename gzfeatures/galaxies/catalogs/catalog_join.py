@@ -76,7 +76,7 @@ class JoinReport:
 
 def shadows(report: JoinReport | SkyReport) -> str:
     """Return a sentence on columns that both tables have, and on values that a join loses."""
-    return kept_names(
+    return listed_names(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
         else name
@@ -84,7 +84,7 @@ def shadows(report: JoinReport | SkyReport) -> str:
     )
 
 
-def kept_names(columns: Iterable[str]) -> str:
+def listed_names(columns: Iterable[str]) -> str:
     """Return a sentence on columns of a second table that a join leaves out."""
     return f"columns that stand in both tables stay those of the first: {', '.join(columns)}"
 
