@@ -43,8 +43,16 @@ def names_of(old: str) -> Callable[[str], Any]:
         renamed_to = _table()["names"].get(old, {}).get(name, name)
         elsewhere, _, current = renamed_to.rpartition(".")
         new = PACKAGE + (elsewhere or new)
-        if name.startswith("__") or not hasattr(module := importlib.import_module(new), current):
-            raise AttributeError(f"module {PACKAGE + old!r} has no attribute {name!r}")
+        absent = AttributeError(f"module {PACKAGE + old!r} has no attribute {name!r}")
+        if name.startswith("__"):
+            raise absent
+        try:
+            module = importlib.import_module(new)
+        except ModuleNotFoundError as error:
+            # pickle and skops ask every loaded module for a name; torch may not be installed
+            raise absent from error
+        if not hasattr(module, current):
+            raise absent
         warnings.warn(
             f"{PACKAGE}{old}.{name} is {new}.{current} now", DeprecationWarning, stacklevel=2
         )

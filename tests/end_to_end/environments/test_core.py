@@ -76,3 +76,12 @@ def test_looking_for_a_package_does_not_import_it() -> None:
         "import sys; assert not {'mlflow', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_asking_an_old_module_for_any_name_needs_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gzfeatures._moved import names_of
+
+    # whichmodule of pickle and skops asks every module that is loaded
+    monkeypatch.setitem(sys.modules, "gzfeatures.networks.inference.probabilities", None)
+    with pytest.raises(AttributeError, match="no attribute 'Ellipsis'"):
+        names_of("networks.inference")("Ellipsis")
