@@ -192,7 +192,10 @@ def _vectors_of(
     """Return the vectors of changed pictures, which pass through the whole of an extraction."""
     from gzfeatures.networks.extraction.extract import compute_table
 
-    with tempfile.TemporaryDirectory(dir=user_folders.scratch()) as folder:
+    scratch = user_folders.scratch()
+    # on a new machine nothing has made it yet
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         names = {}
         for row in range(len(images)):
             shown = _picture(images, row)
