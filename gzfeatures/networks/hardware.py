@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import platform
 import shutil
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from gzfeatures.errors import InputError, require_known
@@ -173,3 +175,19 @@ def cpu_flags() -> list[str]:
     # x86 kernels write "flags", ARM kernels "Features"
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
     return sorted(flags.partition(":")[2].split())
+
+
+def load_newest_tbb() -> None:
+    """Load scikit-learn-intelex's TBB library before OpenVINO loads an older one.
+
+    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be
+    imported, and support vector machines would be several times slower. OpenVINO runs on the newer
+    one as well.
+    """
+    try:
+        libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
+    except PackageNotFoundError:
+        # scikit-learn-intelex is not installed, so there is no conflict
+        return
+    if libraries:
+        ctypes.CDLL(str(libraries[0].locate()))

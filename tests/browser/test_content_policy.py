@@ -174,6 +174,7 @@ def test_every_page_of_the_package_is_given_its_policy() -> None:
         if path.suffix in (".py", ".html", ".js") and "<!doctype" in path.read_text("utf-8").lower()
     }
     assert beginnings == {
+        "audit/templates/audit.html",
         "maps/page/map.html",
         "report/templates/report.html",
         "figures/templates/gallery.html",

@@ -199,7 +199,9 @@ def test_the_same_numbers_everywhere(finished: Run) -> None:
     }
     assert said == ranking == {(r["road"], r["head"]): r["accuracy"] for r in written}
     assert recorded == pytest.approx(
-        {(road, head or "none"): value for (road, head), value in ranking.items()}
+        {(road, head or "none"): value for (road, head), value in ranking.items()},
+        # MLflow is told four digits, which it shows
+        rel=1e-3,
     )
 
 

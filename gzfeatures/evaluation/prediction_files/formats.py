@@ -41,12 +41,13 @@ def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # pandas before 3 reads the last digit of a number differently unless it is asked not to
-    frame = pd.read_csv(
-        path,
-        dtype=dict.fromkeys(TEXTS, str),
-        keep_default_na=False,
-        float_precision="round_trip",
+    # pandas before 3 reads the last digit of a number differently unless it is asked not to, and
+    # from 3 on it warns of the question
+    exact: dict[str, Any] = (
+        {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
+    )
+    frame: pd.DataFrame = pd.read_csv(
+        path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, **exact
     )
     frame = frame.rename(columns=lambda name: unguarded(str(name)))
     return frame.assign(**{name: frame[name].map(unguarded) for name in TEXTS if name in frame})

@@ -298,5 +298,10 @@ def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | No
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
     with reading_bytes("array file cannot be read", path):
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except SystemError:
+            # the parser of Python 3.11 that reads the header counts its depth for all threads
+            # together, and fails where two of them parse at once
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

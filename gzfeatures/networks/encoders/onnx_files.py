@@ -19,6 +19,7 @@ from gzfeatures.files import require_file
 from gzfeatures.images.view import View
 from gzfeatures.networks.encoders.pooling import joined, pooled, require_layers
 from gzfeatures.networks.encoders.view_config import PixelConfig, beside, unknown_pixels
+from gzfeatures.networks.hardware import load_newest_tbb
 
 EXTRA = "onnx"
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
@@ -401,6 +402,7 @@ class OnnxSession:
                 where=self._graph.path,
                 remedy="use --runtime onnxruntime, or resize outside of the graph",
             )
+        load_newest_tbb()
         vino = need("openvino", extra="openvino")
         core = vino.Core()
         model = core.read_model(str(self._graph.path))

@@ -7,13 +7,11 @@ another's.
 
 from __future__ import annotations
 
-import ctypes
 import tempfile
 import threading
 import time
 import warnings
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, files
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.forward import Forward, Threading, ready
 from gzfeatures.networks.extraction.plan import Pixels, Vectors
 from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.hardware import load_newest_tbb
 from gzfeatures.synthetic.survey import draw_survey
 
 EXTRA = "openvino"
@@ -33,22 +32,6 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 """Arithmetic of layers that are not quantised, by precision."""
 CALIBRATION, SIDE = 300, 424
 """Number of simulated galaxies that calibrate int8, and their side in pixels (Galaxy Zoo's)."""
-
-
-def _load_newest_tbb() -> None:
-    """Load scikit-learn-intelex's TBB library before OpenVINO loads an older one.
-
-    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be
-    imported, and support vector machines would be several times slower. OpenVINO runs on the newer
-    one as well.
-    """
-    try:
-        libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
-    except PackageNotFoundError:
-        # scikit-learn-intelex is not installed, so there is no conflict
-        return
-    if libraries:
-        ctypes.CDLL(str(libraries[0].locate()))
 
 
 class OpenVinoForward(Forward):
@@ -67,7 +50,7 @@ class OpenVinoForward(Forward):
 
     @cached_property
     def _vino(self) -> Any:
-        _load_newest_tbb()
+        load_newest_tbb()
         return need("openvino", extra=EXTRA)
 
     @cached_property

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import need
+from gzfeatures.networks.hardware import load_newest_tbb
 
 Rows: TypeAlias = npt.NDArray[Any]
 Run: TypeAlias = Callable[[Rows], Mapping[str, Rows]]
@@ -43,6 +44,7 @@ def in_openvino(data: bytes) -> Run:
     MissingExtraError
         It is not installed.
     """
+    load_newest_tbb()
     vino = need("openvino", extra="openvino")
     model = vino.Core().read_model(data)
     names = [next(iter(each.names)) for each in model.outputs]

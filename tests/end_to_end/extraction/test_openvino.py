@@ -139,7 +139,7 @@ def test_without_openvino_the_install_line_is_named(
 def test_support_vector_machines_are_accelerated_after_openvino_too() -> None:
     pytest.importorskip("sklearnex")
     words = (
-        "from gzfeatures.networks.extraction.openvino import _load_newest_tbb as load; load(); "
+        "from gzfeatures.networks.hardware import load_newest_tbb; load_newest_tbb(); "
         "import openvino; openvino.Core(); "
         "from gzfeatures.heads.estimators.machines import library as chosen; "
         "print(chosen('svm', True).__name__)"
