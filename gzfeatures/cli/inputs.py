@@ -173,6 +173,18 @@ def labels_from(
     return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
 
 
+def labels_if_given(
+    path: Path | None,
+    missing_label: Sequence[str] | None,
+    label_as_is: bool,
+    id_column: str | None = None,
+) -> Labels | None:
+    """Read a label file as `labels_from`, without its split; None if no file is named."""
+    if path is None:
+        return None
+    return labels_from(path, missing_label, label_as_is, id_column)[0]
+
+
 def target_column(
     column: str | None, redshift: bool | None, as_number: bool
 ) -> TargetColumn | None:

@@ -88,7 +88,7 @@ def render(
         provenance=_provenance(report),
         map_page=map_page,
         # class strings and labels of one person are no votes
-        people="volunteers" if report.labels.soft is not None else "labels",
+        voted=report.labels.soft is not None,
         open=OPEN_PANELS,
     )
     return with_policy(page)

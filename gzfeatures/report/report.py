@@ -193,14 +193,14 @@ class Report:
             " these trainings are compared, and another seed may change their order."
         )
 
-    @property
+    @cached_property
     def commonest_share(self) -> float:
         """Return the share of the commonest class among the test galaxies."""
         best = self.ranked[0][1]
         codes = self.labels.select(best.predictions.ids).codes
         return float(np.bincount(codes).max() / len(codes))
 
-    @property
+    @cached_property
     def untrained(self) -> tuple[RankedRow, ...]:
         """Return the networks whose accuracy is not above the share of the commonest class.
 

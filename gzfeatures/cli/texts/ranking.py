@@ -68,23 +68,18 @@ def print_tests(comparison: Comparison) -> None:
         return
     from gzfeatures.report.titles import metric_titles
 
-    names = [test.first for test in comparison.tests]
-    # every pair is tested, and the first method of the ranking leads all pairs that it is in
-    first = names[0]
-    against = [test for test in comparison.tests if first in (test.first, test.second)]
-    rows = []
-    for test in against:
-        sign = 1 if test.first == first else -1
-        low, high = sorted(sign * end for end in test.interval)
-        rows.append(
-            {
-                "other": test.second if test.first == first else test.first,
-                metric_titles(comparison)[comparison.metric]: (
-                    f"{sign * test.difference:+.3f} ({low:+.3f} to {high:+.3f})"
-                ),
-                "p in family": f"{test.p_family:.3f}",
-            }
-        )
+    # pairs come in the order of the ranking, so that its first method leads each pair it is in
+    first = comparison.tests[0].first
+    against = [test for test in comparison.tests if test.first == first]
+    title = metric_titles(comparison)[comparison.metric]
+    rows = [
+        {
+            "other": test.second,
+            title: f"{test.difference:+.3f} ({test.interval[0]:+.3f} to {test.interval[1]:+.3f})",
+            "p in family": f"{test.p_family:.3f}",
+        }
+        for test in against
+    ]
     print_table(rows, title=f"{first} less the others")
     if len(comparison.tests) > len(against):
         typer.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import catalog_from, labels_from
+from gzfeatures.cli.inputs import catalog_from, labels_from, labels_if_given
 from gzfeatures.cli.options import (
     IdColumn,
     Images,
@@ -279,9 +279,7 @@ def explain(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
         as_ids(ids) if ids else None,
-        labels=None
-        if labels is None
-        else labels_from(labels, missing_label, label_as_is, id_column)[0],
+        labels=labels_if_given(labels, missing_label, label_as_is, id_column),
         per_class=per_class,
         target=class_,
         methods=tuple(method or ()),
@@ -362,9 +360,7 @@ def audit(
     from gzfeatures.audit.movement import Rerun
     from gzfeatures.verbs.audits import audit as audited
 
-    known = None
-    if labels is not None:
-        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
+    known = labels_if_given(labels, missing_label, label_as_is, id_column)
     found = audited(
         table,
         known,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import catalog_from, labels_from
+from gzfeatures.cli.inputs import catalog_from, labels_if_given
 from gzfeatures.cli.options import (
     IdColumn,
     Json,
@@ -185,9 +185,7 @@ def map_(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
-    class_labels = None
-    if labels is not None:
-        class_labels = labels_from(labels, missing_label, label_as_is, id_column)[0]
+    class_labels = labels_if_given(labels, missing_label, label_as_is, id_column)
     vectors = EmbeddingTable.read(table)
     options = MapOptions(
         seed=seed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import images_of, labels_from
+from gzfeatures.cli.inputs import images_of, labels_if_given
 from gzfeatures.cli.options import (
     IdColumn,
     Json,
@@ -232,9 +232,7 @@ def compare_two(
     from gzfeatures.features.table import EmbeddingTable
 
     tables = [EmbeddingTable.read(path) for path in (one, other)]
-    known = None
-    if labels is not None:
-        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
+    known = labels_if_given(labels, missing_label, label_as_is, id_column)
     similarity = compare_tables(tables[0], tables[1], k=neighbours, seed=seed)
     names = {"backbone": tables[0].extractor.backbone, "other": tables[1].extractor.backbone}
     result: dict[str, Any] = names | dataclasses.asdict(similarity)
