@@ -459,6 +459,19 @@ def test_progress_goes_to_stderr(
     assert streams.out == "" and "1 failed" in streams.err and "3/3" in streams.err
 
 
+def test_legacy_pictures_are_asked_for_by_layer_pixel_scale_and_side(
+    tmp_path: Path, server: Server
+) -> None:
+    report = fetch(positions(2), tmp_path, server, survey="legacy")
+    assert report.downloaded == 2 and set(files(tmp_path)) == {"g0", "g1"}
+    # without a radius a pixel is that of the survey
+    asked = [
+        {name: query[name] for name in ("layer", "pixscale", "size")} for query in server.queries
+    ]
+    assert asked == [{"layer": "ls-dr10", "pixscale": "0.262000", "size": str(PIXELS)}] * 2
+    assert ImageSet.of(tmp_path).check().broken == ()
+
+
 def test_legacy_fits_names_its_bands_and_refuses_others(tmp_path: Path, server: Server) -> None:
     for k in range(5):
         server.plans[round(10 + k / 10, 4)] = [body(cube(10 + k))] * 5
