@@ -14,11 +14,13 @@ from gzfeatures.errors import GzError
 
 if TYPE_CHECKING:
     from gzfeatures.experiment.label_sizes import LabelSizes
+    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.labels.target_column import TargetColumn
     from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
@@ -216,6 +218,45 @@ def numbers_from(
     return labels, split
 
 
+def table_from(path: Path, selection: Path | None = None) -> EmbeddingTable:
+    """Read an embedding table, or the galaxies of a selection alone.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A file is not there or cannot be read, or a selected galaxy is not in the table.
+    """
+    from gzfeatures.features.table import EmbeddingTable
+
+    if selection is None:
+        return EmbeddingTable.read(path)
+    from gzfeatures.features.exchange.table_join import sliced
+
+    part = sliced(path, selected_ids(selection))
+    say(f"{len(part):,} galaxies of {selection} are read")
+    return part
+
+
+def selected_ids(selection: Path) -> Ids:
+    """Return the ids in the file of `--ids`; an empty file is refused."""
+    from gzfeatures.errors import InputError
+    from gzfeatures.features.exchange.vector_files import ids_of_file
+
+    ids = ids_of_file(selection)
+    if not len(ids):
+        raise InputError("selection", where=selection, rule="name at least one galaxy", found=0)
+    return ids
+
+
+def among_selected(ids: Ids, selection: Path | None) -> Ids:
+    """Return the ids that are in the file of `--ids`; all of them if no file is named."""
+    if selection is None:
+        return ids
+    from gzfeatures.ids import among
+
+    return ids[among(ids, selected_ids(selection))]
+
+
 def images_of(
     source: Path,
     images: Path | None,
@@ -223,17 +264,21 @@ def images_of(
     id_column: str | None = None,
     reading: Reading | None = None,
     crops: tuple[str | None, str | None] = (None, None),
+    selection: Path | None = None,
 ) -> ImageSet:
     """Open the images in a folder or archive, or the images of a catalog's galaxies.
 
-    `crops` are the values of --pixel-scale and --petrosian, which need the catalog.
+    `crops` are the values of --pixel-scale and --petrosian, which need the catalog; `selection` is
+    the file of --ids.
     """
     from gzfeatures.images.image_set import ImageSet
 
+    ids = None if selection is None else selected_ids(selection)
     if images is None:
         require_catalog_of_crops(crops, has_catalog=False)
-        return ImageSet.of(source, reading=reading)
+        return ImageSet.of(source, ids, on_missing, reading=reading)
     catalog = catalog_from(source, id_column)
+    catalog = catalog if ids is None else catalog.select(ids)
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
     if absent := len(catalog.ids) - len(image_set):
         say(f"{absent:,} of {len(catalog.ids):,} galaxies have no image and are left out")

@@ -21,6 +21,15 @@ CatalogFile = Annotated[
 TableFile = Annotated[
     Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")
 ]
+Selection = Annotated[
+    Path | None,
+    typer.Option(
+        "--ids",
+        metavar="FILE",
+        help="Read these galaxies alone: a text file, one id a line, or a table with ids, such as "
+        "a selection of the map page.",
+    ),
+]
 Source = Annotated[
     Path,
     typer.Argument(

@@ -95,6 +95,8 @@ PLAIN = frozenset(
             "image_science",
             "image_prefer",
             "image_ids_from",
+            "like",
+            "unlike",
             "words",
         ),
     }

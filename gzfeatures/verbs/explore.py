@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
+from gzfeatures.errors import InputError
 from gzfeatures.experiment import figures
 from gzfeatures.experiment.figures import Classifier, Explanation
 from gzfeatures.explore import anomalies, label_errors, neighbours
@@ -17,15 +19,23 @@ from gzfeatures.heads.fit import fit
 from gzfeatures.heads.out_of_sample import out_of_sample
 from gzfeatures.ids import among, as_ids
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.reading import Reading
 from gzfeatures.verbs.inputs import Place, images_of, labels_of, table_of
+from gzfeatures.verbs.searched_examples import similar_to_examples
+
+Examples: TypeAlias = str | Path | Sequence[str | Path]
+"""Ids, image files, or files of ids."""
 
 
 def similar(
     table: EmbeddingTable | Place,
-    ids: str | Sequence[str],
+    ids: str | Sequence[str] = (),
     k: int = 10,
     *,
+    like: Examples = (),
+    unlike: Examples = (),
     metric: str = "euclidean",
+    reading: Reading | None = None,
 ) -> pd.DataFrame:
     """Find the galaxies whose embeddings are nearest to those of given galaxies.
 
@@ -34,29 +44,47 @@ def similar(
     table : EmbeddingTable, str or Path
         Galaxies to search; a file is read once, and none of it is kept.
     ids : str or sequence of str
-        Galaxies asked about; they are in the table.
+        Galaxies asked about one by one; they are in the table.
     k : int
-        Neighbours of each.
+        Neighbours of each; with `like`, of all examples together.
+    like, unlike : sequence of str or Path
+        Examples and counterexamples, asked about together: ids in the table, image files (their
+        vectors are computed as those of the table were), or selections, which are files of ids.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
+    reading : Reading, optional
+        How image files are read.
 
     Returns
     -------
     DataFrame
-        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`.
+        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; with `like`
+        `galaxy_id`, `rank`, `distance` (to the mean of the examples) and `score` (distance to the
+        mean of the counterexamples minus `distance`).
 
     Raises
     ------
     InputError
-        An id is not in the table, or there are fewer galaxies than neighbours.
+        An id is not in the table, there are fewer galaxies than neighbours, both or neither of
+        `ids` and `like` are given, or vectors of images cannot be computed.
 
     Examples
     --------
     >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
+    >>> similar("table.parquet", like=["100053", "mine.jpg"], unlike=["100078"])  # doctest: +SKIP
     """
     asked = [ids] if isinstance(ids, str) else list(ids)
     searched = table if isinstance(table, EmbeddingTable) else EmbeddingTable.open(table)
-    return neighbours.similar(searched, asked, k, metric=metric)
+    positive, negative = ([e] if isinstance(e, (str, Path)) else [*e] for e in (like, unlike))
+    if bool(asked) == bool(positive) or (asked and negative):
+        raise InputError(
+            "galaxies to be similar to",
+            rule="be given as ids, each with its own neighbours, or as examples to be like",
+            found=f"{len(asked)} ids, {len(positive)} like, {len(negative)} unlike",
+        )
+    if asked:
+        return neighbours.similar(searched, asked, k, metric=metric)
+    return similar_to_examples(searched, positive, negative, k, metric=metric, reading=reading)
 
 
 def odd(

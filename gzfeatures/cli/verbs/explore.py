@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import catalog_from, labels_from, labels_if_given
+from gzfeatures.cli.inputs import (
+    catalog_from,
+    labels_from,
+    labels_if_given,
+    selected_ids,
+    table_from,
+)
 from gzfeatures.cli.options import (
     IdColumn,
     Images,
@@ -19,9 +25,11 @@ from gzfeatures.cli.options import (
     MaybeLabels,
     MissingLabel,
     Seed,
+    Selection,
     TableFile,
 )
 from gzfeatures.cli.reading import reads_images, shown_from
+from gzfeatures.cli.several_words import SeveralWords
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 
@@ -76,8 +84,10 @@ def draw_gallery(
 
 
 @app.command(
+    cls=SeveralWords,
     epilog=(
-        "Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png"
+        "Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png; "
+        "gzfeatures similar table.parquet --like 100053 mine.jpg --unlike 100078"
     ),
 )
 @writes("output", "gallery")
@@ -85,21 +95,46 @@ def draw_gallery(
 def similar(
     reading: Reading,
     table: TableFile,
-    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of the galaxies.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of neighbours per galaxy.")] = 10,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID…]", help="Galaxies, each with neighbours of its own."),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--like",
+            metavar="EXAMPLE…",
+            help="Examples asked about together: ids, image files, or a selection (a file of ids).",
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="EXAMPLE…", help="Counterexamples, given as --like."),
+    ] = None,
+    selection: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="Selection whose galaxies are examples."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of galaxies to find.")] = 10,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
     as_json: Json = False,
 ) -> None:
     """Find the galaxies whose embeddings are nearest to those of given galaxies."""
-    from gzfeatures.explore.neighbours import similar as similar_galaxies
-    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.verbs.explore import similar as similar_galaxies
 
-    frame = similar_galaxies(EmbeddingTable.open(table), ids, k)
-    captions = [
-        f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)
-    ]
+    like = [*(like or ()), *([] if selection is None else selected_ids(selection))]
+    if bool(ids) == bool(like) or (ids and unlike):
+        raise typer.BadParameter(
+            "give ids of galaxies, or examples with --like", param_hint="ID… or --like"
+        )
+    frame = similar_galaxies(table, ids or (), k, like=like, unlike=unlike or (), reading=reading)
+    captions = [f"{rank}" for rank in frame["rank"]]
+    if "query" in frame:
+        captions = [
+            f"{rank} from {query}" for rank, query in zip(captions, frame["query"], strict=True)
+        ]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
@@ -111,6 +146,7 @@ def similar(
 def odd(
     reading: Reading,
     table: TableFile,
+    selection: Selection = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -119,9 +155,8 @@ def odd(
 ) -> None:
     """Rank galaxies by how much they differ from the others, the most unusual first."""
     from gzfeatures.explore.anomalies import anomalies as odd_galaxies
-    from gzfeatures.features.table import EmbeddingTable
 
-    frame = odd_galaxies(EmbeddingTable.read(table), seed=seed)
+    frame = odd_galaxies(table_from(table, selection), seed=seed)
     captions = [f"score {score:.3f}" for score in frame["score"]]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
@@ -132,6 +167,7 @@ def odd(
 def duplicates(
     reading: Reading,
     table: TableFile,
+    selection: Selection = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -139,9 +175,8 @@ def duplicates(
 ) -> None:
     """Find galaxies that appear twice in the table, with two ids."""
     from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
-    from gzfeatures.features.table import EmbeddingTable
 
-    frame = duplicate_galaxies(EmbeddingTable.read(table))
+    frame = duplicate_galaxies(table_from(table, selection))
     _give(
         frame,
         [f"twin of {twin}" for twin in frame["twin"]],
@@ -174,6 +209,7 @@ def doubt(
         ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of galaxies in --next.")] = 50,
+    selection: Selection = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -184,13 +220,12 @@ def doubt(
     as_json: Json = False,
 ) -> None:
     """Find labels that are probably wrong, and the unlabelled galaxies most worth a human look."""
-    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.tablefiles.tables import write_csv
     from gzfeatures.verbs.explore import doubt as doubtful
     from gzfeatures.verbs.explore import label_next
 
     vectors, (labelled, _) = (
-        EmbeddingTable.read(table),
+        table_from(table, selection),
         labels_from(labels, missing_label, label_as_is, id_column),
     )
     say(str(vectors.grouping))
@@ -237,6 +272,10 @@ def explain(
         typer.Option(help="Embedding table from which the prototypes of each class are chosen."),
     ] = None,
     labels: MaybeLabels = None,
+    selection: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="Selection whose galaxies are explained."),
+    ] = None,
     per_class: Annotated[int, typer.Option(min=1, help="Number of prototypes per class.")] = 3,
     method: Annotated[
         list[str] | None,
@@ -274,11 +313,12 @@ def explain(
     from gzfeatures.ids import as_ids
     from gzfeatures.images.image_set import ImageSet
 
+    named = [*(ids or ()), *([] if selection is None else selected_ids(selection))]
     # without ids, explain the prototypes of each class, which need a table and labels
     explanation = explained(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
-        as_ids(ids) if ids else None,
+        as_ids(named) if named else None,
         labels=labels_if_given(labels, missing_label, label_as_is, id_column),
         per_class=per_class,
         target=class_,
@@ -348,6 +388,7 @@ def audit(
     draws: Annotated[
         int, typer.Option(min=19, help="Number of draws of chance for each nuisance.")
     ] = 200,
+    selection: Selection = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -362,7 +403,7 @@ def audit(
 
     known = labels_if_given(labels, missing_label, label_as_is, id_column)
     found = audited(
-        table,
+        table_from(table, selection),
         known,
         catalog=None if catalog is None else catalog_from(catalog, id_column),
         images=shown_from(images, reading),

@@ -20,6 +20,7 @@ from gzfeatures.cli.options import (
     MaybeImages,
     Petrosian,
     PixelScale,
+    Selection,
     Source,
 )
 from gzfeatures.cli.reading import reads_images
@@ -141,6 +142,7 @@ def extract(
         Literal["raise", "skip"],
         typer.Option(help="At a bad image, stop, or skip and list the image."),
     ] = "raise",
+    selection: Selection = None,
     id_column: IdColumn = None,
     part: Annotated[
         str | None,
@@ -199,7 +201,7 @@ def extract(
     if check:
         _say_findings(extractions)
     crops = (pixel_scale, petrosian)
-    image_set = images_of(source, images, on_bad, id_column, reading, crops)
+    image_set = images_of(source, images, on_bad, id_column, reading, crops, selection)
     if part is not None:
         image_set = image_set.part(*part_of(part))
     tables = write_all(extractions, image_set, paths)

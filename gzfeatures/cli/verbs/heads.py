@@ -12,6 +12,7 @@ import typer
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
 from gzfeatures.cli.console import app, print_table, say, show
 from gzfeatures.cli.inputs import (
+    among_selected,
     catalog_from,
     labels_from,
     numbers_from,
@@ -34,6 +35,7 @@ from gzfeatures.cli.options import (
     MoreTables,
     Near,
     Seed,
+    Selection,
     Sizes,
     TableFile,
     TargetName,
@@ -110,6 +112,7 @@ def fit(
             help="Number of parameter combinations tried at the same time; -1 = one per core."
         ),
     ] = 1,
+    selection: Selection = None,
     seed: Seed = 0,
     allow_seen: Annotated[
         bool,
@@ -162,7 +165,7 @@ def fit(
     )
     _require_heads(head, labels_and_column[0], None if sizes else output)
     # a table may have many more galaxies than the labels, so read only labelled ones
-    named = labels_and_column[0].ids
+    named = among_selected(labels_and_column[0].ids, selection)
     tables = [EmbeddingTable.open(path).having(named) for path in (table, *(others or ()))]
     fit_labels, split = labels_and_split(
         labels,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import catalog_from, labels_if_given
+from gzfeatures.cli.inputs import catalog_from, labels_if_given, table_from
 from gzfeatures.cli.options import (
     IdColumn,
     Json,
@@ -17,6 +17,7 @@ from gzfeatures.cli.options import (
     MaybeLabels,
     MissingLabel,
     Seed,
+    Selection,
     TableFile,
 )
 from gzfeatures.cli.reading import reads_images, shown_from
@@ -173,6 +174,7 @@ def map_(
     stability: Annotated[
         int, typer.Option(min=0, help="Number of further seeds, to measure how stable the map is.")
     ] = 0,
+    selection: Selection = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -181,12 +183,11 @@ def map_(
 ) -> None:
     """Draw the UMAP of a table, with thumbnails, in one offline HTML page."""
     from gzfeatures.evaluation.predictions import Predictions
-    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
     class_labels = labels_if_given(labels, missing_label, label_as_is, id_column)
-    vectors = EmbeddingTable.read(table)
+    vectors = table_from(table, selection)
     options = MapOptions(
         seed=seed,
         n_neighbors=neighbours,

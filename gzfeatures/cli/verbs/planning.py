@@ -14,7 +14,7 @@ import typer
 
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import images_of
-from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Source
+from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Selection, Source
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import view_of
 from gzfeatures.cli.writing import writes
@@ -62,6 +62,7 @@ def plan(
     tasks: Annotated[
         int, typer.Option(min=1, help="Machines like this one that share the images.")
     ] = 1,
+    selection: Selection = None,
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def plan(
     from gzfeatures.networks.extraction.spec import Extraction
     from gzfeatures.networks.extraction_cost import measure
 
-    image_set = images_of(source, images, "skip", id_column, reading)
+    image_set = images_of(source, images, "skip", id_column, reading, selection=selection)
     extractions = [
         Extraction(
             name,

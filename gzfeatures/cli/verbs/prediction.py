@@ -16,6 +16,7 @@ from gzfeatures.cli.inputs import (
     labels_from,
     numbers_from,
     require_catalog_of_crops,
+    table_from,
 )
 from gzfeatures.cli.options import (
     ColumnsOf,
@@ -27,6 +28,7 @@ from gzfeatures.cli.options import (
     MoreTables,
     Petrosian,
     PixelScale,
+    Selection,
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import MOST_LINES, pairs, say_how_many
@@ -146,6 +148,7 @@ def predict(
             )
         ),
     ] = "training",
+    selection: Selection = None,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
@@ -168,6 +171,7 @@ def predict(
         catalog,
         id_column,
         crops,
+        selection,
     )
     answer = _by_network(head, table, options)
     if answer is None:
@@ -215,10 +219,11 @@ class _PredictOptions:
     catalog: Path | None
     id_column: str | None
     crops: tuple[str | None, str | None]
+    selection: Path | None = None
 
     def images(self, source: Path, on_bad: Literal["raise", "skip"]) -> ImageSet:
         """Open the images to predict, cropped by the catalog's scales and radii if given."""
-        images = images_of(source, None, on_bad, reading=self.reading)
+        images = images_of(source, None, on_bad, reading=self.reading, selection=self.selection)
         if self.catalog is None or self.crops == (None, None):
             return images
         return framed(images, catalog_from(self.catalog, self.id_column), self.crops)
@@ -307,8 +312,8 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
     sample = sample_for(head)
     if not is_table:
         return _of_images(head, table, options, sample)
-    if options.others or options.catalog:
-        tables = [EmbeddingTable.read(each) for each in (table, *options.others)]
+    if options.others or options.catalog or options.selection:
+        tables = [table_from(each, options.selection) for each in (table, *options.others)]
         columns = None
         if options.catalog is not None:
             columns = catalog_from(options.catalog, options.id_column)

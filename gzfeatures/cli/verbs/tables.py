@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import images_of, labels_if_given
+from gzfeatures.cli.inputs import images_of, labels_if_given, table_from
 from gzfeatures.cli.options import (
     IdColumn,
     Json,
@@ -17,6 +17,7 @@ from gzfeatures.cli.options import (
     MaybeLabels,
     MissingLabel,
     Seed,
+    Selection,
     TableFile,
 )
 from gzfeatures.cli.reading import reads_images
@@ -112,13 +113,13 @@ def export(
         Literal["npz", "h5ad", "lance", "csv"] | None,
         typer.Option("--format", help="Format; default: by the name of the file."),
     ] = None,
+    selection: Selection = None,
     as_json: Json = False,
 ) -> None:
     """Write an embedding table for NumPy, AnnData, Lance or a spreadsheet."""
     from gzfeatures.features.exchange.table_export import export_table
-    from gzfeatures.features.table import EmbeddingTable
 
-    whole = EmbeddingTable.read(source)
+    whole = table_from(source, selection)
     export_table(whole, output, format_)
     _show(whole, output, as_json)
 
@@ -218,6 +219,7 @@ def compare_two(
         ),
     ] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="Number of nearest neighbours.")] = 10,
+    selection: Selection = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -229,9 +231,8 @@ def compare_two(
 
     from gzfeatures.explore.class_differences import class_differences
     from gzfeatures.explore.table_similarity import compare_tables
-    from gzfeatures.features.table import EmbeddingTable
 
-    tables = [EmbeddingTable.read(path) for path in (one, other)]
+    tables = [table_from(path, selection) for path in (one, other)]
     known = labels_if_given(labels, missing_label, label_as_is, id_column)
     similarity = compare_tables(tables[0], tables[1], k=neighbours, seed=seed)
     names = {"backbone": tables[0].extractor.backbone, "other": tables[1].extractor.backbone}

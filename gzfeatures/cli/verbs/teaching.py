@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import catalog_from
-from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, TableFile
+from gzfeatures.cli.inputs import catalog_from, table_from
+from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, Selection, TableFile
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.verbs.explore import Csv, Gallery, draw_gallery
 from gzfeatures.cli.writing import writes
@@ -41,6 +41,7 @@ def teach(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 = any free one.")
     ] = 0,
+    selection: Selection = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +53,16 @@ def teach(
 
     shown = shown_from(images, reading)
     try:
-        serve(table, shown, labels, map=map_, port=port, seed=seed, say=say, progress=Terminal())
+        serve(
+            table_from(table, selection),
+            shown,
+            labels,
+            map=map_,
+            port=port,
+            seed=seed,
+            say=say,
+            progress=Terminal(),
+        )
     finally:
         if as_json:
             answers = AnswersFile(labels).answers.values()
@@ -85,6 +95,7 @@ def find(
             help="Catalog with votes of some galaxies, for tables of a backbone without a head.",
         ),
     ] = None,
+    selection: Selection = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -96,7 +107,7 @@ def find(
     from gzfeatures.verbs.teaching import find as found
 
     votes = None if labels is None else catalog_from(labels, id_column)
-    frame = found(table, words, k, labels=votes)
+    frame = found(table_from(table, selection), words, k, labels=votes)
     say(f"ranked by {frame.attrs['words']}")
     if seen := int(frame["seen"].sum()):
         say(f"{seen} of {len(frame)} galaxies trained the backbone: it is too sure of them")

@@ -33,6 +33,7 @@ from gzfeatures.cli.options import (
     MissingLabel,
     Near,
     Seed,
+    Selection,
     Sizes,
     Source,
     WithCurve,
@@ -170,6 +171,7 @@ def finetune(
     device: Device = "auto",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     near_duplicates: Near = False,
+    selection: Selection = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -198,7 +200,7 @@ def finetune(
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
     # galaxies without an image are left out here, and labels_and_split prints their number
-    chosen = images_of(source, images, "skip", id_column, reading)
+    chosen = images_of(source, images, "skip", id_column, reading, selection=selection)
     catalog = None if images is None else catalog_from(source, id_column)
     read = reader.first(labels, number, catalog)
     _require_trainable(network, members, loss or read[0].target)

@@ -107,7 +107,7 @@ def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
             f"{len(lacking)} of {len(ids)} galaxies are not in the table",
             where=path,
             found=", ".join(lacking[:5]),
-            remedy="--on-bad skip keeps the others" if len(table) else None,
+            remedy="'table slice' with --on-bad skip keeps the others" if len(table) else None,
         )
     kept = set(table.ids)
     return dataclasses.replace(

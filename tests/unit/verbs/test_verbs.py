@@ -51,6 +51,8 @@ OTHERWISE = {
     *("output", "plot", "gallery", "next", "figure", "coordinates", "as_json", "reading"),
     # a path in place of an object says how it is read: Catalog.read, Labels.read, ImageSet.of
     *("id_column", "missing_label", "label_as_is", "pixel_scale", "petrosian", "column"),
+    # a selection: table.select, images.select
+    "selection",
     # a Python function tells its progress to whom it is given
     *("settings", "tracking_uri", "upgrade", "verbose", "others", "engine", "address", "images"),
 }

@@ -1,0 +1,41 @@
+"""Let an option take several words, as in `--like a b --unlike c`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+OPTIONS = frozenset({"--like", "--unlike"})
+"""Options that take all words up to the next option."""
+
+
+class SeveralWords(TyperCommand):
+    """Read `--like a b` as `--like a --like b`: click itself gives an option one word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat an option before each of its words, and read the result as usual."""
+        return super().parse_args(ctx, repeated(args))
+
+
+def repeated(words: list[str]) -> list[str]:
+    """Return words with each option of `OPTIONS` repeated before each word that belongs to it.
+
+    Examples
+    --------
+    >>> repeated(["table", "--like", "a", "b", "-k", "3"])
+    ['table', '--like', 'a', '--like', 'b', '-k', '3']
+    """
+    result: list[str] = []
+    option, fresh = "", False
+    for position, word in enumerate(words):
+        if word == "--":
+            return result + words[position:]
+        if word.startswith("-") and len(word) > 1:
+            option, fresh = (word, True) if word in OPTIONS else ("", False)
+            result.append(word)
+            continue
+        # the first word follows the option itself, each further one a repetition of it
+        result += [word] if fresh or not option else [option, word]
+        fresh = False
+    return result
