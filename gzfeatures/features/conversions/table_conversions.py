@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures import brief
-from gzfeatures.errors import MissingExtraError
+from gzfeatures.errors import need, require_packages
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.ids import Ids
 
@@ -81,7 +80,8 @@ class TableConversions:
         MissingExtraError
             PyTorch is not installed.
         """
-        torch = _library("torch")
+        require_packages("a tensor", "torch")
+        torch = importlib.import_module("torch")
         return torch.from_numpy(self.to_numpy())
 
     def to_anndata(self) -> Any:
@@ -94,19 +94,9 @@ class TableConversions:
         MissingExtraError
             anndata is not installed.
         """
-        anndata = _library("anndata")
+        anndata = need("anndata", "anndata")
         # AnnData takes names of rows and columns as text alone
         rows = pd.DataFrame({"image_sha256": self.digests.astype(str)}, index=self.ids.astype(str))
         columns = pd.DataFrame(index=[f"vector_{number}" for number in range(self.matrix.shape[1])])
         record = {"gzfeatures": json.dumps({"extractor": self.extractor.asdict()})}
         return anndata.AnnData(self.to_numpy(), obs=rows, var=columns, uns=record)
-
-
-def _library(name: str) -> ModuleType:
-    """Import the library of another kind of table, or say how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"the package '{name}' is not installed", remedy=f"pip install {name}"
-        ) from error
