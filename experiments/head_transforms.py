@@ -2,6 +2,7 @@
 
     python experiments/head_transforms.py TABLE.parquet --labels labels.csv
         [--splits 20] [--heads svm logistic xgboost] [--transforms "unit rows" …]
+        [--kept scores.jsonl]
 
 Before a head's own steps (which standardise every column, and for xgboost keep 128 components),
 vectors pass through one transform, fitted on the training galaxies alone: none; rows of unit
@@ -10,12 +11,18 @@ power transform of each column (2000, doi:10.1093/biomet/87.4.954). Principal co
 whitened, are the heads' own (`pca`, `whiten`), after standardisation. Printed are the mean test
 accuracy over the splits and the difference from none on the same splits, in points, with its 90 %
 interval (t of the splits). Galaxies that the backbone was trained on only train.
+
+With --kept each accuracy is written to a file once it is known, with the fingerprints of the
+vectors and of the labels it belongs to; the same command again computes only what is not there.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +60,51 @@ TRANSFORMS: dict[str, tuple[Transform, dict[str, object]]] = {
 }
 
 
+class Kept:
+    """Accuracies of earlier calls, in lines of JSON: a call that was cut off goes on from them.
+
+    Parameters
+    ----------
+    path : Path or None
+        None keeps nothing.
+    subject : str
+        Digest of the vectors and labels; lines of others are passed over.
+    """
+
+    def __init__(self, path: Path | None, subject: str) -> None:
+        self.path, self.subject = path, subject
+        self.known: dict[tuple[int, str, str], float] = {}
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        for line in lines:
+            entry = json.loads(line)
+            if entry["subject"] == subject:
+                self.known[entry["seed"], entry["head"], entry["transform"]] = entry["accuracy"]
+
+    def get(self, seed: int, head: str, transform: str, compute: Callable[[], float]) -> float:
+        """Give what is known, or compute and note it."""
+        key = seed, head, transform
+        if key not in self.known:
+            self.known[key] = compute()
+            if self.path:
+                entry = {"seed": seed, "head": head, "transform": transform}
+                entry |= {"accuracy": self.known[key], "subject": self.subject}
+                with self.path.open("a") as file:
+                    file.write(f"{json.dumps(entry)}\n")
+        return self.known[key]
+
+
+def score(table: EmbeddingTable, labels: gz.Labels, split: gz.Split, head: str, name: str) -> float:
+    """Fit a head on transformed vectors of the training galaxies; its test accuracy in percent."""
+    transform, parameters = TRANSFORMS[name]
+    apply = transform(table.select(split.train).matrix)
+    matrix = np.asarray(apply(table.matrix), dtype=np.float32)
+    extractor = dataclasses.replace(table.extractor, dim=matrix.shape[1])
+    changed = dataclasses.replace(table, matrix=matrix, extractor=extractor)
+    fitted = gz.fit(changed, labels, head, split=split, **parameters)
+    tested = fitted.predict(changed.select(split.test))
+    return 100 * float(gz.evaluate(tested, labels, intervals=0).accuracy)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -64,26 +116,23 @@ def main() -> None:
     parser.add_argument(
         "--transforms", nargs="+", choices=[*TRANSFORMS][1:], default=[*TRANSFORMS][1:]
     )
+    parser.add_argument("--kept", type=Path, help="accuracies known so far; the next call goes on")
     given = parser.parse_args()
     names = ["none", *given.transforms]
     table = EmbeddingTable.read(given.table)
     labels, _ = read_labels(given.labels)
     labels = labels.select(np.array([i for i in table.ids if i in set(labels.ids)], dtype=object))
     scores: dict[tuple[str, str], list[float]] = {}
+    subject = hashlib.sha256(np.ascontiguousarray(table.matrix).tobytes())
+    subject.update(labels.fingerprint.encode())
+    kept = Kept(given.kept, subject.hexdigest())
     for seed in range(given.splits):
         split = gz.Split.draw(labels, (0.7, 0.1, 0.2), only_train=table.seen_ids, seed=seed)
-        train = table.select(split.train).matrix
         for name in names:
-            transform, parameters = TRANSFORMS[name]
-            apply = transform(train)
-            matrix = np.asarray(apply(table.matrix), dtype=np.float32)
-            extractor = dataclasses.replace(table.extractor, dim=matrix.shape[1])
-            changed = dataclasses.replace(table, matrix=matrix, extractor=extractor)
             for head in given.heads:
-                fitted = gz.fit(changed, labels, head, split=split, **parameters)
-                tested = fitted.predict(changed.select(split.test))
-                accuracy = gz.evaluate(tested, labels, intervals=0).accuracy
-                scores.setdefault((head, name), []).append(100 * accuracy)
+                compute = functools.partial(score, table, labels, split, head, name)
+                accuracy = kept.get(seed, head, name, compute)
+                scores.setdefault((head, name), []).append(accuracy)
         # the table so far, because all splits take most of an hour
         print(f"{table.extractor.backbone}, {len(labels)} galaxies, {seed + 1} splits", flush=True)
         for head, name in scores:

@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +20,30 @@ from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 _HELD: dict[Path, Any] = {}
 """Locks of this process, by folder."""
 _UNFINISHED: set[Path] = set()
-"""Temporary files that this process is writing."""
+"""Temporary files and folders that this process is writing."""
 
 
 def drop_unfinished() -> None:
     """Remove the temporary files of this process, before the process ends at once."""
     for path in tuple(_UNFINISHED):
+        _remove(path)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """Take a temporary file or folder of this process away at the end, also at a sudden one."""
+    _UNFINISHED.add(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+        _UNFINISHED.discard(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         path.unlink(missing_ok=True)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gzfeatures.errors import InputError, OutputError, need, unknown
+from gzfeatures.errors import InputError, need, unknown
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.table_writer import COLUMNS
 from gzfeatures.files import written_whole
 from gzfeatures.tablefiles.tables import write_csv
+from gzfeatures.tablefiles.whole_folder import written_whole_folder
 
 VECTORS = "embedding"
 """Name of the vectors in every format; of one column per number, embedding_0, embedding_1, …"""
@@ -128,10 +129,6 @@ def _lance(table: EmbeddingTable, path: Path) -> None:
     import pyarrow as pa
 
     lance = need("lance", extra="lance")
-    # Lance writes a folder of versions, which cannot be replaced in one step: refuse an existing
-    # one
-    if path.exists():
-        raise OutputError("exists", where=path, rule="be absent", remedy="remove it first")
     if path.suffix != ".lance":
         raise InputError("folder of Lance", where=path, rule="end in .lance")
     vectors = pa.FixedSizeListArray.from_arrays(
@@ -142,7 +139,8 @@ def _lance(table: EmbeddingTable, path: Path) -> None:
     schema = pa.schema(
         [(COLUMNS[0], pa.string()), (COLUMNS[1], pa.string()), (COLUMNS[2], vectors.type)], metadata
     )
-    lance.write_dataset(pa.table(columns, schema=schema), str(path), mode="create")
+    with written_whole_folder(path, "folder of Lance") as temporary:
+        lance.write_dataset(pa.table(columns, schema=schema), str(temporary), mode="create")
 
 
 _WRITERS: dict[str, Callable[[EmbeddingTable, Path], None]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures import outputs
-from gzfeatures.errors import InputError, OutputError, need
+from gzfeatures.errors import InputError, need
 from gzfeatures.galaxies.hats_catalogs.partition import INDEX, Partition, divided, index_of
 from gzfeatures.tablefiles.raw_table import storage
+from gzfeatures.tablefiles.whole_folder import written_whole_folder
 
 MOST_ROWS = 1_000_000
 """Most rows of a partition, unless they lie at one place."""
@@ -124,33 +122,10 @@ def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
         Something is at `path`, or the place cannot be written.
     """
     need("hats", extra="hats")
-    if path.exists():
-        raise OutputError(
-            "HATS catalog would be written over what is there",
-            where=path,
-            rule="be a folder that is not there",
-            remedy="choose another name, or remove it",
-        )
-    outputs.allow([path])
-    temporary: Path | None = None
-    try:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        temporary.mkdir(parents=True)
+    with written_whole_folder(path, "HATS catalog") as temporary:
         writer = HatsWriter(temporary, path.name.removesuffix(".hats"), ra, dec)
         yield writer
         writer.finish()
-        temporary.rename(path)
-    except OSError as error:
-        if isinstance(error, (InputError, OutputError)):
-            raise
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=path,
-            remedy="free space or choose another place",
-        ) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary)
 
 
 def write_hats(table: pa.Table, path: Path, ra: str, dec: str, most_rows: int = MOST_ROWS) -> Path:

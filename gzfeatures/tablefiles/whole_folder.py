@@ -1,0 +1,153 @@
+"""Write a folder of data files so that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gzfeatures import outputs
+from gzfeatures.errors import GzError, OutputError
+from gzfeatures.files import unfinished
+
+
+@contextmanager
+def written_whole_folder(path: Path, what: str) -> Iterator[Path]:
+    """Give an empty folder beside `path`; on success flush it to disk and rename it to `path`.
+
+    What calls that were killed left beside `path` is taken away first. A folder that another
+    process is filling is locked by that process, and stays.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to appear, that is not there yet. The folder around it is made if missing.
+    what : str
+        What it is, for the message: "HATS catalog", …
+
+    Yields
+    ------
+    Path
+        Where to write. On any error it is removed.
+
+    Raises
+    ------
+    OutputError
+        Something is at `path`, or the place cannot be written.
+
+    Examples
+    --------
+    >>> with written_whole_folder(Path("new.hats"), "HATS catalog") as folder:  # doctest: +SKIP
+    ...     (folder / "hats.properties").write_text("…")
+    """
+    _require_absent(path, what)
+    outputs.allow([path])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_remains(path)
+        with _locked_beside(path) as temporary:
+            yield temporary
+            # the rename may reach the disk before the data, and a crash would then leave a folder
+            # of empty files under the name of a result
+            _flush(temporary)
+            # renaming would silently take the place of an empty folder
+            _require_absent(path, what)
+            try:
+                temporary.rename(path)
+            except OSError:
+                _require_absent(path, what)
+                raise
+            _flush_one(path.parent)
+    except OSError as error:
+        if isinstance(error, GzError):
+            raise
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="free space or choose another place",
+        ) from error
+
+
+def _require_absent(path: Path, what: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise OutputError(
+            f"{what} would be written over what is there",
+            where=path,
+            rule="be a folder that is not there",
+            remedy="choose another name, or remove it",
+        )
+
+
+def _drop_remains(path: Path) -> None:
+    """Remove unfinished folders of `path` whose process is gone: nobody holds their lock."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover  (Windows: it cannot be known who fills a folder)
+        return
+    form = re.compile(re.escape(f".{path.name[:80]}.") + r"[0-9a-f]{16}\.part")
+    for entry in os.scandir(path.parent):
+        if not (form.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
+            continue
+        with contextlib.suppress(OSError):  # somebody else's, or gone in the meantime
+            descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry.path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _locked_beside(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path` with a lock that ends with the process, however it ends."""
+    while True:
+        temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part")
+        with unfinished(temporary):
+            temporary.mkdir()
+            with _locked(temporary):
+                # before it was locked, another process could take it for a remain
+                if not temporary.exists():
+                    continue
+                yield temporary
+                return
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover  (Windows)
+        yield
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        # where folders cannot be locked (some network disks) nobody can take this one for a remain
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flush(root: Path) -> None:
+    for folder, _, files in os.walk(root):
+        for name in files:
+            _flush_one(Path(folder) / name)
+        _flush_one(Path(folder))
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
