@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +46,10 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    # with few retries, a missing server is reported within seconds instead of minutes
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    # a server that accepts and never answers is left after half a minute, not two, each time
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # MLflow's own are 7 retries and 2 minutes: a server that stops answering in the middle of a run
+    # would hold it up for a quarter of an hour; with these it is left after 40 s
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """Settings of MLflow that the user's environment variables override."""
@@ -57,6 +57,8 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 """Settings for the first question to a server, and for one that did not answer the last time.
 
 The work that is to be recorded waits meanwhile. Those of `DEFAULTS` count from its first answer."""
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""Settings for the mark on a run that failed, which is most often lost with the server."""
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
@@ -147,7 +149,8 @@ class Connection:
         os.environ.update(DEFAULTS | os.environ)
         silence_store()
         # warnings about MLflow's own code do not concern the user
-        with warnings.catch_warnings(), self._patience():
+        patience = IMPATIENT if self._served and not self._answered else {}
+        with warnings.catch_warnings(), limited(patience):
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             from mlflow.exceptions import MlflowException
@@ -198,21 +201,6 @@ class Connection:
             joint = "&" if "?" in self._address else "?"
             address = f"{self._address}{joint}timeout={WAIT_SECONDS}"
             yield MlflowClient(address, address)
-
-    @contextmanager
-    def _patience(self) -> Iterator[None]:
-        """Shorten the time limits of the block where a server has not answered yet.
-
-        Limits that the user's environment gives stay as they are.
-        """
-        ours = {name: DEFAULTS[name] for name in IMPATIENT if os.environ[name] == DEFAULTS[name]}
-        if self._answered or not self._served:
-            ours = {}
-        os.environ.update({name: IMPATIENT[name] for name in ours})
-        try:
-            yield
-        finally:
-            os.environ.update(ours)
 
     def _unrecorded(self, why: str) -> OutputError:
         """Return the error for a database or server that cannot be written."""
@@ -284,9 +272,32 @@ class Connection:
                 client.set_tag(run, tag, value)
             yield run
         except BaseException:
-            client.set_terminated(run, "FAILED")
+            # what went wrong is what the caller has to see, not that a lost server took no mark
+            with suppress(Exception), limited(BRIEF):
+                client.set_terminated(run, "FAILED")
             raise
         client.set_terminated(run)
+
+
+@contextmanager
+def limited(limits: Mapping[str, str]) -> Iterator[None]:
+    """Set time limits of MLflow's client for the block, but for those that the user's environment
+    gives: all questions to a server have their limits from here.
+
+    Parameters
+    ----------
+    limits : mapping of str to str
+        `IMPATIENT`, `BRIEF` or nothing, by the name of the environment variable.
+    """
+    before = {name: os.environ[name] for name in limits if name in os.environ}
+    # a value that is none of ours is the user's
+    own = {name: {values[name] for values in (DEFAULTS, IMPATIENT, BRIEF)} for name in before}
+    ours = [name for name, value in before.items() if value in own[name]]
+    os.environ.update({name: min(limits[name], before[name], key=float) for name in ours})
+    try:
+        yield
+    finally:
+        os.environ.update({name: before[name] for name in ours})
 
 
 def without_mlflow() -> MissingExtraError | None:

@@ -7,8 +7,9 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +204,8 @@ def test_a_server_that_refuses_hangs_or_fails_is_left_after_two_questions(
 ) -> None:
     for name in (*connection.DEFAULTS, *connection.IMPATIENT):
         monkeypatch.delenv(name, raising=False)
-    limits = connection.IMPATIENT
-    questions = 1 + int(limits["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
-    assert questions * int(limits["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= 20
-    short = limits | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    assert longest(connection.IMPATIENT) <= 20
+    short = connection.IMPATIENT | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
     monkeypatch.setattr(connection, "IMPATIENT", short)
     told = Lines()
     with server() as address:
@@ -215,6 +214,96 @@ def test_a_server_that_refuses_hangs_or_fails_is_left_after_two_questions(
     (line,) = told.lines
     assert "goes on without its record" in line and address in line
     assert line.endswith("'gzfeatures record r/'")
+
+
+class StoppingServer(ThreadingHTTPServer):
+    """Answers as MLflow does until it is told to stop; then it accepts, reads and says nothing."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), StoppingHandler)
+        self.stop_at: str | None = None
+        self.unanswered: list[str] = []
+        self.over = threading.Event()
+
+
+class StoppingHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: StoppingServer
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        action = self.path.partition("?")[0].partition("/mlflow/")[2]
+        if self.server.stop_at is not None and (
+            self.server.unanswered or action.startswith(self.server.stop_at)
+        ):
+            self.server.unanswered.append(action)
+            self.server.over.wait(60)
+            self.close_connection = True
+            return
+        info = {"run_id": "1" * 32, "experiment_id": "1", "status": "RUNNING"}
+        answers: dict[str, Any] = {
+            "experiments/get-by-name": {"experiment": {"experiment_id": "1", "name": EXPERIMENT}},
+            "runs/create": {"run": {"info": info, "data": {}}},
+        }
+        body = json.dumps(answers.get(action, {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+
+@pytest.fixture
+def stopping() -> Iterator[StoppingServer]:
+    server = StoppingServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def longest(*limits: Mapping[str, str]) -> int:
+    """Seconds that a server which says nothing holds a run up, all questions together."""
+    return sum(
+        (1 + int(each["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]))
+        * int(each["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+        for each in limits
+    )
+
+
+def test_a_server_that_stops_answering_in_the_middle_is_left_within_a_minute(
+    stopping: StoppingServer, made: Report, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last question is asked twice, the mark on the run that failed once, and no other."""
+    for name in (*connection.DEFAULTS, *connection.IMPATIENT):
+        monkeypatch.delenv(name, raising=False)
+    assert longest(connection.DEFAULTS, connection.BRIEF) <= 60
+    for name in ("DEFAULTS", "IMPATIENT", "BRIEF"):
+        limits = dict(getattr(connection, name)) | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+        monkeypatch.setattr(connection, name, limits)
+    told = Lines()
+    recorder = Recorder.at(
+        f"http://127.0.0.1:{stopping.server_port}", EXPERIMENT, progress=told, remedy=""
+    )
+    assert recorder.uri is not None
+    stopping.stop_at = "runs/log-batch"
+    handed_to(recorder, made, folder)
+    assert stopping.unanswered[:2] == ["runs/log-batch"] * 2 and len(stopping.unanswered) == 3
+    (said,) = [line for line in told.lines if "not its record" in line]
+    assert f"gzfeatures record {folder}" in said and "log-batch" in said
+    assert WaitingRun.read(folder).number == len(made.candidates) + 1
 
 
 def test_limits_that_the_user_gives_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
