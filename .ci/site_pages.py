@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MOVED = {
     "own-backbone.md": "how-to/own-backbone.md",
     "experiment-keys.md": "reference/experiment-keys.md",
+    "verbs.md": "reference/verbs.md",
+    "versions.md": "reference/versions.md",
     "glossary.md": "explanation/glossary.md",
     "house.md": "explanation/house.md",
 }

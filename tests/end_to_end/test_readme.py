@@ -1,50 +1,48 @@
-"""The README is run: every block, in order, in one folder with the files it names."""
+"""The README and the pages that go on from it are run: every block, in order, in one folder with
+the files they name."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
+from desks.survey_files import laid_out
 from places import ROOT, TESTS
 from verbs import called
 
-from gzfeatures.synthetic.survey import draw_survey
-
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(
-    r"(<!-- \w+ command -->\n)?```(bash|python|toml)\n(.*?)```", README, flags=re.DOTALL
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "how-to" / f"{name}.md" for name in ("journeys", "predict", "python", "cluster")]
+PAGES += [DOCS / "how-to" / "extend.md"]
+"""Pages that are run, in this order: a journey makes what later ones read."""
+BLOCK = re.compile(
+    r"(<!-- \w+ command -->\n)?```(bash|python|toml|console)\n(.*?)```", flags=re.DOTALL
 )
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """Blocks of README and pages; of what a terminal showed, the command that is not in README."""
+    found = BLOCK.findall(README)
+    readme = "".join(code for _, _, code in found)
+    for page in PAGES:
+        for set_up, kind, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if kind != "console":
+                found.append((set_up, kind, code))
+            elif (line := code.splitlines()[0].removeprefix("$ ")) not in readme:
+                found.append((set_up, "bash", line))
+    return found
+
+
+BLOCKS = blocks()
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a survey under the names of the files of Kaggle, of Galaxy Zoo 2, and of one's
-    own."""
-    folder = tmp_path_factory.mktemp("desk")
-    survey = draw_survey(folder / "survey", n=150, seed=1, size=96, progress=False)
-    survey.catalog.rename(folder / "training_solutions_rev1.csv")
-    for name in ("images_training_rev1", "images_gz2"):
-        shutil.make_archive(str(folder / name), "zip", survey.images)
-    hart = pd.read_csv(survey.hart)
-    objects = hart["asset_id"].map(lambda number: 587_722_981_000_000_000 + number)
-    hart.assign(dr7objid=objects).drop(columns="asset_id").to_csv(
-        folder / "gz2_hart16.csv.gz", index=False
-    )
-    names = pd.DataFrame({"objid": objects, "sample": "original", "asset_id": hart["asset_id"]})
-    names.to_csv(folder / "gz2_filename_mapping.csv", index=False)
-    survey.images.rename(folder / "my-images")
-    mine = pd.DataFrame(
-        {"galaxy_id": hart["asset_id"], "label": np.where(hart["asset_id"] % 3, "plain", "pretty")}
-    )
-    mine[:110].to_csv(folder / "my-labels.csv", index=False)
-    return folder
+    return laid_out(tmp_path_factory.mktemp("desk"), n=150, size=96)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,15 @@ def commands(code: str) -> list[list[str]]:
     return lines
 
 
-def test_no_two_blocks_write_one_file_so_that_the_readme_can_be_run_twice_in_one_folder() -> None:
+def test_a_page_with_a_block_of_bash_is_one_that_is_run() -> None:
+    """`sh` is for commands with files that only a reader has."""
+    held = [page for page in DOCS.rglob("*.md") if "```bash" in page.read_text(encoding="utf-8")]
+    # the page of encoders has a test of its own, with files of other libraries
+    assert {*held} <= {*PAGES, DOCS / "own-backbone.md"}
+    assert sum(code.count("gzfeatures ") for _, kind, code in BLOCKS if kind == "bash") > 15
+
+
+def test_no_two_blocks_write_one_file_so_that_all_can_be_run_twice_in_one_folder() -> None:
     """What Python wrote under a verb's name is no file of the verb: it would be refused the second
     time."""
     written = [
@@ -109,16 +115,36 @@ def rows_of(suite: str) -> list[list[str]]:
     ][1:]
 
 
+def test_readme_is_short_and_its_links_lead_to_files() -> None:
+    assert len(README.splitlines()) < 90 and len(re.findall(r"!\[", README)) == 1
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    # every guide of the site can be reached from here, or from the page that the site opens on
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    guides = {page.name for page in DOCS.glob("*/*.md")}
+    assert {name for name in guides if f"/{name})" not in README + index} == set()
+
+
+def test_the_journeys_of_the_readme_are_printed_on_their_page() -> None:
+    page = (DOCS / "how-to" / "journeys.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", page)
+    assert len(shown) == 15 and all(output.strip() for _, output in shown)
+    (five,) = (code for set_up, _, code in BLOCK.findall(README) if not set_up)
+    assert five.splitlines() == [command for command, _ in shown[:5]]
+
+
 def test_the_figures_of_the_suites_are_those_of_their_tables() -> None:
+    page = (DOCS / "explanation" / "guarantees.md").read_text(encoding="utf-8")
     runs, lost, wrong, recovered = (
         sum(int(row[column]) for row in rows_of("faults")) for column in range(2, 6)
     )
-    assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in README
+    assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in page
     fuzz = rows_of("hostile")
     cases = [int(cells[1]) for cells in fuzz]
     met = (
         f"{len(fuzz)} readers met {min(cases):,} to {max(cases):,} damaged files each without "
         "a traceback"
     )
-    assert met in README
+    assert met in page
     assert min(cases) >= 1000 and all(cells[2] == "0" for cells in fuzz)

@@ -1,0 +1,1 @@
+"""Folders as users have them: their files under the names that the pages use."""
