@@ -19,7 +19,7 @@ from gzfeatures.evaluation.family import seed_variance, step_down
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, NEITHER_IS_BETTER, headline, scorable
 from gzfeatures.evaluation.paired_tests import mcnemar
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.rows import PairTest, RankedRow, SeedsRow, WinnerRow
+from gzfeatures.evaluation.rows import Compared, PairTest, RankedRow, SeedsRow, WinnerRow
 from gzfeatures.evaluation.statistics.metric_sums import (
     metrics_of,
     shares_of,
@@ -62,6 +62,15 @@ class Comparison:
     level: float
     winner: WinnerRow | None = None
 
+    @property
+    def single_trainings(self) -> set[tuple[str, str, str | None]]:
+        """Return the methods that hold a network trained with one seed.
+
+        One training says nothing of how far another seed would lead.
+        """
+        several = {seeds.method for seeds in self.seeds}
+        return {row.method for row in self.ranking if row.approach != "frozen"} - several
+
     def __repr__(self) -> str:
         """Return metric, size and the first of the ranking in one line."""
         first = self.ranking[0]
@@ -89,6 +98,7 @@ class Comparison:
                     zip(("low", "high"), row.interval(self.metric) or (np.nan,) * 2, strict=True)
                 ),
                 "tied": row.tied,
+                "compares": row.compares or "",
             }
             for row in self.ranking
         ]
@@ -300,6 +310,7 @@ def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -
         behind=behind,
         behind_interval=ends,
         tied=tied,
+        compares=None if test is None else test.compares,
     )
 
 
@@ -323,6 +334,7 @@ def _tests(
     for number, (i, j) in enumerate(combinations(range(len(methods)), 2)):
         gap = shares[i].mean(0) - shares[j].mean(0)
         spread = float(noise[i] + noise[j])
+        second = [candidates[m] for m in methods[j]]
         only_first = only_second = None
         a, b = right[methods[i][0]], right[methods[j][0]]
         if a is not None and b is not None and len(methods[i]) == len(methods[j]) == 1:
@@ -334,16 +346,27 @@ def _tests(
         tests.append(
             PairTest(
                 first=_label([candidates[m] for m in methods[i]]),
-                second=_label([candidates[m] for m in methods[j]]),
+                second=_label(second),
                 difference=float(values[i].mean() - values[j].mean()),
                 interval=_difference(gap, spread, level, smoothed=metric == "accuracy"),
                 only_first=only_first,
                 only_second=only_second,
                 p=p,
                 p_family=float(family[number]),
+                compares=_compared([candidates[m] for m in methods[i]], second),
             )
         )
     return tests
+
+
+def _compared(*methods: Sequence[Candidate]) -> Compared:
+    """Return what a test of methods, each given by its seeds, is about.
+
+    Galaxies tell how far one training is from another. How far trainings of one method scatter is
+    known from several seeds alone.
+    """
+    single = any(len(seeds) == 1 and seeds[0].approach != "frozen" for seeds in methods)
+    return "trainings" if single else "methods"
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:

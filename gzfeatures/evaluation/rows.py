@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from gzfeatures.evaluation.repeatability import ASSUMED_PANEL
 
 JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
 """Fields whose key in JSON files is an older name, which other programs use."""
+Compared: TypeAlias = Literal["methods", "trainings"]
 
 
 class Row(Mapping[str, Any]):
@@ -63,7 +64,11 @@ class RankedRow(Row):
         Low and high end of that.
     tied : bool
         Whether its method is not told apart from the first.
+    compares : {"methods", "trainings"}, optional
+        What that is said of, see `PairTest`; None for the first.
     """
+
+    absent_if_none = frozenset({"compares"})
 
     rank: int
     approach: str
@@ -78,6 +83,7 @@ class RankedRow(Row):
     behind: float
     behind_interval: list[float]
     tied: bool
+    compares: Compared | None = None
 
     @property
     def method(self) -> tuple[str, str, str | None]:
@@ -94,7 +100,8 @@ class RankedRow(Row):
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
         # keep the order of the keys that files of earlier versions have
-        last = {name: fields.pop(name) for name in ("behind", "behind_interval", "tied")}
+        ends = ("behind", "behind_interval", "tied", "compares")
+        last = {name: fields.pop(name) for name in ends if name in fields}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
         return {**fields, **self.metrics, **named, **self.costs, **last}
 
@@ -118,6 +125,9 @@ class PairTest(Row):
         Of the pair alone.
     p_family : float
         Of the pair among all pairs.
+    compares : {"methods", "trainings"}
+        What the test is about. A network that was trained with one seed tells nothing of another
+        seed: then its one training is compared, and the methods may be equal.
     """
 
     absent_if_none = frozenset({"only_first", "only_second"})
@@ -130,6 +140,7 @@ class PairTest(Row):
     only_second: int | None
     p: float
     p_family: float
+    compares: Compared = "methods"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

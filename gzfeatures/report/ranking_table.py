@@ -37,6 +37,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "road": row.approach,
                 "dagger": row.contaminated,
                 "tied": row.tied,
+                "one_seed": row.compares == "trainings",
                 "behind": None if row.rank == 1 else (row.behind, *row.behind_interval),
                 "spread": spread.get(row.method),
                 "values": [row.metrics[key] for key in report.metrics],

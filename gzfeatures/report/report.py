@@ -184,8 +184,7 @@ class Report:
 
         One training says nothing of how far another seed would lead.
         """
-        several = {seeds.method for seeds in self.comparison.seeds}
-        trained = {row.method for row, _ in self.ranked if row.approach != "frozen"} - several
+        trained = self.comparison.single_trainings
         if not trained:
             return ""
         return (

@@ -197,10 +197,19 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
         "backbone": row.backbone,
         "head": row.head or "none",
         "seed": str(row.seed),
-        "tied": "first" if row.rank == 1 else "yes" if row.tied else "no",
+        "tied": _tied(row),
         "interval": run_contents.interval_text(row, report.comparison.metric),
         "model": run_contents.model_name(experiment, row),
     }
+
+
+def _tied(row: RankedRow) -> str:
+    """Return whether a row's method is told apart from the first, or its one training only."""
+    if row.rank == 1:
+        return "first"
+    if row.tied:
+        return "yes"
+    return "no, one seed" if row.compares == "trainings" else "no"
 
 
 def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:

@@ -58,8 +58,21 @@ def print_ranking(
             f"= cannot be told apart from the first (all pairs tested as one family at "
             f"{comparison.level:.0%})"
         )
+    if single := _single_trainings(comparison):
+        typer.echo(single)
     if any(row.contaminated for row in rows):
         typer.echo(f"† {DAGGER}")
+
+
+def _single_trainings(comparison: Comparison) -> str:
+    """Return a line on networks that were trained with one seed; empty if there are none."""
+    number = len(comparison.single_trainings)
+    if not number or len(comparison.ranking) == 1:
+        return ""
+    return (
+        f"Trained with one seed: {number} of the methods. These trainings are compared, and\n"
+        "another seed may change their order; three seeds compare the methods."
+    )
 
 
 def print_tests(comparison: Comparison) -> None:

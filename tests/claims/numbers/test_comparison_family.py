@@ -13,7 +13,9 @@ from reports import labelled, pairings, report
 from gzfeatures.evaluation.comparison import compare
 from gzfeatures.evaluation.family import step_down
 from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.report.ranking_table import ranking_rows
 from gzfeatures.report.report import Report
+from gzfeatures.tracking.records import ComparisonRecord
 
 # by its place: other files of that folder bear names of packages
 _spec = spec_from_file_location("comparisons", EXPERIMENTS / "benchmarks" / "comparisons.py")
@@ -101,6 +103,37 @@ def test_a_report_says_where_single_trainings_are_compared() -> None:
     said = "Trained with one seed: 2 methods; these trainings are compared"
     assert said in report(labels).summary
     assert "one seed" not in several.summary
+
+
+def test_a_claim_about_methods_needs_several_trainings_of_each() -> None:
+    """One training of a network is compared as one training, in each test and row, and said so.
+
+    Of methods nothing is claimed then, so that the power of such claims cannot fall with seeds.
+    """
+    labels = labelled(150)
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    one = compare(pairings(labels, split), labels, resamples=50)
+    several = [each for seed in range(3) for each in pairings(labels, split, seed=seed)]
+    three = compare(several, labels, resamples=50)
+    trained = {row.method for row in one.ranking if row.approach != "frozen"}
+    assert trained and one.single_trainings == trained and not three.single_trainings
+    for test in one.tests:
+        single = "frozen" not in test.first or "frozen" not in test.second
+        assert test.compares == ("trainings" if single else "methods"), test
+    assert {test.compares for test in one.tests} == {"trainings", "methods"}
+    assert {test.compares for test in three.tests} == {"methods"}
+    assert [row.compares for row in one.ranking[1:]] == [
+        test.compares for test in one.tests[: len(one.ranking) - 1]
+    ]
+    assert "compares" not in one.ranking[0].asdict() and one.ranking[1]["compares"]
+    # MLflow's column and the report's table say it in the row where a training is told apart
+    made = report(labelled(150))
+    apart = [row for row in made.comparison.ranking[1:] if not row.tied]
+    tags = [each["tied"] for each in ComparisonRecord.of("one", made).compared]
+    shown = [row["one_seed"] for row in ranking_rows(made)[1:]]
+    assert apart and tags.count("no") == sum(row.compares == "methods" for row in apart)
+    assert tags.count("no, one seed") == sum(row.compares == "trainings" for row in apart) > 0
+    assert shown == [row.compares == "trainings" for row in made.comparison.ranking[1:]]
 
 
 def test_a_pair_of_single_fits_is_mcnemars_test() -> None:

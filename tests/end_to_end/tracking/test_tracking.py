@@ -316,6 +316,11 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
     assert set(client.get_run(runs["comparison"]).data.metrics) == {"pairings"}
     tied = [client.get_run(run).data.tags.get("tied") for run in new]
     assert tied.count("first") == 1 and tied[-1] is None
+    # a network of one seed is told apart as this training, not as a method
+    apart = [row for row in made.comparison.ranking[1:] if not row.tied]
+    single = sum(row.compares == "trainings" for row in apart)
+    assert tied.count("no, one seed") == single
+    assert tied.count("no") == len(apart) - single
 
 
 def test_the_model_that_came_first_is_the_champion_and_no_other(made: Report) -> None:
