@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+import inspect
 import io
 import logging
 import threading
@@ -58,6 +59,15 @@ CONVOLUTIONS = (
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
 """Convolution layers; their common base class is private."""
+
+
+ANNOUNCEMENT = "Downloading: "
+"""Start of the line by which torch.hub announces a download."""
+
+
+def announces_on_stderr() -> bool:
+    """Return whether torch.hub announces downloads on stderr, as older releases do."""
+    return "sys.stderr.write" in inspect.getsource(torch.hub.load_state_dict_from_url)
 
 
 class Missing(RuntimeError):

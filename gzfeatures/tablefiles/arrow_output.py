@@ -24,7 +24,9 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     for name, kind in frame.attrs.get("integers", {}).items():
         # a suffix or an id that somebody changed meanwhile leaves no integer behind
         place = table.schema.get_field_index(name)
-        if place >= 0 and pa.types.is_large_string(table.schema.field(place).type):
+        # text of pandas 3 becomes large strings, text of pandas 2 strings
+        text = place >= 0 and table.schema.field(place).type in (pa.string(), pa.large_string())
+        if text:
             exact = table[name].cast(getattr(pa, kind)())
             table = table.set_column(place, name, exact)
     return table

@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import io
 import pickle
+import sys
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 from urllib.error import URLError
 
 import torch
@@ -21,6 +23,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from gzfeatures.errors import InputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
+from gzfeatures.networks._compat_torch import ANNOUNCEMENT, announces_on_stderr
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.progress import SILENT, Progress
@@ -53,8 +56,14 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
         str(backbone.weights).partition(":")[2]
     ]
     try:
-        # torch.hub prints its progress on stdout, which is reserved for results
-        with contextlib.redirect_stdout(_Printed(progress)):
+        # torch.hub announces a download on stdout, which is reserved for results
+        shown = sys.stderr
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(_Printed(progress, shown)))
+            if announces_on_stderr():
+                stack.enter_context(
+                    contextlib.redirect_stderr(_Printed(progress, shown, ANNOUNCEMENT))
+                )
             enum.get_state_dict(
                 model_dir=str(path.parent),
                 progress=progress.shows,
@@ -70,16 +79,29 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
 
 
 class _Printed(io.TextIOBase):
-    """Pass the lines that a library prints to a `Progress`."""
+    """Pass the lines that a library prints to a `Progress`.
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    Parameters
+    ----------
+    progress : Progress
+    shown : file
+        The real stderr.
+    start : str
+        What begins otherwise goes to the real stderr: the bar of a download.
+    """
+
+    def __init__(self, progress: Progress, shown: TextIO, start: str = "") -> None:
+        self._progress, self._shown, self._start = progress, shown, start
 
     def write(self, text: str) -> int:
         """Pass each line of a text to the progress; return the length of the text."""
-        for line in text.splitlines():
-            if line:
-                self._progress.say(line)
+        if not text.startswith(self._start):
+            return self._shown.write(text)
+        # a terminal writes to stderr itself, which must not come back here
+        with contextlib.redirect_stderr(self._shown):
+            for line in text.splitlines():
+                if line:
+                    self._progress.say(line)
         return len(text)
 
 

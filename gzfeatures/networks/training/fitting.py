@@ -93,7 +93,9 @@ def fit(
             )
             # training in the batch script itself is intended
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
-            trainer.fit(learner, ckpt_path=str(path) if goes_on else None, weights_only=True)
+            # `WholeFiles` reads it, without running code, whatever Lightning asks for: its releases
+            # before 2.6 know no argument `weights_only`
+            trainer.fit(learner, ckpt_path=str(path) if goes_on else None)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into SystemExit, and leaves its own handler behind
         signal.signal(signal.SIGINT, interrupt)

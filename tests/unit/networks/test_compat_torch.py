@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,9 @@ def test_canary_dense_blocks_are_known_without_their_private_name() -> None:
         network = densenet.densenet121()
     blocks = [name for name, part in network.named_modules() if compat.is_dense_block(part)]
     assert blocks == [f"features.denseblock{number}" for number in (1, 2, 3, 4)], VERSION
+
+
+def test_the_announcement_of_a_download_begins_as_it_is_looked_for() -> None:
+    said = inspect.getsource(torch.hub.load_state_dict_from_url)
+    assert f"write(f'{compat.ANNOUNCEMENT}" in said
+    assert compat.announces_on_stderr() != ("sys.stdout.write" in said)

@@ -666,9 +666,12 @@ def test_columns_of_fits_keep_flags_units_and_signs(tmp_path: Path) -> None:
         fits.Column("d", "E", unit="mag", array=np.array([0.469, np.nan], np.float32)),
         fits.Column("var", "PJ()", array=np.array([[1], [1, 2]], dtype=object)),
     ]
-    unit = fits.BinTableHDU.from_columns(columns)
-    unit.data.view(np.ndarray)["flag"][1] = 0  # neither T nor F: unknown
-    unit.writeto(tmp_path / "t.fits")
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "t.fits")
+    with fits.open(tmp_path / "t.fits") as hdus:
+        second = hdus[1].fileinfo()["datLoc"] + hdus[1].header["NAXIS1"]
+    with (tmp_path / "t.fits").open("r+b") as file:
+        file.seek(second + 8)  # behind objid: neither T nor F is unknown
+        file.write(b"\0")
     frame = read_table(tmp_path / "t.fits")
     assert frame["u"].tolist() == [2**64 - 1, 5] and frame["s"].tolist() == [-128, 127]
     assert frame["flag"].tolist() == [True, pd.NA] and frame.attrs["units"] == {"d": "mag"}

@@ -66,7 +66,10 @@ def test_ids_and_vectors_are_those_that_the_other_program_wrote(
     ids=str,
 )
 def test_every_layout_of_lists_is_read(kind: pa.DataType, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"id": IDS, "v": lists(kind)}), tmp_path / "v.parquet")
+    try:
+        pq.write_table(pa.table({"id": IDS, "v": lists(kind)}), tmp_path / "v.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip(f"pyarrow {pa.__version__} writes no {kind}")
     rounded = MATRIX.astype(np.float16) if "half" in str(kind) else MATRIX
     assert np.array_equal(read_vectors(tmp_path / "v.parquet").matrix, rounded)
 

@@ -116,16 +116,18 @@ def test_meanings_are_words_of_the_virtual_observatory() -> None:
         assert check_ucd(ucd, check_controlled_vocabulary=True), name
 
 
+TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
+"""Text as it is read, and what pandas 3 calls `str`."""
 FRAME = pd.DataFrame(
     {
-        "galaxy_id": pd.Series(["18446744073709551615", "007", "x"], dtype="str"),
+        "galaxy_id": pd.Series(["18446744073709551615", "007", "x"], dtype=TEXT),
         "ra": [10.0, np.nan, 359.99999999999994],
         "whole": [2**63 - 1, -(2**63) + 1, 0],
         "large": np.array([2**64 - 1, 0, 2**63], dtype=np.uint64),
         "gaps": pd.array([2**53, None, -5], dtype="Int64"),
         "flag": [True, False, True],
         "unsure": pd.array([True, None, False], dtype="boolean"),
-        "text": pd.Series(["a", np.nan, "b|c"], dtype="str"),
+        "text": pd.Series(["a", np.nan, "b|c"], dtype=TEXT),
     }
 )
 

@@ -37,7 +37,7 @@ from web_server import (
 from gzfeatures.errors import GzError, InputError
 from gzfeatures.images.image_set import ImageSet
 
-pytest.importorskip("fsspec")
+pytest.importorskip("fsspec", minversion="2026.9", reason="the floor of the extra remote")
 from gzfeatures.images.sources import web_files
 from gzfeatures.web import polite_http, redirects
 
