@@ -6,11 +6,14 @@ library that writes to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -244,3 +247,49 @@ def each(
         for item in items:
             yield item
             advance()
+
+
+@contextlib.contextmanager
+def printed_to(progress: Progress, announcement: str | None = None) -> Iterator[None]:
+    """Hand a progress the lines that a library prints in the block, because stdout is for results.
+
+    Parameters
+    ----------
+    progress : Progress
+    announcement : str, optional
+        What the library writes to stderr is handed on too, if it begins so; the rest, such as the
+        library's own bars, is written there.
+    """
+    real = sys.stderr
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(_Printed(progress, real)))
+        if announcement is not None:
+            lines = _Printed(progress, real, announcement)
+            stack.enter_context(contextlib.redirect_stderr(lines))
+        yield
+
+
+class _Printed(io.TextIOBase):
+    """Pass the lines that a library prints to a `Progress`; text with another beginning as it is.
+
+    Parameters
+    ----------
+    progress : Progress
+    real : file
+        The real stderr.
+    beginning : str
+    """
+
+    def __init__(self, progress: Progress, real: TextIO, beginning: str = "") -> None:
+        self._progress, self._real, self._beginning = progress, real, beginning
+
+    def write(self, text: str) -> int:
+        """Pass each line of a text to the progress; return the length of the text."""
+        if not text.startswith(self._beginning):
+            return self._real.write(text)
+        # a terminal writes to stderr itself, which must not come back here
+        with contextlib.redirect_stderr(self._real):
+            for line in text.splitlines():
+                if line:
+                    self._progress.say(line)
+        return len(text)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import pickle
-import sys
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TextIO
 from urllib.error import URLError
 
 import torch
@@ -26,7 +22,7 @@ from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weight
 from gzfeatures.networks._compat_torch import ANNOUNCEMENT, announces_on_stderr
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
-from gzfeatures.progress import SILENT, Progress
+from gzfeatures.progress import SILENT, Progress, printed_to
 
 AUXILIARY = ("aux", "AuxLogits")
 """Prefixes of the names of auxiliary classifiers, which are used only in training."""
@@ -57,13 +53,7 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
     ]
     try:
         # torch.hub announces a download on stdout, which is reserved for results
-        shown = sys.stderr
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(contextlib.redirect_stdout(_Printed(progress, shown)))
-            if announces_on_stderr():
-                stack.enter_context(
-                    contextlib.redirect_stderr(_Printed(progress, shown, ANNOUNCEMENT))
-                )
+        with printed_to(progress, ANNOUNCEMENT if announces_on_stderr() else None):
             enum.get_state_dict(
                 model_dir=str(path.parent),
                 progress=progress.shows,
@@ -76,33 +66,6 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
             where=f"backbone {backbone.name}",
             remedy=f"put the file at {path} (folder set by $TORCH_HOME), or {REMEDY}",
         ) from None
-
-
-class _Printed(io.TextIOBase):
-    """Pass the lines that a library prints to a `Progress`.
-
-    Parameters
-    ----------
-    progress : Progress
-    shown : file
-        The real stderr.
-    start : str
-        What begins otherwise goes to the real stderr: the bar of a download.
-    """
-
-    def __init__(self, progress: Progress, shown: TextIO, start: str = "") -> None:
-        self._progress, self._shown, self._start = progress, shown, start
-
-    def write(self, text: str) -> int:
-        """Pass each line of a text to the progress; return the length of the text."""
-        if not text.startswith(self._start):
-            return self._shown.write(text)
-        # a terminal writes to stderr itself, which must not come back here
-        with contextlib.redirect_stderr(self._shown):
-            for line in text.splitlines():
-                if line:
-                    self._progress.say(line)
-        return len(text)
 
 
 def build(backbone: Backbone) -> nn.Module:
