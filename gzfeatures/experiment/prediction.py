@@ -13,6 +13,7 @@ from gzfeatures.heads.head import Head
 from gzfeatures.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.store import Store
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.images.image_set import ImageSet
@@ -113,6 +114,15 @@ def fractions_head(extractor: Extractor) -> Head:
         rule=f"be of {' or '.join(readable)}",
         remedy="give votes of some of the galaxies with --labels VOTES.csv",
     )
+
+
+def answers_of(table: EmbeddingTable) -> Predictions | None:
+    """Return the vote fractions that a packaged head predicts of a table; None if none reads it."""
+    try:
+        head = fractions_head(table.extractor)
+    except InputError:
+        return None
+    return head.predict(table)
 
 
 def vectors_of(

@@ -218,6 +218,8 @@ class Map:
         view: View = map_page.THUMBNAIL,
         most: int = map_page.POINTS,
         server: TeachingServer | None = None,
+        answers: Predictions | None = None,
+        sky: bool = False,
         progress: Progress = SILENT,
     ) -> Path:
         """Write the map as one interactive HTML file that works without a network.
@@ -227,7 +229,9 @@ class Map:
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
         aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
         hidden meanwhile. The making of thumbnails is told to `progress`. A `server` keeps the
-        labels that are given on the page. `report` names a page beside it, to link to.
+        labels that are given on the page. `report` names a page beside it, to link to. `answers`
+        are predicted fractions of the decision tree's answers, by which regions are named; `sky`
+        shows the galaxies on the sky too, by `ra` and `dec` of the catalog.
 
         Raises
         ------
@@ -258,6 +262,8 @@ class Map:
             view=view,
             most=most,
             server=server,
+            answers=answers,
+            sky=sky,
         )
         return page.write(path, progress)
 

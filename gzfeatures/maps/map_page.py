@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.explore.neighbours import nearest
 from gzfeatures.figures.content_policy import with_policy
@@ -40,7 +41,8 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.maps.columns import columns
+from gzfeatures.maps.columns import MapColumn, columns
+from gzfeatures.maps.regions import regions
 from gzfeatures.maps.teaching_data import TeachingServer, teaching_data
 from gzfeatures.outputs import sealed
 from gzfeatures.progress import SILENT, Progress
@@ -90,6 +92,11 @@ class MapPage:
         Of the sample beyond `most`, and of the galaxies that teaching sets aside.
     server : TeachingServer, optional
         Keeps the answers of the page; default the browser it is opened in.
+    answers : Predictions, optional
+        Predicted fractions of the decision tree's answers, which name the regions of the map;
+        without them labels or numbers do.
+    sky : bool
+        Show the galaxies on the sky too; the catalog has `ra` and `dec`.
     """
 
     ids: Ids
@@ -108,6 +115,8 @@ class MapPage:
     most: int = POINTS
     seed: int = 0
     server: TeachingServer | None = None
+    answers: Predictions | None = None
+    sky: bool = False
 
     @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
@@ -141,9 +150,17 @@ class MapPage:
 
         Raises
         ------
+        InputError
+            The sky is to be shown, and no catalog has positions.
         OutputError
             The place cannot be written.
         """
+        if self.sky and (self.catalog is None or not {"ra", "dec"} <= set(self.catalog.columns)):
+            raise InputError(
+                "positions on the sky",
+                rule="be in columns ra and dec of the catalog",
+                remedy="name a catalog that has them with --catalog",
+            )
         sprites = None
         if self.images is not None:
             ids, places = self.ids[self.rows], self.places[self.rows]
@@ -174,6 +191,9 @@ class MapPage:
     def _points(self) -> dict[str, Any]:
         """Return ids and positions of the points in every layout, and columns for colours."""
         ids = self.ids[self.rows]
+        offered = columns(ids, self.labels, self.predictions, self.catalog)
+        places = self.coordinates[self.rows]
+        named = regions(ids, self.vectors[self.rows], places, offered, self.answers, self.seed)
         layouts = []
         for name, coordinates in (self.layouts or {}).items():
             places = self.cube.placed(coordinates)[self.rows]
@@ -182,15 +202,8 @@ class MapPage:
             "ids": ids.tolist(),
             "coordinates": _text(self.places[self.rows], "<f4"),
             "layouts": layouts,
-            "columns": [
-                {
-                    "name": column.name,
-                    "kind": column.kind,
-                    "classes": column.classes,
-                    "values": _text(column.values, "<u2" if column.classes else "<f4"),
-                }
-                for column in columns(ids, self.labels, self.predictions, self.catalog)
-            ],
+            "columns": [_described(column) for column in offered],
+            "regions": [_described(column) for column in named],
         }
 
     def _teaching(self) -> dict[str, Any] | None:
@@ -213,6 +226,7 @@ class MapPage:
             "probabilities": _probabilities(ids, self.predictions or {}),
             "neighbours": _neighbours(vectors, self.seed) if len(ids) > 1 else None,
             "sky": _sky_positions(ids, self.catalog),
+            "sky_shown": self.sky,
             "sheets": None if sprites is None else _sheets(sprites),
             "density": density,
         }
@@ -266,6 +280,16 @@ def _filled(
     # a page from disk sends no request; a served page may ask the server that it came from
     requests = "'self'" if served else "'none'"
     return with_policy(page, images="data: blob:", requests=requests)
+
+
+def _described(column: MapColumn) -> dict[str, Any]:
+    """Return a column as JSON values; classes are codes of two bytes."""
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        "classes": column.classes,
+        "values": _text(column.values, "<u2" if column.classes else "<f4"),
+    }
 
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:

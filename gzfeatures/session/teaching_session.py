@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gzfeatures.errors import InputError, require_known
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, REASONS, USER
 from gzfeatures.galaxies.splits.split import Split
-from gzfeatures.ids import among, as_ids
+from gzfeatures.ids import Ids, among, as_ids, positions
 from gzfeatures.images.decoding.warning_filter import without_warnings
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.maps.teaching_data import MOST, TeachingServer
 from gzfeatures.maps.umap import Map
 from gzfeatures.progress import SILENT, Progress
+from gzfeatures.tablefiles.described_output import write_fits, write_votable
 from gzfeatures.teaching.answers_file import AnswersFile
 from gzfeatures.teaching.campaign import Answer
 from gzfeatures.web.local_server import LocalServer
+from gzfeatures.web.samp_hub import send_votable
 
 HEADS = ("svm", "xgboost", "logistic")
 """Heads that a person can have fitted while teaching."""
@@ -46,6 +52,10 @@ class TeachingSession:
         What was said of them.
     seed : int
         Of heads.
+    answers : Predictions, optional
+        Predicted answers of the decision tree, which name the regions of the map.
+    catalog : DataFrame, optional
+        Columns that can colour the map; positions in `ra` and `dec` show the sky.
 
     Examples
     --------
@@ -57,6 +67,9 @@ class TeachingSession:
     chart: Map
     file: AnswersFile
     seed: int = 0
+    answers: Predictions | None = None
+    catalog: pd.DataFrame | None = None
+    _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
         """Write the answers that a page sends, before it counts them.
@@ -146,6 +159,66 @@ class TeachingSession:
             "seconds": time.perf_counter() - start,
         }
 
+    def selection(self, content: Any) -> dict[str, Any]:
+        """Write a selection of the page as FITS, or hand it to other programs over SAMP.
+
+        Parameters
+        ----------
+        content : JSON value
+            `ids`: galaxies of the table; `how`: `fits` or `samp`.
+
+        Returns
+        -------
+        dict
+            `told`: what was done; with `fits` the file as base64.
+
+        Raises
+        ------
+        InputError
+            It is anything else; an id is not in the table; FITS cannot hold an id; no hub runs.
+        """
+        ids, how = (
+            content.get(key) if isinstance(content, Mapping) else None for key in ("ids", "how")
+        )
+        if how not in ("fits", "samp"):
+            raise InputError("selection of a page", rule="go out as fits or samp", found=how)
+        if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
+            raise InputError("selection of a page", rule="be a list of ids")
+        frame = self._described(as_ids(ids))
+        if how == "fits":
+            path = write_fits(frame, self.scratch / "selection.fits")
+            text = base64.b64encode(path.read_bytes()).decode()
+            return {"told": f"{len(ids):,} galaxies written as FITS", "fits": text}
+        path = write_votable(frame, self.scratch / f"selection-{time.time_ns()}.vot")
+        names = send_votable(path, f"{len(ids)} galaxies of gzfeatures")
+        return {"told": f"{len(ids):,} galaxies sent to {', '.join(names)}"}
+
+    def _described(self, ids: Ids) -> pd.DataFrame:
+        """Return a table of some galaxies: ids as texts, positions, place on the map, label."""
+        rows = positions(self.chart.ids, ids, where="map")
+        columns: dict[str, Any] = {"galaxy_id": ids}
+        if self.catalog is not None:
+            known = self.catalog.set_index("galaxy_id").reindex(ids)
+            for name in ("ra", "dec"):
+                if name in known:
+                    columns[name] = known[name].to_numpy(np.float64)
+        columns |= {"x": self.chart.coordinates[rows, 0], "y": self.chart.coordinates[rows, 1]}
+        answers = self.file.answers
+        columns["label"] = [answers[one].label if one in answers else "" for one in ids]
+        frame = pd.DataFrame(columns)
+        frame.attrs["units"] = {name: "deg" for name in ("ra", "dec") if name in columns}
+        frame.attrs["ucds"] = {
+            "galaxy_id": "meta.id;meta.main",
+            **{name: f"pos.eq.{name};meta.main" for name in ("ra", "dec") if name in columns},
+        }
+        return frame
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Return a folder for files that other programs read while the page is served."""
+        self._folders.append(tempfile.TemporaryDirectory(prefix="gzfeatures-teach-"))
+        return Path(self._folders[-1].name)
+
     def labels(self, *asked: str) -> Labels:
         """Return the answers of the table's galaxies as labels; default all, for any reason."""
         wanted = asked or (RANDOM, QUEUE, USER)
@@ -170,7 +243,15 @@ class TeachingSession:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "map.html"
             self.chart.write_html(
-                path, labels, images, title="Teach", server=server, progress=progress
+                path,
+                labels,
+                images,
+                catalog=self.catalog,
+                title="Teach",
+                server=server,
+                answers=self.answers,
+                sky=self.catalog is not None and {"ra", "dec"} <= set(self.catalog.columns),
+                progress=progress,
             )
             return path.read_bytes()
 
@@ -200,10 +281,18 @@ class TeachingSession:
         InputError
             The port is taken, or there are too many galaxies for a page.
         """
-        with self.server(images, port=port, progress=progress) as server:
-            say(f"labels are kept in {self.file.path}; stop with Ctrl-C")
-            say(f"open {server.address}")
-            server.serve_forever(poll_interval=0.2)
+        try:
+            with self.server(images, port=port, progress=progress) as server:
+                say(f"labels are kept in {self.file.path}; stop with Ctrl-C")
+                say(f"open {server.address}")
+                server.serve_forever(poll_interval=0.2)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the files that were written for other programs."""
+        while self._folders:
+            self._folders.pop().cleanup()
 
     def server(
         self, images: ImageSet | None = None, *, port: int = 0, progress: Progress = SILENT
@@ -227,7 +316,12 @@ class TeachingSession:
             ) from error
         about = TeachingServer(server.token, HEADS)
         server.page = self.page(about, images, progress=progress)
-        server.actions = {"answers": self.keep, "state": self.state, "fit": self.fit}
+        server.actions = {
+            "answers": self.keep,
+            "state": self.state,
+            "fit": self.fit,
+            "selection": self.selection,
+        }
         return server
 
 

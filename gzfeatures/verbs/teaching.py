@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.experiment.prediction import fractions_head
+from gzfeatures.experiment.prediction import answers_of, fractions_head
 from gzfeatures.explore.word_search import read_query
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -20,6 +20,7 @@ from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
 from gzfeatures.ids import among
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.maps.columns import offered
 from gzfeatures.maps.map import Map
 from gzfeatures.maps.umap import MapOptions, project
 from gzfeatures.progress import Progress, handed
@@ -37,6 +38,7 @@ def teach(
     labels: str | Path = "labels.csv",
     *,
     map: Map | Place | None = None,
+    catalog: Catalog | Place | None = None,
     port: int = 0,
     seed: int = 0,
     say: Callable[[str], object] = print,
@@ -54,6 +56,8 @@ def teach(
         Label file that is made, or continued: every click is in it before it counts.
     map : Map, str or Path, optional
         Where the galaxies lie on the page; by default a map is computed.
+    catalog : Catalog, str or Path, optional
+        Columns that can colour the map; with `ra` and `dec` the page shows the sky.
     port : int
         Port on 127.0.0.1; 0 takes a free one.
     seed : int
@@ -80,11 +84,12 @@ def teach(
     # a label file that cannot be read is refused before the map is made
     file = AnswersFile(labels)
     vectors, told = table_of(table), handed(progress)
+    columns_of = None if catalog is None else offered(catalog_of(catalog))
     if map is None:
         drawn = project(vectors, None, MapOptions(seed=seed), progress=told)
     else:
         drawn = map if isinstance(map, Map) else Map.read(map)
-    session = TeachingSession(vectors, drawn, file, seed)
+    session = TeachingSession(vectors, drawn, file, seed, answers_of(vectors), columns_of)
     shown = images if isinstance(images, ImageSet) or images is None else ImageSet.of(images)
     try:
         session.serve(say, shown, port=port, progress=told)

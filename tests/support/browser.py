@@ -63,6 +63,8 @@ class Browser:
             "prefs": {
                 "download.default_directory": str(self.downloads),
                 "download.prompt_for_download": False,
+                # a second file of one page, which nobody is there to allow
+                "profile.default_content_setting_values.automatic_downloads": 1,
             },
         }
         logging = {"performance": "ALL", "browser": "ALL"}

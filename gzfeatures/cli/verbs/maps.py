@@ -174,6 +174,10 @@ def map_(
     stability: Annotated[
         int, typer.Option(min=0, help="Number of further seeds, to measure how stable the map is.")
     ] = 0,
+    sky: Annotated[
+        bool,
+        typer.Option("--sky", help="Show the galaxies on the sky too; --catalog has ra and dec."),
+    ] = False,
     selection: Selection = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
@@ -183,6 +187,7 @@ def map_(
 ) -> None:
     """Draw the UMAP of a table, with thumbnails, in one offline HTML page."""
     from gzfeatures.evaluation.predictions import Predictions
+    from gzfeatures.experiment.prediction import answers_of
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
@@ -215,6 +220,8 @@ def map_(
         predictions=approaches,
         catalog=columns,
         others=others,
+        answers=answers_of(vectors),
+        sky=sky,
         progress=Terminal(),
     )
     say(f"map written to {page}; next: open it in a browser")

@@ -38,6 +38,11 @@ def teach(
         Path | None,
         typer.Option("--map", help="Coordinates that 'map' wrote (.map.parquet); default: new."),
     ] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option(help="Catalog whose columns can colour the map; ra and dec show the sky."),
+    ] = None,
+    id_column: IdColumn = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 = any free one.")
     ] = 0,
@@ -58,6 +63,7 @@ def teach(
             shown,
             labels,
             map=map_,
+            catalog=None if catalog is None else catalog_from(catalog, id_column),
             port=port,
             seed=seed,
             say=say,

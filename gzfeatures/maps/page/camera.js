@@ -10,7 +10,7 @@ function turned() {
     placed[2 * i] = t[0] * x + t[3] * y + t[6] * z;
     placed[2 * i + 1] = t[1] * x + t[4] * y + t[7] * z;
   }
-  medians = null;
+  forgetMedians();
 }
 
 function turnBy(across, up) {

@@ -18,6 +18,7 @@ const columns = page.columns.map((column) => ({
   ...column,
   values: decoded(column.values, column.kind === "class" ? Uint16Array : Float32Array),
 }));
+const regions = page.regions.map((level) => ({ ...level, values: decoded(level.values, Uint16Array), medians: null }));
 const tiles = page.sheets ? decoded(page.sheets.tiles, Int32Array) : null;
 const neighbours = page.neighbours ? decoded(page.neighbours.rows, Uint32Array) : null;
 const sky = page.sky ? decoded(page.sky, Float64Array) : null;

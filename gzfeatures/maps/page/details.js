@@ -85,24 +85,6 @@ function select(rows, add = false) {
 
 const selected = () => ids.map((_, row) => row).filter((row) => chosen[row]);
 
-/* RFC 4180; ids stay as they are, so that the file joins with a catalog. */
-const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-function csv(rows) {
-  const head = ["galaxy_id", "x", "y", ...columns.map((column) => column.name)];
-  const number = (value) => (Number.isNaN(value) ? "" : String(value));
-  const lines = rows.map((row) => [
-    ids[row], ...[0, 1].map((axis) => String(flat[3 * row + axis] * page.unit + page.centre[axis])),
-    ...columns.map((column) => (column.kind === "class" ? (column.values[row] === NONE ? "" : column.classes[column.values[row]]) : number(column.values[row]))),
-  ]);
-  return [head, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
-}
-
-function download() {
-  const link = made("a", { download: "galaxies.csv", href: URL.createObjectURL(new Blob([csv(selected())], { type: "text/csv" })) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
 function drawSelection() {
   const box = byId("selection"), rows = selected();
   box.hidden = !rows.length;
@@ -111,6 +93,6 @@ function drawSelection() {
   const list = made("ul", {}, ...rows.slice(0, 100).map((row) => made("li", {}, faceButton(row, (r) => openCard(r)))));
   box.append(
     made("div", { class: "row" }, made("b", {}, `${rows.length.toLocaleString("en")} selected`),
-      made("button", { id: "csv", onclick: download }, "CSV"), made("button", { id: "clear", onclick: () => select([]) }, "Clear")), list);
+      ...exported.buttons(), made("button", { id: "clear", onclick: () => select([]) }, "Clear")), list);
   if (rows.length > 100) box.append(made("div", { class: "soft" }, "the first 100 are shown; the CSV holds all"));
 }

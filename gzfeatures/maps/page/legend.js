@@ -48,7 +48,7 @@ function recolour() {
 
 function refilter() {
   const column = columns[coloured];
-  medians = null;
+  forgetMedians();
   const shows = !column ? () => true
     : column.kind === "class" ? (row) => !column.off.has(column.values[row])
     : column.within[0] > -Infinity || column.within[1] < Infinity ? (row) => column.values[row] >= column.within[0] && column.values[row] <= column.within[1]
@@ -131,6 +131,10 @@ function numberLegend(box, column) {
 
 /* Medians of the classes that are switched on, largest first; kept until the legend or the turn changes. */
 let medians = null;
+function forgetMedians() {
+  medians = null;
+  for (const level of regions) level.medians = null;
+}
 function classMedians(column) {
   const members = new Map();
   for (const row of shuffle) {
@@ -143,22 +147,40 @@ function classMedians(column) {
   return [...members].sort((a, b) => b[1].length - a[1].length).map(([code, rows]) => ({ code, x: middleOf(rows, 0), y: middleOf(rows, 1) }));
 }
 
-/* Names at the medians; one that would cover another is left out. */
+/* Names at the medians; one that would cover another is left out. Regions give way to the classes that colours show. */
+let namesDrawn = []; // { name, x, y, half } of the last picture
 function drawNames(context) {
   const column = columns[coloured];
-  if (!byId("names").checked || !column || column.kind !== "class") return;
-  medians ??= classMedians(column);
-  const boxes = [], scale = pixels(), [mx, my] = middle(), back = theme("--back"), ink = theme("--ink");
-  Object.assign(context, { font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
-  for (const median of medians) {
-    const x = mx + (median.x - camera.x) * scale, y = my - (median.y - camera.y) * scale;
-    const whole = column.classes[median.code], name = whole.length > 28 ? whole.slice(0, 27) + "…" : whole;
-    const half = context.measureText(name).width / 2 + 4;
-    if (boxes.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < 18)) continue;
-    boxes.push({ x, y, half });
-    context.strokeStyle = back;
-    context.strokeText(name, x, y);
-    context.fillStyle = ink;
-    context.fillText(name, x, y);
+  namesDrawn = [];
+  Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
+  if (byId("names").checked && column && column.kind === "class") {
+    medians ??= classMedians(column);
+    context.font = "600 13px system-ui, sans-serif";
+    for (const median of medians) nameAt(context, median, column.classes[median.code], theme("--ink"));
   }
+  if (byId("regions").checked && regions.length) {
+    const level = regionLevel();
+    level.medians ??= classMedians(level);
+    context.font = "italic 12.5px system-ui, sans-serif";
+    for (const median of level.medians) nameAt(context, median, level.classes[median.code], theme("--soft"));
+  }
+}
+
+/* Levels of regions, from far to near: each is shown over one doubling of the zoom and a half. */
+const regionLevel = () => regions[Math.min(regions.length - 1, Math.max(0, Math.floor(Math.log2(camera.zoom) / 1.5)))];
+
+function nameAt(context, median, whole, ink) {
+  const scale = pixels(), [mx, my] = middle();
+  const x = mx + (median.x - camera.x) * scale, y = my - (median.y - camera.y) * scale;
+  if (!whole || x < 0 || y < 0 || x > camera.width || y > camera.height) return;
+  const name = whole.length > 28 ? whole.slice(0, 27) + "…" : whole;
+  const half = context.measureText(name).width / 2 + 4;
+  if (namesDrawn.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < 18)) return;
+  // neighbours of one name are told once
+  if (namesDrawn.some((b) => b.name === name && Math.hypot(b.x - x, b.y - y) < 180)) return;
+  namesDrawn.push({ name, x, y, half });
+  context.strokeStyle = theme("--back");
+  context.strokeText(name, x, y);
+  context.fillStyle = ink;
+  context.fillText(name, x, y);
 }

@@ -26,6 +26,7 @@ function draw() {
   drawNames(over);
   for (const [row, colour] of [[+byId("hover").dataset.row, "--accent"], [opened, "--ink"]]) if (row >= 0) ring(row, colour);
   if (trail) outline();
+  if (skyPanel) skyPanel.draw();
 }
 
 const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
@@ -111,6 +112,8 @@ byId("search").addEventListener("keydown", (event) => {
 });
 byId("images").addEventListener("change", redraw);
 byId("names").addEventListener("change", redraw);
+byId("regions").addEventListener("change", redraw);
+byId("regions").closest("label").hidden = !regions.length;
 byId("shapes").addEventListener("change", () => { recolour(); drawLegend(); });
 byId("size").addEventListener("input", (event) => { marks.size = +event.target.value; redraw(); });
 byId("light").addEventListener("change", (event) => { document.documentElement.classList.toggle("light", event.target.checked); recolour(); drawLegend(); });

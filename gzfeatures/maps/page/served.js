@@ -11,5 +11,6 @@ const served = (() => {
   const keep = (changes) => asked("answers", { answers: changes.map(([row, one]) => ({ id: ids[row], ...(one || { label: null }) })) });
   const state = async () => (await asked("state", {})).answers;
   const fit = (head) => asked("fit", { head });
-  return { keep, state, fit };
+  const selection = (how, rows) => asked("selection", { how, ids: rows.map((row) => ids[row]) });
+  return { keep, state, fit, selection };
 })();

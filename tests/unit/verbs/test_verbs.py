@@ -64,7 +64,7 @@ ELSEWHERE = {
                  "as_number", "counts", "also"},
     "extract": {"source", "check", "context", "part", "slurm"},
     "predict": {"labels"},
-    "map": {"catalog", "predictions", "beside", "kind", "width"},
+    "map": {"catalog", "predictions", "beside", "kind", "width", "sky"},
     "doubt": {"count"},
     "compare": {"form"},
     "audit": {"backbone", "draws", "nuisance", "sample", "seed", "weights"},

@@ -1,0 +1,246 @@
+"""Find the regions of a map at several scales, and name each by what sets it apart.
+
+Regions are clusters of HDBSCAN (Campello+2013, doi:10.1007/978-3-642-37456-2_14; scikit-learn's)
+on the graph of nearest neighbours that the map was laid out from, with edges as long as they are on
+the map: a region holds together in the vectors and is one place for the eye.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.explore.neighbours import nearest
+from gzfeatures.galaxies.votes.answer_words import WORDS
+from gzfeatures.ids import Ids, among, positions
+from gzfeatures.maps.columns import NONE, MapColumn
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+LINKS = 15
+"""Neighbours of each galaxy in the graph."""
+CORE = 5
+"""Galaxies that make a place crowded (min_samples)."""
+SHARES = (0.05, 0.02, 0.008)
+"""Smallest region of each level, from far to near, as a share of the galaxies."""
+FEWEST = 12
+"""Galaxies below which a region has no name: they say too little."""
+APART = 0.5
+"""Smallest difference that names a region, in standard deviations of all galaxies."""
+MOST_WORDS = 2
+HYPHENS = {"edge on": "edge-on", "face on": "face-on", "early type": "early-type"}
+SILENT = frozenset({"odd-no", "spiral-no", "bar-no", "features-or-disk", "arms-cant-tell"})
+"""Answers that say what a galaxy is not, or what a finer answer says better."""
+QUESTIONS = (
+    ("smooth", "star-or-artifact"),
+    ("edge-on-yes", "edge-on-no"),
+    ("bar-yes",),
+    ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "spiral-yes"),
+    ("winding-tight", "winding-medium", "winding-loose"),
+    ("bulge-none", "bulge-just-noticeable", "bulge-obvious", "bulge-dominant"),
+    ("bulge-shape-rounded", "bulge-shape-boxy", "bulge-shape-none"),
+    ("completely-round", "in-between", "cigar-shaped"),
+    ("odd-yes", "ring", "lens-or-arc", "disturbed", "irregular", "other", "merger", "dust-lane"),
+)
+"""Answers that say the same kind of thing: at most one of each goes into a name."""
+
+
+def regions(
+    ids: Ids,
+    vectors: npt.NDArray[np.float32],
+    coordinates: npt.NDArray[np.float32],
+    columns: Sequence[MapColumn] = (),
+    answers: Predictions | None = None,
+    seed: int = 0,
+) -> list[MapColumn]:
+    """Return the regions of a map, a class column for each level, from far to near.
+
+    Parameters
+    ----------
+    ids : Ids
+        Galaxies, shape (n,).
+    vectors : ndarray of float32
+        Where neighbours are taken, shape (n, d).
+    coordinates : ndarray of float32
+        On the map, shape (n, 2 or 3), finite.
+    columns : sequence of MapColumn
+        Labels and numbers of the galaxies, which name regions where no answers do.
+    answers : Predictions, optional
+        Predicted fractions of the decision tree's answers; galaxies that it lacks count for none.
+    seed : int
+        Of the search for neighbours in large tables.
+
+    Returns
+    -------
+    list of MapColumn
+        At most one for each of `SHARES`. A level that finds nothing, or what the one before found,
+        is left out; where no level finds anything, all galaxies are one region. Galaxies in no
+        region have `NONE`.
+    """
+    if len(ids) < FEWEST:
+        return []
+    namer = _Namer.of(ids, columns, answers)
+    levels: list[MapColumn] = []
+    for codes in _levels(vectors, coordinates, seed):
+        names = tuple(namer.name(codes == code) for code in range(codes.max() + 1))
+        # a region that nothing sets apart from the others has no name, and is not drawn
+        values = np.where(codes < 0, NONE, codes).astype(np.uint16)
+        levels.append(MapColumn(f"regions {len(levels) + 1}", values, names))
+    return levels
+
+
+def _levels(
+    vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
+) -> list[Codes]:
+    """Return codes of regions by level, shape (n,) each; −1 for none."""
+    n = len(vectors)
+    whole = [np.zeros(n, dtype=np.int64)]
+    # a map of equal rows, or of one place, has no parts
+    if np.ptp(coordinates, axis=0).max() == 0 or np.ptp(vectors, axis=0).max() == 0:
+        return whole
+    from sklearn.cluster import HDBSCAN
+
+    graph = _graph(vectors, coordinates, seed)
+    found: list[Codes] = []
+    for share in SHARES:
+        smallest = max(FEWEST, round(share * n))
+        clusters = HDBSCAN(
+            min_cluster_size=smallest,
+            min_samples=CORE,
+            metric="precomputed",
+            # the excess of mass would take the whole map for one region, which has no gaps
+            cluster_selection_method="leaf",
+            copy=True,
+        )
+        codes = np.asarray(clusters.fit_predict(graph), dtype=np.int64)
+        if codes.max() >= 0 and not any(np.array_equal(codes, other) for other in found):
+            found.append(codes)
+    return found or whole
+
+
+def _graph(
+    vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
+) -> object:
+    """Return the graph of neighbours as a sparse matrix of lengths on the map; it is connected."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n, k = len(vectors), min(LINKS, len(vectors) - 1)
+    near = nearest(vectors, None, k, seed=seed)
+    one, other = np.repeat(np.arange(n), k), near.rows.ravel().astype(np.int64)
+    links = coo_matrix((np.ones(len(one)), (one, other)), shape=(n, n))
+    _, part = connected_components(links, directed=False)
+    # HDBSCAN wants one tree: parts are tied to the first by a chain of their first galaxies
+    firsts = np.unique(part, return_index=True)[1]
+    one, other = np.concatenate([one, firsts[:-1]]), np.concatenate([other, firsts[1:]])
+    length = np.linalg.norm(coordinates[one] - coordinates[other], axis=1).astype(np.float64)
+    # a stored length of zero would be no edge at all
+    length = np.maximum(length, 1e-9 * float(np.ptp(coordinates)))
+    rows, columns = np.concatenate([one, other]), np.concatenate([other, one])
+    matrix = coo_matrix((np.tile(length, 2), (rows, columns)), shape=(n, n)).tocsr()
+    # two galaxies that are each other's neighbours were summed: take the edge once
+    twice = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n)).tocsr()
+    matrix.data /= twice.data
+    return matrix
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Namer:
+    """Hold numbers of the galaxies, shape (n, m), and the words that name each of them.
+
+    Where `answers` is True they are vote fractions, else labels (share of each class) and numbers.
+    """
+
+    values: Array
+    words: tuple[str, ...]
+    kinds: tuple[str, ...]
+    groups: tuple[int, ...]
+
+    @classmethod
+    def of(cls, ids: Ids, columns: Sequence[MapColumn], answers: Predictions | None) -> _Namer:
+        """Return a namer by answers; without them by labels, without these by numbers."""
+        if answers is not None:
+            group = {name: g for g, names in enumerate(QUESTIONS) for name in names}
+            kept = [i for i, name in enumerate(answers.classes) if name in group]
+            values = np.full((len(ids), len(kept)), np.nan)
+            known = among(ids, answers.ids)
+            rows = positions(answers.ids, ids[known], where="answers")
+            values[known] = answers.probabilities[rows][:, kept]
+            names = [answers.classes[i] for i in kept]
+            words = tuple(_spoken(name) for name in names)
+            groups = tuple(group[name] for name in names)
+            return cls(values, words, ("answer",) * len(words), groups)
+        classes = [each for each in columns if each.classes is not None]
+        if classes:
+            column = classes[0]
+            names = list(column.classes or ())
+            known = column.values != NONE
+            values = np.where(
+                known[:, None], column.values[:, None] == np.arange(len(names)), np.nan
+            ).astype(np.float64)
+            return cls(values, tuple(names), ("label",) * len(names), (0,) * len(names))
+        numbers = [each for each in columns if each.classes is None]
+        values = (
+            np.stack([each.values.astype(np.float64) for each in numbers], axis=1)
+            if (numbers)
+            else np.zeros((len(ids), 0))
+        )
+        words = tuple(each.name for each in numbers)
+        return cls(values, words, ("number",) * len(words), tuple(range(len(words))))
+
+    def name(self, members: npt.NDArray[np.bool_]) -> str:
+        """Return what sets some galaxies apart from the others, or ""."""
+        if not self.values.shape[1]:
+            return ""
+        with np.errstate(invalid="ignore"):
+            means, others = (_means(self.values[part]) for part in (members, ~members))
+            spread = np.where(_counts(self.values) > 1, _spreads(self.values), np.nan)
+            apart = (means - others) / np.where(spread > 0, spread, np.nan)
+        everything = members.all()
+        chosen: list[str] = []
+        taken: set[int] = set()
+        # one region that is the whole map is named by what most of its galaxies are
+        strength = means if everything else np.abs(apart) if self.kinds[0] == "number" else apart
+        for i in np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable"):
+            if len(chosen) == MOST_WORDS or not np.isfinite(strength[i]):
+                break
+            if self.groups[i] in taken or not self._says(i, means, apart, everything):
+                continue
+            taken.add(self.groups[i])
+            if self.kinds[i] == "number":
+                chosen.append(f"{'high' if apart[i] > 0 else 'low'} {self.words[i]}")
+            else:
+                chosen.append(self.words[i])
+        return ", ".join(chosen)
+
+    def _says(self, i: int, means: Array, apart: Array, everything: np.bool_) -> bool:
+        """Return whether a value is common enough in a region, and rarer outside of it."""
+        if self.kinds[i] == "number":
+            return not everything and abs(apart[i]) >= APART
+        common = means[i] >= (0.5 if everything else 0.3 if self.kinds[i] == "label" else 0.25)
+        return bool(common and (everything or apart[i] >= APART))
+
+
+def _spoken(answer: str) -> str:
+    words = WORDS[answer][0]
+    return HYPHENS.get(words, words)
+
+
+def _counts(values: Array) -> Array:
+    return np.asarray((~np.isnan(values)).sum(0), dtype=np.float64)
+
+
+def _means(values: Array) -> Array:
+    """Return means of the known values, shape (m,); NaN where none is known."""
+    return np.asarray(np.nansum(values, 0) / _counts(values))
+
+
+def _spreads(values: Array) -> Array:
+    """Return standard deviations of the known values, shape (m,)."""
+    known = ~np.isnan(values)
+    off = np.where(known, values - _means(values), 0)
+    return np.asarray(np.sqrt((off**2).sum(0) / known.sum(0)))

@@ -1,0 +1,64 @@
+"""Hand a table to the programs of an astronomer's desktop (TOPCAT, Aladin) over SAMP.
+
+SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) joins programs of one machine by a hub that
+one of them runs; the client is pyvo's, since astropy's is deprecated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gzfeatures.errors import InputError, need
+
+WHO = "gzfeatures"
+LOADS = "table.load.votable"
+"""Message type by which programs load a table."""
+
+
+def send_votable(path: Path, name: str) -> list[str]:
+    """Ask every program at the hub that loads tables to load a VOTable.
+
+    Parameters
+    ----------
+    path : Path
+        VOTable on this machine; it must stay there while the programs read it.
+    name : str
+        What the programs call the table.
+
+    Returns
+    -------
+    list of str
+        Names of the programs that were asked, sorted.
+
+    Raises
+    ------
+    MissingPackageError
+        pyvo is not installed.
+    InputError
+        No hub runs, or no program at the hub loads tables.
+    """
+    samp = need("pyvo.samp", extra="samp")
+    # a client that is not callable listens on no port of this machine
+    client = samp.SAMPIntegratedClient(name=WHO, callable=False)
+    try:
+        client.connect()
+    except (samp.SAMPHubError, OSError) as error:
+        raise InputError(
+            "no SAMP hub runs", remedy="start TOPCAT or Aladin, and send the selection again"
+        ) from error
+    try:
+        others = sorted(client.get_subscribed_clients(LOADS))
+        if not others:
+            raise InputError("SAMP hub", rule="know a program that loads tables", found=0)
+        names = [_name_of(client.get_metadata(each), each) for each in others]
+        content = {"url": path.resolve().as_uri(), "table-id": name, "name": name}
+        client.notify_all({"samp.mtype": LOADS, "samp.params": content})
+    finally:
+        client.disconnect()
+    return sorted(names)
+
+
+def _name_of(described: object, key: str) -> str:
+    """Return the name that a program gives itself at the hub, or the hub's name for it."""
+    known = described if isinstance(described, dict) else {}
+    return str(known.get("samp.name", key))

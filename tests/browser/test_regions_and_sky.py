@@ -1,0 +1,151 @@
+"""Regions of the map by name, the sky beside it, and selections as files for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import votable
+from browser import Browser
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.exchange.vector_files import ids_of_file
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.maps.columns import NONE, MapColumn
+from gzfeatures.maps.map_page import MapPage
+from gzfeatures.maps.regions import regions
+
+N = 300
+HOSTILE = ("</TD><b>", "=1+1,\n2", '"&amp;', "𝔘 é", "00012345678901234567")
+GENERATOR = np.random.default_rng(0)
+CODES = np.arange(N) % 3
+PLACES = (GENERATOR.normal(size=(N, 2)) * 0.3 + 4 * np.eye(3)[CODES][:, :2]).astype(np.float32)
+IDS = np.asarray([*HOSTILE, *(f"g{i}" for i in range(N - len(HOSTILE)))], dtype=object)
+NAMES = ("round", "<i>spiral</i>", "a name that is much longer than what fits")
+SKY = pd.DataFrame(
+    {"galaxy_id": IDS, "ra": np.linspace(0, 359.5, N), "dec": np.linspace(-80, 80, N)}
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    said = {"settings": {"backbone": "b", "supervised": False}, "quality": {}}
+    catalog = SKY.assign(
+        ra=SKY["ra"].where(np.arange(N) != 7), dec=SKY["dec"].where(np.arange(N) != 7)
+    )
+    page = MapPage(
+        IDS, PLACES, PLACES, **said, labels=Labels(IDS, NAMES, CODES), catalog=catalog, sky=True
+    )
+    chromium = Browser(tmp_path / "browser")
+    try:
+        chromium.open(page.write(tmp_path / "map.html"))
+        chromium.until("return document.body.dataset.drawn")
+        yield chromium
+    finally:
+        chromium.close()
+
+
+def test_names_of_regions_never_cover_each_other_and_follow_the_zoom(browser: Browser) -> None:
+    browser.run("byId('names').checked = false; draw()")
+    found = {each["name"] for each in browser.run("return namesDrawn")}
+    assert {"round", "<i>spiral</i>"} <= found, found
+    for zoom in (0.4, 1, 2, 5, 20):
+        browser.run(f"camera.zoom = {zoom}; byId('names').checked = true; draw()")
+        boxes = browser.run("return namesDrawn")
+        for i, one in enumerate(boxes):
+            for other in boxes[:i]:
+                apart = abs(one["x"] - other["x"]) >= one["half"] + other["half"]
+                assert apart or abs(one["y"] - other["y"]) >= 18, (zoom, one, other)
+    assert browser.run("camera.zoom = 1; return regionLevel().name") == "regions 1"
+    last = browser.run("camera.zoom = 4000; return [regionLevel().name, regions.length]")
+    assert last[0] == f"regions {last[1]}"
+    browser.run("byId('regions').checked = byId('names').checked = false; draw()")
+    assert browser.run("return namesDrawn.length") == 0
+    assert browser.complaints() == []
+
+
+def test_the_sky_is_coloured_and_selected_on(browser: Browser) -> None:
+    assert browser.run("return byId('sky').hidden") is False
+    pixels = (
+        "const c = byId('sky-chart');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "const colours = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 180) "
+        "colours.add([d[i] >> 5, d[i + 1] >> 5, d[i + 2] >> 5].join()); return colours.size"
+    )
+    assert browser.run(pixels) > 3
+    # by keyboard: bounds that run through zero, and no galaxy without a position
+    bounds = {"ra-from": "350", "ra-to": "10", "dec-from": "-90", "dec-to": "90"}
+    for name, value in bounds.items():
+        browser.run(f"byId('{name}').value = '{value}'")
+    browser.run("byId('sky-bounds').requestSubmit()")
+    rows = browser.run("return selected()")
+    inside = (SKY["ra"] >= 350) | (SKY["ra"] <= 10)
+    assert rows == [row for row in np.flatnonzero(inside) if row != 7]
+    # by mouse: a box over the whole chart
+    box = browser.run(
+        "byId('sky-chart').scrollIntoView(); const b = byId('sky-chart').getBoundingClientRect();"
+        "return [b.left, b.top, b.right, b.bottom]"
+    )
+    x0, y0, x1, y1 = (round(one) for one in box)
+    browser.pointer(
+        {"type": "pointerMove", "x": x0 + 1, "y": y0 + 1}, {"type": "pointerDown"},
+        {"type": "pointerMove", "x": x1 - 2, "y": y1 - 2}, {"type": "pointerUp"},
+    )  # fmt: skip
+    assert len(browser.run("return selected()")) == N - 1
+    assert browser.requests() == [] and browser.complaints() == []
+
+
+def test_selections_are_read_by_other_programs_with_every_id_as_it_is(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.run(f"select([...Array({len(HOSTILE) + 3}).keys()])")
+    browser.run("byId('csv').click()")
+    ids = [*HOSTILE, "g0", "g1", "g2"]
+    assert ids_of_file(browser.downloaded("galaxies.csv")).tolist() == ids
+    browser.run("byId('votable').click()")
+    path = browser.downloaded("galaxies.vot")
+    table = votable.parse_single_table(path, verify="exception")
+    rows = table.to_table(use_names_over_ids=True)
+    assert [str(one) for one in rows["galaxy_id"]] == ids
+    np.testing.assert_allclose(np.asarray(rows["ra"])[:7], SKY["ra"][:7])
+    assert rows["ra"].mask[7] and rows["ra"].unit == "deg"
+    assert table.get_field_by_id_or_name("dec").ucd == "pos.eq.dec;meta.main"
+    assert ids_of_file(path).tolist() == ids
+    # what XML cannot hold is refused where it would be another galaxy
+    browser.run("ids[0] = '\\u0001'; byId('votable').click()")
+    assert "control characters" in browser.run("return byId('notice').textContent")
+
+
+def test_regions_are_named_by_answers_labels_or_numbers() -> None:
+    codes = np.where(CODES == 2, NONE, CODES).astype(np.uint16)
+    labelled = MapColumn("label", codes, ("round", "spiral"))
+    number = MapColumn("redshift", (CODES * 0.1).astype(np.float32))
+    by_label = regions(IDS, PLACES, PLACES, [number, labelled])
+    assert {*by_label[0].classes} >= {"round", "spiral"}
+    by_number = regions(IDS, PLACES, PLACES, [number])
+    assert {"low redshift", "high redshift"} <= {*by_number[0].classes}
+    assert all((level.values < len(level.classes)).sum() > N / 2 for level in by_number[:1])
+
+
+@pytest.mark.parametrize("kind", ["one blob", "all equal", "two equal heaps", "eleven"])
+def test_maps_without_parts_have_at_most_one_region(kind: str) -> None:
+    n = 11 if kind == "eleven" else N
+    places = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
+    if kind == "all equal":
+        places[:] = 1
+    if kind == "two equal heaps":
+        places = np.repeat(np.eye(2, dtype=np.float32), n // 2, axis=0)
+    label = MapColumn("label", np.zeros(n, dtype=np.uint16), ("galaxy",))
+    levels = regions(IDS[:n], places, places, [label])
+    assert len(levels) == 0 if kind == "eleven" else len(levels) >= 1
+    if kind == "all equal":
+        assert levels[0].classes == ("galaxy",) and (levels[0].values == 0).all()
+
+
+def test_a_sky_without_positions_is_refused(tmp_path: Path) -> None:
+    page = MapPage(IDS, PLACES, PLACES, {"backbone": "b"}, {}, sky=True)
+    with pytest.raises(InputError, match=r"must be in columns ra and dec"):
+        page.write(tmp_path / "map.html")
