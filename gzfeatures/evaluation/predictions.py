@@ -139,7 +139,13 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Join the predictions of one head for the parts of a table."""
+        """Join the predictions of one head for the parts of a table.
+
+        Parameters
+        ----------
+        parts : sequence of Predictions
+            In the order of their rows.
+        """
         columns: dict[str, Any] = {}
         for name in ("ids", "probabilities", *_PER_GALAXY):
             values = [getattr(part, name) for part in parts]
@@ -174,7 +180,13 @@ class Predictions:
         return np.asarray(self.classes, dtype=object)[self.codes]
 
     def select(self, ids: Ids) -> Predictions:
-        """Return the predictions with these ids, in the order of the ids; refuse an unknown id."""
+        """Return the predictions with these ids, in the order of the ids; refuse an unknown id.
+
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+        """
         rows = positions(self.ids, ids, where="predictions")
         per_galaxy = {
             name: values[rows]
@@ -268,6 +280,11 @@ class Predictions:
         `familiarity_p` where it is known. Of numbers `predicted_<column>`, and `lower` and `upper`
         where intervals are known, instead of the columns of classes. In CSV a text that a
         spreadsheet would take for a formula gets a leading apostrophe, which `read` removes.
+
+        Parameters
+        ----------
+        path : str or Path
+            File, whose ending gives the format.
 
         Raises
         ------

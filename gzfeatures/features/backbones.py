@@ -128,7 +128,13 @@ class Backbone:
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Backbone:
-        """Return a backbone from the fields of `asdict`; refuse unknown or missing fields."""
+        """Return a backbone from the fields of `asdict`; refuse unknown or missing fields.
+
+        Parameters
+        ----------
+        fields : dict
+            By name.
+        """
         try:
             mean, std = tuple(fields["mean"]), tuple(fields["std"])
             view = View(**fields["view"])

@@ -118,7 +118,13 @@ class Extractor:
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Return an extractor from the fields of `asdict`; refuse unknown fields."""
+        """Return an extractor from the fields of `asdict`; refuse unknown fields.
+
+        Parameters
+        ----------
+        fields : dict
+            By name.
+        """
         try:
             fields = {**fields, "view": View(**fields["view"])}
             fields |= {key: tuple(fields[key]) for key in ("mean", "std") if key in fields}

@@ -54,7 +54,7 @@ class Store:
 
     Parameters
     ----------
-    root : Path
+    root : str or Path
         Made on the first write.
 
     Examples
@@ -85,7 +85,13 @@ class Store:
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
-        """Return the stored embeddings of one extractor."""
+        """Return the stored embeddings of one extractor.
+
+        Parameters
+        ----------
+        extractor : Extractor
+            What made the vectors.
+        """
         folder = self.root / extractor.fingerprint
         # set the record's time of change, by which `prune` knows the last use; a read-only store
         # can still be read

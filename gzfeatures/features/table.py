@@ -137,7 +137,13 @@ class EmbeddingTable(TableConversions):
     seen = renamed("seen", "seen_ids")
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Return which rows show one of these galaxies, shape (n,)."""
+        """Return which rows show one of these galaxies, shape (n,).
+
+        Parameters
+        ----------
+        galaxies : TrainedOn
+            Galaxies that a network has seen.
+        """
         return galaxies.contains(
             self.ids, files=self.digests, pictures=self.pictures, kind=self.kind
         )
@@ -155,7 +161,13 @@ class EmbeddingTable(TableConversions):
         return self.grouping.groups
 
     def select(self, ids: Ids) -> EmbeddingTable:
-        """Return the rows with these ids, in the order of the ids; refuse an id without a row."""
+        """Return the rows with these ids, in the order of the ids; refuse an id without a row.
+
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+        """
         rows = positions(self.ids, ids, where="embedding table")
         pictures = None if self.pictures is None else self.pictures[rows]
         return dataclasses.replace(
@@ -169,6 +181,11 @@ class EmbeddingTable(TableConversions):
 
     def write(self, path: str | Path) -> Path:
         """Write the table as Parquet, with its extractor in the metadata.
+
+        Parameters
+        ----------
+        path : str or Path
+            Parquet file.
 
         Raises
         ------
@@ -195,6 +212,11 @@ class EmbeddingTable(TableConversions):
     def read(cls, path: str | Path) -> EmbeddingTable:
         """Read a whole embedding table from a Parquet file.
 
+        Parameters
+        ----------
+        path : str or Path
+            Parquet file.
+
         Raises
         ------
         MissingFileError, InputError
@@ -204,7 +226,13 @@ class EmbeddingTable(TableConversions):
 
     @staticmethod
     def open(path: str | Path) -> TableFile:
-        """Open an embedding table to read it batch by batch."""
+        """Open an embedding table to read it batch by batch.
+
+        Parameters
+        ----------
+        path : str or Path
+            Parquet file.
+        """
         return TableFile(path)
 
 

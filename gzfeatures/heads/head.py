@@ -212,13 +212,24 @@ class Head:
         return predictions
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the columns of a matrix that come from embedding tables, shape (n, dim)."""
+        """Return the columns of a matrix that come from embedding tables, shape (n, dim).
+
+        Parameters
+        ----------
+        matrix : array of float32
+            Shape (n, d): the columns of embedding tables, then those of a catalog.
+        """
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
         """Return the same head with class sets, or intervals of numbers, of another coverage.
 
         The thresholds are found anew on the calibration galaxies that the head keeps.
+
+        Parameters
+        ----------
+        coverage : float
+            Share of galaxies whose true class is in its set, in (0, 1).
 
         Raises
         ------
@@ -246,7 +257,15 @@ class Head:
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
     ) -> npt.NDArray[np.float64]:
-        """Return class probabilities, vote fractions or numbers for rows of a matrix, (n, k)."""
+        """Return class probabilities, vote fractions or numbers for rows of a matrix, (n, k).
+
+        Parameters
+        ----------
+        matrix : array of float32
+            Shape (n, d), as `predict` makes it.
+        calibrated : bool
+            False gives the probabilities before calibration.
+        """
         if self.target == "fractions" or self.target in VALUE_TARGETS:
             return np.asarray(self.estimator.predict(matrix))
         values = (
@@ -272,7 +291,13 @@ class Head:
         return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
-        """Write the head as a skops file, and return the file's path."""
+        """Write the head as a skops file, and return the file's path.
+
+        Parameters
+        ----------
+        path : str or Path
+            File with the ending `.skops`.
+        """
         return persist.write(Path(path), self.record(), self.estimator)
 
     def record(self) -> dict[str, Any]:
@@ -302,6 +327,11 @@ class Head:
     def read(cls, path: str | Path) -> Head:
         """Read a head from a file that `write` wrote; refuse other files before objects are built.
 
+        Parameters
+        ----------
+        path : str or Path
+            File with the ending `.skops`.
+
         Raises
         ------
         MissingFileError, InputError
@@ -321,6 +351,15 @@ class Head:
     @classmethod
     def of_record(cls, record: dict[str, Any], estimator: Any, path: str | Path) -> Self:
         """Return a head from the fields that `record` gave, and an estimator.
+
+        Parameters
+        ----------
+        record : dict
+            Fields by name.
+        estimator : object
+            Fitted estimator of scikit-learn.
+        path : str or Path
+            File that errors name.
 
         Raises
         ------

@@ -178,6 +178,11 @@ class ImageSet:
     def read(self, row: int) -> bytes:
         """Return the bytes of an image as stored; several files as an uncompressed zip.
 
+        Parameters
+        ----------
+        row : int
+            Place of the image, from 0.
+
         Raises
         ------
         InputError
@@ -192,6 +197,11 @@ class ImageSet:
         """Return the SHA-256 of an image's bytes and of the options that change its pixels.
 
         Two images with one digest give the same pixels under every view.
+
+        Parameters
+        ----------
+        row : int
+            Place of the image, from 0.
 
         Raises
         ------
@@ -276,6 +286,17 @@ class ImageSet:
 
         Parameters and errors are those of `pixels`; `noted` is called with the reason where the
         image shows no galaxy (see `emptiness`).
+
+        Parameters
+        ----------
+        row : int
+            Place of the image, from 0.
+        views : sequence of View
+            What networks see of it.
+        digest : str, optional
+            Its digest, where that is known already.
+        noted : callable, optional
+            Takes the reason.
         """
         source, files = self._place(row)
         frame, cached = self._frame(row), self._cached_pixels(row, digest)
@@ -290,6 +311,11 @@ class ImageSet:
         """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.
 
         See `picture_hash.picture_hash`.
+
+        Parameters
+        ----------
+        row : int
+            Place of the image, from 0.
         """
         view = View(size=8, crop=1e-3)
         # any view would do here, because the hash only needs the decoded picture
@@ -305,11 +331,22 @@ class ImageSet:
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """Return the same images, with the kind of the catalog that their ids come from."""
+        """Return the same images, with the kind of the catalog that their ids come from.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of a catalog.
+        """
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
     def framed(self, framing: Framing | None) -> ImageSet:
         """Return the same images with views cropped by the scale and radius of each galaxy.
+
+        Parameters
+        ----------
+        framing : Framing or None
+            Scale and radius; None crops all images alike.
 
         Raises
         ------
@@ -330,13 +367,24 @@ class ImageSet:
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
     def cached_in(self, cache: PictureCache | None) -> ImageSet:
-        """Return the same images, whose digests and pixels are kept once they were read."""
+        """Return the same images, whose digests and pixels are kept once they were read.
+
+        Parameters
+        ----------
+        cache : PictureCache or None
+            Where they are kept; None keeps nothing.
+        """
         return dataclasses.replace(self, cache=cache)
 
     def adopt_digests(self, digests: Mapping[str, str]) -> None:
         """Take over digests, by id, which an earlier run computed from files that are unchanged.
 
         Where pixels are needed, the bytes that are decoded must have them.
+
+        Parameters
+        ----------
+        digests : mapping of str to str
+            Digest by id.
         """
         if self.cache is not None and self.framing is None:
             for row, name in enumerate(self.ids):
@@ -398,7 +446,13 @@ class ImageSet:
                 self.cache.store(known, pixels)
 
     def select(self, ids: Ids) -> ImageSet:
-        """Return the images with these ids, in the order of the ids; refuse an unknown id."""
+        """Return the images with these ids, in the order of the ids; refuse an unknown id.
+
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+        """
         rows = positions(self.ids, ids, where="images")
         return dataclasses.replace(
             self, ids=ids, places=tuple(self.places[r] for r in rows), missing=()
@@ -406,6 +460,13 @@ class ImageSet:
 
     def part(self, number: int, parts: int) -> ImageSet:
         """Return one of several equal parts, from 1, of neighbours in the files.
+
+        Parameters
+        ----------
+        number : int
+            Which part, from 1.
+        parts : int
+            How many there are.
 
         Raises
         ------
@@ -422,7 +483,13 @@ class ImageSet:
         return self.select(self.ids[np.sort(rows)])
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; refuse an id that both contain, and different framings."""
+        """Join two sets of images; refuse an id that both contain, and different framings.
+
+        Parameters
+        ----------
+        other : ImageSet
+            Images of other galaxies.
+        """
         if self.framing is not other.framing:
             raise InputError("images", rule="be framed by one catalog")
         moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)

@@ -73,6 +73,13 @@ class View:
     def parse(cls, text: str, base: View | None = None) -> View:
         """Read a view such as `size=128,crop=0.566,bands=i+r+g`; `base` gives the other fields.
 
+        Parameters
+        ----------
+        text : str
+            Fields and values.
+        base : View, optional
+            Default `View()`.
+
         Raises
         ------
         InputError

@@ -106,6 +106,15 @@ class Catalog:
     ) -> Catalog:
         """Make a catalog from a table in memory, with the checks that `read` makes.
 
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            A row for each galaxy.
+        kind : str, optional
+            Kind of the catalog; by default it is recognised by its columns.
+        id_column : str, optional
+            Column of the ids; by default it is recognised.
+
         Examples
         --------
         >>> Catalog.of(pd.DataFrame({"objid": [12, 13], "ra": [10.0, 11.5]})).ids.tolist()
@@ -204,6 +213,11 @@ class Catalog:
         (degrees), classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are
         returned as they stand.
 
+        Parameters
+        ----------
+        name : str
+            One of our names, or a column of the file.
+
         Raises
         ------
         InputError
@@ -212,7 +226,13 @@ class Catalog:
         return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
 
     def has_column(self, name: str) -> bool:
-        """Return whether `column(name)` would find a numeric column."""
+        """Return whether `column(name)` would find a numeric column.
+
+        Parameters
+        ----------
+        name : str
+            As of `column`.
+        """
         return quantities.column_of(self.frame, name).column is not None
 
     @property
@@ -221,7 +241,15 @@ class Catalog:
         return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Return whether one campaign has votes on all these answers in one of the measures."""
+        """Return whether one campaign has votes on all these answers in one of the measures.
+
+        Parameters
+        ----------
+        measures : sequence of str
+            Measures of a vote, of which one suffices.
+        answers : collection of str
+            Answers of the decision tree; all by default.
+        """
         return bool(vote_columns.chosen(self.frame.columns, "cumulative", measures, answers, ANY))
 
     def votes(
@@ -258,7 +286,19 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Ballots:
-        """Return the volunteers' votes together with their campaign and measure."""
+        """Return the volunteers' votes together with their campaign and measure.
+
+        Parameters
+        ----------
+        form : str
+            Form of the fractions: cumulative, or of those who were asked.
+        measures : sequence of str
+            Measures of a vote, the preferred one first.
+        answers : collection of str
+            Answers that are needed; none by default.
+        choice : Choice
+            Campaign, measure and least number of votes that the user wants.
+        """
         where = f"{self.kind} catalog {self.source}"
         return vote_columns.ballots(self.frame, form, measures, answers, choice, where=where)
 
@@ -298,12 +338,23 @@ class Catalog:
         return np.where(rows < 0, 0, np.rint(np.nan_to_num(asked))[rows]).astype(np.int64)
 
     def select(self, ids: Ids) -> Catalog:
-        """Return a catalog of the galaxies with these ids, in the order of the ids."""
+        """Return a catalog of the galaxies with these ids, in the order of the ids.
+
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+        """
         rows = positions(self.ids, ids, where=f"catalog {self.source}")
         return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def with_ids(self, column: str) -> Catalog:
         """Return a catalog of the same galaxies, named by the ids of another column.
+
+        Parameters
+        ----------
+        column : str
+            Column of the file.
 
         Raises
         ------

@@ -222,7 +222,13 @@ class LabelScheme:
         return Labelling(self, catalog, seed, choice).labels()
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """Return the conditions of a class; an empty tuple if the scheme gives vote fractions."""
+        """Return the conditions of a class; an empty tuple if the scheme gives vote fractions.
+
+        Parameters
+        ----------
+        name : str
+            Class.
+        """
         return () if self.target == "fractions" else parsed(self.classes[name])
 
     @property

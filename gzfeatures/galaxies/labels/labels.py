@@ -298,6 +298,11 @@ class Labels:
     def select(self, ids: Ids) -> Labels:
         """Return the labels of the galaxies with these ids, in the order of the ids.
 
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+
         Raises
         ------
         InputError
@@ -311,6 +316,11 @@ class Labels:
 
     def ordered(self, classes: tuple[str, ...]) -> Labels:
         """Return the same labels with their classes in another order.
+
+        Parameters
+        ----------
+        classes : tuple of str
+            All classes of these labels, and more if wanted.
 
         Raises
         ------
@@ -338,6 +348,11 @@ class Labels:
         """Return these labels together with labels of other galaxies of the same scheme.
 
         Galaxies without vote fractions get NaN where the other labels have them.
+
+        Parameters
+        ----------
+        other : Labels
+            Labels of other galaxies.
 
         Raises
         ------

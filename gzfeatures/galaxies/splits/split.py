@@ -222,7 +222,13 @@ class Split:
         return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
-        """Return the part of the split that concerns these galaxies, in the split's order."""
+        """Return the part of the split that concerns these galaxies, in the split's order.
+
+        Parameters
+        ----------
+        ids : array of str
+            Shape (m,).
+        """
         parts = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
         return Split(parts[0], parts[1], parts[2], self.groups)
 
