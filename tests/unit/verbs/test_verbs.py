@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,47 @@ def test_the_docstring_of_a_public_function_lists_its_parameters_itself(name: st
             for line in listed.splitlines()
         ), (name, parameter)
     assert "Examples\n--------\n>>> " in text, name
+
+
+def public_methods() -> dict[str, Callable[..., Any]]:
+    """Methods of the public classes, their own and inherited ones of this package, by name."""
+    found = {}
+    for name in PUBLIC:
+        for base in inspect.getmro(thing) if inspect.isclass(thing := getattr(gz, name)) else ():
+            if base.__module__.startswith("gzfeatures."):
+                for method, value in vars(base).items():
+                    function = getattr(value, "__func__", value)
+                    if inspect.isfunction(function) and not method.startswith("_"):
+                        found.setdefault(f"{name}.{method}", function)
+    return found
+
+
+def test_the_docstring_of_a_public_method_lists_its_parameters_itself() -> None:
+    methods = public_methods()
+    assert len(methods) > 60 and "Predictions.write" in methods
+    unlisted = [
+        (name, parameter)
+        for name, function in methods.items()
+        for parameter in set(inspect.signature(function).parameters) - {"self", "cls"}
+        if not re.search(
+            rf"^(\w+, )*\*{{0,2}}{parameter}(, \w+)*( : |$)", inspect.getdoc(function) or "", re.M
+        )
+    ]
+    assert unlisted == []
+
+
+def test_text_is_taken_wherever_a_path_or_a_store_is() -> None:
+    functions = public_methods() | {name: getattr(gz, name) for name in FUNCTIONS}
+    functions |= {f"plot.{name}": getattr(gz.plot, name) for name in gz.plot.__all__}
+    places = [
+        (name, parameter.name, str(parameter.annotation))
+        for name, function in functions.items()
+        for parameter in inspect.signature(function).parameters.values()
+        if re.search(r"\b(Path|Place|Store)\b", str(parameter.annotation))
+    ]
+    assert len(places) > 40
+    # `Place` is `str | Path`
+    assert [each for each in places if not re.search(r"\b(str|Place)\b", each[2])] == []
 
 
 def blobs(n: int) -> tuple[gz.EmbeddingTable, gz.Labels]:
