@@ -13,7 +13,7 @@ from gzfeatures.galaxies.catalogs.label_words import DOUBTFUL
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.teaching.page_vectors import page_vectors, table_digest
-from gzfeatures.teaching.queue import Draws
+from gzfeatures.teaching.queue import Draws, typicality
 
 MOST = 50_000
 """Most galaxies of a page that can be taught: their vectors take 13 MB of it."""
@@ -72,6 +72,7 @@ def teaching_data(
         "vectors": _text(compressed.view(np.uint16), "<u2"),
         "turns": _text(draws.turns, "<u4"),
         "ranks": _text(draws.ranks, "<u4"),
+        "typical": _text(typicality(compressed.astype(np.float64), draws.ranks), "<u4"),
         "words": sorted(DOUBTFUL),
         "classes": list(offered),
         "server": None if server is None else dataclasses.asdict(server),

@@ -22,7 +22,7 @@ from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, USER
 from gzfeatures.ids import Ids, positions
 from gzfeatures.teaching import queue
 from gzfeatures.teaching.logistic import OneAgainstRest
-from gzfeatures.teaching.queue import Draws
+from gzfeatures.teaching.queue import Draws, Known
 
 Reason = Literal["random", "queue", "user"]
 EVERY = 5
@@ -89,6 +89,11 @@ class Campaign:
         self.answers: dict[int, Answer] = {}
         self.round = 0
         self._drawn: int | None = None
+
+    @cached_property
+    def typical(self) -> npt.NDArray[np.intp]:
+        """Return the place of each galaxy by how typical it is, shape (n,)."""
+        return queue.typicality(self.vectors, self.draws.ranks)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -170,14 +175,13 @@ class Campaign:
 
     def _queue(self, free: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
         """Return the galaxies to ask about next, without the random one."""
-        fitted = self.head()
-        if fitted is None:
-            # without a head nothing is uncertain: galaxies from the far end of the random order,
-            # which the sample set aside does not reach
-            order = self.draws.turns[::-1]
-            return order[free[order]]
-        head, _ = fitted
-        probabilities = head.probabilities(self.vectors)
-        return queue.informative(
-            self.vectors, probabilities, self.training, free, self.draws, EVERY - 1
-        )
+        fitted, rows = self.head(), self.training
+        known = Known(rows, len(self.rows_of(RANDOM, QUEUE, USER)))
+        if fitted is not None:
+            head, classes = fitted
+            given = [self.answers[int(row)].label for row in rows]
+            rarest = min(range(len(classes)), key=lambda code: given.count(classes[code]))
+            known = dataclasses.replace(
+                known, probabilities=head.probabilities(self.vectors), rarest=rarest
+            )
+        return queue.questions(self.vectors, known, free, self.typical, self.draws, EVERY - 1)

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-STRENGTH = 1.0
-"""Inverse of the ridge penalty, of vectors whose mean squared length is 1."""
+STRENGTH = 0.2
+"""Inverse of the ridge penalty, of vectors whose mean squared length is 1; chosen on real galaxies
+(`experiments/teaching.py`), for ten to a hundred labels."""
 FREE = 1e-6
 """Penalty of the intercept: as good as none, and the matrix stays definite."""
 STEPS, CLOSE = 100, 1e-10

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures.explore.neighbours import nearest
 from gzfeatures.ids import Ids
 
 Rows = npt.NDArray[np.intp]
@@ -20,6 +21,14 @@ SCALE = 1e6
 """Scores are compared as whole multiples of 1e-6."""
 UNCERTAIN = 5
 """The most uncertain fifth of the galaxies is asked about."""
+TYPICAL_FIRST, TYPICAL = 3, 7
+"""Without a head the most typical third is asked about, later once the most typical seventh."""
+FEW, SOME = 10, 20
+"""Labels from which, and below which, typical galaxies are asked about."""
+LIKELY = 40
+"""Most probable members of the rarest class among which one question of a round is chosen."""
+CROWD = 20
+"""Neighbours whose mean distance says how typical a galaxy is."""
 FEWEST = 20
 
 
@@ -53,6 +62,99 @@ class Draws:
         return cls(ranks, by_id[np.random.default_rng(seed).permutation(len(ids))])
 
 
+def typicality(vectors: Array, ranks: Rows) -> Rows:
+    """Return the place of each galaxy by how typical it is, shape (n,): 0 has the nearest crowd.
+
+    Labels are few in the beginning, and typical galaxies say most (Hacohen+2022, arXiv:2202.02794).
+
+    Parameters
+    ----------
+    vectors : ndarray of float64
+        Page vectors, shape (n, d).
+    ranks : ndarray of int
+        Decide between equals, shape (n,).
+
+    Examples
+    --------
+    >>> typicality(np.array([[9.0], [0.0], [1.0]]), np.arange(3)).tolist()
+    [2, 0, 1]
+    """
+    n = len(vectors)
+    if n < 2:
+        return np.zeros(n, dtype=np.intp)
+    near = nearest(vectors.astype(np.float32), None, min(CROWD, n - 1))
+    distances = near.distances.mean(1, dtype=np.float64)
+    order = np.lexsort((ranks, np.floor(distances * SCALE + 0.5)))
+    places = np.empty(n, dtype=np.intp)
+    places[order] = np.arange(n)
+    return places
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Known:
+    """Hold what is known of a table when questions are chosen.
+
+    Parameters
+    ----------
+    labelled : ndarray of int
+        Rows that a head may be trained on.
+    answers : int
+        Labels so far, those set aside included.
+    probabilities : ndarray of float64, optional
+        Of k classes, shape (n, k); None without a head.
+    rarest : int
+        Code of the class with the fewest labels.
+    """
+
+    labelled: Rows
+    answers: int
+    probabilities: Array | None = None
+    rarest: int = 0
+
+
+def questions(
+    vectors: Array, known: Known, free: Mask, typical: Rows, draws: Draws, count: int
+) -> Rows:
+    """Return the galaxies to ask about next, unlike each other and what is labelled.
+
+    Without a head they are typical ones; then uncertain ones; from 10 to 20 labels typical ones
+    again, as the head has not seen most kinds of galaxies yet; later uncertain ones, and one of the
+    most probable of the rarest class. This order was chosen on real galaxies
+    (`experiments/teaching.py`).
+
+    Parameters
+    ----------
+    vectors : ndarray of float64
+        Page vectors, shape (n, d).
+    known : Known
+    free : ndarray of bool
+        Galaxies that may be asked about, shape (n,).
+    typical : ndarray of int
+        As `typicality` gives it.
+    draws : Draws
+        Decides between equals.
+    count : int
+        Most rows to return.
+    """
+    open_rows = np.flatnonzero(free)
+    if known.probabilities is None or FEW < known.answers <= SOME:
+        share = TYPICAL_FIRST if known.probabilities is None else TYPICAL
+        pool = open_rows[np.argsort(typical[open_rows], kind="stable")]
+        pool = pool[: max(FEWEST, -(-len(open_rows) // share))]
+        return _farthest(vectors, pool, known.labelled, draws, count)
+    likely = 1 if known.answers > SOME else 0
+    chosen = informative(
+        vectors, known.probabilities, known.labelled, free, draws, max(0, count - likely)
+    )
+    if not likely:
+        return chosen
+    left = free.copy()
+    left[chosen] = False
+    pool = most_certain(known.probabilities, known.rarest, left, draws, LIKELY)
+    labelled = np.concatenate([known.labelled, chosen])
+    return np.concatenate([chosen, _farthest(vectors, pool, labelled, draws, 1)])
+
+
 def informative(
     vectors: Array, probabilities: Array, labelled: Rows, free: Mask, draws: Draws, count: int
 ) -> Rows:
@@ -80,16 +182,23 @@ def informative(
     open_rows = np.flatnonzero(free)
     wanted = max(FEWEST, -(-len(open_rows) // UNCERTAIN))
     pool = _best(entropy(probabilities)[open_rows], open_rows, draws)[:wanted]
-    nearest = np.full(len(pool), np.inf)
+    return _farthest(vectors, pool, labelled, draws, count)
+
+
+def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: int) -> Rows:
+    """Return rows of a pool, each the farthest from all labelled and all chosen before it."""
+    nearest_known = np.full(len(pool), np.inf)
     for row in labelled:
-        nearest = np.minimum(nearest, ((vectors[pool] - vectors[row]) ** 2).sum(1))
+        nearest_known = np.minimum(nearest_known, ((vectors[pool] - vectors[row]) ** 2).sum(1))
     chosen: list[int] = []
     left = np.ones(len(pool), dtype=bool)
+    places = _Places(draws.ranks[pool])
     for _ in range(min(count, len(pool))):
-        best = int(_best(nearest[left], np.flatnonzero(left), _Places(draws.ranks[pool]))[0])
+        best = int(_best(nearest_known[left], np.flatnonzero(left), places)[0])
         chosen.append(int(pool[best]))
         left[best] = False
-        nearest = np.minimum(nearest, ((vectors[pool] - vectors[pool[best]]) ** 2).sum(1))
+        distance = ((vectors[pool] - vectors[pool[best]]) ** 2).sum(1)
+        nearest_known = np.minimum(nearest_known, distance)
     return np.asarray(chosen, dtype=np.intp)
 
 

@@ -2,7 +2,7 @@
 /* Logistic head: one function per class against all others, as gzfeatures/teaching/logistic.py fits it; the same
    arithmetic in plain JavaScript, which needs no compiled code: 500 labels of 64 numbers take some 10 ms. */
 const logistic = (() => {
-  const STRENGTH = 1, FREE = 1e-6, STEPS = 100, CLOSE = 1e-10;
+  const STRENGTH = 0.2, FREE = 1e-6, STEPS = 100, CLOSE = 1e-10;
 
   const squash = (z) => { const small = Math.exp(-Math.abs(z)); return z >= 0 ? 1 / (1 + small) : small / (1 + small); };
 

@@ -8,8 +8,8 @@ const teach = page.teaching && (() => {
     const sign = half & 0x8000 ? -1 : 1, exponent = (half >> 10) & 31, fraction = half & 1023;
     return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
   });
-  const turns = decoded(page.teaching.turns, Uint32Array), ranks = decoded(page.teaching.ranks, Uint32Array);
-  const table = { vectors, width, ranks };
+  const turns = decoded(page.teaching.turns, Uint32Array), ranks = decoded(page.teaching.ranks, Uint32Array), typical = decoded(page.teaching.typical, Uint32Array);
+  const table = { vectors, width, ranks, typical };
   const classes = []; // names in the order of their keys
   const undone = [], done = []; // changes as [row, before, after]
   let head = null; // { classes, p, k }, or null with fewer than two classes
@@ -83,12 +83,8 @@ const teach = page.teaching && (() => {
   function newRound() {
     const next = drawn(), free = [];
     for (let row = 0; row < count; row++) if (!answers.all.has(row) && row !== next) free.push(row);
-    let rows;
-    if (head) rows = queue.informative(table, head.p, head.k, training(), free, EVERY - 1);
-    else {
-      const open = new Set(free); // without a head: galaxies from the far end of the random order
-      rows = [...turns].reverse().filter((row) => open.has(row)).slice(0, EVERY - 1);
-    }
+    const labelled = training(), given = head ? head.classes.map((name) => labelled.filter((row) => answers.all.get(row).label === name).length) : [];
+    const rows = queue.questions(table, head, labelled, rowsOf("random", "queue", "user").length, given.indexOf(Math.min(...given)), free, EVERY - 1);
     round.rows = rows.map((row) => [row, "queue"]);
     if (next !== undefined && !answers.all.has(next)) round.rows.push([next, "random"]);
     round.next = next;

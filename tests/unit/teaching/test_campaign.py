@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from gzfeatures.errors import InputError
 from gzfeatures.teaching import queue
 from gzfeatures.teaching.campaign import Answer, Campaign
-from gzfeatures.teaching.logistic import OneAgainstRest
+from gzfeatures.teaching.logistic import STRENGTH, OneAgainstRest
 from gzfeatures.teaching.page_vectors import page_vectors
 from gzfeatures.teaching.queue import Draws
 
@@ -38,7 +38,9 @@ def test_the_head_is_scikit_learns_balanced_logistic_head() -> None:
     _, vectors, codes = galaxies()
     rows = vectors.astype(np.float64)
     ours = OneAgainstRest.fit(rows, (codes == 2).astype(np.int64), 2).probabilities(rows)[:, 1]
-    theirs = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-10).fit(rows, codes == 2)
+    theirs = LogisticRegression(C=STRENGTH, class_weight="balanced", tol=1e-10).fit(
+        rows, codes == 2
+    )
     np.testing.assert_allclose(ours, theirs.predict_proba(rows)[:, 1], atol=1e-5)
 
 
@@ -94,6 +96,21 @@ def test_the_queue_asks_where_the_head_is_uncertain_and_never_for_two_alike() ->
     free[[3, 4]] = False
     chosen = queue.informative(vectors, np.hstack([1 - p, p]), np.array([3, 4]), free, draws, 2)
     assert chosen[0] == 2 and chosen[1] in (0, 1)
+
+
+def test_typical_galaxies_come_first_and_the_rarest_class_is_asked_for_later() -> None:
+    ids, vectors, _ = galaxies(200, k=2)
+    campaign = Campaign(ids, vectors)
+    third = set(np.argsort(campaign.typical)[:67])
+    assert {question.row for question in campaign.questions()[:4]} <= third
+    # after twenty labels one question is a probable member of the class with the fewest
+    for row in range(24):
+        campaign.answer(row, Answer("rare" if row < 3 else "usual", "user"))
+    head, classes = campaign.head()
+    p = head.probabilities(campaign.vectors)[:, classes.index("rare")]
+    rows = [question.row for question in campaign.questions() if question.asked == "queue"]
+    free = sorted(set(range(200)) - set(range(24)), key=lambda row: -p[row])
+    assert rows[-1] in free[:48] and not set(rows[:-1]) <= set(free[:48])
 
 
 def test_scores_within_a_millionth_tie_and_go_by_id() -> None:
