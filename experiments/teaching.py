@@ -23,6 +23,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import gzfeatures as gz
+from gzfeatures.features.backbones import backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.split import digest_remainders
@@ -52,8 +53,7 @@ DRAWS = 20
 
 def own_tenth(table: gz.EmbeddingTable) -> np.ndarray:
     """Which galaxies `googlenet-gz2` was never trained on, as in `packaged_heads.py`."""
-    known = gz.BACKBONES["googlenet-gz2"].trained_on
-    met = TrainedOn.joined([known]).contains(table.ids)
+    met = TrainedOn.joined([backbone("googlenet-gz2").trained_on]).contains(table.ids)
     seen = np.isin(table.ids, table.seen_ids)
     return ~met & ~seen & (digest_remainders(table.ids, 10) == 3)
 
