@@ -360,7 +360,7 @@ def test_a_signal_ends_a_verb_that_waits_for_a_server_within_two_seconds(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[4],
+        cwd=Path(__file__).parents[3],
     ) as child:
         try:
             assert asked.wait(30), child.communicate(timeout=5)
