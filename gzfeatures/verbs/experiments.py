@@ -15,6 +15,7 @@ from gzfeatures.experiment.folder import PAIRINGS
 from gzfeatures.experiment.run import Run, compare_runs, run
 from gzfeatures.experiment.settings.new_file import experiment_text
 from gzfeatures.experiment.steps.session import Tracker
+from gzfeatures.features.backbones import RECORD as CHECKPOINT
 from gzfeatures.features.store import Store
 from gzfeatures.files import require_file, written_whole
 from gzfeatures.progress import Progress, handed
@@ -174,12 +175,12 @@ def record(
     upgrade: bool = False,
     progress: Progress | bool = False,
 ) -> dict[str, Any]:
-    """Record a run in MLflow that could not be recorded when it ended; none of it twice.
+    """Record a run or a training that MLflow did not take when it ended; none of it twice.
 
     Parameters
     ----------
     folder : str or Path
-        Run folder.
+        Run folder, or a checkpoint folder of `finetune`.
     tracking_uri : str, optional
         MLflow tracking address; default `$MLFLOW_TRACKING_URI`, or mlruns/.
     upgrade : bool
@@ -211,7 +212,8 @@ def record(
     from gzfeatures.tracking.later.waiting import WaitingRun
 
     place, teller = Path(folder), handed(progress)
-    require_file(place / PAIRINGS, "candidates of a finished run")
+    if not (place / CHECKPOINT).exists():
+        require_file(place / PAIRINGS, "candidates of a finished run")
     counts = {"runs": 0, "recorded": 0}
     address = None
     if (place / UNRECORDED).exists():

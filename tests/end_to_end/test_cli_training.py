@@ -314,7 +314,7 @@ def test_the_worst_errors_are_the_wrong_test_galaxies_of_the_highest_log_loss(
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "sqlite:////proc/none/mlflow.db"])
-def test_a_record_that_cannot_be_written_never_stops_a_training(
+def test_a_record_that_cannot_be_written_never_stops_a_training_and_is_made_up_for(
     survey: MockSurvey,
     labels: Path,
     tmp_path: Path,
@@ -326,8 +326,21 @@ def test_a_record_that_cannot_be_written_never_stops_a_training(
     result = called("finetune", survey.images, "--labels", labels, *words,
                     "--tracking-uri", address, "-o", tmp_path / "net")  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert f"the training is not recorded: {address}" in result.stderr
+    assert result.stderr.count("cannot be recorded") == 1
+    assert f"goes on without its record: {address}" in result.stderr
+    assert f"afterwards, 'gzfeatures record {tmp_path / 'net'}'" in result.stderr
     assert (tmp_path / "net" / "model.safetensors").exists()
+    later = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    made_up = called("record", tmp_path / "net", "--tracking-uri", later, "--json")
+    assert made_up.returncode == 0, made_up.stderr
+    assert json.loads(made_up.stdout)["recorded"] == 1
+    again = called("record", tmp_path / "net", "--tracking-uri", later, "--json")
+    assert json.loads(again.stdout) == json.loads(made_up.stdout) | {"recorded": 0}
+    with Tracking(later).writing() as client:
+        home = client.get_experiment_by_name("finetune").experiment_id
+        (run,) = client.search_runs([home])
+        epochs = client.get_metric_history(run.info.run_id, "epochs/training_loss")
+    assert run.info.status == "FINISHED" and len(epochs) == 1
 
 
 @pytest.mark.parametrize("damage", [b"no database, " * 100, b"half"])

@@ -258,12 +258,14 @@ def compare(
 @app.command(epilog="Example: gzfeatures record runs/gz2-zhu5 --tracking-uri http://server:5000")
 @writes(resumes="folder", verb="run")
 def record(
-    folder: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a run, or of a training.")
+    ],
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     as_json: Json = False,
 ) -> None:
-    """Record a run in MLflow that could not be recorded when it ended; none of it twice."""
+    """Record a run or a training that MLflow did not take when it ended; none of it twice."""
     from gzfeatures.verbs.experiments import record as record_run
 
     lock_folder(folder, say)

@@ -40,7 +40,7 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.splitting import labels_and_split
-from gzfeatures.cli.verbs.experiments import Upgrade, Uri, tracking_at
+from gzfeatures.cli.verbs.experiments import Upgrade, Uri
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
-    from gzfeatures.tracking import Tracking
+    from gzfeatures.tracking.later.recorder import TrainingRecorder
 
 
 def _checkpoint(arguments: Given) -> list[Path]:
@@ -241,29 +241,34 @@ def finetune(
     show(tuned.asdict(), as_json)
 
 
-def _tracker(output: Path, uri: str | None, upgrade: bool) -> Tracking | None:
-    """Lock the folder and open the record of the training; None if it cannot be recorded.
+def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder | None:
+    """Lock the folder and open the record of the training; None in a process of another one.
 
     Raises
     ------
     OutputError
         A file stands in the place of the database, and is damaged.
     """
+    from gzfeatures.experiment.finetuning import EXPERIMENT
     from gzfeatures.tracking.client import DamagedDatabase
+    from gzfeatures.tracking.later.recorder import TrainingRecorder
 
     if "LOCAL_RANK" in os.environ:
         # another process holds the folder and has started this one
         return None
     lock_folder(output, say)
+    remedy, progress = f"gzfeatures record {output}", Terminal()
     try:
-        return tracking_at(uri, upgrade)
+        return TrainingRecorder.at(
+            uri, EXPERIMENT, upgrade=upgrade, progress=progress, remedy=remedy
+        )
     except DamagedDatabase:
         # a damaged database does not recover as a server may, and no training is lost yet
         raise
     except OutputError as error:
         # hours of training must not fail because of a lost server
-        say(f"the training is not recorded: {error}")
-        return None
+        say(f"the training goes on without its record: {error}; afterwards, '{remedy}'")
+        return TrainingRecorder(None, progress)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from gzfeatures import outputs
 from gzfeatures.errors import OutputError
@@ -69,7 +69,7 @@ class Recorder:
         upgrade: bool = False,
         progress: Progress = SILENT,
         remedy: str = "gzfeatures record RUN_FOLDER",
-    ) -> Recorder:
+    ) -> Self:
         """Open a database or server, or say once why the run is not recorded there.
 
         Parameters
@@ -150,6 +150,41 @@ class Recorder:
             return None
 
 
+class TrainingRecorder(Recorder):
+    """Record trainings that are no part of a run; what MLflow does not take waits with them."""
+
+    def record_candidate(
+        self,
+        experiment: str,
+        candidate: Candidate,
+        artifacts: Sequence[Path],
+        live: Any = None,
+    ) -> str | None:
+        """Record a network as `Tracking` does; return the run's id, or None.
+
+        What was not recorded is written to the folder of its checkpoint, which is said.
+
+        Parameters
+        ----------
+        experiment, candidate, live
+            As of `Tracking.record_candidate`.
+        artifacts : sequence of Path
+            Files and the folder of the checkpoint, in which they lie.
+        """
+        run = super().record_candidate(experiment, candidate, artifacts, live)
+        folder = next(path for path in artifacts if path.is_dir())
+        if run is not None:
+            # an earlier training in this folder may have left its own
+            outputs.remove(folder / UNRECORDED)
+            return run
+        WaitingRun(self._records[-1:], None).write(folder)
+        why = "" if self._lost is None else f": {self._lost}"
+        self._progress.say(
+            f"the training is not recorded{why}; afterwards, 'gzfeatures record {folder}'"
+        )
+        return None
+
+
 def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     """Record what waits in a run folder; what is recorded already is left as it is.
 
@@ -186,11 +221,11 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
         if not known:
             rest = [dataclasses.replace(other, run=None) for other in rest]
         comparison = waiting.comparison
-        if not known:
+        if not known and comparison is not None:
             comparison = dataclasses.replace(comparison, run=None)
         WaitingRun([*done, *rest], comparison, tracking.uri).write(folder)
     comparison = waiting.comparison
-    if not known or comparison.run is None:
+    if comparison is not None and (not known or comparison.run is None):
         run = _comparison_again(tracking, comparison, folder)
         comparison = dataclasses.replace(comparison, run=run)
     finished = WaitingRun(done, comparison, tracking.uri)

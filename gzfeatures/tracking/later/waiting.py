@@ -27,19 +27,20 @@ class WaitingRun:
     Parameters
     ----------
     candidates : sequence of CandidateRecord
-    comparison : ComparisonRecord
+    comparison : ComparisonRecord or None
+        None of a training on its own.
     uri : str or None
         Where those are that have a run id.
     """
 
     candidates: Sequence[CandidateRecord]
-    comparison: ComparisonRecord
+    comparison: ComparisonRecord | None
     uri: str | None = None
 
     @property
     def records(self) -> list[CandidateRecord | ComparisonRecord]:
-        """Return the candidates and the comparison."""
-        return [*self.candidates, self.comparison]
+        """Return the candidates and, where there is one, the comparison."""
+        return [*self.candidates, *([] if self.comparison is None else [self.comparison])]
 
     @property
     def number(self) -> int:
@@ -68,7 +69,7 @@ class WaitingRun:
             "format": FORMAT,
             "uri": self.uri,
             "candidates": candidates,
-            "comparison": fields_of(self.comparison),
+            "comparison": None if self.comparison is None else fields_of(self.comparison),
         }
         path = folder / UNRECORDED
         with written_whole(path) as temporary:
@@ -91,7 +92,8 @@ class WaitingRun:
             content = json.loads(path.read_text(encoding="utf-8"))
             require_format("record", int(content["format"]), FORMAT, path)
             candidates = [_candidate(fields, folder) for fields in content["candidates"]]
-            comparison = ComparisonRecord(**content["comparison"])
+            fields = content["comparison"]
+            comparison = None if fields is None else ComparisonRecord(**fields)
             waiting = cls(candidates, comparison, content["uri"])
             for record in waiting.records:
                 if not _KEY.fullmatch(record.key):
