@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError, require_known
@@ -28,7 +29,9 @@ from gzfeatures.maps.umap import Map
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.tablefiles.described_output import write_fits, write_votable
 from gzfeatures.teaching.answers_file import AnswersFile
-from gzfeatures.teaching.campaign import Answer
+from gzfeatures.teaching.campaign import Answer, Campaign
+from gzfeatures.teaching.page_vectors import page_vectors
+from gzfeatures.teaching.rounds import RoundRecord
 from gzfeatures.web.local_server import LocalServer
 from gzfeatures.web.samp_hub import send_votable
 
@@ -56,6 +59,8 @@ class TeachingSession:
         Predicted answers of the decision tree, which name the regions of the map.
     catalog : DataFrame, optional
         Columns that can colour the map; positions in `ra` and `dec` show the sky.
+    on_round : callable, optional
+        Is told of each round that ended.
 
     Examples
     --------
@@ -69,6 +74,8 @@ class TeachingSession:
     seed: int = 0
     answers: Predictions | None = None
     catalog: pd.DataFrame | None = None
+    on_round: Callable[[RoundRecord], object] | None = None
+    _rounds: set[int] = dataclasses.field(default_factory=set)
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
@@ -102,8 +109,28 @@ class TeachingSession:
             raise InputError(
                 "answer to a galaxy", rule="be in the table", found=names[int(unknown.argmax())]
             )
-        self.file.keep({name: _answer(each) for name, each in zip(names, answers, strict=True)})
+        changes = {name: _answer(each) for name, each in zip(names, answers, strict=True)}
+        self.file.keep(changes)
+        self._mark_rounds({each.round for each in changes.values() if each is not None})
         return {"labels": len(self.file.answers)}
+
+    def _mark_rounds(self, now: set[int]) -> None:
+        """Tell of each round that ended: one with answers, before the one that goes on."""
+        self._rounds.update(now)
+        if self.on_round is not None and now:
+            self._end_rounds(before=max(self._rounds))
+
+    def _end_rounds(self, before: int) -> None:
+        """Tell of the rounds up to a number that have answers of this session."""
+        for number in sorted(each for each in self._rounds if each < before):
+            self._rounds.discard(number)
+            if self.on_round is not None:
+                campaign = Campaign(self.chart.ids, self._page_vectors, self.seed)
+                self.on_round(RoundRecord.of(campaign, self.file.answers, number))
+
+    @cached_property
+    def _page_vectors(self) -> npt.NDArray[np.float16]:
+        return page_vectors(self.chart.vectors)
 
     def state(self, content: Any = None) -> dict[str, Any]:
         """Return all answers about galaxies of the table, as `keep` takes them."""
@@ -290,7 +317,8 @@ class TeachingSession:
             self.close()
 
     def close(self) -> None:
-        """Remove the files that were written for other programs."""
+        """Tell of the last round, and remove files that were written for other programs."""
+        self._end_rounds(before=2**31)
         while self._folders:
             self._folders.pop().cleanup()
 

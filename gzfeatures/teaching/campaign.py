@@ -10,7 +10,7 @@ round has one question less.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -98,6 +98,11 @@ class Campaign:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.ids)}
+
+    @property
+    def known(self) -> Mapping[str, int]:
+        """Return the row of each id of the table."""
+        return self._rows
 
     def row(self, galaxy_id: str) -> int:
         """Return the row of an id; refuse an unknown one."""

@@ -47,7 +47,7 @@ class OneAgainstRest:
         Examples
         --------
         >>> head = OneAgainstRest.fit(np.array([[-1.0], [1.0]]), np.array([0, 1]), 2)
-        >>> head.probabilities(np.array([[0.0]])).tolist()
+        >>> head.probabilities(np.array([[0.0]])).round(6).tolist()
         [[0.5, 0.5]]
         """
         rows = np.hstack([vectors, np.ones((len(vectors), 1))])

@@ -77,7 +77,7 @@ def typicality(vectors: Array, ranks: Rows) -> Rows:
     Examples
     --------
     >>> typicality(np.array([[9.0], [0.0], [1.0]]), np.arange(3)).tolist()
-    [2, 0, 1]
+    [2, 1, 0]
     """
     n = len(vectors)
     if n < 2:

@@ -26,6 +26,7 @@ from gzfeatures.maps.umap import MapOptions, project
 from gzfeatures.progress import Progress, handed
 from gzfeatures.session.teaching_session import TeachingSession
 from gzfeatures.teaching.answers_file import AnswersFile
+from gzfeatures.teaching.rounds import RoundRecord
 from gzfeatures.verbs.inputs import Place, catalog_of, table_of
 
 FEWEST = 30
@@ -42,6 +43,7 @@ def teach(
     port: int = 0,
     seed: int = 0,
     say: Callable[[str], object] = print,
+    on_round: Callable[[RoundRecord], object] | None = None,
     progress: Progress | bool = False,
 ) -> Labels:
     """Serve a page on 127.0.0.1 on which galaxies are labelled, until Ctrl-C or an interrupt.
@@ -64,6 +66,8 @@ def teach(
         Of the map, and of heads that are fitted.
     say : callable
         Is told the address of the page.
+    on_round : callable, optional
+        Is told what each round asked and reached, such as `CampaignRecord` of the tracking.
     progress : Progress or bool
         Where the steps are told; nowhere by default. True is the terminal.
 
@@ -89,7 +93,7 @@ def teach(
         drawn = project(vectors, None, MapOptions(seed=seed), progress=told)
     else:
         drawn = map if isinstance(map, Map) else Map.read(map)
-    session = TeachingSession(vectors, drawn, file, seed, answers_of(vectors), columns_of)
+    session = TeachingSession(vectors, drawn, file, seed, answers_of(vectors), columns_of, on_round)
     shown = images if isinstance(images, ImageSet) or images is None else ImageSet.of(images)
     try:
         session.serve(say, shown, port=port, progress=told)

@@ -11,12 +11,14 @@ from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import catalog_from, table_from
 from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, Selection, TableFile
 from gzfeatures.cli.reading import reads_images, shown_from
+from gzfeatures.cli.verbs.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.verbs.explore import Csv, Gallery, draw_gallery
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
+    from gzfeatures.tracking.later.campaigns import CampaignRecord
 
 
 @app.command(
@@ -48,6 +50,8 @@ def teach(
     ] = 0,
     selection: Selection = None,
     seed: Seed = 0,
+    tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
     as_json: Json = False,
 ) -> None:
     """Serve a page on 127.0.0.1 on which galaxies are labelled and heads learn from the labels."""
@@ -57,6 +61,7 @@ def teach(
     from gzfeatures.verbs.teaching import teach as serve
 
     shown = shown_from(images, reading)
+    recorder = _recorder(labels, tracking_uri, upgrade)
     try:
         serve(
             table_from(table, selection),
@@ -67,13 +72,34 @@ def teach(
             port=port,
             seed=seed,
             say=say,
+            on_round=recorder,
             progress=Terminal(),
         )
     finally:
+        if recorder is not None:
+            recorder.close()
         if as_json:
             answers = AnswersFile(labels).answers.values()
             rounds = len({answer.round for answer in answers})
             typer.echo(json.dumps({"labels": len(answers), "rounds": rounds}))
+
+
+def _recorder(labels: Path, uri: str | None, upgrade: bool) -> CampaignRecord | None:
+    """Open the record of a campaign's rounds; None if it cannot be recorded, which is said."""
+    from gzfeatures.errors import OutputError
+    from gzfeatures.tracking.connection import without_mlflow
+
+    if lacking := without_mlflow():
+        say(f"rounds are not recorded: {lacking}")
+        return None
+    from gzfeatures.tracking.later.campaigns import CampaignRecord
+
+    try:
+        return CampaignRecord(tracking_at(uri, upgrade), f"teach {labels.stem}", say)
+    except OutputError as error:
+        # hours of labelling must not fail because of a lost server
+        say(f"rounds are not recorded: {error}")
+        return None
 
 
 @app.command(

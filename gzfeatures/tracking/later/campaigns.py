@@ -1,0 +1,94 @@
+"""Record each round of a labelling campaign as an MLflow run, which shows its learning curve."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from gzfeatures.errors import OutputError
+from gzfeatures.tracking import run_contents
+from gzfeatures.tracking.live import RETRY_SECONDS
+
+if TYPE_CHECKING:
+    from gzfeatures.teaching.rounds import RoundRecord
+    from gzfeatures.tracking.runs import Tracking
+
+
+class CampaignRecord:
+    """Record rounds as they end; call this object with each.
+
+    Every round is a run with its numbers at the step of its labels, so that the UI draws accuracy
+    over labels from the runs of one campaign. A server or database that cannot be written is said
+    once and stops no labelling: rounds wait until it is there again.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Where rounds are recorded.
+    experiment : str
+        Name of the experiment; a campaign is one, by its label file.
+    say : callable
+        Takes a line for the user.
+    """
+
+    def __init__(self, tracking: Tracking, experiment: str, say: Callable[[str], object]) -> None:
+        self.tracking, self.experiment, self._say = tracking, experiment, say
+        # one thread: rounds are recorded in their order
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="rounds")
+        self._waiting: list[RoundRecord] = []
+        self._lost_at: float | None = None
+
+    def __call__(self, record: RoundRecord) -> None:
+        """Record a round beside the labelling: no click waits for a database."""
+        self._writer.submit(self._add, record)
+
+    def close(self) -> None:
+        """Record what still waits, and print what cannot be recorded."""
+        self._writer.submit(self._all)
+        self._writer.shutdown()
+        if self._waiting:
+            self._say(f"{len(self._waiting)} rounds are not recorded")
+
+    def _add(self, record: RoundRecord) -> None:
+        self._waiting.append(record)
+        # a lost server is asked once a minute
+        if self._lost_at is None or time.monotonic() - self._lost_at >= RETRY_SECONDS:
+            self._all()
+
+    def _all(self) -> None:
+        """Record the rounds that wait, or print that they cannot be recorded."""
+        lost = self._lost_at
+        try:
+            while self._waiting:
+                self._write(self._waiting[0])
+                self._waiting.pop(0)
+        except OutputError as error:
+            if lost is None:
+                self._say(f"labelling goes on without its record: {error}")
+            self._lost_at = time.monotonic()
+            return
+        self._lost_at = None
+
+    def _write(self, record: RoundRecord) -> None:
+        values: dict[str, Any] = {"labels": record.labels, "set_aside": record.set_aside}
+        if record.accuracy is not None:
+            values |= {
+                "accuracy": record.accuracy.value,
+                "accuracy_low": record.accuracy.low,
+                "accuracy_high": record.accuracy.high,
+            }
+        tags = {"kind": "round", "campaign": self.experiment, "head": record.head or "none"}
+        with (
+            self.tracking.writing() as client,
+            self.tracking.filled(
+                client, self.experiment, f"round {record.number}", tags, None
+            ) as run,
+        ):
+            points = ((name, float(value), record.labels) for name, value in values.items())
+            run_contents.log_points(client, run, points)
+            about = {"round": record.number, "classes": ", ".join(record.classes)}
+            run_contents.log(client, run, {}, about)
+            client.log_text(run, json.dumps(record.asked, indent=1) + "\n", "asked.json")
