@@ -22,6 +22,8 @@ from faults.steps import LIBRARIES, MADE, STATE, STEPS, Step, clear
 EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 COMPILING = 1800.0
 """Seconds within which the compiler ends, on a busy machine."""
+ANEW = "it is a folder; choose another name"
+"""How a step is refused whose result, a folder, is there."""
 UNRECORDED = "the same command again will ask for --overwrite"
 INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 
@@ -99,7 +101,10 @@ class Bench:
         if ended.code and exchanged is not None:
             return None
         assert ended.code == 0, ended.stderr
-        return Truth(ended, said(ended.stdout), pieces(desk, STEPS[name]))
+        made = pieces(desk, STEPS[name])
+        broken = {piece: content for piece, content in made.items() if "broken" in content}
+        assert not broken, broken
+        return Truth(ended, said(ended.stdout), made)
 
 
 class Case:
@@ -140,6 +145,8 @@ class Case:
     def fresh(self, *, bare: bool = False) -> None:
         """Take the results away; a bare desk has no tracking database either."""
         clear(self.desk, self.step)
+        for place in self.step.changes:
+            shutil.copy2(self.bench.inputs / place, self.desk / place)
         if not bare and (self.bench.inputs / "mlruns").exists():
             shutil.copytree(self.bench.inputs / "mlruns", self.desk / "mlruns", dirs_exist_ok=True)
 
@@ -180,6 +187,10 @@ class Case:
             for place in ("out", "store"):
                 shutil.rmtree(self.desk / place, ignore_errors=True)
         ended = self.bench.life(self.desk, self.step).ended()
+        if self.refused(ended):  # what is there is judged, then it makes room
+            self.wrong += self._strange(pieces(self.desk, self.step))
+            clear(self.desk, self.step)
+            ended = self.bench.life(self.desk, self.step).ended()
         if "train anew" in ended.stderr:  # of other images: the remedy is followed
             clear(self.desk, self.step)
             ended = self.bench.life(self.desk, self.step).ended()
@@ -194,8 +205,19 @@ class Case:
             and said(ended.stdout) == self.truth.said
         ):
             self.recovered += self._open
-        self.wrong += self._strange(after)
+        self.wrong += [*self._strange(after), *self._remains()]
         self._open, self.announced = 0, False
+
+    def refused(self, ended: Ended) -> bool:
+        """Whether a call did nothing because its result is there."""
+        return self.step.once and ended.code == 1 and ANEW in ended.stderr
+
+    def _remains(self) -> list[str]:
+        """Unfinished folders: a whole call takes away what killed ones left of them."""
+        found = (
+            path for place in self.step.writes for path in (self.desk / place).rglob(".*.part")
+        )
+        return [f"remains: {path.relative_to(self.desk)}" for path in found if path.is_dir()]
 
     @contextmanager
     def or_else(self, exchanged: str, data: bytes | None) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from faults.case import EXITS, Case, Disk
 from faults.life import PATIENCE, Ended, Trouble
+from faults.steps import clear
 from PIL import Image
 
 from gzfeatures.written_files import RECORD
@@ -29,7 +30,8 @@ def killed(case: Case, moment: int) -> None:
     for attempt in range(20):
         by_operation = Trouble(signal=signal.SIGKILL, operation=case.operation())
         by_clock = Trouble(seconds=case.dice.uniform(0.02, 0.95 * case.truth.ended.seconds))
-        if case.meets(by_operation if (moment + attempt) % 2 else by_clock, -signal.SIGKILL).code:
+        ended = case.meets(by_operation if (moment + attempt) % 2 else by_clock, -signal.SIGKILL)
+        if ended.code and not case.refused(ended):
             return
         case.uncounted()  # it was over before
         case.fresh()
@@ -169,6 +171,9 @@ def _follow(case: Case, path: Path, ended: Ended) -> None:
     if path.name == RECORD:  # an empty one is a new one, and says nothing of itself
         assert "--overwrite" in ended.stderr
         case.announced = True
+        return
+    if case.refused(ended):
+        clear(case.desk, case.step)
         return
     assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
     path.unlink()

@@ -27,11 +27,16 @@ from gzfeatures.features import shard
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.heads.head import Head
 from gzfeatures.networks.compilation.code_folder import KEY, KEY_BYTES, SEAL_BYTES
+from gzfeatures.portable.model_file import read_model_file
+from gzfeatures.portable.portable_head import PortableHead
+from gzfeatures.report.report import UNRECORDED
+from gzfeatures.tracking.later.waiting import WaitingRun
+from gzfeatures.tracking.records import KEY as RECORDED_AS
 from gzfeatures.written_files import RECORD
 
 MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
-    r"|^store$|^folder$|^last_used$|^imported$|^shared$"
+    r"|^store$|^folder$|^recorded$|^last_used$|^imported$|^shared$"
 )
 """Keys of what differs between two calls that give the same: times, marks of files by their times,
 work done before, and that files may be the user's own, where the note on them was lost."""
@@ -53,7 +58,7 @@ def pieces(desk: Path, step: Step) -> dict[str, str]:
     the same pieces.
     """
     found: dict[str, str] = {}
-    for place in step.writes:
+    for place in (*step.writes, *step.changes):
         root = desk / place
         for path in sorted(root.rglob("*") if root.is_dir() else [root]):
             name = path.relative_to(desk).as_posix()
@@ -170,6 +175,26 @@ def _answers(path: Path, desk: Path) -> dict[str, str]:
     return found
 
 
+def _model(path: Path, desk: Path) -> str:
+    """What an exported head says of galaxies, and its record."""
+    file = read_model_file(path)
+    head, table = PortableHead.open(path), EmbeddingTable.read(desk / JUDGE)
+    numbers = head.predict(table).probabilities.tobytes()
+    return _digest(file.source.encode(), json.dumps(file.record, sort_keys=True).encode(), numbers)
+
+
+def _properties(path: Path, desk: Path) -> str:
+    """Properties of a HATS catalog, without their moment."""
+    lines = path.read_text().splitlines()
+    return _digest(*(line.encode() for line in lines if "_date=" not in line.replace(" ", "")))
+
+
+def _waiting(path: Path, desk: Path) -> str:
+    """What waits to be recorded: all of it, whether it has been recorded or not."""
+    waiting = WaitingRun.read(path.parent)
+    return _digest(*(record.key.encode() for record in waiting.records))
+
+
 def _page(path: Path, desk: Path) -> str:
     text = path.read_text()
     if not text.rstrip().endswith("</html>"):
@@ -204,6 +229,14 @@ def _database(path: Path, desk: Path) -> dict[str, str]:
             "join tags t on t.run_uuid = r.run_uuid and t.key = 'kind' and t.value <> 'training' "
             "where r.status = 'FINISHED' order by r.start_time, r.run_uuid, m.key, m.step"
         ).fetchall()
+        twice = connection.execute(
+            "select t.value from runs r join tags t on t.run_uuid = r.run_uuid and t.key = ? "
+            "where r.status = 'FINISHED' and r.lifecycle_stage = 'active' "
+            "group by t.value having count(*) > 1",
+            (RECORDED_AS,),
+        ).fetchall()
+        if twice:
+            raise InputError("recorded twice", where=path, found=twice)
     runs: dict[str, tuple[str, list[str]]] = {}
     for run, name, key, value in rows:
         if not MOMENTARY.search(key):
@@ -285,6 +318,7 @@ _VECTORS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
 }
 _READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
     ".json": _json, ".parquet": _parquet, ".arrow": _shard, ".skops": _skops, ".db": _database,
+    ".onnx": _model, ".properties": _properties, UNRECORDED: _waiting,
     "learning_curve.csv": _curve, TAUGHT: _answers, RECORD: _written, KEY: _key, ".so": _library,
     ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
 }  # fmt: skip

@@ -16,6 +16,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
+from gzfeatures.report.report import UNRECORDED
 from gzfeatures.synthetic.survey import draw_survey
 
 JUDGE = ".table.parquet"
@@ -28,6 +29,8 @@ not its minute."""
 STATE, COMPILED = "state", "compiled"
 TAUGHT = "taught.csv"
 """Name of the label file of the step `teach`."""
+WAITING = "waiting"
+"""A run whose server could not be reached, for the step `record`."""
 
 TOML = """
 name = "small"
@@ -68,6 +71,13 @@ class Step:
         Compile the network from the first image on.
     clicks : bool
         It serves a page, on which every galaxy gets a label (see `zygote.volunteer`).
+    changes : tuple of str
+        Inputs that it writes back, and has to keep.
+    once : bool
+        Its result is a folder, which is never replaced: the same call again is refused, and the
+        remedy is to remove the folder.
+    library : str
+        Without it the step is left out.
     """
 
     words: str
@@ -76,6 +86,9 @@ class Step:
     needs: tuple[str, ...] = ()
     compiles: bool = False
     clicks: bool = False
+    changes: tuple[str, ...] = ()
+    once: bool = False
+    library: str = ""
 
     def command(self, url: str) -> tuple[str, ...]:
         return (*self.words.format(url=url).split(), "--json")
@@ -89,6 +102,8 @@ MADE = {
     "another": f"extract images {_NETWORK} -o another.parquet",
     EAGER: f"extract images {_NETWORK} --precision float32 -o {EAGER}",
     LIBRARIES: f"extract images {_NETWORK} --precision float32 -o out/table.parquet",
+    "sky.hats": "check sky.csv -o sky.hats",
+    WAITING: f"run small.toml -o {WAITING} --tracking-uri http://127.0.0.1:9",
 }
 """Inputs that a verb makes, by the verb; the store is cleared of them, or is the input
 (`another`)."""
@@ -207,6 +222,33 @@ STEPS = {
         ("images/10000008.jpg", "table.parquet"),
         ("out",),
     ),
+    "export": Step(
+        "export heads/prototype.skops --from vectors --check-on table.parquet -o out/head.onnx",
+        ("table.parquet", "heads/prototype.skops"),
+        ("out",),
+        ("heads",),
+        library="onnx",
+    ),
+    "join, HATS": Step(
+        "join sky.hats sky.csv --on galaxy_id -o out/joined.hats",
+        ("sky.csv", "sky.hats/hats.properties"),
+        ("out",),
+        ("sky.hats",),
+        once=True,
+        library="hats",
+    ),
+    "audit": Step(
+        "audit table.parquet --catalog catalog.csv --images images --sample 2 --draws 19 -o out",
+        ("images/10000007.jpg", "table.parquet", "catalog.csv"),
+        ("out",),
+    ),
+    "record": Step(
+        f"record {WAITING}",
+        (f"{WAITING}/heads/00-resnet18/prototype.skops", f"{WAITING}/{UNRECORDED}"),
+        ("mlruns",),
+        (WAITING,),
+        changes=(f"{WAITING}/{UNRECORDED}",),
+    ),
 }
 
 
@@ -229,6 +271,10 @@ def lay(desk: Path) -> Path:
         desk / "positions.csv", index=False
     )
     (desk / "small.toml").write_text(TOML)
+    rng = np.random.default_rng(5)  # the whole sky: partitions of HATS
+    dec = np.degrees(np.arcsin(rng.uniform(-1, 1, 60))).round(6)
+    sky = {"galaxy_id": [f"s{k}" for k in range(60)], "ra": rng.uniform(0, 360, 60).round(6)}
+    pd.DataFrame({**sky, "dec": dec, "petro": np.arange(60)}).to_csv(desk / "sky.csv", index=False)
     return desk
 
 
@@ -238,7 +284,7 @@ def confirmed_on(desk: Path) -> Path:
 
 
 def clear(desk: Path, step: Step) -> None:
-    """Take the results away; the inputs stay."""
+    """Take the results away; the inputs stay (see `Case.fresh` for those that are changed)."""
     confirmed_on(desk).unlink(missing_ok=True)
     for place in step.writes:
         if (desk / place).is_file():

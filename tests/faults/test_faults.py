@@ -21,6 +21,7 @@ from gzfeatures.tracking import Tracking
 LONG = (
     "run", "extract, compiled", "predict, network", "store import", "doubt",
     "sample", "join", "table export", "odd", "fit, sizes", "explain", "teach",
+    "audit", "record",
 )  # fmt: skip
 """Steps that an ordinary run leaves out: they, or what they need, take the longest, or files of
 their kind are written by others."""
@@ -52,6 +53,8 @@ def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
         pytest.skip(
             "an ordinary run kills single steps only: --moments 25 2 has every fault and whole runs"
         )
+    if library := STEPS[step].library:
+        pytest.importorskip(library)
     case = Case(bench, step, tmp_path / "desk")
     for moment in range(moments):
         FAULTS[fault](case, moment)

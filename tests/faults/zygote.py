@@ -8,6 +8,7 @@ not survive a fork.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib
 import json
@@ -109,8 +110,12 @@ for module in (
         "mlflow.pyfunc",
     ),
     *("mlflow.store.tracking.sqlalchemy_store", "alembic.command", "sklearn.neighbors"),
+    *("gzfeatures.audit.audit", "gzfeatures.audit.page", "gzfeatures.portable.export"),
 ):
     importlib.import_module(module)
+for module in ("onnx", "onnxruntime", "openvino", "hats", "hats.io.parquet_metadata"):
+    with contextlib.suppress(ImportError):  # extras: without one its step is left out
+        importlib.import_module(module)
 
 torch.set_num_threads(1)
 # many small shards, and compaction: more moments at which to die

@@ -241,8 +241,9 @@ class ProgramEncoder(nn.Module):
     def __init__(self, program: Any, layer: str, name: str) -> None:
         super().__init__()
         self.model, self.layer, self.name = program.module(), layer, name
-        batch = _input_shape(program, Path(name))[0]
+        batch, _, side, _ = _input_shape(program, Path(name))
         self.batch = batch if isinstance(batch, int) else None
+        self.open_size = not isinstance(side, int)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return what the program returns for some images."""

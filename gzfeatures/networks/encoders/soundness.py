@@ -18,6 +18,10 @@ Run: TypeAlias = Callable[[Pixels], Vectors]
 
 TOLERANCE = 1e-4
 """Largest allowed difference of two vectors, as a share of their spread."""
+STRIP = 8
+"""The strip at an end of an image is its side divided by this."""
+UNSEEN = 1e-7
+"""Largest difference, as a share of the largest number, of vectors that do not see a strip."""
 IMAGES, QUANTISED_IMAGES = 4, 24
 CENTRED_COSINE = 0.95
 """Smallest mean cosine, from the common mean, of two libraries' vectors in 8-bit integers."""
@@ -62,6 +66,7 @@ def findings_of(
     other: Run | None = None,
     sizes: Callable[[int], int] | None = None,
     quantised: bool = False,
+    area: Trial | None = None,
 ) -> list[Trial]:
     """Try an encoder on a few images, and return what was found.
 
@@ -77,12 +82,16 @@ def findings_of(
         Length of the vectors for images of a side; None where the size is fixed.
     quantised : bool
         Computes in 8-bit integers, in which two libraries differ by more than rounding.
+    area : Trial, optional
+        Whether its pooling layers see their whole maps, where that is written in its graph (see
+        `pooled_area`).
 
     Returns
     -------
     list of Trial
         Dropout or batch statistics that are alive, a batch that changes vectors, an output that is
-        the same for all images or not finite, and another library that disagrees are not sound.
+        the same for all images or not finite, one that does not see an end of the images, and
+        another library that disagrees are not sound.
     """
     images = trial_images(size)
     vectors = run(images)
@@ -95,6 +104,8 @@ def findings_of(
     ]
     spread = float(np.ptp(vectors, axis=0).max())
     found.append(Trial("different images", spread > 0, f"vectors differ by up to {spread:.3g}"))
+    found.append(_ends(run, images, vectors))
+    found += [] if area is None else [area]
     found.append(_sizes(size, vectors.shape[1], sizes))
     if other is None:
         found.append(Trial("another library", None, "there is no second one to compare with"))
@@ -128,6 +139,29 @@ def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
     return Trial(trial, difference <= TOLERANCE, f"differs by {difference:.1e} of the largest")
 
 
+def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
+    """Change each of the four ends of the images, and see whether the vectors change.
+
+    A kernel that is too small for the map begins at its first cell and stops short of its last; so
+    do patches that do not fill an image. Where both ends of a side are not seen, the encoder cuts
+    out the middle, which may be meant.
+    """
+    trial, width = "ends of the images", max(images.shape[1] // STRIP, 1)
+    scale = max(float(np.abs(vectors).max()), 1e-12)
+    blind = []
+    for axis, names in ((1, ("top", "bottom")), (2, ("left", "right"))):
+        for name, part in zip(names, (slice(width), slice(-width, None)), strict=True):
+            changed = images.copy()
+            strip = (slice(None), part) if axis == 1 else (slice(None), slice(None), part)
+            changed[strip] = 255 - changed[strip]
+            if float(np.abs(run(changed) - vectors).max()) / scale <= UNSEEN:
+                blind.append(name)
+    if not blind:
+        return Trial(trial, True, f"all four change the vectors, {width} px each")
+    both = {"top", "bottom"} <= set(blind) or {"left", "right"} <= set(blind)
+    return Trial(trial, None if both else False, f"{' and '.join(blind)} {width} px not seen")
+
+
 def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
     """Try images of another size, if the encoder accepts any size."""
     trial = "images of another size"
@@ -157,7 +191,7 @@ def require_sound(findings: Sequence[Trial], name: str) -> None:
             raise WeightsError(
                 f"encoder is not sound: {finding.trial}",
                 where=name,
-                rule="give each image one vector",
+                rule="give each image one vector, of the whole image",
                 found=finding.detail,
-                remedy="export it in eval mode, with an open batch and size",
+                remedy="export it in eval mode, with an open batch and size, or for this size",
             )

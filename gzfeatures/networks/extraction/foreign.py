@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, parsing
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.networks.compilation.code_folder import CodeFolder
 from gzfeatures.networks.encoders.described import described, encoder_of, length_of_layer
-from gzfeatures.networks.encoders.onnx_files import OnnxSession, read_graph
+from gzfeatures.networks.encoders.exported_programs import ProgramEncoder
+from gzfeatures.networks.encoders.onnx_files import OnnxGraph, OnnxSession, read_graph, read_model
+from gzfeatures.networks.encoders.pooled_area import AREA, area_trial, of_onnx, of_program
 from gzfeatures.networks.encoders.soundness import Run, Trial, findings_of, require_sound
 from gzfeatures.networks.extraction.forward import SYMMETRIES, Body, Forward, Threading, ready
 from gzfeatures.networks.extraction.plan import Pixels, Vectors
@@ -126,7 +128,8 @@ def session_of(
     """Return a session that computes an extractor's vectors from an ONNX file."""
     graph = read_graph(str(spec.weights).partition(":")[2])
     return OnnxSession(
-        spec,
+        # OpenVINO fixes the size of a graph: to the size that is wanted, not to its own
+        dataclasses.replace(spec, view=extractor.view),
         graph,
         extractor.layer,
         library or extractor.engine,
@@ -168,8 +171,10 @@ class SoundEncoder:
         if extractor.view.bands is None:
             # in bfloat16 the last digits depend on the size of a batch
             exact = extractor.precision == "float32"
-            findings = findings_of(_through(body), extractor.view.size)
-            require_sound(findings if exact else findings[:1], self.spec.name)
+            size = extractor.view.size
+            findings = findings_of(_through(body), size, area=_area_of_network(network, size))
+            kept = findings if exact else [findings[0], *(f for f in findings if f.trial == AREA)]
+            require_sound(kept, self.spec.name)
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
@@ -212,7 +217,24 @@ def _findings_of_onnx(
         other if extractor.precision == "float32" else None,
         lengths if graph.images.size is None else None,
         graph.quantised,
+        _area_of_graph(graph, extractor.view.size),
     )
+
+
+def _area_of_graph(graph: OnnxGraph, size: int) -> Trial | None:
+    """Judge pooling layers of an ONNX file of an open size; those of a fixed one fit their maps."""
+    if graph.images.size is not None:
+        return None
+    _, model, _ = read_model(graph.path)
+    with parsing("ONNX file cannot be read", graph.path):
+        return area_trial(of_onnx(model, size, graph.images.channels_last), size)
+
+
+def _area_of_network(network: nn.Module, size: int) -> Trial | None:
+    """Judge pooling layers of an exported program of an open size."""
+    if not isinstance(network, ProgramEncoder) or not network.open_size:
+        return None
+    return area_trial(of_program(network.model, size, network.batch or 2), size)
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
@@ -237,7 +259,8 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
     if spec.kind:
         network = encoder_of(extraction.backbone, spec, extractor.layer, size)
         body = Body(network, extractor, torch.float32)
-        return spec, findings_of(_through(body), size, sizes=lengths)
+        area = _area_of_network(network, size)
+        return spec, findings_of(_through(body), size, sizes=lengths, area=area)
     network = load(spec, extraction.weights, extractor.layer, size)
     return spec, findings_of(_through(ready(network, extractor, torch.float32)), size)
 

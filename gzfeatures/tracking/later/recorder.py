@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gzfeatures import outputs
 from gzfeatures.errors import OutputError
+from gzfeatures.files import locked_file
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report.report import UNRECORDED, Report
 from gzfeatures.tracking.client import NotRecorded
@@ -188,6 +189,9 @@ class TrainingRecorder(Recorder):
 def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     """Record what waits in a run folder; what is recorded already is left as it is.
 
+    One process at a time records a folder: two would find nothing recorded, and record all of it
+    twice.
+
     Parameters
     ----------
     folder : Path
@@ -209,7 +213,13 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     OutputError
         It cannot be recorded now; what was recorded until then is noted in the folder.
     """
-    waiting = WaitingRun.read(folder)
+    WaitingRun.read(folder)  # a folder without one gets no lock
+    with locked_file(folder / UNRECORDED):
+        # another process may have recorded it in the meantime
+        return _recorded(WaitingRun.read(folder), folder, tracking)
+
+
+def _recorded(waiting: WaitingRun, folder: Path, tracking: Tracking) -> WaitingRun:
     # runs that were recorded elsewhere do not count here
     known = waiting.uri == tracking.uri
     done: list[CandidateRecord] = []

@@ -1,0 +1,245 @@
+"""Find pooling layers that see only part of their map, as a kernel of another size does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from gzfeatures.networks.encoders.soundness import Trial
+
+AREA = "pooling of the whole map"
+"""Name of the trial."""
+POOLS = {"AveragePool": True, "QLinearAveragePool": True, "MaxPool": False}
+"""Pooling operators of ONNX with a kernel of their own, and whether they take a mean."""
+LAYERS = ("Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", *POOLS)
+"""Operators after which a pooling is one within a network."""
+TORCH_POOLS = {"avg_pool2d": True, "max_pool2d": False, "max_pool2d_with_indices": False}
+TORCH_LAYERS = ("conv2d", "convolution", "conv_transpose2d", *TORCH_POOLS)
+SMALL = 3
+"""Largest kernel that networks halve their maps with; it may drop a last odd row on purpose."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """Describe a pooling layer along one side of its map.
+
+    Parameters
+    ----------
+    name : str
+    side : int
+        Cells of the map.
+    kernel, stride, before, after : int
+        Cells of the kernel, from one kernel to the next, and of the padding on both ends.
+    mean : bool
+        Takes means, not maxima.
+    last : bool
+        No convolution or pooling follows.
+    """
+
+    name: str
+    side: int
+    kernel: int
+    stride: int
+    before: int
+    after: int
+    mean: bool
+    last: bool
+
+    @property
+    def seen(self) -> int:
+        """Return how many cells of the map lie under a kernel, from the first."""
+        padded = self.side + self.before + self.after
+        steps = max((padded - self.kernel) // self.stride, 0)
+        return min(steps * self.stride + self.kernel - self.before, self.side)
+
+    @property
+    def sound(self) -> bool | None:
+        """Return whether it sees its whole map; None where that may be meant so.
+
+        torch exports a pooling to k x k cells with the kernel of the example's size. At another
+        size that kernel stops short of the end of the map, and no error is raised.
+        """
+        if self.seen >= self.side:
+            return True
+        if self.last and (self.mean or self.kernel > SMALL):
+            return False
+        # within a network, a kernel that gives one cell was meant to see all (squeeze, excite)
+        one = self.side + self.before + self.after < self.kernel + self.stride
+        return False if one and self.kernel > SMALL else None
+
+
+def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
+    """Judge all pooling layers of a network at one size of images.
+
+    Parameters
+    ----------
+    poolings : iterable of Pooling
+    size : int
+        Side of the images in px.
+    """
+    found = list(poolings)
+    for verdict in (False, None):
+        for each in found:
+            if each.sound is verdict and (verdict is False or each.last):
+                detail = f"{each.name} sees {each.seen} of {each.side} cells at {size} px"
+                return Trial(AREA, verdict, f"{detail}, with a kernel of {each.kernel}")
+    return Trial(AREA, True, f"{len(found)} layers at {size} px")
+
+
+def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
+    """Return the pooling layers of an ONNX model for images of one size.
+
+    Parameters
+    ----------
+    model : ModelProto
+        It is changed: sizes that stand in it are taken out.
+    size : int
+        Side of the images in px.
+    channels_last : bool
+        Order of the model's input.
+
+    Returns
+    -------
+    list of Pooling
+        Those whose map has a known size.
+    """
+    import onnx
+
+    graph = model.graph
+    constants = {each.name for each in graph.initializer}
+    (images,) = (each for each in graph.input if each.name not in constants)
+    for place, side in enumerate((1, size, size, 3) if channels_last else (1, 3, size, size)):
+        images.type.tensor_type.shape.dim[place].dim_value = side
+    # sizes noted in the file are those of its example, or names
+    del graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {
+        each.name: [side.dim_value for side in each.type.tensor_type.shape.dim]
+        for each in inferred.value_info
+    }
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    found: list[Pooling] = []
+    for node in graph.node:
+        if node.op_type in POOLS:
+            found += _of_node(node, shapes.get(node.input[0], []), _is_last(node, readers))
+    return found
+
+
+def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
+    known = {each.name: each for each in node.attribute}
+    if len(shape) != 4 or not all(shape[2:]) or "kernel_shape" not in known:
+        return
+    kernels = list(known["kernel_shape"].ints)
+    if "auto_pad" in known and known["auto_pad"].s not in (b"NOTSET", b"VALID"):
+        return  # padded so that all is seen
+    if "ceil_mode" in known and known["ceil_mode"].i:
+        return  # as is a kernel that may reach beyond the end
+    strides = list(known["strides"].ints) if "strides" in known else [1] * len(kernels)
+    pads = list(known["pads"].ints) if "pads" in known else [0] * 2 * len(kernels)
+    dilations = list(known["dilations"].ints) if "dilations" in known else [1] * len(kernels)
+    if len(kernels) != 2:
+        return
+    for axis in range(2):
+        kernel = (kernels[axis] - 1) * dilations[axis] + 1
+        yield Pooling(
+            f"{node.op_type} {node.name}".strip(),
+            shape[2 + axis],
+            kernel,
+            strides[axis],
+            pads[axis],
+            pads[2 + axis],
+            POOLS[node.op_type],
+            last,
+        )
+
+
+def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
+    """Return whether no layer of a network reads what a node gives, directly or not."""
+    waiting, met = list(node.output), set(node.output)
+    while waiting:
+        for reader in readers.get(waiting.pop(), []):
+            if reader.op_type in LAYERS:
+                return False
+            new = [name for name in reader.output if name not in met]
+            met.update(new)
+            waiting += new
+    return True
+
+
+class _Watched(torch.fx.Interpreter):
+    """Run a program, and note its pooling layers with the sizes of their maps."""
+
+    def __init__(self, module: torch.fx.GraphModule) -> None:
+        super().__init__(module)
+        self.found: list[Pooling] = []
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        name = _operator(n)
+        if name in TORCH_POOLS:
+            self.found += self._of(n, name)
+        return super().run_node(n)
+
+    def _of(self, node: torch.fx.Node, name: str) -> Iterator[Pooling]:
+        arguments, options = self.fetch_args_kwargs_from_env(node)
+        schema = [each.name for each in node.target._schema.arguments]  # type: ignore[union-attr]
+        given = {**dict(zip(schema, arguments, strict=False)), **options}
+        if given.get("ceil_mode"):
+            return
+        kernels = _pair(given["kernel_size"])
+        strides = _pair(given.get("stride") or kernels)
+        pads = _pair(given.get("padding") or 0)
+        dilations = _pair(given.get("dilation") or 1)
+        last = _ends(node)
+        for axis in range(2):
+            kernel = (kernels[axis] - 1) * dilations[axis] + 1
+            side = int(given[schema[0]].shape[-2 + axis])
+            pad = pads[axis]
+            mean = TORCH_POOLS[name]
+            yield Pooling(node.name, side, kernel, strides[axis], pad, pad, mean, last)
+
+
+def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pooling]:
+    """Return the pooling layers of an exported program for images of one size.
+
+    Parameters
+    ----------
+    module : GraphModule
+        What `ExportedProgram.module` gives.
+    size : int
+        Side of the images in px.
+    batch : int
+        Images that it takes.
+    """
+    watched = _Watched(module)
+    with torch.inference_mode():
+        watched.run(torch.zeros(batch, 3, size, size))
+    return watched.found
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """Return the name of PyTorch's operator that a node calls; empty for others."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return "" if packet is None else str(packet).rpartition(".")[2]
+
+
+def _ends(node: torch.fx.Node) -> bool:
+    waiting, met = [node], {node}
+    while waiting:
+        for reader in waiting.pop().users:
+            if _operator(reader) in TORCH_LAYERS:
+                return False
+            if reader not in met:
+                met.add(reader)
+                waiting.append(reader)
+    return True
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    numbers = [value] if isinstance(value, int) else [int(each) for each in value]
+    return (numbers[0], numbers[-1])
