@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gzfeatures.audit.drawing import ladder
-from gzfeatures.audit.findings import NUMBERS, PAGE, Audit, figure_name
+from gzfeatures.audit.findings import NUMBERS, PAGE, UNTOLD, Audit, figure_name
 from gzfeatures.audit.probes.probe import LEAST, LEVEL
 from gzfeatures.figures import style
 from gzfeatures.figures.content_policy import with_policy
@@ -65,5 +65,6 @@ def render(audit: Audit) -> str:
         told=sorted(audit.morphology["by_name"].items(), key=lambda item: -(item[1] or -1.0)),
         least=LEAST,
         level=LEVEL,
+        untold=UNTOLD,
     )
     return with_policy(page)

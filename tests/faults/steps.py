@@ -76,8 +76,8 @@ class Step:
     once : bool
         Its result is a folder, which is never replaced: the same call again is refused, and the
         remedy is to remove the folder.
-    library : str
-        Without it the step is left out.
+    needed : str
+        A package; without it the step is left out.
     """
 
     words: str
@@ -88,7 +88,7 @@ class Step:
     clicks: bool = False
     changes: tuple[str, ...] = ()
     once: bool = False
-    library: str = ""
+    needed: str = ""
 
     def command(self, url: str) -> tuple[str, ...]:
         return (*self.words.format(url=url).split(), "--json")
@@ -227,7 +227,7 @@ STEPS = {
         ("table.parquet", "heads/prototype.skops"),
         ("out",),
         ("heads",),
-        library="onnx",
+        needed="onnx",
     ),
     "join, HATS": Step(
         "join sky.hats sky.csv --on galaxy_id -o out/joined.hats",
@@ -235,7 +235,7 @@ STEPS = {
         ("out",),
         ("sky.hats",),
         once=True,
-        library="hats",
+        needed="hats",
     ),
     "audit": Step(
         "audit table.parquet --catalog catalog.csv --images images --sample 2 --draws 19 -o out",

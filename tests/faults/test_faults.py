@@ -53,8 +53,8 @@ def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
         pytest.skip(
             "an ordinary run kills single steps only: --moments 25 2 has every fault and whole runs"
         )
-    if library := STEPS[step].library:
-        pytest.importorskip(library)
+    if needed := STEPS[step].needed:
+        pytest.importorskip(needed)
     case = Case(bench, step, tmp_path / "desk")
     for moment in range(moments):
         FAULTS[fault](case, moment)

@@ -93,6 +93,8 @@ def test_page_and_json_say_the_same_and_text_from_outside_is_text(
         is_known for _, is_known in found.judged
     ]
     page = (folder / "audit.html").read_text()
+    assert "cannot exclude:</b> morphology that neither the labels nor" in page
+    assert "details of shape" in json.loads((folder / "audit.json").read_text())["not_excluded"]
     assert HOSTILE not in page and "&lt;script&gt;window.hit" in page
     assert "script-src 'none'" in page and "default-src 'none'" in page
     assert "never trained" in page and "could not be judged" in page
