@@ -1,11 +1,18 @@
-"""Describe an object in one line for a shell, and as an escaped HTML card for a notebook."""
+"""Describe an object in one line for a shell, and as an escaped HTML card for a notebook; fit text
+that is longer than a line into the columns of a terminal."""
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import textwrap
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from html import escape
 
+COMMAND = re.compile(r"(next|then): gzfeatures ")
+"""Begin of a line whose rest is a command to be copied."""
 STYLE = "border-collapse:collapse;margin:.3em 0"
 
 
@@ -98,3 +105,62 @@ def row_of(parts: Iterable[str], more: int = 0) -> str:
     """Return HTML elements side by side, and the number of elements that are left out."""
     rest = f"<div>and {more:,} more</div>" if more > 0 else ""
     return f"<div>{''.join(parts)}</div>{rest}"
+
+
+def columns() -> int | None:
+    """Return the columns of the terminal; None where another program or a file takes the text.
+
+    `COLUMNS` of the environment, where somebody set it, comes first.
+    """
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    try:
+        # asked of standard output itself, which is the last to be redirected
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return None
+
+
+def wrapped(text: str) -> str:
+    """Return text whose lines fit the terminal; a command stays one for a shell.
+
+    A word that is longer than a line, such as a path, stays whole.
+    """
+    width = columns()
+    if width is None:
+        return text
+    return "\n".join(_line(line, width) for line in text.split("\n"))
+
+
+def _line(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    if COMMAND.match(line):
+        return _command(line, width)
+    indent = len(line) - len(line.lstrip()) + 2
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _command(line: str, width: int) -> str:
+    """Break a command between its words, so that it can be copied as it stands."""
+    title, _, rest = line.partition(": ")
+    lines, current = [], title + ":"
+    for word in map(shell_word, shlex.split(rest)):
+        # the sign of a line that goes on takes two places
+        if len(current) + len(word) + 3 > width:
+            lines.append(current + " \\")
+            current = "   "
+        current += " " + word
+    return "\n".join([*lines, current])
+
+
+def shell_word(word: str) -> str:
+    """Return a word of a command as a shell reads it."""
+    return word if re.fullmatch(r"[\w./:=,+@%-]+", word) else shlex.quote(word)

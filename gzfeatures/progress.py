@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
+from gzfeatures.brief import wrapped
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn, Task
@@ -124,7 +126,7 @@ class Terminal:
         from rich.text import Text
 
         # use Text, because rich would read brackets and colons of a path as markup
-        text = Text(line, style="dim" if aside else "")
+        text = Text(wrapped(line), style="dim" if aside else "")
         _stderr().print(text, soft_wrap=True)
 
     @contextmanager

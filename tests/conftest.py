@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Also serve a model in MLflow's default environment.",
     )
+    parser.addoption(
+        "--rewrite-printed",
+        action="store_true",
+        help="Write what verbs print into tests/end_to_end/printed/golden.",
+    )
     parser.addoption("--cases", type=int, help="per reader; writes tests/hostile/README.md")
 
 

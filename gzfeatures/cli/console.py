@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from gzfeatures.brief import columns, wrapped
+from gzfeatures.cli.width import GAP, ROOM, blocks, widths
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +40,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "For a paper": ("figure", "cite", "methods"),
 }
 """Verbs by chapter of the help, in the order of the work."""
+EDGES = 2
+"""Characters left and right of a table."""
 COLUMN_NAMES = frozenset(
     {"galaxy_id", "predicted_class", "class_set", "familiarity_p", "empty_because", "trained_on"}
 )
@@ -88,8 +92,14 @@ def options(
 
 
 def say(text: str) -> None:
-    """Print a message on stderr."""
-    typer.echo(text, err=True)
+    """Print a message on stderr, in lines that the terminal holds."""
+    typer.echo(wrapped(text), err=True)
+
+
+def say_next(*steps: str) -> None:
+    """Print what comes next, as the last words of a verb: commands, or what to do."""
+    for number, step in enumerate(steps):
+        say(f"{'then' if number else 'next'}: {step}")
 
 
 def heading(key: str) -> str:
@@ -108,6 +118,8 @@ def _has_parts(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
@@ -117,10 +129,10 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _console() -> Console:
+def _console(least: int = 0) -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    return Console(width=max(columns() or ROOM, least))
 
 
 def show_markdown(text: str) -> None:
@@ -133,12 +145,39 @@ def show_markdown(text: str) -> None:
 def print_table(
     rows: Sequence[Mapping[str, Any]], *, title: str | None = None, most: int = 40
 ) -> None:
-    """Print rows as a table, whose columns are the keys of all rows."""
+    """Print rows as a table, whose columns are the keys of all rows.
+
+    A number is never broken: words go on in the next line, and columns that find no room stand in
+    a second table with the first column repeated.
+    """
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [[heading(key) for key in keys]]
+    lines += [[_cell(row.get(key)) for key in keys] for row in rows[:most]]
+    natural = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    # a column is broken between words where it has to be
+    least = [
+        max(len(word) for text in column for word in text.split() or [""])
+        for column in zip(*lines, strict=True)
+    ]
+    room = (columns() or ROOM) - EDGES
+    # an address may be longer than a line: it alone is broken within
+    least = [min(few, max(room - least[0] - 2 * GAP, least[0])) for few in least]
+    for number, chosen in enumerate(blocks(natural, least, room)):
+        taken = widths([natural[each] for each in chosen], [least[each] for each in chosen], room)
+        shown = [[line[column] for column in chosen] for line in lines]
+        _print_side_by_side(shown, taken, None if number else title)
+    if len(rows) > most:
+        typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
+
+
+def _print_side_by_side(
+    lines: Sequence[Sequence[str]], taken: Sequence[int], title: str | None
+) -> None:
+    """Print headings and cells in columns of given widths."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
     table = Table(
         title=title,
         title_justify="left",
@@ -146,13 +185,13 @@ def print_table(
         pad_edge=False,
         collapse_padding=True,
     )
-    for column in columns:
-        table.add_column(heading(column), overflow="fold")
-    for row in rows[:most]:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
-    _console().print(table)
-    if len(rows) > most:
-        typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
+    for name, width in zip(lines[0], taken, strict=True):
+        table.add_column(name, overflow="fold", width=width)
+    for line in lines[1:]:
+        table.add_row(*map(Text, line))
+    # widths are decided above; a narrower console would shrink them again
+    whole = sum(taken) + GAP * len(taken) + EDGES
+    _console(whole).print(table)
 
 
 def _print_rows(
@@ -196,6 +235,6 @@ def show(
             # several values of several names would run together in one line
             typer.echo(f"{heading(key)}:")
             for name, part in value.items():
-                typer.echo(f"  {name}: {_cell(part)}")
+                typer.echo(wrapped(f"  {name}: {_cell(part)}"))
         else:
-            typer.echo(f"{heading(key)}: {_cell(value)}")
+            typer.echo(wrapped(f"{heading(key)}: {_cell(value)}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from gzfeatures.cli.console import say, show
+from gzfeatures.cli.console import say, say_next, show
 from gzfeatures.errors import GzError
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def show_sizes(
     whole = curve.joined(others)
     whole.write(folder)
     say(whole.answer() or "give the curve of the other kind with --with-curve: heads or networks")
-    say(f"the curve is drawn in {folder / PLOT}")
     brief = ("labels", "road", "backbone", "head", "accuracy", "rmse", "macro_f1", "log_loss")
     show(whole.asdict(), as_json, hide=("payoff", "answer"), columns=brief)
+    say(f"the curve is drawn in {folder / PLOT}")
+    say_next(f"open {folder / PLOT}")
 
 
 def labelled(

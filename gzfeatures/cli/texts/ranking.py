@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gzfeatures.brief import wrapped
 from gzfeatures.cli.console import print_table
 
 if TYPE_CHECKING:
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 FEW_TEST, FEW_CALIBRATION = 100, 20
 """Numbers of test and of calibration galaxies below which scores say little."""
-BESIDE = ("accuracy", "macro_f1", "log_loss", "sigma_nmad", "outlier_share")
+BESIDE = ("accuracy", "macro_f1", "log_loss", "bias", "sigma_nmad", "outlier_share")
 """Metrics that stand beside the one that ranks, as many as fit."""
-MOST_BESIDE = 2
+MOST_BESIDE = 3
+IN_UNITS = frozenset({"rmse", "bias", "sigma_nmad"})
+"""Scores in the units of a predicted number, where three decimals may be none that counts."""
 
 
 def print_ranking(
@@ -49,7 +52,9 @@ def print_ranking(
         tied = "=" if row.tied and row.rank > 1 else " "
         line = {"#": f"{tied}{row.rank}", "candidate": name + " †" * row.contaminated}
         line[titles[comparison.metric]] = score_text(row, comparison.metric)
-        line |= {titles[each]: f"{row.metrics[each]:.3f}" for each in beside[:MOST_BESIDE]}
+        line |= {
+            titles[each]: number_text(row.metrics[each], each) for each in beside[:MOST_BESIDE]
+        }
         line["seconds"] = _seconds(row)
         lines.append(line)
     print_table(lines)
@@ -61,7 +66,7 @@ def print_ranking(
     if single := _single_trainings(comparison):
         typer.echo(single)
     if any(row.contaminated for row in rows):
-        typer.echo(f"† {DAGGER}")
+        typer.echo(wrapped(f"† {DAGGER}"))
 
 
 def _single_trainings(comparison: Comparison) -> str:
@@ -106,8 +111,21 @@ def score_text(row: RankedRow, metric: str) -> str:
     Without an interval a class has fewer than ten test galaxies.
     """
     ends = row.interval(metric)
-    bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
-    return f"{row.metrics[metric]:.3f}{bounds}"
+    # a dash between signed numbers reads as one more sign
+    to = " to " if metric in IN_UNITS else "–"
+    bounds = "" if ends is None else f" ({to.join(number_text(end, metric) for end in ends)})"
+    return f"{number_text(row.metrics[metric], metric)}{bounds}"
+
+
+def number_text(value: float, metric: str) -> str:
+    """Return a score with three decimals, or with three digits where it has a unit.
+
+    Examples
+    --------
+    >>> number_text(0.9, "accuracy"), number_text(0.000417, "rmse")
+    ('0.900', '0.000417')
+    """
+    return f"{value:#.3g}" if metric in IN_UNITS else f"{value:.3f}"
 
 
 def _seconds(row: RankedRow) -> str:

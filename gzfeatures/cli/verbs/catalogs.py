@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import catalog_from, label_words, labelled
 from gzfeatures.cli.options import (
     Campaign,
@@ -26,6 +26,7 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
@@ -147,7 +148,7 @@ def label(
         catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others
     )
     if output is not None:
-        say(f"labels written to {write_labels(output, labels)}")
+        write_labels(output, labels)
     # import matplotlib only for a plot, because the import is slow
     if plot is not None:
         from gzfeatures.figures.balance import balance_figure
@@ -169,7 +170,10 @@ def label(
     }
     show(result, as_json, hide=("votes", "campaigns", "few_votes"))
     if output is not None:
-        say(f"next: gzfeatures extract {output} --images FOLDER -o table.parquet")
+        say(f"labels written to {output}")
+        say_next(f"gzfeatures extract {quote(output)} --images FOLDER -o table.parquet")
+    else:
+        say_next("name a file with -o: the other verbs read these labels from it")
 
 
 @app.command(
@@ -239,7 +243,7 @@ def sample(
         raise typer.BadParameter(str(error), param_hint="--split") from None
     drawn = Split.draw(labels, sizes, groups=grouping.groups, seed=seed)
     say(str(grouping))
-    say(f"sample written to {write_labels(output, labels, drawn)}")
+    write_labels(output, labels, drawn)
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
     # print down to which absolute magnitude a volume-limited sample is complete
@@ -254,6 +258,8 @@ def sample(
             else "volume-limited: how far it is complete cannot be said without redshifts and M_r"
         )
     show(result, as_json, hide=("complete_to",))
+    say(f"sample written to {output}")
+    say_next(f"gzfeatures extract {quote(output)} --images FOLDER -o table.parquet")
 
 
 @app.command(
@@ -321,8 +327,9 @@ def join(
             _say_pairs(counts.matched, sky, counts.by_chance or 0.0)
         if counts.shadowed:
             say(f"{other}: {listed_names(counts.shadowed)}")
-        say(f"{counts.partitions} partitions written to {output}")
         show(dataclasses.asdict(counts), as_json, hide=("shadowed",))
+        say(f"{counts.partitions} partitions written to {output}")
+        say_next(f"gzfeatures check {quote(output)}")
         return
     left, _, right = (on or "").partition("=")
     # a single name means the same key column in both tables
@@ -341,8 +348,10 @@ def join(
         _say_sky(report)
     if report.shadowed:
         say(f"{other}: {shadows(report)}")
-    say(f"catalog written to {write_catalog(joined, output, galaxies)}")
+    place = write_catalog(joined, output, galaxies)
     show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
+    say(f"catalog written to {place}")
+    say_next(f"gzfeatures check {quote(output)}")
 
 
 def _say_sky(report: SkyReport) -> None:
@@ -436,5 +445,9 @@ def cutouts(
         rate=rate,
         progress=Terminal(),
     )
-    say(f"images are in {output}")
     show(report.asdict(), as_json)
+    say(f"images are in {output}")
+    named = "" if id_column is None else f" --id {quote(id_column)}"
+    say_next(
+        f"gzfeatures extract {quote(catalog)}{named} --images {quote(output)} -o table.parquet"
+    )

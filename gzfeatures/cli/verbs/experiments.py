@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.options import Json, MaybeImages
 from gzfeatures.cli.texts.ranking import print_ranking, print_tests
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
 from gzfeatures.files import lock_folder
@@ -117,7 +118,8 @@ def _do(
     if finished.label_sizes is not None:
         say(finished.label_sizes.answer())
     show(finished.asdict(), as_json, hide=("pairings",))
-    say("next: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
+    say(f"everything of the run is in {place}")
+    say_next("open the report and the map in a browser", "gzfeatures ui")
 
 
 @app.command(epilog="Example: gzfeatures demo -o demo/")
@@ -164,10 +166,12 @@ def new(
 
     # the guard of outputs has asked whether the file may be replaced
     written = write_experiment(experiment, images, labels, catalog, scheme=scheme, overwrite=True)
-    show({"experiment": written}, as_json)
+    if as_json:
+        show({"experiment": written}, as_json)
+    say(f"experiment written to {written}")
     if images is None or (labels is None and catalog is None):
         say("edit the lines that are marked EDIT")
-    say(f"next: gzfeatures run {experiment}")
+    say_next(f"gzfeatures run {quote(experiment)}")
 
 
 @app.command(
@@ -253,6 +257,8 @@ def compare(
     print_ranking(comparison)
     print_tests(comparison)
     show({"encoders": [pair.brief() for pair in pairs]}, as_json)
+    finished = next((run for run in runs if run.is_dir()), Path("RUN"))
+    say_next(f"gzfeatures figure {quote(finished)} --kind ranking -o ranking.pdf")
 
 
 @app.command(epilog="Example: gzfeatures record runs/gz2-zhu5 --tracking-uri http://server:5000")
@@ -270,6 +276,7 @@ def record(
 
     lock_folder(folder, say)
     show(record_run(folder, tracking_uri, upgrade=upgrade, progress=Terminal()), as_json)
+    say_next("gzfeatures ui" + ("" if tracking_uri is None else f" --tracking-uri {tracking_uri}"))
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")
@@ -280,4 +287,7 @@ def ui(
     upgrade: Upgrade = False,
 ) -> None:
     """Show the recorded runs in the MLflow UI on 127.0.0.1."""
-    tracking_at(tracking_uri, upgrade).ui(port, say)
+    tracking = tracking_at(tracking_uri, upgrade)
+    # what follows takes the place of this process
+    say_next(f"open http://127.0.0.1:{port} in a browser; Ctrl-C ends the page")
+    tracking.ui(port, say)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
     labels_from,
@@ -30,6 +30,7 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.several_words import SeveralWords
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 
@@ -58,14 +59,27 @@ def _give(
     gallery: Path | None,
     images: ImageSet | None,
     as_json: bool,
+    *steps: str,
 ) -> None:
-    """Write the CSV and the gallery of a verb, and print its first rows."""
+    """Write the CSV and the gallery of a verb, print its first rows, and say what comes next."""
     if output is not None:
         from gzfeatures.tablefiles.tables import write_csv
 
-        say(f"{len(frame)} rows written to {write_csv(frame, output)}")
+        write_csv(frame, output)
     draw_gallery(frame, captions, gallery, images)
     show({"rows": frame.to_dict("records")}, as_json)
+    say_given(len(frame), output, gallery, *steps)
+
+
+def say_given(rows: int, output: Path | None, gallery: Path | None, *steps: str) -> None:
+    """Print which files a search wrote, and what comes next."""
+    if output is not None:
+        say(f"{rows} rows written to {output}")
+    if gallery is None:
+        say_next("--images FOLDER --gallery PAGE.html shows their pictures", *steps)
+        return
+    say(f"gallery drawn in {gallery}")
+    say_next(f"open {gallery}", *steps)
 
 
 def draw_gallery(
@@ -80,7 +94,7 @@ def draw_gallery(
     if images is None:
         raise typer.BadParameter("a gallery needs --images")
     pictures = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
-    say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: pictures}).write(gallery)}")
+    Gallery("Galaxies", "", {gallery.stem: pictures}).write(gallery)
 
 
 @app.command(
@@ -184,6 +198,7 @@ def duplicates(
         gallery,
         shown_from(images, reading),
         as_json,
+        f"gzfeatures fit {quote(table)} --labels LABELS --head svm --group-duplicates",
     )
 
 
@@ -232,12 +247,15 @@ def doubt(
     frame = doubtful(vectors, labelled, head, seed=seed)
     if next_ is not None:
         queries = label_next(vectors, labelled, head, count, seed=seed)
-        say(f"unlabelled galaxies to label next written to {write_csv(queries, next_)}")
+        write_csv(queries, next_)
     captions = [
         f"{label}, looks {suggested}"
         for label, suggested in zip(frame["label"], frame["suggested"], strict=True)
     ]
-    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
+    step = f"gzfeatures teach {quote(table)} --images FOLDER --labels mine.csv"
+    if next_ is not None:
+        say(f"unlabelled galaxies to label next written to {next_}")
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json, step)
 
 
 @app.command(
@@ -334,7 +352,7 @@ def explain(
         say(verdict.sentence())
     elif measure:
         say("insertion − deletion is not measured: the network gives no class probabilities")
-    say(f"gallery drawn in {gallery.write(output)}")
+    gallery.write(output)
     show(
         {
             "sections": {
@@ -345,6 +363,8 @@ def explain(
         },
         as_json,
     )
+    say(f"gallery drawn in {output}")
+    say_next(f"open {output}")
 
 
 @app.command(
@@ -414,8 +434,6 @@ def audit(
         progress=Terminal(),
     )
     say(found.verdict)
-    say(f"page written to {output / PAGE}, numbers to {output / NUMBERS}")
-    say("next: open the page in a browser; audit another layer, view or encoder, and compare")
     if as_json:
         show(found.asdict(), as_json)
         return
@@ -427,3 +445,5 @@ def audit(
         "not judged": [f"{what} ({why})" for what, why in found.not_judged],
     }
     show(brief, as_json)
+    say(f"page written to {output / PAGE}, numbers to {output / NUMBERS}")
+    say_next("open the page in a browser", "audit another layer, view or encoder, and compare")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures import outputs
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of
 from gzfeatures.cli.options import (
     Device,
@@ -25,6 +25,7 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.slurm import array_script, part_of
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.progress import Terminal
 
@@ -207,25 +208,30 @@ def extract(
     tables = write_all(extractions, image_set, paths)
     rows = [_table_row(table, with_extractor=as_json) for table in tables]
     say_how_many(rows[0]["nothing_shown"])
-    _say_written(output, extractions[0], max(row["seconds"] for row in rows))
     brief = [key for key in rows[0] if key not in ("nothing_shown", "framing")]
     result = rows[0] if len(rows) == 1 else {"tables": rows}
-    show(result, as_json, hide=("nothing_shown", "framing"), columns=brief)
+    show(result, as_json, hide=("nothing_shown", "framing", "table"), columns=brief)
+    _say_written(output, extractions[0], max(row["seconds"] for row in rows))
 
 
 def _say_written(output: Path, extraction: Extraction, seconds: float) -> None:
     """Print where the table is, what comes next, and what would make a long run faster."""
     from gzfeatures.networks.hardware import int8_hint
 
-    say(f"written to {output}")
-    if not output.is_dir():
-        say(
-            f"next: gzfeatures map {output} -o map.html; with labels: gzfeatures fit {output} "
-            "--labels LABELS --head svm --head logistic"
-        )
     hint = int8_hint(extraction.hardware, seconds)
     if hint is not None:
         say(hint)
+    say(f"{'tables' if output.is_dir() else 'table'} written to {output}")
+    table = quote(output / "TABLE" if output.is_dir() else output)
+    say_next(*steps_of_table(table))
+
+
+def steps_of_table(table: str) -> tuple[str, str]:
+    """Return what can be done with an embedding table."""
+    return (
+        f"gzfeatures map {table} -o map.html",
+        f"gzfeatures fit {table} --labels LABELS --head svm --head logistic",
+    )
 
 
 def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:

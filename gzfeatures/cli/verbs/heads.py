@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
-from gzfeatures.cli.console import app, print_table, say, show
+from gzfeatures.cli.console import app, print_table, say, say_next, show
 from gzfeatures.cli.inputs import (
     among_selected,
     catalog_from,
@@ -42,13 +42,15 @@ from gzfeatures.cli.options import (
     WithCurve,
 )
 from gzfeatures.cli.splitting import labels_and_split
-from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking
+from gzfeatures.cli.texts.ranking import few_galaxies, number_text, print_ranking
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.evaluation.comparison import Comparison
     from gzfeatures.experiment.config import HeadChoice
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -191,15 +193,15 @@ def fit(
         progress=Terminal(),
     )
     inputs = (tables, fit_labels, split, _choices(head, tune, settings), options)
-    show_rows = partial(_show_heads, labels=fit_labels, split=split, parameters=parameters)
+    heads_shown = partial(_show_heads, labels=fit_labels, split=split, parameters=parameters)
     if number is None and is_campaign(fit_labels, labels, id_column):
         require_no_sizes(sizes)
-        return fit_campaign(*inputs, columns_of, show_rows, as_json)
+        return fit_campaign(*inputs, columns_of, heads_shown, as_json)
     if sizes is not None:
         wanted, curves = sizes_and_curves(sizes, with_curve, fit_labels)
         return show_sizes(measure_heads(*inputs, wanted, columns_of), curves, output, as_json)
-    fitted = fit_heads(*inputs, catalog=columns_of)
-    (show_rows if number is None else _show_numbers)(fitted, warnings, as_json)
+    shown = heads_shown if number is None else partial(_show_numbers, labels=fit_labels)
+    shown(fit_heads(*inputs, catalog=columns_of), warnings, as_json)
 
 
 def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> None:
@@ -298,13 +300,21 @@ def _show_heads(
         print_table([{"head": row["head"], "parameters": row["params"]} for row in rows])
     sets = [coverage_row(row["head"], row["sets"]) for row in rows if row["sets"]]
     show({"class_sets": sets}, as_json)
+    _say_written(rows, comparison)
+
+
+def _say_written(rows: list[dict[str, Any]], comparison: Comparison) -> None:
+    """Print where heads are, and what is done with the first of the ranking."""
     say(f"heads written to {', '.join(str(row['path']) for row in rows)}")
     best = next(row["path"] for row in rows if row["head"] == comparison.ranking[0].head)
-    say(f"next: gzfeatures predict {best} TABLE -o predictions.csv")
+    say_next(f"gzfeatures predict {quote(best)} TABLE -o predictions.csv")
 
 
-def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
-    """Print the scores of heads on one number, with those of the median and the mean."""
+def _show_numbers(
+    fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool, labels: Labels
+) -> None:
+    """Print a ranking of heads on one number, beside what the median and the mean would score."""
+    from gzfeatures.evaluation.comparison import compare
     from gzfeatures.experiment.fitted_heads.files import picture_beside
 
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
@@ -329,41 +339,29 @@ def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_
         for candidate, path in fitted
     ]
     if as_json:
-        show({"heads": rows, "warnings": warnings}, as_json)
-        return
+        return show({"heads": rows, "warnings": warnings}, as_json)
+    comparison = compare([candidate for candidate, _ in fitted], labels)
     scores = fitted[0][0].scores
-    table = [_number_row(row["head"], row, row["intervals"]) for row in rows]
-    table += [
-        _number_row(f"{name} of the training galaxies", metrics, {})
-        for name, metrics in scores.baselines.items()
-    ]
-    show({f"{scores.classes[0]} of {scores.n} test galaxies": table}, as_json)
+    say(f"{scores.classes[0]}, scored on numbers that no head has seen:")
+    print_ranking(comparison, scores.n, names=[str(row.head) for row in comparison.ranking])
+    for name, metrics in scores.baselines.items():
+        reached = number_text(metrics[comparison.metric], comparison.metric)
+        typer.echo(f"the {name} of the training galaxies alone would have {reached}")
     promised = [
         {
             "head": row["head"],
             "promised": f"{report['promised']:.0%}",
             "held": _percent(report),
-            "median width": report["width"],
+            "median width": f"{report['width']:.3g}",
         }
         for row in rows
         if (report := row["prediction_intervals"])
     ]
-    show({"prediction_intervals": promised, "files": [str(row["path"]) for row in rows]}, as_json)
-
-
-def _number_row(
-    name: str | None, metrics: dict[str, Any], intervals: dict[str, tuple[float, float]]
-) -> dict[str, str]:
-    """Return a row of scores of predicted numbers, with intervals where they are known."""
-    from gzfeatures.evaluation.statistics.residuals import VALUE_METRICS
-
-    row = {"head": str(name)}
-    for metric in VALUE_METRICS:
-        row[metric] = f"{metrics[metric]:.4g}"
-        if metric in intervals:
-            low, high = intervals[metric]
-            row[metric] += f" ({low:.3g} to {high:.3g})"
-    return row
+    show({"prediction_intervals": promised}, as_json)
+    pictures = [str(row["picture"]) for row in rows if row["picture"] is not None]
+    if pictures:
+        say(f"predicted against true numbers drawn in {', '.join(pictures)}")
+    _say_written(rows, comparison)
 
 
 def _percent(row: dict[str, Any]) -> str:

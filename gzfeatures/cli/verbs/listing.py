@@ -8,11 +8,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show, show_markdown
+from gzfeatures.cli.console import app, say, say_next, show, show_markdown
 from gzfeatures.cli.options import Json
 from gzfeatures.cli.writing import writes
 
 Kind = Literal["backbones", "heads", "schemes", "networks"]
+NEXT = {
+    "backbones": "gzfeatures extract images/ --backbone NAME -o table.parquet",
+    "heads": "gzfeatures fit table.parquet --labels labels.csv --head NAME -o heads/",
+    "schemes": "gzfeatures label CATALOG --scheme NAME -o labels.csv",
+    "networks": "gzfeatures finetune images/ --labels labels.csv --network NAME -o tuned/",
+}
+"""What is done with a name of each list."""
 BRIEF = {
     "backbones": ("name", "architecture", "dim", "layer", "licence", "source"),
     "heads": ("name", "task", "about"),
@@ -47,6 +54,8 @@ def list_(
         # only backbones that come with gzfeatures have a model card
         for card in [item["card"] for item in items if item["card"]]:
             show_markdown(card.read_text(encoding="utf-8"))
+    if not as_json:
+        say_next(NEXT[kind])
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")
@@ -110,3 +119,4 @@ def store(
     number, space = code_folder.disk_use(code)
     result["compiled"] = {"folder": code, "files": number, "bytes": space}
     show({"store": cached.root, **result}, as_json)
+    say_next("gzfeatures store prune --unused-days 90")

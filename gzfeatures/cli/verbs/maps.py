@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.brief import wrapped
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import catalog_from, labels_if_given, table_from
 from gzfeatures.cli.options import (
     IdColumn,
@@ -224,15 +225,24 @@ def map_(
         sky=sky,
         progress=Terminal(),
     )
-    say(f"map written to {page}; next: open it in a browser")
     # the figure shows all maps in the same frame
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         maps = {table.stem: chart, **laid} if laid else chart
-        drawn = write_figure(
+        write_figure(
             figure, maps, kind, labels=class_labels, images=shown_images, width=width, seed=seed
         )
-        say(f"figure written to {drawn}")
+    _say_written(chart, coordinates, page, figure, as_json)
+
+
+def _say_written(
+    chart: Map, coordinates: Path, page: Path, figure: Path | None, as_json: bool
+) -> None:
+    """Print the quality of a map and what it means, its files, and what comes next."""
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)
     if not as_json:
-        typer.echo(MEANING)
+        typer.echo(wrapped(MEANING))
+    if figure is not None:
+        say(f"figure written to {figure}")
+    say(f"map written to {page}")
+    say_next(f"open {page} in a browser")

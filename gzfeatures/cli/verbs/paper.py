@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.brief import wrapped
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.options import Json
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 
 FinishedFolder = Annotated[
@@ -82,7 +84,7 @@ def figure(
     )
     paths = drawn.write(output)
     show({"figure": paths[0], "numbers": paths[1], "caption": drawn.caption}, as_json)
-    say(f"next: \\includegraphics{{{output.stem}}} as wide as it is, without scaling")
+    say_next(f"\\includegraphics{{{output.stem}}} as wide as it is, without scaling")
 
 
 @app.command(epilog="Example: gzfeatures cite runs/gz2-zhu5 -o run.bib")
@@ -102,12 +104,14 @@ def cite(
         say(f"note: {note}")
     if output is None and not as_json:
         typer.echo(found.bibtex(), nl=False)
+        say_next("-o FILE.bib keeps it", f"gzfeatures methods {quote(run)} --format latex")
         return
     keys = [reference.key for reference in found.references]
     show(
         {"output": _written(found.bibtex(), output), "keys": keys, "unknown": list(found.unknown)},
         as_json,
     )
+    say_next(f"gzfeatures methods {quote(run)} --format latex")
 
 
 @app.command(epilog="Example: gzfeatures methods runs/gz2-zhu5 --format latex")
@@ -128,9 +132,10 @@ def methods(
 
     text = methods_of(run, form)
     if output is None and not as_json:
-        typer.echo(text, nl=False)
-        return
-    show({"output": _written(text, output), "text": text}, as_json)
+        typer.echo(wrapped(text), nl=False)
+    else:
+        show({"output": _written(text, output), "text": text}, as_json)
+    say_next(f"gzfeatures cite {quote(run)} -o run.bib")
 
 
 def _written(text: str, output: Path | None) -> Path | None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of
 from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Selection, Source
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import view_of
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 
@@ -95,6 +96,13 @@ def plan(
         + f", {cost['disk_gb']:.2g} GB of disk and {cost['memory_gb']:.2g} GB of memory"
     )
     show(cost, as_json)
+    place = "" if images is None else f" --images {quote(images)}"
+    given = [("backbone", each) for each in backbone or ()] + [
+        ("layer", each) for each in layer or ()
+    ]
+    given += [("view", each) for each in view or ()] + ([("weights", weights)] if weights else [])
+    chosen = "".join(f" --{name} {quote(each)}" for name, each in given)
+    say_next(f"gzfeatures extract {quote(source)}{place}{chosen} -o table.parquet")
 
 
 @app.command(epilog="Example: gzfeatures export heads/svm.skops -o model.onnx --check-on images/")
@@ -154,7 +162,6 @@ def export(
         int8=int8,
         progress=Terminal(),
     )
-    say(f"{head} written to {output}, compared on {written.galaxies} {written.origin}")
     result = {
         "file": str(output),
         "from": written.source,
@@ -164,3 +171,6 @@ def export(
         "model_card": written.summary,
     }
     show(result, as_json, hide=("model_card",))
+    say(f"{head} written to {output}, compared on {written.galaxies} {written.origin}")
+    takes = "my-images/" if from_ == "pixels" else "TABLE"
+    say_next(f"gzfeatures predict {quote(output)} {takes} -o classes.csv")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
     framed,
@@ -33,6 +33,7 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import MOST_LINES, pairs, say_how_many
 from gzfeatures.cli.verbs.heads import coverage_row
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.progress import Terminal
@@ -185,7 +186,6 @@ def predict(
         "network" if head.is_dir() else "head",
     )
     corrected.write(output)
-    say(f"predictions written to {output}")
     result = corrected.summary | comparison
     if answer.blank is not None:
         result["nothing_shown"] = answer.blank
@@ -203,6 +203,9 @@ def predict(
     show(result, as_json, hide=("sets", "shift", "nothing_shown", "skipped"))
     if "sets" in result and not as_json:
         show({"class_sets": [coverage_row(head.stem, result["sets"])]}, as_json)
+    say(f"predictions written to {output}")
+    joined = f"CATALOG {quote(output)} --on ID=galaxy_id --all -o classified.fits"
+    say_next(f"gzfeatures join {joined}")
 
 
 @dataclasses.dataclass(frozen=True)

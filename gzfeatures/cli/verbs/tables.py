@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of, labels_if_given, table_from
 from gzfeatures.cli.options import (
     IdColumn,
@@ -21,6 +22,8 @@ from gzfeatures.cli.options import (
     TableFile,
 )
 from gzfeatures.cli.reading import reads_images
+from gzfeatures.cli.verbs.extraction import steps_of_table
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 
 if TYPE_CHECKING:
@@ -45,12 +48,15 @@ OnBad = Annotated[
 ]
 
 
-def _show(written: EmbeddingTable, path: Path, as_json: bool, **more: Any) -> None:
-    """Print rows, length of vectors and place of a table that was written."""
-    say(f"written to {path}")
+def _show(
+    written: EmbeddingTable, path: Path, as_json: bool, steps: Sequence[str] = (), **more: Any
+) -> None:
+    """Print rows, length of vectors and place of a table that was written, and what is next."""
     skipped = [{"id": name, "reason": reason} for name, reason in written.skipped]
     row = {"rows": len(written), "dim": written.dim, "table": path, "skipped": skipped}
-    show({**row, **more}, as_json)
+    show({**row, **more}, as_json, hide=("table",))
+    say(f"table written to {path}")
+    say_next(*(steps or steps_of_table(quote(path))))
 
 
 @table.command("import", epilog="Example: gzfeatures table import zoobot.csv -o table.parquet")
@@ -121,7 +127,7 @@ def export(
 
     whole = table_from(source, selection)
     export_table(whole, output, format_)
-    _show(whole, output, as_json)
+    _show(whole, output, as_json, (f"gzfeatures table import {quote(output)} -o back.parquet",))
 
 
 @table.command(
@@ -247,9 +253,13 @@ def compare_two(
         disparity = write_side_by_side(
             tables[0], tables[1], figure, known, seed=seed, progress=Terminal()
         )
-        say(f"maps of both tables drawn in {figure}")
         result["map_disparity"] = disparity
     show(result, as_json)
+    if figure is not None:
+        say(f"maps of both tables drawn in {figure}")
+        say_next(f"open {figure}")
+    else:
+        say_next("--labels LABELS names the classes that differ, --figure FILE draws both maps")
 
 
 @table.command("info", epilog="Example: gzfeatures table info table.parquet")
@@ -280,6 +290,7 @@ def info(source: TableFile, as_json: Json = False) -> None:
         "extractor": extractor.asdict(),
     }
     show(result, as_json, hide=("extractor",))
+    say_next(*steps_of_table(quote(source)))
 
 
 def _origin(extractor: Extractor) -> dict[str, Any]:

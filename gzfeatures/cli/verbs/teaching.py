@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import catalog_from, table_from
 from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, Selection, TableFile
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.verbs.experiments import Upgrade, Uri, tracking_at
-from gzfeatures.cli.verbs.explore import Csv, Gallery, draw_gallery
+from gzfeatures.cli.verbs.explore import Csv, Gallery, draw_gallery, say_given
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 
@@ -82,6 +83,7 @@ def teach(
             answers = AnswersFile(labels).answers.values()
             rounds = len({answer.round for answer in answers})
             typer.echo(json.dumps({"labels": len(answers), "rounds": rounds}))
+    say_next(f"gzfeatures fit {quote(table)} --labels {quote(labels)} --head svm --head logistic")
 
 
 def _recorder(labels: Path, uri: str | None, upgrade: bool) -> CampaignRecord | None:
@@ -144,7 +146,12 @@ def find(
     if seen := int(frame["seen"].sum()):
         say(f"{seen} of {len(frame)} galaxies trained the backbone: it is too sure of them")
     if output is not None:
-        say(f"{len(frame)} rows written to {write_csv(frame, output)}")
+        write_csv(frame, output)
     captions = [f"{score:.2f}" for score in frame["score"]]
     draw_gallery(frame, captions, gallery, shown_from(images, reading))
-    show({"galaxies": frame.to_dict("records"), "words": frame.attrs["words"]}, as_json)
+    show(
+        {"galaxies": frame.to_dict("records"), "words": frame.attrs["words"]},
+        as_json,
+        hide=("words",),
+    )
+    say_given(len(frame), output, gallery)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
     images_of,
@@ -41,6 +41,7 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.splitting import labels_and_split
 from gzfeatures.cli.verbs.experiments import Upgrade, Uri
+from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
@@ -237,8 +238,17 @@ def finetune(
         tuned = tuning.of(galaxies)
     except NotFirstProcess:
         raise typer.Exit from None
-    say(f"checkpoint written to {output}; use it with extract --backbone {output}")
     show(tuned.asdict(), as_json)
+    _say_written(output)
+
+
+def _say_written(output: Path) -> None:
+    """Print where a checkpoint is, and the two things it is used for."""
+    say(f"checkpoint written to {output}")
+    say_next(
+        f"gzfeatures predict {quote(output)} my-images/ -o classes.csv",
+        f"gzfeatures extract my-images/ --backbone {quote(output)} -o table.parquet",
+    )
 
 
 def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder | None:

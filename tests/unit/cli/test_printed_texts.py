@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.reports import guessed, labelled, pairings, report
 
+from gzfeatures.brief import wrapped
+from gzfeatures.cli.console import print_table, say_next
 from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
 from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking, print_tests
 from gzfeatures.evaluation.candidate import Candidate
@@ -43,6 +46,52 @@ def test_a_ranking_has_intervals_and_fits_80_columns(capsys: pytest.CaptureFixtu
     agrees(capsys.readouterr().out, "ranking")
 
 
+def test_a_table_without_room_goes_on_in_a_second_one_and_breaks_no_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"a score of kind {number}" for number in range(14)]
+    rows = [{"name": "resnet18", **{name: 0.97321 + n for n, name in enumerate(names)}}]
+    rows += [{"name": "x" * 12, "said": "words that go on in the next line " * 3}]
+    for width in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(rows, title="scores")
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= width
+        words = text.split()
+        assert {f"{0.97321 + n:.4g}" for n in range(14)} <= {*words}
+        # the first column stands in each table
+        assert words.count("resnet18") == words.count("x" * 12) == words.count("name") > 0
+    assert text.count("resnet18") < 3
+
+
+def test_a_command_without_room_goes_on_in_lines_that_a_shell_reads_as_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "gzfeatures extract 'my sample.csv' --images /a/long/path/to/images -o table.parquet"
+    say_next(command, "open the page")
+    assert capsys.readouterr().err == f"next: {command}\nthen: open the page\n"
+    monkeypatch.setenv("COLUMNS", "50")
+    say_next(command)
+    text = capsys.readouterr().err
+    assert max(map(len, text.splitlines())) <= 50 and text.count("\n") > 1
+    # a shell takes the sign and the line's end away
+    one_line = text.removeprefix("next: ").replace("\\\n", "")
+    assert shlex.split(one_line) == shlex.split(command)
+
+
+def test_a_message_fits_the_terminal_and_a_path_stays_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = "/a/" + "long/" * 20
+    line = f"the labels that were given are written to {path} and nothing else is changed there"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert wrapped(line) == line
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = wrapped(line).split("\n")
+    assert any(path in each for each in lines)
+    assert all(len(each) <= 80 for each in lines if path not in each)
+
+
 def test_a_ranking_of_contaminated_and_equal_candidates_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -70,7 +119,8 @@ def test_a_check_counts_and_names_the_next_command(
     print_columns(found)
     print_findings(found, images)
     print_verdict(found, Path("my sample.csv"), Path("images"), images, None)
-    text = capsys.readouterr().out
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
     agrees(text, "check")
     # ids are counted, and few of them named
     assert "2,000 missing, the first five: g0, g1, g2, g3, g4\n" in text
@@ -85,8 +135,9 @@ def test_a_refused_catalog_gets_no_next_command(
     found = Catalog.examine(path)
     print_findings(found, None)
     print_verdict(found, path, None, None, None)
-    text = capsys.readouterr().out
-    assert found.refused and "refuse this catalog" in text and "next:" not in text
+    captured = capsys.readouterr()
+    assert found.refused and "refuse this catalog" in captured.out
+    assert captured.err == "next: mend the catalog, and check it again\n"
 
 
 def test_a_network_not_above_the_commonest_class_is_called_hardly_trained() -> None:

@@ -1,0 +1,72 @@
+"""Fit text and tables into the columns of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gzfeatures.brief import shell_word
+
+GAP = 2
+"""Spaces between the columns of a table."""
+ROOM = 160
+"""Columns of a table that no terminal shows."""
+
+
+def quote(text: object) -> str:
+    """Return a word of a command as a shell reads it."""
+    return shell_word(str(text))
+
+
+def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator[list[int]]:
+    """Share the columns of a table out among as many tables as the terminal needs.
+
+    Parameters
+    ----------
+    natural, least : sequence of int
+        Characters of each column in one line, and where it is broken between words.
+    width : int
+        Columns of the terminal.
+
+    Yields
+    ------
+    list of int
+        Columns that stand side by side; the first column of the table stands in each.
+
+    Examples
+    --------
+    >>> list(blocks([9, 30, 30, 30], [9, 12, 30, 30], 80))
+    [[0, 1, 2], [0, 3]]
+    >>> list(blocks([9, 30, 30], [9, 9, 9], 20))
+    [[0, 1], [0, 2]]
+    """
+    if sum(least) + GAP * len(least) <= width or sum(natural) + GAP * len(natural) <= width:
+        yield list(range(len(natural)))
+        return
+    current, used = [0], least[0] + GAP
+    for column in range(1, len(natural)):
+        if len(current) > 1 and used + least[column] + GAP > width:
+            yield current
+            current, used = [0], least[0] + GAP
+        current.append(column)
+        used += least[column] + GAP
+    yield current
+
+
+def widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+    """Return the characters of each column, none below its longest word.
+
+    Columns that are broken between words share what is left in proportion to what they lack.
+
+    Examples
+    --------
+    >>> widths([9, 30, 30], [9, 12, 30], 120)
+    [9, 30, 30]
+    >>> widths([9, 60, 30], [9, 12, 30], 80)
+    [9, 35, 30]
+    """
+    spare = width - GAP * len(natural) - sum(least)
+    lack = [whole - few for whole, few in zip(natural, least, strict=True)]
+    if spare >= sum(lack):
+        return list(natural)
+    share = max(spare, 0) / max(sum(lack), 1)
+    return [few + int(share * need) for few, need in zip(least, lack, strict=True)]
