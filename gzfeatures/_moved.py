@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.resources import files
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 PACKAGE = "gzfeatures."
 
@@ -20,6 +17,10 @@ PACKAGE = "gzfeatures."
 @cache
 def _table() -> dict[str, Any]:
     """Return `modules` (old to new names) and `names` (renamed names of each old module)."""
+    # read late, because every start of Python imports this module
+    import tomllib
+    from importlib.resources import files
+
     return tomllib.loads(files("gzfeatures").joinpath("moved.toml").read_text("utf-8"))
 
 
@@ -73,8 +74,11 @@ def renamed(old: str, new: str) -> property:
     return property(lookup, doc=f"Earlier name of `{new}`.")
 
 
-class _Moved(MetaPathFinder, Loader):
-    """Find a module by its old name, after all other finders have failed."""
+class _Moved:
+    """Find a module by its old name, after all other finders have failed.
+
+    It has the methods of importlib's finders and loaders, whose base classes take long to import.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -85,8 +89,11 @@ class _Moved(MetaPathFinder, Loader):
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )
-            return ModuleSpec(fullname, self, is_package=True) if gone else None
-        return ModuleSpec(fullname, self)
+            return ModuleSpec(fullname, cast(Any, self), is_package=True) if gone else None
+        return ModuleSpec(fullname, cast(Any, self))
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave the making of a module to Python."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the old module the names of its successor."""
