@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import numpy as np
+import pyarrow as pa
 from hostile import fits_cards, inside
 from hostile.readers import EXTRACTOR, LARGEST, READERS, TABLE, VECTORS
 from hostile.test_malicious import PICKLE
@@ -156,6 +157,60 @@ def _another_store() -> list[Source]:
     return [Source("s.bin", draw, read)]
 
 
+HATS_PLACES = ("Norder=99/Dir=0/Npix=1", "Norder=0/Dir=0/Npix=12", f"Norder=29/Dir=0/Npix={10**40}",
+               "Norder=1/Dir=0/Npix=0", "Norder=0/Dir=0/Npix=../../x")  # fmt: skip
+"""Places of a partition that no sky has, or that overlap others, or lead away."""
+
+
+def _hats() -> list[Source]:
+    """A HATS catalog of which one file is damaged, moved where no sky is, or a link out of it."""
+    from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
+    from gzfeatures.galaxies.hats_catalogs.writer import write_hats
+    from gzfeatures.tablefiles.tables import read_table
+
+    rng = np.random.default_rng(0)
+    rows = {"galaxy_id": [f"g{k}" for k in range(40)], "ra": rng.uniform(0, 360, 40)}
+    with TemporaryDirectory() as folder:
+        table = pa.table({**rows, "dec": rng.uniform(-60, 60, 40)})
+        root = write_hats(table, Path(folder) / "x.hats", "ra", "dec")
+        whole = {
+            f.relative_to(root).as_posix(): f.read_bytes() for f in root.rglob("*") if f.is_file()
+        }
+    names = sorted(whole)
+
+    def draw(rng: np.random.Generator) -> bytes:
+        which, way = int(rng.integers(len(names))), int(rng.integers(8))
+        place = int(rng.integers(len(HATS_PLACES)))
+        data = whole[names[which]]
+        return bytes([which, way, place]) + (damaged(data, rng) if way < 6 else data)
+
+    def read(path: Path) -> None:
+        which, way, place, *_ = path.read_bytes()[:3]
+        root = path.with_name("x.hats")
+        outside = path.with_name("outside.parquet")
+        for number, name in enumerate(names):
+            data = path.read_bytes()[3:] if number == which else whole[name]
+            target = root / name
+            if way == 6 and number == which and name.endswith(".parquet"):
+                target = root / "dataset" / f"{HATS_PLACES[place]}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if way == 7 and number == which:
+                outside.write_bytes(data)
+                target.symlink_to(outside)
+            else:
+                target.write_bytes(data)
+        try:
+            read_table(root)
+            catalog = HatsFolder.open(root)
+            for partition in catalog.files:
+                catalog.count(partition)
+                catalog.places(partition)
+        finally:
+            shutil.rmtree(root)
+
+    return [Source("h.bin", draw, read)]
+
+
 def _answers() -> list[Source]:
     """What a web server answers: pages, pictures and archives, with headers that may not fit.
 
@@ -280,6 +335,7 @@ KINDS: dict[str, tuple[Callable[[], list[Source]], str]] = {
     ),
     "exported heads": (_of("exported head"), "-"),
     "experiment files": (_of("experiment", "scheme"), "module|experiment|scheme|run|settings"),
+    "HATS": (_hats, "-"),
     "remote answers": (_answers, "-"),
 }
 """Kind → its sources, and a pattern of the names in MALICIOUS that belong to it."""

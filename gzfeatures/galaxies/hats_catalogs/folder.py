@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import join_inside, require_file
 from gzfeatures.galaxies.hats_catalogs.partition import (
+    FINEST,
     INDEX,
     Partition,
     Vectors,
@@ -85,7 +86,15 @@ class HatsFolder:
         files: dict[Partition, list[Path]] = {}
         for file in sorted(parquet_files(root, hats=True)):
             if found := _PLACE.fullmatch(file.relative_to(root).as_posix()):
-                files.setdefault(Partition(int(found[1]), int(found[2])), []).append(file)
+                partition = Partition(int(found[1]), int(found[2]))
+                if partition.order > FINEST or partition.pixel >= 12 * 4**partition.order:
+                    raise InputError(
+                        "no such part of the sky",
+                        where=file,
+                        rule=f"be a pixel of an order of 0 to {FINEST}",
+                        found=f"pixel {partition.pixel} of order {partition.order}",
+                    )
+                files.setdefault(partition, []).append(file)
         if not files:
             raise InputError("folder holds no Parquet files", where=path, remedy="name a file")
         files = dict(sorted(files.items(), key=lambda item: item[0].range))

@@ -265,6 +265,17 @@ def test_what_cannot_be_right_is_refused_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["Norder=99/Dir=0/Npix=1", "Norder=0/Dir=0/Npix=12"])
+def test_a_partition_that_no_sky_has_is_refused(place: str, catalogs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(catalogs / "second.hats", tmp_path / "x.hats"))
+    file = sorted((root / "dataset").rglob("Npix=*.parquet"))[0]
+    target = root / "dataset" / f"{place}.parquet"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(target)
+    with pytest.raises(InputError, match=r"no such part of the sky.*order of 0 to 29"):
+        HatsFolder.open(root)
+
+
 def test_a_position_outside_of_its_partition_is_refused(catalogs: Path, tmp_path: Path) -> None:
     """As hats-import files a row without a position somewhere on the sky."""
     table = pq.read_table(catalogs / "first.parquet").slice(0, 2000)
