@@ -32,10 +32,15 @@ def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
 
 
 def require_no_sizes(sizes: str | None) -> None:
-    """Refuse a learning curve, because a teaching campaign has too few labels to leave some out."""
+    """Refuse a learning curve: the queue chose each label by those before it.
+
+    A random part of them would be a campaign that nobody led.
+    """
     if sizes is not None:
         raise typer.BadParameter(
-            "labels with a column asked have no learning curve", param_hint="--sizes"
+            "labels with a column asked have no learning curve: each was chosen by those before "
+            "it; 'gzfeatures ui' shows the accuracy after each round of 'teach'",
+            param_hint="--sizes",
         )
 
 

@@ -135,6 +135,27 @@ def test_questions_in_chromium_are_those_of_python(browser: Browser) -> None:
     assert browser.complaints() == []
 
 
+def test_a_galaxy_set_aside_stays_so_when_its_label_is_undone_and_redone(browser: Browser) -> None:
+    script = """return (async () => {
+      const turns = decoded(page.teaching.turns, Uint32Array), told = [];
+      const note = () => told.push(answers.all.get(turns[1])?.asked ?? null);
+      await teach.label([turns[1]], 'plain');
+      note();
+      // the second round ends: its drawn galaxy is set aside with the label that it had
+      for (let round = 0; round < 2; round++)
+        for (const [row] of teach.questions()) await teach.label([row], 'odd');
+      note();
+      for (let i = 0; i < 10; i++) await teach.undo();
+      note();
+      await teach.redo(); // its own label, given before it was set aside
+      note();
+      return [told, answers.all.size];
+    })()"""
+    told, number = browser.run(script)
+    assert told == ["user", "random", None, "random"] and number == 1
+    assert browser.complaints() == []
+
+
 def test_class_names_that_would_not_be_read_again_are_refused(browser: Browser) -> None:
     add = (
         "byId('class-name').value = {}; byId('add-class').click();return byId('notice').textContent"

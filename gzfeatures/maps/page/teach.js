@@ -12,6 +12,7 @@ const teach = page.teaching && (() => {
   const table = { vectors, width, ranks, typical };
   const classes = []; // names in the order of their keys
   const undone = [], done = []; // changes as [row, before, after]
+  const aside = new Set(); // rows that were set aside at some time: undone, redone or labelled again, none ever trains
   let head = null; // { classes, p, k }, or null with fewer than two classes
   let round = { number: 0, rows: [] }; // questions of this round: [row, reason]
   let view = "ask", wanted = "", active = false, milliseconds = 0;
@@ -49,6 +50,7 @@ const teach = page.teaching && (() => {
     const known = [...new Set(rows.map((row) => answers.all.get(row).label))].sort(pointwise);
     for (const [, one] of answers.all) if (one.label && !classes.includes(one.label)) classes.push(one.label);
     mine.values.fill(NONE);
+    for (const [row, one] of answers.all) if (one.asked === "random") aside.add(row);
     for (const [row, one] of answers.all) if (one.label) mine.values[row] = classes.indexOf(one.label);
     head = null;
     if (known.length > 1) {
@@ -93,14 +95,15 @@ const teach = page.teaching && (() => {
   /* At the end of a round its drawn galaxy is set aside, also if it had been labelled before. */
   async function endRound() {
     const one = answers.all.get(round.next);
-    if (one && one.asked !== "random") { await answers.keep([[round.next, { ...one, asked: "random" }]]); refit(); }
+    if (one && one.asked !== "random") { aside.add(round.next); await answers.keep([[round.next, { ...one, asked: "random" }]]); refit(); }
     round = { number: round.number + 1, rows: [] };
     newRound();
   }
   const open = () => round.rows.filter(([row]) => !answers.all.has(row));
   const reasonOf = (row) => answers.all.get(row)?.asked ?? round.rows.find(([one]) => one === row)?.[1] ?? "user";
 
-  async function change(changes) {
+  async function change(wished) {
+    const changes = wished.map(([row, before, after]) => [row, before, after && aside.has(row) ? { ...after, asked: "random" } : after]);
     const problem = await answers.keep(changes.map(([row, , after]) => [row, after]));
     if (problem) notify(problem, true);
     if (problem && page.teaching.server) return false;
