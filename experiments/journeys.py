@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "desk"
         folder.mkdir()
-        laid_out(folder, n=1000, size=160)
+        laid_out(folder, n=600, size=160)
 
         def answered(block: re.Match[str]) -> str:
             line = block[1]
