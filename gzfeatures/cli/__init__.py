@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Sequence
 
 from gzfeatures import user_folders
 from gzfeatures.cli import interruption
@@ -16,22 +17,44 @@ from gzfeatures.errors import BEYOND_CORE, GzError, lacks_memory, without
 from gzfeatures.heads._compat_skops import own_process
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
-VERBS = (
-    "experiments",
-    "catalogs",
-    "listing",
-    "extraction",
-    "planning",
-    "tables",
-    "heads",
-    "prediction",
-    "training",
-    "maps",
-    "explore",
-    "paper",
-    "teaching",
-)
-"""Names of the modules that define verbs, in the order of the help."""
+VERBS = {
+    "experiments": ("demo", "new", "run", "compare", "record", "ui"),
+    "catalogs": ("check", "label", "sample", "join", "cutouts"),
+    "listing": ("list", "store"),
+    "extraction": ("extract",),
+    "planning": ("plan", "export"),
+    "tables": ("table",),
+    "heads": ("fit",),
+    "prediction": ("predict",),
+    "training": ("finetune",),
+    "maps": ("map",),
+    "explore": ("similar", "odd", "duplicates", "doubt", "explain", "audit"),
+    "paper": ("figure", "cite", "methods"),
+    "teaching": ("teach", "find"),
+}
+"""Verbs by the module that defines them, in the order of the help."""
+
+
+def _modules(words: Sequence[str]) -> list[str]:
+    """Return the modules of verbs that a command needs: that of its verb, else all.
+
+    The options of all verbs take longer to build than a short verb works. The first word alone is
+    looked at: a word after an option may be its value.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Words of the command behind the program's name.
+
+    Examples
+    --------
+    >>> _modules(["fit", "table.parquet"])
+    ['heads']
+    >>> len(_modules(["--help"])) == len(VERBS)
+    True
+    """
+    verb = words[0] if words else ""
+    return [module for module, verbs in VERBS.items() if verb in verbs] or list(VERBS)
 
 
 def _described(error: Exception) -> str:
@@ -59,8 +82,8 @@ def _run(debug: bool) -> int:
         require_surroundings()
         from gzfeatures.cli.console import app
 
-        for verbs in VERBS:
-            importlib.import_module(f"gzfeatures.cli.verbs.{verbs}")
+        for module in _modules(sys.argv[1:]):
+            importlib.import_module(f"gzfeatures.cli.verbs.{module}")
         code = 0
         try:
             # keep tables larger than memory in the user's cache, because /tmp may be too small

@@ -139,7 +139,7 @@ ADDITIONS: dict[str, list[Edit]] = {
         )
     ],
     "a verb": [
-        Edit("cli/__init__.py", "VERBS = (", '"counting", '),
+        Edit("cli/__init__.py", "VERBS = {", '"counting": ("count",), '),
         Edit("cli/console.py", '"Heads on vectors": (', '"count", '),
     ],
 }

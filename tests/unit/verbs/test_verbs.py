@@ -37,6 +37,26 @@ def verbs() -> dict[str, Callable[..., Any]]:
     return {callback.__name__.rstrip("_"): callback for callback in callbacks}
 
 
+def test_each_verb_is_listed_with_the_module_that_defines_it() -> None:
+    """A command imports the module of its verb alone, and would not find a verb of another."""
+    from gzfeatures.cli import VERBS
+    from gzfeatures.cli.console import CHAPTERS, app
+
+    verbs()
+    defined: dict[str, set[str]] = {module: set() for module in VERBS}
+    groups = [
+        (each.name, each.typer_instance.registered_commands) for each in app.registered_groups
+    ]
+    commands = [(each.name, [each]) for each in app.registered_commands]
+    for name, members in commands + groups:
+        callback = members[0].callback
+        assert callback is not None
+        module = callback.__module__.rpartition(".")[2]
+        defined[module].add(name or callback.__name__.rstrip("_"))
+    assert defined == {module: set(names) for module, names in VERBS.items()}
+    assert set.union(*defined.values()) == {verb for each in CHAPTERS.values() for verb in each}
+
+
 COMMAND_LINE_ONLY = {"plan"}
 """Verbs about batch systems, whose jobs are command lines."""
 
