@@ -16,6 +16,8 @@ from shortcuts.unsynced import unsynced, with_a_template
 # Workers share the cores: a thread more in each would wait for the others. Said before anything
 # imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a terminal's width reaches the workers, and with it every verb that they call would break lines
+os.environ.pop("COLUMNS", None)
 
 LONGEST_FIRST = ("end_to_end", "faults", "browser", "claims", "doors", "hostile", "gpu", "unit")
 """Rooms in the order in which workers take their files: no long file is begun when all else is

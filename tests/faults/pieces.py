@@ -127,7 +127,8 @@ def _parquet(path: Path, desk: Path) -> str:
         if key != b"pandas"
     }
     notes.pop("ARROW:schema", None)
-    columns = [json.dumps(table[name].to_pylist()).encode() for name in table.column_names]
+    values = (table[name].to_pylist() for name in table.column_names)
+    columns = [json.dumps(each, default=bytes.hex).encode() for each in values]
     return _digest(json.dumps(_told(notes), sort_keys=True).encode(), *columns)
 
 

@@ -18,6 +18,9 @@ LAYERS = ("Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", *P
 """Operators after which a pooling is one within a network."""
 TORCH_POOLS = {"avg_pool2d": True, "max_pool2d": False, "max_pool2d_with_indices": False}
 TORCH_LAYERS = ("conv2d", "convolution", "conv_transpose2d", *TORCH_POOLS)
+MEAN_WORDS = ("self", "kernel_size", "stride", "padding", "ceil_mode")
+MAX_WORDS = ("self", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+"""First arguments of PyTorch's operators of pooling, in their order (`native_functions.yaml`)."""
 SMALL = 3
 """Largest kernel that networks halve their maps with; it may drop a last odd row on purpose."""
 
@@ -187,8 +190,8 @@ class _Watched(torch.fx.Interpreter):
 
     def _of(self, node: torch.fx.Node, name: str) -> Iterator[Pooling]:
         arguments, options = self.fetch_args_kwargs_from_env(node)
-        schema = [each.name for each in node.target._schema.arguments]  # type: ignore[union-attr]
-        given = {**dict(zip(schema, arguments, strict=False)), **options}
+        words = MEAN_WORDS if TORCH_POOLS[name] else MAX_WORDS
+        given = {**dict(zip(words, arguments, strict=False)), **options}
         if given.get("ceil_mode"):
             return
         kernels = _pair(given["kernel_size"])
@@ -198,7 +201,7 @@ class _Watched(torch.fx.Interpreter):
         last = _ends(node)
         for axis in range(2):
             kernel = (kernels[axis] - 1) * dilations[axis] + 1
-            side = int(given[schema[0]].shape[-2 + axis])
+            side = int(given["self"].shape[-2 + axis])
             pad = pads[axis]
             mean = TORCH_POOLS[name]
             yield Pooling(node.name, side, kernel, strides[axis], pad, pad, mean, last)
