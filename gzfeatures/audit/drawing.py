@@ -26,7 +26,7 @@ def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
     """
     figure, axes = axes_of(6.4, 0.9 + 0.42 * len(judged))
     for place, (probe, is_known) in enumerate(judged):
-        # what is below 0 predicts worse than nothing, and is drawn at the axis
+        # a score below 0 is worse than predicting the mean, and is drawn at 0
         morphology, apparent, both = (
             max(value, 0.0) for value in (probe.morphology, probe.apparent, probe.both)
         )

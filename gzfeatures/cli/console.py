@@ -162,29 +162,24 @@ def print_table(
     room = (columns() or ROOM) - EDGES
     # an address may be longer than a line: it alone is broken within
     least = [min(few, max(room - least[0] - 2 * GAP, least[0])) for few in least]
-    for number, chosen in enumerate(blocks(natural, least, room)):
+    # rich would break a title to the width of its table
+    if title is not None:
+        typer.echo(wrapped(title))
+    for chosen in blocks(natural, least, room):
         taken = widths([natural[each] for each in chosen], [least[each] for each in chosen], room)
         shown = [[line[column] for column in chosen] for line in lines]
-        _print_side_by_side(shown, taken, None if number else title)
+        _print_side_by_side(shown, taken)
     if len(rows) > most:
         typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
 
 
-def _print_side_by_side(
-    lines: Sequence[Sequence[str]], taken: Sequence[int], title: str | None
-) -> None:
+def _print_side_by_side(lines: Sequence[Sequence[str]], taken: Sequence[int]) -> None:
     """Print headings and cells in columns of given widths."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name, width in zip(lines[0], taken, strict=True):
         table.add_column(name, overflow="fold", width=width)
     for line in lines[1:]:

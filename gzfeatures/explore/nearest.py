@@ -75,8 +75,8 @@ def by_every_distance(
     rows, asked_about = np.ascontiguousarray(reference), np.ascontiguousarray(queries)
     centre = reference.mean(0, dtype=np.float64).astype(np.float32)
     longest = np.einsum("ij,ij->i", rows, rows).max()
-    # far from the origin, squared lengths lose digits of distances; most callers give centred rows,
-    # which need no copy
+    # distances come from squared lengths, which lose digits where rows lie far from the origin;
+    # most callers give centred rows, and those are not copied
     if centre @ centre > CENTRED * longest:
         rows, asked_about = rows - centre, asked_about - centre
         longest = np.einsum("ij,ij->i", rows, rows).max()

@@ -1,4 +1,4 @@
-"""Find the nearest galaxies of a table, similar galaxies, and duplicates."""
+"""Find galaxies with the nearest embeddings: similar galaxies, and duplicates."""
 
 from __future__ import annotations
 

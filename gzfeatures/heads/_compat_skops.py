@@ -41,7 +41,7 @@ def own_process() -> Iterator[None]:
 
 
 def skops_io() -> ModuleType:
-    """Return the module `skops.io`, imported without its lists in an `own_process`."""
+    """Import the module `skops.io`; in an `own_process`, without its lists of trusted types."""
     if not _alone or "skops.io" in sys.modules:
         return importlib.import_module("skops.io")
     sys.modules[LISTS] = _Empty(LISTS)

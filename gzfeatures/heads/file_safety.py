@@ -145,7 +145,7 @@ def check_members(path: Path) -> None:
 
 
 def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
-    """Yield every part of the structure that names a type."""
+    """Yield each node of a head file's structure, if that node names a type."""
     # a structure that is nested too deeply would overflow the stack
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")

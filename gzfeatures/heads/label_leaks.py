@@ -120,8 +120,11 @@ def _telling_number(
 def _score_of_tree(
     values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
 ) -> float:
-    """Return how well a shallow tree predicts the label of galaxies outside its fit."""
-    # balanced accuracy for classes, explained variance for fractions; 0 for too few galaxies
+    """Return how well a shallow tree predicts the label of galaxies outside its fit.
+
+    That is balanced accuracy for classes, explained variance for fractions, and 0 for too few
+    galaxies.
+    """
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 

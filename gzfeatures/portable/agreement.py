@@ -70,7 +70,7 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Hold how far one runtime, at one batch size, is from the head.
+    """Hold how far the outputs of one runtime, at one batch size, are from those of the head.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def render(
         axis=axis_of(report),
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
-        # a reader compares candidates by figures of the same kind, which stand side by side
+        # figures of one kind stand side by side, for a reader to compare candidates
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,

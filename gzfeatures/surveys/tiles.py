@@ -222,7 +222,7 @@ class GalaxyCutter:
 
 
 def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:
-    """Return where the pixels of a cutout, each divided into finer², lie in a tile: x and y."""
+    """Return the x and y, in a tile, of the parts into which each pixel of a cutout is divided."""
     from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 
     steps = (np.arange(pixels * finer) + 0.5) / finer - 0.5

@@ -150,7 +150,7 @@ def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _columns(report: Report) -> list[str]:
-    """Return the few columns of the view; the UI orders metrics and tags by their names itself."""
+    """Return the columns that MLflow's list of runs shows; MLflow sorts them by name."""
     scores = [f"metrics.`{report.comparison.metric}`", "metrics.`end_to_end_seconds`"]
     return [*scores, *(f"tags.`{name}`" for name in ("backbone", "head", "interval", "tied"))]
 

@@ -101,7 +101,7 @@ class Familiarity:
 
     @classmethod
     def of(cls, training: Matrix, kept_out: Matrix, strangers: Matrix | None = None) -> Familiarity:
-        """Learn the distance from training galaxies, and its p values from galaxies kept out.
+        """Fit the distance on training galaxies, and its p values on galaxies kept out.
 
         Parameters
         ----------

@@ -45,7 +45,7 @@ def predict(
     store: Store | Place | None = None,
     progress: Progress | bool = False,
 ) -> Predictions:
-    """Predict galaxies by a head or a network, from embedding tables or from images.
+    """Predict the labels of galaxies by a head or a network, from embedding tables or images.
 
     Parameters
     ----------

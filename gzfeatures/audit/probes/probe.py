@@ -170,7 +170,7 @@ def _figures(
 
 
 def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
-    """Return morphology as features of a linear probe that can follow curves, shape (n, q + l).
+    """Return q morphology columns with l similarities beside, so that a linear probe fits curves.
 
     Similarities to landmarks of a Gaussian kernel (Williams & Seeger 2001, NIPS 13) stand beside
     the numbers themselves: else vectors that bend with morphology would seem to know more.

@@ -103,5 +103,5 @@ def _name(file: Path) -> str:
 
 
 def _text(value: str) -> str:
-    # a JSON string is a basic string of TOML
+    # a JSON string is a basic string of TOML, which wants DEL escaped besides
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

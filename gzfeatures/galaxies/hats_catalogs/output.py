@@ -58,7 +58,7 @@ def write_checked(catalog: Catalog, path: Path) -> Path:
 
 
 def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
-    """Return a table in memory as a source of partners; a row without a position has none.
+    """Return a table in memory as the second catalog of a match; rows need a position to match.
 
     Raises
     ------

@@ -174,7 +174,7 @@ def hats_joined_sky(
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
         for part, partition in enumerate(catalog.files):
             centre, reach = partition.circle
-            # whoever competes for a partner lies within one radius of it, so within two of us
+            # rows that compete for a partner lie within a radius of it: two radii from each other
             here = own.near(centre, reach + 2 * radius)
             there = other.near(centre, reach + far + radius)
             rows = own.table(part)

@@ -98,7 +98,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
         return self._fit(X, y, groups, None)
 
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> Self:
-        """Fit on checked rows, codes, groups and weights."""
+        """Fit the estimator to checked rows, class codes, groups and weights."""
         _require_targets(y)
         rows = self._rows(X, ensure_min_samples=2)
         check_consistent_length(rows, y)

@@ -192,7 +192,7 @@ def test_patches_that_do_not_fill_an_image_are_told(tmp_path: Path) -> None:
     network = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=76, depth=2).eval()
 
     def run(pixels: np.ndarray) -> Vectors:
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255.0
+        images = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2) / 255.0
         with torch.inference_mode():
             return np.asarray(network(images).numpy())
 
