@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import Browser
 from PIL import Image
 from reports import labelled, pictures, report
+from tables_of import table_of
 from web_server import serving
 
 import gzfeatures
+from gzfeatures.audit.audit import AuditOptions
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.figures.content_policy import PLACE, with_policy
@@ -31,7 +34,7 @@ INJECTED = """<script>hacked = 1</script><img src=x onerror="hacked = 1">\
 <svg><script>hacked = 1</script></svg>\
 <form action="http://SERVER/"><button id="send">x</button></form>"""
 """What somebody would put into a page that forgot to escape a text."""
-WRITERS = {"map", "report", "gallery", "errors"}
+WRITERS = {"map", "report", "gallery", "errors", "audit"}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     wrong = np.roll(np.eye(len(labels.classes))[labels.values], 1, axis=1)
     write_worst_errors(folder, Predictions(ids, wrong, labels.classes), labels, images, "test")
+    few = labels.select(ids[:90])
+    vectors = np.random.default_rng(1).normal(size=(90, 8)) + np.eye(8)[few.codes % 8]
+    seeing = pd.DataFrame({"galaxy_id": few.ids, "seeing": vectors[:, 7]})
+    catalog = gzfeatures.Catalog.of(seeing)
+    options = AuditOptions(draws=19)
+    table = table_of(vectors, ids=list(few.ids))
+    gzfeatures.audit(table, few, catalog=catalog, options=options, output=folder)
     written = {name: folder / f"{name}.html" for name in WRITERS}
     assert all(path.is_file() for path in written.values())
     return written
@@ -111,6 +121,16 @@ def test_page_works_under_its_policy_without_a_complaint(
             "const p = document.querySelector('svg path[class*=own]');"
             "return getComputedStyle(p).fill + getComputedStyle(p).stroke"
         )
+    if name == "audit":
+        assert browser.run("return document.querySelector('svg').clientWidth") > 200
+        # on a telephone a figure scrolls in its frame, and the page itself does not
+        wide = "return document.documentElement.scrollWidth > window.innerWidth"
+        for width in (1400, 400):
+            browser.resize(width, 900)
+            assert browser.run("return window.innerWidth") == width
+            assert not browser.run(wide), width
+            assert browser.run("return document.querySelector('h1').clientHeight") > 0
+        browser.resize(1200, 900)
     if name == "map":
         assert browser.run("return document.querySelectorAll('#legend .entry').length") > 1
 

@@ -95,6 +95,12 @@ class Browser:
             "POST", "/url", {"url": page if isinstance(page, str) else page.resolve().as_uri()}
         )
 
+    def resize(self, width: int, height: int) -> None:
+        """Show pages as a screen of so many px does; a window itself is not as narrow as 400."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        override = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        self._call("POST", "/goog/cdp/execute", override)
+
     def new_tab(self) -> str:
         """Open another tab behind the current one; its handle."""
         handle: str = self._call("POST", "/window/new", {"type": "tab"})["handle"]
