@@ -152,7 +152,7 @@ def _command(line: str, width: int) -> str:
     """Break a command between its words, so that it can be copied as it stands."""
     title, _, rest = line.partition(": ")
     lines, current = [], title + ":"
-    for word in map(shell_word, shlex.split(rest)):
+    for word in map(quote, shlex.split(rest)):
         # the sign of a line that goes on takes two places
         if len(current) + len(word) + 3 > width:
             lines.append(current + " \\")
@@ -161,6 +161,7 @@ def _command(line: str, width: int) -> str:
     return "\n".join([*lines, current])
 
 
-def shell_word(word: str) -> str:
-    """Return a word of a command as a shell reads it."""
+def quote(value: object) -> str:
+    """Return a word of a command, such as a path, as a shell reads it."""
+    word = str(value)
     return word if re.fullmatch(r"[\w./:=,+@%-]+", word) else shlex.quote(word)

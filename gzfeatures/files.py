@@ -67,33 +67,40 @@ def written_whole(path: Path) -> Iterator[Path]:
         The folder cannot be written, or the disk is full; or the verb at work may not write this
         file.
     """
-    temporary: Path | None = None
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _new_beside(path)
-        _UNFINISHED.add(temporary)
-        yield temporary
-        # the rename may reach the disk before the data, and a crash would then leave an empty file
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        # check now, because another process may have written the file in the meantime
-        if (guard := outputs.current()) is not None:
-            guard.replacing(path, temporary)
-        # during writing only this user could read the file; now it gets normal permissions
-        temporary.chmod(_mode_of_new_files(path))
-        temporary.replace(path)
+        with unfinished(temporary):
+            yield temporary
+            # the rename may reach the disk before the data, and a crash would then leave an empty
+            # file
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            # check now, because another process may have written the file in the meantime
+            if (guard := outputs.current()) is not None:
+                guard.replacing(path, temporary)
+            # during writing only this user could read the file; now it gets normal permissions
+            temporary.chmod(_mode_of_new_files(path))
+            temporary.replace(path)
+
+
+@contextmanager
+def writing_to(path: Path, remedy: str = "free space or choose another place") -> Iterator[None]:
+    """Turn errors of the system in the block into one line that names the place.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         if isinstance(error, GzError):
             raise
         raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=path,
-            remedy="free space or choose another place",
+            f"cannot be written: {error.strerror or error}", where=path, remedy=remedy
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-            _UNFINISHED.discard(temporary)
 
 
 def _new_beside(path: Path, mode: int = 0o600) -> Path:
@@ -141,7 +148,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     # a process may lock twice: for a run, and for a training inside the run
     if place in _HELD:
         return
-    try:
+    with writing_to(folder, remedy="choose another place"):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:
@@ -150,12 +157,6 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
             say(f"waiting for another process that works in {folder}")
             lock.acquire()
         _HELD[place] = lock
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=folder,
-            remedy="choose another place",
-        ) from error
 
 
 @contextmanager
@@ -170,15 +171,9 @@ def locked_file(path: Path) -> Iterator[None]:
     from filelock import FileLock
 
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
+    with writing_to(path, remedy="choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=path,
-            remedy="choose another place",
-        ) from error
     try:
         yield
     finally:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gzfeatures.brief import shell_word
-
 GAP = 2
 """Spaces between the columns of a table."""
 ROOM = 160
 """Columns of a table that no terminal shows."""
-
-
-def quote(text: object) -> str:
-    """Return a word of a command as a shell reads it."""
-    return shell_word(str(text))
 
 
 def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator[list[int]]:

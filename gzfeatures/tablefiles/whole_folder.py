@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gzfeatures import outputs
-from gzfeatures.errors import GzError, OutputError
-from gzfeatures.files import unfinished
+from gzfeatures.errors import OutputError
+from gzfeatures.files import unfinished, writing_to
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def written_whole_folder(path: Path, what: str) -> Iterator[Path]:
     """
     _require_absent(path, what)
     outputs.allow([path])
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_remains(path)
         with _locked_beside(path) as temporary:
@@ -63,14 +63,6 @@ def written_whole_folder(path: Path, what: str) -> Iterator[Path]:
                 _require_absent(path, what)
                 raise
             _flush_one(path.parent)
-    except OSError as error:
-        if isinstance(error, GzError):
-            raise
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=path,
-            remedy="free space or choose another place",
-        ) from error
 
 
 def _require_absent(path: Path, what: str) -> None:

@@ -7,7 +7,6 @@ import inspect
 import os
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
-from cutout_server import Server
+from cutout_server import cutouts_served
 from faults.steps import lay
 from reports import finished
 from shortcuts.undrawn import undrawn
@@ -106,12 +105,8 @@ def _undrawn() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with Server() as server:
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+    with cutouts_served() as server:
         yield server.url
-        server.shutdown()
 
 
 @pytest.fixture

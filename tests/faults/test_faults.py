@@ -4,13 +4,12 @@ completes."""
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from cutout_server import Server
+from cutout_server import cutouts_served
 from faults.case import Bench, Case
 from faults.kinds import FAULTS
 from faults.steps import STEPS, lay
@@ -33,12 +32,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     forkserver.ensure_running()  # as any test before may have done; ours has to take its place
     inputs = lay(tmp_path_factory.mktemp("faults") / "inputs")
     Tracking(root=inputs / "mlruns")
-    with Server() as server:
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+    with cutouts_served() as server:
         yield Bench(inputs, server.url)
-        server.shutdown()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gzfeatures.brief import wrapped
+from gzfeatures.brief import quote, wrapped
 from gzfeatures.cli.console import say_next
-from gzfeatures.cli.width import quote
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.checks import Examination

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import catalog_from, label_words, labelled
 from gzfeatures.cli.options import (
@@ -26,7 +27,6 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
@@ -30,7 +31,6 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.several_words import SeveralWords
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures import outputs
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of
 from gzfeatures.cli.options import (
@@ -25,7 +26,6 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.slurm import array_script, part_of
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.progress import Terminal
 

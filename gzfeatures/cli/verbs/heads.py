@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
 from gzfeatures.cli.console import app, print_table, say, say_next, show
 from gzfeatures.cli.inputs import (
@@ -43,7 +44,6 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.splitting import labels_and_split
 from gzfeatures.cli.texts.ranking import few_galaxies, number_text, print_ranking
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from gzfeatures.brief import wrapped
+from gzfeatures.brief import quote, wrapped
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.options import Json
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 
 FinishedFolder = Annotated[

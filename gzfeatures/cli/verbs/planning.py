@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of
 from gzfeatures.cli.options import Device, IdColumn, Json, MaybeImages, Selection, Source
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import view_of
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 

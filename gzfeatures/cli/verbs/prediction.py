@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
@@ -33,7 +34,6 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import MOST_LINES, pairs, say_how_many
 from gzfeatures.cli.verbs.heads import coverage_row
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.progress import Terminal

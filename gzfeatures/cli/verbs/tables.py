@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import images_of, labels_if_given, table_from
 from gzfeatures.cli.options import (
@@ -23,7 +24,6 @@ from gzfeatures.cli.options import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import steps_of_table
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import catalog_from, table_from
 from gzfeatures.cli.options import IdColumn, Json, MaybeImages, Seed, Selection, TableFile
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.verbs.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.verbs.explore import Csv, Gallery, draw_gallery, say_given
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import writes
 from gzfeatures.progress import Terminal
 

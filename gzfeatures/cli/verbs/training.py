@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures.brief import quote
 from gzfeatures.cli.console import app, say, say_next, show
 from gzfeatures.cli.inputs import (
     catalog_from,
@@ -41,7 +42,6 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.splitting import labels_and_split
 from gzfeatures.cli.verbs.experiments import Upgrade, Uri
-from gzfeatures.cli.width import quote
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder

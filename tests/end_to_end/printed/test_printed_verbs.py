@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from cutout_server import Server
+from cutout_server import cutouts_served
 from faults.steps import lay
 from reports import finished
 from shortcuts.undrawn import undrawn
@@ -105,12 +104,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with Server() as server:
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+    with cutouts_served() as server:
         yield server.url
-        server.shutdown()
 
 
 def printed(words: list[str], width: int | None = WIDTH) -> str:

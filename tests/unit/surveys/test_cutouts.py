@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from cutout_server import (
     body,
     cube,
     cut_off,
+    cutouts_served,
     drip,
     fall_silent,
     galaxy,
@@ -47,14 +47,8 @@ from gzfeatures.web.outcomes import NoAnswer
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(
-            target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-        thread.start()
+    with cutouts_served() as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def positions(n: int, **columns: object) -> Catalog:
