@@ -69,8 +69,8 @@ def commands() -> str:
 
     import typer.main
 
-    from gzfeatures.cli import VERBS
-    from gzfeatures.cli.console import CHAPTERS, app
+    from gzfeatures.cli import CHAPTERS, VERBS
+    from gzfeatures.cli.console import app
 
     # the verbs add themselves to the app
     for verbs in VERBS:

@@ -6,9 +6,7 @@ Messages for people go to stderr; results go to stdout or to the file of `-o`.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
-from collections.abc import Sequence
 
 from gzfeatures import user_folders
 from gzfeatures.cli import interruption
@@ -33,27 +31,122 @@ VERBS = {
     "teaching": ("teach", "find"),
 }
 """Verbs by the module that defines them, in the order of the help."""
+CHAPTERS: dict[str, dict[str, str]] = {
+    "The whole job": {
+        "demo": (
+            "Run a whole experiment on a simulated survey, without a download (one "
+            "minute on 2 cores)."
+        ),
+        "new": "Write a commented experiment file that runs, for galaxies with images and labels.",
+        "run": (
+            "Run an experiment: train, extract, fit, score and compare all candidates on one split."
+        ),
+        "compare": (
+            "Rank the candidates of finished runs that share a split, with intervals "
+            "and paired tests."
+        ),
+        "record": (
+            "Record a run or a training that MLflow did not take when it ended; none of it twice."
+        ),
+        "ui": "Show the recorded runs in the MLflow UI on 127.0.0.1.",
+    },
+    "Galaxies: who they are, their labels and images": {
+        "check": "Check a catalog and its images: print what will be used, what is broken and why.",
+        "label": (
+            "Turn vote fractions or gz2_class strings into classes, and print which "
+            "votes were read."
+        ),
+        "join": (
+            "Join two catalogs by a key or by position; print how many rows matched, "
+            "and which did not."
+        ),
+        "sample": (
+            "Draw a stratified sample of galaxies, with its train, validation and test split."
+        ),
+        "cutouts": (
+            "Download cutouts from a survey, or cut them out of its tiles; verify every "
+            "file; resume."
+        ),
+    },
+    "Networks and vectors": {
+        "list": (
+            "List backbones, heads, class schemes or networks with licence, source and dimension."
+        ),
+        "finetune": "Train a network from random or given weights; its checkpoint is a backbone.",
+        "plan": (
+            "Measure an extraction on some of the images; print its hours, disk, memory "
+            "and node hours."
+        ),
+        "extract": (
+            "Compute the embedding of every image with a backbone, and write the embedding table."
+        ),
+        "table": "Import, export, join, slice, repair, compare and describe embedding tables.",
+        "store": "Show which embeddings are cached, remove some, or import those of another store.",
+    },
+    "Heads on vectors": {
+        "fit": (
+            "Fit heads on the training galaxies, score them on the test galaxies, and save them."
+        ),
+        "predict": (
+            "Write class probabilities per galaxy, and the class set that holds the "
+            "true class in 90 %."
+        ),
+        "export": (
+            "Write a head as one ONNX file: to class, probabilities, class set and familiarity_p."
+        ),
+    },
+    "Looking and teaching": {
+        "map": "Draw the UMAP of a table, with thumbnails, in one offline HTML page.",
+        "teach": (
+            "Serve a page on 127.0.0.1 on which galaxies are labelled and heads learn "
+            "from the labels."
+        ),
+        "find": (
+            'Rank the galaxies of a table by words such as "edge-on, no bulge" or '
+            '"spiral, not bar".'
+        ),
+        "similar": "Find the galaxies whose embeddings are nearest to those of given galaxies.",
+        "odd": "Rank galaxies by how much they differ from the others, the most unusual first.",
+        "duplicates": "Find galaxies that appear twice in the table, with two ids.",
+        "doubt": (
+            "Find labels that are probably wrong, and the unlabelled galaxies most "
+            "worth a human look."
+        ),
+        "explain": (
+            "Show which pixels decide the class that a network, or a head on its "
+            "embeddings, predicts."
+        ),
+        "audit": (
+            "Measure what an encoder knows that it should not: redshift, seeing, JPEG quality, …."
+        ),
+    },
+    "For a paper": {
+        "figure": "Draw a figure of a finished run for a journal, with its numbers and caption.",
+        "cite": (
+            "Print BibTeX entries of the software, data, scheme and networks of a finished run."
+        ),
+        "methods": "Print a methods paragraph on a finished run, with the run's own numbers.",
+    },
+}
+"""First sentence of each verb, by chapter of the help, in the order of the work.
+
+`gzfeatures --help` needs no verb for them; `test_verbs.py` compares them with the verbs' own.
+"""
 
 
-def _modules(words: Sequence[str]) -> list[str]:
-    """Return the modules of verbs that a command needs: that of its verb, else all.
+def modules_of(verb: str) -> list[str]:
+    """Return the modules to import for a verb: its own, or all where there is no such verb.
 
-    The options of all verbs take longer to build than a short verb works. The first word alone is
-    looked at: a word after an option may be its value.
-
-    Parameters
-    ----------
-    words : sequence of str
-        Words of the command behind the program's name.
+    The options of all verbs take longer to build than a short verb works. A name that no verb has
+    is compared with those of all.
 
     Examples
     --------
-    >>> _modules(["fit", "table.parquet"])
+    >>> modules_of("fit")
     ['heads']
-    >>> len(_modules(["--help"])) == len(VERBS)
+    >>> modules_of("fti") == list(VERBS)
     True
     """
-    verb = words[0] if words else ""
     return [module for module, verbs in VERBS.items() if verb in verbs] or list(VERBS)
 
 
@@ -82,8 +175,6 @@ def _run(debug: bool) -> int:
         require_surroundings()
         from gzfeatures.cli.console import app
 
-        for module in _modules(sys.argv[1:]):
-            importlib.import_module(f"gzfeatures.cli.verbs.{module}")
         code = 0
         try:
             # keep tables larger than memory in the user's cache, because /tmp may be too small

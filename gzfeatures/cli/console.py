@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from gzfeatures.brief import columns, wrapped
+from gzfeatures.cli import CHAPTERS, modules_of
 from gzfeatures.cli.width import GAP, ROOM, blocks, widths
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-CHAPTERS: dict[str, tuple[str, ...]] = {
-    "The whole job": ("demo", "new", "run", "compare", "record", "ui"),
-    "Galaxies: who they are, their labels and images": (
-        "check",
-        "label",
-        "join",
-        "sample",
-        "cutouts",
-    ),
-    "Networks and vectors": ("list", "finetune", "plan", "extract", "table", "store"),
-    "Heads on vectors": ("fit", "predict", "export"),
-    "Looking and teaching": (
-        "map",
-        "teach",
-        "find",
-        "similar",
-        "odd",
-        "duplicates",
-        "doubt",
-        "explain",
-        "audit",
-    ),
-    "For a paper": ("figure", "cite", "methods"),
-}
-"""Verbs by chapter of the help, in the order of the work."""
 EDGES = 2
 """Characters left and right of a table."""
 COLUMN_NAMES = frozenset(
@@ -49,15 +27,26 @@ COLUMN_NAMES = frozenset(
 
 
 class VerbsByChapter(TyperGroup):
-    """List the verbs by chapter in the help."""
+    """List the verbs by chapter in the help; build the options of a verb when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all verbs, in the order of the help."""
+        return [verb for verbs in CHAPTERS.values() for verb in verbs]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a verb, or None if there is none of this name."""
+        if cmd_name not in self.commands:
+            for module in modules_of(cmd_name):
+                importlib.import_module(f"gzfeatures.cli.verbs.{module}")
+            # this group was built before those modules added their verbs to the app
+            self.commands.update(cast("TyperGroup", get_command(app)).commands)
+        return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each verb with its whole first sentence."""
         for title, verbs in CHAPTERS.items():
             with formatter.section(title):
-                formatter.write_dl(
-                    [(verb, self.commands[verb].get_short_help_str(limit=200)) for verb in verbs]
-                )
+                formatter.write_dl(list(verbs.items()))
 
 
 app = typer.Typer(

@@ -64,7 +64,7 @@ from gzfeatures.cli.writing import writes
 @app.command(epilog="Example: gzfeatures count table.csv")
 @writes()
 def count(table: Annotated[Path, typer.Argument(help="A table.")], as_json: Json = False) -> None:
-    """Count the rows of a table."""
+    """Count rows of a table."""
     from gzfeatures.tablefiles.tables import read_table
     show({"rows": len(read_table(table))}, as_json)
 '''
@@ -140,7 +140,9 @@ ADDITIONS: dict[str, list[Edit]] = {
     ],
     "a verb": [
         Edit("cli/__init__.py", "VERBS = {", '"counting": ("count",), '),
-        Edit("cli/console.py", '"Heads on vectors": (', '"count", '),
+        Edit(
+            "cli/texts/chapters.py", '"Heads on vectors": {', '"count": "Count rows of a table.", '
+        ),
     ],
 }
 SHOW = """

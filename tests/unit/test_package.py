@@ -92,7 +92,8 @@ def test_every_verb_has_help_an_example_and_a_place_among_the_verbs(verb: str) -
 def test_help_is_a_map_of_the_job() -> None:
     from typer.testing import CliRunner
 
-    from gzfeatures.cli.console import CHAPTERS, app
+    from gzfeatures.cli import CHAPTERS
+    from gzfeatures.cli.console import app
 
     text = CliRunner().invoke(app, ["--help"]).output
     assert sorted(verb for chapter in CHAPTERS.values() for verb in chapter) == verbs()

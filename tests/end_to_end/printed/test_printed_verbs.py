@@ -18,7 +18,7 @@ from shortcuts.undrawn import undrawn
 from typer.testing import CliRunner
 from verbs import app
 
-from gzfeatures.cli.console import CHAPTERS
+from gzfeatures.cli import CHAPTERS
 
 GOLDEN = Path(__file__).parent / "golden"
 WIDTH = 80

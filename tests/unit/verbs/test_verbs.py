@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import operator
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from tables_of import table_of as table_with
 
 import gzfeatures as gz
+from gzfeatures.cli import CHAPTERS, VERBS
 from gzfeatures.errors import InputError
 from gzfeatures.verbs.inputs import catalog_of, images_of, labels_of, table_of
 
@@ -28,7 +31,6 @@ def verbs() -> dict[str, Callable[..., Any]]:
     """Name of each verb on the command line, and the function behind it."""
     import importlib
 
-    from gzfeatures.cli import VERBS
     from gzfeatures.cli.console import app
 
     for module in VERBS:
@@ -39,8 +41,7 @@ def verbs() -> dict[str, Callable[..., Any]]:
 
 def test_each_verb_is_listed_with_the_module_that_defines_it() -> None:
     """A command imports the module of its verb alone, and would not find a verb of another."""
-    from gzfeatures.cli import VERBS
-    from gzfeatures.cli.console import CHAPTERS, app
+    from gzfeatures.cli.console import app
 
     verbs()
     defined: dict[str, set[str]] = {module: set() for module in VERBS}
@@ -55,6 +56,50 @@ def test_each_verb_is_listed_with_the_module_that_defines_it() -> None:
         defined[module].add(name or callback.__name__.rstrip("_"))
     assert defined == {module: set(names) for module, names in VERBS.items()}
     assert set.union(*defined.values()) == {verb for each in CHAPTERS.values() for verb in each}
+
+
+def test_the_help_of_all_says_of_each_verb_what_the_verb_says() -> None:
+    """The help of all verbs has its lines as data, so that it need not build any verb."""
+    from typer.main import get_command
+
+    from gzfeatures.cli.console import app
+
+    verbs()
+    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    said = {name: line for verbs in CHAPTERS.values() for name, line in verbs.items()}
+    assert said == {name: each.get_short_help_str(limit=200) for name, each in commands.items()}
+
+
+STARTS = """
+import sys
+from gzfeatures.cli import main
+sys.argv = ["gzfeatures", *sys.argv[1:]]
+try:
+    main()
+finally:
+    built = {name for name in sys.modules if name.startswith("gzfeatures.cli.verbs.")}
+    print(*sorted(name.rpartition(".")[2] for name in built), file=sys.stderr)
+"""
+"""Run a command, and print the modules of verbs that were imported for it."""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "built"),
+    [
+        (["--help"], 0, set()),
+        (["--version"], 0, set()),
+        (["cite", "--help"], 0, {"paper"}),
+        (["--", "cite", "--help"], 0, {"paper"}),
+        # a name that no verb has is compared with those of all
+        (["citation"], 2, set(VERBS)),
+    ],
+)
+def test_a_command_builds_its_own_verb_alone(words: list[str], code: int, built: set[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", STARTS, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code, ended.stderr
+    assert set(ended.stderr.split("\n")[-2].split()) == built
 
 
 COMMAND_LINE_ONLY = {"plan"}

@@ -21,6 +21,8 @@ from gzfeatures.networks.encoders.onnx_files import read_model
 from gzfeatures.networks.encoders.pooled_area import Pooling, area_trial, of_onnx, of_program
 from gzfeatures.networks.encoders.soundness import Vectors, findings_of, require_sound
 
+pytest.importorskip("onnxscript", reason="onnxscript, of the extra onnx, writes the ONNX files")
+
 SIDE = 64
 """Side of the examples that are exported, whose map has 8 x 8 cells."""
 ANY_SIZE = {0: torch.export.Dim("batch", min=1, max=512), 2: torch.export.Dim.DYNAMIC,
