@@ -140,9 +140,7 @@ ADDITIONS: dict[str, list[Edit]] = {
     ],
     "a verb": [
         Edit("cli/__init__.py", "VERBS = {", '"counting": ("count",), '),
-        Edit(
-            "cli/texts/chapters.py", '"Heads on vectors": {', '"count": "Count rows of a table.", '
-        ),
+        Edit("cli/__init__.py", '"Heads on vectors": {', '"count": "Count rows of a table.", '),
     ],
 }
 SHOW = """
