@@ -122,7 +122,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
 
 def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
     """Print the share of galaxies that fit no class of a scheme, and whether they get a label."""
-    from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
+    from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, without_class
 
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
     if share := without_class(labels):
@@ -131,7 +131,7 @@ def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
 
 def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) -> None:
     """Print the scheme that gives a class to most galaxies, if it is another one."""
-    from gzfeatures.galaxies.labels.labelling import without_class
+    from gzfeatures.galaxies.labels.classes_from_votes import without_class
     from gzfeatures.galaxies.labels.schemes import SCHEMES
 
     if not without_class(labels):

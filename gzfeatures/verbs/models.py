@@ -27,7 +27,7 @@ from gzfeatures.unlabelled.shift import Shares
 from gzfeatures.verbs.inputs import Place, catalog_of, images_of, table_of
 
 if TYPE_CHECKING:
-    from gzfeatures.experiment.finetuning import FineTuned
+    from gzfeatures.experiment.finetune_verb import FineTuned
     from gzfeatures.maps.map import Map
 
 
@@ -212,7 +212,7 @@ def finetune(
     --------
     >>> finetune("images/", "labels.csv", "googlenet-gz2", "tuned/")  # doctest: +SKIP
     """
-    from gzfeatures.experiment.finetuning import FineTuning
+    from gzfeatures.experiment.finetune_verb import FineTuning
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.initialisation import seen_by
     from gzfeatures.networks.training.preparation import TrainingGalaxies

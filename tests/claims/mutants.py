@@ -227,7 +227,7 @@ MUTANTS = (
     ),
     Mutant(
         "galaxies claimed by two rules become none-of-these",
-        "galaxies/labels/labelling.py",
+        "galaxies/labels/classes_from_votes.py",
         "claims = np.column_stack([claims, claimants == 0])",
         "claims = np.column_stack([claims & (claimants == 1)[:, None], claimants != 1])",
         "test_galaxies_of_no_class.py",

@@ -17,14 +17,18 @@ from typing import Any
 
 from faults.life import Ended, Life, Trouble
 from faults.pieces import EARLIER, pieces, said
-from faults.steps import LIBRARIES, MADE, STATE, STEPS, Step, clear
+from faults.steps import LIBRARIES, MADE, NOWHERE, STATE, STEPS, Step, clear
+
+from gzfeatures.report.report import UNRECORDED
 
 EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 COMPILING = 1800.0
 """Seconds within which the compiler ends, on a busy machine."""
 ANEW = "it is a folder; choose another name"
 """How a step is refused whose result, a folder, is there."""
-UNRECORDED = "the same command again will ask for --overwrite"
+NOT_KNOWN = "the same command again will ask for --overwrite"
+AFTERWARDS = "afterwards, 'gzfeatures record "
+"""How a call that could not record tells what records it later."""
 INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 
 
@@ -87,17 +91,21 @@ class Bench:
 
     @functools.cache  # noqa: B019  (a bench lives as long as the test run)
     def truth(
-        self, name: str, exchanged: str | None = None, data: bytes | None = None
+        self,
+        name: str,
+        exchanged: str | None = None,
+        data: bytes | None = None,
+        more: tuple[str, ...] = (),
     ) -> Truth | None:
-        """Outcome of an undisturbed call, with one input exchanged or taken away; None where it
-        refuses."""
+        """Outcome of an undisturbed call, with one input exchanged or taken away, or with further
+        words; None where it refuses."""
         kind = "" if exchanged is None else "-without" if data is None else "-with-another"
-        desk = self.desk(self.inputs.with_name(f"{name}{kind}"))
+        desk = self.desk(self.inputs.with_name(f"{name}{kind}{'-more' if more else ''}"))
         if exchanged is not None:
             (desk / exchanged).unlink()
             if data is not None:
                 (desk / exchanged).write_bytes(data)
-        ended = self.life(desk, STEPS[name]).ended()
+        ended = self.life(desk, STEPS[name], more=more).ended()
         if ended.code and exchanged is not None:
             return None
         assert ended.code == 0, ended.stderr
@@ -131,7 +139,11 @@ class Case:
         self.step: Step = STEPS[name]
         self.desk = bench.desk(place)
         self.dice = random.Random(name)
-        self.right = [truth]
+        self.right = self._also = [truth]
+        if self.step.goes_on:
+            unrecorded = bench.truth(name, more=NOWHERE)
+            assert unrecorded is not None and self._waits(unrecorded.pieces)
+            self.right = self._also = [truth, unrecorded]
         self.runs = self.recovered = self._open = 0
         self.announced = False
         self.lost: list[str] = []
@@ -161,7 +173,7 @@ class Case:
         ended = self.bench.life(self.desk, self.step, trouble).ended()
         for end in [ended, *(life.ended() for life in beside)]:
             self._judge(end, (0, 1, *codes))
-            self.announced |= UNRECORDED in end.stderr
+            self.announced |= NOT_KNOWN in end.stderr
         after = pieces(self.desk, self.step)
         self.lost += [
             name
@@ -169,6 +181,9 @@ class Case:
             if name not in after and "broken" not in content
         ]
         self.wrong += [name for name in self._strange(after) if name not in self._strange(before)]
+        new = self._waits(after) - self._waits(before)
+        if ended.code == 0 and new and AFTERWARDS not in ended.stderr:
+            self.wrong.append(f"not recorded, and not said: {new}")
         self.runs += 1
         self._open += 1
         return ended
@@ -205,12 +220,19 @@ class Case:
             and said(ended.stdout) == self.truth.said
         ):
             self.recovered += self._open
-        self.wrong += [*self._strange(after), *self._remains()]
+        # a call that met no fault has recorded what an earlier one could not
+        waits = [f"not recorded: {name}" for name in self._waits(after) if self.step.goes_on]
+        self.wrong += [*self._strange(after), *self._remains(), *waits]
         self._open, self.announced = 0, False
 
     def refused(self, ended: Ended) -> bool:
         """Whether a call did nothing because its result is there."""
         return self.step.once and ended.code == 1 and ANEW in ended.stderr
+
+    @staticmethod
+    def _waits(found: dict[str, str]) -> set[str]:
+        """Names of files that hold what is not recorded."""
+        return {name for name in found if name.rpartition("/")[2] == UNRECORDED}
 
     def _remains(self) -> list[str]:
         """Unfinished folders: a whole call takes away what killed ones left of them."""
@@ -223,7 +245,7 @@ class Case:
     def or_else(self, exchanged: str, data: bytes | None) -> Iterator[None]:
         """While an input has two contents, the results of both are right."""
         path, other = self.desk / exchanged, self.bench.truth(self.name, exchanged, data)
-        self.right = [self.truth, *([other] if other else [])]
+        self.right = [*self._also, *([other] if other else [])]
         yield
         shutil.copy2(self.bench.inputs / exchanged, path)
 

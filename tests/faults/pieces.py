@@ -30,8 +30,10 @@ from gzfeatures.networks.compilation.code_folder import KEY, KEY_BYTES, SEAL_BYT
 from gzfeatures.portable.model_file import read_model_file
 from gzfeatures.portable.portable_head import PortableHead
 from gzfeatures.report.report import UNRECORDED
+from gzfeatures.tracking._compat_mlflow import NOTE
 from gzfeatures.tracking.later.waiting import WaitingRun
 from gzfeatures.tracking.records import KEY as RECORDED_AS
+from gzfeatures.tracking.records import MADE, fields_of
 from gzfeatures.written_files import RECORD
 
 MOMENTARY = re.compile(
@@ -42,6 +44,9 @@ MOMENTARY = re.compile(
 work done before, and that files may be the user's own, where the note on them was lost."""
 UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
 """Files that say how far a step has come; SQLite rolls a journal back that it finds."""
+RECORDING = ("run", "opened", "logged", "whole", "ranking", "view", NOTE, MADE)
+"""Of what waits to be recorded, whether and when it was, and texts that hold seconds; their numbers
+are among the metrics."""
 SCRATCH = ("pixels", "artifacts")
 """Folders of what is thrown away at the end, and MLflow's copies, which count by the run they
 belong to."""
@@ -192,8 +197,16 @@ def _properties(path: Path, desk: Path) -> str:
 
 def _waiting(path: Path, desk: Path) -> str:
     """What waits to be recorded: all of it, whether it has been recorded or not."""
-    waiting = WaitingRun.read(path.parent)
-    return _digest(*(record.key.encode() for record in waiting.records))
+    root = path.parent.resolve()
+    records = [_told(fields_of(record)) for record in WaitingRun.read(path.parent).records]
+    for record in records:
+        for name in RECORDING:
+            record.pop(name, None)
+            record["tags"].pop(name, None)
+        inside = (Path(name).resolve().relative_to(root) for name in record.pop("artifacts", ()))
+        record["files"] = sorted(each.as_posix() for each in inside)
+    text = json.dumps(records, sort_keys=True).replace(str(desk.resolve()), ".")
+    return _digest(text.encode())
 
 
 def _page(path: Path, desk: Path) -> str:

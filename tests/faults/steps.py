@@ -29,6 +29,8 @@ not its minute."""
 STATE, COMPILED = "state", "compiled"
 TAUGHT = "taught.csv"
 """Name of the label file of the step `teach`."""
+NOWHERE = ("--tracking-uri", "http://127.0.0.1:9")
+"""Words of a call that can record nothing: no server listens there."""
 WAITING = "waiting"
 """A run whose server could not be reached, for the step `record`."""
 
@@ -78,6 +80,9 @@ class Step:
         remedy is to remove the folder.
     needed : str
         A package; without it the step is left out.
+    goes_on : bool
+        Where nothing can be recorded in MLflow it says so, goes on, and leaves what waits to be
+        recorded in its folder.
     """
 
     words: str
@@ -89,6 +94,7 @@ class Step:
     changes: tuple[str, ...] = ()
     once: bool = False
     needed: str = ""
+    goes_on: bool = False
 
     def command(self, url: str) -> tuple[str, ...]:
         return (*self.words.format(url=url).split(), "--json")
@@ -103,7 +109,7 @@ MADE = {
     EAGER: f"extract images {_NETWORK} --precision float32 -o {EAGER}",
     LIBRARIES: f"extract images {_NETWORK} --precision float32 -o out/table.parquet",
     "sky.hats": "check sky.csv -o sky.hats",
-    WAITING: f"run small.toml -o {WAITING} --tracking-uri http://127.0.0.1:9",
+    WAITING: f"run small.toml -o {WAITING} {' '.join(NOWHERE)}",
 }
 """Inputs that a verb makes, by the verb; the store is cleared of them, or is the input
 (`another`)."""
@@ -130,6 +136,7 @@ STEPS = {
         f"{_FINETUNE} --epochs 3 --resume -o out",
         ("images/10000007.jpg", "labels.csv"),
         ("out", "mlruns"),
+        goes_on=True,
     ),
     "fit": Step(
         "fit table.parquet --labels labels.csv -H logistic -H prototype -H knn -o out",
@@ -145,6 +152,7 @@ STEPS = {
         "run small.toml -o out",
         ("images/10000007.jpg", "small.toml", "labels.csv"),
         ("out", "store", "mlruns"),
+        goes_on=True,
     ),
     "map": Step(
         "map table.parquet --labels labels.csv --images images -o out/map.html",

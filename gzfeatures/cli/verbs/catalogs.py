@@ -140,7 +140,7 @@ def label(
     A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a
     "no".
     """
-    from gzfeatures.galaxies.labels.labelling import without_class
+    from gzfeatures.galaxies.labels.classes_from_votes import without_class
     from gzfeatures.galaxies.splits.label_file import write_labels
 
     # print which votes were read, since the votes of two surveys cannot be compared

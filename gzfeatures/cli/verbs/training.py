@@ -191,7 +191,7 @@ def finetune(
 ) -> None:
     """Train a network from random or given weights; its checkpoint is a backbone."""
     from gzfeatures.errors import NotFirstProcess
-    from gzfeatures.experiment.finetuning import FineTuning
+    from gzfeatures.experiment.finetune_verb import FineTuning
     from gzfeatures.experiment.settings.overrides import with_settings
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
@@ -259,7 +259,7 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
     OutputError
         A file stands in the place of the database, and is damaged.
     """
-    from gzfeatures.experiment.finetuning import EXPERIMENT
+    from gzfeatures.experiment.finetune_verb import EXPERIMENT
     from gzfeatures.tracking.client import DamagedDatabase
     from gzfeatures.tracking.later.recorder import TrainingRecorder
 

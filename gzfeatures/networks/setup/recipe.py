@@ -1,4 +1,4 @@
-"""Hold every number that a training depends on, and build optimizer and schedule from them.
+"""Hold every number that a training depends on, in recipes that go by a name.
 
 `RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
 the start (weights or none) and from the number of galaxies.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,47 +19,13 @@ from torch import nn
 from gzfeatures.errors import InputError, require_known, unknown
 from gzfeatures.evaluation.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.networks.models.blocks import Block, blocks, decayed
-
-WARM_UP = 0.3
-
-
-def _one_cycle(t: float) -> float:
-    """Return the rate factor that rises from 1/25 to 1, then falls to 1e-4, along cosines.
-
-    Smith & Topin, arXiv:1708.07120.
-    """
-    if t < WARM_UP:
-        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * t / WARM_UP)) / 2
-    return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (t - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def _warm_cosine(t: float) -> float:
-    """Return the rate factor that rises linearly, then falls to 0 along a cosine.
-
-    Loshchilov & Hutter, arXiv:1608.03983.
-    """
-    return (t + 0.005) / 0.105 if t < 0.1 else (1 + math.cos(math.pi * (t - 0.1) / 0.9)) / 2
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "one-cycle": _one_cycle,
-    "warm-cosine": _warm_cosine,
-    "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
-    "polynomial": lambda t: math.sqrt(max(0.0, 1 - t)),
-    "constant": lambda t: 1.0,
-}
-"""Factor of the learning rate as a function of the finished share of the training (0…1).
-
-`polynomial` is √(1 − t), as in Caffe's GoogLeNet."""
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adam": partial(torch.optim.Adam, fused=True),
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-}
-"""Optimizers by name, with all weights updated in one fused operation where possible."""
+from gzfeatures.networks.models.blocks import Block, blocks
+from gzfeatures.networks.setup.learning_rates import (
+    OPTIMIZERS,
+    SCHEDULES,
+    decay_per_block,
+    parameter_groups,
+)
 
 MONITORS: dict[str, bool] = {
     **dict.fromkeys(HIGHER_IS_BETTER, True),
@@ -90,9 +55,6 @@ that first, then every block with a rate that falls with depth (Howard & Ruder 2
 doi:10.18653/v1/P18-1031; the order of both: Kumar+2022, arXiv:2202.10054), warm-up, cosine to zero,
 running average. `scratch`: every block at one rate,
 one cycle."""
-
-FIRST_RATE = 0.05
-"""Default ratio of the learning rates of the first block and the output layer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,9 +234,7 @@ class TrainingRecipe:
             steps = tuned if self.recipe == "tune" else max(400, 20 * per_pass)
             passes = self.passes or max(1, round(20 / per_pass))
             rounds = max(1, round(steps / (per_pass * passes)))
-        # the factor per block depends on the depth, so that the first block always has the same
-        # rate
-        decay = FIRST_RATE ** (1 / max(1, depth - 1)) if self.lr_decay is None else self.lr_decay
+        decay = decay_per_block(depth) if self.lr_decay is None else self.lr_decay
         keep = self.keep or ("last" if self.monitor is None and self.patience is None else "best")
         return dataclasses.replace(self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep)
 
@@ -287,24 +247,13 @@ class TrainingRecipe:
 
     def optimizer_of(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of the trained blocks, and freeze the blocks before them."""
-        parameters = dict(network.named_parameters())
         trained = self.trained_blocks(network)
         learning = {name for block in trained for name in block.names}
-        shrunk = decayed(network)
-        for name, parameter in parameters.items():
+        for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in learning)
-        groups = []
-        for depth, block in enumerate(reversed(trained)):
-            # count depth from the output, because layers near the pixels should change least
-            lr = self.lr * (1.0 if self.lr_decay is None else self.lr_decay) ** depth
-            members = [name for name in block.names if name in parameters]
-            # two groups per block: biases and normalisation have no weight decay
-            for shrinking in (True, False):
-                chosen = [parameters[name] for name in members if (name in shrunk) == shrinking]
-                if chosen:
-                    groups.append(
-                        {"params": chosen, "lr": lr, "weight_decay": self.weight_decay * shrinking}
-                    )
+        groups = parameter_groups(
+            network, trained, lr=self.lr, decay=self.lr_decay, weight_decay=self.weight_decay
+        )
         return OPTIMIZERS[self.optimizer](groups, lr=self.lr)
 
     def scheduler_of(

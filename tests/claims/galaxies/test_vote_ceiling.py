@@ -15,7 +15,7 @@ from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.repeatability import dirichlet_prior, of_majorities
-from gzfeatures.experiment import finetuning
+from gzfeatures.experiment import finetune_verb
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -96,13 +96,13 @@ def test_a_network_whose_panels_are_not_known_says_that_40_are_assumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each fine-tuning: its catalog of images has no counts of volunteers."""
-    monkeypatch.setattr(finetuning, "write_worst_errors", lambda *words: None)
+    monkeypatch.setattr(finetune_verb, "write_worst_errors", lambda *words: None)
     candidate, labels = scored(None)
     split = Split(np.array(["other"], dtype=object), labels.ids[:0], labels.ids)
     trained = SimpleNamespace(folder=tmp_path, candidate=lambda *words: candidate)
     for _ in range(2):
         lines: list[str] = []
-        tuning = finetuning.FineTuning("net", SimpleNamespace(), lines.append)
+        tuning = finetune_verb.FineTuning("net", SimpleNamespace(), lines.append)
         galaxies = SimpleNamespace(split=split, labels=labels, images=None)
         tuning._finished(galaxies, trained, candidate.predictions, {}, None)
         assert (
