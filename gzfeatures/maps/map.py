@@ -29,6 +29,7 @@ from gzfeatures.maps import map_page, quality
 from gzfeatures.maps.teaching_data import TeachingServer
 from gzfeatures.outputs import seal_parquet
 from gzfeatures.progress import SILENT, Progress
+from gzfeatures.tablefiles.parquet_size import read_parquet_file
 
 FORMAT = 1
 """Version of map files; raise it if older code would misread a new file."""
@@ -325,7 +326,7 @@ class Map:
         """
         path = require_file(path, "map")
         with parsing("not a map", path, rule="be a Parquet file written by 'gzfeatures map'"):
-            table = pq.read_table(path, page_checksum_verification=True)
+            table = read_parquet_file(path, verified=True)
             metadata = table.schema.metadata or {}
             fields, arrays = (
                 json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space")

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import join_inside
 from gzfeatures.tablefiles import cells, stored_units
+from gzfeatures.tablefiles.parquet_size import read_parquet_file, require_memory
 from gzfeatures.tablefiles.raw_table import RawTable, storage
 
 _INDEX = re.compile(r"__index_level_\d+__")
@@ -27,7 +27,7 @@ _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hud
 
 def read_parquet(path: Path) -> RawTable:
     """Read one Parquet file, or a folder of Parquet files."""
-    return read_folder(path) if path.is_dir() else _without_index(pq.ParquetFile(path).read())
+    return read_folder(path) if path.is_dir() else _without_index(read_parquet_file(path))
 
 
 def read_feather(path: Path) -> RawTable:
@@ -73,6 +73,7 @@ def read_folder(path: Path) -> RawTable:
     files = sorted(parquet_files(root, hats))
     if not files:
         raise InputError("folder holds no Parquet files", where=path, remedy="name a file")
+    require_memory(files)
     units: dict[str, str] = {}
     said: list[str] = []
     parts = [_part(root, file, hats, units, said) for file in files]
@@ -156,7 +157,7 @@ def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
     """Return the columns of one file; refuse units that differ from those of other files."""
-    table = pq.ParquetFile(file).read()
+    table = read_parquet_file(file)
     own, said = stored_units.of_arrow(table.schema.metadata)
     notes += said
     for name in table.column_names:

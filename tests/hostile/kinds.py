@@ -167,6 +167,8 @@ def _hats() -> list[Source]:
     from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
     from gzfeatures.galaxies.hats_catalogs.writer import write_hats
     from gzfeatures.tablefiles.tables import read_table
+    from gzfeatures.verbs.catalogs import check
+    from gzfeatures.verbs.partitioned import join_partitions
 
     rng = np.random.default_rng(0)
     rows = {"galaxy_id": [f"g{k}" for k in range(40)], "ra": rng.uniform(0, 360, 40)}
@@ -185,20 +187,8 @@ def _hats() -> list[Source]:
         return bytes([which, way, place]) + (damaged(data, rng) if way < 6 else data)
 
     def read(path: Path) -> None:
-        which, way, place, *_ = path.read_bytes()[:3]
         root = path.with_name("x.hats")
-        outside = path.with_name("outside.parquet")
-        for number, name in enumerate(names):
-            data = path.read_bytes()[3:] if number == which else whole[name]
-            target = root / name
-            if way == 6 and number == which and name.endswith(".parquet"):
-                target = root / "dataset" / f"{HATS_PLACES[place]}.parquet"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if way == 7 and number == which:
-                outside.write_bytes(data)
-                target.symlink_to(outside)
-            else:
-                target.write_bytes(data)
+        _lay_hats(path, root, whole)
         try:
             read_table(root)
             catalog = HatsFolder.open(root)
@@ -208,7 +198,45 @@ def _hats() -> list[Source]:
         finally:
             shutil.rmtree(root)
 
-    return [Source("h.bin", draw, read)]
+    def joined(path: Path) -> None:
+        """The verb, which reads the stranger's catalog and writes one of its own."""
+        root, other, output = (path.with_name(f"{name}.hats") for name in ("x", "own", "out"))
+        _lay_hats(path, root, whole)
+        _lay_whole(other, whole)
+        try:
+            check(root)
+            if path.stat().st_size % 2:
+                join_partitions(root, other, output, sky=1.0)
+            else:
+                join_partitions(other, root, output, on="galaxy_id")
+        finally:
+            for folder in (root, other, output):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    return [Source("h.bin", draw, read), Source("h.bin", draw, joined)]
+
+
+def _lay_hats(case: Path, root: Path, whole: dict[str, bytes]) -> None:
+    """A catalog with the one file, the way and the place that a case names."""
+    which, way, place, *_ = case.read_bytes()[:3]
+    outside = case.with_name("outside.parquet")
+    for number, name in enumerate(sorted(whole)):
+        data = case.read_bytes()[3:] if number == which else whole[name]
+        target = root / name
+        if way == 6 and number == which and name.endswith(".parquet"):
+            target = root / "dataset" / f"{HATS_PLACES[place]}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if way == 7 and number == which:
+            outside.write_bytes(data)
+            target.symlink_to(outside)
+        else:
+            target.write_bytes(data)
+
+
+def _lay_whole(root: Path, whole: dict[str, bytes]) -> None:
+    for name, data in whole.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
 
 
 def _answers() -> list[Source]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.features.exchange.vector_columns import foreign_vectors
@@ -19,6 +18,7 @@ from gzfeatures.features.table_writer import COLUMNS, PICTURES
 from gzfeatures.files import require_file
 from gzfeatures.ids import Ids, among, positions
 from gzfeatures.images.picture_hash import BYTES
+from gzfeatures.tablefiles.parquet_size import read_parquet_file
 from gzfeatures.tablefiles.raw_table import storage
 
 COMPARED = 64
@@ -65,7 +65,7 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
     """
     file = require_file(path, "table to repair")
     with parsing("not a readable Parquet file", file):
-        columns = arrow_columns(pq.read_table(file, partitioning=None))
+        columns = arrow_columns(read_parquet_file(file))
     lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
         raise InputError(

@@ -10,12 +10,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, need, parsing
 from gzfeatures.features.exchange.vector_columns import Column, ForeignVectors, foreign_vectors
 from gzfeatures.files import join_inside, require_file
 from gzfeatures.ids import Ids, as_ids
+from gzfeatures.tablefiles.parquet_size import read_parquet_file
 from gzfeatures.tablefiles.tables import read_table
 
 MOST_BYTES = 2**36
@@ -99,8 +99,7 @@ def ids_of_file(path: str | Path) -> Ids:
 
 
 def _parquet(path: Path, _: str | None) -> dict[str, Column]:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return arrow_columns(file.read())
+    return arrow_columns(read_parquet_file(path, verified=True))
 
 
 def _feather(path: Path, _: str | None) -> dict[str, Column]:

@@ -22,6 +22,7 @@ from gzfeatures.galaxies.hats_catalogs.partition import (
     unit_vectors,
 )
 from gzfeatures.tablefiles.arrow_file import PROPERTIES, catalog_root, parquet_files
+from gzfeatures.tablefiles.parquet_size import read_parquet_file, require_memory
 from gzfeatures.tablefiles.raw_table import storage
 
 PLACE_COLUMNS = (INDEX, "Norder", "Dir", "Npix")
@@ -115,12 +116,12 @@ class HatsFolder:
             A file cannot be read, or its columns are not those of the partition's other files.
         """
         with parsing("catalog cannot be read", self.root, remedy="fetch it again"):
-            parts = [
-                pq.ParquetFile(join_inside(self.root, str(file.relative_to(self.root)))).read(
-                    columns
-                )
+            inside = [
+                join_inside(self.root, str(file.relative_to(self.root)))
                 for file in self.files[partition]
             ]
+            require_memory(inside, columns)
+            parts = [read_parquet_file(file, columns) for file in inside]
             table = pa.concat_tables(parts)
         missing = [name for name in (self.ra, self.dec) if name not in table.column_names]
         if missing:

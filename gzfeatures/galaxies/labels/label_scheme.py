@@ -10,8 +10,8 @@ from typing import Literal, cast
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
-from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
 from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, Labelling
+from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.galaxies.votes import gz2_class
 from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Choice, Form

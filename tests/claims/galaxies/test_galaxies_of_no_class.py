@@ -17,8 +17,13 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.experiment.config import load
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.classes_from_votes import (
+    NO_RULE,
+    NO_VOTES,
+    NONE_OF_THESE,
+    without_class,
+)
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
-from gzfeatures.galaxies.labels.classes_from_votes import NO_RULE, NO_VOTES, NONE_OF_THESE, without_class
 from gzfeatures.galaxies.labels.schemes import SCHEMES, scheme
 from gzfeatures.galaxies.votes.vote_columns import Choice
 from gzfeatures.galaxies.votes.votes import KAGGLE

@@ -1,0 +1,88 @@
+"""Read Parquet files whose rows fit the memory, and refuse others before a row is read.
+
+A file of a few kilobytes may declare billions of equal rows, which a reader would unpack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures.errors import InputError
+
+OFFSET = 4
+"""Bytes that a text or a list of any length needs at least: where it begins."""
+
+
+def memory_of_machine() -> int:
+    """Return the bytes of memory that this machine has."""
+    return int(psutil.virtual_memory().total)
+
+
+def read_parquet_file(
+    file: Path, columns: Sequence[str] | None = None, *, verified: bool = False
+) -> pa.Table:
+    """Read one Parquet file, or some of its columns; `verified` compares its pages' checksums.
+
+    Raises
+    ------
+    InputError
+        It is larger than the memory.
+    """
+    require_memory([file], columns)
+    with pq.ParquetFile(file, page_checksum_verification=verified) as whole:
+        return whole.read(columns)
+
+
+def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) -> None:
+    """Refuse Parquet files whose rows, read as one table, cannot fit the memory of this machine.
+
+    Only the footers are read. Numbers count with their bytes, texts with those of their place
+    alone, so that no table is refused that could be read.
+
+    Parameters
+    ----------
+    files : iterable of Path
+    columns : sequence of str, optional
+        Those that are read; default all.
+
+    Raises
+    ------
+    InputError
+        The file in which the rows no longer fit.
+    """
+    needed, most = 0.0, memory_of_machine()
+    for file in files:
+        schema, rows = pq.read_schema(file), pq.read_metadata(file).num_rows
+        read = [field for field in schema if columns is None or field.name in columns]
+        needed += rows * sum(_width(field.type) for field in read)
+        if needed > most:
+            raise InputError(
+                "table is larger than the memory",
+                where=file,
+                rule=f"fit into the {most / 1e9:.3g} GB of this machine",
+                found=f"{rows:,} rows of {len(read)} columns, at least {needed / 1e9:.3g} GB",
+                remedy="take the rows or columns that you need, for example with DuckDB",
+            )
+
+
+def _width(kind: pa.DataType) -> float:
+    """Return the bytes of a value in memory, at least."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _width(kind.storage_type)
+    if pa.types.is_null(kind):
+        return 0.0
+    if pa.types.is_dictionary(kind):
+        return _width(kind.index_type)
+    if pa.types.is_struct(kind):
+        return sum(_width(kind.field(k).type) for k in range(kind.num_fields))
+    if pa.types.is_fixed_size_list(kind):
+        return float(kind.list_size) * _width(kind.value_type)
+    try:
+        return float(kind.bit_width) / 8
+    except ValueError:  # of no fixed width
+        return float(OFFSET)
