@@ -172,7 +172,7 @@ class SoundEncoder:
             # in bfloat16 the last digits depend on the size of a batch
             exact = extractor.precision == "float32"
             size = extractor.view.size
-            findings = findings_of(_through(body), size, area=_area_of_network(network, size))
+            findings = _findings_of_network(network, body, size)
             kept = findings if exact else [findings[0], *(f for f in findings if f.trial == AREA)]
             require_sound(kept, self.spec.name)
         return body
@@ -199,6 +199,15 @@ def _through(body: nn.Module) -> Run:
     return run
 
 
+def _findings_of_network(
+    network: nn.Module, body: Body, size: int, lengths: Callable[[int], int] | None = None
+) -> list[Trial]:
+    """Try an encoder that PyTorch runs."""
+    layers = _layers_of_network(network, size)
+    batch = network.batch if isinstance(network, ProgramEncoder) else None
+    return findings_of(_through(body), size, sizes=lengths, layers=layers, batch=batch)
+
+
 def _findings_of_onnx(
     spec: Backbone, extractor: Extractor, lengths: Callable[[int], int] | None = None
 ) -> list[Trial]:
@@ -217,24 +226,25 @@ def _findings_of_onnx(
         other if extractor.precision == "float32" else None,
         lengths if graph.images.size is None else None,
         graph.quantised,
-        _area_of_graph(graph, extractor.view.size),
+        _layers_of_graph(graph, extractor.view.size),
+        graph.images.batch,
     )
 
 
-def _area_of_graph(graph: OnnxGraph, size: int) -> Trial | None:
+def _layers_of_graph(graph: OnnxGraph, size: int) -> list[Trial]:
     """Judge pooling layers of an ONNX file of an open size; those of a fixed one fit their maps."""
     if graph.images.size is not None:
-        return None
+        return []
     _, model, _ = read_model(graph.path)
     with parsing("ONNX file cannot be read", graph.path):
-        return area_trial(of_onnx(model, size, graph.images.channels_last), size)
+        return [area_trial(of_onnx(model, size, graph.images.channels_last), size)]
 
 
-def _area_of_network(network: nn.Module, size: int) -> Trial | None:
+def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
     """Judge pooling layers of an exported program of an open size."""
     if not isinstance(network, ProgramEncoder) or not network.open_size:
-        return None
-    return area_trial(of_program(network.model, size, network.batch or 2), size)
+        return []
+    return [area_trial(of_program(network.model, size, network.batch or 2), size)]
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
@@ -259,8 +269,7 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
     if spec.kind:
         network = encoder_of(extraction.backbone, spec, extractor.layer, size)
         body = Body(network, extractor, torch.float32)
-        area = _area_of_network(network, size)
-        return spec, findings_of(_through(body), size, sizes=lengths, area=area)
+        return spec, _findings_of_network(network, body, size, lengths)
     network = load(spec, extraction.weights, extractor.layer, size)
     return spec, findings_of(_through(ready(network, extractor, torch.float32)), size)
 

@@ -16,7 +16,12 @@ import gzfeatures as gz
 from gzfeatures.errors import WeightsError
 from gzfeatures.features.store import Store
 from gzfeatures.networks.encoders.soundness import (
+    CENTRED_COSINE,
+    QUANTISED_IMAGES,
+    SHARED,
     Vectors,
+    _quantised,
+    directions_and_neighbours,
     findings_of,
     require_sound,
     trial_images,
@@ -95,7 +100,36 @@ def test_eight_bit_vectors_are_compared_from_their_mean() -> None:
     assert ((one * other).sum(1) / norms).min() > 0.98
     findings = findings_of(shifted, 16, ruined, quantised=True)
     assert findings[-1].sound is False and "nearest neighbours" in findings[-1].detail
-    assert findings_of(shifted, 16, shifted, quantised=True)[-1].sound
+    findings = findings_of(shifted, 16, shifted, quantised=True)
+    assert findings[-1].sound
+    # two libraries agree on a network that was calibrated badly, too
+    (lost,) = (each for each in findings if each.trial == "losses of 8-bit integers")
+    assert str(lost).endswith("not known (the file holds no network in floats)")
+
+
+def test_eight_bit_vectors_that_keep_directions_but_not_neighbours_are_refused() -> None:
+    def clumped(pixels: np.ndarray, seed: int) -> Vectors:
+        # far clumps give every vector its direction; neighbours are a matter of details
+        side = np.where(pixels.mean((1, 2, 3)) > np.median(pixels.mean((1, 2, 3))), 30.0, -30.0)
+        details = np.random.default_rng(seed).normal(size=(len(pixels), 6))
+        return np.asarray(side[:, None] + details, dtype=np.float32)
+
+    many = trial_images(16, QUANTISED_IMAGES, seed=1)
+    cosine, shared = directions_and_neighbours(clumped(many, 1), clumped(many, 2))
+    assert cosine > CENTRED_COSINE and shared < SHARED
+    quantised = _quantised("another library", clumped(many, 1), clumped(many, 2))
+    with pytest.raises(WeightsError, match=r"not sound: another library.*nearest neighbours"):
+        require_sound([quantised], "x")
+
+
+@pytest.mark.parametrize(
+    ("noise", "sound"), [(0.02, True), (0.5, False)], ids=["rounding", "wrong biases"]
+)
+def test_rounding_passes_and_wrong_arithmetic_does_not(noise: float, sound: bool) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(QUANTISED_IMAGES, 64)).astype(np.float32)
+    others = vectors + rng.normal(0, noise, vectors.shape).astype(np.float32)
+    assert _quantised("another library", vectors, others).sound is sound
 
 
 class Dropping(nn.Module):
