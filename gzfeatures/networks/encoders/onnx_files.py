@@ -93,7 +93,17 @@ def read_graph(path: str | Path) -> OnnxGraph:
         onnx is not installed; no such file; it is damaged, has operators of a stranger, external
         data elsewhere than beside the file, or takes something else than images.
     """
-    file, model, outside = read_model(path)
+    return graph_of(*read_model(path))
+
+
+def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
+    """Return what a model declares that `read_model` read.
+
+    Raises
+    ------
+    InputError
+        It takes something else than images.
+    """
     with parsing("ONNX file cannot be read", file):
         constants = {each.name for each in model.graph.initializer}
         inputs = [each for each in model.graph.input if each.name not in constants]

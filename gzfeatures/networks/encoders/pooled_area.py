@@ -183,7 +183,7 @@ class _Watched(torch.fx.Interpreter):
         self.found: list[Pooling] = []
 
     def run_node(self, n: torch.fx.Node) -> Any:
-        name = _operator(n)
+        name = operator_of(n)
         if name in TORCH_POOLS:
             self.found += self._of(n, name)
         return super().run_node(n)
@@ -225,7 +225,7 @@ def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pool
     return watched.found
 
 
-def _operator(node: torch.fx.Node) -> str:
+def operator_of(node: torch.fx.Node) -> str:
     """Return the name of PyTorch's operator that a node calls; empty for others."""
     packet = getattr(node.target, "overloadpacket", None)
     return "" if packet is None else str(packet).rpartition(".")[2]
@@ -235,7 +235,7 @@ def _ends(node: torch.fx.Node) -> bool:
     waiting, met = [node], {node}
     while waiting:
         for reader in waiting.pop().users:
-            if _operator(reader) in TORCH_LAYERS:
+            if operator_of(reader) in TORCH_LAYERS:
                 return False
             if reader not in met:
                 met.add(reader)

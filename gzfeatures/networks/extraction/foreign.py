@@ -17,7 +17,20 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.networks.compilation.code_folder import CodeFolder
 from gzfeatures.networks.encoders.described import described, encoder_of, length_of_layer
 from gzfeatures.networks.encoders.exported_programs import ProgramEncoder
-from gzfeatures.networks.encoders.onnx_files import OnnxGraph, OnnxSession, read_graph, read_model
+from gzfeatures.networks.encoders.layer_trials import (
+    TRAINING,
+    resizing_of_onnx,
+    training_of_onnx,
+    training_of_program,
+)
+from gzfeatures.networks.encoders.onnx_files import (
+    OnnxGraph,
+    OnnxSession,
+    graph_of,
+    length_of,
+    read_graph,
+    read_model,
+)
 from gzfeatures.networks.encoders.pooled_area import AREA, area_trial, of_onnx, of_program
 from gzfeatures.networks.encoders.soundness import Run, Trial, findings_of, require_sound
 from gzfeatures.networks.extraction.forward import SYMMETRIES, Body, Forward, Threading, ready
@@ -123,10 +136,14 @@ def _no_module() -> nn.Module:
 
 
 def session_of(
-    spec: Backbone, extractor: Extractor, threading: Threading, library: str | None = None
+    spec: Backbone,
+    extractor: Extractor,
+    threading: Threading,
+    library: str | None = None,
+    graph: OnnxGraph | None = None,
 ) -> OnnxSession:
     """Return a session that computes an extractor's vectors from an ONNX file."""
-    graph = read_graph(str(spec.weights).partition(":")[2])
+    graph = graph or read_graph(str(spec.weights).partition(":")[2])
     return OnnxSession(
         # OpenVINO fixes the size of a graph: to the size that is wanted, not to its own
         dataclasses.replace(spec, view=extractor.view),
@@ -173,7 +190,8 @@ class SoundEncoder:
             exact = extractor.precision == "float32"
             size = extractor.view.size
             findings = _findings_of_network(network, body, size)
-            kept = findings if exact else [findings[0], *(f for f in findings if f.trial == AREA)]
+            told = [each for each in findings if each.trial in (AREA, TRAINING)]
+            kept = findings if exact else [findings[0], *told]
             require_sound(kept, self.spec.name)
         return body
 
@@ -208,43 +226,49 @@ def _findings_of_network(
     return findings_of(_through(body), size, sizes=lengths, layers=layers, batch=batch)
 
 
-def _findings_of_onnx(
-    spec: Backbone, extractor: Extractor, lengths: Callable[[int], int] | None = None
-) -> list[Trial]:
+def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False) -> list[Trial]:
     """Try an ONNX file, in a second library too where it is installed and can run it."""
-    graph = read_graph(str(spec.weights).partition(":")[2])
+    file, model, outside = read_model(str(spec.weights).partition(":")[2])
+    graph = graph_of(file, model, outside)
+    size = extractor.view.size
+    with parsing("ONNX file cannot be read", file):
+        layers = [training_of_onnx(model), *resizing_of_onnx(model, size)]
+        # pooling layers of a fixed size fit their maps
+        if graph.images.size is None:
+            layers.append(area_trial(of_onnx(model, size, graph.images.channels_last), size))
+    # its weights are not needed any more, and the libraries read their own
+    del model
     trial = Threading(1, TRIAL_THREADS, 4)
     other: Run | None = None
     try:
-        other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine])
+        other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine], graph)
     except (ImportError, InputError):
         # not installed, or the library would ignore a part of the graph
         other = None
+
+    def lengths(side: int) -> int:
+        view = dataclasses.replace(spec.view, size=side)
+        return length_of(dataclasses.replace(spec, view=view), graph, extractor.layer)
+
     return findings_of(
-        session_of(spec, extractor, trial),
-        extractor.view.size,
+        session_of(spec, extractor, trial, graph=graph),
+        size,
         other if extractor.precision == "float32" else None,
-        lengths if graph.images.size is None else None,
+        lengths if sizes and graph.images.size is None else None,
         graph.quantised,
-        _layers_of_graph(graph, extractor.view.size),
+        layers,
         graph.images.batch,
     )
 
 
-def _layers_of_graph(graph: OnnxGraph, size: int) -> list[Trial]:
-    """Judge pooling layers of an ONNX file of an open size; those of a fixed one fit their maps."""
-    if graph.images.size is not None:
-        return []
-    _, model, _ = read_model(graph.path)
-    with parsing("ONNX file cannot be read", graph.path):
-        return [area_trial(of_onnx(model, size, graph.images.channels_last), size)]
-
-
 def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
-    """Judge pooling layers of an exported program of an open size."""
-    if not isinstance(network, ProgramEncoder) or not network.open_size:
+    """Judge layers of an exported program: their mode, and the pooling of an open size."""
+    if not isinstance(network, ProgramEncoder):
         return []
-    return [area_trial(of_program(network.model, size, network.batch or 2), size)]
+    layers = [training_of_program(network.model)]
+    if network.open_size:
+        layers.append(area_trial(of_program(network.model, size, network.batch or 2), size))
+    return layers
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
@@ -265,7 +289,7 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
     if extractor.view.bands is not None:
         raise InputError("--check tries pictures", rule="see no bands", found=extractor.view.bands)
     if spec.kind == "onnx":
-        return spec, _findings_of_onnx(spec, extractor, lengths)
+        return spec, _findings_of_onnx(spec, extractor, sizes=True)
     if spec.kind:
         network = encoder_of(extraction.backbone, spec, extractor.layer, size)
         body = Body(network, extractor, torch.float32)

@@ -173,7 +173,7 @@ def test_check_prints_the_trials_before_the_work(
     assert told.returncode == 0, told.stderr
     lines = told.stderr.splitlines()
     trials = [number for number, line in enumerate(lines) if line.startswith("check e: ")]
-    assert len(trials) == 9
+    assert len(trials) == 10
     printed = next(number for number, line in enumerate(lines) if "mean and std 0.5" in line)
     assert max(trials) < printed
     assert any("another size: not known" in line for line in lines)
