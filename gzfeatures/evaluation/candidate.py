@@ -49,6 +49,9 @@ class Candidate:
         Quality of the probabilities beside the scores: `before` calibration (see
         `reliability.measured`), conformal `sets`, and `notes` on what could not be calibrated (see
         `conformal.Conformal.coverage_report`).
+    curve : tuple of float
+        Validation score of the network behind it after each epoch, higher is better: accuracy, or
+        RMSE with its sign changed. Empty for a backbone that was trained elsewhere.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Candidate:
     contaminated: bool = False
     cost: Mapping[str, float] = dataclasses.field(default_factory=dict)
     calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    curve: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.head is None) != (self.approach == "end-to-end"):

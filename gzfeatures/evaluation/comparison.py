@@ -26,6 +26,7 @@ from gzfeatures.evaluation.statistics.metric_sums import (
     sufficient_statistics,
 )
 from gzfeatures.evaluation.statistics.proportions import Array
+from gzfeatures.evaluation.statistics.training_state import why_untrained
 from gzfeatures.evaluation.winner import luck_of_the_best
 from gzfeatures.galaxies.labels.labels import Labels
 
@@ -63,13 +64,25 @@ class Comparison:
     winner: WinnerRow | None = None
 
     @property
+    def untrained(self) -> set[tuple[str, str, str | None]]:
+        """Return the methods whose network was not trained enough, in most of its seeds."""
+        states: dict[tuple[str, str, str | None], list[bool]] = {}
+        for row in self.ranking:
+            states.setdefault(row.method, []).append(row.untrained is not None)
+        return {method for method, state in states.items() if 2 * sum(state) > len(state)}
+
+    @property
     def single_trainings(self) -> set[tuple[str, str, str | None]]:
-        """Return the methods that hold a network trained with one seed.
+        """Return the methods that hold a network trained with one seed, and enough.
 
         One training says nothing of how far another seed would lead.
         """
         several = {seeds.method for seeds in self.seeds}
-        return {row.method for row in self.ranking if row.approach != "frozen"} - several
+        return (
+            {row.method for row in self.ranking if row.approach != "frozen"}
+            - several
+            - self.untrained
+        )
 
     def __repr__(self) -> str:
         """Return metric, size and the first of the ranking in one line."""
@@ -199,7 +212,7 @@ def compare(
         # ranking
         test = tests[place - 1] if place else None
         for i in members:
-            ranking.append(_row(len(ranking) + 1, candidates[i], test, level))
+            ranking.append(_row(len(ranking) + 1, candidates[i], test, level, truth))
     winner = _winner(
         [candidates[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods)
     )
@@ -284,7 +297,9 @@ def _label(seeds: Sequence[Candidate]) -> str:
     )
 
 
-def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -> RankedRow:
+def _row(
+    rank: int, candidate: Candidate, test: PairTest | None, level: float, truth: Labels
+) -> RankedRow:
     """Return a candidate's row in the ranking; `test` compares the best method with this one."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
@@ -311,6 +326,25 @@ def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -
         behind_interval=ends,
         tied=tied,
         compares=None if test is None else test.compares,
+        untrained=_untrained(candidate, truth),
+    )
+
+
+def _untrained(candidate: Candidate, truth: Labels) -> str | None:
+    """Return why the network behind a candidate is no fair part of the comparison, or None."""
+    if candidate.approach == "frozen":
+        return None
+    scores = candidate.scores
+    commonest = None
+    if scores.kind == "classes":
+        commonest = float(np.bincount(truth.codes).max() / len(truth.codes))
+    baselines = [metrics["rmse"] for metrics in scores.baselines.values()]
+    return why_untrained(
+        candidate.curve,
+        accuracy=scores.intervals.get("accuracy"),
+        commonest=commonest,
+        rmse=scores.intervals.get("rmse"),
+        baseline=min(baselines, default=None),
     )
 
 

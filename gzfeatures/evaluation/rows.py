@@ -66,9 +66,12 @@ class RankedRow(Row):
         Whether its method is not told apart from the first.
     compares : {"methods", "trainings"}, optional
         What that is said of, see `PairTest`; None for the first.
+    untrained : str, optional
+        Why the network behind it was not trained enough to be compared, one of
+        `training_state.WORDS`; None where nothing speaks against it.
     """
 
-    absent_if_none = frozenset({"compares"})
+    absent_if_none = frozenset({"compares", "untrained"})
 
     rank: int
     approach: str
@@ -84,6 +87,7 @@ class RankedRow(Row):
     behind_interval: list[float]
     tied: bool
     compares: Compared | None = None
+    untrained: str | None = None
 
     @property
     def method(self) -> tuple[str, str, str | None]:
@@ -100,7 +104,7 @@ class RankedRow(Row):
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
         # keep the order of the keys that files of earlier versions have
-        ends = ("behind", "behind_interval", "tied", "compares")
+        ends = ("behind", "behind_interval", "tied", "compares", "untrained")
         last = {name: fields.pop(name) for name in ends if name in fields}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
         return {**fields, **self.metrics, **named, **self.costs, **last}

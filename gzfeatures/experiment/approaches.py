@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError, NotFirstProcess
+from gzfeatures.errors import InputError, NotFirstProcess, parsing
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.metrics import headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.config import Experiment
 from gzfeatures.experiment.sample import LabelledSample, require_unchanged
 from gzfeatures.experiment.settings.approaches import FrozenBackbone, NetworkChoice
-from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
+from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name, validation_curve
 from gzfeatures.features.backbones import RECORD, TENSORS
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 CHECKPOINT = (TENSORS, RECORD)
-FINISHED = (*CHECKPOINT, PREDICTIONS, "history.json", "curves.png")
+HISTORY = "history.json"
+FINISHED = (*CHECKPOINT, PREDICTIONS, HISTORY, "curves.png")
 """Files of a finished training; if one is missing or damaged, the training is resumed."""
 
 
@@ -167,6 +169,7 @@ def join_members(
     *,
     members: Sequence[Path],
     seconds: float,
+    curve: tuple[float, ...] = (),
     progress: Progress = SILENT,
 ) -> Candidate:
     """Join trained members into one network, and score it on the test galaxies.
@@ -187,6 +190,8 @@ def join_members(
         Checkpoint folders, in the order of their seeds.
     seconds : float
         What their trainings took together.
+    curve : tuple of float
+        Mean of their validation curves.
     progress : Progress
         Where lines and bars go; nowhere by default.
     """
@@ -217,6 +222,7 @@ def join_members(
         note["seconds"],
         {"members": network.members, **network.options},
         seed,
+        curve,
     )
     predictions = _predictions(folder, group)
     return trained.candidate(predictions, group.labels, group.split, group.catalog)
@@ -228,6 +234,13 @@ def _predictions(folder: Path, group: LabelledSample) -> Predictions:
     # the file does not say whether a number is a redshift
     number = target if target in VALUE_TARGETS else None
     return Predictions.read(folder / PREDICTIONS, number=number).select(group.split.test)
+
+
+def _curve(folder: Path, group: LabelledSample) -> tuple[float, ...]:
+    """Read the validation score after each epoch of a finished training."""
+    with parsing("history of a training cannot be read", folder / HISTORY):
+        history = json.loads((folder / HISTORY).read_text("utf-8"))
+        return validation_curve(history, group.labels.target)
 
 
 def _scored(
@@ -249,6 +262,7 @@ def _scored(
             **network.options,
         },
         seed,
+        _curve(folder, group),
     )
     return trained.candidate(predictions, group.labels, group.split, group.catalog)
 

@@ -178,6 +178,7 @@ class _Bench:
                 len(self.split.validation),
                 crossed=self.options.set_aside,
             ),
+            curve=self.options.curve,
         )
         return candidate, path
 

@@ -14,7 +14,12 @@ from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.label_sizes import LabelSizes, measure, place_of
 from gzfeatures.experiment.steps.session import Tracker
-from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
+from gzfeatures.experiment.trained_networks import (
+    TrainedNetwork,
+    ensemble_name,
+    mean_curve,
+    validation_curve,
+)
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import Ids
@@ -172,6 +177,7 @@ class FineTuning:
             training.seconds,
             _parameters(training, options),
             options.seed,
+            validation_curve(training.history, galaxies.labels.target),
         )
         figures = _figures(training)
         return training, self._finished(galaxies, trained, training.predictions, figures, live)
@@ -198,6 +204,9 @@ class FineTuning:
             joined.seconds,
             parameters,
             self.options.seed,
+            mean_curve(
+                [validation_curve(m.history, galaxies.labels.target) for m in joined.members]
+            ),
         )
         figures = {"members": self.members, **_figures_of_members(joined)}
         return self._finished(galaxies, trained, joined.predictions, figures, None)

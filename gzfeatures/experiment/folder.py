@@ -32,6 +32,7 @@ FIELDS = {
     "dagger": "contaminated",
     "cost": "cost",
     "calibration": "calibration",
+    "validation_curve": "curve",
 }
 """Keys in `pairings.json`, with the fields of a candidate that the keys hold."""
 
@@ -56,6 +57,8 @@ def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
 def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
     """Rebuild a candidate from its record, its predictions and its scores."""
     fields = {FIELDS[key]: value for key, value in record.items()}
+    # files of earlier versions hold no curve
+    fields["curve"] = tuple(map(float, fields.get("curve", ())))
     return Candidate(**fields, predictions=predictions, scores=scores)
 
 

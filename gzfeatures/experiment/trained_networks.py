@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.conformal import Conformal
-from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
 from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
@@ -41,6 +41,8 @@ class TrainedNetwork:
         What it was trained with.
     seed : int
         Of the training.
+    curve : tuple of float
+        Validation score after each epoch, see `validation_curve`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TrainedNetwork:
     seconds: float
     parameters: Mapping[str, Any]
     seed: int
+    curve: tuple[float, ...] = ()
 
     def candidate(
         self,
@@ -85,7 +88,48 @@ class TrainedNetwork:
             seed=self.seed,
             cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
             calibration=_calibration(predictions, read_sidecar(self.folder / RECORD), labels),
+            curve=self.curve,
         )
+
+
+def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple[float, ...]:
+    """Return the score of the validation galaxies after each epoch, higher is better.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        As of `Training`.
+    target : str
+        Kind of the labels: the score is accuracy, or RMSE with its sign changed.
+
+    Returns
+    -------
+    tuple of float
+        Empty if a row has none, as without validation galaxies.
+
+    Examples
+    --------
+    >>> validation_curve([{"epoch": 1, "rmse": 0.3}, {"epoch": 2, "rmse": 0.2}], "fractions")
+    (-0.3, -0.2)
+    """
+    metric = headline(target)
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    if any(metric not in row for row in history):
+        return ()
+    return tuple(sign * float(row[metric]) for row in history)
+
+
+def mean_curve(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Return the mean of several curves, which end together; empty if one of them is.
+
+    Examples
+    --------
+    >>> mean_curve([(0.1, 0.5, 0.7), (0.7, 0.9)])
+    (0.6, 0.8)
+    """
+    shortest = min(map(len, curves), default=0)
+    ends = zip(*(curve[len(curve) - shortest :] for curve in curves), strict=True)
+    return tuple(sum(values) / len(values) for values in ends)
 
 
 def ensemble_name(name: str, members: int) -> str:

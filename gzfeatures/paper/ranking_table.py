@@ -13,7 +13,14 @@ from gzfeatures.evaluation.rows import RankedRow
 from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
 from gzfeatures.paper.references import escape_latex
 from gzfeatures.report.report import escape_markdown
-from gzfeatures.report.titles import DAGGER, metric_titles, title_among
+from gzfeatures.report.titles import (
+    DAGGER,
+    UNTRAINED,
+    metric_titles,
+    signs_of,
+    title_among,
+    untrained_notes,
+)
 
 DIGITS = 3
 
@@ -49,7 +56,8 @@ def _legend(comparison: Comparison) -> str:
         f"tested as one family at {level}."
     )
     dagger = any(row.contaminated for row in comparison.ranking)
-    return text + (f" †: {DAGGER}." if dagger else "")
+    text += f" †: {DAGGER}." if dagger else ""
+    return text + "".join(f" {UNTRAINED}: {n}" for n in untrained_notes(comparison.ranking))
 
 
 def _bounds(row: RankedRow, metric: str) -> tuple[float, float] | None:
@@ -76,9 +84,11 @@ def _latex(comparison: Comparison) -> str:
     for row in comparison.ranking:
         name = escape_latex(title_among(row, comparison.ranking))
         marks = r"$^{*}$" * row.tied + r"$^{\dagger}$" * row.contaminated
+        marks += r"$^{\ddagger}$" * (row.untrained is not None)
         numbers = (_latex_number(row, metric) for metric in metrics)
         lines.append(" & ".join([str(row.rank), name + marks, row.approach, *numbers]) + r" \\")
     legend = escape_latex(_legend(comparison)).replace("†", r"$\dagger$")
+    legend = legend.replace(UNTRAINED, r"$\ddagger$")
     return "\n".join(
         [
             r"\begin{table*}",
@@ -102,7 +112,7 @@ def _markdown(comparison: Comparison) -> str:
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for row in comparison.ranking:
         cells = [str(row.rank), escape_markdown(title_among(row, comparison.ranking)), row.approach]
-        cells[1] += r" \*" * row.tied + " †" * row.contaminated
+        cells[1] += r" \*" * row.tied + signs_of(row)
         for metric in metrics:
             ends = _bounds(row, metric)
             bounds = "" if ends is None else f" ({ends[0]:.{DIGITS}f}–{ends[1]:.{DIGITS}f})"

@@ -22,7 +22,7 @@ from gzfeatures.report.drawings import KINDS, PANELS
 from gzfeatures.report.galaxy_groups import galleries_of
 from gzfeatures.report.ranking_table import axis_of, baselines_of, ranking_rows
 from gzfeatures.report.texts import flat, number, plain, share, signed
-from gzfeatures.report.titles import COSTS, DAGGER, SLICES
+from gzfeatures.report.titles import COSTS, DAGGER, SLICES, untrained_notes
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -67,6 +67,7 @@ def render(
         axis=axis_of(report),
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
+        untrained=untrained_notes(report.comparison.ranking),
         # figures of one kind stand side by side, for a reader to compare candidates
         svg=svg,
         panels=_panels(report, svg),

@@ -9,6 +9,7 @@ import numpy as np
 
 from gzfeatures.evaluation.rows import RankedRow
 from gzfeatures.report.texts import amount
+from gzfeatures.report.titles import signs_of
 
 if TYPE_CHECKING:
     from gzfeatures.report.report import Report
@@ -35,8 +36,9 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "rank": row.rank,
                 "title": report.title(candidate),
                 "road": row.approach,
-                "dagger": row.contaminated,
+                "marks": signs_of(row),
                 "tied": row.tied,
+                "untrained": row.untrained is not None,
                 "one_seed": row.compares == "trainings",
                 "behind": None if row.rank == 1 else (row.behind, *row.behind_interval),
                 "spread": spread.get(row.method),

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import Comparison
@@ -29,7 +27,15 @@ from gzfeatures.outputs import sealed
 from gzfeatures.report import drawings, html_page
 from gzfeatures.report.examples import THUMBNAIL
 from gzfeatures.report.figures import Curve
-from gzfeatures.report.titles import COSTS, DAGGER, metric_titles, title_among
+from gzfeatures.report.titles import (
+    COSTS,
+    DAGGER,
+    UNTRAINED,
+    metric_titles,
+    signs_of,
+    title_among,
+    untrained_notes,
+)
 
 FORMAT = 1
 """Version of `report.json`; raise it if older code would misread a new file."""
@@ -152,7 +158,7 @@ class Report:
         if spread is not None:
             scatter = f"{spread.mean:.{self.digits}f} ± {spread.deviation:.{self.digits}f}"
             mean = f" (mean of {spread.seeds} seeds {scatter})"
-        name = self.title(best) + " †" * best.contaminated
+        name = self.title(best) + signs_of(row)
         ends = row.interval(metric)
         bounds = (
             "" if ends is None else f" ({ends[0]:.{self.digits}f} to {ends[1]:.{self.digits}f})"
@@ -192,30 +198,13 @@ class Report:
             " these trainings are compared, and another seed may change their order."
         )
 
-    @cached_property
-    def commonest_share(self) -> float:
-        """Return the share of the commonest class among the test galaxies."""
-        best = self.ranked[0][1]
-        codes = self.labels.select(best.predictions.ids).codes
-        return float(np.bincount(codes).max() / len(codes))
-
-    @cached_property
-    def untrained(self) -> tuple[RankedRow, ...]:
-        """Return the networks whose accuracy is not above the share of the commonest class.
-
-        A network that always answers the commonest class would do as well.
-        """
-        if "accuracy" not in self.metrics or self.labels.target != "classes":
-            return ()
-        share = self.commonest_share
-        rows = [row for row, _ in self.ranked if row.approach == "end-to-end"]
-        return tuple(row for row in rows if (row.interval("accuracy") or [0, 0])[0] <= share)
-
     @property
     def summary(self) -> str:
         """Return sentences on the sample, the differences and the best end-to-end network."""
         first, best = self.ranked[0]
-        others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
+        tied = {row.method for row, _ in self.ranked if row.tied}
+        untrained = self.comparison.untrained
+        others = tied - untrained - {first.method}
         text = (
             f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
@@ -228,13 +217,11 @@ class Report:
             ) + self._single_trainings
         # a reader's first question is whether an end-to-end network is as good
         ends = [row for row, _ in self.ranked if row.approach == "end-to-end"]
-        network = next((row for row in ends if row not in self.untrained), None)
-        for row in self.untrained:
-            text += (
-                f" {row.backbone} is hardly trained: its accuracy of {row.metrics['accuracy']:.3f} "
-                f"is not above the share of the commonest class, {self.commonest_share:.3f}."
-            )
-        if network is not None and network is not first:
+        network = next((row for row in ends if row.method not in untrained), None)
+        for note in untrained_notes(self.comparison.ranking):
+            text += f" {note}"
+        comparable = first.method not in untrained
+        if network is not None and network is not first and comparable:
             low, high = network.behind_interval
             text += (
                 f" The best end-to-end network, {network.backbone}, "
@@ -291,7 +278,7 @@ class Report:
         for row, candidate in self.ranked:
             cells = [
                 str(row.rank),
-                escape_markdown(self.title(candidate)) + " †" * candidate.contaminated,
+                escape_markdown(self.title(candidate)) + signs_of(row),
                 candidate.approach,
             ]
             # write each value with its interval, because a ranking without intervals misleads
@@ -308,6 +295,8 @@ class Report:
             lines.append(f"| {' | '.join(cells)} |")
         if any(p.contaminated for p in self.candidates):
             lines += ["", f"† {DAGGER}"]
+        for note in untrained_notes(self.comparison.ranking):
+            lines += ["", f"{UNTRAINED} {escape_markdown(note)}"]
         lines += [
             "",
             f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.",

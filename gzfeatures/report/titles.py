@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gzfeatures.evaluation.statistics.training_state import WORDS
+
 if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.evaluation.comparison import Comparison
@@ -33,6 +35,8 @@ COSTS = {
 }
 """Costs of the ranking table, with their titles."""
 DAGGER = "not a fair hold-out: this backbone may have been trained on some of the test galaxies"
+UNTRAINED = "‡"
+"""Mark of a candidate whose network was not trained enough to be compared."""
 SLICES = {
     "agreement": "volunteers' agreement (0 even, 1 unanimous)",
     "redshift": "redshift",
@@ -47,6 +51,32 @@ def metric_titles(comparison: Comparison) -> dict[str, str]:
     metric, ranked = comparison.metric, comparison.ranking[0].metrics
     titles = {key: title for key, title in COLUMNS.items() if key in ranked}
     return {metric: titles.get(metric, metric.replace("_", " "))} | titles
+
+
+def signs_of(row: RankedRow) -> str:
+    """Return the marks behind a candidate's name: unfair, and untrained."""
+    return " †" * row.contaminated + f" {UNTRAINED}" * (row.untrained is not None)
+
+
+def untrained_notes(rows: Sequence[RankedRow]) -> list[str]:
+    """Return a sentence for each reason why networks were not trained enough to be compared.
+
+    Heads on one network are not named each; seeds are, where others were trained enough.
+    """
+    seeds: dict[str, dict[str, set[int]]] = {}
+    for row in rows:
+        if row.untrained is not None:
+            seeds.setdefault(row.untrained, {}).setdefault(row.backbone, set()).add(row.seed)
+    notes = []
+    for reason, networks in seeds.items():
+        names = []
+        for backbone, untrained in networks.items():
+            every = {r.seed for r in rows if r.backbone == backbone and r.approach != "frozen"}
+            some = f" seed {', '.join(map(str, sorted(untrained)))}" if untrained < every else ""
+            names.append(backbone + some)
+        listed = ", ".join(names)
+        notes.append(f"Untrained, and left out of comparisons: {listed} ({WORDS[reason]}).")
+    return notes
 
 
 def title_among(

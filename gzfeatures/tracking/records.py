@@ -205,6 +205,8 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
 
 def _tied(row: RankedRow) -> str:
     """Return whether a row's method is told apart from the first, or its one training only."""
+    if row.untrained is not None:
+        return "first, untrained" if row.rank == 1 else "untrained"
     if row.rank == 1:
         return "first"
     if row.tied:

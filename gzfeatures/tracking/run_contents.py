@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
+from gzfeatures.evaluation.statistics.training_state import RISING, WORDS, is_rising
 from gzfeatures.figures.style import short
 from gzfeatures.report.texts import flat
 from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
@@ -112,9 +113,9 @@ def summary_line(candidate: Candidate) -> str:
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
     scores = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
-    return (
-        f"{scores}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
-    )
+    seconds = f"{sum(candidate.seconds.values()):,.1f} s"
+    state = f"; untrained: {WORDS[RISING]}" if is_rising(candidate.curve) else ""
+    return f"{scores}; {candidate.scores.n:,} test galaxies, {seconds}{state}"
 
 
 def dataset(candidate: Candidate) -> dict[str, str]:

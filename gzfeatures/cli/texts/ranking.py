@@ -37,7 +37,14 @@ def print_ranking(
     names : sequence of str
         Name of each candidate, in the order of the ranking; default backbone + head.
     """
-    from gzfeatures.report.titles import DAGGER, metric_titles, title_among
+    from gzfeatures.report.titles import (
+        DAGGER,
+        UNTRAINED,
+        metric_titles,
+        signs_of,
+        title_among,
+        untrained_notes,
+    )
 
     rows, titles = comparison.ranking, metric_titles(comparison)
     names = names or [title_among(row, rows) for row in rows]
@@ -49,8 +56,8 @@ def print_ranking(
     lines = []
     for row, name in zip(rows, names, strict=True):
         # a sign beside the rank takes less room than a column of its own
-        tied = "=" if row.tied and row.rank > 1 else " "
-        line = {"#": f"{tied}{row.rank}", "candidate": name + " †" * row.contaminated}
+        tied = "=" if _is_tied(row) else " "
+        line = {"#": f"{tied}{row.rank}", "candidate": name + signs_of(row)}
         line[titles[comparison.metric]] = score_text(row, comparison.metric)
         line |= {
             titles[each]: number_text(row.metrics[each], each) for each in beside[:MOST_BESIDE]
@@ -58,7 +65,7 @@ def print_ranking(
         line["seconds"] = _seconds(row)
         lines.append(line)
     print_table(lines)
-    if any(row.tied for row in rows[1:]):
+    if any(map(_is_tied, rows)):
         typer.echo(
             f"= cannot be told apart from the first (all pairs tested as one family at "
             f"{comparison.level:.0%})"
@@ -67,6 +74,13 @@ def print_ranking(
         typer.echo(single)
     if any(row.contaminated for row in rows):
         typer.echo(wrapped(f"† {DAGGER}"))
+    for note in untrained_notes(rows):
+        typer.echo(wrapped(f"{UNTRAINED} {note}"))
+
+
+def _is_tied(row: RankedRow) -> bool:
+    """Return whether a candidate cannot be told apart from the first, and may be compared."""
+    return row.tied and row.rank > 1 and row.untrained is None
 
 
 def _single_trainings(comparison: Comparison) -> str:
@@ -87,8 +101,12 @@ def print_tests(comparison: Comparison) -> None:
     from gzfeatures.report.titles import metric_titles
 
     # pairs come in the order of the ranking, so that its first method leads each pair it is in
-    first = comparison.tests[0].first
-    against = [test for test in comparison.tests if test.first == first]
+    first, *others = dict.fromkeys(row.method for row in comparison.ranking)
+    led = list(zip(others, comparison.tests, strict=False))
+    against = [test for other, test in led if other not in comparison.untrained]
+    # nothing is said of how far a network is behind, or ahead, that was not trained enough
+    if not against or first in comparison.untrained:
+        return
     title = metric_titles(comparison)[comparison.metric]
     rows = [
         {
@@ -98,11 +116,9 @@ def print_tests(comparison: Comparison) -> None:
         }
         for test in against
     ]
-    print_table(rows, title=f"{first} less the others")
-    if len(comparison.tests) > len(against):
-        typer.echo(
-            f"{len(comparison.tests) - len(against)} pairs without it are tested too (--json)"
-        )
+    print_table(rows, title=f"{against[0].first} less the others")
+    if len(comparison.tests) > len(led):
+        typer.echo(f"{len(comparison.tests) - len(led)} pairs without it are tested too (--json)")
 
 
 def score_text(row: RankedRow, metric: str) -> str:

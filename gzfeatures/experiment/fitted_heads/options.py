@@ -35,6 +35,8 @@ class FitOptions:
         Whether the backbone was trained on galaxies of the run.
     title : str, optional
         What tells the tables from others of the same backbone; default its name and the columns.
+    curve : tuple of float
+        Validation score after each epoch of the network that was trained on galaxies of the run.
     set_aside : bool
         Test galaxies are a random sample that was set aside, and no other is: class sets and
         familiarity come from them too, and the coverage reported is cross-fitted.
@@ -51,5 +53,6 @@ class FitOptions:
     sets_by: Method = "threshold"
     approach: Approach = "frozen"
     title: str | None = None
+    curve: tuple[float, ...] = ()
     set_aside: bool = False
     progress: Progress = SILENT

@@ -18,7 +18,8 @@ from gzfeatures.features.backbones import BACKBONES
 class PlannedTable:
     """Describe a backbone to extract: its settings, its heads, and the seconds spent before.
 
-    `apart` tells it from another backbone of the same name.
+    `apart` tells it from another backbone of the same name; `curve` is the validation score of a
+    trained network after each epoch.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PlannedTable:
     approach: Approach = "frozen"
     spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
     apart: str = ""
+    curve: tuple[float, ...] = ()
 
     @classmethod
     def of(

@@ -28,7 +28,7 @@ from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.settings.approaches import HeadChoice
 from gzfeatures.experiment.steps.outcome import Outcome, Ranked, TimedTable, best_table, summed
 from gzfeatures.experiment.steps.plan import PlannedTable, PlannedTraining, planned_trainings
-from gzfeatures.experiment.trained_networks import ensemble_name
+from gzfeatures.experiment.trained_networks import ensemble_name, mean_curve
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.figures.gallery import Gallery
@@ -135,7 +135,7 @@ class RunSession:
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = PlannedTable.of(network, checkpoint, settings.heads, seed, spent)
-            column = dataclasses.replace(column, apart=training.apart)
+            column = dataclasses.replace(column, apart=training.apart, curve=candidate.curve)
         files = [checkpoint / name for name in ("curves.png", "history.json", *ERROR_FILES)]
         files = [*(path for path in files if path.exists()), checkpoint]
         return Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
@@ -153,6 +153,7 @@ class RunSession:
             settings,
             members=places,
             seconds=spent,
+            curve=mean_curve([member.candidate.curve for member in members]),
             progress=self.progress,
         )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + last.apart)
@@ -160,7 +161,7 @@ class RunSession:
         if network.as_backbone:
             column = PlannedTable.of(network, folder, settings.heads, candidate.seed, spent)
             name = ensemble_name(network.name, network.members)
-            column = dataclasses.replace(column, name=name, apart=last.apart)
+            column = dataclasses.replace(column, name=name, apart=last.apart, curve=candidate.curve)
         files = [path for name in ERROR_FILES if (path := folder / name).exists()]
         return Outcome(candidate, [*files, folder], Classifier(str(folder)), None, column)
 
@@ -190,6 +191,7 @@ class RunSession:
                 seed=column.seed,
                 approach=column.approach,
                 title=vectors.extractor.backbone + column.apart,
+                curve=column.curve,
             ),
             table.seconds,
         )
@@ -220,6 +222,7 @@ class RunSession:
                     columns=joint.columns,
                     # one table of a fine-tuned network makes the whole candidate fine-tuned
                     approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
+                    curve=next((p.column.curve for p in parts if p.column.curve), ()),
                 ),
                 summed([part.seconds for part in parts]),
             )

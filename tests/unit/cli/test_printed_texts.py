@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from gzfeatures.images.view import View
 from gzfeatures.report import drawings, html_page
 from gzfeatures.report.ranking_table import ranking_rows
 from gzfeatures.report.report import Report
+from gzfeatures.tracking.records import ComparisonRecord
 
 GOLDEN = Path(__file__).parent / "printed"
 
@@ -140,29 +142,71 @@ def test_a_refused_catalog_gets_no_next_command(
     assert captured.err == "next: mend the catalog, and check it again\n"
 
 
-def test_a_network_not_above_the_commonest_class_is_called_hardly_trained() -> None:
+def poor_network(labels: Labels, split: Split) -> tuple[Candidate, ...]:
+    """Candidates of whom the network answers at random."""
+    network, *heads = pairings(labels, split)
+    guesses = np.random.default_rng(5).dirichlet(np.ones(len(labels.classes)), len(split.test))
+    predictions = dataclasses.replace(network.predictions, probabilities=guesses)
+    scores = evaluate(predictions, labels, intervals=100)
+    return dataclasses.replace(network, predictions=predictions, scores=scores), *heads
+
+
+def rising_network(labels: Labels, split: Split) -> tuple[Candidate, ...]:
+    """Candidates of which the network and its head were still rising at the last epoch."""
+    curve = (0.3, 0.45, 0.55, 0.65, 0.7, 0.75)
+    return tuple(
+        candidate if candidate.approach == "frozen" else dataclasses.replace(candidate, curve=curve)
+        for candidate in pairings(labels, split)
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidates", "reason", "untrained"),
+    [
+        (poor_network, "not told apart from always answering the commonest class", 1),
+        (rising_network, "validation score still rising at the last epoch", 2),
+    ],
+)
+def test_an_untrained_network_is_said_to_be_so_and_is_not_compared(
+    candidates: Callable[[Labels, Split], tuple[Candidate, ...]],
+    reason: str,
+    untrained: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     labels = labelled(300)
     split = Split.draw(labels, (0.5, 0.1, 0.4))
-    network, *heads = pairings(labels, split)
-    assert "hardly trained" not in report(labels).summary
-    # a network that answers at random
-    rng = np.random.default_rng(5)
-    guesses = rng.dirichlet(np.ones(len(labels.classes)), len(split.test))
-    predictions = dataclasses.replace(network.predictions, probabilities=guesses)
-    poor = dataclasses.replace(
-        network, predictions=predictions, scores=evaluate(predictions, labels, intervals=100)
+    made = candidates(labels, split)
+    comparison = compare(made, labels, resamples=200)
+    told = Report("poor", made, comparison, labels, split, {})
+    assert "Untrained, and left out of comparisons: resnet18 (" in told.summary
+    assert reason in told.summary and reason in told.markdown().replace("\\", "")
+    # nothing is said of how far a frozen head is ahead of it
+    assert "best end-to-end network" not in told.summary
+    flagged = [row for row in comparison.asdict()["ranking"] if "untrained" in row]
+    assert len(flagged) == untrained
+    print_ranking(comparison)
+    print_tests(comparison)
+    ranking, _, tests = capsys.readouterr().out.partition(" less the others")
+    assert (
+        "resnet18 ‡" in ranking
+        and "‡ Untrained, and left out of comparisons: resnet18 (" in ranking
     )
-    made = (poor, *heads)
-    summary = Report(
-        name="poor",
-        candidates=made,
-        comparison=compare(made, labels, resamples=200),
-        labels=labels,
-        split=split,
-        provenance={},
-    ).summary
-    assert "resnet18 is hardly trained" in summary
-    assert "best end-to-end network" not in summary
+    assert "resnet18, end-to-end" not in tests
+    page = told.write(tmp_path).read_text()
+    assert page.count(">untrained</span>") == untrained - (told.ranked[0][0].untrained is not None)
+    view = ComparisonRecord.of("poor", told)
+    assert [each["tied"] for each in view.compared].count("untrained") >= 1
+    assert reason in view.ranking.replace("\\", "")
+
+
+def test_a_trained_network_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    told = report(labelled(300))
+    assert "ntrained" not in told.summary
+    assert "best end-to-end network" in told.summary or told.ranked[0][0].head is None
+    assert not any("untrained" in row for row in told.comparison.asdict()["ranking"])
+    print_ranking(told.comparison)
+    assert "‡" not in capsys.readouterr().out
 
 
 def many_candidates(labels: Labels, split: Split) -> tuple[Candidate, ...]:
