@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gzfeatures.figures.style import INK, MARKS, axes_of, short, styled
+from gzfeatures.figures.style import INK, MARKS, axes_of, folded, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
             elinewidth=0.9,
             capsize=2,
             mfc="white" if seen[curve.approach] > 1 else colour,
-            label=short(curve.name, 44),
+            label=folded(curve.name, 44),
         )
     ticks = sorted({point[0] for curve in curves for point in curve.points})
     axes.set_xscale("log")
@@ -81,7 +81,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     axes.set_xticks([], minor=True)
     axes.margins(x=0.08)
     axes.grid()
-    axes.set(xlabel="labelled galaxies (training and validation)", ylabel=metric)
+    axes.set(xlabel="labelled galaxies (training and validation), logarithmic", ylabel=metric)
     # put the legend below the plot, where it hides no curve
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:

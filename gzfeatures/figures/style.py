@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -85,6 +86,17 @@ def short(name: str, limit: int = 22) -> str:
     'completel…'
     """
     return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def folded(name: str, limit: int = 22) -> str:
+    """Return a whole name in lines of at most `limit` characters; a longer word is broken.
+
+    Examples
+    --------
+    >>> folded("disturbed or merging galaxy", 12)
+    'disturbed or\\nmerging\\ngalaxy'
+    """
+    return "\n".join(textwrap.wrap(name, limit)) or name
 
 
 def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:

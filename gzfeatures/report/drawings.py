@@ -46,10 +46,14 @@ def draw(report: Report) -> dict[str, Figure]:
     if report.curves:
         approaches = {p.name: p.approach for p in report.candidates}
         drawn["learning"] = figures.learning(report.curves, approaches, title)
+    # class strings and labels of one person are no votes
+    truth = "label" if report.labels.soft is None else "volunteers"
     for row, candidate in report.ranked[:PANELS]:
         scores = candidate.scores
         if scores.confusion is not None:
-            drawn[f"confusion-{row.rank:02d}"] = figures.confusion(scores.confusion, scores.classes)
+            drawn[f"confusion-{row.rank:02d}"] = figures.confusion(
+                scores.confusion, scores.classes, truth
+            )
         if scores.per_class and "recall" in scores.per_class[0]:
             precision, recall = (
                 np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.figures.style import INK, LINE, MARKS, axes_of, short, styled, write_beside
+from gzfeatures.figures.style import INK, LINE, MARKS, axes_of, folded, styled, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,23 +46,29 @@ class Point:
 
 
 @styled
-def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Draw the confusion matrix in percent of the volunteers' class.
+def confusion(
+    matrix: npt.NDArray[np.int64], classes: Sequence[str], truth: str = "true class"
+) -> Figure:
+    """Draw the confusion matrix in percent of the true class.
 
     Parameters
     ----------
     matrix : ndarray of int64
-        Shape (k, k), galaxies; rows are the volunteers' class, columns the predicted one.
+        Shape (k, k), galaxies; rows are the true class, columns the predicted one.
     classes : sequence of str
         k names.
+    truth : str
+        Where the true class comes from: volunteers, or a label.
     """
     side = 1.6 + 0.34 * max(len(classes), 4)
     figure, axes = axes_of(side + 0.3, side)
-    draw_confusion(axes, matrix, classes)
+    draw_confusion(axes, matrix, classes, truth)
     return figure
 
 
-def draw_confusion(axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+def draw_confusion(
+    axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str], truth: str = "true class"
+) -> None:
     """Draw a confusion matrix on axes; see `confusion`."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -87,15 +93,15 @@ def draw_confusion(axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[
         )
     centres = np.arange(k) + 0.5
     axes.set_xticks(
-        centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor"
+        centres, [folded(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor"
     )
     axes.set_yticks(
-        centres, [f"{short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)]
+        centres, [f"{folded(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)]
     )
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.set_aspect("equal")
-    axes.set(xlabel="predicted", ylabel="volunteers (galaxies)")
+    axes.set(xlabel="predicted", ylabel=f"{truth} (galaxies)")
     axes.spines[:].set_visible(False)
 
 
@@ -132,7 +138,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
             # a class that was never predicted has an undefined precision, not 0
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
-    axes.set_yticks(rows, [short(name) for name in classes])
+    axes.set_yticks(rows, [folded(name) for name in classes])
     axes.set(xlim=(0, 1.12), ylim=(-0.6, len(classes) - 0.4))
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.invert_yaxis()
@@ -278,7 +284,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     )
     axes.set_xticks([], minor=True)
     axes.grid()
-    axes.set(xlabel="time from pixels to predictions", ylabel=metric)
+    axes.set(xlabel="time from pixels to predictions (logarithmic)", ylabel=metric)
     _legend(figure, timed)
     return figure
 
@@ -301,13 +307,13 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
         galaxies, value, low, high = np.asarray(curve, dtype=float).T
         axes.plot(galaxies, value, marker=marker, color=colour, ls=line, ms=5)
         axes.fill_between(galaxies, low, high, color=colour, alpha=0.12, lw=0)
-        ends[galaxies[-1], value[-1]] = short(name, 40)
+        ends[galaxies[-1], value[-1]] = folded(name, 40)
     axes.set_xscale("log")
     write_beside(axes, ends)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.grid()
-    axes.set(xlabel="labelled training galaxies", ylabel=metric)
+    axes.set(xlabel="labelled training galaxies (logarithmic)", ylabel=metric)
     return figure
 
 

@@ -45,6 +45,8 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "values": [row.metrics[key] for key in report.metrics],
                 "interval": None if np.isnan(left) else (left, right),
                 "outside": "‹ lower" if right < low else "higher ›" if left > high else "",
+                # an interval that begins or ends beyond the axis is drawn up to its end
+                "beyond": ("‹" * (left < low <= right), "›" * (right > high >= left)),
                 "place": _on_axis(place(left), place(right), place(row.metrics[metric])),
                 "costs": [amount(row.costs[key]) for key in report.costs],
             }

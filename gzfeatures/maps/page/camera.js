@@ -10,7 +10,25 @@ function turned() {
     placed[2 * i] = t[0] * x + t[3] * y + t[6] * z;
     placed[2 * i + 1] = t[1] * x + t[4] * y + t[7] * z;
   }
+  frameAll();
   forgetMedians();
+}
+
+/* Half the width and height of the map, which Fit stretches until they fill the room; a cube fits however it is turned. */
+const frame = { x: 0, y: 0, across: 1, up: 1 };
+function boundsOf(rows) {
+  let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const row of rows) {
+    const x = placed[2 * row], y = placed[2 * row + 1];
+    if (Number.isNaN(x)) continue;
+    left = Math.min(left, x); right = Math.max(right, x); low = Math.min(low, y); high = Math.max(high, y);
+  }
+  if (left > right) return { x: 0, y: 0, across: 1, up: 1 };
+  return { x: (left + right) / 2, y: (low + high) / 2, across: Math.max(0.02, (right - left) / 2), up: Math.max(0.02, (high - low) / 2) };
+}
+function frameAll() {
+  if (page.dimensions === 3) return;
+  Object.assign(frame, boundsOf(shuffle));
 }
 
 function turnBy(across, up) {
@@ -24,17 +42,26 @@ function turnBy(across, up) {
   turned();
 }
 
-/* The part of the window that neither panel, title nor tools cover: there the whole map fits. */
-let room = { width: 1, height: 1, top: 0 };
+/* The part of the window that neither panel, title, tools nor an open card cover: there the whole map fits. */
+let room = { left: 0, width: 1, height: 1, top: 0 };
 function measure() {
   camera.width = window.innerWidth;
   camera.height = window.innerHeight;
-  const place = (element) => element.getBoundingClientRect();
-  const top = place(document.querySelector("header")).bottom, bottom = place(byId("tools")).top;
-  room = { width: camera.width > 720 ? place(byId("panel")).left : camera.width, height: bottom - top, top };
+  const place = (id) => byId(id).getBoundingClientRect(), wide = camera.width > 720;
+  const top = document.querySelector("header").getBoundingClientRect().bottom, card = opened >= 0 ? place("card") : null;
+  const right = wide ? place("panel").left : camera.width, left = wide && card ? card.right : 0;
+  let bottom = place("tools").top;
+  if (!wide && card) bottom = card.top;
+  else if (!wide && !byId("panel").classList.contains("folded")) bottom = Math.min(bottom, place("panel").top);
+  room = { left, width: Math.max(60, right - left), height: Math.max(60, bottom - top), top };
 }
-const pixels = () => 0.47 * Math.min(room.width, room.height) * camera.zoom; // per map unit
-const middle = () => [room.width / 2, room.top + room.height / 2];
+/* Screen pixels per map unit: at zoom 1 the whole map fills the room, with a margin for its marks. */
+const EDGE = 14;
+function pixels() {
+  if (page.dimensions === 3) return 0.47 * Math.min(room.width, room.height) * camera.zoom;
+  return Math.min((room.width / 2 - EDGE) / frame.across, (room.height / 2 - EDGE) / frame.up) * camera.zoom;
+}
+const middle = () => [room.left + room.width / 2, room.top + room.height / 2];
 
 function screenOf(row) {
   const scale = pixels(), [mx, my] = middle();

@@ -30,13 +30,38 @@ function openCard(row, fly = false) {
     card.append(made("h3", {}, "Sky"), made("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, `SDSS Navigate, ${sky[2 * row].toFixed(4)} ${sky[2 * row + 1].toFixed(4)}`));
   }
   card.hidden = false;
+  card.scrollTop = 0;
+  const { x, y, zoom } = camera, before = unmoved ? unmoved.before : { x, y, zoom };
+  makeRoom(row);
+  unmoved = fly ? null : { before, after: { x: camera.x, y: camera.y, zoom: camera.zoom } };
   if (fly) { camera.x = placed[2 * row]; camera.y = placed[2 * row + 1]; camera.zoom = Math.max(camera.zoom, 6); }
   redraw();
+}
+
+/* The card makes room for the galaxy it describes and the most similar ones: where it would cover one, the map moves.
+   When it is closed the map moves back, unless it was moved since. */
+let unmoved = null; // cameras before and after the card opened
+function makeRoom(row) {
+  measure(); // what was at the middle of the map is at the middle of the room that is left
+  const described = [row, ...(neighbours ? neighbours.subarray(row * page.neighbours.k, (row + 1) * page.neighbours.k) : [])];
+  const covered = (one) => {
+    const [x, y] = screenOf(one);
+    return x < room.left + EDGE || x > room.left + room.width - EDGE || y < room.top + EDGE || y > room.top + room.height - EDGE;
+  };
+  if (!described.some((one) => !hidden[one] && covered(one))) return;
+  const seen = boundsOf(described.filter((one) => !hidden[one]));
+  const most = Math.min((room.width / 2 - 2 * EDGE) / seen.across, (room.height / 2 - 2 * EDGE) / seen.up);
+  // neighbours that lie far apart on the map need a wider view
+  if (pixels() > most) camera.zoom = Math.max(0.3, (camera.zoom * most) / pixels());
+  Object.assign(camera, { x: seen.x, y: seen.y });
 }
 
 function closeCard() {
   opened = -1;
   byId("card").hidden = true;
+  measure();
+  if (unmoved && ["x", "y", "zoom"].every((name) => unmoved.after[name] === camera[name])) Object.assign(camera, unmoved.before);
+  unmoved = null;
   byId("overlay").focus({ preventScroll: true });
   redraw();
 }
@@ -78,9 +103,24 @@ function inside(polygon) {
 
 function select(rows, add = false) {
   if (!add) chosen.fill(0);
+  if (!rows.length && !add) selectionName = "";
   for (const row of rows) chosen[row] = 1;
   restate();
   drawSelection();
+}
+
+/* Selections kept under a name, to come back to while the page is open. */
+let selectionName = "";
+const kept = new Map(); // name → rows
+function keepSelection() {
+  if (!selectionName) { byId("selection-name").focus(); return; }
+  kept.set(selectionName, selected());
+  drawKept();
+}
+function drawKept() {
+  byId("kept").replaceChildren(...[...kept].map(([name, rows]) =>
+    made("button", { title: `Select ${name} again`, onclick: () => { selectionName = name; select(rows); } }, `${name} · ${rows.length.toLocaleString("en")}`)));
+  byId("kept").hidden = !kept.size;
 }
 
 const selected = () => ids.map((_, row) => row).filter((row) => chosen[row]);
@@ -91,8 +131,12 @@ function drawSelection() {
   box.replaceChildren();
   if (!rows.length) return;
   const list = made("ul", {}, ...rows.slice(0, 100).map((row) => made("li", {}, faceButton(row, (r) => openCard(r)))));
+  const name = made("input", { id: "selection-name", type: "text", maxlength: "60", placeholder: "name", "aria-label": "Name of the selection", autocomplete: "off", spellcheck: "false" });
+  name.value = selectionName;
+  name.addEventListener("input", () => { selectionName = name.value.trim(); });
   box.append(
-    made("div", { class: "row" }, made("b", {}, `${rows.length.toLocaleString("en")} selected`),
-      ...exported.buttons(), made("button", { id: "clear", onclick: () => select([]) }, "Clear")), list);
+    made("div", { class: "row" }, made("b", {}, `${rows.length.toLocaleString("en")} selected`), made("button", { id: "clear", onclick: () => select([]) }, "Clear")),
+    made("div", { class: "row" }, name, made("button", { id: "keep", title: "Keep this selection under its name", onclick: keepSelection }, "Keep")),
+    made("div", { class: "row files" }, made("span", { class: "soft" }, "Save"), ...exported.buttons()), list);
   if (rows.length > 100) box.append(made("div", { class: "soft" }, "the first 100 are shown; the CSV holds all"));
 }

@@ -10,7 +10,8 @@ const exported = (() => {
 
   /* Columns of the files: name, whether numbers, value of a row as text. */
   function fields() {
-    const own = new Set(["galaxy_id", "x", "y", ...(sky ? ["ra", "dec"] : [])]);
+    const named = selectionName;
+    const own = new Set(["galaxy_id", "x", "y", "selection", ...(sky ? ["ra", "dec"] : [])]);
     const others = columns.filter((column) => !own.has(column.name)).map((column) =>
       column.kind === "class"
         ? { name: column.name, text: (row) => (column.values[row] === NONE ? "" : column.classes[column.values[row]]) }
@@ -19,6 +20,7 @@ const exported = (() => {
       { name: "galaxy_id", text: (row) => ids[row], ucd: "meta.id;meta.main" },
       ...(sky ? ["ra", "dec"].map((name, i) => ({ name, numbers: true, unit: "deg", ucd: `pos.eq.${name};meta.main`, text: (row) => number(located(row)[i]) })) : []),
       ...["x", "y"].map((name, axis) => ({ name, numbers: true, text: (row) => String(flat[3 * row + axis] * page.unit + page.centre[axis]) })),
+      ...(named ? [{ name: "selection", text: () => named }] : []),
       ...others,
     ];
   }
@@ -37,8 +39,11 @@ const exported = (() => {
     const described = all.map(({ name, numbers, unit, ucd }, i) =>
       `<FIELD ID="c${i}" name="${escaped(name)}" ${numbers ? 'datatype="double"' : 'datatype="unicodeChar" arraysize="*"'}${unit ? ` unit="${unit}"` : ""}${ucd ? ` ucd="${ucd}"` : ""}/>`);
     const lines = rows.map((row) => `<TR>${all.map((field) => `<TD>${escaped(field.text(row) || (field.numbers ? "NaN" : ""))}</TD>`).join("")}</TR>`);
-    return `<?xml version="1.0" encoding="UTF-8"?>\n<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results"><TABLE name="selection">\n${described.join("\n")}\n<DATA><TABLEDATA>\n${lines.join("\n")}\n</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>\n`;
+    return `<?xml version="1.0" encoding="UTF-8"?>\n<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results"><TABLE name="${escaped(selectionName || "selection")}">\n${described.join("\n")}\n<DATA><TABLEDATA>\n${lines.join("\n")}\n</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>\n`;
   }
+
+  /* A file is called by the name of the selection; letters and digits of any language stay. */
+  const fileName = (ending) => `${selectionName.replace(/[^\p{L}\p{N}_.-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "") || "galaxies"}.${ending}`;
 
   function save(name, content, type) {
     const link = made("a", { download: name, href: URL.createObjectURL(new Blob([content], { type })) });
@@ -53,14 +58,14 @@ const exported = (() => {
   /* The server of a taught page writes FITS, and hands a selection to TOPCAT and Aladin by SAMP. */
   async function sent(how) {
     const answer = await served.selection(how, selected());
-    if (answer.fits) save("galaxies.fits", decoded(answer.fits), "application/fits");
+    if (answer.fits) save(fileName("fits"), decoded(answer.fits), "application/fits");
     tell(answer.told);
   }
 
   function buttons() {
     const all = [
-      made("button", { id: "csv", onclick: () => save("galaxies.csv", csv(selected()), "text/csv") }, "CSV"),
-      made("button", { id: "votable", onclick: () => trying(() => save("galaxies.vot", votable(selected()), "application/x-votable+xml")) }, "VOTable"),
+      made("button", { id: "csv", onclick: () => save(fileName("csv"), csv(selected()), "text/csv") }, "CSV"),
+      made("button", { id: "votable", onclick: () => trying(() => save(fileName("vot"), votable(selected()), "application/x-votable+xml")) }, "VOTable"),
     ];
     if (page.teaching?.server) for (const [how, words] of [["fits", "FITS"], ["samp", "SAMP"]]) all.push(made("button", { id: how, onclick: () => trying(() => sent(how)) }, words));
     return all;

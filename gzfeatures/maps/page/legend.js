@@ -171,16 +171,39 @@ const regionLevel = () => regions[Math.min(regions.length - 1, Math.max(0, Math.
 
 function nameAt(context, median, whole, ink) {
   const scale = pixels(), [mx, my] = middle();
-  const x = mx + (median.x - camera.x) * scale, y = my - (median.y - camera.y) * scale;
-  if (!whole || x < 0 || y < 0 || x > camera.width || y > camera.height) return;
-  const name = whole.length > 28 ? whole.slice(0, 27) + "…" : whole;
-  const half = context.measureText(name).width / 2 + 4;
-  if (namesDrawn.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < 18)) return;
+  let x = mx + (median.x - camera.x) * scale, y = my - (median.y - camera.y) * scale;
+  if (!whole || x < room.left || y < room.top || x > room.left + room.width || y > room.top + room.height) return;
+  const lines = linesOf(context, whole, Math.min(190, room.width - 16));
+  const half = Math.max(...lines.map((line) => context.measureText(line).width)) / 2 + 4, tall = (LINE * lines.length) / 2 + 1;
+  // a whole name inside the room, moved if it would be cut
+  x = Math.min(Math.max(x, room.left + half + 4), room.left + room.width - half - 4);
+  y = Math.min(Math.max(y, room.top + tall), room.top + room.height - tall);
+  if (namesDrawn.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < b.tall + tall)) return;
   // neighbours of one name are told once
-  if (namesDrawn.some((b) => b.name === name && Math.hypot(b.x - x, b.y - y) < 180)) return;
-  namesDrawn.push({ name, x, y, half });
-  context.strokeStyle = theme("--back");
-  context.strokeText(name, x, y);
-  context.fillStyle = ink;
-  context.fillText(name, x, y);
+  if (namesDrawn.some((b) => b.name === whole && Math.hypot(b.x - x, b.y - y) < 180)) return;
+  namesDrawn.push({ name: whole, x, y, half, tall });
+  lines.forEach((line, number) => {
+    const level = y + LINE * (number - (lines.length - 1) / 2);
+    context.strokeStyle = theme("--back");
+    context.strokeText(line, x, level);
+    context.fillStyle = ink;
+    context.fillText(line, x, level);
+  });
+}
+
+/* A whole name in lines that are at most so many pixels wide; a word that is wider itself is broken. */
+const LINE = 16;
+function linesOf(context, name, width) {
+  const lines = [], fits = (text) => context.measureText(text).width <= width;
+  let line = "";
+  for (const word of name.split(/\s+/)) {
+    if (line && fits(`${line} ${word}`)) { line += ` ${word}`; continue; }
+    if (line) lines.push(line);
+    line = "";
+    for (const letter of word) {
+      if (line && !fits(line + letter)) { lines.push(line); line = ""; }
+      line += letter;
+    }
+  }
+  return line ? [...lines, line] : lines;
 }

@@ -78,8 +78,14 @@ function shift(dx, dy) {
   camera.y += dy / pixels();
 }
 
+/* Show all galaxies that the legend leaves switched on, as large as the room allows. */
 function fit() {
-  Object.assign(camera, { x: 0, y: 0, zoom: 1 });
+  measure();
+  const rows = page.dimensions === 3 ? [] : ids.map((_, row) => row).filter((row) => !hidden[row]);
+  const seen = rows.length ? boundsOf(rows) : frame;
+  Object.assign(camera, { x: seen.x, y: seen.y, zoom: 1 });
+  camera.zoom = Math.min(4000, Math.min((room.width / 2 - EDGE) / seen.across, (room.height / 2 - EDGE) / seen.up) / pixels());
+  if (page.dimensions === 3) camera.zoom = 1;
   redraw();
 }
 

@@ -77,9 +77,11 @@ function uploadMarks() {
   gl.bufferSubData(gl.ELEMENT_ARRAY_BUFFER, 0, indices);
 }
 
+/* Side of a point: a third of the distance that as many points, spread over the room, would have from one another. */
 const pointSide = () => {
-  const crowd = Math.min(7, Math.max(2.4, 450 / Math.sqrt(count + 1)));
-  return Math.min(18, crowd * marks.size * camera.zoom ** 0.32);
+  const shown = Math.max(1, marks.drawn || count);
+  const crowd = Math.min(9, Math.max(2.2, 0.3 * Math.sqrt((room.width * room.height) / shown)));
+  return Math.min(20, crowd * marks.size * camera.zoom ** 0.32);
 };
 
 function drawMarks(ratio) {
