@@ -109,10 +109,13 @@ def test_no_name_on_the_map_or_in_the_legend_is_cut(window: Browser) -> None:
     assert window.run(entry + "return s.scrollWidth <= s.clientWidth + 1")
     # and nothing in the panel runs out of it
     wider = "e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline'"
-    assert window.run(
-        "return [...document.querySelectorAll('#panel, #panel *')]"
-        f".filter((e) => {wider}).map((e) => e.id || e.className || e.tagName)"
-    ) == []
+    assert (
+        window.run(
+            "return [...document.querySelectorAll('#panel, #panel *')]"
+            f".filter((e) => {wider}).map((e) => e.id || e.className || e.tagName)"
+        )
+        == []
+    )
 
 
 def test_points_of_few_galaxies_are_larger_than_those_of_many(window: Browser) -> None:
