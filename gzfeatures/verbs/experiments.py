@@ -222,7 +222,9 @@ def record(
         # it was read as records just now; it stays a file of the run, which may replace it too
         with outputs.guarded("run", files=[place / UNRECORDED], overwrite=True):
             after, address = record_waiting(place, tracking), tracking.uri
-        counts = {"runs": after.number, "recorded": after.number - before.recorded_in(address)}
+        earlier = {each.run for each in before.records}
+        recorded = sum(each.run not in earlier for each in after.records)
+        counts = {"runs": after.number, "recorded": recorded}
         teller.say(f"recorded in {address}")
     else:
         teller.say(f"nothing waits in {place}: its runs were recorded when it ended")

@@ -220,22 +220,16 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
 
 
 def _recorded(waiting: WaitingRun, folder: Path, tracking: Tracking) -> WaitingRun:
-    # runs that were recorded elsewhere do not count here
-    known = waiting.uri == tracking.uri
-    done: list[CandidateRecord] = []
-    for record in waiting.candidates:
-        if not known or record.run is None:
-            record = dataclasses.replace(record, run=_candidate_again(tracking, record))
-        done.append(record)
-        rest = waiting.candidates[len(done) :]
-        if not known:
-            rest = [dataclasses.replace(other, run=None) for other in rest]
-        comparison = waiting.comparison
-        if not known and comparison is not None:
-            comparison = dataclasses.replace(comparison, run=None)
-        WaitingRun([*done, *rest], comparison, tracking.uri).write(folder)
-    comparison = waiting.comparison
-    if comparison is not None and (not known or comparison.run is None):
+    comparison, done = waiting.comparison, list(waiting.candidates)
+    if waiting.uri != tracking.uri:
+        # ids of runs elsewhere say nothing of this place
+        done = [dataclasses.replace(record, run=None) for record in done]
+        comparison = comparison and dataclasses.replace(comparison, run=None)
+    for place, record in enumerate(done):
+        # each is asked for, also one that was recorded here: the database may be a new one since
+        done[place] = dataclasses.replace(record, run=_candidate_again(tracking, record))
+        WaitingRun(done, comparison, tracking.uri).write(folder)
+    if comparison is not None:
         run = _comparison_again(tracking, comparison, folder)
         comparison = dataclasses.replace(comparison, run=run)
     finished = WaitingRun(done, comparison, tracking.uri)

@@ -47,10 +47,6 @@ class WaitingRun:
         """Return the number of runs: one for each candidate, and the comparison's own."""
         return len(self.records)
 
-    def recorded_in(self, uri: str) -> int:
-        """Return how many of them are recorded in a database or on a server already."""
-        return sum(record.run is not None for record in self.records) if uri == self.uri else 0
-
     def write(self, folder: Path) -> Path:
         """Write the file into a run folder, with the artifacts' paths relative to the folder.
 

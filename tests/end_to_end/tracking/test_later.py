@@ -124,6 +124,19 @@ def test_a_run_that_is_recorded_later_is_recorded_as_if_at_once_and_once_only(
     assert record(folder, address_at(tmp_path / "c"))["recorded"] == len(made.candidates) + 1
 
 
+def test_what_was_recorded_in_a_database_that_is_new_since_is_recorded_again(
+    made: Report, folder: Path, tmp_path: Path
+) -> None:
+    handed_to(Recorder(None), made, folder)
+    before, now = address_at(tmp_path / "before"), address_at(tmp_path / "now")
+    record(folder, before)
+    # the folder says that its runs are in a database, which is empty
+    kept = json.loads((folder / UNRECORDED).read_text())
+    (folder / UNRECORDED).write_text(json.dumps(kept | {"uri": now}))
+    assert record(folder, now)["recorded"] == len(made.candidates) + 1
+    assert contents(now) == contents(before)
+
+
 def test_a_database_that_is_lost_on_the_way_gets_only_what_it_lacks(
     made: Report, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
