@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +24,8 @@ MOST_BYTES = 2**36
 """Largest array in bytes that is read; a damaged header may claim more."""
 MOST_COLUMNS = 100_000
 """Most columns or arrays of a file."""
+TENSOR_SHAPE = b"tensor_shape"
+"""Key of a schema under which hyrax writes the shape of its outputs, as JSON."""
 
 
 def read_vectors(
@@ -33,7 +37,8 @@ def read_vectors(
     """Read the vectors of galaxies from a file that another program wrote.
 
     A column of lists, an array of two axes, or one column per number (`feat_0`, `feat_1`, …, as
-    zoobot writes them). Of an AnnData file (.h5ad) it is `X`, of a hyrax result `data`.
+    zoobot writes them). Of an AnnData file (.h5ad) it is `X`, of a hyrax result `data`, whose shape
+    stands in its metadata.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def read_vectors(
         raise InputError("ids", where=file, rule="come from --id or --ids-file, not from both")
     with parsing("file of vectors cannot be read", file):
         try:
-            columns = _READERS[ending](file, id_column)
+            columns = _READERS[ending](file, id_column, vector)
         except pa.ArrowMemoryError as error:  # a damaged length asks for too much memory
             raise ValueError(f"it asks for more memory than there is: {error}") from error
         if vector is None and ending == ".h5ad":
@@ -98,43 +103,88 @@ def ids_of_file(path: str | Path) -> Ids:
     return Catalog.read(file).ids
 
 
-def _parquet(path: Path, _: str | None) -> dict[str, Column]:
-    return arrow_columns(read_parquet_file(path, verified=True))
+def _parquet(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
+    return arrow_columns(read_parquet_file(path, verified=True), vector)
 
 
-def _feather(path: Path, _: str | None) -> dict[str, Column]:
+def _feather(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
     from pyarrow import feather
 
-    return arrow_columns(feather.read_table(path, memory_map=False))
+    return arrow_columns(feather.read_table(path, memory_map=False), vector)
 
 
-def _csv(path: Path, id_column: str | None) -> dict[str, Column]:
+def _csv(path: Path, id_column: str | None, _: str | None) -> dict[str, Column]:
     frame = read_table(path, id_column=id_column)
     return {
         str(name): pa.chunked_array([pa.array(frame[name], from_pandas=True)]) for name in frame
     }
 
 
-def _lance(path: Path, _: str | None) -> dict[str, Column]:
+def _lance(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
     # a link would let the folder name files outside of it
     for each in path.rglob("*"):
         join_inside(path, str(each.relative_to(path)))
-    return arrow_columns(need("lance", extra="lance").dataset(str(path)).to_table())
+    return arrow_columns(need("lance", extra="lance").dataset(str(path)).to_table(), vector)
 
 
-def arrow_columns(table: pa.Table) -> dict[str, Column]:
-    """Return the columns of an Arrow table by name."""
+def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Column]:
+    """Return the columns of an Arrow table by name.
+
+    Parameters
+    ----------
+    table : Table
+        Of hyrax the shape of the outputs stands in its metadata alone.
+    vector : str, optional
+        Column of the vectors, where it is named.
+
+    Raises
+    ------
+    InputError
+        Two columns have one name; the lists hold maps of several axes, which were not named, or
+        have another length than their shape.
+    """
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("two columns have one name", rule="be named apart")
+    for name, shape in _shapes(table.schema):
+        kind = table.schema.field(name).type
+        if kind.list_size != math.prod(shape):
+            raise InputError(
+                "lists have another length than the shape in the file's metadata",
+                where=f"column {name}",
+                rule=f"hold {' x '.join(map(str, shape))} numbers",
+                found=kind.list_size,
+            )
+        if sum(side > 1 for side in shape) > 1 and vector != name:
+            raise InputError(
+                f"outputs of shape {' x '.join(map(str, shape))} are maps, no vectors",
+                where=f"column {name}",
+                rule="have one axis",
+                remedy=f"pool them before they are written, or take all numbers: --vector {name}",
+            )
     return dict(zip(table.column_names, table.columns, strict=True))
 
 
-def _npy(path: Path, _: str | None) -> dict[str, Column]:
+def _shapes(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
+    """Yield columns of lists of one length with the shape of their cells (hyrax's metadata)."""
+    text = (schema.metadata or {}).get(TENSOR_SHAPE)
+    if text is None:
+        return
+    shape = json.loads(text)
+    if not isinstance(shape, list) or not all(
+        isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape
+    ):
+        raise InputError("tensor_shape of the file's metadata", rule="be sides", found=str(shape))
+    for field in schema:
+        if pa.types.is_fixed_size_list(field.type):
+            yield field.name, shape
+
+
+def _npy(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
     with path.open("rb") as file:
         return {"array": _array(file, path.stat().st_size, path)}
 
 
-def _npz(path: Path, _: str | None) -> dict[str, Column]:
+def _npz(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
     arrays: dict[str, Column] = {}
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -176,7 +226,7 @@ def _array(file: IO[bytes], size: int, where: object) -> npt.NDArray[Any]:
     return native.reshape(shape, order="F" if fortran else "C")
 
 
-def _hdf5(path: Path, _: str | None) -> dict[str, Column]:
+def _hdf5(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -221,7 +271,7 @@ def _dataset(dataset: Any, path: Path) -> Column:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _anndata(path: Path, id_column: str | None) -> dict[str, Column]:
+def _anndata(path: Path, id_column: str | None, _: str | None) -> dict[str, Column]:
     """Return the arrays of an AnnData file: `X`, those of `obsm`, and the index of its rows."""
     import h5py
 
@@ -248,7 +298,7 @@ def _anndata(path: Path, id_column: str | None) -> dict[str, Column]:
         return found | columns | ({} if id_column else {"galaxy_id": columns[index]})
 
 
-_READERS: dict[str, Callable[[Path, str | None], dict[str, Column]]] = {
+_READERS: dict[str, Callable[[Path, str | None, str | None], dict[str, Column]]] = {
     ".parquet": _parquet,
     ".pq": _parquet,
     ".feather": _feather,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -126,6 +127,41 @@ def test_places_on_a_map_are_no_vectors(tmp_path: Path) -> None:
     pq.write_table(pa.table({"object_id": IDS, "data": pairs}), tmp_path / "v.parquet")
     with pytest.raises(InputError, match=r"2 numbers are places on a map \(UMAP\)"):
         read_vectors(tmp_path / "v.parquet")
+
+
+def hyrax_table(shape: object) -> pa.Table:
+    """What hyrax writes: flat lists, the shape of an output in the metadata of the schema alone."""
+    fixed = lists(pa.list_(pa.float32(), 12))
+    metadata = {"tensor_shape": json.dumps(shape), "tensor_dtype": "float32"}
+    return pa.table({"object_id": IDS, "data": fixed}).replace_schema_metadata(metadata)
+
+
+@pytest.mark.parametrize("shape", [[12], [1, 12], [12, 1, 1]], ids=str)
+def test_outputs_of_one_axis_are_vectors(shape: list[int], tmp_path: Path) -> None:
+    pq.write_table(hyrax_table(shape), tmp_path / "v.parquet")
+    assert np.array_equal(read_vectors(tmp_path / "v.parquet").matrix, MATRIX)
+
+
+def test_maps_that_were_written_as_flat_lists_are_told_from_vectors_by_their_metadata(
+    tmp_path: Path,
+) -> None:
+    pq.write_table(hyrax_table([3, 2, 2]), tmp_path / "v.parquet")
+    with pytest.raises(InputError, match=r"shape 3 x 2 x 2 are maps, no vectors.*--vector data"):
+        read_vectors(tmp_path / "v.parquet")
+    assert np.array_equal(read_vectors(tmp_path / "v.parquet", vector="data").matrix, MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [([13], "hold 13 numbers, found 12"), ([3, 2], "3 x 2"), ([-12], "be sides"), ("x", "sides")],
+)
+def test_a_shape_in_the_metadata_that_the_lists_do_not_have_is_refused(
+    shape: object, words: str, tmp_path: Path
+) -> None:
+    pq.write_table(hyrax_table(shape), tmp_path / "v.parquet")
+    with pytest.raises(InputError, match=words) as caught:
+        read_vectors(tmp_path / "v.parquet", vector="data")
+    assert "\n" not in str(caught.value)
 
 
 def table(**columns: Any) -> pa.Table:
