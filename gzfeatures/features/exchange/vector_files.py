@@ -145,7 +145,7 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
     """
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("two columns have one name", rule="be named apart")
-    for name, shape in _tensor_shapes(table.schema):
+    for name, shape in _cell_sides(table.schema):
         kind = table.schema.field(name).type
         if kind.list_size != math.prod(shape):
             raise InputError(
@@ -164,7 +164,7 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
     return dict(zip(table.column_names, table.columns, strict=True))
 
 
-def _tensor_shapes(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
+def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
     """Yield columns of lists of one length with the shape of their cells (hyrax's metadata)."""
     text = (schema.metadata or {}).get(TENSOR_SHAPE)
     if text is None:
