@@ -130,11 +130,11 @@ _moved.install()
 
 
 class _Package(ModuleType):
-    """Keep the public names of the package when a module of that name is imported."""
+    """Keep a public name of gzfeatures when Python imports a module of the same name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Python binds each imported module to its package: an old module, such as
-        # gzfeatures.demo, must not hide the function that has its name now
+        # Python stores each imported module in its package: without this check, the old module
+        # gzfeatures.demo would replace the function gzfeatures.demo
         if not (name in _HOME and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
@@ -149,10 +149,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
     module = importlib.import_module(f"gzfeatures.{_HOME[name]}")
-    # in a module that uses Python's own list or map, ours have another name
+    # modules that use Python's own list or map define ours as list_ and map_
     return getattr(module, f"{name}_" if name in ("list", "map") else name)
 
 
 def __dir__() -> Sequence[str]:
-    """Return the public names."""
+    """Return the public names of gzfeatures, which completion in a shell or notebook shows."""
     return sorted([*__all__, "__version__"])

@@ -1,4 +1,4 @@
-"""Import modules by their names in version 0.1, with a warning that gives the new name."""
+"""Import modules by their names in version 0.1, with a warning that tells the new name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PACKAGE = "gzfeatures."
 
 @cache
 def _table() -> dict[str, Any]:
-    """Return `modules` (old to new names) and `names` (renamed names of each old module)."""
-    # read late, because every start of Python imports this module
+    """Return the old and new names of modules, and of classes and functions, from moved.toml."""
+    # import tomllib late, because every import of gzfeatures loads this module
     import tomllib
     from importlib.resources import files
 
@@ -25,7 +25,7 @@ def _table() -> dict[str, Any]:
 
 
 def names_of(old: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a module whose name now belongs to a folder.
+    """Return the `__getattr__` function of an old module name, which finds renamed classes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
     def lookup(name: str) -> Any:
         new = _table()["modules"][old]
-        # a name with dots is in another module than the other names of its old module
+        # a new name with dots lies in another module than the other names of the old module
         renamed_to = _table()["names"].get(old, {}).get(name, name)
         elsewhere, _, current = renamed_to.rpartition(".")
         new = PACKAGE + (elsewhere or new)
@@ -50,7 +50,8 @@ def names_of(old: str) -> Callable[[str], Any]:
         try:
             module = importlib.import_module(new)
         except ModuleNotFoundError as error:
-            # pickle and skops ask every loaded module for a name; torch may not be installed
+            # report an absent name instead of a missing package, because pickle and skops ask every
+            # loaded module for names, also where torch is not installed
             raise absent from error
         if not hasattr(module, current):
             raise absent
@@ -63,7 +64,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
 
 def renamed(old: str, new: str) -> property:
-    """Return a property under an old name: the value of the new name, with a DeprecationWarning."""
+    """Return a property with an old name, which returns the value of the new name and warns."""
 
     def lookup(self: object) -> Any:
         warnings.warn(
@@ -75,7 +76,7 @@ def renamed(old: str, new: str) -> property:
 
 
 class _Moved:
-    """Find a module by its old name, after all other finders have failed.
+    """Find a module of gzfeatures by its old name, after all other finders have failed.
 
     It has the methods of importlib's finders and loaders, whose base classes take long to import.
     """
@@ -85,7 +86,8 @@ class _Moved:
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
-            # a removed folder, such as gzfeatures.results, is a package that contains old names
+            # treat a removed folder, such as gzfeatures.results, as a package, because old module
+            # names lie in it
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )
@@ -93,15 +95,15 @@ class _Moved:
         return ModuleSpec(fullname, cast(Any, self))
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave the making of a module to Python."""
+        """Return None, so that Python itself creates the module object."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the old module the names of its successor."""
+        """Let a module under an old name return the classes and functions of the new module."""
         old = module.__name__.removeprefix(PACKAGE)
         if old in _table()["modules"]:
             module.__dict__["__getattr__"] = names_of(old)
 
 
 def install() -> None:
-    """Make Python search old names for modules of gzfeatures that it does not find."""
+    """Make Python look up old module names when it finds no module of gzfeatures by that name."""
     sys.meta_path.append(_Moved())

@@ -1,5 +1,4 @@
-"""Describe an object in one line for a shell, and as an escaped HTML card for a notebook; fit text
-that is longer than a line into the columns of a terminal."""
+"""Describe an object in one line or as HTML for a notebook, and wrap text to the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ STYLE = "border-collapse:collapse;margin:.3em 0"
 
 
 def line(kind: str, *facts: str) -> str:
-    """Return the one-line description of an object.
+    """Return a one-line description of an object, such as `Split(700 train, 200 test)`.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def line(kind: str, *facts: str) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where it is not one.
+    """Return a number with its noun, such as `1 galaxy` or `61,578 galaxies`.
 
     Examples
     --------
@@ -47,7 +46,7 @@ def count(number: int, noun: str) -> str:
 
 
 def html(title: str, facts: Mapping[str, object] | None = None, below: str = "") -> str:
-    """Return an HTML card: a title, facts in two columns, and further HTML.
+    """Return an HTML description of an object: a title, a table of facts, and further HTML.
 
     Parameters
     ----------
@@ -85,30 +84,30 @@ def bar(title: str, done: int, total: int, beside: str = "") -> str:
 
 
 def busy(title: str) -> str:
-    """Return HTML that says what work of unknown length is under way; the title is escaped."""
+    """Return HTML that names a task of unknown length which is running; escape the title."""
     return f"<div>{escape(title)} …</div>"
 
 
 def thumbnail(name: str, png: bytes) -> str:
-    """Return a picture as an HTML element that holds its bytes; the name is escaped."""
+    """Return an HTML image that contains the bytes of a PNG picture; escape its name."""
     name = escape(name)
     address = b64encode(png).decode()
     return f'<img src="data:image/png;base64,{address}" alt="{name}" title="{name}"> '
 
 
 def without_picture(name: str, why: str) -> str:
-    """Return an HTML element that stands for an unreadable picture; name and reason are escaped."""
+    """Return HTML text instead of an unreadable picture: its name and the reason, escaped."""
     return f"<span>{escape(name)}: {escape(why)}</span> "
 
 
 def row_of(parts: Iterable[str], more: int = 0) -> str:
-    """Return HTML elements side by side, and the number of elements that are left out."""
+    """Return a row of HTML elements, followed by the number of elements that are not shown."""
     rest = f"<div>and {more:,} more</div>" if more > 0 else ""
     return f"<div>{''.join(parts)}</div>{rest}"
 
 
 def columns() -> int | None:
-    """Return the columns of the terminal; None where another program or a file takes the text.
+    """Return the width of the terminal in characters; None if the text goes to a file or program.
 
     `COLUMNS` of the environment, where somebody set it, comes first.
     """
@@ -116,14 +115,15 @@ def columns() -> int | None:
     if given.isdigit() and int(given) > 0:
         return int(given)
     try:
-        # asked of standard output itself, which is the last to be redirected
+        # ask for the terminal of standard output (file descriptor 1), because the text is written
+        # there
         return os.get_terminal_size(1).columns
     except OSError:
         return None
 
 
 def wrapped(text: str) -> str:
-    """Return text whose lines fit the terminal; a command stays one for a shell.
+    """Wrap text to the width of the terminal; shell commands in the text stay executable.
 
     A word that is longer than a line, such as a path, stays whole.
     """
@@ -149,11 +149,11 @@ def _line(line: str, width: int) -> str:
 
 
 def _command(line: str, width: int) -> str:
-    """Break a command between its words, so that it can be copied as it stands."""
+    """Break a shell command between its words with backslashes, so that it can be copied."""
     title, _, rest = line.partition(": ")
     lines, current = [], title + ":"
     for word in map(quote, shlex.split(rest)):
-        # the sign of a line that goes on takes two places
+        # a broken line ends with a blank and a backslash, which need two more characters
         if len(current) + len(word) + 3 > width:
             lines.append(current + " \\")
             current = "   "
@@ -162,6 +162,6 @@ def _command(line: str, width: int) -> str:
 
 
 def quote(value: object) -> str:
-    """Return a word of a command, such as a path, as a shell reads it."""
+    """Quote a word of a shell command, such as a path, if the shell needs quotes around it."""
     word = str(value)
     return word if re.fullmatch(r"[\w./:=,+@%-]+", word) else shlex.quote(word)

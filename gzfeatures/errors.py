@@ -1,4 +1,4 @@
-"""Define errors that name what, where, the rule, the value found and the remedy, in one line.
+"""Define errors that tell in one line what failed, where, the rule, the value and the remedy.
 
 ::
 
@@ -32,7 +32,7 @@ def _quoted(value: object, limit: int = 160) -> str:
 
 
 class NotFirstProcess(Exception):
-    """Raised in a process that only helped another to train a network, and should end.
+    """Raised in a process that only helped another process to train a network, and must end now.
 
     It is no error. Strategies of Lightning that run the caller's script in every process bring all
     of them to the end of the training, and one alone may write what follows.
@@ -89,11 +89,11 @@ class MissingFileError(GzError, FileNotFoundError):
 
 
 class MissingExtraError(GzError, ImportError):
-    """Raised if a package is not installed: of an extra, or beyond `requirements-core.txt`."""
+    """Raised if an optional package, or one outside `requirements-core.txt`, is not installed."""
 
 
 class UnknownNameError(GzError, LookupError):
-    """Raised if a name is not in the table of legal names."""
+    """Raised if a name, such as that of a head or backbone, is not in the list of legal names."""
 
 
 class WeightsError(GzError, RuntimeError):
@@ -101,11 +101,11 @@ class WeightsError(GzError, RuntimeError):
 
 
 class LeakError(GzError, ValueError):
-    """Raised if a galaxy, or one of its group, is used both for training and for scoring."""
+    """Raised if a galaxy, or another of its group, is used both for training and for scoring."""
 
 
 class OutputError(GzError, OSError):
-    """Raised if a result cannot be written."""
+    """Raised if an output file or folder cannot be written."""
 
 
 NO_MEMORY = (
@@ -129,7 +129,7 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             return True
-        # an ImportError keeps the system's own error as its context
+        # look at the context too, because an ImportError stores the system's own error there
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     return False
 
@@ -138,7 +138,7 @@ def lacks_memory(error: BaseException | None) -> bool:
 def parsing(
     what: str, where: object, *, rule: str | None = None, remedy: str | None = None
 ) -> Iterator[None]:
-    """Turn any error that a parser raises on damaged or hostile bytes into one InputError.
+    """Turn any error that a library raises while it reads a damaged file into one InputError.
 
     Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of
     ours, and a lack of memory, pass as they are.
@@ -165,7 +165,7 @@ def parsing(
 
 
 def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
-    """Return the error for an unknown name, which lists the legal names.
+    """Return an UnknownNameError that lists the legal names and suggests a similar one.
 
     Parameters
     ----------
@@ -184,14 +184,14 @@ def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
 
 
 def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> None:
-    """Raise the error for an unknown name at the first name that is not legal."""
+    """Raise an UnknownNameError for the first name that is not in the list of legal names."""
     for name in names:
         if name not in legal:
             raise unknown(kind, name, legal)
 
 
 def require_format(what: str, found: int, newest: int, where: object) -> None:
-    """Raise InputError for a file of a newer format than this version reads."""
+    """Raise InputError if a file's format number is newer than gzfeatures can read."""
     if found > newest:
         raise InputError(
             f"{what} format is newer",
@@ -203,7 +203,7 @@ def require_format(what: str, found: int, newest: int, where: object) -> None:
 
 
 def need(module: str, extra: str) -> ModuleType:
-    """Import an optional module, or raise an error that says how to install it.
+    """Import an optional Python package, or raise an error that tells how to install it.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ NETWORK = ("torch", "torchvision")
 
 
 def require_packages(job: str, *modules: str) -> None:
-    """Refuse a job whose modules are not installed, before it starts; nothing is imported.
+    """Raise an error before a task begins if Python packages that it needs are not installed.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def require_packages(job: str, *modules: str) -> None:
 
 
 def without(job: str, *modules: str) -> MissingExtraError:
-    """Return the error for a job whose modules are not installed."""
+    """Return the error for a task whose Python packages are not installed."""
     packages = " ".join(BEYOND_CORE.get(name, name) for name in modules)
     return MissingExtraError(
         f"{job} needs {' and '.join(modules)}, which {'is' if len(modules) == 1 else 'are'} "
@@ -281,5 +281,6 @@ def _is_installed(module: str) -> bool:
     except ModuleNotFoundError:
         return False
     except ValueError:
-        # a module that some program put in place by hand has no specification
+        # find_spec raises ValueError for a module that a program created by hand, which is usable
+        # nevertheless
         return True

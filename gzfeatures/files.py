@@ -31,7 +31,7 @@ def drop_unfinished() -> None:
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[None]:
-    """Take a temporary file or folder of this process away at the end, also at a sudden one."""
+    """Remove a temporary file or folder after a `with` block, also if the process ends suddenly."""
     _UNFINISHED.add(path)
     try:
         yield
@@ -49,7 +49,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+    """Give a temporary path beside `path`; on success flush the file and rename it to `path`.
 
     Parameters
     ----------
@@ -72,21 +72,23 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary = _new_beside(path)
         with unfinished(temporary):
             yield temporary
-            # the rename may reach the disk before the data, and a crash would then leave an empty
-            # file
+            # flush first: the disk may store the new name before the data, and a crash would then
+            # leave an empty file
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            # check now, because another process may have written the file in the meantime
+            # check the target again, because another process may have written it since the first
+            # check
             if (guard := outputs.current()) is not None:
                 guard.replacing(path, temporary)
-            # during writing only this user could read the file; now it gets normal permissions
+            # the temporary file was readable by this user only; the finished file gets the usual
+            # permissions
             temporary.chmod(_mode_of_new_files(path))
             temporary.replace(path)
 
 
 @contextmanager
 def writing_to(path: Path, remedy: str = "free space or choose another place") -> Iterator[None]:
-    """Turn errors of the system in the block into one line that names the place.
+    """Turn the system's write errors in a `with` block into one OutputError that names the path.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def writing_to(path: Path, remedy: str = "free space or choose another place") -
 
 
 def _new_beside(path: Path, mode: int = 0o600) -> Path:
-    """Create an empty file beside `path`, with a name that no other process uses."""
+    """Create an empty file in the folder of `path`, with a name that no other process uses."""
     while True:
         beside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part{path.suffix}")
         try:
@@ -115,7 +117,7 @@ def _new_beside(path: Path, mode: int = 0o600) -> Path:
 
 
 def _mode_of_new_files(path: Path) -> int:
-    """Return the permissions that the system gives to a new file beside `path`.
+    """Return the permissions that the system gives to a new file in the folder of `path`.
 
     An empty file shows them: the umask itself can only be read by setting it, which would open the
     files of other threads meanwhile.
@@ -145,7 +147,8 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
-    # a process may lock twice: for a run, and for a training inside the run
+    # do not lock again: a process locks one folder twice if a training belongs to a run, and would
+    # wait for itself
     if place in _HELD:
         return
     with writing_to(folder, remedy="choose another place"):
@@ -161,7 +164,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Let one process at a time read and write a file; the lock is a hidden file beside it.
+    """Lock a file inside a `with` block, so that only one process at a time reads and writes it.
 
     Raises
     ------
@@ -181,7 +184,7 @@ def locked_file(path: Path) -> Iterator[None]:
 
 
 def scratch_memory(size: int, what: str) -> mmap.mmap:
-    """Return memory that is a file on disk, for what may be larger than the machine's memory.
+    """Return memory that lies in a file on disk, for data that may exceed the machine's memory.
 
     The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
     with the memory or the process.
@@ -214,8 +217,8 @@ def scratch_memory(size: int, what: str) -> mmap.mmap:
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
-    """Reserve the full size of a file on the disk."""
-    # otherwise, if the disk becomes full, writing to the mapped file kills the process
+    """Reserve disk space for the full size of a file."""
+    # otherwise a disk that becomes full would kill the process while it writes to the mapped file
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
@@ -226,7 +229,7 @@ def _reserve(file: BinaryIO, size: int) -> None:
 
 
 def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object beside a result, for later runs to read.
+    """Write information about a result as a JSON file, which later runs read.
 
     Raises
     ------
@@ -238,7 +241,7 @@ def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """Read the JSON object that an earlier run wrote; empty if it is missing or damaged.
+    """Read a JSON file about an earlier run's result; return {} if it is missing or damaged.
 
     The work is then done again.
     """

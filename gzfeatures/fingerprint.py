@@ -1,4 +1,4 @@
-"""Compute sha256 digests of content, which do not depend on names or locations."""
+"""Compute sha256 digests of data, which do not depend on the names or places of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces; refuse NaN.
+    """Return a value as JSON with sorted keys and no spaces; refuse NaN.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def canonical_json(value: Any) -> str:
 
 
 def of(value: Any) -> str:
-    """Return the sha256 (64 hex digits) of a value as canonical JSON."""
+    """Return the sha256 (64 hex digits) of a value, computed from its JSON with sorted keys."""
     return of_bytes(canonical_json(value).encode())
 
 
@@ -48,7 +48,7 @@ def of_array(array: npt.NDArray[Any]) -> str:
 
     NaN counts as its bytes.
     """
-    # imported late, so that --help is fast
+    # import numpy late, because it would slow down every call of --help
     import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
@@ -57,7 +57,7 @@ def of_array(array: npt.NDArray[Any]) -> str:
 
 
 def of_ids(ids: Iterable[str]) -> str:
-    """Return the sha256 (64 hex digits) of a set of ids, in any order.
+    """Return the sha256 (64 hex digits) of a set of galaxy ids; their order does not matter.
 
     No id can run into the next.
     """

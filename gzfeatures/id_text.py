@@ -1,4 +1,4 @@
-"""Convert ids to exact text after spreadsheets, float columns or databases changed them."""
+"""Convert galaxy ids to exact text after spreadsheets, float columns or databases changed them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LOST = r"^[+-]?[0-9]\.[0-9]+[eE]\+?(1[6-9]|[2-9][0-9]|[0-9]{3,})$"
 
 
 def trimmed(texts: Any) -> Any:
-    """Strip blanks around texts; a leading tab stays part of the text."""
+    """Strip blanks around texts, but no tab at the beginning, which belongs to the text."""
     return pc.utf8_ltrim(pc.utf8_rtrim_whitespace(texts), " \u00a0")
 
 
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
-    """Return whole floats below 2^53, shape (n,), as decimal text; None if a float is no id.
+    """Return floats that are galaxy ids, shape (n,), as decimal text; None if one is no id.
 
     NaN is missing.
     """
@@ -48,7 +48,7 @@ def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
 
 
 def cleaned(texts: Any) -> Any:
-    """Strip blanks and a spreadsheet's quotes from ids, and turn MISSING_WORDS into null.
+    """Strip blanks and a spreadsheet's quotes from galaxy ids; turn words such as `null` into null.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def cleaned(texts: Any) -> Any:
         return texts
     texts = trimmed(texts)
     if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
-        # a spreadsheet keeps all digits of an id written as `="587"`, so remove these signs again
+        # a spreadsheet preserves all digits of an id that is written as `="587"`; these signs are
+        # no part of the id
         texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r'^"([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r"^'([+-]?[0-9]+)'?$", r"\1")
@@ -74,7 +75,7 @@ def cleaned(texts: Any) -> Any:
 
 
 def exact(texts: Any) -> Any:
-    """Return ids with every digit as decimal text, or as floats if the file lost digits.
+    """Return galaxy ids as decimal text, or as floats if the file has lost their last digits.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ def exact(texts: Any) -> Any:
     if len(texts) == texts.null_count:
         return texts
     if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
-        # 15 digits followed by zeros mean that a spreadsheet stored the id as a float
+        # if zeros follow 15 digits in all ids, a spreadsheet has stored them as floats and lost
+        # digits
         rounded = (
             may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
         )
@@ -105,7 +107,7 @@ def exact(texts: Any) -> Any:
             len(texts) - texts.null_count
         )
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
-    # if one id is a name, all ids are names
+    # if one id is a name, all ids are names, and their text must not change
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
         return texts
     if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():
@@ -114,7 +116,8 @@ def exact(texts: Any) -> Any:
         zero_copy_only=False
     )
     numbers = _floats(texts)
-    # from 2^53 on, a float represents several ids, so the caller has to refuse it
+    # a float of at least 2^53 represents several integers, so return floats, which the caller
+    # refuses as ids
     if (np.abs(numbers[marked]) >= _EXACT).any():
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))
@@ -124,12 +127,12 @@ def exact(texts: Any) -> Any:
 
 
 def may_be_rounded(texts: Any) -> bool:
-    """Return whether the first ids all have zeros after the 15th digit."""
+    """Return whether the first 64 galaxy ids all have zeros after the 15th digit."""
     return pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py() is not False
 
 
 def _are_integers(texts: Any) -> bool:
-    """Return whether all texts are written as an int64, faster than by a pattern."""
+    """Return whether all texts are integers of 64 bits, faster than a regular expression."""
     try:
         return pc.all(pc.equal(texts.cast(pa.int64()).cast(texts.type), texts)).as_py() is not False
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""Convert, check and join galaxy ids: unique texts, never matched by position."""
+"""Convert galaxy ids to unique texts, check them, and match rows of two tables by them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def as_ids(
     rows: npt.NDArray[np.intp] | None = None,
     remedy: str = REMEDY,
 ) -> Ids:
-    """Convert ids of any kind to strings; 64-bit integers keep every digit.
+    """Convert galaxy ids of any type to strings; 64-bit integers keep every digit.
 
     Parameters
     ----------
@@ -60,11 +60,12 @@ def as_ids(
     array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     if array.ndim == 0:
         array = np.asarray(list(values), dtype=object)
-    # FITS tables store ids as padded bytes; ids that are not UTF-8 are refused below
+    # FITS tables store ids as padded bytes; surrogates mark bytes that are not UTF-8, which are
+    # refused below
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
-        # a float is a safe id only if it can also represent the next whole number
+        # a float represents an id safely only if it can also represent the next integer
         bad = (
             ~np.isfinite(array)
             | (array != np.trunc(array))
@@ -81,7 +82,7 @@ def as_ids(
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
     ids = array.astype(str).astype(object)
-    # most programs write a missing id as an empty text
+    # treat an empty text as a missing id, because most programs write a missing id so
     missing |= ids == ""
     if missing.any():
         raise InputError(
@@ -93,12 +94,12 @@ def as_ids(
 
 
 def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
-    """Return the row in the file of the first bad id."""
+    """Return the number of the row with the first bad id, as counted in the file."""
     return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
-    """Convert a column to keys that match rows of two tables, shape (n,); NaN for missing.
+    """Convert a column to texts that match rows of two tables, shape (n,); NaN if missing.
 
     Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
     quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are
@@ -116,7 +117,8 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
-    # a column that was not read as ids may contain blanks, quotes and words for missing values
+    # a column that was not read as galaxy ids may contain blanks, quotes and words for missing
+    # values
     if values.dtype.kind not in "iufb":
         import pyarrow as pa
 
@@ -135,7 +137,7 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
 def _require_digits(
     ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str
 ) -> None:
-    """Refuse an id such as `1.237678598634734e+18`, which represents 256 neighbouring integers."""
+    """Refuse ids such as `1.237678598634734e+18`, which stand for 256 neighbouring integers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -151,7 +153,7 @@ def _require_digits(
 
 
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
-    """Raise InputError for the first id that is no text, or that UTF-8 cannot encode.
+    """Raise InputError for the first galaxy id that is no text, or that UTF-8 cannot encode.
 
     The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as
     lone surrogates.
@@ -166,7 +168,7 @@ def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
 
 
 def require_unique(ids: Ids, *, where: object = "ids") -> None:
-    """Raise InputError for the first id that is repeated, or is no text."""
+    """Raise InputError for the first galaxy id that is repeated or is no text."""
     require_text(ids, where=where)
     repeated = pd.Index(ids).duplicated()
     if repeated.any():
@@ -180,7 +182,7 @@ def require_unique(ids: Ids, *, where: object = "ids") -> None:
 
 
 def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
-    """Return the row of each wanted id in `ids`, which are unique.
+    """Return the row number in `ids` of each wanted galaxy id; `ids` are unique.
 
     Raises
     ------
@@ -204,7 +206,7 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
 
 
 def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
-    """Return which ids are also in `others`, shape (n,).
+    """Return which galaxy ids also occur in `others`, shape (n,).
 
     It looks ids up by hash; `numpy.isin` compares every text with every other.
 
@@ -218,12 +220,12 @@ def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
 
 
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
-    """Return one random number in [0, 1) per id, shape (n,), which depends on the id and seed only.
+    """Return a random number in [0, 1) for each galaxy id, shape (n,), computed from id and seed.
 
     It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
     are there.
     """
-    # 53 bits of a hash fill the mantissa of a float64
+    # the 53 highest bits of a 64-bit hash fill the mantissa of a float64
     bits = pd.util.hash_array(
         np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False
     )

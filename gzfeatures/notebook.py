@@ -17,38 +17,38 @@ SECONDS_BETWEEN = 0.2
 
 
 def in_notebook() -> bool:
-    """Return whether this process is the kernel of a notebook, without importing IPython."""
+    """Return whether this process runs a notebook, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
 class _Shown:
-    """Hold one piece of HTML below a cell, which can be replaced."""
+    """Show a piece of HTML below a notebook cell, which can be replaced later."""
 
     def __init__(self, text: str) -> None:
-        # IPython is no dependency: only its own kernel comes here, which has it
+        # import IPython only here, because it is no dependency, but every notebook has it
         self._module: Any = importlib.import_module("IPython.display")
         self._handle = self._module.display(self._module.HTML(text), display_id=True)
 
     def replace(self, text: str) -> None:
-        """Show another text in its place."""
-        # outside of a kernel there is no handle, and nothing to update
+        """Replace the HTML below the notebook cell by another text."""
+        # outside of a notebook, IPython returns no handle, and no text can be replaced
         if self._handle is not None:
             self._handle.update(self._module.HTML(text))
 
 
 @dataclasses.dataclass(frozen=True)
 class Notebook:
-    """Write lines and draw bars below the cell of a notebook."""
+    """Write messages and draw progress bars below the cell of a notebook."""
 
     @property
     def shows(self) -> bool:
-        """Return True, because the user sees the cell."""
+        """Return True, because the user sees the messages below the notebook cell."""
         return True
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Write a line below the cell."""
+        """Write a message below the notebook cell."""
         print(line, flush=True)
 
     @contextmanager
@@ -62,7 +62,7 @@ class Notebook:
         done: int = 0,
         transient: bool = False,
     ) -> Iterator[Any]:
-        """Draw a bar as HTML; yield the function that advances the bar."""
+        """Draw a progress bar below the notebook cell; yield the function that advances it."""
         state: dict[str, Any] = {"title": title, "done": done, "beside": ""}
         begun = shown_at = time.monotonic()
         shown = _Shown(brief.bar(title, done, total))
@@ -88,7 +88,7 @@ class Notebook:
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Show the title while work of unknown length goes on."""
+        """Show the title of a task below the notebook cell, as long as the task runs."""
         shown = _Shown(brief.busy(title))
         try:
             yield

@@ -1,4 +1,4 @@
-"""Refuse to overwrite an input, or a file that the same verb did not write.
+"""Refuse to overwrite an input file, or a file that the same command did not write before.
 
 A verb works under a `Guard`. It is asked before any work about every file that is known by then,
 and by `files.written_whole` about every file at the moment it would appear. What appears is noted,
@@ -59,7 +59,7 @@ _guard: Guard | None = None
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Guard:
-    """Decide which files a verb may write.
+    """Decide which files a command of gzfeatures may write.
 
     Parameters
     ----------
@@ -87,13 +87,14 @@ class Guard:
             self._names[_plain(path)] = path
             status = _status(path)
             if status is not None:
-                # device and inode identify a file by any name: a link, or another letter case
+                # device and inode numbers identify a file under any of its names: a link, or other
+                # letter case
                 self._nodes[status.st_dev, status.st_ino] = path
                 if stat.S_ISDIR(status.st_mode):
                     self._folders.append((_real(path), path))
 
     def allow(self, path: Path) -> None:
-        """Refuse a file that the verb may not write, without touching the file.
+        """Raise OutputError for a file that the running command may not write; change no file.
 
         Raises
         ------
@@ -129,14 +130,14 @@ class Guard:
             )
 
     def wrote(self, path: Path) -> bool:
-        """Return whether the verb wrote the present bytes of a file.
+        """Return whether the command wrote the file with its present content.
 
         The file may lie in its place, or under its name in a folder that was copied.
         """
         return written_by(path, self._own, self.verb, self.progress) == self.verb
 
     def allow_folder(self, folder: Path) -> None:
-        """Refuse an output folder that is also an input; otherwise record it as the verb's own.
+        """Refuse an output folder that is also an input; remember others as output folders.
 
         Raises
         ------
@@ -160,7 +161,7 @@ class Guard:
         self._own.append(_real(folder))
 
     def keep_apart(self, path: Path) -> None:
-        """Refuse an output that would become another image of a folder that is read.
+        """Refuse an output image in an input folder, where it would be read as another input image.
 
         Raises
         ------
@@ -181,15 +182,15 @@ class Guard:
             )
 
     def replacing(self, path: Path, fresh: Path) -> None:
-        """Check a file just before `fresh` replaces it, and record the new bytes.
+        """Check an output file just before the file `fresh` replaces it; record the new content.
 
         It is noted before it appears: a call that is killed in between leaves a note too many, not
         a file without one.
         """
-        # the cache belongs to gzfeatures and holds no results of verbs
+        # allow every file in the user's cache, because it contains no results of commands
         if _real(path).is_relative_to(_real(user_folders.cache())):
             return
-        # writing the same bytes again changes nothing, so it needs no permission
+        # allow a file with the same bytes as before, because writing it changes nothing
         digest = fingerprint.of_file(fresh)
         if not (
             path.is_file()
@@ -200,7 +201,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that equals a path or contains the path; None for other paths."""
+        """Return the input that is this path or a folder around it; None if there is none."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -223,7 +224,7 @@ def guarded(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Guard]:
-    """Check and record all files written inside a `with` block, as outputs of the named command.
+    """Check and record all files that are written inside a `with` block as outputs of one command.
 
     Parameters
     ----------
@@ -266,7 +267,7 @@ def guarded(
     for folder in folders:
         guard.allow_folder(folder)
     for path in requested.values():
-        # check before any work, so that nothing is computed in vain
+        # check the names of outputs before any work, so that nothing is computed in vain
         guard.allow(path)
         guard.keep_apart(path)
     _guard = guard
@@ -277,12 +278,12 @@ def guarded(
 
 
 def current() -> Guard | None:
-    """Return the guard of the running verb; None in a Python session outside of `guarded`."""
+    """Return the object that checks the running command's outputs; None outside of `guarded`."""
     return _guard
 
 
 def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
-    """Check files whose names become known while a verb runs; do nothing without a guard.
+    """Check output files whose names become known while a command runs; otherwise do nothing.
 
     Raises
     ------
@@ -297,7 +298,7 @@ def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove an outdated file that a verb may replace.
+    """Remove an outdated output file, if the running command may replace it.
 
     Raises
     ------
@@ -309,7 +310,7 @@ def remove(path: Path) -> None:
 
 
 def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
-    """Write the verb's seal into a Parquet file whose columns are all written.
+    """Add the command's name and a checksum to a Parquet file whose columns are all written.
 
     Without a guard nothing is written.
     """
@@ -318,7 +319,7 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Return an HTML page with the verb's seal; without a guard, return the same page."""
+    """Return an HTML page with the running command's name and checksum, if a command runs."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 
@@ -326,7 +327,7 @@ def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except (OSError, ValueError):
-        # the path does not exist, cannot be read, or is no valid path
+        # stat fails if the path does not exist, cannot be read, or is no valid path
         return None
 
 
@@ -335,5 +336,5 @@ def _real(path: Path) -> Path:
 
 
 def _plain(path: Path) -> str:
-    """Return a name that is equal for two paths of one file, without regard to letter case."""
+    """Return a file's path without links and in small letters, to compare paths of one file."""
     return os.path.realpath(path).casefold()

@@ -1,4 +1,4 @@
-"""Show the progress of long work: lines and bars go to the `Progress` that the caller passes.
+"""Show the progress of long tasks: messages and bars go to the `Progress` that the caller passes.
 
 A library call is silent by default. The command line passes `Terminal()`, the only part of the
 library that writes to stderr.
@@ -28,20 +28,20 @@ class Advance(Protocol):
     """Advance a progress bar."""
 
     def __call__(self, number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-        """Add to the finished number, and change the title or the words next to the bar."""
+        """Add to the number of finished items; change the title or the words beside the bar."""
         ...
 
 
 class Progress(Protocol):
-    """Receive the messages of long work; can be sent to other processes."""
+    """Define how long tasks report progress; objects can be sent to other processes."""
 
     @property
     def shows(self) -> bool:
-        """Tell whether somebody sees the messages, so that costly ones can be skipped."""
+        """Tell whether somebody sees the messages, so that costly messages can be skipped."""
         ...
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Show one line; `aside` marks a less important line."""
+        """Show one line of text; `aside` marks a less important line."""
         ...
 
     def counted(
@@ -54,7 +54,7 @@ class Progress(Protocol):
         done: int = 0,
         transient: bool = False,
     ) -> AbstractContextManager[Advance]:
-        """Draw a bar inside a `with` block; yield the function that advances the bar.
+        """Draw a progress bar inside a `with` block; yield the function that advances the bar.
 
         Parameters
         ----------
@@ -72,17 +72,17 @@ class Progress(Protocol):
         ...
 
     def busy(self, title: str) -> AbstractContextManager[None]:
-        """Show inside a `with` block that work of unknown length goes on."""
+        """Show inside a `with` block that a task of unknown length is running."""
         ...
 
 
 def _unmoved(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-    """Ignore progress, because no bar is drawn."""
+    """Ignore a report of progress, because no bar is drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Silent:
-    """Discard all messages and draw no bars."""
+    """Discard all progress messages and draw no bars."""
 
     @property
     def shows(self) -> bool:
@@ -90,7 +90,7 @@ class Silent:
         return False
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Discard the line."""
+        """Discard a progress message."""
 
     @contextmanager
     def counted(
@@ -103,18 +103,18 @@ class Silent:
         done: int = 0,
         transient: bool = False,
     ) -> Iterator[Advance]:
-        """Draw no bar; yield a function without effect."""
+        """Draw no progress bar; yield a function that does nothing."""
         yield _unmoved
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Show no sign of work."""
+        """Show nothing while a task is running."""
         yield
 
 
 @dataclasses.dataclass(frozen=True)
 class Terminal:
-    """Write lines and draw bars on stderr; log files get only a bar's last state."""
+    """Write messages and draw progress bars on stderr; log files get only a bar's last state."""
 
     @property
     def shows(self) -> bool:
@@ -122,10 +122,10 @@ class Terminal:
         return True
 
     def say(self, line: str, *, aside: bool = False) -> None:
-        """Write a line above the bar."""
+        """Write a message to stderr, above the progress bar."""
         from rich.text import Text
 
-        # use Text, because rich would read brackets and colons of a path as markup
+        # use Text, because rich would interpret brackets and colons in a path as formatting
         text = Text(wrapped(line), style="dim" if aside else "")
         _stderr().print(text, soft_wrap=True)
 
@@ -140,7 +140,7 @@ class Terminal:
         done: int = 0,
         transient: bool = False,
     ) -> Iterator[Advance]:
-        """Draw a bar with rich; yield the function that advances the bar."""
+        """Draw a progress bar on stderr with rich; yield the function that advances the bar."""
         from rich import progress
 
         columns = _shares() if share else _numbers()
@@ -149,7 +149,8 @@ class Terminal:
 
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
                 bar.advance(task, number)
-                # rich computes the speed from the latest steps, so update after this one
+                # show the speed after the bar has advanced, because rich computes it from the
+                # latest steps
                 rate = f"{bar.tasks[task].speed or 0:.0f} {unit}/s" if unit else beside
                 bar.update(task, description=title, beside=rate)
 
@@ -157,21 +158,21 @@ class Terminal:
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Turn a wheel next to the title; write nothing to log files."""
+        """Show a turning sign beside the title while a task runs; write nothing to log files."""
         with _stderr().status(title):
             yield
 
 
 @cache
 def _stderr() -> Console:
-    """Return the process's only console on stderr, so that lines appear above its bars."""
+    """Return the only console on stderr of this process, so that messages appear above its bars."""
     from rich.console import Console
 
     return Console(stderr=True)
 
 
 def _numbers() -> tuple[ProgressColumn, ...]:
-    """Return the columns of a bar that counts: title, bar, 3/10, words, remaining time."""
+    """Return the parts of a progress bar with numbers: title, bar, 3/10, words, remaining time."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     return (
@@ -185,7 +186,7 @@ def _numbers() -> tuple[ProgressColumn, ...]:
 
 
 def _shares() -> tuple[ProgressColumn, ...]:
-    """Return the columns of a bar that shows the share: title, bar, 30%, remaining time."""
+    """Return the parts of a progress bar with a percentage: title, bar, 30%, remaining time."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     return (
@@ -198,18 +199,18 @@ def _shares() -> tuple[ProgressColumn, ...]:
 
 
 def _memory_column() -> ProgressColumn:
-    """Return the column of a bar that shows the memory of this process."""
+    """Return the part of a progress bar that shows the memory used by this process."""
     import psutil
     from rich.progress import ProgressColumn
     from rich.text import Text
 
     class MemoryColumn(ProgressColumn):
-        """Show the memory that this process holds, looked up once a second."""
+        """Show the memory used by this process, measured once a second."""
 
         max_refresh = 1.0
 
         def render(self, task: Task) -> Text:
-            """Return the memory in GB."""
+            """Return the memory used by this process, in GB."""
             return Text(f"{psutil.Process().memory_info().rss / 1e9:.1f} GB", style="dim")
 
     return MemoryColumn()
@@ -219,7 +220,7 @@ SILENT = Silent()
 
 
 def handed(progress: Progress | bool) -> Progress:
-    """Return the progress that a caller passed; True means terminal or notebook, False silence.
+    """Return a `Progress` for an argument: True gives one that shows messages, False a silent one.
 
     Examples
     --------
@@ -238,7 +239,7 @@ def handed(progress: Progress | bool) -> Progress:
 def each(
     items: Iterable[Item], progress: Progress, title: str, total: int, *, transient: bool = False
 ) -> Iterator[Item]:
-    """Yield items, and show the finished share.
+    """Yield items one by one, and show the finished share of them in a progress bar.
 
     Examples
     --------
@@ -253,7 +254,7 @@ def each(
 
 @contextlib.contextmanager
 def printed_to(progress: Progress, announcement: str | None = None) -> Iterator[None]:
-    """Hand a progress the lines that a library prints in the block, because stdout is for results.
+    """Send lines that a library prints in a `with` block to a `Progress`; stdout is for results.
 
     Parameters
     ----------
@@ -272,7 +273,7 @@ def printed_to(progress: Progress, announcement: str | None = None) -> Iterator[
 
 
 class _Printed(io.TextIOBase):
-    """Pass the lines that a library prints to a `Progress`; text with another beginning as it is.
+    """Send printed lines with a given beginning to a `Progress`, and any other text to stderr.
 
     Parameters
     ----------
@@ -286,10 +287,11 @@ class _Printed(io.TextIOBase):
         self._progress, self._real, self._beginning = progress, real, beginning
 
     def write(self, text: str) -> int:
-        """Pass each line of a text to the progress; return the length of the text."""
+        """Send each line of a printed text to the `Progress`; return the length of the text."""
         if not text.startswith(self._beginning):
             return self._real.write(text)
-        # a terminal writes to stderr itself, which must not come back here
+        # a `Progress` for terminals writes to stderr itself, so restore the real stderr, or its
+        # text would be sent here again without end
         with contextlib.redirect_stderr(self._real):
             for line in text.splitlines():
                 if line:

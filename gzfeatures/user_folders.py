@@ -1,4 +1,4 @@
-"""Return the user's folders for embeddings, compiled networks and records of written files."""
+"""Return the user's folders for embeddings, compiled networks and the list of written files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _cached(variable: str, name: str) -> Path:
 
 
 def scratch() -> Path:
-    """Return the folder for files larger than memory: that of `scratch_in`, or `$TMPDIR`."""
+    """Return the folder for data larger than the memory: that of `scratch_in`, or `$TMPDIR`."""
     return _scratch[-1] if _scratch else Path(tempfile.gettempdir())
 
 
 @contextmanager
 def scratch_in(folder: Path) -> Iterator[None]:
-    """Keep files larger than memory in a folder inside a `with` block, in all threads.
+    """Use `folder` for data larger than the memory inside a `with` block, in all threads.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def scratch_in(folder: Path) -> Iterator[None]:
 
 
 def state_folder() -> Path:
-    """Return the folder with the record of written files, `$XDG_STATE_HOME` or the user's."""
+    """Return the folder with the list of written files: `$XDG_STATE_HOME` or a default."""
     home = Path.home()
     states = {
         "darwin": home / "Library" / "Application Support",

@@ -1,4 +1,4 @@
-"""Tell which verb wrote a file, by a record of paths and sha256, or by a seal in the file."""
+"""Tell which command wrote a file, by a list of paths and checksums or by a mark in the file."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def written_by(
     verb: str | None = None,
     progress: Progress = SILENT,
 ) -> str | None:
-    """Return the verb that wrote the present bytes of a file, by the record or by its seal.
+    """Return the command that wrote a file's present content; None if unknown.
 
     In one of `folders` its place is its name there, since a folder of results may be copied. Where
     several did, it is the one asked for.
     """
     try:
         digest = _digest(path)
-        # two verbs may have written the same bytes, such as an empty table
+        # two commands may have written the same bytes, such as an empty table, so prefer the
+        # command that the caller asks for
         writers = _noted(_keys(path, folders), digest, progress)
         writer = verb if verb in writers else min(writers, default=None)
         return writer or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
@@ -47,19 +48,19 @@ def written_by(
 
 
 def described(path: Path) -> str:
-    """Describe an existing file in a few words."""
+    """Describe an existing file by the command that wrote it, or by its size."""
     verb = written_by(path)
     size = path.stat().st_size
     return f"a file of '{verb}'" if verb else f"a file of {size:,} bytes"
 
 
 def table_seal(path: Path, verb: str) -> str:
-    """Return the seal for the metadata of a Parquet file whose columns are all written."""
+    """Return Parquet metadata that name a command and the checksum of the written columns."""
     return json.dumps({"verb": verb, "sha256": _digest(path)})
 
 
 def sealed_page(page: str, verb: str) -> str:
-    """Return an HTML page with the seal of a verb."""
+    """Return an HTML page with an added tag that names a command and the page's checksum."""
     digest = fingerprint.of_bytes(page.encode())
     return page.replace(
         _HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {verb} {digest}">', 1
@@ -67,23 +68,24 @@ def sealed_page(page: str, verb: str) -> str:
 
 
 def _parquet_seal(path: Path) -> str | None:
-    """Return the verb in a Parquet file's seal if the columns are unchanged; otherwise None."""
+    """Return the command that marked a Parquet file as its output; None if columns changed."""
     import pyarrow.parquet as pq
 
     try:
         note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
-            # the footer with the seal follows the columns, and its length is in the last 8 bytes
+            # metadata with the mark follow the columns at the end of a Parquet file; the last 8
+            # bytes state their length
             rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
             return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
     except Exception:
-        # a file that cannot be read has no seal
+        # treat a file that cannot be read as a file without a mark
         return None
 
 
 def _page_seal(path: Path) -> str | None:
-    """Return the verb in an HTML page's seal if the page is unchanged; otherwise None."""
+    """Return the command that marked an HTML page as its output; None if the page has changed."""
     page = path.read_bytes()
     seal = _MARK.search(page, 0, 4096)
     if seal is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != seal[2].decode():
@@ -95,7 +97,7 @@ _SEALS = {".parquet": _parquet_seal, ".html": _page_seal}
 
 
 def _digest(path: Path, size: int | None = None) -> str:
-    """Return the sha256 of a file, or of a number of bytes from its start."""
+    """Return the sha256 of a file, or of its first `size` bytes."""
     if size is None:
         return fingerprint.of_file(path)
     digest = hashlib.sha256()
@@ -107,7 +109,7 @@ def _digest(path: Path, size: int | None = None) -> str:
 
 
 def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
-    """Return a file's path without links, and its name in each folder that contains it."""
+    """Return a file's path without links, and its path relative to each folder that contains it."""
     place = Path(os.path.realpath(path.parent)) / path.name
     inside = [
         os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)
@@ -120,7 +122,8 @@ def _record() -> Iterator[sqlite3.Connection]:
     place = user_folders.state_folder()
     place.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(place / RECORD, timeout=WAIT_SECONDS)) as connection, connection:
-        # after a killed process the record is still complete, and writing is faster
+        # do not wait for the disk, which is faster; if only the process is killed, the database
+        # stays complete
         connection.execute("pragma synchronous = off")
         connection.execute(
             "create table if not exists outputs "
@@ -136,7 +139,7 @@ def record_write(
     verb: str,
     progress: Progress,
 ) -> None:
-    """Record a verb and the digest of a file that it is about to write.
+    """Record the command and the checksum of a file that it is about to write.
 
     The file is named by its path, and by its name in each of the folders.
 
@@ -162,7 +165,7 @@ def record_write(
 
 
 def check_record(progress: Progress) -> None:
-    """Warn before any work if written files cannot be recorded.
+    """Warn before any work if the list of written files cannot be updated.
 
     A damaged record is set aside, and a new one begun. A full disk is reported by `record_write`,
     at the file that has no room.
@@ -172,11 +175,12 @@ def check_record(progress: Progress) -> None:
             (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-            # try a change, which proves that file and folder are writable, and undo it
+            # try a change and undo it, which proves that file and folder are writable
             connection.execute("insert or ignore into outputs values (?, ?, ?)", (b"", "", ""))
             connection.rollback()
     except (OSError, RuntimeError, sqlite3.Error) as error:
-        # subclasses report locks or permissions, but this class itself reports damaged content
+        # subclasses of DatabaseError report locks or permissions; DatabaseError itself reports a
+        # damaged file
         damaged = type(error) is sqlite3.DatabaseError
         if damaged and _set_aside():
             _complain(
@@ -187,7 +191,7 @@ def check_record(progress: Progress) -> None:
 
 
 def _set_aside() -> bool:
-    """Rename a damaged record; return whether that was possible."""
+    """Rename the damaged list of written files; return whether that was possible."""
     place = user_folders.state_folder() / RECORD
     try:
         place.replace(place.with_name(RECORD + ASIDE))
@@ -214,7 +218,7 @@ _complained: list[str] = []
 
 
 def _complain(why: str, progress: Progress) -> None:
-    """Warn once that written files cannot be recorded."""
+    """Warn once per process that written files cannot be recorded."""
     if not _complained:
         _complained.append(why)
         progress.say(

@@ -1,1 +1,1 @@
-"""Check the sizes that a FITS file declares before a parser allocates memory for them."""
+"""Check the sizes that a FITS file declares, before another library allocates memory for them."""

@@ -1,4 +1,4 @@
-"""Check the sizes in FITS headers against the file's length, before a parser reads them.
+"""Check the sizes in FITS headers against the file's length, before another library reads them.
 
 A parser that believes a header allocates what it asks for, or seeks where it points: with a
 negative size it reads the same unit again, for ever. So headers are read here first, card by card,
@@ -41,7 +41,7 @@ _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
 
 @contextmanager
 def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
-    """Open a FITS file, plain or gzipped, after a check of the sizes in its headers.
+    """Open a FITS file, plain or gzipped, after checking the sizes that its headers declare.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # check gzipped data during decompression, so that only what headers claim is written to
-            # disk
+            # decompress and check at the same time, so that no more data are written to disk than
+            # the headers declare
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(
@@ -89,10 +89,10 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                         copy=plain,
                     )
             else:
-                # leave out bytes after the last unit, which were not checked
+                # copy no bytes after the last unit, because they were not checked
                 _copy(file, plain, end)
             plain.flush()
-            # astropy refuses a writable file here, so reopen it read-only
+            # reopen the temporary file read-only, because astropy refuses a writable file here
             with os.fdopen(os.dup(plain.fileno()), "rb") as read_only:
                 read_only.seek(0)
                 yield read_only
@@ -127,7 +127,7 @@ def require_sizes(
     max_pixels: int | None = None,
     copy: IO[bytes] | None = None,
 ) -> int:
-    """Read the headers of a FITS file one after another, and check their sizes.
+    """Check the sizes in all headers of a FITS file; return the length of the checked part.
 
     Parameters
     ----------
@@ -165,11 +165,12 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
-        # a parser would allocate as much memory as the header claims
+        # refuse sizes beyond the end of the file, because astropy would allocate as much memory as
+        # a header declares
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         check_table(cards, name)
-        # data units are padded to whole blocks of 2880 bytes (FITS standard, section 3.1)
+        # FITS pads the data of a unit to whole blocks of 2880 bytes (FITS standard, section 3.1)
         padded = -(-needed // BLOCK) * BLOCK
         passed = _skip_data(file, padded, size - place, copy)
         if passed < needed:
@@ -191,7 +192,7 @@ def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
 def _header(
     file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
 ) -> tuple[dict[str, str] | None, int]:
-    """Return the header cards about sizes, and the header's length; None if no unit begins here.
+    """Return a FITS header's size keywords and its length; None if no header begins here.
 
     Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
     """
@@ -221,7 +222,7 @@ def _header(
                     raise damaged(where, "have a blank END card", card.strip())
                 return cards, length
             match = _CARD.match(card)
-            # only cards about sizes matter here; other cards may contain anything
+            # skip all keywords that declare no size, because their values may be any text
             if match is None or not _SIZE.fullmatch(key := match[1].upper()):
                 continue
             value = _VALUE.fullmatch(match[2].rstrip())
@@ -235,7 +236,7 @@ def _header(
 def _skip_data(
     file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
 ) -> int:
-    """Skip bytes of a file, as far as they exist; copy gzipped bytes; return how many."""
+    """Skip bytes of a file up to its end, or copy them to `copy`; return the number of bytes."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)
@@ -244,7 +245,7 @@ def _skip_data(
 
 
 def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int) -> int:
-    """Copy bytes from one file to another, as far as they exist; return how many."""
+    """Copy bytes from one file to another until the first file ends; return the number of bytes."""
     done = 0
     while done < length:
         block = source.read(min(2**20, length - done))

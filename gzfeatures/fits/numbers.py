@@ -39,7 +39,7 @@ blank sky has about 100 in RICE and GZIP, and no survey image is blank everywher
 
 
 class Unit(NamedTuple):
-    """Name a file, for errors, and the number of a unit in the file."""
+    """Name a FITS file and the number of one of its units (HDUs), for error messages."""
 
     source: object
     number: int
@@ -54,7 +54,7 @@ def damaged(where: Unit, rule: str, found: object) -> InputError:
 def _number(
     cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None
 ) -> int:
-    """Return a whole number from a header, at least `least`; refuse a missing or wrong number."""
+    """Return an integer from a FITS header; refuse a missing value or one below `least`."""
     text = cards.get(key)
     if text is None and default is not None:
         return default
@@ -64,7 +64,7 @@ def _number(
 
 
 def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
-    """Return the lengths of the axes (NAXISn or ZNAXISn); refuse a wrong BITPIX."""
+    """Return the axis lengths in a FITS header (NAXISn or ZNAXISn); refuse an illegal BITPIX."""
     bits = _number(cards, f"{prefix}BITPIX", where, -64)
     if bits not in (8, 16, 32, 64, -32, -64):
         raise damaged(where, f"state {prefix}BITPIX as 8, 16, 32, 64, -32 or -64", bits)
@@ -75,7 +75,7 @@ def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
 
 
 def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> int:
-    """Return the size in bytes of a unit's data (FITS standard, equations 1, 2 and 4).
+    """Return the size in bytes of a FITS unit's data (FITS standard, equations 1, 2 and 4).
 
     It is exact however large the numbers are.
 
@@ -94,21 +94,23 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         A number is missing or cannot be, or the image is larger than the limit.
     """
     shape = _shape(cards, "", where)
-    # random groups (FITS standard, section 6) have NAXIS1 = 0, which the product omits
+    # random groups (FITS standard, section 6) have NAXIS1 = 0, which the product of the axes leaves
+    # out
     groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T" and "SIMPLE" in cards
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
-    # a parser creates a field for each parameter, so many of them would fill the memory
+    # refuse many parameters, because astropy creates a field for each, which would fill the memory
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
         _check_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
-    # this covers equations 1, 2 and 4, as a plain image has GCOUNT = 1 and PCOUNT = 0
+    # for a plain image, GCOUNT = 1 and PCOUNT = 0, so one formula covers equations 1, 2 and 4 of
+    # the FITS standard
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 
@@ -123,7 +125,7 @@ def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> Non
 
 
 def _check_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
-    """Require that a compressed image (FITS standard, section 10.1) has one row per tile."""
+    """Require that a compressed FITS image has one row per tile (FITS standard, section 10.1)."""
     shape = _shape(cards, "Z", where)
     if not shape:
         raise damaged(where, "have axes in ZNAXIS", 0)
@@ -152,7 +154,7 @@ def _check_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
 
 
 def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
-    """Require legal settings of decompressors (FITS standard, sections 10.2 and 10.4).
+    """Require legal compression settings in a FITS header (FITS standard, sections 10.2 and 10.4).
 
     Decompressors compute sizes and places from them without a check.
     """
@@ -165,14 +167,15 @@ def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
             raise damaged(where, f"state {name.strip()} as a number from 0 to {most}", value)
     if not cards.get("ZQUANTIZ", "").startswith("SUBTRACTIVE_DITHER"):
         return
-    # the decompressor uses the seed as an index of a table with 10,000 random numbers
+    # limit the seed, because the decompressor uses it as an index of a table with 10,000 random
+    # numbers
     seed = cards.get("ZDITHER0", "none")
     if not re.fullmatch(r"\d{1,9}", seed) or not 1 <= int(seed) <= 10_000:
         raise damaged(where, "state ZDITHER0 as a whole number from 1 to 10000", seed)
 
 
 def check_table(cards: Mapping[str, str], where: Unit) -> None:
-    """Require that a table's columns fill its rows exactly, and that its heap follows the rows.
+    """Require that a FITS table's columns fill its rows exactly and that its heap follows the rows.
 
     Parameters
     ----------
@@ -197,7 +200,7 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
     fields = _number(cards, "TFIELDS", where)
     if fields > 999:
         raise damaged(where, "have at most 999 columns in TFIELDS", fields)
-    # arrays of variable length are in the heap behind the rows (FITS standard, section 7.3.5)
+    # arrays of variable length are in the heap after the rows (FITS standard, section 7.3.5)
     heap = _number(cards, "PCOUNT", where, default=0)
     begin = _number(cards, "THEAP", where, default=row * rows)
     if not row * rows <= begin <= row * rows + heap:
@@ -212,7 +215,7 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
 
 
 def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
-    """Return the bytes of a binary column in each row; check TDIM and arrays in the heap."""
+    """Return a FITS column's width in bytes; check TDIM and pointers to arrays in the heap."""
     form = cards.get(f"TFORM{field}", "")
     match = _BINARY.fullmatch(form)
     if match is None or len(match[1]) > 18:

@@ -28,7 +28,7 @@ MOST_PLANES = 64
 
 
 def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
-    """Require that each tile lies in the heap and does not decompress to more than its pixels.
+    """Require that each tile lies in the FITS heap and decompresses to no more than its pixels.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
 
 
 def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
-    """Return the bytes behind the rows of a table, in which a compressed image keeps its tiles.
+    """Return the heap of a FITS table, which contains the tiles of a compressed image.
 
     Parameters
     ----------
@@ -77,22 +77,23 @@ def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
     """
     header = unit.header
     rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
-    # the heap may begin after a gap
+    # a gap may separate the heap from the rows of the table; THEAP then states where the heap
+    # begins
     return data[begin + int(header.get("THEAP", rows)) : begin + rows + int(header["PCOUNT"])]
 
 
 def shape_and_tiles(header: Any) -> tuple[list[int], list[int]]:
-    """Return the sides of a compressed image and those of a whole tile, first axis first."""
+    """Return the side lengths of a compressed FITS image and of a full tile, first axis first."""
     axes = range(1, int(header["ZNAXIS"]) + 1)
     shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
     return shape, [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
 
 
 def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
-    """Return the side lengths of a tile, last axis first; tiles at an edge are shorter."""
+    """Return an image tile's side lengths, last FITS axis first; tiles at edges are shorter."""
     lengths = []
     for length, side in zip(shape, whole, strict=True):
-        # the rows count tiles along the first axis first
+        # successive table rows hold tiles that advance along the first FITS axis first
         row, place = divmod(row, -(-length // side))
         lengths.append(min(side, length - place * side))
     return lengths[::-1]
@@ -101,10 +102,10 @@ def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int
 def _tiles(
     descriptors: npt.NDArray[Any], width: int, heap: bytes, name: str, where: Unit
 ) -> Iterator[tuple[int, memoryview]]:
-    """Return row and bytes of each tile that is not empty; refuse tiles outside the heap."""
+    """Yield row and compressed bytes of each non-empty tile; refuse tiles outside the heap."""
     pairs = descriptors.reshape(-1, 2).astype(np.int64)
     counts, starts = pairs[:, 0], pairs[:, 1]
-    # divide instead of multiplying, because the product may not fit into 64 bits
+    # compare by division, because the product of counts and widths may not fit into 64 bits
     outside = (counts < 0) | (starts < 0) | (starts > len(heap))
     outside |= counts > (len(heap) - starts) // width
     if outside.any():
@@ -120,13 +121,13 @@ def _tiles(
 
 
 def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
-    """Require that a gzip stream decompresses to at most a given number of bytes."""
+    """Require that a gzip stream decompresses to at most `most` bytes."""
     rest, total = bytes(stream), 0
     try:
         while rest:
             unpacker = zlib.decompressobj(wbits=31)
             while not unpacker.eof and total <= most:
-                # decompress part by part, so that a huge result is never in memory completely
+                # decompress part by part, so that a huge result never fills the memory
                 part = unpacker.decompress(rest, 2**20)
                 rest, total = unpacker.unconsumed_tail, total + len(part)
                 if not part and not rest:
@@ -141,7 +142,7 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
 def _require_instructions(stream: memoryview, where: Unit) -> None:
     """Require that a PLIO stream is as long as the number of instructions that it states."""
     words = np.frombuffer(stream[: len(stream) // 2 * 2], dtype=">i2")
-    # old streams state their length in the third word, newer ones in the fourth and fifth
+    # old PLIO streams state their length in the third word, newer streams in the fourth and fifth
     length = 0
     if len(words) > 2 and words[2] > 0:
         length = int(words[2])
@@ -152,7 +153,7 @@ def _require_instructions(stream: memoryview, where: Unit) -> None:
 
 
 def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> None:
-    """Require that an HCOMPRESS stream states the shape of its tile."""
+    """Require that an HCOMPRESS stream states the shape of the image tile that it compresses."""
     sides = [length for length in shape if length != 1]
     stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
     if stated != sides:

@@ -1,1 +1,1 @@
-"""Send requests to web servers, with limits of time, size and address."""
+"""Send requests to web servers, with limits on time, size and allowed addresses."""

@@ -33,7 +33,7 @@ STEP = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """Hold the time limits of one answer.
+    """Describe how long a program waits for one answer of a web server.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Clock:
     stopped: threading.Event
 
     def check(self) -> None:
-        """Raise NoAnswer after the work was stopped, and Unanswered after the deadline."""
+        """Raise NoAnswer if the work was stopped, and Unanswered if the answer takes too long."""
         if self.stopped.is_set():
             raise NoAnswer("stopped")
         if time.monotonic() > self.end:
@@ -66,7 +66,7 @@ _running = threading.local()
 
 @contextlib.contextmanager
 def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
-    """Time the answers that this thread reads inside a `with` block."""
+    """Limit the time in which this thread reads answers of web servers inside a `with` block."""
     clock, around = Clock(silence, whole, time.monotonic() + whole, stopped), _of_thread()
     _running.clock = clock
     try:
@@ -84,7 +84,7 @@ def _of_thread() -> Clock | None:
 def interruptible(
     work: Callable[[], Result], late: Callable[[Result], object] | None = None
 ) -> Result:
-    """Return the result of a call that cannot be stopped; wait only as long as the clock allows.
+    """Return the result of a call that cannot be stopped; wait only within an answer's time limit.
 
     The call runs in a thread of its own. When the clock of this thread stops the waiting, that
     thread is left behind. Without a clock the call runs here.
@@ -109,14 +109,15 @@ def interruptible(
     future: Future[Result] = Future()
 
     def run() -> None:
-        # a proxy answers while the connection is made: its answer is timed, too
+        # time this thread too, because connecting through a proxy means reading the answer of the
+        # proxy
         _running.clock = clock
         try:
             future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
 
-    # a daemon, because Python waits for all other threads when it ends
+    # use a daemon thread, because Python would wait for any other thread before it ends
     threading.Thread(target=run, name="left behind if late", daemon=True).start()
     try:
         while not wait([future], STEP).done:
@@ -129,11 +130,12 @@ def interruptible(
 
 
 class _TimedReader(io.RawIOBase):
-    """Read the bytes of a connection, within the time limits of an answer."""
+    """Read the bytes that arrive on a network connection, within the time limits of an answer."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
-        # the open file keeps the socket open if the server closes the connection after its answer
+        # the file keeps the socket open if the server closes the connection after its answer; the
+        # answer could not be read from a closed socket
         self._file = connection.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -157,18 +159,18 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedSocket:
-    """Give http.client the file from which it reads the answer."""
+    """Replace the socket of http.client, so that each answer is read within its time limits."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        """Return the file of the answer."""
+        """Return the file from which http.client reads a web server's answer within time limits."""
         return io.BufferedReader(_TimedReader(self._connection, self._clock))
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """Read status line, headers and body of an answer within the time limits of the thread."""
+    """Read status line, headers and body of a web server's answer within time limits."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         clock = _of_thread()
@@ -180,7 +182,7 @@ class _Connection(urllib3.connection.HTTPConnection):
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        """Look the host up and connect, within the time limits of the thread."""
+        """Look up a server's address and connect, within a thread's time limits."""
         interruptible(super().connect, late=lambda _: self.close())
 
 
@@ -188,7 +190,7 @@ class _SecureConnection(urllib3.connection.HTTPSConnection):
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        """Look the host up, connect and agree on TLS, within the time limits of the thread."""
+        """Look up a server's address, connect and agree on TLS, within a thread's time limits."""
         interruptible(super().connect, late=lambda _: self.close())
 
 
@@ -201,7 +203,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 def connections(number: int) -> urllib3.PoolManager:
-    """Return connections that read answers within the time limits of the reading thread."""
+    """Return a pool of connections to web servers that read answers within time limits."""
     manager = urllib3.PoolManager(
         maxsize=number, retries=False, headers={"User-Agent": "gzfeatures"}
     )

@@ -1,4 +1,4 @@
-"""Serve one person's browser on 127.0.0.1, and nobody else.
+"""Serve a page to one person's browser on this machine (127.0.0.1), and to nobody else.
 
 A page of another origin can make a browser send requests to this machine, and a name of its own can
 be made to point here (DNS rebinding). So a request needs the name and port of this server in
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Serve a page, and answer the requests that the page sends.
+    """Serve one web page to a browser, and answer the requests that the page sends.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """Return the port that is listened on."""
+        """Return the network port on which the server waits for requests."""
         return int(self.server_address[1])
 
     @property
     def address(self) -> str:
-        """Return the address of the page, with its token."""
+        """Return the web address of the page, which contains the secret token of this server."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     @property
@@ -79,7 +79,7 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class _Refusal(Exception):
-    """Raised for a request that is refused, with the HTTP status and the reason."""
+    """Describe a request that the server refuses, by an HTTP status and a reason."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -94,10 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def log_message(self, format: str, *values: object) -> None:
-        """Write no line to the log, because addresses contain the token."""
+        """Write no line to a log, because each requested address contains the secret token."""
 
     def do_GET(self) -> None:
-        """Send the page to a browser whose request contains the token."""
+        """Send the web page to a browser whose request contains the secret token."""
         try:
             self._require_host()
             address = urlsplit(self.path)
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
 
     def do_POST(self) -> None:
-        """Answer a request of the page, one request at a time."""
+        """Answer a request that the web page sends; answer only one request at a time."""
         try:
             content = self._content()
             action = self.server.actions.get(self.path.lstrip("/"))
@@ -126,16 +126,17 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             raise
         except Exception as error:
-            # the page shows the message, and the server continues
+            # send an unexpected error to the page, which shows it, so that the server can continue
             self._refuse(_Refusal(500, f"unexpected {type(error).__name__}: {error}"))
 
     def _content(self) -> Any:
-        """Return the JSON of a request; refuse requests of other pages, or without the token."""
+        """Return the JSON of a request; refuse other web pages' requests, or without the token."""
         self._require_host()
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # a form of another page could send any other type without the browser's permission
+        # a form on another web page can send other types of content without asking the browser, but
+        # not JSON
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
         length = self.headers.get("Content-Length", "")
@@ -157,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(403, "the token is missing: open the address that was printed")
 
     def _refuse(self, refusal: _Refusal) -> None:
-        # the body was perhaps not read, and would be taken for the next request
+        # close the connection, because an unread body would be taken for the next request
         self.close_connection = True
         self._send(refusal.status, str(refusal).encode(), "text/plain; charset=utf-8")
 

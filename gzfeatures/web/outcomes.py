@@ -1,10 +1,10 @@
-"""Define the errors of requests to web servers."""
+"""Define the errors that requests to web servers raise."""
 
 from __future__ import annotations
 
 
 class BadAnswer(Exception):
-    """Raised for an answer that another try may improve."""
+    """Raised for a wrong answer of a web server if a repeated request may succeed."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -12,8 +12,8 @@ class BadAnswer(Exception):
 
 
 class Unanswered(BadAnswer):
-    """Raised if no answer came: the connection was refused, interrupted, or too slow."""
+    """Raised if a web server did not answer: connection refused or interrupted, or too slow."""
 
 
 class NoAnswer(Exception):
-    """Raised for a failure that another try will not repair."""
+    """Raised if a request to a web server failed and a repeated request would fail too."""

@@ -1,4 +1,4 @@
-"""Send requests to web services politely: limit the rate, wait as told, limit each answer."""
+"""Send requests to web services: limit their rate, wait as the server asks, limit answer sizes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _at_work: weakref.WeakSet[Service] = weakref.WeakSet()
 
 
 def stop_all() -> None:
-    """Stop every thread of this process that waits for a web server."""
+    """Stop every thread of this process that waits for the answer of a web server."""
     for service in list(_at_work):
         service.stop()
 
 
 @dataclasses.dataclass(frozen=True)
 class WebAnswer:
-    """Hold an answer of a web server.
+    """Store the address, status, headers and body of a web server's answer.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class WebAnswer:
 
 @dataclasses.dataclass(eq=False)
 class Service:
-    """Send requests of many threads to one web service, within a common rate.
+    """Send many threads' requests to one web service, within a common limit of requests per second.
 
     Parameters
     ----------
@@ -109,11 +109,11 @@ class Service:
         _at_work.add(self)
 
     def stop(self) -> None:
-        """Wake every thread that waits or reads; make all later requests fail."""
+        """Wake every thread that waits for this web service, and make all later requests fail."""
         self._stopped.set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Return the result of `question`; try again while it raises BadAnswer.
+        """Return the result of the function `question`; call it again while it raises BadAnswer.
 
         Raises
         ------
@@ -131,8 +131,8 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                # a random part of the pause spreads the requests of many threads; no result depends
-                # on it
+                # spread the requests of many threads by a random part of the pause; no result
+                # depends on this random number
                 pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
@@ -144,7 +144,7 @@ class Service:
         raise NoAnswer("no try was made")
 
     def get(self, url: str) -> bytes:
-        """Return the body of an answer with status 200, following redirects.
+        """Return the body of a web server's answer with status 200; follow redirects.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         limit: Callable[[WebAnswer], int] | None = None,
     ) -> WebAnswer:
-        """Return the complete answer with status 200, or 206 for a requested part.
+        """Return a web server's complete answer: status 200, or 206 for a requested part of a file.
 
         Parameters
         ----------
@@ -180,20 +180,21 @@ class Service:
             network from a public one.
         """
         asked = url
-        # follow redirects one by one, because each target is checked before the request
+        # follow redirects one by one, because the address of each is checked before it is requested
         for _ in range(redirects.MOST_REDIRECTS + 1):
             try:
                 with timed(self.timeout, 4 * self.timeout, self._stopped) as clock:
                     step = self._step(asked, headers or {}, limit, clock)
                     if isinstance(step, WebAnswer):
                         return step
-                    # compare with the first address, so that a public page cannot lead to a
-                    # private one in two steps
+                    # compare each new address with the first address, so that a public page cannot
+                    # lead to a private address in two steps
                     public = redirects.is_public(urlsplit(url).hostname)
                     asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            # caught before timeouts, because urllib3 treats a refused connection as a timeout
+            # this error comes before the timeouts, because urllib3 counts a refused connection as a
+            # timeout
             except urllib3.exceptions.NewConnectionError as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
@@ -203,7 +204,7 @@ class Service:
         raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
 
     def waits_for(self, work: Callable[[], Answer]) -> Answer:
-        """Return the result of a call into another client of a server, within the limits of time.
+        """Return the result of a call into another web client, within this service's time limits.
 
         Raises
         ------
@@ -222,7 +223,7 @@ class Service:
         limit: Callable[[WebAnswer], int] | None,
         clock: Clock,
     ) -> WebAnswer | _Redirect:
-        """Request one address, and return its answer or its redirect."""
+        """Request one web address; return the server's answer, or where it redirects to."""
         response = self._pool.request(
             "GET",
             url,
@@ -246,7 +247,8 @@ class Service:
                 response, WebAnswer(url, response.status, response.headers, b""), limit, clock
             )
         finally:
-            # a connection whose answer was read completely is already back in the pool
+            # release the connection; if the answer was read completely, urllib3 has already done
+            # so, and closing changes nothing
             response.close()
 
     def _read(
@@ -256,20 +258,22 @@ class Service:
         limit: Callable[[WebAnswer], int] | None,
         clock: Clock,
     ) -> WebAnswer:
-        """Read the body of an answer, within the limits of its kind of content and of time."""
+        """Read the body of a web server's answer, within limits of size and time."""
         body, longest = bytearray(), self.max_bytes
         length = response.headers.get("Content-Length", "")
-        # Content-Length counts compressed bytes, so it tells nothing about a decompressed body
+        # Content-Length counts compressed bytes, so it is not the length of a decompressed body
         stated = (
             int(length)
             if length.isdecimal() and "Content-Encoding" not in response.headers
             else None
         )
-        # check the length after each part, because a small compressed answer may become a huge one
+        # check the length after each part, because a small compressed answer can decompress to a
+        # huge one
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # servers may send the first bytes one by one
+            # wait for enough bytes before the content is recognised, because servers may send the
+            # first bytes one by one
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None
@@ -292,21 +296,22 @@ class Service:
             raise NoAnswer("stopped")
 
     def _postpone(self, seconds: float) -> None:
-        """Let no thread send a request for some seconds."""
-        # a Retry-After header concerns all requests of a client, not only the request it answers
+        """Let no thread send a request to the web service during the next `seconds`."""
+        # a server's Retry-After header asks this client to delay all its requests, so all threads
+        # wait
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Redirect:
-    """Hold the address that a redirect names; None if it names none."""
+    """Store the address to which a web server redirects; None if the server names no address."""
 
     location: str | None
 
 
 def _retry_after(text: str | None) -> float:
-    """Return the seconds of a Retry-After header, a number or a date; 0 if it is neither."""
+    """Return the seconds to wait by a Retry-After header (a number or a date); 0 for other text."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""Decide which redirects of a web server are followed."""
+"""Decide which redirects of a web server are followed, by their addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_REDIRECTS = 5
 
 
 def is_public(host: str | None) -> bool:
-    """Return whether all addresses of a host are public; False for an unknown host.
+    """Return whether all network addresses of a host are public; False for an unknown host.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def is_public(host: str | None) -> bool:
 
 
 def followed(url: str, location: str | None, public: bool) -> str:
-    """Return the address that a redirect from `url` points to, if it is allowed.
+    """Return the web address to which a server redirects from `url`; refuse a forbidden address.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
         target = urljoin(url, location or "")
         before, after = urlsplit(url), urlsplit(target)
         host = after.hostname
-    # Python raises this for brackets around something other than an IPv6 address
+    # Python raises ValueError if an address has square brackets around anything but an IPv6 address
     except ValueError as error:
         raise NoAnswer(f"redirected to an address that cannot be used: {location!r}") from error
     if location is None or after.scheme not in ("http", "https") or not host:

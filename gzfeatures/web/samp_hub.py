@@ -1,4 +1,4 @@
-"""Hand a table to the programs of an astronomer's desktop (TOPCAT, Aladin) over SAMP.
+"""Send a table to other astronomy programs on this machine (TOPCAT, Aladin) by SAMP.
 
 SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) joins programs of one machine by a hub that
 one of them runs; the client is pyvo's, since astropy's is deprecated.
@@ -16,7 +16,7 @@ LOADS = "table.load.votable"
 
 
 def send_votable(path: Path, name: str) -> list[str]:
-    """Ask every program at the hub that loads tables to load a VOTable.
+    """Ask every program connected to the SAMP hub that can load tables to load a VOTable.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def send_votable(path: Path, name: str) -> list[str]:
         No hub runs, or no program at the hub loads tables.
     """
     samp = need("pyvo.samp", extra="samp")
-    # a client that is not callable listens on no port of this machine
+    # a SAMP client that is not callable opens no network port on this machine
     client = samp.SAMPIntegratedClient(name=WHO, callable=False)
     try:
         client.connect()
@@ -59,6 +59,6 @@ def send_votable(path: Path, name: str) -> list[str]:
 
 
 def _name_of(described: object, key: str) -> str:
-    """Return the name that a program gives itself at the hub, or the hub's name for it."""
+    """Return a program's own name at the SAMP hub; if it has none, return the hub's name for it."""
     known = described if isinstance(described, dict) else {}
     return str(known.get("samp.name", key))
