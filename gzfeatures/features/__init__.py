@@ -1,1 +1,4 @@
-"""Name backbones, and keep embeddings in tables and in a store, without importing torch."""
+"""Describe backbones; keep embeddings of galaxy images in tables and in a cache on disk.
+
+No module of this folder imports torch.
+"""

@@ -1,4 +1,4 @@
-"""List the backbones by name, with their weights and views, without loading a network."""
+"""List the named backbones (networks that embed images), without loading a network."""
 
 from __future__ import annotations
 
@@ -109,26 +109,27 @@ class Backbone:
 
     @property
     def kind(self) -> str:
-        """Kind of an encoder of another library; empty for a network of gzfeatures."""
+        """Return which other library the encoder comes from; "" for a network of gzfeatures."""
         return foreign_kind(self.architecture)
 
     @property
     def bands(self) -> int:
-        """Number of bands of the network's input."""
+        """Return the number of bands (filters) of the network's input."""
         return len(self.mean)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the fields of this backbone as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         fields["view"] = self.view.asdict()
-        # records of single networks stay the same as before ensembles existed
+        # files of single networks, written before ensembles existed, had no field for members; keep
+        # their content unchanged
         if self.members == 1:
             del fields["members"], fields["link"]
         return fields
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Backbone:
-        """Return a backbone from the fields of `asdict`; refuse unknown or missing fields.
+        """Return a backbone from a dict written by `asdict`; refuse unknown or missing fields.
 
         Parameters
         ----------
@@ -146,7 +147,7 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Return a backbone with torchvision's weights, whose file name ends in their digest."""
+    """Return a backbone with weights of torchvision, whose file name ends in their sha256."""
     # torchvision lists no digests, but a file's name contains eight hex digits of its sha256
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
@@ -214,7 +215,7 @@ DEFAULT = "googlenet-gz2"
 
 
 def foreign_kind(text: str) -> str:
-    """Return the kind of encoder that a text such as `timm:resnet18` names; empty for another.
+    """Return the library part of a name such as `timm:resnet18`; "" if it names none.
 
     Examples
     --------
@@ -231,7 +232,9 @@ def is_foreign(text: str) -> bool:
 
 
 def torchvision_backbone(name: str) -> Backbone | None:
-    """Return the backbone for a classifier of torchvision, with hyphens or underscores, or None.
+    """Return the backbone of a torchvision classifier by its name; None for another name.
+
+    Hyphens and underscores in the name are equal.
 
     Examples
     --------
@@ -257,7 +260,7 @@ def torchvision_backbone(name: str) -> Backbone | None:
 
 
 def packaged(name: str) -> Path:
-    """Return the folder of a checkpoint that comes with gzfeatures: weights and model card."""
+    """Return the folder in gzfeatures with the weights and model card of a packaged backbone."""
     return Path(str(files("gzfeatures"))) / "networks" / "weights" / name
 
 

@@ -1,4 +1,4 @@
-"""Describe extractors: everything that changes an embedding, and its fingerprint."""
+"""Describe extractors: all settings that change an embedding, and their fingerprint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMPORTED, UNKNOWN = "imported", "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """Hold everything that changes an embedding.
+    """Hold all settings that change an embedding: network, weights, layer, crop, precision.
 
     Parameters
     ----------
@@ -98,27 +98,29 @@ class Extractor:
         >>> Extractor.imported("zoobot", "zoobot", "feat_*", 640).is_imported
         True
         """
-        # nothing is known of pixels and arithmetic, so the fields that describe them stay empty
+        # gzfeatures does not know the pixels and arithmetic of another program, so these fields
+        # stay empty
         return cls(
             name, IMPORTED, f"{IMPORTED}:{origin}", column, dim, View(), (), (), UNKNOWN, UNKNOWN
         )
 
     @property
     def is_imported(self) -> bool:
-        """Whether another program made the vectors, so that no image can get one here."""
+        """Return whether another program made the vectors; then no new image can be embedded."""
         return self.architecture == IMPORTED
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the fields of this extractor as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        # earlier versions know no such field, and read tables of whole precision
+        # earlier versions of gzfeatures refuse the field `stored`, but can read tables of float32,
+        # so leave the field out there
         if self.stored == "float32":
             del fields["stored"]
         return {**fields, "view": self.view.asdict()}
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Return an extractor from the fields of `asdict`; refuse unknown fields.
+        """Return an extractor from a dict written by `asdict`; refuse unknown fields.
 
         Parameters
         ----------
@@ -134,10 +136,14 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all that changes an embedding, which excludes name and training galaxies."""
+        """Return the sha256 of all fields that change an embedding.
+
+        The backbone's name and its training galaxies are no part of it.
+        """
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
-        # older stores have no key for this field, and their vectors stay valid without the key
+        # fingerprints in older stores were computed without the field `dihedral`; leaving out the
+        # default keeps their vectors valid
         if not self.dihedral:
             del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

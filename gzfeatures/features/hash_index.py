@@ -1,4 +1,4 @@
-"""Search picture hashes by Hamming distance, exactly, without comparing all pairs."""
+"""Find similar 256-bit picture hashes by Hamming distance, without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -45,16 +45,17 @@ class HashIndex:
 
     @cached_property
     def _buckets(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]]:
-        """Sort the rows by each chunk's value; return where each value starts, and the rows."""
+        """Return, for each 16-bit chunk, the rows sorted by value and where each value begins."""
         buckets = []
         for values in _chunks(self.hashes).T:
-            # rows sorted by value with the start of each value need less memory than Python lists
+            # rows sorted by value, with the start of each value, need less memory than a Python
+            # list per value
             starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
             buckets.append((starts, np.argsort(values, kind="stable")))
         return buckets
 
     def near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Return which hashes, shape (m, 4), have a stored hash within a distance; shape (m,).
+        """Return which of m hashes, shape (m, 4), are within a distance of any indexed hash.
 
         Raises
         ------
@@ -74,7 +75,7 @@ class HashIndex:
         return met
 
     def pairs(self, distance: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return the rows of all pairs of stored hashes within a distance, smaller row first.
+        """Return the row pairs of indexed hashes within a distance, the smaller row first.
 
         Raises
         ------
@@ -88,13 +89,13 @@ class HashIndex:
             for chunk in range(CHUNKS):
                 query, row = self._within(hashes, np.arange(len(hashes)), chunk, distance)
                 query = query + first
-                # each pair is found from both sides and in up to 16 chunks, so keep it once
+                # each pair is found from both hashes and in up to 16 chunks, so keep it once
                 met.append(np.column_stack([query, row])[query < row])
         rows = np.unique(np.concatenate(met), axis=0)
         return rows[:, 0], rows[:, 1]
 
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Return which hashes of a block have a stored hash within a distance, shape (m,)."""
+        """Return which hashes of a block are near an indexed hash, as booleans, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
         # hashes that an earlier chunk has matched need no further search
         for chunk in range(CHUNKS):
@@ -104,32 +105,34 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return pairs of rows whose hashes are within a Hamming distance.
+        """Return row pairs (given hash, indexed hash) within a Hamming distance.
 
         Only pairs whose 16 bits number `chunk` differ in at most one bit are looked at.
         """
         starts, rows = self._buckets[chunk]
-        # 17 values per hash: its own chunk, and 16 chunks that differ in one bit
+        # look up 17 values per hash: the chunk itself, and the 16 values that differ from it in one
+        # bit
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
-        # list the ranges begin…begin+count of all buckets one after another, without a Python loop
+        # expand the ranges begin…begin+count of all buckets with NumPy, because a Python loop would
+        # be slow
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
         place = (
             np.arange(len(query))
             - np.repeat(np.cumsum(count) - count, count)
             + np.repeat(begin, count)
         )
-        # candidates agree in one chunk except for one bit, so compare all 256 bits now
+        # these pairs are sure to be alike in one chunk only, so now compare all 256 bits
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 
 
 def _require_exact(distance: int) -> None:
-    """Refuse a distance at which two hashes may share no chunk, so that pairs would be missed."""
+    """Refuse a distance so large that two hashes may share no chunk and be missed."""
     if not 0 <= distance < 2 * CHUNKS:
         raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 
 
 def _chunks(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
-    """Return the 16 chunks of each hash, shape (n, 16)."""
+    """Return the 16 chunks of 16 bits of each 256-bit hash, shape (n, 16)."""
     return np.ascontiguousarray(hashes).view(np.uint16).reshape(len(hashes), CHUNKS)

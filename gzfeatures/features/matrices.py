@@ -1,4 +1,4 @@
-"""Allocate matrices that may be larger than memory: large matrices are files on disk."""
+"""Allocate matrices of vectors; those too large for memory are files on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARE = 0.25
 
 
 def allocate(rows: int, columns: int) -> Matrix:
-    """Return an empty matrix, shape (rows, columns), in memory or, if large, in a file.
+    """Return an uninitialised matrix, shape (rows, columns), in memory or, if large, in a file.
 
     The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
     with the matrix or the process.
@@ -39,7 +39,7 @@ def allocate(rows: int, columns: int) -> Matrix:
 
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
-    """Return a copy of some rows, shape (len(rows), d), in memory or, if large, in a file."""
+    """Return a copy of the rows with the given indices, in memory or, if large, in a file."""
     # copy in blocks, because indexing all rows at once would make a second copy in memory
     taken = allocate(len(rows), matrix.shape[1])
     for start in range(0, len(rows), BLOCK):

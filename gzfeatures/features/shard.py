@@ -1,4 +1,4 @@
-"""Read and write shards: files of embeddings by image digest, named by their own sha256.
+"""Read and write shards: files of embeddings by image sha256, named by the file's own sha256.
 
 Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding:
 fixed_size_list<float>[dim]` (or `halffloat`), memory mapped when read. The name is the checksum, so
@@ -31,7 +31,7 @@ LARGEST = 65_504.0
 
 
 def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
-    """Return hexadecimal sha256 digests as 32-byte keys, shape (n,).
+    """Return hexadecimal sha256 digests of images as 32-byte keys, shape (n,).
 
     Examples
     --------
@@ -42,7 +42,7 @@ def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
 
 
 def as_stored(matrix: Matrix, precision: str) -> npt.NDArray[Any]:
-    """Return vectors in the precision in which they are kept, shape (n, dim).
+    """Return vectors (n, dim) rounded to the precision in which a file keeps them.
 
     Numbers of half precision have 11 bits (IEEE 754-2019, binary16): they are rounded to the
     nearest, by at most 2⁻¹¹ of their size, and below 6e-5 by at most 3e-8.
@@ -79,7 +79,7 @@ def as_stored(matrix: Matrix, precision: str) -> npt.NDArray[Any]:
 
 
 def write(folder: Path, keys: Keys, matrix: Matrix, precision: str = "float32") -> Path:
-    """Write one shard into a folder, completely or not at all.
+    """Write embeddings and their keys as one shard into a folder, completely or not at all.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix, precision: str = "float32") 
         ),
     }
     table = pa.table(columns)
-    # the file's name contains the digest of its bytes, so hash the bytes before writing the file
+    # the file's name contains the sha256 of its content, so compute it before writing the file
     digest = _Digest()
     _stream(table, pa.PythonFile(digest, "w"))
     path = folder / (digest.sha256.hexdigest() + SUFFIX)
@@ -105,7 +105,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix, precision: str = "float32") 
 
 
 class _Digest(io.RawIOBase):
-    """Hash the bytes that are written to this file object, and keep nothing else."""
+    """Compute the sha256 of data written to this file object, without storing the data."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -119,13 +119,13 @@ class _Digest(io.RawIOBase):
 
 
 def _stream(table: pa.Table, sink: pa.NativeFile | str) -> None:
-    """Write a table in Arrow's IPC format."""
+    """Write an Arrow table to a file in Arrow's IPC format."""
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
-    """Return keys (n,) and memory-mapped vectors (n, dim) of a shard; its digest is not checked.
+    """Return the keys (n,) and memory-mapped vectors (n, dim) of a shard, without verifying it.
 
     Raises
     ------
@@ -137,7 +137,8 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
-            # Arrow ends the process if an array claims more rows than it has
+            # Arrow ends the whole process if an array claims more rows than it has, so check before
+            # use
             table.validate()
             table = table.combine_chunks()
             keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
@@ -150,7 +151,7 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
 
 
 def intact(path: Path) -> bool:
-    """Return whether the digest of a shard's bytes is its name; FileNotFoundError without file."""
+    """Return whether the sha256 of a shard's content is its name, so that it is undamaged."""
     return fingerprint.of_file(path) == path.stem
 
 

@@ -1,4 +1,4 @@
-"""Keep embeddings on disk by extractor and image digest, shared by all runs and processes.
+"""Keep embeddings on disk by extractor and image sha256, shared by all runs and processes.
 
 `<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`), which are data
 and no code. Each row is looked up by itself. The key contains everything that changes an embedding,
@@ -27,7 +27,7 @@ STALE_SECONDS = 86_400.0
 
 @dataclasses.dataclass(frozen=True)
 class StoredVectors:
-    """Describe the stored embeddings of one extractor.
+    """Describe the embeddings of one extractor in the store: number, size and last use.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StoredVectors:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Keep the embeddings of every extractor in one folder.
+    """Keep the embeddings of every extractor in one folder, for later runs.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Store:
 
     @classmethod
     def at(cls, place: Store | str | Path) -> Store:
-        """Return the store in a folder, or the given store itself.
+        """Return the store of embeddings in a folder; return a given store unchanged.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Store:
 
     @classmethod
     def default(cls) -> Store:
-        """Return the store at `$GZFEATURES_STORE`, or in the user's cache folder."""
+        """Return the store of embeddings at `$GZFEATURES_STORE`, or in the user's cache folder."""
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
@@ -93,11 +93,12 @@ class Store:
             What made the vectors.
         """
         folder = self.root / extractor.fingerprint
-        # set the record's time of change, by which `prune` knows the last use; a read-only store
-        # can still be read
+        # set the modification time of the extractor's file, by which `prune` knows the last use; a
+        # store that is read-only can still be read
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
-            # a damaged record can be replaced, because the folder's name proves the extractor
+            # a damaged extractor file can be written again, because the folder's name is the
+            # extractor's fingerprint
             if not read_sidecar(folder / EXTRACTOR_FILE):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
@@ -105,7 +106,7 @@ class Store:
     shelf = renamed("shelf", "vectors_of")
 
     def show(self) -> list[StoredVectors]:
-        """Return what the store holds for each extractor, most recently used first."""
+        """Return number, size and last use of each extractor's embeddings, latest use first."""
         entries = []
         for record in self.root.glob("*/" + EXTRACTOR_FILE):
             if not (fields := read_sidecar(record)):
@@ -130,7 +131,7 @@ class Store:
         unused_days: float | None = None,
         max_bytes: int | None = None,
     ) -> list[StoredVectors]:
-        """Remove embeddings that meet any given condition, and files that killed processes left.
+        """Remove embeddings that meet any given condition, and files left by killed processes.
 
         Parameters
         ----------
@@ -154,12 +155,12 @@ class Store:
             or (unused_days is not None and now - entry.last_used >= unused_days * 86_400)
         ]
         rest = [entry for entry in entries if entry not in removed]
-        # the list begins with the most recently used, so remove from its end
+        # the list begins with the most recently used embeddings, so remove from its end
         while max_bytes is not None and sum(entry.bytes for entry in rest) > max_bytes:
             removed.append(rest.pop())
         for entry in removed:
             shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
-        # damaged shards, and compiled code that an earlier version kept here, are no longer read
+        # nothing reads damaged shards, or compiled code that an earlier version kept in the store
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):

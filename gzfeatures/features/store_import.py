@@ -1,4 +1,4 @@
-"""Import embeddings from another store: rows are copied, and every file is checked."""
+"""Copy embeddings from another store of embeddings; every file of the other store is checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """Report the imported, present and refused embeddings of one extractor.
+    """Count the embeddings of one extractor that were copied, already present or refused.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Imported:
 
 
 def import_vectors(store: Store, source: str | Path) -> list[Imported]:
-    """Copy the embeddings that another store has and this store lacks.
+    """Copy the embeddings that another store of embeddings has and this store lacks.
 
     Nothing in the other store is executed, and no link in it is followed. Nobody can tell from
     embeddings that they come from the network that is named: import only from people you trust.
@@ -97,7 +97,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
 
 
 def _imported(store: Store, folder: Path) -> Imported:
-    """Import the embeddings of one extractor; continue after a shard that is refused."""
+    """Copy the embeddings of one extractor; continue after a file that is refused."""
     extractor = _extractor(folder)
     target = store.vectors_of(extractor)
     rows, present, refused = 0, 0, list[str]()
@@ -113,7 +113,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Return the extractor of a folder, whose name must be the extractor's fingerprint.
+    """Return the extractor that a folder describes; its fingerprint must be the folder's name.
 
     Raises
     ------
@@ -121,7 +121,8 @@ def _extractor(folder: Path) -> Extractor:
         The record is damaged, or belongs to another extractor.
     """
     record = folder / EXTRACTOR_FILE
-    # check the record's size first, because it is parsed in memory
+    # the file is read into memory whole, and a hostile file could fill the memory, so check its
+    # size first
     if record.stat().st_size > RECORD_BYTES:
         raise InputError(
             "record of the store is too large",
@@ -129,9 +130,10 @@ def _extractor(folder: Path) -> Extractor:
             rule=f"have {RECORD_BYTES} bytes at most",
         )
     with parsing("record of the store is damaged", record):
-        # training galaxies do not change a vector, and are trusted only with the weights
+        # galaxies that the backbone was trained on do not change a vector; only the weights tell
+        # them reliably
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
-        # a JSON file may hold any type here, and in Python True is an int
+        # a JSON file may hold any type, and Python counts True as an int
         plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)
         plain = plain and extractor.dim > 0 and isinstance(extractor.backbone, str)
         if not plain or extractor.fingerprint != folder.name:
@@ -144,7 +146,7 @@ def _extractor(folder: Path) -> Extractor:
 
 
 def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, int]:
-    """Copy the rows of one shard; return how many rows were new and how many were present.
+    """Copy the embeddings of one shard; return how many were new and how many already present.
 
     Raises
     ------
@@ -152,7 +154,8 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         A link, damaged, or no vectors of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        # check and read the same private copy, so that nobody can exchange the file in between
+        # verify and read one private copy; in the original, somebody could exchange the file
+        # between the two steps
         copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
@@ -171,7 +174,7 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """Copy a plain file; refuse a link.
+    """Copy a plain file of embeddings; refuse a symbolic link.
 
     Raises
     ------
@@ -180,7 +183,8 @@ def _copy(path: Path, copy: Path) -> None:
     OutputError
         There is no room for the copy.
     """
-    # O_NOFOLLOW refuses a link, O_NONBLOCK avoids waiting for ever for a pipe's writer
+    # O_NOFOLLOW refuses a symbolic link; O_NONBLOCK prevents an endless wait for the writer of a
+    # pipe
     try:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -199,13 +203,13 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _linked(*paths: Path) -> bool:
-    """Return whether any path is a link, or neither a plain file nor a folder."""
+    """Return whether any of the paths is a link, or neither a plain file nor a folder."""
     return any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths)
 
 
 @contextmanager
 def _writing(copy: Path) -> Iterator[None]:
-    """Raise OutputError for a full disk, and other errors for an unreadable shard."""
+    """Report a full disk as OutputError; let errors of reading the source pass."""
     try:
         yield
     except OSError as error:

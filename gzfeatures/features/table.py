@@ -1,4 +1,4 @@
-"""Hold embedding tables (ids, image digests, embeddings, extractor); read and write them."""
+"""Read, hold and write embedding tables: galaxy ids, image sha256, vectors and extractor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAMAGED = "table is damaged"
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Count the rows and the time of one extraction; zeros for a table that was read from disk.
+    """Count computed and reused rows of one extraction, and its seconds; 0 for a table from disk.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingTable(TableConversions):
-    """Hold the embeddings of galaxies from one extractor.
+    """Hold one embedding per galaxy, all made by one extractor.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class EmbeddingTable(TableConversions):
                 rule=f"have shape {(len(self), 2 * BYTES)}",
                 found=self.pictures.shape,
             )
-        # the sum is finite for almost every table, and needs less memory than a mask
+        # the sum is finite for almost every table, and needs less memory than a mask of all numbers
         if not np.isfinite(self.matrix.sum()) and not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(1)))
             raise InputError(
@@ -126,18 +126,18 @@ class EmbeddingTable(TableConversions):
 
     @property
     def dim(self) -> int:
-        """Length of an embedding."""
+        """Return the length of an embedding."""
         return int(self.matrix.shape[1])
 
     @property
     def seen_ids(self) -> Ids:
-        """Ids of galaxies that the backbone was trained on; they are never scored."""
+        """Return ids of galaxies that the backbone was trained on; they are never scored."""
         return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
 
     seen = renamed("seen", "seen_ids")
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Return which rows show one of these galaxies, shape (n,).
+        """Return which rows belong to galaxies of a training set, shape (n,).
 
         Parameters
         ----------
@@ -150,18 +150,18 @@ class EmbeddingTable(TableConversions):
 
     @property
     def grouping(self) -> Grouping:
-        """Groups of galaxies whose images are the same file, which a split keeps together."""
-        # zeros as a digest mean that the file is unknown, so these galaxies form no group
+        """Return groups of galaxies that share an image file; a split keeps each group together."""
+        # a sha256 of zeros means that the image file is unknown, so these galaxies form no group
         keys = [digest if str(digest).strip("0") else "" for digest in self.digests]
         return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Smallest id of each group of galaxies that share an image file, by galaxy id."""
+        """Return, by galaxy id, the smallest id among galaxies with the same image file."""
         return self.grouping.groups
 
     def select(self, ids: Ids) -> EmbeddingTable:
-        """Return the rows with these ids, in the order of the ids; refuse an id without a row.
+        """Return the rows with the given ids, in the order of the ids; refuse a missing id.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class EmbeddingTable(TableConversions):
 
     @staticmethod
     def open(path: str | Path) -> TableFile:
-        """Open an embedding table to read it batch by batch.
+        """Open an embedding table on disk, to read it batch by batch.
 
         Parameters
         ----------
@@ -257,7 +257,7 @@ class TableFile:
         self.path, self.made = require_file(path, "embedding table"), made
         with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
-            # pandas and Arrow keep metadata in the schema, other programs in the file's footer
+            # pandas and Arrow keep metadata in the schema, other programs in the footer of the file
             metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
             note = json.loads(metadata.get(b"gzfeatures", b"null"))
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
@@ -279,7 +279,8 @@ class TableFile:
                 (str(name), str(reason)) for name, reason in note.get("nothing_shown", [])
             )
             self.framing = dict(note["framing"]) if note.get("framing") else None
-        # check the column types once, because batches are read as raw bytes of these lengths
+        # batches are read as raw bytes of fixed lengths, so wrong column types would mix up
+        # vectors: check them once
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
         if width != pa.binary(2 * BYTES):
@@ -292,7 +293,8 @@ class TableFile:
         kind = schema.field("embedding").type
         number = KINDS[self.extractor.stored]
         lists = pa.types.is_fixed_size_list(kind) and kind.list_size == self.extractor.dim
-        # tables of other programs may hold lists of another kind of number, halves excepted
+        # other programs may store another type of number, which is converted; but only float16
+        # tables may hold float16, as they are less exact
         halves = lists and pa.types.is_float16(kind.value_type)
         if not lists or halves != pa.types.is_float16(number):
             raise InputError(
@@ -306,7 +308,7 @@ class TableFile:
         return int(self._rows)
 
     def batches(self, rows: int = GROUP_ROWS) -> Iterator[EmbeddingTable]:
-        """Yield the table in order, at most `rows` rows at a time.
+        """Yield the embedding table in order, at most `rows` rows at a time.
 
         Raises
         ------
@@ -334,7 +336,8 @@ class TableFile:
             The disk has no room for that file.
         """
         with parsing(DAMAGED, self.path):
-            # read the ids first, to know how many vectors need memory
+            # read the ids first, because they tell how much memory the vectors of the wanted
+            # galaxies need
             names, digests = (self._column(name) for name in COLUMNS[:2])
             kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
             pictures = None
@@ -355,7 +358,7 @@ class TableFile:
         return self._table(names, digests, matrix, pictures)
 
     def hashes(self) -> tuple[Ids, Pictures | None]:
-        """Return ids, shape (n,), and picture hashes, shape (n, 64), or None without hashes."""
+        """Return galaxy ids (n,) and picture hashes (n, 64); None if the file has no hashes."""
         names = [COLUMNS[0], *([PICTURES] if self._described else [])]
         parts = list(self._read(names))
         ids = np.concatenate(
@@ -369,19 +372,19 @@ class TableFile:
         )
 
     def names(self) -> Ids:
-        """Return the ids alone, shape (n,); refuse ids that repeat."""
+        """Return the galaxy ids of the file, shape (n,); refuse repeated ids."""
         ids = as_ids(self._column(COLUMNS[0]), where=self.path)
         require_unique(ids, where="embedding table")
         return ids
 
     def matrices(self, rows: int = GROUP_ROWS) -> Iterator[Matrix]:
-        """Yield the vectors alone, in order, at most `rows` rows at a time, shape (r, dim)."""
+        """Yield the vectors without ids, in order, at most `rows` at a time, shape (r, dim)."""
         for part in self._read(COLUMNS[2:], rows):
             with parsing(DAMAGED, self.path):
                 yield self._vectors(part)
 
     def vectors_of(self, rows: npt.NDArray[np.intp]) -> Matrix:
-        """Return the vectors of some rows, shape (len(rows), dim); read only their row groups."""
+        """Return the vectors with the given row numbers; read only their Parquet row groups."""
         taken = np.empty((len(rows), self.extractor.dim), dtype=np.float32)
         verified = {"memory_map": True, "page_checksum_verification": True}
         with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
@@ -389,7 +392,8 @@ class TableFile:
             ends = np.cumsum(sizes)
             for group in np.unique(np.searchsorted(ends, rows, side="right")):
                 here = np.flatnonzero((rows >= ends[group] - sizes[group]) & (rows < ends[group]))
-                # one column of one group comes as one batch, if it is asked for so many rows
+                # asked for as many rows as the group has, Arrow returns the whole group as one
+                # batch
                 batches = file.iter_batches(
                     sizes[group], row_groups=[int(group)], columns=list(COLUMNS[2:])
                 )
@@ -398,12 +402,12 @@ class TableFile:
         return taken
 
     def _column(self, name: str) -> Ids:
-        """Return a whole text column, shape (n,)."""
+        """Return one whole text column of the file, shape (n,)."""
         parts = [_texts(part[name]) for part in self._read([name])]
         return np.concatenate([np.empty(0, dtype=object), *parts])
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield some columns batch by batch; raise an error if a page has a wrong checksum."""
+        """Yield the named columns batch by batch; raise an error for a wrong checksum."""
         verified = {"memory_map": True, "page_checksum_verification": True}
         with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
             yield from file.iter_batches(rows, columns=list(columns))
@@ -416,7 +420,7 @@ class TableFile:
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
-        """Return a table of some rows, with this file's extractor and kind of catalog."""
+        """Return an embedding table of some rows, with the extractor of this file."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids,
@@ -432,7 +436,7 @@ class TableFile:
 
 
 def _of_ids(listed: tuple[tuple[str, str], ...], ids: Ids) -> tuple[tuple[str, str], ...]:
-    """Return the (id, reason) pairs of the given galaxies."""
+    """Return those (id, reason) pairs whose id is among the given ids."""
     if not listed:
         return listed
     chosen = set(ids)
@@ -440,14 +444,14 @@ def _of_ids(listed: tuple[tuple[str, str], ...], ids: Ids) -> tuple[tuple[str, s
 
 
 def _texts(column: pa.Array) -> Ids:
-    """Return an Arrow column of texts as Python strings, shape (n,)."""
+    """Return an Arrow column of text as an array of Python strings, shape (n,)."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
 
 
 def _hashes(column: pa.Array) -> Pictures:
-    """Return picture hashes, shape (n, 64), with zeros for null."""
+    """Return picture hashes of an Arrow column, shape (n, 64), with zeros for null."""
     filled = column.fill_null(bytes(2 * BYTES)) if column.null_count else column
-    # a slice shares the buffer of the whole column, so begin at the slice's offset
+    # an Arrow slice shares the buffer of its whole column, so begin at the slice's offset
     start = filled.offset * 2 * BYTES
     stop = start + len(filled) * 2 * BYTES
     return (

@@ -41,7 +41,7 @@ class Append(Protocol):
         matrix: npt.NDArray[np.float32],
         pictures: Pictures | None = None,
     ) -> None:
-        """Append rows to the table."""
+        """Append some rows to the table that is being written."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def writer(
     nothing_shown: Sequence[tuple[str, str]] = (),
     framing: Mapping[str, Any] | None = None,
 ) -> Iterator[Append]:
-    """Write a table row group by row group; the file appears completely or not at all.
+    """Write an embedding table in row groups; the file appears completely or not at all.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def writer(
         fields.append((PICTURES, pa.binary(2 * BYTES)))
     described = pictures
     schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
-    # dictionary encoding helps only for repeated digests; zstd compresses ids well, vectors little
+    # the dictionary encoding of Parquet saves space only for repeated values, here image sha256;
+    # zstd compresses ids well, vectors little
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(
@@ -125,12 +126,13 @@ def writer(
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append
-        # the seal marks the file as complete and written by gzfeatures, so a verb may replace it
+        # a mark in the metadata says that gzfeatures wrote the whole file, so a later command may
+        # replace it
         seal_parquet(file, temporary)
 
 
 def _picture_column(rows: int, pictures: Pictures | None) -> pa.Array:
-    """Return picture hashes as an Arrow column of fixed width, with zeros for unknown hashes."""
+    """Return picture hashes as an Arrow column of 64 bytes each; zeros for unknown hashes."""
     hashes = np.zeros((rows, 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
     data = pa.py_buffer(np.ascontiguousarray(hashes))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), rows, [None, data])

@@ -19,7 +19,7 @@ normalised once.
 
 @dataclasses.dataclass(frozen=True)
 class TorchvisionClassifier:
-    """Describe one classifier of torchvision.
+    """Describe one classifier of torchvision: constructor, weights, layer and input size.
 
     Parameters
     ----------

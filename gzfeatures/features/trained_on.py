@@ -1,4 +1,4 @@
-"""Record which galaxies a network was trained on: by image file, picture hash and id."""
+"""Store which galaxies a network was trained on, by image file, picture hash and id."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def _hashes(ids: Iterable[str]) -> Hashes:
 
 
 def _files(digests: Iterable[object]) -> Hashes:
-    """Return the first 8 bytes of hexadecimal sha256 digests, shape (n,); 0 for an unknown file."""
-    # no record contains a 0, so an unknown file never counts as a training image
+    """Return the first 8 bytes of sha256 digests as whole numbers; 0 for an unknown file."""
+    # no training set contains a 0, so an image with an unknown file never counts as a training
+    # image
     texts = (str(digest) for digest in digests)
     return np.array(
         [int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64
@@ -62,7 +63,7 @@ def _distinct(words: Hashes) -> Hashes:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedOn:
-    """Hold a set of galaxies, recognised by their ids, image files and picture hashes.
+    """Hold the galaxies that a network was trained on, by ids, image files and picture hashes.
 
     An id identifies a galaxy within its own catalog only; another catalog may give the number to
     another galaxy. Equal bytes of a file, or a picture that looks the same, count in every catalog.
@@ -112,7 +113,7 @@ class TrainedOn:
         files: Iterable[object] = (),
         pictures: Pictures | None = None,
     ) -> TrainedOn:
-        """Return the set of these galaxies; their order and repetitions do not matter.
+        """Return the set of the given galaxies; their order and repetitions do not matter.
 
         Parameters
         ----------
@@ -136,12 +137,12 @@ class TrainedOn:
         )
 
     def __len__(self) -> int:
-        """Return the number of ids."""
+        """Return the number of galaxy ids in this set."""
         return len(self.hashes) + sum(map(len, self.of_kind.values()))
 
     @classmethod
     def of_images(cls, images: ImageSet, *, others: ImageSet | None = None) -> TrainedOn:
-        """Return the set of the galaxies on some images; every image is read and decoded.
+        """Return the set of the galaxies in some images; every image is read and decoded.
 
         Parameters
         ----------
@@ -158,7 +159,7 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """Return the set without the pictures that look like other pictures; ids and files stay.
+        """Return the set without pictures that resemble given pictures; keep its ids and files.
 
         A split keeps galaxies of one file together, and near duplicates where the user asks for
         that. Where galaxies on two sides of a split look alike, their pictures cannot tell which of
@@ -176,8 +177,8 @@ class TrainedOn:
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
         """Return which images show galaxies of this set, shape (n,)."""
-        # reading an image takes much longer than comparing, so compute only what the record
-        # contains
+        # reading an image takes much longer than comparing hashes, so compute only the hashes that
+        # this set can be compared with
         if not (len(self) or len(self.files) or len(self.pictures)):
             return np.zeros(len(images), dtype=bool)
         files = images.digests() if len(self.files) else None
@@ -192,7 +193,7 @@ class TrainedOn:
         pictures: Pictures | None = None,
         kind: str = UNKNOWN,
     ) -> npt.NDArray[np.bool_]:
-        """Return which galaxies are in this set, shape (n,): same file, same picture or same id.
+        """Return which of n galaxies are in this set, by same file, picture or id, shape (n,).
 
         Ids count where both catalogs are of one kind. They also count where the kind of a catalog
         is unknown and the picture cannot decide because a hash is missing: a score then leaves out
@@ -218,8 +219,8 @@ class TrainedOn:
         if pictures is not None and len(self.pictures):
             halves = pictures.reshape(len(ids), 2, _HALF)
             unsure = np.asarray(~halves.any(axis=(1, 2)))
-            # compare the middle and the whole frame, because a picture may be a crop of a training
-            # image
+            # compare the hashes of the middle and of the whole image, because a picture may be a
+            # crop of a training image
             for half in range(2):
                 rows = np.flatnonzero(halves[:, half].any(1) & ~met)
                 words = np.ascontiguousarray(halves[rows, half]).view(np.uint64)
@@ -228,8 +229,8 @@ class TrainedOn:
         for other, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items():
             if not len(hashes) or not (other == kind or UNKNOWN in (other, kind)):
                 continue
-            # equal ids of one catalog kind mean one galaxy; otherwise ids count only without
-            # picture hashes
+            # within one kind of catalog equal ids mean one galaxy; if a kind is unknown, equal ids
+            # count only where no picture hash can decide
             asked = ~met if other == kind else ~met & unsure
             names = _hashes(ids) if names is None else names
             np.logical_or(met, asked & _among(names, hashes), out=met)
@@ -237,27 +238,28 @@ class TrainedOn:
 
     @cached_property
     def _index(self) -> HashIndex:
-        """Index of the picture hashes."""
+        """Return a search index of the picture hashes in this set."""
         return HashIndex(self.pictures)
 
     def __or__(self, other: TrainedOn) -> TrainedOn:
-        """Return the union of both sets."""
+        """Return the union of two sets of training galaxies."""
         return _union([self, other])
 
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
-        """Return the union of sets that `encode` wrote as text; None means an empty set."""
+        """Return the union of sets of galaxies that `encode` wrote as text; None means no set."""
         sets = [cls.decode(text) for text in dict.fromkeys(records) if text]
         return sets[0] if len(sets) == 1 else _union([cls.of([]), *sets])
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of the set, 64 hexadecimal digits."""
+        """Return the sha256 of the set, 64 hexadecimal digits."""
         return fingerprint.of_bytes(self.encode().encode("ascii"))
 
     def encode(self) -> str:
-        """Return the set as text: base64 of the ids, or a JSON object of all hashes."""
-        # the first version stored only ids: sets with ids only keep its format and its fingerprint
+        """Return the set as text: base64 of hashed ids, or a JSON object of all hashes."""
+        # the first version stored only ids; sets of ids alone keep its format, so that old
+        # fingerprints stay valid
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}
@@ -268,7 +270,7 @@ class TrainedOn:
 
     @classmethod
     def decode(cls, text: str) -> TrainedOn:
-        """Return the set from a text that `encode` or `pack` returned.
+        """Return the set of training galaxies from a text that `encode` or `pack` returned.
 
         Raises
         ------
@@ -280,7 +282,7 @@ class TrainedOn:
 
     @classmethod
     def _decode(cls, text: str) -> TrainedOn:
-        """Read a set from its text, without caching it."""
+        """Return the set of training galaxies from its text, without caching the result."""
         with parsing("record of training ids cannot be read", None):
             if text.startswith(PACKAGE):
                 return cls._unpacked(*text.removeprefix(PACKAGE).split(":"))
@@ -292,7 +294,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write the set into a checkpoint folder of gzfeatures; return the text that names it.
+        """Write the set into a backbone's folder in gzfeatures; return a short text that names it.
 
         Raises
         ------
@@ -310,9 +312,10 @@ class TrainedOn:
 
     @classmethod
     def _unpacked(cls, name: str, digest: str) -> TrainedOn:
-        """Read the training galaxies of a packaged backbone; refuse those of another version."""
+        """Return the training galaxies of a packaged backbone; refuse a changed file."""
         path = packaged(name) / PACKED
-        # the name comes from a file, so only names of known backbones may become a path
+        # this name was read from a file and may be hostile, so only names of known backbones may
+        # become a path
         if name not in BACKBONES or not path.exists() or fingerprint.of_file(path) != digest:
             raise InputError(
                 "record of training galaxies is not that of this version of gzfeatures",
@@ -331,12 +334,12 @@ class TrainedOn:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> TrainedOn:
-    """Decode a set of galaxies from text; cached, because tables need it with every batch."""
+    """Return the set of training galaxies from its text, with a cache, as tables often need it."""
     return TrainedOn._decode(text)
 
 
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
-    """Return the union of some sets, separately for the ids of each catalog kind."""
+    """Return the union of several sets of galaxies; ids of each kind of catalog stay apart."""
     names_of: dict[str, list[Hashes]] = {}
     for record in sets:
         for kind, hashes in record.of_kind.items():
@@ -349,7 +352,7 @@ def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
 
 
 def _middle(pictures: Pictures | None) -> Hashes:
-    """Return the hash of the middle of each picture, shape (n, 4)."""
+    """Return the hash of the middle part of each picture, shape (n, 4)."""
     if pictures is None or not len(pictures):
         return np.empty((0, WORDS), dtype=np.uint64)
     return np.ascontiguousarray(pictures[:, :_HALF]).view(np.uint64)
@@ -362,17 +365,17 @@ def _among(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
 
 
 def _text(hashes: Hashes) -> str:
-    """Return hashes as base64 of big-endian bytes, which is the same on every machine."""
+    """Return hashes as base64 text of big-endian bytes, which is the same on every machine."""
     return base64.b64encode(hashes.astype(">u8").tobytes()).decode("ascii")
 
 
 def _numbers(text: str) -> Hashes:
-    """Return the hashes of a text that `_text` returned."""
+    """Return hashes as whole numbers from their base64 text."""
     return np.frombuffer(base64.b64decode(text, validate=True), dtype=">u8").astype(np.uint64)
 
 
 def picture_groups(ids: Ids, pictures: Pictures) -> dict[str, str]:
-    """Return the groups of galaxies whose pictures look alike: smallest id of the group by id.
+    """Return, by galaxy id, the smallest id among galaxies whose pictures look alike.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Keep the embeddings of one extractor on disk, in shards found by image digest."""
+"""Keep the embeddings of one extractor on disk, in files (shards) searched by image sha256."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXTRACTOR_FILE = "extractor.json"
 
 
 class VectorCache:
-    """Read and write the stored embeddings of one extractor.
+    """Read and write the embeddings of one extractor that are kept on disk.
 
     Several processes may read, add and compact at once: files are only added whole or removed, and
     two rows with one key are equal.
@@ -44,13 +44,14 @@ class VectorCache:
         return len(self._keys)
 
     def _refresh(self) -> None:
-        """Open new shards, forget shards that vanished, and index all keys."""
+        """Open new shard files, forget removed ones, and index the keys of all shards."""
         keys_of = self._keys_of_shards()
         while keys_of is None:
             keys_of = self._keys_of_shards()
         self._rows, self._paths = keys_of, list(keys_of)
         self._verified &= set(keys_of)
-        # one sorted array of all keys, with the shard and the row of each key beside it
+        # sort all keys in one array, with the shard and row of each key, so that a binary search
+        # finds any key
         every = np.concatenate([np.empty(0, dtype="V32"), *keys_of.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
@@ -59,27 +60,27 @@ class VectorCache:
         self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
 
     def _keys_of_shards(self) -> dict[Path, Keys] | None:
-        """Return the keys of every shard; None if a shard vanished while the shards were read."""
+        """Return the keys of every shard; None if a shard was removed during reading."""
         keys_of: dict[Path, Keys] = {}
-        # names of shards begin with a hex digit; hidden files are still being written
+        # names of complete shards begin with a hex digit; hidden files are still being written
         for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):
             try:
                 known = self._rows.get(path)
                 keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
             except FileNotFoundError:
-                # v another process merged this shard into a newer one, so list all shards again
+                # another process merged this shard into a newer one, so list all shards again
                 return None
             except InputError:
                 self._set_aside(path)
         return keys_of
 
     def _set_aside(self, path: Path) -> None:
-        """Rename a damaged shard, and add it to the list of damaged shards."""
+        """Rename a damaged shard file, and add it to the list of damaged shards."""
         shard.set_aside(path)
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Return the index position of each key, -1 for a missing key; verify the shards."""
+        """Return the position of each key in the index, −1 if missing; verify its shards."""
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
@@ -88,12 +89,13 @@ class VectorCache:
                 present = self._keys[at] == keys
             if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
                 return np.where(present, at, -1)
-            # the damaged shard was renamed, but another shard may contain the same key
+            # the damaged shard was renamed and its keys are gone, but another shard may contain the
+            # same key
             self._refresh()
 
     def _intact(self, path: Path) -> bool:
-        """Return whether a shard exists and its digest is its name; rename a damaged shard."""
-        # a digest needs the whole file, so compute it once per shard and process
+        """Return whether a shard exists and its sha256 is its name; rename a damaged shard."""
+        # a sha256 needs the whole file read, so verify each shard once per process
         if path not in self._verified:
             try:
                 if not shard.intact(path):
@@ -105,12 +107,12 @@ class VectorCache:
         return True
 
     def has(self, digests: npt.NDArray[np.object_] | list[str]) -> npt.NDArray[np.bool_]:
-        """Return which image digests have a stored embedding, shape (n,)."""
+        """Return which images, given by sha256, have a stored embedding, shape (n,)."""
         self._refresh()
         return self._locate(shard.as_keys(digests)) >= 0
 
     def vectors(self, digests: npt.NDArray[np.object_] | list[str]) -> Matrix:
-        """Return the embeddings of image digests, float32, shape (n, dim).
+        """Return the embeddings of images, given by sha256, as float32, shape (n, dim).
 
         Raises
         ------
@@ -132,14 +134,15 @@ class VectorCache:
                 )
             try:
                 return self._gathered(at)
-            # another process merged shards after the lookup, so the rows are in a newer file
+            # another process merged shards after the lookup, so the same rows are now in a newer
+            # file
             except FileNotFoundError:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
-        """Return the embeddings at positions of the index, shape (n, dim)."""
+        """Return the embeddings at the given positions of the index, shape (n, dim)."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        # open one shard at a time, because a mapped file counts as memory of the process
+        # a memory-mapped file counts as memory of the process, so open one shard at a time
         for number in np.unique(self._shard[at]):
             rows = self._shard[at] == number
             vectors = shard.read(self._paths[number], self.extractor.dim)[1]
@@ -147,7 +150,7 @@ class VectorCache:
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
-        """Write one shard with the embeddings of image digests.
+        """Write one new shard file with embeddings and the sha256 of their images.
 
         Raises
         ------
@@ -162,7 +165,7 @@ class VectorCache:
             shard.write(self.folder, shard.as_keys(digests), matrix, self.extractor.stored)
 
     def require_writable(self) -> None:
-        """Refuse a store that cannot be written, before embeddings are computed for it.
+        """Raise an error if the store cannot be written, before embeddings are computed.
 
         Raises
         ------
@@ -174,7 +177,7 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Add the store's folder and a remedy to errors of writing."""
+        """Add the store's folder and a remedy to errors that occur during writing."""
         try:
             yield
         except OutputError as error:
@@ -187,17 +190,17 @@ class VectorCache:
 
     def compact(self) -> None:
         """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
-        # if a shard vanishes, another process is merging already, and this process can stop
+        # if a shard disappears, another process is merging already, so this process can stop
         with contextlib.suppress(FileNotFoundError):
             self._compact()
 
     def _compact(self) -> None:
-        """Merge small shards, oldest first."""
+        """Merge small shard files into larger ones, oldest first."""
         self._refresh()
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
-        # shards of the same age come from one run, whose galaxies will be read together again
+        # shards of similar age come from one run, whose galaxies will be read together again
         group: list[Path] = []
         for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)
@@ -208,24 +211,25 @@ class VectorCache:
             self._merge(group)
 
     def _bytes(self, keys: Keys) -> int:
-        """Return the size in bytes of the embeddings of some keys."""
+        """Return the size in bytes of the embeddings that belong to the given keys."""
         return len(keys) * self.extractor.dim * np.dtype(self.extractor.stored).itemsize
 
     def _merge(self, paths: list[Path]) -> None:
         """Write the rows of several shards as one shard, then remove the old shards."""
         keys = np.concatenate([self._rows[path] for path in paths])
-        # two processes may have computed the same image, and one of the equal rows is enough
+        # two processes may have embedded the same image; their rows are equal, so keep one
         first = np.sort(np.unique(keys, return_index=True)[1])
         matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
         begin = 0
         for path in paths:
-            # open one shard after another, because a mapped file counts as memory of the process
+            # a memory-mapped file counts as memory of the process, so open one shard at a time
             vectors = shard.read(path, self.extractor.dim)[1]
             low, high = np.searchsorted(first, (begin, begin + len(vectors)))
             matrix[low:high] = vectors[first[low:high] - begin]
             begin += len(vectors)
         merged = shard.write(self.folder, keys[first], matrix, self.extractor.stored)
-        # remove old shards only now, so that every row is always in some complete file
+        # remove the old shards only after the merged shard is complete, so that no row is ever
+        # missing
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()

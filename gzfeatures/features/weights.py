@@ -1,4 +1,4 @@
-"""Locate and hash the weights of backbones without importing torch."""
+"""Locate the weight files of backbones and compute their sha256, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ REMEDY = "give --weights FILE, or --weights none for random ones"
 
 
 def hub_file(backbone: Backbone) -> Path | None:
-    """Return the path where torchvision keeps a backbone's weights; None without an address.
+    """Return the path where torchvision keeps a backbone's weights; None if it has no URL.
 
     `$TORCH_HOME/hub/checkpoints/<file>`, whether or not it has been downloaded.
     """
-    # torch.hub.get_dir has the same rule, but importing torch takes seconds
+    # this repeats the rule of torch.hub.get_dir, because importing torch takes seconds
     if backbone.url is None:
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -29,7 +29,7 @@ def hub_file(backbone: Backbone) -> Path | None:
 
 
 def own_file(backbone: Backbone) -> Path | None:
-    """Return the path of a backbone's own weights, which may not exist yet; None if it has none."""
+    """Return the path of a backbone's own weight file, which may not exist yet, or None."""
     kind, _, place = (backbone.weights or "").partition(":")
     if kind == "package":
         return packaged(place) / TENSORS
@@ -37,7 +37,7 @@ def own_file(backbone: Backbone) -> Path | None:
 
 
 def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path | None:
-    """Return the file of the weights, which may have to be downloaded first.
+    """Return the path of a backbone's weight file, which may still have to be downloaded.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
 
 
 def weights_digest(backbone: Backbone, path: Path | None) -> str:
-    """Return the sha256 of the weights file, or `random:0` for None.
+    """Return the sha256 of a backbone's weight file; `random:0` without a file.
 
     Raises
     ------

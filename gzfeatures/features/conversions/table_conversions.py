@@ -1,4 +1,4 @@
-"""Show embedding tables, and convert them to arrays, data frames, tensors and AnnData."""
+"""Convert embedding tables to arrays, data frames, tensors and AnnData; print them briefly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gzfeatures.ids import Ids
 
 
 class TableConversions:
-    """Convert ids and vectors of an embedding table; the table itself has the fields."""
+    """Convert the ids and vectors of an embedding table, as base class of `EmbeddingTable`."""
 
     ids: Ids
     digests: npt.NDArray[np.object_]
@@ -28,7 +28,7 @@ class TableConversions:
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[Any]:
-        """Return the matrix, shape (n, dim), so that NumPy takes a table as an array.
+        """Return the vectors as an array, shape (n, dim), so that NumPy functions accept a table.
 
         Parameters
         ----------
@@ -44,12 +44,12 @@ class TableConversions:
         return np.array(matrix, dtype=dtype) if copy or other else matrix
 
     def __repr__(self) -> str:
-        """Return size and extractor in one line."""
+        """Return the table's size, backbone and layer in one line."""
         size = f"{brief.count(len(self.ids), 'galaxy')} × {self.matrix.shape[1]} numbers"
         return brief.line("EmbeddingTable", size, self.extractor.backbone, self.extractor.layer)
 
     def _repr_html_(self) -> str:
-        """Return size, extractor and first rows for a notebook."""
+        """Return the table's size, extractor and first rows as HTML for a notebook."""
         facts = {
             "backbone": self.extractor.backbone,
             "layer": self.extractor.layer,
@@ -62,7 +62,7 @@ class TableConversions:
         )
 
     def to_numpy(self) -> npt.NDArray[np.float32]:
-        """Return a copy of the matrix, float32, shape (n, dim)."""
+        """Return a copy of the vectors, float32, shape (n, dim)."""
         return np.array(self.matrix)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -73,7 +73,7 @@ class TableConversions:
         )
 
     def to_torch(self) -> Any:
-        """Return the matrix as a tensor on the CPU, float32, shape (n, dim); it is a copy.
+        """Return a copy of the vectors as a tensor on the CPU, float32, shape (n, dim).
 
         Raises
         ------
@@ -85,7 +85,7 @@ class TableConversions:
         return torch.from_numpy(self.to_numpy())
 
     def to_anndata(self) -> Any:
-        """Return the table as `anndata.AnnData`: vectors in `X`, checksums of images in `obs`.
+        """Return the table as `anndata.AnnData`: vectors in `X`, sha256 of each image in `obs`.
 
         `uns["gzfeatures"]` holds the extractor as JSON, as in a file of `gzfeatures table export`.
 
@@ -95,7 +95,7 @@ class TableConversions:
             anndata is not installed.
         """
         anndata = need("anndata", "anndata")
-        # AnnData takes names of rows and columns as text alone
+        # AnnData accepts only text as names of rows and columns
         rows = pd.DataFrame({"image_sha256": self.digests.astype(str)}, index=self.ids.astype(str))
         columns = pd.DataFrame(index=[f"vector_{number}" for number in range(self.matrix.shape[1])])
         record = {"gzfeatures": json.dumps({"extractor": self.extractor.asdict()})}

@@ -1,1 +1,1 @@
-"""Exchange embedding tables with other programs: import, export, repair, join."""
+"""Import, export, repair and join embedding tables that are shared with other programs."""

@@ -24,7 +24,7 @@ VECTORS = "embedding"
 
 
 def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) -> Path:
-    """Write an embedding table for another program.
+    """Write an embedding table in a format that another program reads.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) 
 
 
 def _provenance(table: EmbeddingTable) -> str:
-    """Return the provenance of a table as JSON."""
+    """Return as JSON how a table was made: its extractor, and the galaxies left out."""
     return json.dumps({"extractor": table.extractor.asdict(), "skipped": list(table.skipped)})
 
 
@@ -73,7 +73,7 @@ def _npz(table: EmbeddingTable, path: Path) -> None:
         for name, array in arrays.items():
             file = io.BytesIO()
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-            # a fixed date makes two exports of one table equal to the byte
+            # a fixed date makes two exports of one table equal, byte by byte
             member = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w", force_zip64=True) as target:
                 target.write(file.getbuffer())
@@ -112,13 +112,14 @@ def _frame(
 
 
 def _encoded(entry: Any, kind: str, version: str) -> None:
-    """Name the encoding of an entry, as AnnData wants it."""
+    """Set the encoding attributes that AnnData requires of each HDF5 group and dataset."""
     entry.attrs["encoding-type"], entry.attrs["encoding-version"] = kind, version
 
 
 def _csv(table: EmbeddingTable, path: Path) -> None:
     frame = pd.DataFrame({COLUMNS[0]: table.ids, COLUMNS[1]: table.digests})
-    # the shortest text of a float32 reads back as the same number; a float64 of it is longer
+    # the shortest text of a float32 reads back as the same number; as float64 it would have
+    # needless digits
     numbers = pd.DataFrame(
         {f"{VECTORS}_{place}": table.matrix[:, place] for place in range(table.dim)}
     )

@@ -1,4 +1,4 @@
-"""Turn vectors that another program wrote into an embedding table."""
+"""Make an embedding table of vectors that another program wrote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN_FILE = "0" * 64
 
 @dataclasses.dataclass(frozen=True)
 class VectorSource:
-    """Name a file of vectors, and where in the file its ids and vectors are.
+    """Name a file of vectors, and the columns that hold the galaxy ids and the vectors.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class VectorSource:
 
 
 def import_table(source: VectorSource, images: ImageSet | None = None) -> EmbeddingTable:
-    """Return an embedding table of vectors that another program wrote.
+    """Return an embedding table of the vectors in a file that another program wrote.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ def import_table(source: VectorSource, images: ImageSet | None = None) -> Embedd
 
 
 def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extractor:
-    """Return the extractor of imported vectors: a name and a file in place of a network."""
+    """Return the extractor of imported vectors: it names their encoder, not a network."""
     file = source.path
     if source.encoder is not None and not source.encoder.strip():
         raise InputError("name of the encoder", rule="not be empty")
-    # without a name, only vectors of the same file are known to be of the same encoder
+    # without a name of the encoder, only vectors of the same file surely come from the same encoder
     if source.encoder is not None:
         origin = source.encoder
     elif file.is_dir():
@@ -113,7 +113,7 @@ def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extract
 
 
 def _digests(ids: Ids, images: ImageSet | None) -> npt.NDArray[np.object_]:
-    """Return the digest of each galaxy's image; zeros for an unknown image."""
+    """Return the sha256 of each galaxy's image file; zeros if no images were given."""
     if images is None:
         return np.full(len(ids), UNKNOWN_FILE, dtype=object)
     lacking = ids[~among(ids, images.ids)]

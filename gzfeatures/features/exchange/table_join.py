@@ -1,4 +1,4 @@
-"""Join embedding tables of one extractor, and take some galaxies of a table."""
+"""Join embedding tables of one extractor, or select some galaxies of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gzfeatures.ids import Ids, among, positions, require_unique
 
 
 def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
-    """Return one table of the galaxies of several tables, in their order.
+    """Return one table with the galaxies of several tables, in the order of the tables.
 
     A galaxy that stands in several tables is kept once where its vectors and image are the same.
 
@@ -44,7 +44,7 @@ def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
 
 
 def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
-    """Return a table with the new galaxies of another table below its own."""
+    """Return a table with the galaxies of a second table appended, without repetitions."""
     again = among(other.ids, table.ids)
     rows = positions(table.ids, other.ids[again], where="embedding table")
     differ = (table.matrix[rows] != other.matrix[again]).any(1) | (
@@ -83,7 +83,7 @@ def read_joined(paths: list[Path]) -> EmbeddingTable:
 
 
 def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
-    """Return the rows of a table that belong to some galaxies, in the table's order.
+    """Return the rows of an embedding table for the given galaxies, in the table's order.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Bring back an embedding table that lost its metadata in another program."""
+"""Repair an embedding table whose metadata another program removed from the Parquet file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPARED = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Repaired:
-    """Hold a repaired table, and what its extractor was recognised by.
+    """Hold a repaired table, and the evidence by which its extractor was recognised.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Repaired:
 
 
 def repair_table(path: Path, known_by: Path | Store) -> Repaired:
-    """Return an embedding table from a Parquet file that kept its columns and lost its metadata.
+    """Return an embedding table from a Parquet file that lost its metadata, not its columns.
 
     Programs such as polars, DuckDB and pandas may drop the metadata, rename types and add columns.
     Nothing is guessed: the extractor is that of a table, or of the store, which has the very same
@@ -110,7 +110,10 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
 def _of_table(
     ids: Ids, digests: Ids, matrix: np.ndarray, like: Path, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return a table of the extractor that another table names, if it has the same vectors."""
+    """Return a repaired table with another table's extractor, if both have the same vectors.
+
+    Returns that table's rows and the evidence.
+    """
     other = EmbeddingTable.open(like).having(ids)
     shared = np.flatnonzero(among(ids, other.ids))
     rows = positions(other.ids, ids[shared], where=like)
@@ -130,7 +133,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return a table of the extractor whose stored vectors are the same."""
+    """Return an empty table with the extractor whose vectors in the store are the same."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]
@@ -147,14 +150,14 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield the extractors of a store with vectors of some length."""
+    """Yield the extractors in a store whose vectors have the given length."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor
 
 
 def _hashes(column: object) -> np.ndarray:
-    """Return picture hashes, shape (n, 64), with zeros for a missing hash."""
+    """Return picture hashes of a column, shape (n, 64), with zeros for a missing hash."""
     cells = [cell or bytes(2 * BYTES) for cell in storage(column).to_pylist()]
     if any(len(cell) != 2 * BYTES for cell in cells):
         raise InputError(f"column {PICTURES}", rule=f"hold {2 * BYTES} bytes")

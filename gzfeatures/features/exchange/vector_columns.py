@@ -1,4 +1,4 @@
-"""Find the ids and the vectors among the columns of a file that another program wrote."""
+"""Find the galaxy ids and the vectors among the columns of another program's file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def foreign_vectors(
     vector: str | None = None,
     ids: Ids | None = None,
 ) -> ForeignVectors:
-    """Return the ids and vectors among the columns of a file.
+    """Return the galaxy ids and vectors among the columns of another program's file.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def foreign_vectors(
 
 
 def _arrow(column: Column) -> pa.ChunkedArray:
-    """Return a column of single cells as Arrow; arrays of fixed-width bytes are decoded."""
+    """Return a column of single values as an Arrow array; fixed-width bytes become text."""
     if isinstance(column, np.ndarray):
         return pa.chunked_array(
             [pa.array(column.tolist() if column.dtype.kind in "SO" else column)]
@@ -111,7 +111,7 @@ def _arrow(column: Column) -> pa.ChunkedArray:
 def _id_column(
     columns: Mapping[str, Column], path: Path, wanted: str | None, taken: Sequence[str]
 ) -> str:
-    """Return the name of the id column: the one asked for, or the first with a known name."""
+    """Return the name of the id column: the requested one, or the first with a usual name."""
     names = [name for name in columns if name not in taken and _is_single(columns[name])]
     if wanted is not None:
         if wanted not in names:
@@ -136,7 +136,7 @@ def _id_column(
 def _vector_column(
     columns: Mapping[str, Column], path: Path, wanted: str | None
 ) -> tuple[str, list[str]]:
-    """Return the name of the vectors, and the columns that hold them."""
+    """Return the name of the vectors, and the names of the columns that hold them."""
     lists = {name: [name] for name, column in columns.items() if not _is_single(column)}
     families = _families(columns)
     if wanted is not None:
@@ -150,7 +150,8 @@ def _vector_column(
                 remedy="a star stands for numbers: feat_* is feat_0, feat_1, …",
             )
         return wanted, found
-    # lists are surely vectors; numbered columns may be anything, so use them only without lists
+    # a column of lists surely holds vectors; numbered columns may hold other data, so use them only
+    # if the file has no lists
     choices = lists or families
     if len(choices) != 1:
         raise InputError(
@@ -164,7 +165,7 @@ def _vector_column(
 
 
 def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
-    """Return the columns of numbers whose names differ by a number, by their common pattern.
+    """Return groups of numbered columns (feat_0, feat_1, …) by their pattern (feat_*).
 
     A pattern counts if its numbers run from 0 or 1 without a gap; its columns stand in that order,
     in whichever order the file has them.
@@ -175,7 +176,8 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
         if match is None or not _is_single(column) or not _is_number(column):
             continue
         pattern = name[: match.start(2)] + "*"
-        # feat_1 and feat_01 would be one number twice
+        # feat_1 and feat_01 both mean number 1; the key −1 makes the sequence of numbers invalid,
+        # so that this pattern is refused
         if int(match[2]) in found.setdefault(pattern, {}):
             found[pattern][-1] = name
         found[pattern][int(match[2])] = name
@@ -214,7 +216,7 @@ def _is_number(column: Column) -> bool:
 
 
 def _side_by_side(columns: Sequence[Column], name: str, path: Path) -> Matrix:
-    """Return vectors whose numbers stand in separate columns, shape (n, dim)."""
+    """Return vectors whose numbers are in separate columns, shape (n, dim)."""
     matrix = np.empty((len(columns[0]), len(columns)), dtype=np.float32)
     for place, column in enumerate(columns):
         matrix[:, place] = _narrowed(_numbers(_arrow(column)), f"{path}, columns {name}")
@@ -222,9 +224,10 @@ def _side_by_side(columns: Sequence[Column], name: str, path: Path) -> Matrix:
 
 
 def _matrix(column: Column, where: str, ids: Ids) -> Matrix:
-    """Return vectors from one column of lists, or from one array, shape (n, dim)."""
+    """Return vectors from one column of lists, or from one array, as shape (n, dim)."""
     if isinstance(column, np.ndarray):
-        # an array of more axes is a vector whose shape the program kept
+        # a program may keep the shape of a feature map (channels × height × width) of each galaxy;
+        # flatten it to a vector
         return _narrowed(column.reshape(len(column), -1), where)
     column = storage(column)
     if column.null_count:
@@ -257,7 +260,7 @@ def _matrix(column: Column, where: str, ids: Ids) -> Matrix:
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
     """Return the numbers of an Arrow column; a missing number is NaN."""
-    # whole numbers stay exact, so that those which single precision cannot hold are found
+    # keep whole numbers exact, so that a later check finds those that float32 cannot hold
     if pa.types.is_integer(column.type) and not column.null_count:
         return np.asarray(column.to_numpy())
     return np.asarray(column.cast(pa.float64()).to_numpy())
@@ -271,7 +274,7 @@ def _lengths(chunk: pa.Array) -> Any:
 
 
 def _narrowed(values: npt.NDArray[Any], where: str) -> npt.NDArray[np.float32]:
-    """Return numbers in single precision; refuse other values and numbers that it cannot hold."""
+    """Return numbers as float32; refuse text, and numbers that float32 cannot hold."""
     if values.dtype.kind not in "iuf":
         raise InputError("vectors", where=where, rule="hold numbers", found=str(values.dtype))
     with np.errstate(over="ignore"):
@@ -295,6 +298,6 @@ def _narrowed(values: npt.NDArray[Any], where: str) -> npt.NDArray[np.float32]:
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names as a list that fits into one line."""
+    """Return names as a list that fits into one line of an error message."""
     rest = f", … ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -1,4 +1,4 @@
-"""Read vectors that another program wrote, in any format that it may have used."""
+"""Read vectors of galaxies from the file formats of other programs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def read_vectors(
     with parsing("file of vectors cannot be read", file):
         try:
             columns = _READERS[ending](file, id_column, vector)
-        except pa.ArrowMemoryError as error:  # a damaged length asks for too much memory
+        except pa.ArrowMemoryError as error:
+            # a damaged length asks for too much memory: report a damaged file, not a full memory
             raise ValueError(f"it asks for more memory than there is: {error}") from error
         if vector is None and ending == ".h5ad":
             vector = "X"
@@ -86,7 +87,7 @@ def read_vectors(
 
 
 def ids_of_file(path: str | Path) -> Ids:
-    """Return galaxy ids from a table with an id column, or from a text file with one a line.
+    """Return galaxy ids from a table with an id column, or from a text file with one id a line.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def _csv(path: Path, id_column: str | None, _: str | None) -> dict[str, Column]:
 
 
 def _lance(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
-    # a link would let the folder name files outside of it
+    # a symbolic link in a Lance folder would let it read files outside the folder
     for each in path.rglob("*"):
         join_inside(path, str(each.relative_to(path)))
     return arrow_columns(need("lance", extra="lance").dataset(str(path)).to_table(), vector)
@@ -194,14 +195,17 @@ def _npz(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
             with archive.open(member) as file:
                 name = member.filename.removesuffix(".npy")
                 array = _array(file, member.file_size, f"{path}, {name}")
-            # numbers without rows, such as a version, are no columns
+            # an array without rows, such as a version number, cannot be a column
             if array.ndim:
                 arrays[name] = array
     return arrays
 
 
 def _array(file: IO[bytes], size: int, where: object) -> npt.NDArray[Any]:
-    """Read one array in NumPy's format; refuse pickled objects and a header that claims too much.
+    """Read one array in NumPy's format; refuse pickled objects and a too large header.
+
+    The header states shape and type: more data than the file holds is refused before memory is
+    allocated.
 
     The header is compared with the bytes that follow it before any memory is taken.
     """
@@ -234,7 +238,7 @@ def _hdf5(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
 
 
 def _datasets(group: Any, path: Path) -> dict[str, Column]:
-    """Return the datasets of a group that are arrays of numbers or texts, by name."""
+    """Return the HDF5 datasets of a group that hold numbers or text, by name."""
     import h5py
 
     if len(group) > MOST_COLUMNS:
@@ -251,13 +255,14 @@ def _datasets(group: Any, path: Path) -> dict[str, Column]:
 
 
 def _dataset(dataset: Any, path: Path) -> Column:
-    """Return one dataset as an array; texts are decoded from UTF-8."""
+    """Return one HDF5 dataset as an array; text is decoded from UTF-8."""
     import h5py
 
     if dataset.external or dataset.is_virtual:
         raise InputError("array points into another file", where=path, found=dataset.name)
     size = dataset.size * dataset.dtype.itemsize
-    # zlib packs at most 1,032 bytes into one
+    # zlib compresses at most 1,032 bytes into one, so a larger claimed size is a damaged or hostile
+    # header
     if size > min(MOST_BYTES, 1032 * (dataset.id.get_storage_size() + 4096)):
         raise InputError(
             "array is longer than what the file holds", where=path, found=dataset.shape
@@ -272,7 +277,7 @@ def _dataset(dataset: Any, path: Path) -> Column:
 
 
 def _anndata(path: Path, id_column: str | None, _: str | None) -> dict[str, Column]:
-    """Return the arrays of an AnnData file: `X`, those of `obsm`, and the index of its rows."""
+    """Return arrays of an AnnData file by name: `X`, those of `obsm`, and the row names."""
     import h5py
 
     with h5py.File(path, "r") as file:
