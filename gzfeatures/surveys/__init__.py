@@ -1,1 +1,1 @@
-"""Download cutouts of galaxies from the services of surveys."""
+"""Download images of galaxies (cutouts) from web services of sky surveys."""

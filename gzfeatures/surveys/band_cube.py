@@ -1,4 +1,4 @@
-"""Write the bands of a cutout as one FITS cube."""
+"""Write the images of a galaxy in several bands as one FITS cube."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gzfeatures.images.decoding.warning_filter import without_warnings
 
 
 def cube_of(bands: Bands) -> bytes:
-    """Return bands as a FITS file with named planes and celestial coordinates.
+    """Return images in several bands as a FITS cube with band names and celestial coordinates.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def cube_of(bands: Bands) -> bytes:
 
     with without_warnings():
         header = WCS(bands.header, naxis=2).to_header()
-        # names of one letter stand in one card, as the Legacy Surveys write them
+        # write one-letter band names into one header card BANDS, as the Legacy Surveys do
         if all(len(name) == 1 for name in bands.names):
             header["BANDS"] = "".join(bands.names)
         for k, name in enumerate(bands.names):

@@ -1,4 +1,4 @@
-"""Download cutouts of a catalog's galaxies, verify each file, and resume after a stop."""
+"""Download images of a catalog's galaxies (cutouts), verify each file, and resume after a stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class CutoutReport:
-    """Count the downloaded, kept and failed cutouts.
+    """Report how many cutouts were downloaded, were already present, or failed.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class CutoutReport:
     scale: str
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the report as a dict of JSON values."""
         failed = [{"id": name, "reason": reason} for name, reason in self.failed]
         return {**dataclasses.asdict(self), "failed": failed}
 
@@ -70,7 +70,7 @@ def download(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download one cutout per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are complete.
+    """Download one image per galaxy as `<galaxy_id>.jpg` or `.fits`; complete files stay unchanged.
 
     An existing file that is no such cutout is fetched again where a download wrote it, or where it
     does not decode in a folder of cutouts only; any other stays and is listed as failed.
@@ -135,7 +135,8 @@ def download(
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
     ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
-    # the rate limit protects the public server; the user's own server needs none
+    # limit the rate of requests for the public server only, because the user's own server needs no
+    # protection
     rule = _rule(scale, source, catalog)
     service = Service(
         workers=workers,
@@ -160,7 +161,7 @@ def download(
 
 
 def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutReport:
-    """Return the counts of results (DONE, KEPT or a reason) of galaxies, in their order."""
+    """Return a report that counts the results of galaxies (DONE, KEPT or a reason for failure)."""
     told = [results[name] for name in ids]
     failed = tuple(
         (name, why) for name, why in zip(ids, told, strict=True) if why not in (DONE, KEPT)
@@ -169,7 +170,7 @@ def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutRepo
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
-    """Return the scale of the cutouts: the scale that the user asks for, or the survey's rule."""
+    """Return the arcsec per pixel of cutouts: what the user asks for, or the survey's rule."""
     if isinstance(scale, Scale):
         return scale
     if scale is not None:
@@ -189,7 +190,7 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
 def _fetch(
     survey: CutoutService, url: str, service: Service, pixels: int
 ) -> Callable[[float, float, float], bytes]:
-    """Return a function that asks the service for one cutout at (ra, dec) with a given scale."""
+    """Return a function that downloads the cutout at (ra, dec) with a given scale."""
     if survey.through == "astroquery":
         from gzfeatures.surveys.skyview import SkyView
 
@@ -204,7 +205,7 @@ def _fetch(
 
 
 def prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Record the settings in a file of the folder, and remove old half-written files.
+    """Store the download settings in the folder of cutouts, and remove old half-written files.
 
     Parameters
     ----------
@@ -227,7 +228,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
-    # files older than the record of settings may be the user's own: do not replace damaged ones
+    # do not replace damaged files in a folder that has files but no stored settings, because they
+    # may be the user's own files
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))
@@ -241,7 +243,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             found=json.dumps(found),
             remedy="choose another folder",
         )
-    # a killed download leaves half-written files; a recent one may belong to a running download
+    # remove half-written files of killed downloads; keep recent ones, which may belong to a running
+    # download
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Download many cutouts at a time, and verify each answer before it becomes a file."""
+"""Download many cutouts at the same time, and verify each image before it becomes a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DONE, KEPT = "", "kept"
 
 
 class _SameAnswer(BadAnswer):
-    """Raised if an answer has the same bytes as the answer for another position."""
+    """Raised if a downloaded image has the same bytes as the image of another position."""
 
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cutout of {name}, another position")
@@ -34,12 +34,12 @@ class _SameAnswer(BadAnswer):
 
 
 class _OtherPicture(BadAnswer):
-    """Raised if an answer is an image with a wrong size, wrong bands, or no galaxy."""
+    """Raised if a downloaded image has a wrong size, wrong bands, or shows no galaxy."""
 
 
 @dataclasses.dataclass(eq=False)
 class Download:
-    """Run one download of many cutouts, with the state that its threads share.
+    """Download many cutouts with several threads, which share the results of this object.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
-        # a picture received for two positions shows neither of them, so remove the earlier file too
+        # an image received for two positions shows neither of them, so remove the earlier file too
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)
@@ -104,11 +104,11 @@ class Download:
         return results
 
     def _path(self, row: int) -> Path:
-        """Return the path of a galaxy's cutout."""
+        """Return the path of the file with a galaxy's cutout."""
         return self.folder / (self.ids[row] + self.survey.suffix)
 
     def _one(self, row: int) -> str:
-        """Download one cutout; return DONE, KEPT, or the reason of a failure."""
+        """Download the cutout of one galaxy; return DONE, KEPT, or the reason of a failure."""
         reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
         if reason is not None:
             return reason
@@ -148,13 +148,13 @@ class Download:
         return self.overwrite or guard.overwrite or guard.wrote(path)
 
     def _answer(self, row: int) -> bytes:
-        """Ask the service for a galaxy's cutout, and verify the answer."""
+        """Download the cutout of one galaxy, and verify the image."""
         data = self._verified(self.fetch(*self.places[row]))
         self._claim(row, data)
         return data
 
     def _verified(self, data: bytes) -> bytes:
-        """Return the data if they are the image that was asked for; else raise an error.
+        """Return a downloaded image's bytes if size and bands are right; else raise an error.
 
         Raises
         ------
@@ -172,7 +172,8 @@ class Download:
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
-                # a server without data at this position sends a picture of a single colour
+                # refuse an image of a single colour, which a server sends for a position without
+                # data
                 blank = ["image is blank"] if (image == image[0, 0]).all() else []
         except InputError as error:
             raise BadAnswer(str(error)) from error
@@ -183,7 +184,7 @@ class Download:
         return data
 
     def _claim(self, row: int, data: bytes) -> None:
-        """Remember which galaxy received these bytes; refuse them for another position."""
+        """Remember which galaxy received this image; refuse the same image for another position."""
         digest = fingerprint.of_bytes(data)
         with self._lock:
             other = self._seen.setdefault(digest, row)
@@ -192,8 +193,8 @@ class Download:
 
 
 def _unsafe(name: str) -> str | None:
-    """Return the reason why an id cannot be a file name, or None."""
-    # an unsafe id is refused, not changed, because the file name must identify the galaxy
+    """Return the reason why a galaxy's id cannot be a file name; None if it can."""
+    # refuse an unsafe id instead of changing it, because the file name must identify the galaxy
     plain = (
         name.isprintable()
         and not set(name) & set('/\\:*?"<>|')
@@ -205,7 +206,7 @@ def _unsafe(name: str) -> str | None:
 
 
 def _nowhere(ra: float, dec: float, scale: float) -> str | None:
-    """Return the reason why no cutout can be requested, or None."""
+    """Return the reason why no cutout can be requested (missing position or size), or None."""
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return "position is missing"
     return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
@@ -213,13 +214,14 @@ def _nowhere(ra: float, dec: float, scale: float) -> str | None:
 
 def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
     """Return whether two cutouts differ in scale, or by more than an arcsecond in position."""
-    # the difference in ra is taken the shorter way around the circle, and shrinks with cos(dec)
+    # take the difference in ra the shorter way around the circle, times cos(dec), because circles
+    # of constant dec shrink towards the poles
     ra = (a[0] - b[0] + 180) % 360 - 180
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 
 
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
-    """Yield the results, and show a progress bar that counts failures."""
+    """Yield the results of downloads, and show a progress bar that counts the failures."""
     failed = 0
     with progress.counted("cutouts", total) as advance:
         for item in items:

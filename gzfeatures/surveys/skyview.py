@@ -1,4 +1,4 @@
-"""Download images of the SDSS bands from SkyView through astroquery, as one FITS cube."""
+"""Download images in the SDSS bands from NASA's SkyView through astroquery, as one FITS cube."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gzfeatures.web.redirects import followed, is_public
 
 
 class SkyView:
-    """Download images from NASA's SkyView: astroquery fills its form, `Service` fetches the images.
+    """Download images from NASA's SkyView; astroquery fills in the query form of its website.
 
     Parameters
     ----------
@@ -66,8 +66,9 @@ class SkyView:
         return cube_of(stacked(parts, where="SkyView"))
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
-        """Return the image of one band."""
-        # the link comes from a web page, so it is checked like a redirect before it is followed
+        """Return SkyView's image of one position in one SDSS band."""
+        # check the link like a redirect before it is followed, because it comes from a web page and
+        # could lead to a private address
         found = self._link(ra, dec, scale, pixels, f"SDSS{band}")
         host = urlsplit(self._url).hostname
         link = self._service.waits_for(lambda: followed(self._url, found, is_public(host)))
@@ -79,7 +80,7 @@ class SkyView:
             raise BadAnswer(str(error)) from error
 
     def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
-        """Return the address of one image, which SkyView's form returns."""
+        """Return the web address of one image, for which SkyView's query form is sent."""
         from astropy import units
         from astropy.coordinates import SkyCoord
         from astroquery import cache_conf
@@ -87,11 +88,12 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # a lock, because threads share one form; no cache, because astroquery would store
-            # pickles in the user's cache folder, and its argument `cache=False` does not cover the
-            # form itself
+            # lock, because threads share one form; disable the cache, because astroquery would
+            # store pickles in the user's cache folder, and its argument `cache=False` does not
+            # cover the form itself
             with self._lock, cache_conf.set_temp("cache_active", False):
-                # astroquery's requests cannot be cancelled, so a stopped download no longer waits
+                # stop waiting after a stop or time limit, because astroquery's own requests cannot
+                # be cancelled
                 links: list[Any] = self._service.waits_for(
                     lambda: self._form.get_image_list(
                         place, [survey], pixels=str(pixels), width=side, height=side, cache=False

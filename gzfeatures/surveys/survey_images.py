@@ -1,4 +1,4 @@
-"""Find the tiles of a survey in a folder: where on the sky each lies, and in which band."""
+"""Find the survey images (tiles) in a folder, with their positions on the sky and their bands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALIKE = 0.01
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SurveyImage:
-    """Describe one band of one FITS file of a survey.
+    """Describe one band of one FITS image (tile) of a survey.
 
     Parameters
     ----------
@@ -55,28 +55,29 @@ class SurveyImage:
 
     @cached_property
     def middle(self) -> SkyCoord:
-        """Position of the middle on the sky."""
+        """Return the sky position of the middle of the survey image."""
         return self.world.pixel_to_world((self.width - 1) / 2, (self.height - 1) / 2)
 
     @cached_property
     def reach(self) -> float:
-        """Angle in degrees from the middle to the farthest corner."""
+        """Return the angle in degrees from the survey image's middle to its farthest corner."""
         ends = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * [self.width, self.height] - 0.5
         corners = self.world.pixel_to_world(*ends.T)
         return float(np.max(corners.separation(self.middle).deg))
 
     @cached_property
     def scale(self) -> float:
-        """Arcseconds per pixel: the square root of a pixel's area."""
+        """Return the survey image's arcseconds per pixel: the square root of a pixel's area."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(np.sqrt(proj_plane_pixel_area(self.world)) * 3600)
 
     def depth(self, place: SkyCoord) -> float:
-        """Return how many pixels a position lies inside the tile; negative outside."""
+        """Return a sky position's distance in pixels from the image's border; negative outside."""
         from astropy.wcs.utils import skycoord_to_pixel
 
-        # beyond its reach a projection may give pixels of the other side of the sky
+        # refuse far positions first, because beyond its valid area a projection may give pixels for
+        # the other side of the sky
         if float(place.separation(self.middle).deg) > self.reach * 1.01:
             return -np.inf
         x, y = (float(part) for part in skycoord_to_pixel(place, self.world))
@@ -85,7 +86,7 @@ class SurveyImage:
 
 
 class SurveyImages:
-    """Hold the tiles of a folder by band, and the pixels of the last ones that were read.
+    """List the survey images (tiles) of a folder by band, and remember the pixels read last.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class SurveyImages:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Bands of all tiles, from short to long wavelength."""
+        """Return the bands of all survey images, from short to long wavelength."""
         return tuple(
             sorted(
                 {image.band for image in self.tiles}, key=lambda name: (wavelength(name) or 0, name)
@@ -129,7 +130,7 @@ class SurveyImages:
 
     @property
     def scale(self) -> float:
-        """Arcseconds per pixel that all tiles share.
+        """Return the arcseconds per pixel that all survey images share.
 
         Raises
         ------
@@ -148,7 +149,7 @@ class SurveyImages:
         return float(np.median(scales))
 
     def at(self, place: SkyCoord, band: str) -> SurveyImage | None:
-        """Return the tile of a band in which a position lies deepest; None where none shows it."""
+        """Return the survey image in which a position is farthest inside; None if none shows it."""
         with without_warnings():
             depths = [
                 (image.depth(place), row)
@@ -160,7 +161,7 @@ class SurveyImages:
 
 
 def _images_of(path: Path) -> list[SurveyImage]:
-    """Return the tiles of a file, one for each band."""
+    """Return the survey images of a FITS file, one for each band."""
     tiles = []
     for names, header in plane_headers(path):
         if not names:
@@ -180,7 +181,7 @@ def _images_of(path: Path) -> list[SurveyImage]:
 
 
 def _pixels(path: Path) -> Bands:
-    """Read a tile with its bad pixels, which are NaN."""
+    """Read the pixels of a survey image; bad pixels become NaN."""
     bands = read_fits(path.read_bytes(), where=path, max_pixels=MOST_PIXELS)
     return dataclasses.replace(
         bands, flux=np.where(bands.bad, np.float32(np.nan), bands.flux).astype(np.float32)

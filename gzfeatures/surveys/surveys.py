@@ -1,4 +1,4 @@
-"""List the cutout services with their queries, and define the scale of a cutout."""
+"""List the web services that cut out galaxy images, and define the scale of these cutouts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ the network."""
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Set the arcseconds per pixel of a cutout: fixed, or proportional to a measured size.
+    """Define the arcseconds per pixel of cutouts: fixed, or proportional to a measured galaxy size.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Scale:
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
-        """Return arcsec per pixel for each galaxy, shape (n,); NaN without a positive size."""
+        """Return arcsec per pixel for each galaxy, shape (n,); NaN if its size is missing."""
         if self.column is None:
             return np.full(len(catalog.ids), max(self.factor, self.minimum))
         size = catalog.column(self.column).astype(np.float64)
@@ -71,7 +71,7 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class CutoutService:
-    """Describe a cutout service and its queries.
+    """Describe a web service of cutouts: address, query, image sizes and bands.
 
     Parameters
     ----------
@@ -112,7 +112,8 @@ class CutoutService:
 
 
 SURVEYS: dict[str, CutoutService] = {
-    # Willett et al. (2013), section 2.2: 424 px with 0.02 × petroR90_r arcsec per pixel
+    # Galaxy Zoo 2 used 424 px with 0.02 × petroR90_r arcsec per pixel (Willett et al. 2013, section
+    # 2.2)
     "sdss": CutoutService(
         url="https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg",
         query="ra={ra:.7f}&dec={dec:.7f}&scale={scale:.6f}&width={pixels}&height={pixels}",
@@ -157,7 +158,8 @@ SURVEYS: dict[str, CutoutService] = {
         bands=("u", "g", "r", "i", "z"),
         through="astroquery",
     ),
-    # Fernique et al. (2017), IVOA Recommendation HiPS 1.0; the CDS cuts any HiPS at any scale
+    # the CDS service cuts any HiPS survey at any scale (Fernique et al. 2017, IVOA Recommendation
+    # HiPS 1.0)
     "hips": CutoutService(
         url="https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
         query="hips={hips}&ra={ra:.7f}&dec={dec:.7f}&fov={fov:.9f}&width={pixels}&height={pixels}"
@@ -186,7 +188,7 @@ _HIPS_ID = re.compile(r"[\w.+-]+(/[\w.+-]+)+", re.ASCII)
 
 
 def service_of(name: str) -> CutoutService:
-    """Return a cutout service by name; `hips:ID` means a HiPS by its identifier.
+    """Return a cutout service by its name; `hips:ID` means a HiPS survey by its identifier.
 
     Parameters
     ----------

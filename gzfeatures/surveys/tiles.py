@@ -1,4 +1,4 @@
-"""Cut galaxies out of a survey's tiles, north up and east left, by celestial coordinates."""
+"""Cut galaxies out of a survey's images (tiles), north up and east left, by their coordinates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cut_tiles(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Cut each galaxy out of the tiles of a survey, as a FITS cube `<galaxy_id>.fits`.
+    """Cut each galaxy out of a survey's images (tiles), as a FITS cube `<galaxy_id>.fits`.
 
     A cutout has north up and east left whatever the tiles' own WCS is (turned, mirrored, sheared,
     distorted); its values are those of a pixel of the tile. Tiles that lie so already, at the scale
@@ -104,7 +104,8 @@ def cut_tiles(
         "pixels": pixels,
     }
     places = np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1)
-    # neighbours on the sky lie in one tile, which is then read once
+    # sort galaxies by position, because neighbours on the sky are in the same survey image, which
+    # is then read only once
     order = np.lexsort((places[:, 0], np.floor(np.nan_to_num(places[:, 1]) * 4)))
     cutter = GalaxyCutter(source, chosen, pixels)
     work = Download(
@@ -125,7 +126,7 @@ def cut_tiles(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GalaxyCutter:
-    """Cut positions out of the tiles of a folder.
+    """Cut galaxies at given positions out of the survey images of a folder.
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ class GalaxyCutter:
     pixels: int
 
     def cut(self, ra: float, dec: float, scale: float) -> bytes:
-        """Return the cutout at a position as a FITS cube, see `cut_tiles`.
+        """Return the cutout of a sky position from survey images, as a FITS cube (see `cut_tiles`).
 
         Raises
         ------
@@ -165,7 +166,7 @@ class GalaxyCutter:
         return cube_of(Bands(self.bands, flux, ~np.isfinite(flux), target.to_header()))
 
     def _target(self, ra: float, dec: float, scale: float, tiles: list[SurveyImage]) -> WCS:
-        """Return the coordinates of the cutout: whole pixels of the tiles where they lie right."""
+        """Return a cutout's celestial coordinates, if possible on the survey's own pixel grid."""
         from astropy.wcs import WCS
 
         world = WCS(naxis=2)
@@ -182,14 +183,15 @@ class GalaxyCutter:
             if not bent <= STRAIGHT * self.pixels / 2:
                 return world
             offsets.append(offset)
-        # the tiles share one grid: move the cutout onto it by less than half a pixel
+        # if all survey images share one pixel grid, move the cutout onto it by at most half a
+        # pixel, to avoid interpolation
         shifts = [np.rint(offset) - offset for offset in offsets]
         if max(np.abs(shift - shifts[0]).max() for shift in shifts) <= STRAIGHT * self.pixels:
             world.wcs.crpix = world.wcs.crpix - shifts[0]
         return world
 
     def _part(self, image: SurveyImage, target: WCS, scale: float) -> Grid:
-        """Return one band on the grid of the cutout, NaN where a pixel is bad."""
+        """Return one band of a survey image on the pixel grid of a cutout; bad pixels are NaN."""
         finer = max(1, int(np.ceil(scale / image.scale - 0.01)))
         x, y = _pixels_in(image, target, self.pixels, finer)
         share = 1 - np.mean(
@@ -222,7 +224,7 @@ class GalaxyCutter:
 
 
 def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:
-    """Return the x and y, in a tile, of the parts into which each pixel of a cutout is divided."""
+    """Return x and y in a survey image of `finer`² points in each pixel of a cutout."""
     from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 
     steps = (np.arange(pixels * finer) + 0.5) / finer - 0.5
@@ -232,11 +234,12 @@ def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tupl
 
 
 def _sampled(plane: npt.NDArray[np.float32], x: Grid, y: Grid) -> Grid:
-    """Return linearly interpolated pixels of a tile; NaN where one that counts is bad."""
+    """Interpolate pixels of a survey image linearly at (x, y); NaN where a used pixel is bad."""
     from astropy.nddata import Cutout2D
     from scipy import ndimage
 
-    # only the part of the tile that is needed
+    # interpolate in a small part of the survey image only, because converting the whole image would
+    # need much memory
     low_x, low_y = np.floor(x.min()) - 1, np.floor(y.min()) - 1
     size = (int(np.ceil(y.max()) + 2 - low_y), int(np.ceil(x.max()) + 2 - low_x))
     centre = (low_x + (size[1] - 1) / 2, low_y + (size[0] - 1) / 2)

@@ -27,7 +27,7 @@ DUST = np.array([1.35, 1.0, 0.75])
 
 
 def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
-    """Compute the light of a galaxy on camera pixels, without seeing or noise.
+    """Compute the light of a simulated galaxy in g, r and i on pixels, before seeing and noise.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> P
 
 
 def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a smooth galaxy with a Sérsic profile that becomes bluer outwards."""
+    """Draw a smooth simulated galaxy with a Sérsic profile that becomes bluer outwards."""
     x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     light = on_pixels(
         lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic),
@@ -68,7 +68,7 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
 
 
 def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Bend coordinates by a long wave, so that isophotes lose their symmetry."""
+    """Shift pixel coordinates by a long wave, so that isophotes of a galaxy lose their symmetry."""
     if not galaxy.disturbance:
         return x, y
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
@@ -80,16 +80,17 @@ def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tup
 
 
 def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a disk with bulge, bar, ring, and logarithmic arms of young stars, dust and knots."""
+    """Draw a simulated disk galaxy: bulge, bar, ring, and spiral arms of young stars and dust."""
     disk = _face_on(galaxy, x, y, rng)
-    # old stars fill the disk with an exponential profile (Freeman 1970, doi:10.1086/150474)
+    # old stars of a disk have an exponential profile (Freeman 1970, doi:10.1086/150474)
     old = np.exp(-disk.radius / disk.h) * clumps(x.shape, 0.1 * disk.h, 0.04, rng)
     young, opacity = np.zeros_like(x), np.zeros_like(x)
     layers: list[tuple[Plane, float, float]] = []
     if galaxy.arms:
         arms = _arms(galaxy, disk, rng)
         young, opacity = arms.young, arms.opacity
-        # the density wave of the arms gathers old stars too, but less than young stars
+        # brighten the old stars in the arms too, because the density wave gathers them, though less
+        # than young stars
         old = old * (1 + 0.9 * galaxy.strength * (arms.crest - 0.3))
         knots = _knots(galaxy, disk, (x, y), rng)
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
@@ -101,7 +102,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         bar = _bar(galaxy, disk)
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
-        # a bulge is thicker than its disk: half of the disk's flattening
+        # a bulge is thicker than the disk, so it appears only half as flattened
         q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
             lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
@@ -110,7 +111,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    # old stars give the light that the other layers lack, so that all shares sum to 1
+    # give old stars the rest of the light, so that the shares of all layers sum to 1
     rest = max(1 - sum(share for _, share, _ in layers), 0.1)
     layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)
@@ -119,7 +120,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _FaceOnDisk:
-    """Hold coordinates of pixels in the plane of a disk; lengths in arcsec, angles in radians."""
+    """Store pixel coordinates in the plane of a disk galaxy, in arcsec and radians."""
 
     major: Plane
     minor: Plane
@@ -131,9 +132,10 @@ class _FaceOnDisk:
 
 
 def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
-    """Return the coordinates of pixels in the disk's plane, and the radius at which arms begin."""
+    """Return pixel coordinates in the plane of a galaxy's disk, and the radius where arms begin."""
     along, across = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    # half of an exponential disk's light lies within 1.678 scale lengths
+    # convert the half-light radius to a scale length: half of an exponential disk's light is within
+    # 1.678 scale lengths
     h = galaxy.r50 / 1.678
     deprojected = across / galaxy.axis_ratio
     return _FaceOnDisk(
@@ -149,7 +151,7 @@ def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _F
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _SpiralArms:
-    """Hold the arms on pixels: the density wave, its young stars, and its dust lanes."""
+    """Store images of spiral arms: density wave, light of young stars, opacity of dust lanes."""
 
     crest: Plane
     young: Plane
@@ -157,15 +159,16 @@ class _SpiralArms:
 
 
 def _winding(galaxy: Galaxy) -> float:
-    """Return the angle in radians by which an arm turns per unit of ln(radius), signed."""
+    """Return the signed angle in radians by which a spiral arm turns per unit of ln(radius)."""
     return galaxy.handedness / math.tan(math.radians(galaxy.pitch))
 
 
 def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _SpiralArms:
-    """Draw logarithmic spiral arms with their young stars and the dust lanes beside the arms."""
+    """Draw logarithmic spiral arms with young stars, and with dust lanes beside the arms."""
     h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
     wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-    # a logarithmic spiral has a constant pitch: its angle grows as ln(radius) from the bar's end
+    # unwind the arms, which are logarithmic spirals of constant pitch: their angle grows as
+    # ln(radius) from the end of the bar
     unwound = np.log(np.maximum(radius, 0.3 * h) / disk.arms_begin)
     phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
     lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
@@ -174,7 +177,8 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
     young = np.exp(-radius / (1.35 * h)) * crest * grains
-    # dust lies beside the arm's crest: 0.9 rad in the phase of the density wave
+    # place the dust lane beside the crest of the arm, shifted by 0.9 rad in the phase of the
+    # density wave
     lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
     opacity = 0.7 * galaxy.strength * begun * lane
     return _SpiralArms(crest, young, opacity)
@@ -183,7 +187,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
 def _knots(
     galaxy: Galaxy, disk: _FaceOnDisk, sky: tuple[Plane, Plane], rng: np.random.Generator
 ) -> Plane:
-    """Draw star-forming knots along the arms as point sources on the pixels at `sky`."""
+    """Draw star-forming knots in spiral arms as point sources, on pixels with coordinates `sky`."""
     count = rng.poisson(14 * galaxy.strength * galaxy.arms)
     r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.arms_begin
     arm = 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
@@ -195,7 +199,7 @@ def _knots(
 
 
 def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
-    """Draw a bar: a boxy ellipse whose light falls steeply at its end."""
+    """Draw the bar of a disk galaxy: a boxy ellipse whose light falls steeply at its end."""
     angle = disk.angle - disk.bar_angle
     cross = np.cos(angle) * disk.radius, np.sin(angle) * disk.radius
     length = galaxy.bar * disk.h
@@ -203,12 +207,12 @@ def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
 
 
 def _bulge_size(galaxy: Galaxy) -> float:
-    """Return the effective radius of the bulge in arcsec; brighter bulges are larger."""
+    """Return the effective radius of a galaxy's bulge in arcsec; brighter bulges are larger."""
     return galaxy.r50 * (0.12 + 0.45 * galaxy.bulge)
 
 
 def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw an exponential disk seen edge-on, with bulge and dust lane.
+    """Draw a simulated exponential disk seen edge-on, with bulge and dust lane.
 
     van der Kruit & Searle 1981, A&A 95, 105.
     """
@@ -236,7 +240,7 @@ def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pl
 
 
 def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw an asymmetric blue disk broken into clumps."""
+    """Draw a simulated irregular galaxy: an asymmetric blue disk broken into clumps."""
     u, v = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     h = galaxy.r50 / 1.678
     smooth = np.exp(-elliptical_radius(u, v, galaxy.axis_ratio) / h)
@@ -259,7 +263,7 @@ def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> 
 
 
 def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw two galaxies in contact, both bent, with tidal debris."""
+    """Draw two simulated merging galaxies in contact, both distorted, with tidal debris."""
     ratio, direction = rng.uniform(0.35, 1.0), rng.uniform(0, 2 * math.pi)
     gap = rng.uniform(1.3, 3.0) * galaxy.r50
     companion = dataclasses.replace(
@@ -288,7 +292,7 @@ def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pla
 
 
 def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a bright star: a point, a scattered halo, and four diffraction spikes.
+    """Draw the image of a bright star: a point, a halo of scattered light, four diffraction spikes.
 
     The spikes come from the vanes that hold the telescope's secondary mirror.
     """
@@ -310,7 +314,7 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 
 def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw the trail of a satellite across the frame.
+    """Draw the trail of a satellite across a simulated image.
 
     It appears in one band only, as the bands are exposed minutes apart.
     """

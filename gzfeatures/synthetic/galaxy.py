@@ -30,7 +30,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Galaxy:
-    """Hold the true shape of one simulated source.
+    """Store the true shape of one simulated galaxy, star or satellite trail.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ class Galaxy:
 
     @property
     def flux(self) -> float:
-        """Return the total flux in r, in nanomaggies."""
+        """Return the total flux of the source in the r band, in nanomaggies."""
         return nanomaggies(self.magnitude)
 
     @property
     def r90(self) -> float:
-        """Return the radius that contains 90 % of the Petrosian light, in arcsec.
+        """Return the radius that contains 90 % of the galaxy's Petrosian light, in arcsec.
 
         It is near 2.3 r50 for a disk, 3.3 r50 for a Sérsic index of 4.
         """

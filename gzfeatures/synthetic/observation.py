@@ -1,4 +1,4 @@
-"""Simulate a camera: seeing, neighbours, noise, and the colour JPEG that volunteers saw."""
+"""Simulate a camera: seeing, neighbouring sources, noise, and the JPEG that volunteers saw."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEDESTAL = 0.008
 
 
 def observed(flux: Plane) -> Plane:
-    """Blur an image by the seeing: a Gaussian core, and wings about three times wider.
+    """Blur an image by a simulated seeing: a Gaussian core, and wings about three times wider.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
     for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
-        # keep the centre free, because a neighbour on the galaxy would change its visible shape
+        # leave the centre empty, because a neighbour in front of the galaxy would change its
+        # visible shape
         if np.hypot(*(place - side / 2)) < keep_clear:
             continue
         if far and magnitude > 17:
@@ -78,8 +79,8 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                     1.6,
                 )
             )
-            # only bright stars have a visible halo and spikes; fainter stars are points before
-            # seeing
+            # draw a halo and spikes for bright stars only, because those of fainter stars are
+            # invisible
             if magnitude < 13.5:
                 source = Galaxy(
                     "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
@@ -93,7 +94,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
 def _field_catalog(
     side: int, area: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
-    """Draw positions (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of randomly placed sources.
+    """Draw positions (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of random field sources.
 
     The field covers `area` square arcmin.
     """
@@ -103,7 +104,7 @@ def _field_catalog(
 
 
 def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
-    """Add a small image to `field`, centred on the pixel at `place`, cut at the border."""
+    """Add a small image to `field`, centred on pixel `place`; cut it at the border."""
     side, width = field.shape[-1], stamp.shape[-1]
     row, column = (int(p) - width // 2 for p in place)
     top, left, bottom, right = (
@@ -119,16 +120,17 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
-    """Add the noise of sky and source to a blurred image, and a small error of the sky level."""
-    # the source's photons add Poisson noise of variance flux / gain to the noise of the sky
+    """Add the noise of sky and sources to a simulated image, and a small error of the sky level."""
+    # photons of the source add Poisson noise of variance flux / gain to the noise of the sky
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
-    # sky subtraction is not exact: each band keeps a constant error of 0.15 of the noise
+    # sky subtraction in a real survey is not exact, so each band keeps a constant error of 0.15 of
+    # the noise
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 
 
 def coloured(flux: Plane, size: int) -> Image.Image:
-    """Compose a colour image from g, r and i: i as red, r as green, g as blue.
+    """Compose a colour image from the bands g, r and i: i as red, r as green, g as blue.
 
     The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
     function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
@@ -153,7 +155,7 @@ def coloured(flux: Plane, size: int) -> Image.Image:
 def photograph(
     galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator
 ) -> bytes:
-    """Return the JPEG of a galaxy and its neighbours, with the field of Galaxy Zoo's cutouts.
+    """Return a JPEG of a simulated galaxy with neighbours, as wide as the images in Galaxy Zoo.
 
     These are 8.48 Petrosian 90 % radii wide.
 

@@ -33,7 +33,7 @@ LIMIT = 17.0
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """Hold one galaxy of the survey: its position, distance and true shape.
+    """Store one galaxy of a simulated survey: its position, distance and true shape.
 
     Parameters
     ----------
@@ -61,12 +61,13 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of the galaxy at `index`; the first n galaxies have each type in its share.
+    """Return the type of the survey's galaxy `index`; types keep their shares for any survey size.
 
     Types follow a golden-ratio sequence.
     """
     start = float(np.random.default_rng([seed, 0]).random())
-    # multiples of the golden ratio fill [0, 1) evenly for any number of galaxies
+    # multiples of the golden ratio fill [0, 1) evenly, so every type gets its share in a survey of
+    # any size
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
     return list(TYPES)[
@@ -75,12 +76,12 @@ def type_of(index: int, seed: int) -> str:
 
 
 def distance(redshift: float) -> tuple[float, float]:
-    """Return the distance modulus (mag) and the kiloparsec per arcsec at a redshift.
+    """Return the distance modulus (mag) and the kiloparsecs per arcsec at a redshift.
 
     The universe is flat, with H0 = 70 km/s/Mpc and Ωm = 0.3.
     """
-    # comoving distance = c / H0 ∫ dz / E(z) with E² = Ωm (1 + z)³ + 1 − Ωm (Hogg 1999,
-    # arXiv:astro-ph/9905116, equations 14 and 15)
+    # equations 14 and 15 of Hogg 1999 (arXiv:astro-ph/9905116): comoving distance = c / H0 ∫ dz /
+    # E(z) with E² = Ωm (1 + z)³ + 1 − Ωm
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
     return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (
@@ -89,7 +90,7 @@ def distance(redshift: float) -> tuple[float, float]:
 
 
 def member(index: int, seed: int, rng: np.random.Generator) -> Member:
-    """Draw the galaxy at `index` of a survey.
+    """Draw the galaxy with number `index` of a simulated survey: position, distance and shape.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
 
 def nearby(galaxy: Member, redshift: float) -> Galaxy:
-    """Return the galaxy's shape as seen at `redshift`; a nearer galaxy stays unchanged."""
+    """Return a simulated galaxy's shape if moved to `redshift`; unchanged if already nearer."""
     if galaxy.redshift <= redshift or galaxy.type == "artifact":
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)
@@ -140,7 +141,7 @@ def nearby(galaxy: Member, redshift: float) -> Galaxy:
 
 
 def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw the shape of a galaxy of this type, before colour, orientation and size limits."""
+    """Draw the random shape of a simulated galaxy of this type, before colour and orientation."""
     if kind in AXIS_RATIOS:
         return _elliptical(kind, magnitude, r50, rng)
     if kind == "artifact":
@@ -155,13 +156,14 @@ def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) ->
 
 
 # each function below draws its random numbers in a fixed order, because another order would change
-# the survey of the same seed
+# the survey that belongs to a seed
 
 
 def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a smooth galaxy: round, in-between, or cigar-shaped."""
+    """Draw the shape of a simulated smooth galaxy: round, in-between, or cigar-shaped."""
     low, high = AXIS_RATIOS[kind]
-    # cigars are mostly disks seen from the side, whose light falls less steeply
+    # cigars are mostly disks seen from the side, whose light falls less steeply than that of
+    # ellipticals
     sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
     axis_ratio = rng.uniform(low, high)
     # most smooth galaxies are old and red; about one in six still forms stars
@@ -170,7 +172,7 @@ def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generato
 
 
 def _artifact(rng: np.random.Generator) -> Galaxy:
-    """Draw a bright star, or the trail of a satellite."""
+    """Draw the shape of a simulated artifact: a bright star, or the trail of a satellite."""
     trail = rng.random() < 0.3
     return Galaxy(
         "trail" if trail else "star",
@@ -181,7 +183,7 @@ def _artifact(rng: np.random.Generator) -> Galaxy:
 
 
 def _edge_on(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a disk seen from the side, with or without bulge and dust lane."""
+    """Draw the shape of a simulated disk seen edge-on, with or without a bulge."""
     shapes: tuple[BulgeShape, ...] = ("none", "rounded", "boxy")
     bulge_shape = shapes[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
     return Galaxy(
@@ -197,7 +199,7 @@ def _edge_on(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
 
 
 def _irregular(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a blue galaxy without symmetry."""
+    """Draw the shape of a simulated irregular galaxy, blue and without symmetry."""
     return Galaxy(
         "irregular",
         magnitude,
@@ -209,7 +211,7 @@ def _irregular(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy
 
 
 def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a galaxy that another galaxy distorts, sometimes with tidal arms."""
+    """Draw the shape of a simulated galaxy that a neighbour distorts, sometimes with tidal arms."""
     return Galaxy(
         "merger",
         magnitude,
@@ -227,16 +229,17 @@ def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
 
 
 def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a disk seen from above: spiral, barred or ringed."""
+    """Draw the shape of a simulated disk seen face-on: spiral, barred or ringed."""
     arms = (
         int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
     )
     # galaxies with many arms are late types, whose bulges are small
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
     axis_ratio = rng.uniform(0.42, 1.0)
-    # bulges, and disks without arms, are redder
+    # galaxies with bulges, and disks without arms, are redder because they contain fewer young
+    # stars
     colour = rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0)
-    # pitch angles of tight, medium and loose arms: the three answers of Galaxy Zoo 2
+    # draw tight, medium or loose arms, because Galaxy Zoo 2 asks volunteers for these three
     pitches = [rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)]
     return Galaxy(
         "disk",

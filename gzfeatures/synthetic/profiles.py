@@ -1,4 +1,4 @@
-"""Compute basic light distributions: the Sérsic profile, clumps, point sources, colours."""
+"""Compute brightness distributions of galaxies: Sérsic profile, clumps, point sources, colours."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def nanomaggies(magnitude: float) -> float:
 
 
 def bands(g_minus_r: float) -> Plane:
-    """Return the flux of stars in g, r and i relative to r, shape (3,), for an observed colour."""
+    """Return the flux of stars in g, r and i relative to r, shape (3,), for a given g − r."""
     return np.array([10 ** (-0.4 * g_minus_r), 1.0, 10 ** (0.4 * (0.02 + 0.42 * g_minus_r))])
 
 
 def sersic_b(n: float) -> float:
-    """Compute the constant b of a Sérsic profile, for which r_e encloses half the light.
+    """Compute the constant b of a Sérsic profile, with which r_e encloses half of the light.
 
     Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
     from n = 1.
@@ -70,7 +70,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 def on_pixels(
     profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Sample `profile` at pixel centres; near the centre, average over `fine`² points per pixel.
+    """Return a brightness profile on pixels; average over `fine`² points in each central pixel.
 
     Parameters
     ----------
@@ -99,7 +99,9 @@ def on_pixels(
 
 
 def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
-    """Rotate coordinates to those along and across `angle`; applied twice, it changes nothing.
+    """Rotate coordinates to those parallel and perpendicular to the direction `angle`.
+
+    Applied twice, the rotation changes nothing.
 
     y counts downwards, angles upwards.
     """
@@ -108,7 +110,7 @@ def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.Generator) -> Plane:
-    """Draw a random log-normal texture with mean near 1 and grains of `size` arcsec."""
+    """Draw a random log-normal texture with mean near 1 and clumps of `size` arcsec."""
     from scipy.ndimage import gaussian_filter
 
     sigma = max(size / PIXEL, 0.7)
@@ -118,7 +120,7 @@ def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.
 
 
 def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Plane) -> Plane:
-    """Draw point sources on the pixels at (x, y); the four nearest pixels share each source.
+    """Draw point sources on the pixels at (x, y); share each among the four nearest pixels.
 
     All coordinates are in the same arcsec.
     """
@@ -135,7 +137,7 @@ def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Pla
 
 
 def summed(layers: list[tuple[Plane, float, float]]) -> Plane:
-    """Add layers of light to an image in three bands, with a total light of 1 in r.
+    """Add images of a galaxy's components to one image in g, r and i, with total flux 1 in r.
 
     A layer is an image of sum 1, its share of the light, and its g − r.
     """

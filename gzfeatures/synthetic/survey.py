@@ -33,7 +33,7 @@ REPEAT_EVERY = 40
 
 @dataclasses.dataclass(frozen=True)
 class MockSurvey:
-    """Name the files of a simulated survey.
+    """Name the files and folders of a simulated survey.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class MockSurvey:
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRow:
-    """Describe one row of the simulated survey.
+    """Describe one row of a simulated survey: a new galaxy, or the previous galaxy again.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class SurveyRow:
 
     @classmethod
     def at(cls, index: int) -> SurveyRow:
-        """Return the row with this index.
+        """Return the survey's row with this index: a new galaxy, or the previous galaxy again.
 
         It is a galaxy of its own, or by turns the galaxy before on another night, or the same file
         again.
@@ -85,7 +85,7 @@ class SurveyRow:
 
     @property
     def repeats(self) -> str:
-        """Return how the row repeats the row before: "", "seen-again" or "same-file"."""
+        """Return how the row repeats the previous row: "" (not), "seen-again" or "same-file"."""
         return (
             "same-file"
             if self.observation != self.index
@@ -178,14 +178,14 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Return the random generator for one purpose of one row."""
+    """Return the random number generator for one purpose in one row of a simulated survey."""
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
 
 
 def _refuse_others(images: Path, ids: Ids) -> None:
-    """Refuse an image folder that holds files which this survey will not write."""
+    """Refuse an image folder that contains files which this simulated survey does not write."""
     others = (
         sorted({p.name for p in images.glob("*")} - {f"{name}.jpg" for name in ids})
         if images.is_dir()
@@ -201,21 +201,22 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Count votes, shape (3, 37): plain, weighted, and weighted for the galaxy moved nearby."""
+    """Simulate votes for a galaxy, shape (3, 37): plain, weighted, and weighted as if nearby."""
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
-    # the same volunteers classify the galaxy near and far, so votes differ by distance alone
+    # let the same volunteers classify the galaxy near and far, so that their votes differ because
+    # of distance alone
     observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # debiased votes are those that the same volunteers would give if the galaxy were near
+    # debiased votes are those that the same volunteers would give if the galaxy were nearby
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 
 def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return the GZ2 metadata columns: identifiers, position, redshift, magnitude, size."""
+    """Return the metadata of simulated galaxies, named as in GZ2: ids, position, redshift, size."""
     return pd.DataFrame(
         [
             {
@@ -234,7 +235,7 @@ def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.Dat
 
 
 def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return the true shapes as a table with one row per galaxy."""
+    """Return the true shapes of the simulated galaxies as a table with one row per galaxy."""
     return pd.DataFrame(
         [
             {
@@ -252,7 +253,7 @@ def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) ->
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file completely or not at all, with nine digits.
+    """Write a table to a CSV file with nine digits; the complete file appears, or none at all.
 
     Nine are enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8.
     """

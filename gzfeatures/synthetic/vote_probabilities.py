@@ -1,4 +1,4 @@
-"""Compute how an attentive volunteer votes, from a galaxy's true shape and its visibility."""
+"""Compute how likely an attentive volunteer gives each answer about a simulated galaxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 
 def visibility(galaxy: Galaxy) -> float:
-    """Return how well the features of a galaxy can be seen, in (0, 1).
+    """Return how well volunteers can see the features of a simulated galaxy, in (0, 1).
 
     It grows with apparent size in units of the seeing, and with brightness.
     """
@@ -31,7 +31,7 @@ def visibility(galaxy: Galaxy) -> float:
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
-    """Return the probability of every answer, for a volunteer who is asked its question.
+    """Return the probability of each answer about a simulated galaxy if its question is asked.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Share votes among classes with `centres` near `value`; an unclear view evens them out."""
+    """Share votes among answers with `centres` near `value`; more evenly if the view is unclear."""
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
     return shares

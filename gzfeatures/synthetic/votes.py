@@ -37,7 +37,7 @@ WALK: tuple[str, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """Hold the volunteers who classify one galaxy, with their random numbers drawn in advance.
+    """Store the simulated volunteers who classify one galaxy, with their random numbers.
 
     The same panel can be shown the galaxy twice, at two distances, which is what debiasing
     estimates.
@@ -55,7 +55,7 @@ class Panel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, mean: float = 40.0) -> Panel:
-        """Draw about `mean` volunteers, at least 20, most of them careful."""
+        """Draw about `mean` simulated volunteers, at least 20, most of them careful."""
         number = max(int(rng.normal(mean, 5)), 20)
         return cls(
             rng.random((number, len(QUESTIONS))),
@@ -64,14 +64,14 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Return the weight of each volunteer by consistency, shape (volunteers,).
+        """Return each volunteer's weight, which is smaller for careless ones, shape (volunteers,).
 
         Willett+2013, section 3.
         """
         return np.minimum(1.0, (self.care / 0.6) ** 8.5)
 
     def votes(self, chances: Chances) -> npt.NDArray[np.bool_]:
-        """Return the answers that each volunteer gives.
+        """Return the answers that each simulated volunteer gives about a galaxy.
 
         Parameters
         ----------
@@ -84,7 +84,8 @@ class Panel:
         ndarray of bool
             Shape (volunteers, 37); False under questions a volunteer did not reach.
         """
-        # random numbers are drawn in advance, so that the same volunteers can vote on two images
+        # use random numbers drawn before, so that the same volunteers can vote on two images of a
+        # galaxy
         answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
@@ -94,7 +95,7 @@ class Panel:
         return answers & self._asked_answers(answers)
 
     def _asked_answers(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which questions each volunteer reaches, per answer, shape (volunteers, 37)."""
+        """Return which questions each simulated volunteer is asked, shape (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
             for answer, chosen in zip(
@@ -102,8 +103,8 @@ class Panel:
             ):
                 after = NEXT[answer]
                 if after is not None:
-                    # several answers may lead to one question, which is asked if any of them was
-                    # chosen
+                    # several answers can lead to the same question, which is asked if a volunteer
+                    # chose any of them
                     on_way[after] |= on_way[question] & chosen
         return np.column_stack(
             [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]
@@ -147,7 +148,7 @@ LETTERS: dict[str, str] = {
 
 
 def gz2_class(debiased: Mapping[str, Chances]) -> str:
-    """Return a galaxy's class string by the rules of the GZ2 catalog.
+    """Return a galaxy's class string, such as `Sb2m`, by the rules of the GZ2 catalog.
 
     The largest debiased answer of the first question, then the most common answer of each question
     that follows (Willett+2013, doi:10.1093/mnras/stt1458).
@@ -195,7 +196,7 @@ def kaggle_table(weights: Counts) -> pd.DataFrame:
 
 
 def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFrame:
-    """Build a table of votes like that of Hart+2016.
+    """Build a table of simulated votes with the columns of the catalog of Hart+2016.
 
     Columns: class string, totals, and counts, weights and conditional fractions of the 37 answers.
 

@@ -1,1 +1,1 @@
-"""Read tables of any known format as plain columns."""
+"""Read tables in all formats of astronomers as columns of plain text and numbers."""

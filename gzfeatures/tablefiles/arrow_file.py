@@ -26,12 +26,12 @@ _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hud
 
 
 def read_parquet(path: Path) -> RawTable:
-    """Read one Parquet file, or a folder of Parquet files."""
+    """Read a table from one Parquet file, or from a folder of Parquet files."""
     return read_folder(path) if path.is_dir() else _without_index(read_parquet_file(path))
 
 
 def read_feather(path: Path) -> RawTable:
-    """Read a Feather file of version 1 or 2, or an Arrow file or stream."""
+    """Read a table from a Feather file of version 1 or 2, or from an Arrow file or stream."""
     from pyarrow import feather
 
     with path.open("rb") as file:
@@ -116,7 +116,7 @@ def _chunks(parts: list[Any]) -> list[Any]:
 
 
 def catalog_root(path: Path) -> tuple[Path, bool]:
-    """Return the folder of the data files, and whether the folder is a HATS catalog."""
+    """Return the folder with the data files of a catalog, and whether it is a HATS catalog."""
     for name in PROPERTIES:
         if (path / name).is_file():
             text = (path / name).read_text(encoding="utf-8")
@@ -131,7 +131,7 @@ def catalog_root(path: Path) -> tuple[Path, bool]:
 
 
 def parquet_files(root: Path, hats: bool) -> Iterator[Path]:
-    """Yield the Parquet files of a folder; of a HATS catalog those of its partitions only."""
+    """Yield the Parquet files of a folder; of a HATS catalog, only the files of its partitions."""
     for file in root.rglob("*"):
         parts = file.relative_to(root).parts
         if file.suffix.lower() not in (".parquet", ".pq", ".parq") or not file.is_file():
@@ -156,7 +156,7 @@ def _keys(root: Path, file: Path) -> dict[str, str]:
 def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
-    """Return the columns of one file; refuse units that differ from those of other files."""
+    """Return a Parquet file's columns; refuse units that differ from those of other files."""
     table = read_parquet_file(file)
     own, said = stored_units.of_arrow(table.schema.metadata)
     notes += said
@@ -189,7 +189,7 @@ def _part(
 
 
 def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.DataType:
-    """Return one type for a column of all files: the widest integer type, or the only type.
+    """Return a common type for one column of several files: the widest integer or the only type.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.D
 
 
 def _without_index(table: pa.Table) -> RawTable:
-    """Return the table without the unnamed index that pandas writes as a column."""
+    """Return a table without the nameless column in which pandas stores its row index."""
     kept = [place for place, name in enumerate(table.column_names) if not _INDEX.fullmatch(name)]
     units, notes = stored_units.of_arrow(table.schema.metadata)
     names = [table.column_names[place] for place in kept]

@@ -1,4 +1,4 @@
-"""Turn plain tables into Arrow tables with the types that their file stored."""
+"""Convert pandas tables into Arrow tables with the integer types that their files stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """Return a plain table (see `tables`) as an Arrow table; integers that were read as text again.
+    """Return a pandas table as an Arrow table; integer columns that were read as text are integers.
 
     Missing cells are null, also those of float columns.
 
@@ -19,12 +19,13 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     [18446744073709551615, None]
     """
     bare = frame.copy(deep=False)
-    bare.attrs = {}  # notes on the input file are no part of the table
+    bare.attrs = {}  # attributes describe the input file, not the table
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():
-        # a suffix or an id that somebody changed meanwhile leaves no integer behind
+        # skip columns that are no text any more: somebody has converted them since the file was
+        # read
         place = table.schema.get_field_index(name)
-        # text of pandas 3 becomes large strings, text of pandas 2 strings
+        # pandas 3 gives Arrow large strings, pandas 2 gives ordinary strings
         text = place >= 0 and table.schema.field(place).type in (pa.string(), pa.large_string())
         if text:
             exact = table[name].cast(getattr(pa, kind)())

@@ -21,7 +21,7 @@ from gzfeatures.tablefiles.raw_table import RawTable
 
 
 def read_ecsv(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read an ECSV file (Astropy Proposal for Enhancement 6).
+    """Read a table from an ECSV file (Astropy Proposal for Enhancement 6).
 
     A column `v` of several numbers becomes v_0, v_1, …
 
@@ -34,14 +34,14 @@ def read_ecsv(path: Path, id_columns: Sequence[str]) -> RawTable:
 
     text = _bytes(path).decode("utf-8-sig")
     with warnings.catch_warnings():
-        # warnings on unusual units do not concern the numbers
+        # hide astropy's warnings on unusual units, because the numbers are right nevertheless
         warnings.filterwarnings("ignore", module="astropy")
         table = Table.read(text if "\n" in text else text + "\n", format="ascii.ecsv")
     return _columns(table, [])
 
 
 def read_votable(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read the table of a VOTable that has an id column; any serialisation of VOTable is read.
+    """Read from a VOTable file, in any serialisation, the table that has a column of galaxy ids.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _require_whole(data: bytes, path: Path) -> None:
-    """Refuse files that would make the parser open other files or expand entities endlessly."""
+    """Refuse a VOTable that would make its reader open other files or expand entities endlessly."""
 
     def refuse(what: str, value: str | None) -> None:
         raise InputError(what, where=path, found=value, remedy="save it with its data inside")
@@ -122,7 +122,8 @@ def _columns(table: Any, notes: list[str]) -> RawTable:
             raw.columns.append(array)
             if column.info.unit:
                 raw.units[title] = str(column.info.unit)
-            # astropy keeps what a VOTable or ECSV says of a column beyond its unit in `meta`
+            # look for the UCD (meaning of a column) in `meta`, where astropy puts all column
+            # attributes but the unit
             if ucd := (column.info.meta or {}).get("ucd"):
                 raw.ucds[title] = str(ucd)
     if left_out:
@@ -131,7 +132,7 @@ def _columns(table: Any, notes: list[str]) -> RawTable:
 
 
 def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
-    """Return one column as an Arrow array; None if its cells are neither text nor numbers."""
+    """Return a table column as an Arrow array; None if its cells are neither text nor numbers."""
     if values.dtype.kind in "biuf":
         native = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
         return pa.array(native, mask=np.ascontiguousarray(mask))
@@ -145,6 +146,6 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-    if pa.types.is_string(array.type):  # neither VOTable nor ECSV marks a missing text otherwise
+    if pa.types.is_string(array.type):  # a missing text is an empty text in both formats
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     return None if pa.types.is_nested(array.type) else array

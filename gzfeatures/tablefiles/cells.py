@@ -1,4 +1,4 @@
-"""Convert text cells to whole numbers, numbers, flags or text, without losing a digit."""
+"""Convert text cells to integers, floats, booleans or text, without losing a digit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXACT = 2.0**53
 def typed(
     cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts
 ) -> pa.ChunkedArray:
-    """Convert a column of text cells to the narrowest type that holds all cells exactly.
+    """Convert a column of text cells to the narrowest type that represents every cell exactly.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def typed(
         .drop_null()[0]
         .as_py()
     )
-    # the first cell says which type to try first, so a column of plain numbers is read once
+    # guess the type from the first cell, so that a column of numbers is converted only once
     if first[:1].isdigit() or first[:1] in "-.":
         quick = _quick_whole(cells) if first.lstrip("-").isdecimal() else _quick_floats(cells)
         if quick is not None:
@@ -59,7 +59,8 @@ def _quick_whole(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         numbers = cells.cast(pa.int64())
     except pa.ArrowInvalid:
         return _quick_floats(cells)
-    # Arrow reads 0x1F and 007 as numbers: if the number is written differently, the cell is a text
+    # keep cells such as 0x1F and 007 as text: Arrow reads them as numbers, which would lose their
+    # form
     return numbers if pc.all(pc.equal(numbers.cast(cells.type), cells)).as_py() else None
 
 
@@ -70,7 +71,7 @@ def _quick_floats(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return None
     ends = pc.min_max(numbers)
     if max(abs(ends["min"].as_py() or 0), abs(ends["max"].as_py() or 0)) >= _EXACT:
-        return None  # a float64 may not hold all digits of these cells
+        return None  # float64 may not represent all digits
     return None if _are_whole(cells) else numbers
 
 
@@ -89,7 +90,7 @@ def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if values.null_count == len(values):
         if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
             return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
-        return texts  # a column of missing-value words only holds no numbers
+        return texts  # words for missing values alone are no evidence of numbers
     if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
         if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():
             return texts
@@ -131,7 +132,7 @@ def _flags(values: Any) -> pa.ChunkedArray | None:
 
 
 def texts_of(column: pd.Series) -> pd.Series:
-    """Return a column of a data frame as text; a missing value is an empty text.
+    """Return a column of a data frame as text, in which a missing value is an empty text.
 
     pandas before 3 writes a missing value of a column of objects as "nan" or "None".
 

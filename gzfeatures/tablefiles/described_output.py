@@ -30,7 +30,7 @@ _OF_OLD_BYTES = ("CHECKSUM", "DATASUM", "THEAP")
 
 
 def write_fits(frame: pd.DataFrame, path: Path) -> Path:
-    """Write a table as the only table of a FITS file.
+    """Write a table to a FITS file that contains no other table.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def extend_fits(
     added: pd.DataFrame,
     path: Path,
 ) -> bool:
-    """Write a FITS catalog again with some of its rows and further columns.
+    """Copy a FITS catalog with some of its rows and with further columns.
 
     What the catalog stores stays as it is to the byte: types, TNULL, TZERO, vectors, arrays of
     variable length, the cards of its header, and the other units of the file. Only sums of the
@@ -125,10 +125,11 @@ def extend_fits(
 def _extended(
     header: Any, data: bytes, rows: npt.NDArray[np.intp], added: Any
 ) -> tuple[bytes, bytes, bytes]:
-    """Return header, rows and heap of a binary table that gets further columns at its right."""
+    """Return header, rows and heap of a FITS table after adding columns on its right."""
     width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
     heap = data[int(header.get("THEAP", width * count)) :][: int(header["PCOUNT"])]
-    # descriptors of variable arrays count from the start of the heap, which moves as a whole
+    # pointers to arrays of variable length count from the start of the heap, so the whole heap
+    # moves with them unchanged
     if "THEAP" in header:
         heap = heap[: int(header["PCOUNT"]) - (int(header["THEAP"]) - width * count)]
     main = np.frombuffer(data, np.uint8, width * count).reshape(count, width)[rows]
@@ -151,17 +152,17 @@ def _extended(
 
 
 def _stored(unit: Any) -> npt.NDArray[np.uint8]:
-    """Return the bytes of the rows of a table as FITS stores them, shape (rows, width)."""
+    """Return the rows of a FITS table as bytes in FITS format, shape (rows, width)."""
     file = io.BytesIO()
     unit.writeto(file)
     count, width = int(unit.header["NAXIS2"]), int(unit.header["NAXIS1"])
-    # the table is the last unit, and its header is of whole blocks
+    # rows begin directly after the header of the table, which is the last unit of the file
     start = file.getvalue().index(b"XTENSION") + len(unit.header.tostring())
     return np.frombuffer(file.getvalue(), np.uint8, count * width, start).reshape(count, width)
 
 
 def _unit_of(frame: pd.DataFrame, taken: Collection[str], path: Path) -> Any:
-    """Return a binary table of plain columns; refuse what FITS cannot hold."""
+    """Return a data frame as a FITS binary table; refuse values that FITS cannot store."""
     from astropy.io import fits
 
     names = [str(name) for name in frame]
@@ -186,7 +187,7 @@ def _unit_of(frame: pd.DataFrame, taken: Collection[str], path: Path) -> Any:
     units, ucds = frame.attrs.get("units", {}), frame.attrs.get("ucds", {})
     columns = [_field(name, frame[name], units.get(name), path) for name in names]
     with warnings.catch_warnings():
-        # names and units that are not in the standard's list of recommendations
+        # hide warnings on names and units that the FITS standard does not recommend but allows
         warnings.filterwarnings("ignore", module="astropy")
         unit = fits.BinTableHDU.from_columns(columns, nrows=len(frame))
         for place, name in enumerate(names, start=1):
@@ -196,7 +197,7 @@ def _unit_of(frame: pd.DataFrame, taken: Collection[str], path: Path) -> Any:
 
 
 def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
-    """Return one column of a FITS table."""
+    """Return one column of a data frame as a column of a FITS table."""
     from astropy.io import fits
 
     kind = str(column.dtype)
@@ -212,7 +213,8 @@ def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
         return fits.Column(name, "L", unit, array=column.to_numpy())
     texts = texts_of(column).to_numpy(object)
     if kind == "boolean":
-        # FITS has no missing flag that astropy would write, so flags with gaps are letters
+        # store booleans with missing values as letters, because astropy cannot write FITS's missing
+        # boolean
         texts = np.where(column.isna(), "", np.where(column.fillna(False), "T", "F"))
     try:
         encoded = np.array([text.encode("ascii") for text in texts], dtype="S")
@@ -228,7 +230,7 @@ def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
 
 
 def write_votable(frame: pd.DataFrame, path: Path) -> Path:
-    """Write a table as VOTable (BINARY2, which marks every missing value).
+    """Write a table as a VOTable (in BINARY2 format, which marks every missing value).
 
     Parameters
     ----------
@@ -262,7 +264,7 @@ def write_votable(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def _cells(column: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Return the values of a column and which are missing, in a type that VOTable has."""
+    """Return a column's values in a type that VOTable supports, and which values are missing."""
     kind, gaps = str(column.dtype), column.isna().to_numpy()
     if kind == "float64":
         return column.to_numpy(), np.zeros_like(gaps)

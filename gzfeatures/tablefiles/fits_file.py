@@ -25,7 +25,7 @@ MOST_COLUMNS = 30_000
 
 @contextmanager
 def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
-    """Check the headers of a FITS file, open its data units in memory, and close the file.
+    """Check the headers of a FITS file, load its units (HDUs) into memory, and close the file.
 
     Where astropy opens a file itself and meets an unexpected header, it leaves the file open.
     """
@@ -36,7 +36,7 @@ def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
 
 
 def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read the first table of a FITS file that has an id column.
+    """Read the first table of a FITS file that has a column of galaxy ids.
 
     Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section
     7.3.2): a scaled value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of
@@ -58,7 +58,7 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="astropy")
-        # warnings on units or headers do not concern the numbers
+        # hide astropy's warnings on units and headers, because the numbers are right nevertheless
         with fits_units(path) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:
@@ -74,7 +74,7 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
 def chosen(
     names: Sequence[Sequence[str]], titles: Sequence[str], id_columns: Collection[str], path: Path
 ) -> tuple[int, list[str]]:
-    """Return which table of a file is the catalog, the first with an id column, and notes.
+    """Return the number of a file's first table with galaxy ids, and messages for the user.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
 
     if unit.header.get("ZTABLE"):
         raise ValueError("its table is compressed; unpack it with funpack")
-    # each value of a vector becomes a column, and even an empty table may declare huge vectors
+    # limit the values per row: each becomes a column, and even an empty table may declare huge
+    # vectors
     formats = unit.columns.dtype
     numbers = sum(math.prod(formats[name].shape) for name in formats.names)
     if numbers > MOST_COLUMNS:
@@ -154,13 +155,13 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
 
 
 def _code(column: Any, printed: bool) -> str:
-    """Return the letter of a FITS column format, such as A of `20A` or J of `PJ(12)`."""
+    """Return the letter in a FITS column format, such as A in `20A` or J in `PJ(12)`."""
     text = str(column.format).strip().upper()
     return text[0] if printed else next((letter for letter in text if letter.isalpha()), "A")
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """Return a column by name, or the separate columns of a vector column."""
+    """Return a table column by its name; split a vector column `v` into columns v_0, v_1, …"""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
@@ -172,11 +173,11 @@ def _plain_array(values: npt.NDArray[Any]) -> Any:
 
 
 def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
-    """Return a column of a FITS binary table as an Arrow array."""
+    """Convert a column of a FITS binary table to an Arrow array."""
     if code == "A":
         return _strings(stored)
     values = np.ascontiguousarray(stored.astype(stored.dtype.newbyteorder("=")))
-    if code == "L":  # FITS stores T, F, or a zero byte for an unknown value
+    if code == "L":  # FITS stores T, F, or a zero byte if unknown
         letters = values.view(np.uint8)
         return pa.array(letters == ord("T"), mask=(letters != ord("T")) & (letters != ord("F")))
     mask = None
@@ -188,8 +189,9 @@ def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
 
 
 def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[Any]:
-    """Return TZERO + TSCAL × values; integers stay integers if they are only shifted."""
-    # FITS has no unsigned integers: it stores signed integers with TZERO = 2^(bits − 1)
+    """Return TZERO + TSCAL × values of a FITS column; merely shifted integers stay integers."""
+    # treat TZERO = 2^(bits − 1) as unsigned integers, because FITS stores those as shifted signed
+    # integers
     if scale == 1 and zero == 0:
         return values
     if values.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
@@ -203,8 +205,8 @@ def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[
 
 
 def _strings(stored: npt.NDArray[Any]) -> Any:
-    """Return text in UTF-8 without its padding; an empty text counts as missing."""
-    # FITS can mark a missing text only by an empty text
+    """Return FITS texts without padding, decoded from UTF-8; an empty text counts as missing."""
+    # count an empty text as missing, because FITS has no other mark for a missing text
     padded = np.ascontiguousarray(
         np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored
     )
@@ -215,14 +217,15 @@ def _strings(stored: npt.NDArray[Any]) -> Any:
     try:
         trimmed = pc.utf8_rtrim(fixed.cast(pa.large_binary()).cast(pa.large_string()), " \0")
     except pa.ArrowInvalid:
-        # the text is not UTF-8: an id is refused later, other texts keep their readable part
+        # keep bytes that are not UTF-8: ids among them are refused later, and other texts keep
+        # their readable part
         trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
     empty = pc.equal(pc.binary_length(trimmed), 0)
     return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _printed(raw: Any, column: Any, code: str) -> Any:
-    """Return a column of an ASCII table, read from its characters so that I20 keeps every digit."""
+    """Convert a column of a FITS ASCII table from its characters, so that I20 keeps every digit."""
     if code == "A":
         return raw
     texts = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))

@@ -1,4 +1,4 @@
-"""Read tables from HDF5: one-dimensional datasets of equal length, or a dataset of records."""
+"""Read tables from HDF5 files: one-dimensional datasets of equal length, or one of records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILL = "_FillValue"
 
 @dataclasses.dataclass
 class _ColumnGroup:
-    """Hold the columns of a group that have equal lengths, or the fields of one dataset."""
+    """Store one table of an HDF5 file: its columns, their units, and messages for the user."""
 
     title: str
     columns: dict[str, Any]
@@ -36,7 +36,7 @@ class _ColumnGroup:
 
 
 def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read the table of an HDF5 file that has an id column.
+    """Read from an HDF5 file the table that has a column of galaxy ids.
 
     A group with one-dimensional datasets of equal length is a table, as is a dataset of records
     (h5py, astropy, PyTables). Datasets with more axes, such as images, and links into other files
@@ -82,11 +82,11 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
 def _tables(
     group: Any, path: Path, id_columns: Sequence[str], depth: int
 ) -> Iterator[_ColumnGroup]:
-    """Yield every table in a group and in its subgroups."""
+    """Yield every table in an HDF5 group and in its subgroups."""
     import h5py
 
     _require_readable(group, path)
-    # soft and external links may lead to another file, so read only data stored in this file
+    # read only data stored in this file, because soft and external links may lead to other files
     stored = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
     entries = {name: group[name] for name in stored}
     for name, entry in entries.items():
@@ -103,7 +103,7 @@ def _tables(
 
 
 def _require_readable(group: Any, path: Path) -> None:
-    """Refuse a group that pandas' HDFStore wrote, and a group with too many entries."""
+    """Refuse an HDF5 group that pandas' HDFStore wrote, or that has too many entries."""
     if "pandas_type" in group.attrs:
         raise InputError(
             "table of pandas' HDFStore, which keeps its columns as pickles",
@@ -119,7 +119,7 @@ def _require_readable(group: Any, path: Path) -> None:
 def _table_of_datasets(
     group: Any, entries: dict[str, Any], path: Path, id_columns: Sequence[str]
 ) -> _ColumnGroup | None:
-    """Return the table that the one-dimensional datasets of a group form; None without datasets."""
+    """Return the table of a group's one-dimensional datasets in HDF5; None if there are none."""
     import h5py
 
     plain = {
@@ -134,7 +134,8 @@ def _table_of_datasets(
     if not columns:
         return None
     rows = _rows_of(columns, f"{path}, {group.name}", id_columns)
-    # images and datasets of other lengths are no columns of these galaxies: name them in a note
+    # datasets of another shape or length are no columns of these galaxies, so tell the user that
+    # they are left out
     others = [name for name in plain if name not in columns]
     others += [name for name, entry in columns.items() if len(entry) != rows]
     notes = []
@@ -149,7 +150,7 @@ def _table_of_datasets(
 
 
 def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:
-    """Return the number of galaxies: the length of the id column, or the common length."""
+    """Return the number of galaxies in an HDF5 group: the length of its id or of all columns."""
     leading = next((name for name in id_columns if name in columns), None)
     if leading is not None:
         return len(columns[leading])
@@ -163,7 +164,7 @@ def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> 
 
 
 def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the units from the YAML lines that astropy writes into a dataset beside its table."""
+    """Return column units from the YAML text that astropy stores beside an HDF5 table."""
     if header is None or getattr(header, "ndim", 0) != 1:
         return {}, []
     _require_here(header, path)
@@ -172,7 +173,7 @@ def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _require_here(dataset: Any, path: Path) -> None:
-    """Refuse a dataset stored in another file, or longer than its bytes can decompress to."""
+    """Refuse an HDF5 dataset from another file, or larger than its bytes can decompress to."""
     if dataset.external or dataset.is_virtual:
         raise InputError("column points into another file", where=path, found=dataset.name)
     stored = dataset.id.get_storage_size()
@@ -185,7 +186,7 @@ def _require_here(dataset: Any, path: Path) -> None:
 
 
 def _array(source: tuple[Any, str | None], path: Path) -> Any:
-    """Return one column as an Arrow array; None if its cells are neither numbers nor text."""
+    """Return an HDF5 column as an Arrow array; None if its cells are neither numbers nor text."""
     import h5py
 
     dataset, field = source

@@ -1,4 +1,4 @@
-"""Apply the mask columns that astropy writes beside columns with missing values."""
+"""Apply the mask columns by which astropy marks missing values of other columns in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MASK = ".mask"
 
 
 def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[str]]:
-    """Replace values that a mask column marks by missing values: `z.mask` marks those of `z`.
+    """Replace masked values by missing values: column `z.mask` masks values of column `z`.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
 
 
 def _flags(column: Any) -> Any:
-    """Return a mask column as booleans; None if the column holds other values than 0 and 1."""
+    """Return a mask column as booleans; None if the column contains values other than 0 and 1."""
     kind = column.type
     if pa.types.is_boolean(kind):
         return column

@@ -1,4 +1,4 @@
-"""Read Parquet files whose rows fit the memory, and refuse others before a row is read.
+"""Read Parquet files whose rows fit the memory, and refuse other files before reading any row.
 
 A file of a few kilobytes may declare billions of equal rows, which a reader would unpack.
 """
@@ -19,14 +19,14 @@ OFFSET = 4
 
 
 def memory_of_machine() -> int:
-    """Return the bytes of memory that this machine has."""
+    """Return the size of this machine's memory in bytes."""
     return int(psutil.virtual_memory().total)
 
 
 def read_parquet_file(
     file: Path, columns: Sequence[str] | None = None, *, verified: bool = False
 ) -> pa.Table:
-    """Read one Parquet file, or some of its columns; `verified` compares its pages' checksums.
+    """Read one Parquet file or some of its columns; check page checksums if `verified` is true.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_parquet_file(
 
 
 def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) -> None:
-    """Refuse Parquet files whose rows, read as one table, cannot fit the memory of this machine.
+    """Refuse Parquet files that together are larger than this machine's memory when read.
 
     Only the footers are read. Numbers count with their bytes, texts with those of their place
     alone, so that no table is refused that could be read.
@@ -71,7 +71,7 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
 
 
 def _width(kind: pa.DataType) -> float:
-    """Return the bytes of a value in memory, at least."""
+    """Return the minimum size in bytes of one value of an Arrow type in memory."""
     if isinstance(kind, pa.BaseExtensionType):
         return _width(kind.storage_type)
     if pa.types.is_null(kind):
@@ -84,5 +84,5 @@ def _width(kind: pa.DataType) -> float:
         return float(kind.list_size) * _width(kind.value_type)
     try:
         return float(kind.bit_width) / 8
-    except ValueError:  # of no fixed width
+    except ValueError:  # the type has no fixed width
         return float(OFFSET)

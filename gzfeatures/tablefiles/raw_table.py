@@ -1,4 +1,4 @@
-"""Convert the Arrow columns of a file into plain pandas columns."""
+"""Convert the Arrow columns of a table file into plain pandas columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXACT = 2**53
 
 @dataclasses.dataclass
 class RawTable:
-    """Hold the columns of a file as the file stores them.
+    """Store the columns of a table file as the file stores them, with messages and units.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ class RawTable:
 
     @classmethod
     def of(cls, table: pa.Table, notes: Sequence[str] = ()) -> RawTable:
-        """Return the columns of an Arrow table."""
+        """Return a RawTable with the columns of an Arrow table."""
         return cls(list(table.column_names), list(table.columns), list(notes))
 
     def frame(self, id_columns: Collection[str], where: object) -> pd.DataFrame:
-        """Return the table as a pandas frame with plain columns; release the Arrow columns.
+        """Return the table as a pandas data frame with plain columns; release the Arrow columns.
 
         Raises
         ------
@@ -62,12 +62,13 @@ class RawTable:
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
         integers: dict[str, str] = {}
-        # parsing left unused memory, which is released before the plain columns need more
+        # reading left unused memory, which is released now because the plain columns need more
+        # memory
         pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
-            # release each Arrow column after its conversion, so that the table is never in memory
-            # twice
+            # release each Arrow column after its conversion, because otherwise the table would be
+            # in memory twice
             column = self.columns.pop()
             kind = column.type
             columns[name] = plain_column(column, name in id_columns, f"{where}, column {name}")
@@ -97,7 +98,7 @@ class RawTable:
         self._drop(masks)
 
     def _tell_names_apart(self, id_columns: Collection[str], where: object) -> None:
-        """Leave out a repeated column; number different columns that share a name."""
+        """Drop a repeated column of the table; number different columns that have the same name."""
         first: dict[str, int] = {}
         again: list[int] = []
         for i, name in enumerate(self.names):
@@ -132,7 +133,7 @@ class RawTable:
 
 
 def _is_nested(kind: pa.DataType) -> bool:
-    """Return whether the cells of a column are neither single numbers nor single texts."""
+    """Return whether cells of an Arrow type are neither single numbers nor single texts."""
     return bool(pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_union(kind))
 
 
@@ -144,7 +145,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def storage(column: Any) -> pa.ChunkedArray:
-    """Return an Arrow column without dictionary, run-length encoding or extension type."""
+    """Return an Arrow column decoded from dictionary, run-length encoding or extension type."""
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column], type=column.type)
     kind = column.type
@@ -166,8 +167,8 @@ def storage(column: Any) -> pa.ChunkedArray:
             pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)
         ):
             return storage(column.cast(kind.value_type))
-        # Arrow cannot decode a dictionary of string views (polars' Categorical), so convert its
-        # words first
+        # convert the words of the dictionary first, because Arrow cannot decode a dictionary of
+        # string views (polars' Categorical)
         words = pa.large_string() if pa.types.is_string_view(kind.value_type) else pa.large_binary()
         return pa.chunked_array(
             [chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words
@@ -176,7 +177,7 @@ def storage(column: Any) -> pa.ChunkedArray:
 
 
 def plain_column(column: Any, is_id: bool, where: object) -> Any:
-    """Return one Arrow column as text, int64, uint64, Int64, float64, bool or boolean.
+    """Convert one Arrow column to text, int64, uint64, Int64, float64, bool or boolean.
 
     Raises
     ------
@@ -206,14 +207,15 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
 
 
 def _id(texts: Any) -> Any:
-    """Return ids as text; as floats if the file lost digits, which are refused as ids later."""
+    """Return galaxy ids as text, or as floats, which are refused later, if the file lost digits."""
     exact = id_text.exact(texts)
     return exact if isinstance(exact, np.ndarray) else _text(exact)
 
 
 def _integer_id(texts: Any) -> Any:
-    """Return integers as id texts, or as floats if a spreadsheet rounded them."""
-    # a few rows can show that no id is rounded, and then the full search is unnecessary
+    """Return integer galaxy ids as text, or as floats if a spreadsheet rounded them."""
+    # look at the first ids only, because they usually show that no id is rounded, without a full
+    # search
     return _id(texts) if id_text.may_be_rounded(texts) else _text(texts)
 
 
@@ -237,17 +239,18 @@ def _whole(column: pa.ChunkedArray) -> Any:
         return column.to_numpy()
     ends = pc.min_max(column)
     if any(abs(ends[end].as_py() or 0) > EXACT for end in ("min", "max")):
-        # no measurement has so many digits: the integers are names, and float64 would lose digits
+        # keep integers of this size as text: no measurement has so many digits, and float64 would
+        # lose some of the digits of a name
         return _text(column)
     values = pc.fill_null(column, 0).to_numpy()
     return pd.arrays.IntegerArray(values.copy(), column.is_null().to_numpy().copy())
 
 
 def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
-    """Return decimal numbers: whole numbers as integers, other numbers as the nearest float64."""
+    """Convert decimal numbers: whole numbers to integers, other numbers to the nearest float64."""
     texts = column.cast(pa.string())
     if column.type.scale > 0:
-        # 100521.00 is the id 100521; an id with other decimals keeps them
+        # treat the id 100521.00 as 100521; an id with other decimals keeps them, as text
         whole = pc.replace_substring_regex(texts, r"^([+-]?[0-9]+)\.0+$", r"\1")
         fractional = pc.any(pc.match_substring(whole, ".")).as_py()
         if fractional or not is_id:
@@ -260,11 +263,11 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
             return _whole(texts.cast(kind))
         except pa.ArrowInvalid:
             continue
-    return _text(texts)  # no integer type holds so many digits
+    return _text(texts)  # no integer type has so many digits
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
-    """Return ids unchanged if their short floats cannot hold every integer; else None."""
+    """Return ids that are float32 or float16 and too large to be exact; None for other ids."""
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None
@@ -275,7 +278,7 @@ def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Return floats as float64: 0.469 in single precision becomes 0.469, not 0.46900001."""
+    """Convert floats to float64: 0.469 in single precision becomes 0.469, not 0.46900001."""
     if pa.types.is_float64(column.type):
         return np.asarray(column.to_numpy())
     if pa.types.is_float16(column.type):
@@ -292,7 +295,7 @@ def _halves(chunk: Any) -> npt.NDArray[np.float16]:
 
 
 def _texts(column: pa.ChunkedArray, is_id: bool, where: object) -> pa.ChunkedArray:
-    """Return a column without numbers as text: strings, UTF-8 bytes, or dates in ISO 8601."""
+    """Convert a column that contains no numbers to text: strings, UTF-8 bytes or ISO 8601 dates."""
     kind = column.type
     are_bytes = (
         pa.types.is_binary,

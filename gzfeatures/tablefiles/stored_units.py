@@ -1,4 +1,4 @@
-"""Read the units that astropy keeps in the metadata of Parquet and HDF5 files."""
+"""Read the units of columns that astropy stores in the metadata of Parquet and HDF5 files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Units = dict[str, str]
 
 
 def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
-    """Return the units in the metadata of an Arrow schema, stored as YAML or as a VOTable.
+    """Return column units from the metadata of an Arrow schema, stored as YAML or as a VOTable.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
 
 
 def of_yaml(header: bytes) -> tuple[Units, list[str]]:
-    """Return the units in the YAML header that astropy writes for a table.
+    """Return column units from the YAML header that astropy writes for a table.
 
     The format is Astropy Proposal for Enhancement 6. Only the list of columns is read, and only as
     text: no tag in it makes an object.
@@ -53,8 +53,8 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
             (i for i in range(start + 1, len(lines)) if not lines[i].startswith(("-", " "))),
             len(lines),
         )
-        # `compose` creates no objects: it neither expands aliases nor executes tags of an unsafe
-        # file
+        # use `compose`, which neither expands aliases nor executes tags, so that a hostile file
+        # cannot create objects
         root = yaml.compose("\n".join(lines[start:stop]), Loader=yaml.SafeLoader)
         return dict(_units(yaml, root)), []
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -62,7 +62,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and unit of each column under `datatype`; TypeError for another structure."""
+    """Yield name and unit of each column in the YAML; raise TypeError for another structure."""
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")
@@ -79,7 +79,7 @@ def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
 
 
 def _of_votable(data: bytes) -> tuple[Units, list[str]]:
-    """Return the units of a VOTable's fields, without opening other files or expanding entities."""
+    """Return the units of a VOTable's columns; open no other files and expand no entities."""
     units: Units = {}
 
     def element(tag: str, attributes: dict[str, str]) -> None:

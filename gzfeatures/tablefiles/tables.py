@@ -1,4 +1,4 @@
-"""Read tables of any format into plain pandas columns, and write tables.
+"""Read tables in any format into plain pandas columns, and write tables.
 
 All tables are read here. `read_table` and `plain` return a DataFrame whose columns have one of
 these dtypes, and no other:
@@ -159,7 +159,7 @@ def read_table(
         try:
             return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
         except pa.ArrowNotImplementedError as error:
-            # Arrow lacks this type, for example Int128
+            # Arrow cannot read this type of column, for example Int128
             raise InputError(
                 "table holds a type that cannot be read",
                 where=file,
@@ -171,7 +171,7 @@ def read_table(
 
 
 def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
-    """Return a table in memory with plain columns."""
+    """Convert the columns of a pandas data frame to plain text, integers, floats and booleans."""
     names = [str(name) for name in frame.columns]
     raw = RawTable(names, [_arrow(frame.iloc[:, place], name) for place, name in enumerate(names)])
     id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
@@ -179,7 +179,7 @@ def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
 
 
 def _arrow(column: pd.Series, name: str) -> Any:
-    """Return a pandas column as an Arrow array; mixed Python objects become text."""
+    """Return a pandas column as an Arrow array; a column of mixed Python objects becomes text."""
     if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
         column = column.astype(column.dtype.newbyteorder("="))
     try:
@@ -205,7 +205,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Return a reader for a format with typed columns, which needs no list of text columns."""
+    """Return a reader of a format with column types, which needs no list of text columns."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -232,8 +232,8 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
 """Reader of each file ending; a folder is read as Parquet."""
 
 
-# a first character # would make the line a comment
-# spreadsheets of East Asian systems treat full-width signs as plain ones
+# protect a leading #, which would make the line a comment; spreadsheets of East Asian systems treat
+# full-width signs as plain signs
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'", "#")
 
 
@@ -262,7 +262,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
-        bare.attrs = {}  # notes on the input file are no part of the table
+        bare.attrs = {}  # attributes describe the input file, not the table
         table = pa.Table.from_pandas(bare, preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
@@ -274,7 +274,7 @@ _NEGATIVE = re.compile("-[0-9]+")
 
 
 def guarded(text: str) -> str:
-    """Return a text that no spreadsheet runs as a formula and no reader skips as a comment.
+    """Return a text changed so that no spreadsheet runs it as a formula and no reader skips it.
 
     An apostrophe is put before a text that begins like a formula, a comment or a guarded text. A
     negative whole number is no formula: ids such as -842 stay unchanged.
@@ -288,12 +288,12 @@ def guarded(text: str) -> str:
 
 
 def unguarded(text: str) -> str:
-    """Return the text that `guarded` received; keep apostrophes that `guarded` did not add."""
+    """Remove the apostrophe that `guarded` put before a text; keep any other apostrophe."""
     return text[1:] if text.startswith("'") and text[1:].startswith(_RUN) else text
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as CSV, with texts and column names guarded against being run as formulas.
+    """Write a table as CSV; texts and column names that look like formulas get an apostrophe.
 
     A missing value is an empty cell.
 
@@ -304,8 +304,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
-    # Python's csv does not quote "\r" if lines end with "\n"; readers would begin a new row here,
-    # and its first text could be a formula
+    # quote all texts then: Python's csv does not quote "\r" if lines end with "\n", but readers
+    # would begin a new row at "\r", and its first text could be a formula
     returns = any("\r" in str(name) for name in safe) or any(
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )

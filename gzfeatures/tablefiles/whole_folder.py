@@ -1,4 +1,4 @@
-"""Write a folder of data files so that it appears whole or not at all."""
+"""Write a folder of data files so that the complete folder appears, or none at all."""
 
 from __future__ import annotations
 
@@ -52,10 +52,11 @@ def written_whole_folder(path: Path, what: str) -> Iterator[Path]:
         _drop_remains(path)
         with _locked_beside(path) as temporary:
             yield temporary
-            # the rename may reach the disk before the data, and a crash would then leave a folder
-            # of empty files under the name of a result
+            # flush first: the disk may store the new name before the data, and a crash would then
+            # leave empty files in the finished folder
             _flush(temporary)
-            # renaming would silently take the place of an empty folder
+            # check again that `path` is absent, because renaming would silently replace an empty
+            # folder
             _require_absent(path, what)
             try:
                 temporary.rename(path)
@@ -76,7 +77,7 @@ def _require_absent(path: Path, what: str) -> None:
 
 
 def _drop_remains(path: Path) -> None:
-    """Remove unfinished folders of `path` whose process is gone: nobody holds their lock."""
+    """Remove unfinished copies of a folder that dead processes left, which nobody locks."""
     try:
         import fcntl
     except ImportError:  # pragma: no cover  (Windows: it cannot be known who fills a folder)
@@ -85,7 +86,7 @@ def _drop_remains(path: Path) -> None:
     for entry in os.scandir(path.parent):
         if not (form.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
             continue
-        with contextlib.suppress(OSError):  # somebody else's, or gone in the meantime
+        with contextlib.suppress(OSError):  # the folder is another process's, or already gone
             descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,13 +97,14 @@ def _drop_remains(path: Path) -> None:
 
 @contextmanager
 def _locked_beside(path: Path) -> Iterator[Path]:
-    """Give a new folder beside `path` with a lock that ends with the process, however it ends."""
+    """Give a new locked folder beside `path`; the lock ends with the process in any case."""
     while True:
         temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part")
         with unfinished(temporary):
             temporary.mkdir()
             with _locked(temporary):
-                # before it was locked, another process could take it for a remain
+                # start again if another process removed the folder before the lock, as if a dead
+                # process had left it
                 if not temporary.exists():
                     continue
                 yield temporary
@@ -122,7 +124,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        # where folders cannot be locked (some network disks) nobody can take this one for a remain
+        # go on where folders cannot be locked (some network disks), because no process can lock and
+        # remove this folder there
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,1 +1,1 @@
-"""Read CSV tables: find the header, split the records, and recognise rows that are no galaxies."""
+"""Read CSV tables: find the header, split rows into cells, and find rows that are no galaxies."""

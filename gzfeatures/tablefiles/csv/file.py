@@ -28,7 +28,7 @@ _QUOTE_AFTER_BLANK = r'^[ \t]*"'
 
 
 def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
-    """Read a CSV file, plain or compressed by gzip.
+    """Read a table from a CSV file, plain or compressed by gzip.
 
     A header without commas may have tabs, semicolons or bars.
 
@@ -74,9 +74,9 @@ def _table(
     else:
         columns = _cells(path, header, names)
         if _any(columns[0], "^ *#"):
-            raise _NotPlain  # a comment, or a quoted cell: only the raw line can tell
+            raise _NotPlain  # the raw line must show whether # begins a comment
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
-        raise _NotPlain  # an open quote makes the rest of the file one cell
+        raise _NotPlain  # an unclosed quote makes the rest of the file one cell
     if header.spare:
         _require_empty(columns.pop(), path, header, line_of)
         names.pop()
@@ -103,7 +103,7 @@ def _table(
 def _require_own_rows(
     column: Any, names: Sequence[str], place: int, path: Path, header: Header
 ) -> None:
-    """Refuse a quoted cell that contains table rows, which happens between two stray quotes."""
+    """Refuse a quoted CSV cell that contains rows of the table, because of two stray quotes."""
     if not pc.any(pc.match_substring(column, "\n")).as_py():
         return
     for row, cell in enumerate(column.to_pylist()):
@@ -168,7 +168,7 @@ def _require_empty(column: Any, path: Path, header: Header, line_of: Callable[[i
 
 
 def _without_nameless(names: list[str], columns: list[Any]) -> tuple[list[str], list[Any]]:
-    """Drop empty columns without a name; name other columns without a name as pandas does."""
+    """Drop nameless empty columns; name other nameless columns as pandas does (`Unnamed: 3`)."""
     kept = [i for i, name in enumerate(names) if name or columns[i].null_count < len(columns[i])]
     return [names[i] or f"Unnamed: {i}" for i in kept], [columns[i] for i in kept]
 

@@ -23,7 +23,7 @@ _SEP = re.compile(r"sep=.?\r?$", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """Hold the column names of a CSV file, the position of its first row, and its separator."""
+    """Store the column names of a CSV file, the position of its first row, and its separator."""
 
     names: tuple[str, ...]
     spare: bool
@@ -41,7 +41,7 @@ def opened(path: Path) -> Any:
 
 
 def header_of(path: Path) -> Header:
-    """Find the header of a CSV file.
+    """Find the header of a CSV file: column names, separator, and where the first row begins.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def header_of(path: Path) -> Header:
 
 
 def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
-    """Return the header in the first bytes of a file; None if it or the first row is incomplete."""
+    """Return the CSV header in a file's first bytes; None if header or first row is incomplete."""
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
     lines = list(io.StringIO(_text(head, bom, path, whole=whole), newline=""))
     first, comments = _leading(lines)
@@ -75,8 +75,8 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if comments:
         names = _names_in_comment(comments[-1], separator, header)
         if names:
-            # the line that was taken for the header is the first galaxy, so rows begin with this
-            # line
+            # the column names were in a comment, so the line that seemed to be the header is the
+            # first galaxy
             header, row, header_end = names, header, 0
             comments.pop()
         if comments:
@@ -84,7 +84,8 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if not header:
         raise ValueError("it is empty")
     names = [name.strip() for name in header]
-    # some programs end each row, other programs the header, with one comma too many
+    # allow one comma too many at the end of each row, or of the header, because some programs write
+    # it
     spare = len(row) == len(names) + 1 and not row[-1].strip()
     if row and len(row) == len(names) - 1 and not names[-1]:
         names = names[:-1]
@@ -94,7 +95,7 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
 
 
 def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
-    """Return bytes after the byte order mark as text, without an incomplete last line."""
+    """Return the text after the byte order mark, without an incomplete last line."""
     end = len(head) if whole else head.rfind(b"\n") + 1
     try:
         return head[bom:end].decode("utf-8")
@@ -106,7 +107,7 @@ def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
 
 
 def _leading(lines: list[str]) -> tuple[int, list[str]]:
-    """Return the number of lines before the header, and the comments among these lines."""
+    """Return the number of lines before a CSV header, and the comments among these lines."""
     first, comments = 0, []
     while first < len(lines) and (
         lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
@@ -118,23 +119,23 @@ def _leading(lines: list[str]) -> tuple[int, list[str]]:
 
 
 def _names_in_comment(comment: str, separator: str, record: list[str]) -> list[str]:
-    """Return the column names in a comment above the first row of numbers, if any."""
+    """Return the column names in a comment before the first row; [] if it names no columns."""
     reader = csv.reader([comment.lstrip("#").strip()], delimiter=separator, skipinitialspace=True)
     names = next(reader, [])
-    # a row with a number is no header, and a comment with a number is no list of column names
+    # a line with a number is no header, and a comment with a number is no list of column names
     is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in record)
     has_number = any(_NUMBER.fullmatch(name.strip()) for name in names)
     return names if len(names) == len(record) and is_row and not has_number else []
 
 
 def _separator(lines: list[str]) -> str:
-    """Return the separator in the header: a comma, else a tab, semicolon or bar."""
+    """Return the separator of a CSV header: comma, otherwise tab, semicolon or vertical bar."""
     header = next((line for line in lines if line.strip()), "")
     return next((mark for mark in ",\t;|" if mark in header), ",")
 
 
 def _records(lines: list[str], separator: str) -> Iterator[tuple[list[str], int]]:
-    """Yield the records that are not empty, each with the number of lines read so far."""
+    """Yield the non-empty records of CSV lines, each with the number of lines read so far."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     for record in reader:
         if record:

@@ -1,4 +1,4 @@
-"""Read CSV files record by record if Arrow cannot split them, and name faulty lines."""
+"""Read CSV files record by record if Arrow cannot split them, and report faulty lines by number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LISTED = 10
 
 
 class _Lines:
-    """Pass the lines of a file to `csv.reader`, without the comments between records."""
+    """Yield the lines of a CSV file for `csv.reader`, without the comments between records."""
 
     def __init__(self, stream: Iterator[str], line: int) -> None:
         self.stream, self.number = stream, line
@@ -37,13 +37,14 @@ class _Lines:
             if self.begins and line.lstrip(" ").startswith("#"):
                 self.comments.append((self.number, line.strip()))
                 continue
-            # a line inside quotes is no comment, so skip no more lines until the record ends
+            # a line that begins with # inside a quoted cell is no comment, so skip no lines until
+            # the record ends
             self.begins = False
             return line
         raise StopIteration
 
     def notes(self) -> list[str]:
-        """Return one note for each of the first comments, and one note for all other comments."""
+        """Return one message for each of the first comments left out, and one for all others."""
         listed = [
             f"line {line} is no galaxy and is left out: {text}"
             for line, text in self.comments[:_LISTED]
@@ -56,7 +57,7 @@ class _Lines:
 
 
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
-    """Return the columns as text, the line number of each row, and notes; leave out comments.
+    """Return a CSV file's columns as text, the line number of each row, and messages for the user.
 
     A row of another length is refused, but for the words that end a file.
 
@@ -105,14 +106,14 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
 
 
 def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
-    """Convert the cells read so far to Arrow arrays, which need a tenth of the memory."""
+    """Convert the CSV cells read so far to Arrow arrays, which need a tenth of the memory."""
     for column, parts in zip(cells, chunks, strict=True):
         parts.append(pa.array(column, pa.large_string()))
         column.clear()
 
 
 def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
-    """Yield records; raise an error that names the line where quotes do not match."""
+    """Yield the records of a CSV file; raise an error that gives the line of an unclosed quote."""
     start = lines.number
     try:
         for record in reader:

@@ -48,7 +48,7 @@ _MOST = 3
 def galaxies(
     names: Sequence[str], columns: Sequence[Any], path: Path, line_of: Callable[[int], int]
 ) -> tuple[range | None, list[str]]:
-    """Return which rows of a table are galaxies, and notes on the rows that are left out.
+    """Return which rows of a CSV table are galaxies, and messages about the rows left out.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _is_word(cell: str) -> bool:
 
 
 def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
-    """Return the columns that hold numbers, ignoring the first and last rows."""
+    """Return which CSV columns contain numbers, judged without the first and last rows."""
     start = _MOST if count > _MOST + 1 else 1
     numeric = set()
     for i, column in enumerate(columns):
@@ -132,7 +132,7 @@ def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
 
 
 def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | None:
-    """Return what a row below the header holds instead of a galaxy: types, units or a ruler."""
+    """Return what a row after a CSV header contains (types, units, a ruler), or None."""
     words = [cell for cell in cells if cell]
     if not words or width < 2 or any(_NUMBER.fullmatch(word) for word in words if word != "1"):
         return None
@@ -147,7 +147,7 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
 def _require_galaxy(
     cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
 ) -> None:
-    """Refuse a row that has words, and no numbers, in two or more columns of numbers."""
+    """Refuse a CSV row that contains only words in two or more columns of numbers."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):
         raise InputError(
