@@ -1,1 +1,1 @@
-"""Score predictions against labels: metrics, intervals, conformal sets, comparisons."""
+"""Score predictions against labels: metrics, confidence intervals, class sets, comparisons."""

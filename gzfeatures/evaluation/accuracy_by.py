@@ -1,4 +1,4 @@
-"""Compute accuracy by volunteer agreement, by catalog columns, and against the vote ceiling."""
+"""Compute accuracy by volunteer agreement and by catalog columns; compare it with volunteers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def by_agreement(
     repeated = np.zeros(len(share))
     if voted.any():
         sizes = _panel_sizes(panels, len(share))
-        # the best possible agreement is how often the majorities of two groups of volunteers agree
+        # volunteers disagree among themselves, so the best possible accuracy is how often the
+        # majorities of two groups of volunteers agree
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
@@ -78,7 +79,7 @@ def by_agreement(
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """Compare the volunteers' agreement with a prediction and with other volunteers.
+    """Compare how well predictions and other volunteers agree with the volunteers' votes.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such
@@ -117,7 +118,7 @@ def against_ceiling(
 
 
 def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
-    """Return the number of volunteers of each of n galaxies; the usual number if it is unknown."""
+    """Return how many volunteers classified each of n galaxies; a usual number if unknown."""
     sizes = np.zeros(n, dtype=np.int64) if panels is None else panels
     return np.where(sizes < 1, ASSUMED_PANEL, sizes).astype(np.int64)
 
@@ -125,7 +126,7 @@ def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np
 def accuracy_along(
     predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
 ) -> list[AccuracyBin]:
-    """Compute accuracy in bins of a quantity, with the same number of galaxies in each bin.
+    """Compute accuracy in bins of a quantity; each bin holds the same number of galaxies.
 
     Parameters
     ----------
@@ -147,7 +148,8 @@ def accuracy_along(
     measured = present(values)
     if not measured.any():
         return []
-    # quantiles fill the bins equally; `unique` merges equal edges of repeated values
+    # quantiles put equally many galaxies in each bin; `unique` merges equal edges, which repeated
+    # values cause
     edges = np.unique(np.quantile(values[measured], np.linspace(0, 1, bins + 1)))
     bin_numbers = np.clip(
         np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2)
@@ -165,7 +167,7 @@ def accuracy_along(
 def by_catalog(
     predictions: Predictions, truth: Labels, catalog: Catalog, bins: int = 5, level: float = 0.9
 ) -> dict[str, list[AccuracyBin]]:
-    """Compute accuracy in bins of the redshift, magnitude and size columns of a catalog.
+    """Compute accuracy in bins of redshift, magnitude and size, each from a catalog's columns.
 
     An id that the catalog lacks is an InputError.
     """
@@ -178,7 +180,7 @@ def by_catalog(
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Scale the vote fractions of each galaxy to sum 1; return also which galaxies have votes."""
+    """Return vote fractions scaled to sum 1 per galaxy, and which galaxies have votes."""
     total = np.nansum(soft, 1)
     voted = total > 0
     return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
@@ -191,6 +193,6 @@ def _bin(
     level: float,
     ceiling: float | None = None,
 ) -> AccuracyBin:
-    """Return one bin's row, from a mask of the galaxies that are classified correctly."""
+    """Return accuracy, interval and size of one bin, from which of its galaxies are correct."""
     n, p = len(right), float(right.mean())
     return AccuracyBin(low, high, n, p, wilson(p, n, level), ceiling)

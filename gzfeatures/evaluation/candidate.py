@@ -1,4 +1,4 @@
-"""Define a candidate: one scored way from images to classes."""
+"""Define a candidate: a trained way from images to classes, with its test scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Approach: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
-    """Hold one way from images to classes, scored on the test galaxies of one split.
+    """Hold predictions and scores of one way from images to classes, for one split's test galaxies.
 
     Parameters
     ----------
@@ -95,17 +95,17 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Return `backbone + head`, or the network's name; several seeds share a name."""
+        """Return `backbone + head`, or the network's name; it is the same for all seeds."""
         return self.backbone if self.head is None else f"{self.backbone} + {self.head}"
 
     @property
     def method(self) -> tuple[Approach, str, str | None]:
-        """Return approach, backbone and head, which all seeds of a method share."""
+        """Return approach, backbone and head; candidates with different seeds share them."""
         return self.approach, self.backbone, self.head
 
 
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
-    """Return sentences about assumed numbers of volunteers in the scores, each sentence once."""
+    """Return a sentence for each number of volunteers that the candidates' scores assume."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
     notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

@@ -1,4 +1,4 @@
-"""Rank candidates of one split, and test every pair of methods on the same galaxies."""
+"""Rank methods (backbone and head) by a score; test each pair on the same galaxies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Hold a ranking of candidates, with a test of every pair of methods.
+    """Hold a ranking of trained candidates, and a test of every pair of methods.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def single_trainings(self) -> set[tuple[str, str, str | None]]:
-        """Return the methods that hold a network trained with one seed, and enough.
+        """Return the methods that contain a network trained with one seed only.
 
         One training says nothing of how far another seed would lead.
         """
@@ -85,7 +85,7 @@ class Comparison:
         )
 
     def __repr__(self) -> str:
-        """Return metric, size and the first of the ranking in one line."""
+        """Return the metric, the number of candidates and the best one in one line."""
         first = self.ranking[0]
         best = f"first {first.backbone}" + (f" with {first.head}" if first.head else "")
         return brief.line(
@@ -93,12 +93,12 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        """Return the ranking with its intervals for a notebook."""
+        """Return the ranking with its confidence intervals as HTML for a notebook."""
         below = self.to_pandas().to_html(index=False, float_format="{:.3f}".format)
         return brief.html(repr(self), below=below)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the ranking: candidate, metric with its interval, and whether it is tied."""
+        """Return the ranking as a data frame: candidate, metric, interval, and whether tied."""
         rows = [
             {
                 "rank": row.rank,
@@ -118,7 +118,7 @@ class Comparison:
         return pd.DataFrame(rows)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return ranking, tests and spread over seeds as JSON values."""
         return {
             "metric": self.metric,
             "ranking": [row.asdict() for row in self.ranking],
@@ -172,7 +172,7 @@ def compare(
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
-    # score all methods on the same galaxies in the same order, so that differences are paired
+    # use one order of galaxies for all predictions, so that score differences are paired
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
@@ -185,7 +185,7 @@ def compare(
         legal = ", ".join(ranks)
         raise InputError("metric", rule=f"be one of {legal}", found=metric)
     values = [float(point[metric]) for point in points]
-    # compare methods by the mean over their seeds, so that a lucky seed wins nothing
+    # compare methods by the mean over their seeds, so that no method wins by one lucky seed
     sign = -1 if metric in LOWER_IS_BETTER else 1
     methods = _methods(candidates, values, sign)
     of_method = [np.array([values[i] for i in members]) for members in methods]
@@ -201,7 +201,7 @@ def compare(
     def measure(totals: Array, size: Array | float) -> Array:
         return metrics_of(totals, size, kind, k)[metric]
 
-    # the best of several methods owes part of its score to the choice (Tsamardinos+2018)
+    # the best of several methods owes part of its score to luck (Tsamardinos+2018)
     luck = 0.0
     if len(methods) > 1:
         parts = [[columns[i] for i in members] for members in methods]
@@ -224,7 +224,7 @@ def compare(
 def _methods(
     candidates: Sequence[Candidate], values: Sequence[float], sign: int
 ) -> list[list[int]]:
-    """Group candidates by method; return their positions, the method with the best mean first."""
+    """Return the positions of each method's candidates, the method with the best mean first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)
@@ -248,7 +248,8 @@ def _winner(
     if len(intervals) == len(best):
         low, high = np.mean(intervals, axis=0)
         shift = value - float(np.mean([p.scores.metrics[metric] for p in best])) - luck
-        # keep the corrected limits in the metric's range; losses have no upper limit
+        # a score cannot leave its metric's range, so clip the corrected limits; log loss and RMSE
+        # have no upper limit
         top = {"log_loss": np.inf, "rmse": np.inf, "brier": 2.0}.get(metric, 1.0)
         least = -1.0 if metric == "mcc" else 0.0
         interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
@@ -256,7 +257,7 @@ def _winner(
 
 
 def _comparable(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the first candidate; refuse candidates of different galaxies or classes."""
+    """Return the first candidate; refuse candidates scored on different galaxies or classes."""
     if not candidates:
         raise InputError("nothing to compare", rule="have at least one candidate")
     first, *rest = candidates
@@ -290,7 +291,7 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
-    """Return the name of a method, from the candidates of its seeds."""
+    """Return a method's name with its approach and seeds, from its candidates."""
     candidate = seeds[0]
     return f"{candidate.name}, {candidate.approach}, " + (
         f"seed {candidate.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
@@ -300,7 +301,7 @@ def _label(seeds: Sequence[Candidate]) -> str:
 def _row(
     rank: int, candidate: Candidate, test: PairTest | None, level: float, truth: Labels
 ) -> RankedRow:
-    """Return a candidate's row in the ranking; `test` compares the best method with this one."""
+    """Return one candidate's row of the ranking, with its distance from the best method."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
         costs[f"{step}_seconds"] = candidate.seconds.get(step)
@@ -308,7 +309,8 @@ def _row(
     costs |= {name: candidate.cost.get(name) for name in ("parameters", "bytes")}
     behind, ends, tied = 0.0, [0.0, 0.0], True
     if test is not None:
-        # the test holds best minus this method, so change the sign and swap the limits
+        # the test holds the best score minus this one, but a row states this minus the best: change
+        # the sign and swap the limits
         low, high = test.interval
         behind, ends, tied = -test.difference, [-high, -low], test.p_family >= 1 - level
     return RankedRow(
@@ -360,7 +362,7 @@ def _tests(
     seed: int,
     metric: str,
 ) -> list[PairTest]:
-    """Test every pair of methods in the order of the ranking: (1, 2), (1, 3), …"""
+    """Return a test of every pair of methods, in ranking order: (1, 2), (1, 3), …, (2, 3), …."""
     family, single, _ = step_down(values, shares, resamples, seed)
     noise = seed_variance(values, shares)
     right = [_right(predictions, truth) for predictions in ordered]
@@ -375,7 +377,7 @@ def _tests(
             only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
         p = float(single[number])
         if metric == "accuracy" and only_first is not None and only_second is not None:
-            # McNemar's test is exact for accuracy, the bootstrap is not
+            # McNemar's test gives an exact p value for accuracy; resampling gives only an estimate
             p = mcnemar(only_first, only_second)
         tests.append(
             PairTest(
@@ -394,7 +396,7 @@ def _tests(
 
 
 def _compared(*methods: Sequence[Candidate]) -> Compared:
-    """Return what a test of methods, each given by its seeds, is about.
+    """Return "trainings" if a test's method has a single trained network, else "methods".
 
     Galaxies tell how far one training is from another. How far trainings of one method scatter is
     known from several seeds alone.
@@ -404,7 +406,7 @@ def _compared(*methods: Sequence[Candidate]) -> Compared:
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
-    """Return the interval of a mean difference over galaxies.
+    """Return the confidence interval of a mean score difference over galaxies.
 
     A difference of shares is taken as if two more galaxies differed.
 
@@ -422,7 +424,7 @@ def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> li
 
 
 def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
-    """Return which galaxies are classified correctly, shape (n,); None for vote fractions."""
+    """Return which galaxies are classified correctly, shape (n,); None if this is undefined."""
     if predictions.kind == "classes":
         same: npt.NDArray[np.bool_] = predictions.codes == truth.codes
         return same
@@ -435,7 +437,7 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
 def _runs(
     candidates: Sequence[Candidate], values: Sequence[float]
 ) -> dict[tuple[str, str, str | None], list[float]]:
-    """Return the metric's values of all seeds, by method."""
+    """Return a metric's values for all seeds of each method."""
     runs: dict[tuple[str, str, str | None], list[float]] = {}
     for candidate, value in zip(candidates, values, strict=True):
         runs.setdefault(candidate.method, []).append(value)
@@ -443,7 +445,7 @@ def _runs(
 
 
 def _seeds(candidates: Sequence[Candidate], values: Sequence[float]) -> list[SeedsRow]:
-    """Return a row for each method that was run with several seeds."""
+    """Return mean, scatter and range of the score of each method that has several seeds."""
     return [
         SeedsRow(
             approach,

@@ -1,4 +1,4 @@
-"""Return class sets that contain the true class as often as promised (conformal prediction)."""
+"""Compute sets of classes that contain the true class as often as promised (conformal)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPORT_LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Conformal:
-    """Hold class sets that contain the true class with a promised probability.
+    """Hold thresholds for class sets that contain the true class with a promised probability.
 
     A class is in a galaxy's set when its conformity reaches the threshold of the class; the most
     probable class is always in it, so no set is empty unless the galaxy is unlike the training
@@ -82,7 +82,7 @@ class Conformal:
         per_class: bool = True,
         method: Method = "threshold",
     ) -> Conformal:
-        """Calibrate the thresholds of class sets on galaxies kept out of training.
+        """Return class sets calibrated on galaxies that were kept out of training.
 
         Parameters
         ----------
@@ -113,8 +113,8 @@ class Conformal:
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
-            # an unfamiliar galaxy gets an empty set, which never contains its class, so the sets of
-            # the other galaxies must reach the coverage for all
+            # an unfamiliar galaxy gets an empty set, which never contains its class; score 0 makes
+            # the sets of the others larger, so that all together reach the coverage
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -122,7 +122,7 @@ class Conformal:
         return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
 
     def at(self, coverage: float) -> Conformal:
-        """Return the class sets for another coverage, from the same calibration galaxies.
+        """Return class sets for another coverage, from the same calibration galaxies.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Conformal:
         return dataclasses.replace(self, thresholds=thresholds, coverage=coverage)
 
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
-        """Return which classes are in each galaxy's set, shape (n, k).
+        """Return which classes are in each galaxy's class set, shape (n, k).
 
         The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set
         is empty.
@@ -162,7 +162,7 @@ class Conformal:
 
     @property
     def notes(self) -> list[str]:
-        """Return one sentence for each class that was too small for a threshold of its own."""
+        """Return a sentence for each class with too few galaxies for a threshold of its own."""
         if not self.per_class or not self.scores:
             return []
         sizes = [len(part) for part in self.scores]
@@ -182,7 +182,7 @@ class Conformal:
         return sentences
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure how often the sets contain the true class of other galaxies.
+        """Measure how often class sets contain the true class, on galaxies not used to calibrate.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class Conformal:
         return self._report(predictions, codes, self.sets(predictions))
 
     def crossed_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure the coverage on the galaxies that the sets were calibrated on.
+        """Measure coverage on the calibration galaxies: each half is tested with the other half.
 
         Each half of them, every second galaxy in the order of ids, is held by sets that the other
         half calibrates, so that no galaxy is counted by a threshold that it set itself. Half as
@@ -236,7 +236,7 @@ class Conformal:
         codes: npt.NDArray[np.int64],
         sets: npt.NDArray[np.bool_],
     ) -> dict[str, Any]:
-        """Return the measured coverage of the sets of galaxies with known classes."""
+        """Return how often given class sets contain the true class, overall and per class."""
         holds_truth = sets[np.arange(len(codes)), codes]
         size = sets.sum(1)
         rows = [
@@ -259,7 +259,7 @@ class Conformal:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return thresholds and calibration scores as JSON values."""
         return {
             "classes": list(self.classes),
             "thresholds": self.thresholds.tolist(),
@@ -271,7 +271,7 @@ class Conformal:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
-        """Return class sets from the fields of `asdict`, also of earlier versions."""
+        """Return class sets from a dict that `asdict` of this or an earlier version wrote."""
         return cls(
             tuple(fields["classes"]),
             np.asarray(fields["thresholds"], dtype=np.float64),
@@ -285,7 +285,7 @@ class Conformal:
 def calibrate_sets(
     kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
 ) -> Conformal | None:
-    """Calibrate class sets on galaxies kept out of training; None if this is impossible.
+    """Return class sets calibrated on galaxies kept out of training; None if impossible.
 
     It is impossible without such galaxies, or where labels are not one class per galaxy.
     """
@@ -296,18 +296,18 @@ def calibrate_sets(
 
 
 def _share(coverage: float) -> float:
-    """Return the coverage; refuse a coverage outside (0, 1)."""
+    """Return the coverage unchanged; refuse a coverage outside (0, 1)."""
     if not 0 < coverage < 1:
         raise InputError("coverage", rule="lie between 0 and 1", found=coverage)
     return coverage
 
 
 def _conformity(p: Array, method: Method) -> Array:
-    """Score how well each class fits each galaxy, in [0, 1], shape (n, k)."""
+    """Return how well each class fits each galaxy, from 0 to 1, shape (n, k)."""
     if method == "threshold":
         return p
-    # regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability of all
-    # more likely classes, plus a penalty for each rank beyond the first ones
+    # RAPS, regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability
+    # of all more likely classes, plus a penalty for each rank beyond the first ones
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, 1)
     ranks_above = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
@@ -317,23 +317,23 @@ def _conformity(p: Array, method: Method) -> Array:
 
 
 def _least(coverage: float) -> int:
-    """Return the fewest calibration galaxies that allow a coverage: 9 for 90 %, 19 for 95 %."""
+    """Return how many calibration galaxies a coverage needs at least: 9 for 90 %, 19 for 95 %."""
     return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 
 def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
-    """Return the threshold of each class, shape (k,); small classes share a threshold."""
+    """Return the score each class needs to enter a set, (k,); small classes share one."""
     lowest = np.array([_lowest(part, coverage) for part in parts])
     if len(parts) == 1:
         return np.repeat(lowest, k)
     for members in _sharing([len(part) for part in parts], coverage):
-        # the lowest threshold of a group reaches the coverage for each of its classes
+        # with the lowest threshold of the group, each of its classes reaches the coverage
         lowest[members] = lowest[members].min()
     return lowest
 
 
 def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
-    """Group classes until each group has 20 calibration galaxies, smallest classes first."""
+    """Return groups of classes with at least 20 calibration galaxies each, if there are so many."""
     groups: list[list[int]] = []
     open_ = False
     for c in sorted(range(len(sizes)), key=lambda c: (sizes[c], c)):
@@ -350,17 +350,17 @@ def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
 
 
 def _lowest(true: Array, coverage: float) -> float:
-    """Return the highest threshold that reaches the coverage; 0 for too few galaxies.
+    """Return the highest score threshold that reaches the coverage; 0 for too few galaxies.
 
     It is the ⌊(n + 1)(1 − coverage)⌋-th smallest score of the true classes.
     """
-    # 1e-9 prevents that rounding of (n + 1)(1 − coverage) loses a whole galaxy
+    # without 1e-9, rounding of (n + 1)(1 − coverage) could give one galaxy too few
     allowed = int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9))
     return float(true[allowed - 1]) if allowed else 0.0
 
 
 def _counted(holds_truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Count how many sets contain the true class, with a Clopper–Pearson interval."""
+    """Return how often the class sets contain the true class, with a Clopper–Pearson interval."""
     n, hits = len(holds_truth), int(holds_truth.sum())
     if not n:
         return {"n": 0, "reached": None, "interval": None}

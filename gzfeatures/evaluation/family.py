@@ -1,4 +1,4 @@
-"""Test all pairs of methods together, so that many comparisons give few false differences."""
+"""Test all pairs of methods together, so that many tests give few false differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
-    """Estimate the variance that seeds add to each method's mean score, shape (K,).
+    """Estimate how much training seeds vary each method's mean score: variances, shape (K,).
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
         count, n = share.shape
         if count > 1:
-            # galaxies alone scatter the seeds' means by this residual; the rest is the seeds'
-            # variance
+            # this residual is the scatter between seeds that the galaxies alone explain; subtract
+            # it, and what remains is due to the seeds
             residual = share - share.mean(0) - (value - value.mean())[:, None]
             of_method[method] = value.var(ddof=1) - (residual**2).sum() / ((count - 1) * n**2)
     with_seeds = np.isfinite(of_method)
@@ -52,7 +52,7 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
 def step_down(
     values: Sequence[Array], shares: Sequence[Array], resamples: int, seed: int
 ) -> tuple[Array, Array, Array]:
-    """Compute p values for all pairs of K methods together, and the error of each difference.
+    """Compute p values for all pairs of K methods together, and each difference's error.
 
     Every resample gives each galaxy a random sign, one for all methods, and each method a mean over
     seeds drawn from the seeds' deviations. The sign turns a galaxy's difference of two methods
@@ -81,7 +81,7 @@ def step_down(
     Romano & Wolf 2005, doi:10.1198/016214504000000539, algorithms 3.1 and 4.1 (step-down, largest
     studentised statistic); Liu 1988, doi:10.1214/aos/1176351062 (wild bootstrap).
     """
-    # shape (n, K): each galaxy's contribution in each method, averaged over the method's seeds
+    # mean over the method's seeds of each galaxy's contribution to the score, shape (n, K)
     mean = np.stack([share.mean(0) for share in shares], axis=1)
     n, methods = mean.shape
     rng = np.random.default_rng(seed)
@@ -94,24 +94,25 @@ def step_down(
     drawn = _signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)
     spread = _ratio(np.abs(drawn[:, first] - drawn[:, second]), error)
     # step-down test (Romano & Wolf 2005, algorithm 4.1): compare each pair with the largest
-    # statistic of all pairs that are not clearer than this pair
+    # statistic among the pairs that are not clearer than it, which keeps more power than a
+    # comparison with all pairs
     order = np.argsort(-statistic, kind="stable")
     largest = np.maximum.accumulate(spread[:, order[::-1]], axis=1)[:, ::-1]
     single = (1 + (spread >= statistic * (1 - 1e-9)).sum(0)) / (1 + resamples)
     p = (1 + (largest >= statistic[order] * (1 - 1e-9)).sum(0)) / (1 + resamples)
-    # a pair must not get a smaller p value than a clearer pair
+    # p values must not fall from a clearer pair to a less clear one
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p)
     return corrected, single, error
 
 
 def _ratio(difference: Array, error: Array) -> Array:
-    """Divide differences by their standard errors; 0 between methods that never differ."""
+    """Return differences divided by their standard errors; 0 where the error is 0."""
     return np.asarray(np.divide(difference, error, out=np.zeros_like(difference), where=error > 0))
 
 
 def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Array:
-    """Return the mean over galaxies of each method's shares with random signs, shape (B, K)."""
+    """Return each method's mean over galaxies with random signs, in B resamples, (B, K)."""
     n = len(shares)
     means = np.empty((resamples, shares.shape[1]))
     block = max(1, _BLOCK_BYTES // (4 * n))
@@ -125,7 +126,7 @@ def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Ar
 def _seed_means(
     values: Sequence[Array], variance: Array, resamples: int, rng: np.random.Generator
 ) -> Array:
-    """Draw the change of each method's mean that new seeds would give, shape (B, K).
+    """Draw how much each method's mean would change with new training seeds, shape (B, K).
 
     Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
     one method alone have ten means, and no tails. If no method has more than two seeds, their

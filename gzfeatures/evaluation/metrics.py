@@ -41,7 +41,7 @@ NEITHER_IS_BETTER = ("bias",)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Hold the metrics of predictions with their intervals; None for metrics that do not apply.
+    """Hold metrics of predictions with their confidence intervals; unused metrics are None.
 
     Parameters
     ----------
@@ -133,16 +133,16 @@ class Scores:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Return the metrics that apply to the predictions, by name."""
+        """Return the metrics that are defined for these predictions, by name."""
         names: tuple[str, ...] = HIGHER_IS_BETTER + LOWER_IS_BETTER + NEITHER_IS_BETTER
-        # show the usual order of redshift tables: the total error, then its parts
+        # show the usual order of redshift tables: the total error first, then its parts
         if self.kind in VALUE_TARGETS:
             names = VALUE_METRICS
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; an undefined metric is None."""
+        """Return the scores as JSON values; an undefined metric is None."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
         return {name: jsonable(value) for name, value in fields.items()}
@@ -159,7 +159,7 @@ def evaluate(
     groups: Mapping[str, str] | None = None,
     train: Ids | None = None,
 ) -> Scores:
-    """Score predictions against labels.
+    """Score predictions against labels of the same galaxies.
 
     Parameters
     ----------
@@ -205,7 +205,8 @@ def evaluate(
         scores = _value_scores(predictions, truth, level, bool(intervals), of_groups)
         numbers = labels.select(train).values[:, 0] if train is not None else None
         return dataclasses.replace(scores, baselines=_baselines(truth, predictions.kind, numbers))
-    # compute each metric from column sums over galaxies, so that resamples use the same formula
+    # compute each metric from sums over galaxies, because resampled galaxies need only other
+    # weights in these sums
     columns = sufficient_statistics(predictions, truth)
     point = metrics_of(columns.sum(0), len(truth), predictions.kind, len(predictions.classes))
     if predictions.kind != "fractions":
@@ -246,7 +247,7 @@ def _value_scores(
     with_intervals: bool,
     groups: Mapping[str, str] | None,
 ) -> Scores:
-    """Score predicted numbers, with intervals over groups of galaxies."""
+    """Return scores of predicted numbers; intervals are over groups of related galaxies."""
     residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
     limits: dict[str, tuple[float, float]] = {}
     if with_intervals:
@@ -267,7 +268,7 @@ def _value_scores(
 
 
 def _baselines(truth: Labels, kind: str, training: Array | None) -> dict[str, dict[str, float]]:
-    """Return the metrics of two constant predictions: the training galaxies' median and mean."""
+    """Return the scores of predicting one constant: the training galaxies' median or mean."""
     if training is None or not len(training):
         return {}
     true = truth.values[:, 0]
@@ -281,16 +282,16 @@ def _baselines(truth: Labels, kind: str, training: Array | None) -> dict[str, di
 def _limits(
     predictions: Predictions, truth: Labels, level: float
 ) -> dict[str, tuple[Array, Array]]:
-    """Return the lower and upper limit of every metric, a number or one number per class."""
+    """Return each metric's lower and upper confidence limit, overall or one per class."""
     limits = score_intervals(predictions, truth, level)
-    # the interval of `ece` already is one of the true error, which `ece_debiased` estimates
+    # the interval of `ece` contains the true calibration error, which `ece_debiased` estimates too
     if "ece" in limits:
         limits["ece_debiased"] = limits["ece"]
     return limits
 
 
 def _confusion(predictions: Predictions, truth: Labels) -> npt.NDArray[np.int64]:
-    """Count galaxies by true class (row) and predicted class (column)."""
+    """Return the number of galaxies by true class (row) and predicted class (column)."""
     k = len(predictions.classes)
     confusion = np.zeros((k, k), dtype=np.int64)
     np.add.at(confusion, (truth.codes, predictions.codes), 1)
@@ -304,10 +305,10 @@ def _panels(
     votes: npt.NDArray[np.int64] | None,
     catalog: Catalog | None,
 ) -> npt.NDArray[np.int64] | None:
-    """Return the number of volunteers of each predicted galaxy; None if it is unknown."""
+    """Return how many volunteers classified each predicted galaxy; None if unknown."""
     if votes is not None:
         return votes[positions(labels.ids, predictions.ids, where="labels")]
-    # without vote fractions there is no majority, so the numbers of volunteers are not needed
+    # without vote fractions volunteers have no majority, so their number is not needed
     if catalog is not None and truth.soft is not None:
         return catalog.volunteers(predictions.ids)
     return None
@@ -316,7 +317,7 @@ def _panels(
 def _class_rows(
     truth: Labels, point: dict[str, Array], limits: dict[str, tuple[Array, Array]]
 ) -> list[dict[str, Any]]:
-    """Return name, number of galaxies, metrics and intervals of each class."""
+    """Return name, number of galaxies, metrics and confidence intervals of each class."""
     rows: list[dict[str, Any]] = []
     for code, (name, support) in enumerate(truth.counts.items()):
         row: dict[str, Any] = {"class": name, "support": support}
@@ -331,7 +332,7 @@ def _class_rows(
 
 
 def _is_finite(limits: Array, code: int | None = None) -> bool:
-    """Return whether a metric's interval exists, over all galaxies or for one class."""
+    """Return whether a metric's confidence interval exists, overall or for one class."""
     if code is None:
         return limits.ndim == 0 and bool(np.isfinite(limits))
     return limits.ndim == 1 and bool(np.isfinite(limits[code]))
@@ -349,7 +350,7 @@ def headline(target: str) -> str:
 
 
 def scorable(predictions: Predictions, labels: Labels) -> Labels:
-    """Return the labels of the predicted galaxies in their order; refuse training galaxies.
+    """Return the labels of the predicted galaxies, in their order; refuse training galaxies.
 
     Raises as `evaluate` does.
     """
@@ -373,7 +374,7 @@ def scorable(predictions: Predictions, labels: Labels) -> Labels:
 
 
 def jsonable(value: Any) -> Any:
-    """Replace numbers that are not finite by None and tuples by lists, at any depth.
+    """Return a value with NaN and infinity as None and tuples as lists, at any depth.
 
     Examples
     --------

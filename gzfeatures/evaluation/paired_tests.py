@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Compute McNemar's exact two-sided p from the galaxies that only one method classifies right.
+    """Return the exact two-sided p value of McNemar's test of two methods.
+
+    The inputs are the numbers of galaxies that only the first and only the second classifies
+    correctly.
 
     It is 1 where no galaxy tells the methods apart.
 

@@ -1,4 +1,4 @@
-"""Refuse predictions whose arrays do not fit one another, or whose numbers leave their range."""
+"""Refuse predictions whose arrays disagree in shape, or whose numbers are out of range."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_valid(predictions: Predictions) -> None:
         Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], a row does not sum to 1, or
         a number is not finite.
     """
-    # a galaxy that occurs twice would be scored twice
+    # a galaxy that occurs twice would count twice in every score
     require_unique(predictions.ids, where="predictions")
     _require_rows(predictions)
     familiarity = predictions.familiarity
@@ -35,7 +35,7 @@ def require_valid(predictions: Predictions) -> None:
 
 
 def _require_rows(predictions: Predictions) -> None:
-    """Refuse an array that does not have a row for each galaxy and a column for each class."""
+    """Refuse predictions without one row per galaxy and one column per class."""
     n, shape = len(predictions.ids), predictions.probabilities.shape
     if shape != (n, len(predictions.classes)):
         raise InputError(
@@ -58,7 +58,7 @@ def _require_rows(predictions: Predictions) -> None:
 def _require_probabilities(predictions: Predictions) -> None:
     """Refuse probabilities outside [0, 1], and rows of classes that do not sum to 1."""
     p = predictions.probabilities
-    # single precision may leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
+    # rounding in single precision can leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
     if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
         raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
     if predictions.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:

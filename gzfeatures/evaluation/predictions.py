@@ -1,4 +1,4 @@
-"""Hold the predictions of galaxies by id, and read and write them as CSV, Parquet or FITS."""
+"""Hold predictions of galaxies by id; read and write them as CSV, Parquet or FITS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gzfeatures.ids import Ids, positions
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Hold class probabilities of galaxies, or numbers, with class sets and familiarity.
+    """Hold class probabilities or predicted numbers of galaxies, with class sets.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Predictions:
         require_valid(self)
 
     def __repr__(self) -> str:
-        """Return size and kind in one line."""
+        """Return the number of galaxies and of classes in one line."""
         of = (
             f"number {self.classes[0]}"
             if self.is_value
@@ -88,7 +88,7 @@ class Predictions:
         return brief.line("Predictions", brief.count(len(self), "galaxy"), of)
 
     def _repr_html_(self) -> str:
-        """Return the galaxies by most probable class, and the first rows, for a notebook."""
+        """Return counts of predicted classes and the first rows as HTML for a notebook."""
         summary = self.summary
         facts: dict[str, object] = dict(summary.get("classes", {}))
         facts |= {key: summary.get(key) for key in ("unsure", "unfamiliar")}
@@ -98,7 +98,7 @@ class Predictions:
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a row per galaxy with the index `galaxy_id`, and the columns that `write` writes.
+        """Return one row per galaxy as a data frame, with the columns that `write` writes.
 
         These are the predicted class or number, class sets and familiarity where they are known,
         and the probability of each class.
@@ -108,7 +108,7 @@ class Predictions:
 
     @property
     def is_value(self) -> bool:
-        """Tell whether the predictions are one number per galaxy, not classes or vote fractions."""
+        """Return whether one number per galaxy is predicted, not classes or vote fractions."""
         return self.kind in VALUE_TARGETS
 
     @property
@@ -126,7 +126,7 @@ class Predictions:
 
     @property
     def number_columns(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Predicted numbers and their bounds, each of shape (n,), by column name.
+        """Return predicted numbers and their interval ends by column name, each (n,).
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Join the predictions of one head for the parts of a table.
+        """Return the predictions of one head for several parts of a table as one object.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Return the code of each galaxy's most probable class, shape (n,); the first if tied.
+        """Return the number of each galaxy's most probable class, (n,); the first if tied.
 
         Raises
         ------
@@ -176,11 +176,11 @@ class Predictions:
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """Return the name of the most probable class of each galaxy, shape (n,)."""
+        """Return the name of each galaxy's most probable class, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
 
     def select(self, ids: Ids) -> Predictions:
-        """Return the predictions with these ids, in the order of the ids; refuse an unknown id.
+        """Return predictions for the given ids, in their order; refuse an unknown id.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class Predictions:
 
     @property
     def empty_because(self) -> npt.NDArray[np.object_] | None:
-        """Return the reason why each galaxy's class set is empty, shape (n,); "" for other sets.
+        """Return why each galaxy's class set is empty, shape (n,); "" for other sets.
 
         The reason is `unfamiliar` or `no class fits`.
 
@@ -215,7 +215,7 @@ class Predictions:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Count galaxies by most probable class, unsure galaxies, and unfamiliar galaxies.
+        """Return how many galaxies have each class, are unsure, or are unfamiliar.
 
         Returns
         -------
@@ -229,7 +229,8 @@ class Predictions:
         unfamiliar = None if self.unfamiliar is None else int(self.unfamiliar.sum())
         if self.is_value:
             return {**self._value_summary(), "unfamiliar": unfamiliar}
-        # class sets, if present, are the calibrated measure of unsure galaxies
+        # class sets, if present, are calibrated, so they tell better than probabilities which
+        # galaxies are unsure
         several = self.probabilities.max(1, initial=0) < 0.5
         if self.sets is not None:
             several = self.sets.sum(1) > 1
@@ -244,7 +245,7 @@ class Predictions:
         }
 
     def _value_summary(self) -> dict[str, Any]:
-        """Return count, quantiles and interval widths of predicted numbers."""
+        """Return count, quantiles and median interval width of predicted numbers."""
         quantiles = [None] * 3
         if len(self):
             quantiles = np.quantile(self.values, (0.5, 0.05, 0.95)).tolist()
@@ -261,7 +262,7 @@ class Predictions:
         }
 
     def without_seen(self) -> Predictions:
-        """Return the same predictions without the mask of galaxies that were trained on.
+        """Return the predictions without the mark of which galaxies were trained on.
 
         Scores of such galaxies are no fair test.
         """
@@ -270,7 +271,7 @@ class Predictions:
     unmarked = renamed("unmarked", "without_seen")
 
     def write(self, path: str | Path) -> Path:
-        """Write one row per galaxy as CSV, Parquet or FITS, chosen by the file's ending.
+        """Write predictions, one row per galaxy, as CSV, Parquet or FITS by the file's ending.
 
         Endings are `.csv`, `.csv.gz`, `.parquet` and `.fits`.
 
@@ -301,12 +302,12 @@ class Predictions:
 
     @property
     def class_sets(self) -> npt.NDArray[np.object_] | None:
-        """Return the class set of each galaxy, names joined by `|`, (n,); None without sets."""
+        """Return each galaxy's class set as names joined by `|`, (n,); None without sets."""
         return None if self.sets is None else joined_names(self.classes, self.sets)
 
     @classmethod
     def read(cls, path: str | Path, *, number: str | None = None) -> Predictions:
-        """Read predictions from a file that `write` wrote.
+        """Return predictions from a file that `Predictions.write` wrote.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Measure calibration: whether predictions are right as often as their probabilities say."""
+"""Measure whether predictions are correct as often as their probabilities promise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 
 def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin]:
-    """Compute a reliability diagram of the most probable class, in the bins of the ECE.
+    """Return a reliability diagram: accuracy by probability of the most probable class.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin
 
 
 def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
-    """Measure calibration by `ece`, `brier` and `log_loss`, with the bins of the diagram."""
+    """Return calibration error, Brier score, log loss and reliability diagram of predictions."""
     metrics = evaluate(predictions, labels, intervals=0).metrics
     bins = [each.asdict() for each in reliability(predictions, labels)]
     return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": bins}
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
-    """Compute the accuracy of the most certain galaxies, for every share of galaxies kept.
+    """Return the accuracy of the most certain galaxies, for every share of galaxies kept.
 
     Galaxies of equal confidence are kept or left together.
 
@@ -82,6 +82,6 @@ def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Arr
 
 
 def _confidence(predictions: Predictions, labels: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return the probability of the most probable class, and whether that class is right."""
+    """Return the most probable class's probability, and whether that class is correct."""
     right = scorable(predictions, labels).codes == predictions.codes
     return predictions.probabilities.max(1), right

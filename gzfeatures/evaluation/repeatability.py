@@ -50,11 +50,12 @@ def of_majorities(
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # draw vote fractions from each galaxy's Dirichlet posterior: its mean alone is pulled
-        # towards equal fractions, so that two panels would agree too rarely
+        # draw vote fractions from each galaxy's Dirichlet posterior; its mean would be pulled
+        # towards equal fractions, so that two groups would agree too rarely
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
-        # a random number below one vote decides ties of the majority
+        # add a random number below one vote, so that chance decides between answers with equal
+        # votes
         first = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
         second = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
         same += first == second
@@ -73,6 +74,7 @@ def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
         ((shares - mean) ** 2).mean(0).sum() / max(float((mean * (1 - mean)).sum()), 1e-12)
     )
     noise = float((1 / sizes).mean())
-    # the share of scatter between galaxies, 1 / (s + 1) for a Dirichlet distribution of sum s
+    # of the scatter in vote fractions, the part between galaxies is 1 / (s + 1), if s is the sum of
+    # the Dirichlet parameters
     between = np.clip((scatter - noise) / max(1 - noise, 1e-12), 1e-4, 1 - 1e-4)
     return np.asarray(np.maximum(mean, 1e-6) * (1 / between - 1))

@@ -18,7 +18,7 @@ Compared: TypeAlias = Literal["methods", "trainings"]
 
 
 class Row(Mapping[str, Any]):
-    """Hold a row whose fields can also be read by their JSON key."""
+    """Hold one row of a report's table; its fields can also be read by their JSON key."""
 
     absent_if_none: ClassVar[frozenset[str]] = frozenset()
 
@@ -43,7 +43,7 @@ class Row(Mapping[str, Any]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankedRow(Row):
-    """Hold one candidate of a ranking.
+    """Hold one row of a ranking: a candidate with its metrics, intervals and costs.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ class RankedRow(Row):
         return self.approach, self.backbone, self.head
 
     def interval(self, metric: str) -> list[float] | None:
-        """Return the interval of a metric; None if a class has too few galaxies."""
+        """Return a metric's confidence interval; None if a class has too few galaxies."""
         return self.intervals.get(metric)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields by name, with each metric, interval and cost under its own key."""
+        """Return the fields by name; each metric, interval and cost gets its own key."""
         fields = super().asdict()
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
-        # keep the order of the keys that files of earlier versions have
+        # programs that read earlier versions' files expect the keys in this order
         ends = ("behind", "behind_interval", "tied", "compares", "untrained")
         last = {name: fields.pop(name) for name in ends if name in fields}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
@@ -112,7 +112,7 @@ class RankedRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairTest(Row):
-    """Hold a test of two methods of a ranking on the same galaxies.
+    """Hold the test of whether two methods of a ranking differ on the same galaxies.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class PairTest(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeedsRow(Row):
-    """Hold the spread of a method's score over several seeds.
+    """Hold mean, scatter and range of a method's score over several training seeds.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class SeedsRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WinnerRow(Row):
-    """Hold the best method's score, corrected for having been chosen as the best.
+    """Hold the best method's score, reduced by what choosing the best of several adds.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class WinnerRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReliabilityBin(Row):
-    """Hold the galaxies whose most probable class has a similar probability.
+    """Hold the accuracy of galaxies whose most probable class has a similar probability.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ class ReliabilityBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AccuracyBin(Row):
-    """Hold the accuracy of the galaxies in one bin of a quantity.
+    """Hold the accuracy of the galaxies in one bin of a quantity, such as redshift.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ class AccuracyBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ceiling(Row):
-    """Hold the agreement of volunteers with a prediction, and with each other.
+    """Hold how often volunteers agree with a prediction, and with each other.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ class Ceiling(Row):
 
     @property
     def assumption(self) -> str | None:
-        """Return a sentence on the assumed number of volunteers; None if all numbers are known."""
+        """Return a sentence on the assumed number of volunteers; None if all are known."""
         if not self.assumed:
             return None
         return (

@@ -1,4 +1,4 @@
-"""Correct the score of the best of several methods for having been chosen as the best."""
+"""Correct the best method's score for the luck of having been chosen as the best."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def luck_of_the_best(
     resamples: int,
     seed: int,
 ) -> float:
-    """Estimate how much choosing the best of K methods inflates its score.
+    """Estimate how much choosing the best of K methods raises its score by luck.
 
     Methods are ranked on galaxies drawn with replacement, and the first is scored on those not
     drawn; the mean of its scores there is what the choice is worth. Its distance from the best
@@ -49,14 +49,15 @@ def luck_of_the_best(
     """
     n = len(columns[0][0])
     rng = np.random.default_rng(seed)
-    # a resample counts each galaxy; galaxies with count 0 test its choice
+    # count how often each galaxy is drawn in a resample; galaxies with count 0 test the method that
+    # the resample chooses
     drawn = np.stack(
         [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]
     ).astype(np.float32)
     left = (drawn == 0).astype(np.float32)
 
     def means(weights: npt.NDArray[np.float32], number: Array) -> Array:
-        """Return the value of each method, as the mean over its seeds, shape (B, K)."""
+        """Return each method's score in each of B resamples, as the mean over its seeds, (B, K)."""
         method_values = []
         for seeds in columns:
             totals = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
@@ -67,6 +68,7 @@ def luck_of_the_best(
     on_drawn = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
     on_left = sign * means(left, left.sum(1))
     on_all = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
-    # score the method that a resample chooses on the galaxies outside the resample
+    # each resample chooses a method; score it on the galaxies that the resample left out, which had
+    # no part in the choice
     chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]
     return float(sign * max(np.nanmax(on_all) - float(np.nanmean(chosen)), 0.0))

@@ -1,1 +1,1 @@
-"""Files of predictions: their formats, and what each column holds."""
+"""Read and write files of predictions; define the content of each column."""

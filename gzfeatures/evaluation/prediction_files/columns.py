@@ -1,4 +1,4 @@
-"""Turn predictions into the columns of a file, and such columns back into predictions."""
+"""Convert predictions to the columns of a file, and such columns back to predictions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ UCDS = {
 
 
 def ucds_of(names: Collection[str]) -> dict[str, str]:
-    """Return the meanings of the columns of a file of predicted classes; none for other files.
+    """Return a UCD (Virtual Observatory term) for each column of predicted classes.
+
+    Other files get none.
 
     Examples
     --------
@@ -62,7 +64,7 @@ def ucds_of(names: Collection[str]) -> dict[str, str]:
 
 
 def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
-    """Return the column names of a predicted number and its bounds.
+    """Return the column names of a predicted number and of its interval.
 
     Examples
     --------
@@ -73,7 +75,7 @@ def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
 
 
 def joined_names(classes: tuple[str, ...], flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    """Join the names of the classes that are true in each row by `|`.
+    """Return, for each row, the names of its true classes joined by `|`.
 
     Examples
     --------
@@ -85,7 +87,7 @@ def joined_names(classes: tuple[str, ...], flags: npt.NDArray[np.bool_]) -> npt.
 
 
 def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns that a file of predictions has, by name, each of shape (n,).
+    """Return the columns to write for predictions, by name, each of shape (n,).
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[An
 
 
 def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dict[str, Any]:
-    """Return the fields of `Predictions` that the columns of a file hold.
+    """Return the fields of `Predictions` from the columns of a file.
 
     Parameters
     ----------
@@ -152,13 +154,13 @@ def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dic
     for name, field in (("trained_on", "seen"), ("familiarity_p", "familiarity")):
         if name in frame:
             fields[field] = frame[name].to_numpy(bool if field == "seen" else np.float64)
-    # read ids as text, so that 64-bit ids keep all digits
+    # numbers would round ids of 64 bits, so read ids as text
     return {"ids": as_ids(frame["galaxy_id"], where=path), **fields}
 
 
 def _probabilities(frame: pd.DataFrame, path: Path) -> dict[str, Any]:
-    """Return probabilities, classes, kind and class sets from the columns of a file."""
-    # every column that has no reserved name holds the probabilities of a class
+    """Return probabilities, class names, kind and class sets from a file's columns."""
+    # every column without a reserved name holds the probabilities of one class
     classes = tuple(str(name) for name in frame.columns if name not in RESERVED)
     kind = next((RESERVED[name] for name in frame.columns if RESERVED.get(name)), "fractions")
     try:
@@ -176,7 +178,7 @@ def _probabilities(frame: pd.DataFrame, path: Path) -> dict[str, Any]:
 
 
 def _numbers(frame: pd.DataFrame, column: str, path: Path, kind: str | None) -> dict[str, Any]:
-    """Return predicted numbers and their bounds; by default the column name marks a redshift."""
+    """Return predicted numbers and interval ends from a file's columns."""
     name = column.removeprefix(PREDICTED)
     columns = [column, *(end for end in BOUNDS if end in frame)]
     try:
@@ -195,7 +197,8 @@ def _number_column(frame: pd.DataFrame) -> str | None:
     """Return the name of the column of predicted numbers; None for a file of classes."""
     classes = {"predicted_class", "predicted_labels"}
     columns = [name for name in frame.columns if name.startswith(PREDICTED)]
-    # a class may be named predicted_…, but a file of classes also has a column of predicted classes
+    # a class may have a name like predicted_…, but then the file also has a column of predicted
+    # classes
     if classes & set(frame.columns) or len(columns) != 1:
         return None
     others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}

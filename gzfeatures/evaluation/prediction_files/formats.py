@@ -1,4 +1,4 @@
-"""Write and read the columns of predictions as CSV, Parquet or FITS, as the file's ending says."""
+"""Write and read columns of predictions as CSV, Parquet or FITS, by the file's ending."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = ("galaxy_id", "predicted_class", "predicted_labels", "class_set", "empty
 
 
 def kind_of(path: Path) -> str:
-    """Return the kind of file that a file name's ending means."""
+    """Return the file format (CSV, Parquet, FITS) that a file name's ending means."""
     for ending, kind in {
         ".csv": "CSV",
         ".csv.gz": "CSV",
@@ -41,8 +41,8 @@ def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # pandas before 3 reads the last digit of a number differently unless it is asked not to, and
-    # from 3 on it warns of the question
+    # pandas before version 3 reads the last digit of a number exactly only with this option, and
+    # from version 3 on it warns about the option
     exact: dict[str, Any] = (
         {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
     )
@@ -102,8 +102,8 @@ def _read_fits(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _fits_tables() -> Iterator[Any]:
-    """Return astropy's table type, without its warning about hyphens, which FITS names may have."""
-    # imported late, because astropy's tables take half a second and only FITS needs them
+    """Yield astropy's table class, without warnings about hyphens in column names."""
+    # import astropy's tables late, because the import takes half a second and only FITS needs it
     from astropy.table import Table
     from astropy.utils.exceptions import AstropyWarning
 

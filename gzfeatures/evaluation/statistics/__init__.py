@@ -1,1 +1,1 @@
-"""Compute confidence intervals that contain the true score as often as their level says."""
+"""Compute confidence intervals that contain the true score as often as promised."""

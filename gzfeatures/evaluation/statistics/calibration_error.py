@@ -1,4 +1,4 @@
-"""Estimate the expected calibration error without noise, with an interval."""
+"""Estimate the expected calibration error without its part from noise, with an interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gzfeatures.evaluation.statistics.proportions import Array
 
 
 def interval(bins: Array, n: Any, level: float) -> Interval:
-    """Return the range of true calibration errors that are compatible with the measured error.
+    """Return the lowest and highest true calibration error compatible with the measured one.
 
     The measured error is a sum of absolute values, so that noise alone gives a positive one. Its
     distribution for a true error ε, spread over the bins as the measured one after subtracting
@@ -41,11 +41,11 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return the measured error's quantile for a true error, and the lower tail to cut off."""
+        """Return the measured error's quantile for a true error, and the lower tail left out."""
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
-        # the sum of folded normals is approximated by a gamma distribution of equal mean and
-        # variance
+        # a sum of folded normal numbers has no simple distribution; a gamma distribution of equal
+        # mean and variance approximates it
         place = gammainc(np.maximum(mean**2 / variance, 1e-9), measured * mean / variance)
         apart = np.clip(
             2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1
@@ -61,7 +61,7 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
 
 
 def debiased(bins: Array, n: Any) -> Array:
-    """Return a calibration error minus the part that noise alone would give, at least 0.
+    """Return the calibration error minus the part that noise alone would give, at least 0.
 
     The error ε ≥ 0 of `interval` whose mean measured value is the measured one.
     """
@@ -75,13 +75,13 @@ def debiased(bins: Array, n: Any) -> Array:
 
 
 def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
-    """Return the measured error, the noise of each bin, and the true error's shares of the bins."""
+    """Return the measured error, each bin's noise, and each bin's share of the true error."""
     excess, squares, expected = np.moveaxis(bins, -2, 0)
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = excess / n
     observed = np.maximum(squares / n - error**2, 0) / n
-    # a bin with one expected error and no error shows no scatter, so its noise is at least that of
-    # correct probabilities
+    # a bin with one expected error but no observed error has no scatter; correct probabilities
+    # would give more, so take at least that as noise
     certainty = expected / (expected + 1)
     noise = np.sqrt(certainty * observed + (1 - certainty) * np.maximum(observed, expected / n**2))
     shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise
@@ -97,7 +97,7 @@ def _not_below(position: tuple[Array, Array]) -> Mask:
 
 
 def _edge(low: Array, high: Array, holds: Any) -> Array:
-    """Find by bisection the value at which a condition that holds at the low end fails."""
+    """Return, by bisection, the value at which a condition that is true at `low` becomes false."""
     for _ in range(40):
         middle = (low + high) / 2
         yes = holds(middle)

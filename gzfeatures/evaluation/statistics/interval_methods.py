@@ -1,4 +1,4 @@
-"""Name the method that gives the interval of each metric."""
+"""List the statistical method that gives each metric's confidence interval."""
 
 from __future__ import annotations
 

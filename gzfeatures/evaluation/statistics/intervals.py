@@ -26,7 +26,7 @@ EXACT = ("accuracy", "precision", "recall", "f1")
 
 
 class Curves(NamedTuple):
-    """Hold the statistics of ROC curves that the interval of their mean area needs.
+    """Hold statistics of the ROC curves of k classes, for the interval of their mean area.
 
     Arrays may have leading axes; there are k classes.
 
@@ -43,7 +43,7 @@ class Curves(NamedTuple):
 
 
 def mover(values: Array, low: Array, high: Array, correlation: Array | None = None) -> Interval:
-    """Return the interval of a mean of k estimates, from the interval of each estimate.
+    """Return the confidence interval of a mean of k estimates, from each estimate's interval.
 
     This is the method of variance estimates recovery (MOVER).
 
@@ -76,7 +76,7 @@ def mover(values: Array, low: Array, high: Array, correlation: Array | None = No
 
 
 def correlation_of(covariance: Array) -> Array:
-    """Return correlations of estimates, shape (…, k, k); 0 for an estimate without scatter."""
+    """Return the correlations of estimates from their covariance, shape (…, k, k)."""
     spread = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0))
     scale = spread[..., :, None] * spread[..., None, :]
     correlation: Array = np.divide(
@@ -88,7 +88,7 @@ def correlation_of(covariance: Array) -> Array:
 
 
 def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
-    """Compute the interval of each metric that follows from a confusion matrix.
+    """Return the confidence interval of each metric that a confusion matrix determines.
 
     Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 =
     2J / (1 + J): J is the share of hits among the galaxies that are of the class or called so.
@@ -126,7 +126,7 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     exact["f1"] = f1_of(exact["f1"])
     limits = {name: unless(few, bounds) for name, bounds in exact.items()}
     limits["accuracy"] = clopper_pearson(hits, n, level)
-    # means over classes: combine the Wilson intervals of the classes by `mover`
+    # metrics that are means over classes: combine the Wilson intervals of the classes by `mover`
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     recall = hit / safe
     limits["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))
@@ -140,7 +140,7 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
 
 
 def f1_of(jaccard: Interval) -> Interval:
-    """Convert limits of the Jaccard index J to limits of F1 = 2J / (1 + J).
+    """Return limits of F1 = 2J / (1 + J) from limits of the Jaccard index J.
 
     Examples
     --------
@@ -151,12 +151,12 @@ def f1_of(jaccard: Interval) -> Interval:
 
 
 def unless(few: Mask, bounds: Interval) -> Interval:
-    """Replace the limits by NaN for classes with too few galaxies."""
+    """Return the limits with NaN where a class has too few galaxies."""
     return np.where(few, np.nan, bounds[0]), np.where(few, np.nan, bounds[1])
 
 
 def _f1_covariance(confusion: Array, f1: Array) -> Array:
-    """Return the covariance of the F1 of all classes, shape (…, k, k), by the delta method.
+    """Return the covariance of the F1 scores of all classes, (…, k, k), by the delta method.
 
     Counts are taken to be multinomial.
 
@@ -167,7 +167,8 @@ def _f1_covariance(confusion: Array, f1: Array) -> Array:
     size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     weight = f1 / size
-    # F1 of two classes c ≠ d share only the cells (c, d) and (d, c) of the confusion matrix
+    # the F1 scores of two classes c ≠ d both depend only on the cells (c, d) and (d, c), so that
+    # these give their covariance
     covariance: Array = (
         (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
     )
@@ -178,7 +179,7 @@ def _f1_covariance(confusion: Array, f1: Array) -> Array:
 
 
 def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
-    """Compute the interval of the Matthews correlation of a confusion matrix."""
+    """Return the confidence interval of a confusion matrix's Matthews correlation."""
     hit = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     n = true.sum(-1)
@@ -186,7 +187,7 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     defined = (a > 0) & (b > 0)
     root = np.sqrt(np.where(defined, a * b, 1))
     value = (n * hit - (true * chosen).sum(-1)) / root
-    # gradient of the correlation by each cell of the confusion matrix, for the delta method
+    # the delta method needs the derivative of the correlation by each cell of the confusion matrix
     same = np.eye(confusion.shape[-1])
     slope = (
         hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
@@ -196,11 +197,11 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     of_b = ((n[..., None] - true) / np.where(defined, b, 1)[..., None])[..., :, None]
     slope = slope - value[..., None, None] * (of_a + of_b)
     deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
-    # Fisher's z = artanh(value) has a variance that hardly depends on the value
+    # Fisher's z = artanh(value), unlike the value, has a variance that hardly depends on the value
     clipped = np.clip(value, -1 + 1e-12, 1 - 1e-12)
     z, reach = np.arctanh(clipped), ndtri((1 + level) / 2) * deviation / (1 - clipped**2)
-    # without errors this variance is 0, so use the lower limit of the accuracy, converted to the
-    # scale of chance-corrected agreement
+    # if no galaxy is misclassified, this variance is 0 and the interval would have no width; use
+    # the lower limit of the accuracy, corrected for chance agreement
     chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
     least = (accuracy_low - chance) / np.where(chance < 1, 1 - chance, 1)
     perfect = hit == n
@@ -218,7 +219,7 @@ def of_mean(
     *,
     freedom: Array | float | None = None,
 ) -> Interval:
-    """Compute the interval of the mean of skewed, non-negative numbers such as losses.
+    """Return the confidence interval of the mean of skewed, non-negative numbers (losses).
 
     This is Hall's transformation of t.
 
@@ -251,7 +252,7 @@ def of_mean(
 
 
 def moments(values: Array) -> tuple[Array, Array, Array]:
-    """Return mean, variance (n − 1) and skewness of each column of values (n, …)."""
+    """Return mean, variance (with n − 1) and skewness of each column of values (n, …)."""
     n = len(values)
     mean = values.mean(0)
     centred = values - mean
@@ -264,7 +265,7 @@ def moments(values: Array) -> tuple[Array, Array, Array]:
 
 
 def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
-    """Compute the interval of the mean area under the ROC curves of all classes.
+    """Return the confidence interval of the mean area under the ROC curves of all classes.
 
     What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance
     with Hall's transformation of t. Where next to no galaxy is out of order, these say nothing of
@@ -307,12 +308,12 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
 
 
 def _between(first: Array, second: Array, share: Array) -> Array:
-    """Return the geometric mean of two distances, with weight `share` for the first distance."""
+    """Return the geometric mean of two distances; the first has the weight `share`."""
     return np.asarray(np.maximum(first, 0) ** share * np.maximum(second, 0) ** (1 - share))
 
 
 def _newcombe(area: Array, members: Array, others: Array, z: float) -> Interval:
-    """Find both areas θ with |area − θ| = z √V(θ), by bisection."""
+    """Return both areas θ with |area − θ| = z √V(θ): Newcombe's limits, by bisection."""
     half = (members + others) / 2 - 1
 
     def differs(theta: Array) -> Mask:

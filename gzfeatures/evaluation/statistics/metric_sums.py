@@ -1,4 +1,4 @@
-"""Compute every metric from column sums over galaxies, for scores and for their resamples."""
+"""Compute every metric from sums over galaxies, for all galaxies or resampled ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TINY = 1e-7
 
 
 def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
-    """Return a row of numbers per galaxy whose column sums give every metric, shape (n, m)."""
+    """Return numbers per galaxy whose sums over galaxies give every metric, shape (n, m)."""
     p = predictions.probabilities
     if predictions.is_value:
         residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
@@ -30,7 +30,7 @@ def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
 
 
 def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
-    """Compute metrics from column sums over n galaxies, shape (…, m).
+    """Return the metrics from sums over n galaxies, shape (…, m).
 
     Each metric has shape (…) or, per class, (…, k).
 
@@ -52,7 +52,7 @@ def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, 
 
 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
-    """Return what each galaxy contributes to a metric, shape (n,); their mean is the metric.
+    """Return each galaxy's contribution to a metric, shape (n,); their mean is the metric.
 
     It is the metric's value plus the galaxy's influence on it.
 
@@ -64,13 +64,14 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     moved = step * np.eye(m)
     up, down = (metrics_of(totals + sign * moved, n, kind, k)[metric] for sign in (1, -1))
     value = metrics_of(totals, n, kind, k)[metric]
-    # first-order influence of a galaxy: the gradient of the metric by the sums, times its columns
+    # influence of a galaxy to first order: the derivative of the metric by the sums, times the
+    # galaxy's own numbers
     influence = columns @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))
 
 
 def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Return the additive columns of predictions with one class per galaxy."""
+    """Return numbers per galaxy that add up to metrics, for one class per galaxy."""
     n, k = p.shape
     rows = np.arange(n)
     chosen = p.argmax(1)
@@ -79,7 +80,7 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
     truth = np.zeros((n, k))
     truth[rows, codes] = 1
     confidence = p[rows, chosen]
-    # every column is additive over galaxies, so that resamples need only weighted sums
+    # every column can be summed over galaxies, so that resamples need only weighted sums
     return np.column_stack(
         [
             cells,
@@ -92,13 +93,13 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Compute the metrics of predictions with one class per galaxy from column sums."""
+    """Return the metrics of predictions of one class per galaxy, from sums over galaxies."""
     confusion = totals[..., : k * k].reshape(*totals.shape[:-1], k, k)
     log_loss, brier, auc, *calibration = np.moveaxis(totals[..., k * k :], -1, 0) / n
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     chance = (true * chosen).sum(-1)
-    # Matthews correlation for k classes (Gorodkin 2004, eq. 8), from the confusion matrix
+    # Matthews correlation for k classes from the confusion matrix (Gorodkin 2004, eq. 8)
     mcc = (hit.sum(-1) * n - chance) / np.sqrt(
         (n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1))
     )
@@ -119,7 +120,7 @@ def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
-    """Return the additive columns of multi-label predictions."""
+    """Return numbers per galaxy that add up to metrics, for several labels per galaxy."""
     k = p.shape[1]
     chosen = p >= 0.5
     p = np.clip(p, _TINY, 1 - _TINY)
@@ -139,7 +140,7 @@ def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
 
 
 def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Compute the metrics of multi-label predictions from column sums."""
+    """Return the metrics of multi-label predictions, from sums over galaxies."""
     hit, true, chosen = totals[..., :k], totals[..., k : 2 * k], totals[..., 2 * k : 3 * k]
     accuracy, log_loss, brier, auc, *calibration = np.moveaxis(totals[..., 3 * k :], -1, 0) / n
     recall, f1 = hit / true, 2 * hit / (true + chosen)
@@ -160,7 +161,7 @@ def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """Return a column per confidence bin, which holds confidence − correct for its galaxies.
+    """Return, in the column of a galaxy's confidence bin, confidence minus correctness.
 
     |Column sums| / n add up to the expected calibration error.
     """
@@ -170,7 +171,7 @@ def _bin_columns(confidence: Array, excess: Array) -> Array:
 
 
 def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
-    """Return the bin of each confidence in [0, 1], 0 … BINS − 1; bins include their upper edge.
+    """Return the bin, 0 … BINS − 1, of each confidence in [0, 1]; a bin has its upper edge.
 
     Examples
     --------
@@ -181,7 +182,7 @@ def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
 
 
 def _auc_column(p: Array, truth: Array) -> Array:
-    """Return the contribution of each galaxy to the mean one-vs-rest AUC, shape (n,).
+    """Return each galaxy's contribution to the mean AUC (class against rest), shape (n,).
 
     The column mean is the AUC; resampled means are its linear expansion (DeLong+1988,
     doi:10.2307/2531595, eq. 5–8). NaN throughout where no class has both members and non-members.
@@ -196,7 +197,7 @@ def _auc_column(p: Array, truth: Array) -> Array:
 
 
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
-    """Return the area under each class's ROC curve (k,), and each galaxy's part of it (n, k).
+    """Return the area under each class's ROC curve (k,), and each galaxy's part (n, k).
 
     Curves are one class against the rest; the parts have mean 0.
 
@@ -214,7 +215,8 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
         others = n - members
         if not members or not others:
             continue
-        # rank among all galaxies minus rank in its own group counts lower scores of the other group
+        # rank among all galaxies minus rank in the galaxy's own group is the number of lower scores
+        # in the other group, which the area needs
         rank = rankdata(score)
         placement = np.empty(n)
         placement[member] = (rank[member] - rankdata(score[member])) / others
@@ -225,7 +227,7 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
 
 
 def _known_mean(values: Array) -> Array:
-    """Average over the last axis without NaN; NaN if every value is NaN."""
+    """Return the mean over the last axis, without NaN; NaN if every value is NaN."""
     defined = np.isfinite(values)
     mean: Array = np.where(defined, values, 0).sum(-1) / defined.sum(-1)
     return mean

@@ -1,4 +1,4 @@
-"""Compute intervals of a share of n galaxies: exact (Clopper & Pearson) and score (Wilson)."""
+"""Compute intervals of a share of n galaxies: exact (Clopper & Pearson) or Wilson's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Compute an interval of a share that covers at least `level` for any share and n.
+    """Return an interval of a share that covers the truth at least as often as `level`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
 
 
 def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
-    """Compute Wilson's score interval [low, high] of a share of n galaxies.
+    """Return Wilson's score interval [low, high] of a share of n galaxies.
 
     Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -58,7 +58,7 @@ def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
 
 
 def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Compute Wilson intervals for arrays of shares and sizes n > 0, whole numbers or not."""
+    """Return Wilson's intervals for arrays of shares and sizes n > 0, whole or not."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf((1 + level) / 2)) ** 2

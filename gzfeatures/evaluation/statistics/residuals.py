@@ -1,4 +1,4 @@
-"""Compute the scores of predicted numbers from their residuals, with intervals over galaxies.
+"""Score predicted numbers by their residuals, with confidence intervals.
 
 The intervals follow from sums over groups of galaxies that belong together, but for the scatter,
 which is resampled by group. In simulations with n = 120 and 400 galaxies, a third of them in pairs,
@@ -31,7 +31,7 @@ RESAMPLES = 500
 
 
 def residuals(predicted: Array, true: Array, kind: str) -> Array:
-    """Return predicted minus true numbers, for redshifts in units of 1 + the true redshift.
+    """Return predicted minus true numbers; for redshifts, divided by 1 + true redshift.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def residuals(predicted: Array, true: Array, kind: str) -> Array:
 
 
 def value_metrics(residual: Array, kind: str) -> dict[str, float]:
-    """Compute the scores of residuals.
+    """Return RMSE, bias, scatter and outlier share of residuals.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def value_metrics(residual: Array, kind: str) -> dict[str, float]:
 def value_intervals_of_metrics(
     residual: Array, kind: str, groups: npt.NDArray[np.intp] | None = None, level: float = 0.9
 ) -> dict[str, tuple[float, float]]:
-    """Compute an interval for each score of residuals.
+    """Return a confidence interval for RMSE, bias, scatter and outlier share.
 
     Parameters
     ----------
@@ -116,7 +116,8 @@ def value_intervals_of_metrics(
     if len(sizes) < FEWEST:
         return {}
     square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
-    # a few outliers cause most of the squares, so count only as many groups as dominate their sum
+    # a few outliers dominate the sum of squares, so use only as many degrees of freedom as groups
+    # that matter
     squares = np.bincount(group, residual**2)
     worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
     low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
@@ -136,14 +137,14 @@ def _scatter(residual: Array) -> float:
 
 
 def _outliers(residual: Array, scatter: float, kind: str) -> npt.NDArray[np.bool_]:
-    """Tell which residuals are outliers, shape (n,)."""
+    """Return which residuals are outliers, shape (n,)."""
     if kind == "redshift":
         return np.asarray(np.abs(residual) > REDSHIFT_OUTLIER)
     return np.asarray(np.abs(residual - np.median(residual)) > OUTLIER_SIGMAS * scatter)
 
 
 class _Moments(NamedTuple):
-    """Hold a mean over galaxies, with variance and skewness of the groups' contributions."""
+    """Hold a mean over galaxies, with variance and skewness over groups of galaxies."""
 
     mean: Array
     variance: Array
@@ -151,10 +152,11 @@ class _Moments(NamedTuple):
 
 
 def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Moments:
-    """Return the mean over galaxies as a linearised ratio of means over groups."""
+    """Return the mean over galaxies, with variance and skewness from groups of galaxies."""
     sums = np.bincount(group, numbers, len(sizes))
     mean = np.asarray(sums.sum() / sizes.sum())
-    # the contribution of a group is its sum minus the sum expected from its size
+    # a group's contribution is its sum minus the sum expected from its size, because groups differ
+    # in size
     _, variance, skewness = moments((sums - mean * sizes) / sizes.mean())
     return _Moments(mean, variance, skewness)
 
@@ -162,7 +164,7 @@ def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Mo
 def _scatter_interval(
     residual: Array, group: npt.NDArray[np.intp], count: int, level: float
 ) -> tuple[float, float]:
-    """Return two quantiles of σ_NMAD over random resamples of whole groups."""
+    """Return an interval of σ_NMAD, from random resamples of whole groups of galaxies."""
     rng = np.random.default_rng(0)
     scatters = np.empty(RESAMPLES)
     for number in range(RESAMPLES):
@@ -175,9 +177,10 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the exact interval of a share, for the effective number of independent galaxies."""
+    """Return the interval of a share, for the effective number of independent galaxies."""
     n, share = sizes.sum(), flags.mean()
-    # without both kinds of flags no variance is known, so assume that a group has equal flags
+    # if all flags are equal, their variance is unknown; assume that all galaxies of a group have
+    # the same flag
     effect = (sizes**2).sum() / n
     if 0 < share < 1:
         variance = float(_of_groups(flags, group, sizes).variance) / len(sizes)

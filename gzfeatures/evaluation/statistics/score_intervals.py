@@ -1,4 +1,4 @@
-"""Compute an interval for every metric of predictions, each by a method that keeps its level."""
+"""Compute a confidence interval for every metric of predictions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """Hold the statistics that the intervals of class predictions need.
+    """Hold the statistics from which the intervals of class predictions are computed.
 
     With leading axes, of many surveys.
 
@@ -54,7 +54,7 @@ class Statistics:
 
     @classmethod
     def of(cls, p: Array, codes: npt.NDArray[np.int64]) -> Statistics:
-        """Compute the statistics from probabilities (n, k) and true class codes (n,)."""
+        """Return the statistics for intervals, from probabilities (n, k) and true codes (n,)."""
         n, k = p.shape
         rows, chosen = np.arange(n), p.argmax(1)
         truth = np.eye(k)[codes]
@@ -74,7 +74,7 @@ class Statistics:
         )
 
     def intervals(self, level: float) -> dict[str, Interval]:
-        """Compute the interval of every metric, shapes (…,) and, per class, (…, k).
+        """Return the interval of every metric, shapes (…,) or, per class, (…, k).
 
         Limits are NaN where galaxies are too few.
         """
@@ -89,7 +89,7 @@ class Statistics:
 
 
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
-    """Compute an interval for each metric: a pair of numbers, or a pair of arrays over classes.
+    """Return a confidence interval for each metric: two numbers, or two arrays by class.
 
     Limits are NaN where galaxies are too few.
 
@@ -108,7 +108,7 @@ def score_intervals(predictions: Predictions, truth: Labels, level: float) -> di
 
 
 def debiased_ece(predictions: Predictions, truth: Labels) -> float:
-    """Return the calibration error minus the part that noise alone would give.
+    """Return the expected calibration error minus the part that noise alone would give.
 
     See `calibration_error.debiased`.
     """
@@ -121,7 +121,7 @@ def debiased_ece(predictions: Predictions, truth: Labels) -> float:
 
 
 def _curves(p: Array, truth: Array) -> Curves:
-    """Return the statistics that the interval of the mean area under the ROC curves needs."""
+    """Return statistics of the ROC curves, for the interval of their mean area."""
     n, k = p.shape
     areas, placed = placements(p, truth)
     placed = np.nan_to_num(placed)
@@ -131,7 +131,7 @@ def _curves(p: Array, truth: Array) -> Curves:
         for side in sides:
             count = int(side.sum())
             if count > 1:
-                # variance of the mean placement of the class's members, or of the other galaxies
+                # variance of the mean placement on one side: galaxies of the class, or all others
                 deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
         disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
     deviations = np.sqrt(deviations)
@@ -147,7 +147,7 @@ def _curves(p: Array, truth: Array) -> Curves:
 
 
 def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Return mean, variance and skewness of each loss, shape (m, 3).
+    """Return mean, variance and skewness of each of m losses, shape (m, 3).
 
     `each` holds the loss for every class, shape (m, n, k).
 
@@ -171,7 +171,7 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
-    """Sum the excess, its square and the expected square in each confidence bin."""
+    """Return sums per confidence bin: the excess, its square and the expected square."""
     which = bin_of(confidence)
     return np.stack(
         [np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)]
@@ -179,7 +179,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Sum excesses in the confidence bins of all k labels of a galaxy, each with weight 1 / k."""
+    """Return sums per confidence bin over all k labels of a galaxy, with weights 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))
@@ -191,7 +191,7 @@ def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
 
 
 def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str, Interval]:
-    """Compute the intervals of multi-label predictions."""
+    """Return the confidence intervals of multi-label predictions."""
     n, k = p.shape
     chosen = p >= 0.5
     hit, true, predicted = (
@@ -210,7 +210,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
     result["accuracy"] = clopper_pearson(
         np.float64((chosen == truth).all(1).sum()), np.float64(n), level
     )
-    # the F1 of different labels are correlated, because a galaxy can have several labels
+    # a galaxy can have several labels, so the F1 scores of different labels are correlated
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     f1 = 2 * hit / np.maximum(true + predicted, 1)
     slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(
@@ -221,7 +221,8 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         *intervals.f1_of(score_interval(hit / wide, wide, level)),
         correlation_of(slope.T @ slope),
     )
-    # balanced accuracy is the mean of k recalls and k specificities on the same galaxies
+    # balanced accuracy is a mean of k recalls and k specificities of the same galaxies, which are
+    # correlated
     off = np.maximum(miss, 1)
     rates = np.concatenate([hit / safe, (miss - (predicted - hit)) / off])
     adds = np.hstack([truth * (chosen - rates[:k]) / safe, ~truth * (~chosen - rates[k:]) / off])
@@ -232,7 +233,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         result[name] = intervals.unless(
             np.asarray(few.any() if name == "macro_f1" else rare), result[name]
         )
-    # losses are means of skewed numbers: use Hall's transformation of t
+    # losses are skewed, so Student's t would be one-sided: use Hall's transformation of t
     clipped = np.clip(p, 1e-7, 1 - 1e-7)
     losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
     result |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
@@ -242,7 +243,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
 
 
 def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
-    """Compute intervals of root mean square errors of vote fractions.
+    """Return the confidence intervals of RMS errors of vote fractions.
 
     The mean square is a ratio of sums over galaxies; the limits are the roots of its limits.
     """

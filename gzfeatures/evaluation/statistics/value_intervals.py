@@ -1,4 +1,4 @@
-"""Compute intervals that contain the true number with a promised probability (split conformal)."""
+"""Compute intervals around predicted numbers that hold the true one as often as promised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SMALLEST_SCALE = 1e-3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValueIntervals:
-    """Hold intervals around predicted numbers that contain the true one with a stated probability.
+    """Hold errors of calibration galaxies, which give intervals around predicted numbers.
 
     The interval of a galaxy reaches as far to both sides as all but a few of the errors of
     calibration galaxies; of a redshift the errors, and so the reach, are in units of 1 + the
@@ -76,7 +76,7 @@ class ValueIntervals:
         coverage: float = 0.9,
         groups: Mapping[str, str] | None = None,
     ) -> ValueIntervals | None:
-        """Calibrate intervals on galaxies that were not trained on; None for fewer than 20 of them.
+        """Return intervals calibrated on galaxies not trained on; None for fewer than 20.
 
         Parameters
         ----------
@@ -97,7 +97,8 @@ class ValueIntervals:
         fresh = predictions.ids
         if predictions.seen is not None:
             fresh = fresh[~predictions.seen]
-        # choose by digest, so that the choice does not depend on the order of the galaxies
+        # choose one galaxy per group by its sha256, so that the choice does not depend on their
+        # order
         first: dict[tuple[str, str], tuple[bytes, str]] = {}
         for name in fresh:
             grouped = groups is not None and name in groups
@@ -112,11 +113,11 @@ class ValueIntervals:
 
     @property
     def _rank(self) -> int:
-        """Return the rank of the error that limits the interval: ⌈(m + 1) coverage⌉, from 1."""
+        """Return the rank (from 1) of the error that limits intervals: ⌈(m + 1) coverage⌉."""
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 
     def at(self, coverage: float) -> ValueIntervals:
-        """Return the intervals of the same calibration galaxies for another coverage.
+        """Return intervals for another coverage, from the same calibration galaxies.
 
         Raises
         ------
@@ -141,7 +142,7 @@ class ValueIntervals:
         return np.column_stack([predictions.values - reach, predictions.values + reach])
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure how often the intervals contain the true numbers of other galaxies.
+        """Measure how often intervals contain the true number, on galaxies not used to calibrate.
 
         Returns
         -------
@@ -164,18 +165,18 @@ class ValueIntervals:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return calibration errors, coverage and kind as JSON values."""
         return {"errors": self.errors.tolist(), "coverage": self.coverage, "kind": self.kind}
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> ValueIntervals:
-        """Rebuild the intervals from the result of `asdict`."""
+        """Return intervals from a dict that `asdict` wrote."""
         errors = np.asarray(fields["errors"], dtype=np.float64)
         return cls(errors, float(fields["coverage"]), str(fields["kind"]))
 
 
 def too_few(count: int) -> str:
-    """Return the sentence that says why no interval is promised.
+    """Return the sentence that says why predicted numbers get no interval.
 
     Examples
     --------
@@ -189,7 +190,7 @@ def too_few(count: int) -> str:
 
 
 def _scale(predictions: Predictions) -> Array:
-    """Return the unit of each galaxy's error: 1, or 1 + the predicted redshift."""
+    """Return the unit of each galaxy's error: 1, or 1 + predicted redshift."""
     if predictions.kind != "redshift":
         return np.ones(len(predictions))
     return np.maximum(1 + predictions.values, _SMALLEST_SCALE)
