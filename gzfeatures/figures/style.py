@@ -89,14 +89,16 @@ def short(name: str, limit: int = 22) -> str:
 
 
 def folded(name: str, limit: int = 22) -> str:
-    """Return a whole name in lines of at most `limit` characters; a longer word is broken.
+    """Return a name in lines of at most `limit` characters; a longer word is broken.
+
+    It is whole up to four lines: a longer text would leave a figure no room.
 
     Examples
     --------
     >>> folded("disturbed or merging galaxy", 12)
     'disturbed or\\nmerging\\ngalaxy'
     """
-    return "\n".join(textwrap.wrap(name, limit)) or name
+    return "\n".join(textwrap.wrap(name, limit, max_lines=4, placeholder="…")) or name
 
 
 def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:

@@ -63,6 +63,8 @@ KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
+    # MLflow's own comparison of an example's columns, with the newest pandas
+    "Operation with range is deprecated",
 )
 """Warnings of MLflow on import, or on information that gzfeatures omits on purpose."""
 DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}

@@ -58,6 +58,7 @@ def save_exported(file: str | Path, folder: str | Path) -> Path:
             data_path=str(data),
             signature=models.signature_of_head(head),
             pip_requirements=[f"{FOLDER}/{wheel.name}", "onnx", "onnxruntime"],
+            input_example=models.example_of(head),
         )
         (place / FOLDER).mkdir()
         shutil.copy(wheel, place / FOLDER / wheel.name)

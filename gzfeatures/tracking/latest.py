@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gzfeatures.tracking.records import MADE, ComparedRun, ComparisonRecord
+from gzfeatures.tracking.run_contents import COLUMNS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +28,17 @@ def _key(tags: Mapping[str, str] | ComparedRun) -> Key:
         str(tags.get("head", "")),
         str(tags.get("seed", "")),
     )
+
+
+def _tags_of(compared: ComparedRun) -> dict[str, str]:
+    """Return the tags that a compared run gets: what is searched for, and the columns of the view.
+
+    The UI orders columns by name, so that their names begin with numbers in the order of reading.
+    """
+    # a record that waits since an earlier version holds no seconds
+    values = {"seconds": "", "head": "", **compared}
+    columns = {name: str(values[name.partition(" ")[2]]) for name in COLUMNS}
+    return {"tied": compared["tied"], "interval": compared["interval"], **columns}
 
 
 def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord) -> bool:
@@ -51,9 +63,7 @@ def mark_latest(
     dict
         Run of each candidate, by approach, backbone, head and seed.
     """
-    told = {
-        _key(each): {"tied": each["tied"], "interval": each["interval"]} for each in record.compared
-    }
+    told = {_key(each): _tags_of(each) for each in record.compared}
     found: dict[Key, str] = {}
     for run in client.search_runs(
         [experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]

@@ -43,6 +43,7 @@ def register(
     head: Path | None = None,
     backbone: Path | None = None,
     wheel: Path,
+    card: str = "",
 ) -> None:
     """Save a head or network as a model of its run, and as a new version in the registry.
 
@@ -60,6 +61,8 @@ def register(
     wheel : Path
         This package, which a fresh environment installs before it loads the model. The model gets a
         copy, or the file itself under another name where both lie on one disk.
+    card : str
+        Markdown that describes this version.
     """
     from mlflow import pyfunc
     from mlflow.models import Model
@@ -78,16 +81,18 @@ def register(
             (data / BACKBONE).mkdir()
             for file in (RECORD, TENSORS):
                 shutil.copy(backbone / file, data / BACKBONE / file)
+        fitted = Head.read(head) if head else None
         # a served model is loaded by this module, without pickle
         pyfunc.save_model(
             f"{folder}/model",
             loader_module=__name__,
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
-            signature=signature_of_head(Head.read(head))
-            if head
+            signature=signature_of_head(fitted)
+            if fitted
             else _signature_of_network(data / BACKBONE),
             pip_requirements=[f"{FOLDER}/{wheel.name}"],
+            input_example=example_of(fitted),
         )
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
@@ -98,7 +103,9 @@ def register(
     if not client.search_registered_models(f"name = '{name}'"):
         inputs = "Embeddings or images" if head else "Images"
         client.create_registered_model(name, description=f"{inputs} in, class probabilities out.")
-    client.create_model_version(name, model.artifact_location, run, model_id=model.model_id)
+    client.create_model_version(
+        name, model.artifact_location, run, model_id=model.model_id, description=card or None
+    )
 
 
 def _share(wheel: Path, model: str) -> None:
@@ -113,6 +120,38 @@ def _share(wheel: Path, model: str) -> None:
         link.unlink(missing_ok=True)
         link.hardlink_to(wheel)
         link.replace(copy)
+
+
+def example_of(head: Head | None) -> pd.DataFrame:
+    """Return a row that the model of a head, or of a network, answers.
+
+    A head gets vectors of zeros, which are no galaxy's; a network a picture of a round galaxy.
+    """
+    import pandas as pd
+
+    if head is not None:
+        vectors = zip(_columns(head), head.extractors, strict=True)
+        numbers = {name: [0.0] for name in head.columns}
+        return pd.DataFrame(
+            {"galaxy_id": ["example"]}
+            | {name: [[0.0] * extractor.dim] for name, extractor in vectors}
+            | numbers
+        )
+    return pd.DataFrame({"galaxy_id": ["example"], "image": [_round_galaxy()]})
+
+
+def _round_galaxy(side: int = 64) -> bytes:
+    """Return the bytes of a PNG of an exponential disc seen from above."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    light = 230 * np.exp(-np.hypot(x, y) / (side / 10))
+    file = io.BytesIO()
+    Image.fromarray(np.repeat(light.astype(np.uint8)[..., None], 3, 2)).save(file, "PNG")
+    return file.getvalue()
 
 
 def signature_of_head(head: Head) -> ModelSignature:

@@ -127,6 +127,7 @@ class ComparedRun(TypedDict):
     seed: str
     tied: str
     interval: str
+    seconds: str
     model: str
 
 
@@ -192,6 +193,7 @@ class ComparisonRecord:
 
 def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
     """Return the tags of a row of the ranking."""
+    seconds = row.costs.get("end_to_end_seconds")
     return {
         "road": row.approach,
         "backbone": row.backbone,
@@ -199,6 +201,7 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
         "seed": str(row.seed),
         "tied": _tied(row),
         "interval": run_contents.interval_text(row, report.comparison.metric),
+        "seconds": "" if seconds is None else f"{seconds:,.1f}",
         "model": run_contents.model_name(experiment, row),
     }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.evaluation.statistics.training_state import RISING, WORDS, is_rising
 from gzfeatures.figures.style import short
+from gzfeatures.report.report import escape_markdown as escaped
 from gzfeatures.report.texts import flat
 from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.evaluation.rows import RankedRow
     from gzfeatures.report.report import Report
+    from gzfeatures.tracking.records import CandidateRecord
 
 T = TypeVar("T")
 
 PARAMETER_LIMIT = 6000
 """Most characters of a parameter in MLflow; `pairing.json` of the run holds the full text."""
+CARD_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "rmse", "bias")
+"""Scores that the card of a registered model names, with their intervals."""
+COLUMNS = ("1 interval", "2 tied", "3 seconds", "4 backbone", "5 head")
+"""Tags that stand beside the score in the list of runs, in the order of reading."""
 METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
 """Most metrics and parameters that MLflow accepts in one request."""
 
@@ -118,6 +124,43 @@ def summary_line(candidate: Candidate) -> str:
     return f"{scores}; {candidate.scores.n:,} test galaxies, {seconds}{state}"
 
 
+def model_card(record: CandidateRecord) -> str:
+    """Return what a user of a registered model has to know of it, as Markdown."""
+    tags, reads = record.tags, "images" if record.is_network else "embeddings or images"
+    way = {
+        "frozen": "a head on a backbone that was trained elsewhere",
+        "fine-tuned": "a head on a network that was trained on galaxies of this experiment",
+        "end-to-end": "a network that was trained on galaxies of this experiment",
+    }[tags["road"]]
+    scores = {
+        name.replace("_", " "): f"{value:.3f}"
+        + (
+            f" ({record.metrics[f'{name}_low']:.3f} to {record.metrics[f'{name}_high']:.3f})"
+            if f"{name}_low" in record.metrics
+            else ""
+        )
+        for name, value in record.metrics.items()
+        if name in CARD_SCORES
+    }
+    fair = {} if tags["fair"] == "yes" else {"test": "not fair: the backbone may have seen it"}
+    facts = {
+        "what it is": way,
+        "reads": reads,
+        "predicts": ", ".join(record.classes),
+        "labels": f"{tags['scheme']}, split {tags['split'][:12]}",
+        "test galaxies": f"{json.loads(record.dataset['profile'])['galaxies']:,}",
+        **scores,
+        **fair,
+    }
+    rows = "\n".join(f"| {escaped(name)} | {escaped(text)} |" for name, text in facts.items())
+    uses = (
+        "Scores are of galaxies like those of the catalog: another survey, depth or colour may "
+        "lower them. Try it: `mlflow models predict` with the input example, or "
+        "`gzfeatures predict` with the head's file."
+    )
+    return f"| | |\n|---|---|\n{rows}\n\n{uses}\n"
+
+
 def dataset(candidate: Candidate) -> dict[str, str]:
     """Return the test galaxies as a dataset, named by class scheme and split."""
     profile = {
@@ -152,8 +195,7 @@ def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _columns(report: Report) -> list[str]:
     """Return the columns that MLflow's list of runs shows; MLflow sorts them by name."""
-    scores = [f"metrics.`{report.comparison.metric}`", "metrics.`end_to_end_seconds`"]
-    return [*scores, *(f"tags.`{name}`" for name in ("backbone", "head", "interval", "tied"))]
+    return [f"metrics.`{report.comparison.metric}`", *(f"tags.`{name}`" for name in COLUMNS)]
 
 
 def interval_text(row: RankedRow, metric: str) -> str:

@@ -258,12 +258,19 @@ class Tracking(Connection):
                 head=path,
                 backbone=checkpoint,
                 wheel=self._wheel(),
+                card=run_contents.model_card(record),
             )
         elif path.is_file():
             client.log_artifact(run, str(path))
         elif record.is_network:
             models.register(
-                client, experiment_id, run, record.model, backbone=path, wheel=self._wheel()
+                client,
+                experiment_id,
+                run,
+                record.model,
+                backbone=path,
+                wheel=self._wheel(),
+                card=run_contents.model_card(record),
             )
 
     def _wheel(self) -> Path:

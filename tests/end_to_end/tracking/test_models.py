@@ -125,6 +125,20 @@ def test_a_registered_head_answers_an_embedding_table_as_the_head_does(
     assert expected.sets.sum() > len(expected)  # some sets hold several classes
 
 
+def test_a_model_has_an_example_that_it_answers_and_a_card(registered: Registered) -> None:
+    example = registered.model.input_example
+    answer = registered.model.predict(example)
+    assert answer["galaxy_id"].tolist() == ["example"]
+    assert answer[list(registered.head.classes)].sum(axis=1).iloc[0] == pytest.approx(1)
+    tracking = Tracking(root=registered.root)
+    with tracking.writing() as client:
+        (known,) = client.search_registered_models("name LIKE 'gz2%logistic%'")
+        card = known.latest_versions[0].description
+    assert "| accuracy | 0." in card and " to 0." in card
+    assert "another survey" in card
+    assert all(name in card for name in registered.head.classes)
+
+
 def test_a_registered_head_with_its_checkpoint_reads_images(registered: Registered) -> None:
     rows = pd.DataFrame({"image": [registered.images.read(row) for row in range(4)]})
     expected = registered.head.predict(registered.table.select(registered.images.ids[:4]))

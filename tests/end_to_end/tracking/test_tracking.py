@@ -316,6 +316,11 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
     assert set(client.get_run(runs["comparison"]).data.metrics) == {"pairings"}
     tied = [client.get_run(run).data.tags.get("tied") for run in new]
     assert tied.count("first") == 1 and tied[-1] is None
+    # the view's columns hold the same, under names that stand in the order of reading
+    for run in new[:-1]:
+        tags = client.get_run(run).data.tags
+        assert tags["2 tied"] == tags["tied"] and tags["4 backbone"] == tags["backbone"]
+        assert tags["1 interval"] == tags["interval"] and float(tags["3 seconds"]) >= 0
     # a network of one seed is told apart as this training, not as a method
     apart = [row for row in made.comparison.ranking[1:] if not row.tied]
     single = sum(row.compares == "trainings" for row in apart)
