@@ -34,7 +34,7 @@ from gzfeatures.tablefiles.tables import plain
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Catalog:
-    """Hold a table of galaxies with unique ids.
+    """Store a table of galaxies with unique ids.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Catalog:
     def of(
         cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None
     ) -> Catalog:
-        """Make a catalog from a table in memory, with the checks that `read` makes.
+        """Convert a pandas table in memory to a catalog, with the same checks as a catalog file.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Catalog:
         id_column: str | None = None,
         words: LabelWords = ASK,
     ) -> checks.Examination:
-        """List every problem of a catalog file, where `read` stops at the first one.
+        """List every problem of a catalog file; `read` would stop at the first problem.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class Catalog:
         """
         frame, kind, columns = identification.identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
-        # a galaxy without an id is named by its row number, so that the user can find the row
+        # name a galaxy without an id by its row number, so that the user can find the row
         ids = frame["galaxy_id"].to_numpy(object)
         rows = np.array([f"row {row}" for row in range(len(ids))], dtype=object)
         names = np.where(pd.isna(ids), rows, ids)
@@ -173,7 +173,7 @@ class Catalog:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        """Return source, kind and size in one line."""
+        """Return the catalog's source, kind and size in one line."""
         columns = brief.count(len(self.frame.columns), "column")
         return brief.line(
             "Catalog",
@@ -184,7 +184,7 @@ class Catalog:
         )
 
     def _repr_html_(self) -> str:
-        """Return size and first rows for a notebook."""
+        """Return the catalog's size and first rows in HTML for a notebook."""
         return brief.html(repr(self), below=self.frame.head().to_html(max_cols=12))
 
     def to_pandas(self) -> pd.DataFrame:
@@ -193,12 +193,12 @@ class Catalog:
 
     @cached_property
     def ids(self) -> Ids:
-        """Ids of the galaxies, shape (n,)."""
+        """Return the ids of the catalog's galaxies, shape (n,)."""
         return as_ids(self.frame["galaxy_id"])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of the ids and columns; the order of rows and columns does not change it."""
+        """Return a sha256 of the catalog, which the order of rows and columns does not change."""
         order = np.argsort(self.ids)
         columns = {}
         for name in sorted(self.frame.columns):
@@ -207,7 +207,7 @@ class Catalog:
         return fingerprint.of(columns)
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
-        """Return a numeric column as float64, shape (n,), NaN = missing value.
+        """Return a numeric column of the catalog as float64, shape (n,); missing values are NaN.
 
         Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec
         (degrees), classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are
@@ -226,7 +226,7 @@ class Catalog:
         return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
 
     def has_column(self, name: str) -> bool:
-        """Return whether `column(name)` would find a numeric column.
+        """Return whether the catalog has a numeric column that `column(name)` would return.
 
         Parameters
         ----------
@@ -237,11 +237,11 @@ class Catalog:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what reading changed, left out, or chose among several columns."""
+        """Return sentences about what the reader of the catalog file changed, left out or chose."""
         return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Return whether one campaign has votes on all these answers in one of the measures.
+        """Return whether one Galaxy Zoo campaign has votes on all these answers in a given measure.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Ballots:
-        """Return the volunteers' votes together with their campaign and measure.
+        """Return the volunteers' votes, with the Galaxy Zoo campaigns and columns they come from.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class Catalog:
 
     @property
     def counts(self) -> Counts:
-        """Number of volunteers who gave each answer; weighted if only weighted counts exist.
+        """Return how many volunteers gave each answer; weighted if only weighted counts exist.
 
         Raises
         ------
@@ -328,7 +328,8 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        # weighted counts are no numbers of people, so a catalog with only those has no answer here
+        # catalogs with weighted counts only raise InputError here, because these are no numbers of
+        # people
         except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
@@ -349,7 +350,7 @@ class Catalog:
         return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def with_ids(self, column: str) -> Catalog:
-        """Return a catalog of the same galaxies, named by the ids of another column.
+        """Return a catalog of the same galaxies, whose ids come from another column.
 
         Parameters
         ----------
@@ -371,7 +372,7 @@ class Catalog:
         right_on: str | Sequence[str],
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, JoinReport]:
-        """Add the columns of another catalog by a common key, and keep the galaxies that match.
+        """Add another catalog's columns to galaxies with the same key, and drop the others.
 
         Parameters
         ----------
@@ -406,7 +407,7 @@ class Catalog:
         seed: int = 0,
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, SkyReport]:
-        """Add the columns of the nearest galaxy of another catalog, where both are each other's.
+        """Add another catalog's columns where two galaxies are each other's nearest on the sky.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class JoinKind:
-    """Choose which galaxies a join keeps, and what becomes of columns that stand in both tables.
+    """Choose which galaxies a join of two catalogs keeps, and how it renames columns of both.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ MATCHED = JoinKind()
 
 @dataclasses.dataclass(frozen=True)
 class JoinReport:
-    """Count the galaxies that a join matched, left out or doubled.
+    """Count the galaxies that a join of two catalogs matched, left out or found twice.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class JoinReport:
 
 
 def shadows(report: JoinReport | SkyReport) -> str:
-    """Return a sentence on columns that both tables have, and on values that a join loses."""
+    """Return a sentence on columns that both joined catalogs have, and on values that are lost."""
     return listed_names(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
@@ -91,7 +91,7 @@ def listed_names(columns: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """Hold a table whose rows are found by a key; a key may be missing or repeated.
+    """Store a table whose rows are found by a key column, where keys may be missing or repeated.
 
     Parameters
     ----------
@@ -108,7 +108,8 @@ class Rows:
     def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
         """Read a table, and treat its key columns as ids, which keep every digit."""
         frame = read_table(path, keys=keys)
-        # a published table has no column `galaxy_id`, which is our name: its own ids are meant
+        # in a published table, which has no column `galaxy_id`, this name means the table's own id
+        # column
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
@@ -122,17 +123,17 @@ def joined(
     right_on: str | Sequence[str],
     kind: JoinKind = MATCHED,
 ) -> tuple[pd.DataFrame, JoinReport]:
-    """Return the galaxies that match a row of the other table, with that table's columns added.
+    """Return the galaxies that match a row of another table, with that table's columns added.
 
     See `Catalog.join`.
     """
     left, right = _keys(catalog, left_on), _keys(other, right_on)
-    # a missing key must match nothing, not even another missing key
+    # leave out galaxies without a key, because they must not match rows without a key
     asked = pd.Index(left)
     keyed = ~pd.isna(left)
     index = pd.Index(right[~pd.isna(right)])
     places = np.flatnonzero(~pd.isna(right))
-    # if two rows have the same key, we cannot know which belongs to the galaxy: use neither
+    # if two rows have the same key, we cannot know which one belongs to the galaxy, so use neither
     twice = index.duplicated(keep=False)
     single = np.flatnonzero(~twice)
     rows = np.full(len(left), -1, dtype=np.intp)
@@ -154,10 +155,11 @@ def joined(
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
-    # a key column with the same name in both tables has equal values, so one copy is enough
+    # a key column with the same name in both tables has equal values, so keep one copy
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
-    # our column of ids is a copy of the id column, so the partner's id column would repeat it
+    # `galaxy_id` is a copy of the id column, by which rows were matched, so the partners' ids would
+    # repeat it
     if (left_on, right_on) == (catalog.frame.attrs.get("id_column"), "galaxy_id"):
         keys.add("galaxy_id")
     partners = np.full(len(left), -1, dtype=np.intp)
@@ -177,7 +179,7 @@ def with_partners(
     kind: JoinKind = MATCHED,
     keys: set[str] | frozenset[str] = frozenset(),
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return rows of a catalog with the columns of their partners in another table.
+    """Return rows of a catalog with the columns of their partners in another table added.
 
     Parameters
     ----------
@@ -205,7 +207,8 @@ def with_partners(
     rows = np.arange(len(partners)) if kind.keep_all else np.flatnonzero(partners >= 0)
     chosen = _rows_or_gaps(other.frame, partners[rows])
     galaxies = catalog.frame.iloc[rows].reset_index(drop=True)
-    # every catalog copies its id column to `galaxy_id`: the second copy is no lost column
+    # every catalog has `galaxy_id`, a copy of its id column, so leaving out the second copy loses
+    # no values
     same = keys if isinstance(other, Rows) else keys | {"galaxy_id"}
     both = [str(name) for name in chosen if name in galaxies and name not in same]
     lost: dict[str, int] = {}
@@ -214,7 +217,8 @@ def with_partners(
         renamed = {name: f"{name}{kind.suffix}" for name in both}
         _require_free(renamed, {*galaxies, *chosen}, other.source)
     else:
-        # gaps of the first table are not filled from the second; the report counts these values
+        # count values that only the second table knows, because the join does not fill gaps of the
+        # first table with them
         lost = {name: int((galaxies[name].isna() & chosen[name].notna()).sum()) for name in both}
     added = chosen.rename(columns=renamed)
     added = added.drop(columns=[name for name in added if name in galaxies])
@@ -229,10 +233,11 @@ def with_partners(
 
 
 def _rows_or_gaps(frame: pd.DataFrame, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
-    """Return rows of a plain table; a row of missing values for -1, without a change of digits."""
+    """Return rows of a table with all digits; a row of missing values where the number is -1."""
     if (rows >= 0).all():
         return frame.iloc[rows].reset_index(drop=True)
-    # pandas would make floats of integers with gaps; `plain` decides what holds their digits
+    # use pandas' integers with missing values, because ordinary integers with gaps would become
+    # floats and lose digits
     nullable = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
     kinds = {name: nullable.get(str(kind), kind) for name, kind in frame.dtypes.items()}
     chosen = frame.astype(kinds).reset_index(drop=True)
@@ -244,7 +249,7 @@ def _rows_or_gaps(frame: pd.DataFrame, rows: npt.NDArray[np.intp]) -> pd.DataFra
 
 
 def _require_free(renamed: dict[str, str], names: set[str], where: object) -> None:
-    """Refuse a suffix that makes the name of another column."""
+    """Refuse a suffix that turns a column's name into the name of another column."""
     taken = next((new for new in renamed.values() if new in names), None)
     if taken is not None:
         raise InputError(
@@ -257,12 +262,12 @@ def _require_free(renamed: dict[str, str], names: set[str], where: object) -> No
 
 
 def _names(columns: str | Sequence[str]) -> list[str]:
-    """Return the names of key columns as a list, also where the caller gave a single name."""
+    """Return the names of key columns as a list, also if the caller gave a single name."""
     return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
-    """Return the join key of each row, shape (n,), NaN where a key column is empty."""
+    """Return the join key of each row of a table, shape (n,); NaN if a key column is empty."""
     names = _names(columns)
     for name in names:
         if name not in catalog.frame:
@@ -276,7 +281,8 @@ def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[
         as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names
     ]
     keys = parts[0].copy()
-    # no id contains a zero byte as separator: the keys (1, 23) and (12, 3) stay different
+    # separate the parts by a zero byte, which no id contains, so that the keys (1, 23) and (12, 3)
+    # stay different
     for part in parts[1:]:
         whole = ~pd.isna(keys) & ~pd.isna(part)
         keys[whole] = keys[whole] + "\0" + part[whole]

@@ -34,7 +34,7 @@ SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Describe one broken rule: the galaxy, the rule and the value found.
+    """Describe one problem of a catalog: the galaxy, the broken rule and the value found.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Describe a checked catalog: its columns, the columns that verbs use, and its problems.
+    """Describe a checked catalog: its columns, those that commands use, and its problems.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Examination:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finding:
-    """Hold a rule and the rows of a catalog that break the rule.
+    """Store a rule and the rows of a catalog that break this rule.
 
     A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the
     column.
@@ -97,7 +97,7 @@ class Finding:
     refused: bool = False
 
     def problems(self, ids: Ids) -> list[Problem]:
-        """Return one problem for each row that breaks the rule."""
+        """Return one problem for each catalog row that breaks the rule."""
         return [
             Problem(ids[row], self.rule, str(value))
             for row, value in zip(self.rows, self.values, strict=True)
@@ -107,7 +107,7 @@ class Finding:
 def _finding(
     rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool, refused: bool = False
 ) -> Iterator[Finding]:
-    """Yield a finding if at least one row breaks the rule."""
+    """Yield a finding with the rows that break a rule; nothing if no row breaks the rule."""
     rows = np.flatnonzero(bad)
     if len(rows):
         yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal, refused)
@@ -121,7 +121,7 @@ def find(
     *,
     named: bool = False,
 ) -> Iterator[Finding]:
-    """Yield a finding for each rule that the table breaks.
+    """Yield the rows of a catalog that break a rule, for each broken rule.
 
     Parameters
     ----------
@@ -136,7 +136,8 @@ def find(
     named : bool
         Whether its user named the id column: what other id columns have lost is known then.
     """
-    # a table without unique ids and valid sky positions is no catalog: these findings are fatal
+    # these findings are fatal, because galaxies cannot be identified without unique ids and valid
+    # sky positions
     ids = frame["galaxy_id"]
     yield from _finding(
         "id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True
@@ -153,7 +154,8 @@ def find(
             yield from _finding(
                 f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
             )
-    # a wrong value in another column is not fatal: verbs only refuse to use that column
+    # a wrong value in another column is not fatal, because commands can refuse this column and use
+    # the others
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)
@@ -170,7 +172,7 @@ def find(
             yield from _finding(
                 f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False
             )
-    # an image path like ../../etc would make a verb read files outside the image folder
+    # an image path like ../../etc would make gzfeatures read files outside the image folder
     if image_root is not None:
         for column in PATH_COLUMNS:
             if column in frame:
@@ -183,12 +185,12 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find columns that have the name of a quantity but not its unit or numbers."""
+    """Find columns that are named like a physical quantity but have another unit or no numbers."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
-                # a column z may hold magnitudes in the z band, which is no fault of the catalog
+                # a column z may contain magnitudes in the z band, which is no fault of the catalog
                 if name != "redshift":
                     yield _of_whole_table(
                         frame,
@@ -212,13 +214,13 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
-    """Return a finding on a whole column, reported once, at the first row."""
+    """Report a problem of a whole column once, at the first row."""
     rows = np.arange(min(len(frame), 1))
     return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
 
 
 def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
-    """Find id columns that were stored as floats, so that digits of the ids are lost."""
+    """Find id columns that are stored as floats, which lost digits of the ids."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -227,7 +229,7 @@ def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
 
 
 def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find votes of an unknown campaign in a table that has no other votes."""
+    """Find votes of an unknown Galaxy Zoo campaign in a table that has no other votes."""
     if not any(sources(frame.columns)):
         for name, why in foreign(frame.columns).items():
             rule = f"votes must be of a campaign that is known ({name}: {why})"
@@ -244,7 +246,7 @@ def _leaves(root: Path, name: str) -> bool:
 
 
 def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
-    """Find vote columns with impossible values, and questions with a wrong sum of votes."""
+    """Find vote columns with impossible values, and questions whose votes have a wrong sum."""
     high, rule = 1.0, "must be a vote fraction in [0, 1]"
     if source.form == "count":
         high, rule = float(np.finfo(np.float64).max), "must be a number of votes, 0 or more"
@@ -256,13 +258,14 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
         missing = frame[column].isna().to_numpy()
         bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
         usable &= not bad.any()
-        # only the Kaggle table must be complete: in others debiasing left gaps, and a galaxy with a
-        # gap gets no label
+        # only the Kaggle table must be complete; other tables have gaps from debiasing, and a
+        # galaxy with a gap gets no label
         yield from _finding(
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
-    # counts have no fixed sum, and debiasing changes each answer alone (Hart+2016): check neither
+    # check no sums of counts, which are arbitrary, or of debiased fractions, because each answer is
+    # debiased alone (Hart+2016)
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):
@@ -277,7 +280,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
 
 
 def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
-    """Raise an error for the first fatal finding, with its first galaxy and their number.
+    """Raise an error for the first fatal problem, with its first galaxy and the number of galaxies.
 
     Raises
     ------

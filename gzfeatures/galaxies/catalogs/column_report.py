@@ -1,4 +1,4 @@
-"""Describe the columns of a catalog that verbs use: names, types, units, gaps and values."""
+"""Describe the columns of a catalog that gzfeatures uses: names, types, units, gaps and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
 
 @dataclasses.dataclass(frozen=True)
 class Used:
-    """Describe one column that verbs use: names, type, unit, gaps, range and first values.
+    """Describe one catalog column that gzfeatures uses: names, type, unit, gaps, range and values.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Used:
 
 
 def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
-    """Return descriptions of the columns that verbs use: ids first, votes last.
+    """Return descriptions of the catalog columns that gzfeatures uses: ids first, votes last.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
-    # the votes that class schemes prefer come first, so that a user sees what labels rest on
+    # list the votes that class schemes prefer first, so that a user sees which votes determine the
+    # labels
     order = [*RAW, "weight"]
     for source in sorted(every, key=lambda source: order.index(source.measure)):
         for answer, columns in source.columns.items():
@@ -94,7 +95,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
-    """Return the description of one column; empty texts count as missing."""
+    """Return the description of one catalog column; empty texts count as missing."""
     kind = _TYPES.get(values.dtype.kind, "text")
     filled = values.notna().to_numpy(bool)
     present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]
@@ -106,10 +107,11 @@ def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
 
 
 def _short(value: Any) -> str:
-    """Return a cell's value as text of at most 40 characters."""
+    """Return a table cell's value as text of at most 40 characters."""
     if isinstance(value, float):
         return f"{value:.7g}"
-    # a control character in a catalog cell could change the terminal, so it is written escaped
+    # escape control characters, because those in a catalog cell could change the terminal of the
+    # user
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value)
     )
@@ -117,7 +119,7 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a JSON type; an infinite number or NaN becomes text."""
+    """Convert a value to a type that JSON has; an infinite number or NaN becomes text."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int) or (isinstance(value, float) and np.isfinite(value)):

@@ -20,21 +20,21 @@ from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
 
 
 def hashable(values: pd.Series) -> npt.NDArray[Any]:
-    """Return a column as a numeric array for hashing; texts are replaced by their hashes."""
+    """Return a column as numbers for a checksum; texts are replaced by their hashes."""
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
-    # integer columns with gaps hold at most 2^53 (see `tables`), so float64 keeps them exactly
-    # and NaN marks the gaps
+    # float64 is exact here, because integer columns with gaps contain at most 2^53 (see `tables`);
+    # NaN marks the gaps
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
         return values.to_numpy(np.float64)
     return values.to_numpy()
 
 
 def other_ids(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence that names other id columns of the table, or an empty list."""
+    """Return a sentence that names other id columns of the catalog, or an empty list."""
     named_by = frame.attrs["id_column"]
     others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
-    # ids that were read as floats have lost digits, so they cannot name galaxies
+    # exclude ids that were read as floats, because they have lost digits and cannot name galaxies
     others = [name for name in others if frame[name].dtype.kind != "f"]
     if not others:
         return []
@@ -42,7 +42,7 @@ def other_ids(frame: pd.DataFrame) -> list[str]:
 
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
-    """Return sentences on what reading changed, and on vote columns that cannot be read."""
+    """Return sentences about what the reader of a catalog changed, and about unreadable votes."""
     strangers = foreign(frame.columns).items()
     unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
     return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
@@ -76,7 +76,7 @@ def with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return the table with the column `galaxy_id` first, its kind, and its former columns.
+    """Return a table with the column `galaxy_id` first, its kind, and its original columns.
 
     Missing ids stay missing. Where the table has no id column and none is asked for, the first of
     the keys names its galaxies.
@@ -89,7 +89,8 @@ def with_ids(
             rule=f"have {id_column}",
             found=", ".join(columns[:12]),
         )
-    # a table that is only joined may lack an id column: then its key column names the rows
+    # a table that is only joined to a catalog may lack an id column; its key column then names the
+    # rows
     if (
         id_column is None
         and frame.columns.isin(keys).any()

@@ -1,4 +1,4 @@
-"""Write a joined catalog; FITS that is joined from a FITS catalog keeps what that file stores."""
+"""Write a joined catalog; from FITS to FITS, stored types and header cards are preserved."""
 
 from __future__ import annotations
 

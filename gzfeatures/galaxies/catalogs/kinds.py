@@ -15,7 +15,7 @@ _SMOOTH = GZ2["smooth"]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Describe a kind of published catalog: its marking columns, required columns and id columns.
+    """Describe a kind of published catalog: columns that identify it, required columns, id columns.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ KINDS: dict[str, Kind] = {
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        # asset_id, the name of the image file, comes from a second table that users join
+        # asset_id (the image file's name) comes first among the ids, though only users who join a
+        # second table have it
         ids=("asset_id", "dr7objid"),
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
@@ -130,7 +131,8 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    # vote columns of GZ DECaLS and later carry a campaign's mark, which is ignored to find the kind
+    # ignore the campaign's mark (such as -dr5) in vote columns of GZ DECaLS and later, which is
+    # irrelevant to the kind
     present = {*columns, *map(without_mark, columns)}
     name = kind or next(
         name for name, entry in KINDS.items() if set(entry.recognised_by) <= present
@@ -161,7 +163,7 @@ CLASS_STRINGS = ("gz2_class", "gz2class")
 
 @dataclasses.dataclass(frozen=True)
 class ReadyClasses:
-    """List the class names that a column of ready-made classes may hold.
+    """List the class names that a catalog column of ready-made classes may contain.
 
     Parameters
     ----------

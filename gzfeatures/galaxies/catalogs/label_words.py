@@ -1,4 +1,4 @@
-"""Read label columns; refuse words that may mean a class or a missing answer."""
+"""Read label columns; refuse words such as `NA` that may mean a class or a missing label."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WHOLE = re.compile(r"-?[0-9]+(\.0)?")
 
 @dataclasses.dataclass(frozen=True)
 class LabelWords:
-    """Say which words of a label column are classes and which mean "unlabelled".
+    """Define which words of a label column are classes and which mean "unlabelled".
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class LabelWords:
     as_is: bool = False
 
     def read(self, column: pd.Series, ids: Ids, where: object) -> npt.NDArray[np.object_]:
-        """Return the labels as text, shape (n,); an empty text means unlabelled.
+        """Return the labels of a column as text, shape (n,); an empty text means unlabelled.
 
         Whole numbers are 0, 1, 2 whether or not one is missing.
 
@@ -83,7 +83,7 @@ class LabelWords:
         )
 
     def doubtful(self, column: pd.Series) -> npt.NDArray[np.bool_]:
-        """Return a mask of the cells that `read` would refuse, shape (n,).
+        """Return which cells of a label column may mean a class or a missing label, shape (n,).
 
         Examples
         --------
@@ -93,13 +93,13 @@ class LabelWords:
         return self._doubtful(self._texts(column))
 
     def _texts(self, column: pd.Series) -> npt.NDArray[np.object_]:
-        """Return the cells as text; empty text for missing cells and words that mean unlabelled."""
+        """Return labels as text; empty text for missing cells and words that mean unlabelled."""
         texts = _texts(column)
         texts[np.isin(texts.astype(str), self.missing)] = ""
         return _whole(texts)
 
     def _doubtful(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-        """Return a mask of the texts that may mean a missing answer, shape (n,)."""
+        """Return which labels may mean a class or a missing label, shape (n,)."""
         return np.asarray([not self.as_is and _doubtful(text) for text in texts], dtype=bool)
 
 
@@ -111,7 +111,7 @@ AS_IS = LabelWords(as_is=True)
 
 
 def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
-    """Return the cells as text; empty text for missing cells."""
+    """Return the cells of a label column as text; empty text for missing cells."""
     missing = column.isna().to_numpy(bool)
     texts = column.astype("str").to_numpy(object, copy=True)
     texts[missing] = ""
@@ -119,8 +119,8 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Return whole numbers as integers again if pandas read them as floats."""
-    # in a column with a gap pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0
+    """Turn class numbers such as 1.0, which pandas read as floats, into integers such as 1."""
+    # if a label is missing in a column, pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0
     if any(text.endswith(".0") for text in texts) and all(
         _WHOLE.fullmatch(text) for text in texts if text
     ):
@@ -129,5 +129,5 @@ def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
 
 
 def _doubtful(text: str) -> bool:
-    """Return whether a label, or one of several separated by "|", may mean a missing answer."""
+    """Return whether a label, or one of several separated by "|", may mean a missing label."""
     return any(part.strip().lower() in DOUBTFUL for part in text.split("|"))

@@ -18,7 +18,7 @@ from gzfeatures.galaxies.catalogs import sexagesimal
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """Describe a physical quantity: the column names that catalogs use, and our unit.
+    """Describe a physical quantity: its column names in catalogs, and its unit in gzfeatures.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ MEDIAN_OF_MAGNITUDES = 7.0
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """Name the column that holds a quantity, and the columns that were refused.
+    """Name the catalog column of a physical quantity, and the columns that were refused.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Lookup:
 
 
 def column_of(frame: pd.DataFrame, name: str) -> Lookup:
-    """Return the column that holds a quantity, found by our name or a name that catalogs use."""
+    """Return the catalog column with a physical quantity, found by any of its usual names."""
     names = dict.fromkeys((name, *(QUANTITIES[name].names if name in QUANTITIES else ())))
     columns = [column for column in names if column in frame]
     refused = {column: why for column in columns if (why := _unfit(frame, name, column))}
@@ -113,7 +113,7 @@ def column_of(frame: pd.DataFrame, name: str) -> Lookup:
 
 
 def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
-    """Return the reason why a column cannot be the quantity that its name says, or None."""
+    """Return the reason why a column cannot be the quantity that its name means, or None."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
         return f"holds text: {strange_cells(values)}"
@@ -122,7 +122,8 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
         return f"is in {unit}, which is no {QUANTITIES[name].unit}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
-    # only a column called z is left: it is a redshift or a magnitude in the z band
+    # a column called z is a redshift or a magnitude in the z band, so look at the other columns and
+    # the values
     lower = {str(other).lower() for other in frame.columns}
     if {"g", "r"} <= lower:
         return "stands beside g and r: a magnitude"
@@ -134,7 +135,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
 
 
 def present(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Return which numbers are finite and no sentinel (−9999, −999).
+    """Return which numbers are measured: finite and no sentinel (−9999, −999).
 
     Examples
     --------
@@ -156,7 +157,7 @@ def strange_cells(texts: pd.Series) -> str:
 
 
 def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
-    """Return the values of a quantity or column as float64, shape (n,), NaN = missing.
+    """Return a catalog's physical quantity or column as float64, shape (n,); NaN is missing.
 
     Raises
     ------
@@ -189,22 +190,22 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
 
 
 def _remedy(name: str, *, is_text: bool) -> str:
-    """Return what a user can do about a column that is not the quantity it is taken for."""
+    """Return advice to the user about a column that is not the quantity that its name means."""
     if not is_text:
         return f"name the column {name} where it is one"
-    # any column may be asked for by its own name, a quantity also by ours
+    # a quantity is also found by its name in gzfeatures, but another column only by its own name
     other = f"name the right column {name}" if name in QUANTITIES else "choose another column"
     return f"correct these cells, or {other}"
 
 
 def _numeric_columns(frame: pd.DataFrame) -> str:
-    """Return the names of the first numeric columns, for messages."""
+    """Return the names of a table's first numeric columns, for messages."""
     names = [str(column) for column in frame if frame[column].dtype.kind in "iuf"]
     return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") or "no numeric column"
 
 
 def understood(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert sky positions to degrees and angles to our units; note each change.
+    """Convert sky positions to degrees and angles to gzfeatures' units; record each change.
 
     Parameters
     ----------
@@ -213,7 +214,8 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = _split_pairs(frame.copy(deep=False))
     changes = list(frame.attrs.get("notes", []))
-    # convert texts first: afterwards a position in hours is a number in degrees
+    # convert texts first, because positions in hours become numbers in degrees, whose units are
+    # then checked
     for name, hours in (("ra", True), ("dec", False)):
         for column in QUANTITIES[name].names:
             if column in frame and frame[column].dtype.kind not in "iufb":
@@ -248,7 +250,8 @@ def notes(frame: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"{name} is read from {lookup.column}; {others} {verb} there too and not read"
             )
-        # texts that are no positions are problems for `check`; numeric columns only need a note
+        # mention numeric columns only, because `check` reports texts that are no positions as
+        # problems
         for column, why in lookup.refused.items():
             if frame[column].dtype.kind in "iufb":
                 sentences.append(f"{column} is not read as {name}: it {why}")

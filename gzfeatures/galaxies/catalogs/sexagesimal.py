@@ -61,7 +61,7 @@ def pair(texts: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
 
 
 def _parts(texts: pd.Series, form: str) -> dict[str, Any]:
-    """Return what each group of a regular expression matched in each text; null without a match."""
+    """Return what each group of a regular expression matches in each text; null without a match."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -80,11 +80,11 @@ def _angles(
     sign, mark = (parts[prefix + name].to_numpy(zero_copy_only=False) for name in ("sign", "mark"))
     in_hours = (mark == "h") | (hours & (mark != "d") & (mark != "°"))
     limit = np.where(in_hours, 24, 360)
-    # a text of another form has NaN parts, which fail this comparison too
+    # a text in another form has NaN for its numbers, and fails this comparison too
     if not ((whole < limit) & (minutes < 60) & (seconds <= 60)).all():
         return None
     sizes = (whole + minutes / 60 + seconds / 3600) * np.where(in_hours, 15.0, 1.0)
     values = np.full(len(missing), np.nan)
-    # the sign is applied last, because -00 degrees has no sign as a number
+    # apply the sign to the complete angle, because the number −00 of degrees has no sign
     values[~missing] = np.where((sign == "-") | (sign == "−"), -sizes, sizes)
     return values

@@ -1,4 +1,4 @@
-"""Join two catalogs by position on the sky, and measure how many pairs chance alone would make."""
+"""Join two catalogs by sky position, and estimate how many galaxies match by chance."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEAST_SHIFT = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class SkyReport:
-    """Counts the galaxies that a join by position matched, and what chance would match.
+    """Count the galaxies that a join by sky position matched, and estimate matches by chance.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def sky_joined(
     seed: int = 0,
     kind: JoinKind = MATCHED,
 ) -> tuple[pd.DataFrame, SkyReport]:
-    """Return the galaxies that have a partner on the sky, with the partner's columns added.
+    """Return the galaxies with a partner on the sky, with the partner's columns added.
 
     See `Catalog.join_sky`.
     """
@@ -79,7 +79,7 @@ def sky_joined(
     _require_free_name(catalog, other)
     here, there = _positions(catalog), _positions(other)
     first, second = _coordinates(here.place), _coordinates(there.place)
-    # a pair is mutual: each is the other's nearest, so that no row is given to two galaxies
+    # require that both galaxies are each other's nearest, so that no row is matched to two galaxies
     nearest, separation, _ = first.match_to_catalog_sky(second)
     back, _, _ = second.match_to_catalog_sky(first)
     arcsec = np.asarray(separation.to_value("arcsec"), dtype=np.float64)
@@ -117,7 +117,7 @@ def sky_joined(
 
 
 def require_radius(radius_arcsec: float) -> None:
-    """Refuse a radius that is none, or beyond a degree.
+    """Refuse a matching radius that is not in (0, 3600] arcsec.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _require_free_name(catalog: Catalog, other: Catalog | Rows) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Placed:
-    """Hold the rows of a table that have a position, and the positions, shape (m, 2) in degrees."""
+    """Store which rows of a table have a sky position, and the positions, shape (m, 2), degrees."""
 
     rows: npt.NDArray[np.intp]
     place: npt.NDArray[np.float64]
@@ -154,7 +154,8 @@ class _Placed:
 def _positions(table: Catalog | Rows) -> _Placed:
     where = f"table {table.source}"
     place = np.stack([quantities.required(table.frame, name, where) for name in ("ra", "dec")], 1)
-    # a position that is missing, or a sentinel such as -9999, matches nothing
+    # leave out rows without a position, or with a sentinel such as -9999, because they must match
+    # nothing
     known = np.isfinite(place).all(1) & (np.abs(place[:, 1]) <= 90) & (np.abs(place[:, 0]) <= 360)
     if not known.any():
         raise InputError("positions", where=where, rule="be known for one row at least")
@@ -169,7 +170,7 @@ def _coordinates(place: npt.NDArray[np.float64]) -> SkyCoord:
 
 
 def _by_chance(first: SkyCoord, second: SkyCoord, radius: float, seed: int) -> float:
-    """Return the share of shifted positions that have a row of the other table in the radius."""
+    """Return the share of shifted sky positions with a row of another table in the radius."""
     from astropy import units
 
     chosen = first
@@ -179,7 +180,8 @@ def _by_chance(first: SkyCoord, second: SkyCoord, radius: float, seed: int) -> f
     far = max(LEAST_SHIFT, 20 * radius) * units.arcsec
     shares = []
     for angle in SHIFTS:
-        # an offset along a great circle is the same distance at the poles and at ra = 0
+        # shift along a great circle, because an offset in ra would be a shorter distance near the
+        # poles
         shifted = chosen.directional_offset_by(angle * units.deg, far)
         _, separation, _ = shifted.match_to_catalog_sky(second)
         shares.append(float((separation.to_value("arcsec") <= radius).mean()))

@@ -1,1 +1,1 @@
-"""Catalogs that lie in partitions of the sky on disk (HATS), joined a partition at a time."""
+"""Join and write catalogs that are divided on disk into partitions of the sky (HATS format)."""

@@ -1,4 +1,4 @@
-"""Read the partitions of a HATS catalog, one at a time."""
+"""Read a HATS catalog from disk, one partition of the sky at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLACE = re.compile(r"Norder=(\d{1,2})/Dir=\d+/Npix=(\d+)(?:\.parquet|/.*)", re.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HatsFolder:
-    """Hold the partitions of a HATS catalog (IVOA Note HATS 1.0) on disk.
+    """List the partitions of a HATS catalog on disk (IVOA Note HATS 1.0), with their files.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class HatsFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> HatsFolder:
-        """Find the partitions of a HATS catalog; its margins, thumbnail and sums are not read.
+        """Find the partitions of a HATS catalog; ignore margins, thumbnail and summaries.
 
         Raises
         ------
@@ -103,12 +103,12 @@ class HatsFolder:
         return cls(base, said.get("obs_collection", base.name), ra, dec, files)
 
     def count(self, partition: Partition) -> int:
-        """Return the number of rows of a partition, as its files say."""
+        """Return the number of rows of a partition, as stated in its Parquet files."""
         with parsing("catalog cannot be read", self.root, remedy="fetch it again"):
             return sum(pq.read_metadata(file).num_rows for file in self.files[partition])
 
     def rows(self, partition: Partition, columns: list[str] | None = None) -> pa.Table:
-        """Return the rows of a partition with the columns as they are stored, in the file's order.
+        """Return the rows of a partition with the stored columns, in the order of the files.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class HatsFolder:
         return table
 
     def places(self, partition: Partition) -> Vectors:
-        """Return unit vectors of the rows of a partition, shape (n, 3); NaN without a position.
+        """Return the sky positions of a partition's rows as unit vectors, shape (n, 3), or NaN.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class HatsFolder:
 
 
 def _properties(root: Path) -> dict[str, str]:
-    """Return what the properties of a catalog say, key by key."""
+    """Return the entries of a HATS catalog's properties file as a dict."""
     file = next(root / name for name in PROPERTIES if (root / name).is_file())
     with parsing("properties of the catalog cannot be read", file):
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -171,7 +171,7 @@ def _properties(root: Path) -> dict[str, str]:
 
 
 def _require_apart(partitions: list[Partition], root: Path) -> None:
-    """Refuse partitions that overlap, whose rows would stand in two of them."""
+    """Refuse partitions that overlap on the sky, because a row could be in two of them."""
     for first, second in itertools.pairwise(partitions):
         if second.range[0] < first.range[1]:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Write a catalog in memory as a file, or as a HATS catalog where the name ends in .hats."""
+"""Write a catalog as a table file, or as a HATS catalog if the name ends in .hats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDING = ".hats"
 def write_catalog(
     catalog: Catalog, path: Path, first: Catalog | None = None, most_rows: int = MOST_ROWS
 ) -> Path:
-    """Write a catalog as HATS, or as a file (see `tables.write_table`).
+    """Write a catalog as a table file, or as a HATS catalog (divided into partitions of the sky).
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def write_catalog(
 
 
 def write_checked(catalog: Catalog, path: Path) -> Path:
-    """Write a catalog that was read, in plain columns of our units."""
+    """Write a checked catalog with the column types and units of gzfeatures."""
     return (
         write_table(catalog.frame, path) if path.suffix != ENDING else write_catalog(catalog, path)
     )
 
 
 def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
-    """Return a table in memory as the second catalog of a match; rows need a position to match.
+    """Return a table in memory as the second catalog of a join by sky position.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
 
 
 def _column(frame: pd.DataFrame, name: str, where: str) -> str:
-    """Return the column of a position."""
-    quantities.required(frame, name, where)  # its error says what the columns hold
+    """Return the name of the table column with right ascensions or declinations."""
+    quantities.required(frame, name, where)  # raise the error that says what the columns contain
     column = quantities.column_of(frame, name).column
     if column is None:
         raise InputError(f"no numeric column for {name}", where=where)

@@ -1,4 +1,4 @@
-"""Divide the sky into partitions of HEALPix, and measure where a partition lies."""
+"""Divide the sky into HEALPix pixels (partitions), and compute where a partition is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Vectors = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Partition:
-    """Name a pixel of HEALPix, in nested order.
+    """Name a HEALPix pixel, which is one partition of a catalog, in nested numbering.
 
     Parameters
     ----------
@@ -39,19 +39,22 @@ class Partition:
 
     @property
     def range(self) -> tuple[int, int]:
-        """First `INDEX` of the pixel, and the first one behind it."""
+        """Return the first `INDEX` value in the HEALPix pixel, and the first one after it."""
         shift = 2 * (FINEST - self.order)
         return self.pixel << shift, (self.pixel + 1) << shift
 
     @property
     def path(self) -> str:
-        """Path of its file below the folder `dataset`, as HATS 1.0 names it."""
+        """Return the path of the partition's file below the folder `dataset`, by HATS 1.0."""
         folder = self.pixel // 10_000 * 10_000
         return f"Norder={self.order}/Dir={folder}/Npix={self.pixel}.parquet"
 
     @cached_property
     def circle(self) -> tuple[Vectors, float]:
-        """A circle that holds the pixel: unit vector of its centre, and radius in radians."""
+        """Return a circle around the HEALPix pixel: unit vector of its centre, and radius.
+
+        The radius is in radians.
+        """
         nested = need("cdshealpix.nested", extra="hats")
         lon, lat = nested.healpix_to_lonlat([self.pixel], self.order)
         centre = unit_vectors(lon.deg, lat.deg)[0]
@@ -61,20 +64,20 @@ class Partition:
 
 
 def unit_vectors(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> Vectors:
-    """Return unit vectors of positions in degrees, shape (n, 3)."""
+    """Convert sky positions (ra, dec) in degrees to unit vectors, shape (n, 3)."""
     lon, lat = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
 def angles(vectors: Vectors, centre: Vectors) -> npt.NDArray[np.float64]:
-    """Return the angles between unit vectors and one of them in radians, shape (n,)."""
-    # by the chord, which keeps its digits for small angles, unlike the cosine
+    """Return the angles in radians between unit vectors and the vector `centre`, shape (n,)."""
+    # compute angles from chord lengths, because the cosine loses digits for small angles
     chords = np.linalg.norm(vectors - centre, axis=1)
     return np.asarray(2 * np.arcsin(np.minimum(chords / 2, 1)))
 
 
 def index_of(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the `INDEX` of positions in degrees, shape (n,), by the library of HATS.
+    """Return the `INDEX` (HEALPix number in HATS) of positions in degrees, shape (n,).
 
     Raises
     ------
@@ -86,7 +89,7 @@ def index_of(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.N
 
 
 def divided(index: npt.NDArray[np.int64], most_rows: int) -> list[tuple[Partition, int, int]]:
-    """Divide sorted positions into partitions of at most `most_rows` rows.
+    """Divide sorted sky positions into partitions of at most `most_rows` rows.
 
     Parameters
     ----------

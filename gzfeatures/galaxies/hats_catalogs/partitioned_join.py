@@ -1,4 +1,4 @@
-"""Join a HATS catalog with another catalog a partition at a time, also across borders."""
+"""Join a HATS catalog with another catalog, one partition at a time, also across borders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARCSEC = np.pi / 180 / 3600
 
 @dataclasses.dataclass(frozen=True)
 class PartitionedReport:
-    """Counts the galaxies that a join of a partitioned catalog matched.
+    """Count the galaxies that a join of a partitioned catalog matched.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class PartitionedReport:
 
 @dataclasses.dataclass(eq=False)
 class _Tally:
-    """Count what the partitions gave."""
+    """Count galaxies and matches of a join while its partitions are joined one after another."""
 
     galaxies: int = 0
     matched: int = 0
@@ -83,7 +83,7 @@ class _Tally:
 def hats_joined(
     catalog: HatsFolder, other: Rows, keys: tuple[str, str], path: Path, kind: JoinKind
 ) -> PartitionedReport:
-    """Write a HATS catalog with the columns of a table that is found by a key.
+    """Join a HATS catalog with a table by a key column, and write the result as a HATS catalog.
 
     A partition is in memory at a time, and the other table as a whole.
 
@@ -114,7 +114,7 @@ def hats_joined(
     twice = index.duplicated(keep=False) & index.notna()
     single = np.flatnonzero(~twice & index.notna())
     table, tally = to_arrow(other.frame), _Tally()
-    # the key of a partner is that of the galaxy: `galaxy_id` beside it would say the same again
+    # drop the partners' key column, because it equals the key or `galaxy_id` of the galaxies
     if right in (left, "galaxy_id"):
         table = table.drop_columns([right])
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
@@ -141,7 +141,7 @@ def hats_joined_sky(
     kind: JoinKind,
     seed: int = 0,
 ) -> PartitionedReport:
-    """Write a HATS catalog with the columns of the nearest row, where both are each other's.
+    """Join two catalogs by mutual nearest neighbours on the sky, and write a HATS catalog.
 
     The pairs are those of the whole sky: a galaxy's partner, and whoever else that may be the
     partner of, are looked for in every partition within reach, so no margin is needed.
@@ -174,7 +174,8 @@ def hats_joined_sky(
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
         for part, partition in enumerate(catalog.files):
             centre, reach = partition.circle
-            # rows that compete for a partner lie within a radius of it: two radii from each other
+            # read galaxies up to two radii outside the partition: galaxies that compete for a
+            # partner are each within one radius of it
             here = own.near(centre, reach + 2 * radius)
             there = other.near(centre, reach + far + radius)
             rows = own.table(part)
@@ -203,13 +204,14 @@ def hats_joined_sky(
 def _partners(
     here: Nearby, there: Nearby, part: int, count: int, radius: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return each galaxy's partner, (n, 2) as of `Nearby` or -1, and its distance in radians."""
+    """Return each galaxy's partner, (n, 2) as in `Nearby` or -1, and its distance in radians."""
     from scipy.spatial import cKDTree
 
     partners, apart = np.full((count, 2), -1, dtype=np.intp), np.full(count, np.nan)
     if not (len(here.vectors) and len(there.vectors)):
         return partners, apart
-    # distances of unit vectors grow with the angle, so the nearest by one is by the other
+    # compare chords instead of angles, because the chord grows with the angle, so the nearest row
+    # is the same
     chord, nearest = cKDTree(there.vectors).query(here.vectors)
     _, back = cKDTree(here.vectors).query(there.vectors)
     angle = 2 * np.arcsin(np.minimum(chord / 2, 1))
@@ -221,7 +223,7 @@ def _partners(
 
 
 def _sample(places: Vectors, total: int, partition: Partition, seed: int) -> Vectors:
-    """Draw a partition's share of the galaxies whose shifted positions measure chance."""
+    """Draw some galaxies of a partition, whose shifted positions then measure chance matches."""
     known = places[np.isfinite(places).all(axis=1)]
     rng = np.random.default_rng([seed, partition.order, partition.pixel])
     drawn = rng.random(len(known)) < SAMPLE / max(total, 1)
@@ -231,14 +233,14 @@ def _sample(places: Vectors, total: int, partition: Partition, seed: int) -> Vec
 def _by_chance(
     chosen: Vectors, others: Vectors, far: float, radius: float
 ) -> npt.NDArray[np.bool_]:
-    """Return whether positions that are shifted four ways have a row within the radius."""
+    """Return whether sky positions shifted in four directions have a row within the radius."""
     from scipy.spatial import cKDTree
 
     if not (len(chosen) and len(others)):
         return np.zeros(len(SHIFTS) * len(chosen), dtype=bool)
     tree = cKDTree(others)
     east = np.cross([0.0, 0.0, 1.0], chosen)
-    # at a pole every direction is south, and any may be called east
+    # choose any direction as east at a pole, where every direction is south
     east[np.linalg.norm(east, axis=1) < 1e-12] = [0.0, 1.0, 0.0]
     east /= np.linalg.norm(east, axis=1, keepdims=True)
     north = np.cross(chosen, east)
@@ -252,7 +254,7 @@ def _by_chance(
 
 
 def _keys(rows: pa.Table, name: str, where: str) -> pd.Index:
-    """Return the keys of a partition; a key that is missing is NaN."""
+    """Return the join keys of a partition's rows; a missing key is NaN."""
     if name not in rows.column_names:
         raise _missing(name, where, rows.column_names)
     return pd.Index(as_keys(pd.Series(plain_column(rows[name], True, where)), where=where))
@@ -272,7 +274,7 @@ def _beside(
     tally: _Tally,
     where: str,
 ) -> pa.Table:
-    """Return the kept rows of a partition with the columns of their partners, and count them."""
+    """Add the partners' columns to a partition's rows, drop rows as `kind` asks, and count them."""
     names = [name for name in beside.column_names if name not in PLACE_COLUMNS]
     both = [name for name in names if name in rows.column_names]
     if SEPARATION in both or (kind.suffix and f"{SEPARATION}{kind.suffix}" in names):

@@ -1,4 +1,4 @@
-"""Find partners of a partition's galaxies among rows of any partition, also across its borders."""
+"""Find partners on the sky for a partition's galaxies, also across the partition's borders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = 3_000_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nearby:
-    """Hold the rows of a catalog near a partition.
+    """Store the rows of a catalog that are near a partition of the sky, with their positions.
 
     Parameters
     ----------
@@ -36,20 +36,20 @@ class Nearby:
 
 
 class Source(Protocol):
-    """Give the rows of a catalog near a place, and their columns."""
+    """Define a catalog from which rows near a sky position, and their columns, can be read."""
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
-        """Return the rows within an angle (radians) of a unit vector."""
+        """Return the catalog rows within an angle (radians) of a unit vector."""
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the columns of rows, shape (n, 2) as of `Nearby`; nulls for a part of -1."""
+        """Return the columns of rows named as in `Nearby`, shape (n, 2); nulls for -1."""
 
     def __len__(self) -> int:
-        """Return the number of rows."""
+        """Return the number of rows of the catalog."""
 
 
 class PartitionedSource:
-    """Read the partitions of a HATS catalog that a place needs.
+    """Read those partitions of a HATS catalog that are near a sky position.
 
     Parameters
     ----------
@@ -77,20 +77,21 @@ class PartitionedSource:
         return self._total
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
-        """Return the rows within an angle (radians) of a unit vector, of all partitions."""
-        # a partition can only hold such a row where its circle reaches the asked one
+        """Return the rows of all partitions within an angle (radians) of a unit vector."""
+        # skip partitions whose bounding circle is too far away to contain such a row
         reached = angles(self._centres, centre) <= self._radii + radius
         vectors, rows = [np.empty((0, 3))], [np.empty((0, 2), dtype=np.intp)]
         for part in np.flatnonzero(reached).tolist():
             places = self.places(part)
-            # a row without a position is NaN here, which is never within
+            # a row without a position has angle NaN, which fails the comparison, so it is never
+            # near
             within = np.flatnonzero(angles(places, centre) <= radius)
             vectors.append(places[within])
             rows.append(np.stack([np.full_like(within, part), within], axis=1))
         return Nearby(np.concatenate(vectors), np.concatenate(rows))
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the columns of rows as they are stored, in the order of the rows."""
+        """Return the stored columns of these catalog rows, in the order of the rows."""
         parts = np.unique(rows[rows[:, 0] >= 0, 0]).tolist()
         tables, starts, total = [], np.zeros(len(self._partitions), dtype=np.intp), 0
         for part in parts:
@@ -108,7 +109,7 @@ class PartitionedSource:
 
 
 class MemorySource:
-    """Give the rows of a table in memory near a place.
+    """Find rows near a sky position in a table that is in memory.
 
     Parameters
     ----------
@@ -125,10 +126,10 @@ class MemorySource:
         return len(self._table)
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
-        """Return the rows within an angle (radians) of a unit vector."""
+        """Return the table rows within an angle (radians) of a unit vector."""
         within = np.flatnonzero(angles(self._vectors, centre) <= radius)
         return Nearby(self._vectors[within], np.stack([np.zeros_like(within), within], axis=1))
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the columns of rows, in the order of the rows."""
+        """Return the table columns of these rows, in the order of the rows."""
         return self._table.take(pa.array(rows[:, 1], mask=rows[:, 0] < 0))

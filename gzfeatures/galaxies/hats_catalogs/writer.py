@@ -1,4 +1,4 @@
-"""Write a HATS catalog a partition at a time; it appears whole or not at all."""
+"""Write a HATS catalog one partition at a time; the complete catalog appears, or none at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ROWS = 1_000_000
 
 
 class HatsWriter:
-    """Take partitions of a catalog, and write what readers of HATS want to know of all of them.
+    """Write the partitions of a HATS catalog, and the metadata about all of them at the end.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class HatsWriter:
         self.total = 0
 
     def add(self, partition: Partition, table: pa.Table) -> None:
-        """Write the rows of a partition, sorted by their place on the sky.
+        """Write the rows of a partition to a Parquet file, sorted by their position on the sky.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class HatsWriter:
         if INDEX not in table.column_names:
             ra, dec = (np.asarray(storage(table[name]).to_numpy()) for name in self._places)
             table = table.append_column(INDEX, pa.array(index_of(ra, dec), pa.int64()))
-        # a stable order, so that the same rows are the same bytes
+        # sort stably, so that writing the same rows again gives the same bytes
         order = np.argsort(np.asarray(table[INDEX].to_numpy()), kind="stable")
         table = table.take(pa.array(order))
         if self._schema is None:
@@ -77,7 +77,7 @@ class HatsWriter:
         self.total += len(table)
 
     def finish(self) -> None:
-        """Write the properties and the sums of all partitions, by the library of HATS."""
+        """Write the properties and summaries of a HATS catalog, with the library hats."""
         properties, catalog, pixels, metadata = (
             need(f"hats.{name}", extra="hats")
             for name in (
@@ -105,7 +105,7 @@ class HatsWriter:
 
 @contextmanager
 def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
-    """Give a writer of a new HATS catalog, which appears at `path` when all is written.
+    """Give a writer of a new HATS catalog, which appears at `path` when it is complete.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
 
 
 def write_hats(table: pa.Table, path: Path, ra: str, dec: str, most_rows: int = MOST_ROWS) -> Path:
-    """Write a table as a HATS catalog of partitions with about as many rows.
+    """Write a table as a HATS catalog with partitions of at most `most_rows` rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Label a catalog by a class scheme, and count the galaxies that each reason leaves unlabelled."""
+"""Label a catalog by a class scheme, and count why galaxies stay unlabelled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _UNREAD = "?"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelling:
-    """Label one catalog by one class scheme.
+    """Label the galaxies of one catalog by one class scheme.
 
     Parameters
     ----------
@@ -71,14 +71,13 @@ class Labelling:
     choice: Choice
 
     def labels(self) -> Labels:
-        """Return the labels of the catalog's galaxies."""
+        """Return the labels that the class scheme gives to the catalog's galaxies."""
         ready = self._ready()
         if ready is not None:
             return ready
         if self.scheme.target == "fractions":
             fractions, fewest = self.soft, self.choice.min_votes
-            # a vote fraction of too few volunteers becomes unknown; the galaxy's other fractions
-            # stay
+            # drop a vote fraction with too few volunteers, but not the galaxy's other fractions
             if fewest:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)
@@ -91,7 +90,7 @@ class Labelling:
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
         if self.scheme.target == "multi-label":
             reasons = self._exclusions()
-            # one unknown boolean makes the whole galaxy unlabelled, since a file cannot store
+            # leave a galaxy with one unknown boolean unlabelled, because a label file cannot store
             # "unknown"
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
@@ -109,11 +108,12 @@ class Labelling:
         """
         reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
-        # classes after the first one that holds cannot win, so their missing votes do not matter
+        # ignore missing votes for classes after the first one that holds, because only this class
+        # counts
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # two classes that hold are a conflict, whether or not a third class is undecided
+        # two classes that hold are a conflict, even if votes for a third class are missing
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
         if self.has_none_class:
@@ -124,22 +124,23 @@ class Labelling:
             reasons[TWO_RULES] = conflict
         values = claims.argmax(axis=1)
         chosen = np.eye(claims.shape[1], dtype=bool)[values]
-        # soft labels stay empty: no answer measures how much a galaxy belongs to no class
+        # give no soft labels here, because no vote fraction measures how much a galaxy belongs to
+        # none-of-these
         return self._supported(values, reasons, chosen, conflict, with_soft=not self.has_none_class)
 
     @property
     def has_none_class(self) -> bool:
-        """Whether galaxies that no rule claims get the class `none-of-these`."""
+        """Return whether galaxies without a class get the class `none-of-these`."""
         return self.scheme.others == "class"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Classes that the labels can have, `none-of-these` included."""
+        """Return the classes that the labels can have, including `none-of-these`."""
         return (*self.scheme.classes, *((NONE_OF_THESE,) if self.has_none_class else ()))
 
     @cached_property
     def ballots(self) -> Ballots | None:
-        """Votes that the scheme reads; None if the scheme reads no votes."""
+        """Return the votes that the class scheme reads; None if it reads no votes."""
         if not self.scheme.answers:
             return None
         return self.catalog.ballots(
@@ -148,7 +149,7 @@ class Labelling:
 
     @cached_property
     def facts(self) -> Facts:
-        """Functions by which conditions read vote fractions, columns and class strings."""
+        """Return functions by which conditions read vote fractions, columns and letters."""
         ballots = self.ballots
         none = np.zeros(len(self.catalog))
         return Facts(
@@ -162,13 +163,14 @@ class Labelling:
 
     @cached_property
     def soft(self) -> Numbers:
-        """Vote fraction of each class, shape (n, k); shape (n, 0) if the scheme defines none."""
+        """Return each class's vote fraction, shape (n, k); (n, 0) if the scheme has none."""
         answers = self.scheme.answer_of_class()
         if not answers:
             return np.empty((len(self.catalog), 0))
         columns = [answers[name] for name in self.scheme.classes]
         soft = np.stack([self.facts.fraction(answer) for answer in columns], axis=1)
-        # a question that was not asked gave its answers no vote: their soft labels are 0
+        # set unknown soft labels to 0 if the question was not asked, because its answers then have
+        # no votes
         if self.scheme.target != "fractions":
             unasked = np.stack([self.facts.unasked(answer) for answer in columns], axis=1)
             soft[unasked & np.isnan(soft)] = 0.0
@@ -176,7 +178,7 @@ class Labelling:
 
     @cached_property
     def voters(self) -> Numbers:
-        """Fewest volunteers asked a question of each class, shape (n, k); NaN = unknown."""
+        """Return how many volunteers each class depends on, shape (n, k); NaN if unknown."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
@@ -185,8 +187,8 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # a scheme that draws classes has no conditions: count who was asked the soft label's
-            # question
+            # count the voters of the soft label's question, because a scheme that draws classes has
+            # no conditions
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
@@ -195,7 +197,8 @@ class Labelling:
                 # take the question with the fewest volunteers, because the class depends on each
                 # question
                 voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
-        # for the class none-of-these, take the class whose questions most volunteers were asked
+        # for none-of-these, take the class with most volunteers, because this class has no question
+        # of its own
         if self.has_none_class:
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
@@ -209,12 +212,12 @@ class Labelling:
 
     @cached_property
     def _nobody(self) -> Mask:
-        """A mask that selects no galaxy, shape (n,)."""
+        """Return a mask that selects no galaxy of the catalog, shape (n,)."""
         return np.zeros(len(self.catalog), dtype=bool)
 
     @cached_property
     def _letters(self) -> dict[str, npt.NDArray[np.str_]]:
-        """Letters of each part of the GZ2 class string, shape (n,); `?` if unreadable."""
+        """Return each galaxy's letters in the GZ2 class string, shape (n,); `?` if unreadable."""
         name = next((column for column in CLASS_STRINGS if column in self.catalog.frame), None)
         if name is None:
             raise InputError(
@@ -230,24 +233,24 @@ class Labelling:
         }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
-        """Return for which galaxies one of the answers' vote fractions is NaN, shape (n,)."""
+        """Return for which galaxies the vote fraction of any of the answers is NaN, shape (n,)."""
         return np.asarray(
             np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
         )
 
     def _drawn(self) -> npt.NDArray[np.int64]:
         """Draw a class for each galaxy, with its vote fractions as probabilities, shape (n,)."""
-        # inverse transform sampling: take the first class whose cumulative sum exceeds a random
-        # number
+        # inverse transform sampling: the first class whose cumulative fraction exceeds a random
+        # number has the right probability
         cumulated = np.cumsum(self.soft, axis=1)
-        # vote fractions need not sum to 1, so the random number is scaled to their sum
+        # scale the random number to the sum of the vote fractions, because the sum need not be 1
         drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
         return np.asarray(
             np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1)
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return the mask of galaxies that each reason leaves out, before the rules of classes."""
+        """Return which galaxies each reason excludes, before class conditions are applied."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -255,8 +258,8 @@ class Labelling:
             reasons |= self._without_votes(self.ballots)
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
-            # without the column we cannot know whom the reason concerns: report the reason, drop
-            # nobody
+            # exclude nobody for this reason if its column is missing, but report that we cannot
+            # know whom it concerns
             if any(unknowable(condition, self.facts) for condition in conditions):
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue
@@ -269,21 +272,23 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # a galaxy can have one flagged answer per question: two flags contradict each other
+            # exclude galaxies with two flagged answers to one question, because these contradict
+            # each other
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 
     def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
-        """Return the galaxies without usable votes, one mask per reason."""
+        """Return the masks of galaxies that have no usable votes, one mask per reason."""
         reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
         usable = {source.campaign for source in ballots.sources}
         for name in sorted({*ballots.campaign} - usable - {"", SEVERAL}):
             reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(
                 ballots.campaign == name
             )
-        # every volunteer is asked the first question, so only there a gap is a missing vote
+        # check the first question only, because volunteers are not always asked the others, where a
+        # gap is no missing vote
         asked_of_all = [
             answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]
         ]
@@ -295,7 +300,8 @@ class Labelling:
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
         if column is None or column not in catalog.frame:
             return None
-        # votes can be checked against the rules, ready-made classes cannot: prefer votes
+        # prefer votes, because they can be checked against the scheme's conditions, unlike
+        # ready-made classes
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
@@ -323,7 +329,7 @@ class Labelling:
         *,
         with_soft: bool = True,
     ) -> Labels:
-        """Return the labels that enough volunteers support, with the origin of their votes."""
+        """Return the labels with enough volunteers behind them, and the origin of their votes."""
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
@@ -335,7 +341,7 @@ class Labelling:
         return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
-        """Return campaigns, measures, and how many labels of each class rest on few votes."""
+        """Return the votes' campaigns and measures, and the number of labels with few votes."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)
@@ -352,7 +358,7 @@ class Labelling:
         conflict: Mask | None,
         origin: Origin | None,
     ) -> Labels:
-        """Return the labels of the galaxies that no reason leaves out, and list the others."""
+        """Return labels without the excluded galaxies, which are listed under their reasons."""
         out = np.zeros(len(self.catalog), dtype=bool)
         left_out = {}
         for reason, rows in exclusions.items():
@@ -376,7 +382,7 @@ class Labelling:
 
 
 def without_class(labels: Labels) -> float | None:
-    """Return the share of galaxies that no rule claims, among the galaxies with enough votes.
+    """Return the share of galaxies without a class, among the galaxies that have enough votes.
 
     Parameters
     ----------

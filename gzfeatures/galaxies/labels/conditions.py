@@ -69,7 +69,7 @@ class Wins(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """Require that a part of the GZ2 class string has one of these letters; "-" means no letter."""
+    """Require one of these letters at a place of the GZ2 class string; "-" means no letter."""
 
     part: str
     letters: str
@@ -79,7 +79,7 @@ Condition = Cut | Wins | Letter
 
 
 def answer_name(text: str) -> str:
-    """Return our name of an answer from our name, the Kaggle name or the GZ2 name.
+    """Return the name of a vote answer in gzfeatures from its name there, in Kaggle or in GZ2.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
 
 
 def flags_of(condition: Condition) -> tuple[str, ...]:
-    """Return the flag columns of all answers to the question whose flag the condition tests."""
+    """Return the flag columns of all answers to the question that the condition is about."""
     if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
         return ()
     answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
@@ -153,7 +153,7 @@ def answers_of(condition: Condition) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """Hold the functions by which conditions read the values of n galaxies.
+    """Store the functions by which conditions of class schemes read the values of n galaxies.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def unknowable(condition: Condition, facts: Facts) -> bool:
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
-    """Return whether the condition holds for each galaxy, shape (n,); False for NaN."""
+    """Return whether the condition of a class holds for each galaxy, shape (n,); False for NaN."""
     if isinstance(condition, Letter):
         letters = ["" if letter == "-" else letter for letter in condition.letters]
         return np.isin(facts.letter(condition.part), letters)
@@ -197,7 +197,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         rivals = [
             facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
         ]
-        # strictly larger, because a tie has no winner
+        # require a strictly larger fraction, because a tie has no winner
         return np.asarray(fraction > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -205,7 +205,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:
-    """Return whether the votes suffice to decide the condition, for each galaxy, shape (n,).
+    """Return whether a galaxy's votes suffice to decide the condition, shape (n,).
 
     Where nobody was asked for an answer it is known to have no votes, and no fraction is larger
     than its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
@@ -219,7 +219,7 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     if isinstance(condition, Cut) and condition.left not in GZ2:
         parts.append(~np.isnan(facts.column(condition.left)))
     sure = np.asarray(np.logical_and.reduce(parts))
-    # a lower limit surely fails if even the largest possible vote fraction is below the limit
+    # "larger than" surely fails if even the largest possible vote fraction is below the limit
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
         right = (
             facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -230,7 +230,7 @@ def decided(condition: Condition, facts: Facts) -> Mask:
 
 
 def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return whether all conditions hold for each galaxy, shape (n,)."""
+    """Return whether all conditions of a class hold for each galaxy, shape (n,)."""
     return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
 
 
@@ -238,5 +238,5 @@ def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
     """Return for which galaxies it is unknown whether all conditions hold, shape (n,)."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
-    # one condition that surely fails decides the galaxy, even if other conditions are unknown
+    # one condition that surely fails excludes the class, even if other conditions are unknown
     return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -26,7 +26,7 @@ EMPTY = "label is empty"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelColumns:
-    """Hold a table of labels, and what its columns say of the label of each galaxy.
+    """Store a table of labels, and the labels that its columns give to the galaxies.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class LabelColumns:
 def read_columns(
     path: str | Path, words: LabelWords = ASK, id_column: str | None = None
 ) -> LabelColumns:
-    """Read a table with an id column and a column `label` or vote fractions.
+    """Read the labels of galaxies from a table with a column `label` or columns of vote fractions.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def read_columns(
 
 
 def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
-    """Return labels by class names; names separated by "|" give several classes per galaxy."""
-    # a blank after a class name is a typing error, not another class
+    """Return labels from class names; names separated by "|" give several classes per galaxy."""
+    # strip blanks, because a blank after a class name is a typing error, not another class
     text = texts_of(column).str.strip().to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
@@ -97,7 +97,8 @@ def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
         _require_distinct([name for names in sets for name in names], path)
         values = np.array([[name in names for name in classes] for names in sets])
         return {"ids": ids, "classes": classes, "values": values, "target": "multi-label"}
-    # in a file with one class per galaxy, an empty cell means that the galaxy has no label
+    # treat an empty cell as a missing label; with several classes per galaxy it would mean that no
+    # class is true
     labelled = text != ""
     _require_distinct(text[labelled], path)
     names, codes = np.unique(text[labelled], return_inverse=True)
@@ -116,7 +117,8 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
     numbers = pd.Series(names, dtype=object).value_counts()
     alike: dict[str, list[str]] = {}
     for name in sorted(numbers.index):
-        # Unicode's NFKC form makes equal-looking letters equal, whether typed as one sign or two
+        # normalise by Unicode's NFKC form, so that letters that look equal are equal, whether they
+        # are one sign or two
         folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
         alike.setdefault(folded, []).append(name)
     for spellings in alike.values():
@@ -131,7 +133,7 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
-    """Return vote fractions as labels: each numeric column is an answer."""
+    """Return vote fractions as labels: each numeric column is one answer."""
     answers = [
         str(name)
         for name in frame.columns
@@ -149,7 +151,7 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
 
 
 def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> dict[str, Any]:
-    """Return the labels with vote fractions added, if the file has them for every class."""
+    """Add vote fractions to the labels, if the label file has fractions for every class."""
     classes = tuple(
         sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
     )
@@ -157,8 +159,8 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
     if not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
-    # a class with votes but without a label is inserted in alphabetical order, which changes the
-    # codes
+    # compute new class codes, because classes that have votes but no labels are inserted in
+    # alphabetical order
     place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
     if fields["target"] == "classes":
         values: npt.NDArray[Any] = place[fields["values"]]
@@ -170,7 +172,7 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
 
 
 def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
-    """Return vote fractions as an array, shape (n, k); refuse values outside [0, 1]."""
+    """Return vote fractions of a label file, shape (n, k); refuse values outside [0, 1]."""
     values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():

@@ -1,4 +1,4 @@
-"""Describe class schemes: rules, kept as data, that give galaxies their classes."""
+"""Describe class schemes: conditions on votes, stored as data, that give galaxies their classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelScheme:
-    """Hold a class scheme: its classes, and the conditions under which a galaxy has each class.
+    """Define a class scheme: its classes, and the conditions under which a galaxy has each class.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class LabelScheme:
 
     @property
     def _where(self) -> str:
-        """Name of the scheme for error messages."""
+        """Return the name of the class scheme for error messages."""
         return f"scheme {self.name}"
 
     def _require_names(self) -> None:
@@ -113,7 +113,7 @@ class LabelScheme:
             )
 
     def _require_legal_words(self) -> None:
-        """Refuse a field of the scheme whose value is not one of the allowed words."""
+        """Refuse a field of the class scheme whose value is not one of the allowed words."""
         legal: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("target", self.target, ("classes", "multi-label", "fractions")),
             ("form", self.form, ("cumulative", "conditional")),
@@ -129,10 +129,10 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse a class `none-of-these` in a scheme that cannot have one."""
+        """Refuse the class `none-of-these` in a class scheme that cannot have it."""
         if self.others != "class":
             return
-        # a scheme that draws a class or gives several booleans leaves no galaxy without a class
+        # in a scheme that draws classes or gives several booleans, no galaxy is without a class
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",
@@ -147,7 +147,7 @@ class LabelScheme:
             )
 
     def _require_conditions(self) -> None:
-        """Refuse conditions that cannot be read, and classes without conditions."""
+        """Refuse unreadable conditions in the class scheme, and classes without conditions."""
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=self._where)
@@ -158,9 +158,9 @@ class LabelScheme:
                 rule="name an answer for each class",
                 found=dict(self.soft),
             )
-        # raise an unknown answer's error when the scheme is read, not when it is first used
+        # call this now, so that an unknown answer is an error when the scheme is read, not later
         self.answer_of_class()
-        # a class without any condition would claim every galaxy
+        # a class without any condition would contain every galaxy
         ruled = self.target == "classes" and not self.draw and self.column is None
         if ruled and not all(self.classes.values()):
             raise InputError(
@@ -178,7 +178,7 @@ class LabelScheme:
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """Return a copy of the scheme that treats galaxies without a class in another way.
+        """Return a copy of the class scheme that treats galaxies without a class in another way.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class LabelScheme:
         return dataclasses.replace(self, others=cast("Others", others.replace("-", " ")))
 
     def label(self, catalog: Catalog, seed: int = 0, choice: Choice = ANY) -> Labels:
-        """Label the galaxies of a catalog by the scheme.
+        """Label the galaxies of a catalog by the conditions of the class scheme.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class LabelScheme:
 
     @property
     def every_condition(self) -> list[Condition]:
-        """Conditions of all classes, and of all reasons to leave a galaxy out."""
+        """Return the conditions of all classes, and of all reasons to exclude a galaxy."""
         if self.target == "fractions":
             return []
         lists = (*self.classes.values(), *self.leave_out.values())
@@ -241,17 +241,17 @@ class LabelScheme:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Answers whose vote fractions the scheme needs."""
+        """Return the answers whose vote fractions the class scheme needs."""
         needed = [answer for condition in self.every_condition for answer in answers_of(condition)]
         return tuple(dict.fromkeys([*needed, *self.answer_of_class().values()]))
 
     @property
     def needs_string(self) -> bool:
-        """Whether a condition reads the GZ2 class string."""
+        """Return whether any condition of the class scheme reads the GZ2 class string."""
         return any(isinstance(condition, Letter) for condition in self.every_condition)
 
 
 @cache
 def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
-    """Read conditions from texts; each tuple of texts is read once and then cached."""
+    """Convert texts to conditions of a class scheme; cache the result for each tuple of texts."""
     return tuple(parse(text) for text in texts)

@@ -1,4 +1,4 @@
-"""Hold the labels of galaxies: one class, several classes, vote fractions, or a number each."""
+"""Store the labels of galaxies: one class, several classes, vote fractions, or a number each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEW = 5
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Describe the votes that the labels come from.
+    """Describe the votes on which labels are based: campaigns, measures and numbers of galaxies.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
-    """Hold the label of each galaxy under one class scheme.
+    """Store the label of each galaxy under one class scheme.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Labels:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        """Return scheme and size in one line."""
+        """Return the class scheme and the number of labels in one line."""
         noun = "answer" if self.target == "fractions" else "class"
         of = (
             f"number {self.classes[0]}"
@@ -136,7 +136,7 @@ class Labels:
         return brief.line("Labels", self.scheme, brief.count(len(self), "galaxy"), of)
 
     def _repr_html_(self) -> str:
-        """Return the galaxies of each class, and those left out, for a notebook."""
+        """Return HTML for a notebook: numbers of galaxies in each class, and left out."""
         counts: dict[str, object] = dict(self.counts)
         if self.target in VALUE_TARGETS:
             low, middle, high = (
@@ -147,7 +147,7 @@ class Labels:
         return brief.html(repr(self), counts | reasons)
 
     def to_series(self) -> pd.Series[Any]:
-        """Return the class or the number of each galaxy, by galaxy id.
+        """Return the class or the number of each labelled galaxy, by galaxy id.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class Labels:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Class of each galaxy as an integer code, shape (n,).
+        """Return the class of each galaxy as an integer code, shape (n,).
 
         Raises
         ------
@@ -238,19 +238,19 @@ class Labels:
 
     @property
     def _soft_or_nan(self) -> npt.NDArray[np.float64]:
-        """Vote fraction of each class, shape (n, k); NaN if the labels have no vote fractions."""
+        """Return each class's vote fraction, shape (n, k); NaN if the labels have no fractions."""
         if self.soft is None:
             return np.full((len(self), len(self.classes)), np.nan)
         return self.soft
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """Class name of each galaxy, shape (n,)."""
+        """Return the class name of each galaxy, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Class, or quantile bin of a number, whose shares a random draw keeps, shape (n,).
+        """Return each galaxy's class or quantile bin, for draws with equal shares, shape (n,).
 
         Classes are numbered in the order of their names. The parts of a number hold equally many
         galaxies, ten parts at most; other labels have one part.
@@ -271,7 +271,7 @@ class Labels:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of galaxies per class; for vote fractions, the number of known values."""
+        """Return the number of galaxies per class; for vote fractions, of known values."""
         if self.target == "classes":
             numbers = np.bincount(self.codes, minlength=len(self.classes))
         elif self.target == "multi-label":
@@ -282,10 +282,10 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of ids and labels; the order of galaxies or classes does not change the digest."""
+        """Return a sha256 of ids and labels, whatever the order of galaxies or classes."""
         order = np.argsort(self.ids)
         if self.target == "classes":
-            # use only the classes that occur: an empty class changes no galaxy's label
+            # ignore classes without galaxies, because they change no galaxy's label
             used, values = np.unique(self.names[order].astype(str), return_inverse=True)
             classes = used.tolist()
         else:
@@ -345,7 +345,7 @@ class Labels:
         return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
-        """Return these labels together with labels of other galaxies of the same scheme.
+        """Return these labels together with labels of other galaxies of the same class scheme.
 
         Galaxies without vote fractions get NaN where the other labels have them.
 
@@ -385,7 +385,7 @@ class Labels:
 
 
 def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Return the part of each number, 0 for the lowest, shape (n,); equal numbers share a part.
+    """Return the quantile bin of each number, shape (n,); equal numbers have the same bin.
 
     Parts hold about equally many numbers: `STRATA` parts, or fewer where one would hold fewer than
     `FEWEST_IN_STRATUM`.

@@ -244,7 +244,7 @@ def scheme(name: str | Path) -> LabelScheme:
 
 
 def _read(file: Path) -> LabelScheme:
-    """Read a class scheme from a TOML file; refuse fields that no scheme has."""
+    """Read a class scheme from a TOML file; refuse fields that no class scheme has."""
     with parsing("scheme cannot be read", file, rule="be TOML"):
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     # check the type of each field, because a text in place of a list would be read letter by letter

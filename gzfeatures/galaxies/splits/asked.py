@@ -1,4 +1,4 @@
-"""Read how each labelled galaxy was chosen, and split so that only random ones are scored.
+"""Read why each galaxy was labelled, and split so that only randomly chosen ones are scored.
 
 Labels of a teaching campaign have a column `asked`: `random` where the galaxy was drawn, `queue`
 where a head wanted to know it, `user` where a person chose it. Only the drawn galaxies are a sample
@@ -32,7 +32,7 @@ SIZES = (0.875, 0.125, 0.0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """List the galaxies of a campaign by the reason why they were labelled.
+    """List galaxies by the reason why a person was asked to label them.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Asked:
 
 
 def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | None:
-    """Read the column `asked` of a label file; None where it has none.
+    """Read the column `asked` (why a galaxy was labelled) of a label file; None if it is absent.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def split_by_asked(
     earlier: Split | None = None,
     seed: int = 0,
 ) -> Split:
-    """Return the split of a campaign: drawn galaxies are tested on, all others never.
+    """Split labelled galaxies so that those drawn at random are tested on, all others never.
 
     Galaxies of a group in which one was drawn are in no part: they may not train, and they are no
     random sample.
@@ -137,7 +137,7 @@ def split_by_asked(
 
 
 def require_agreement(column: Split, asked: Asked) -> None:
-    """Refuse a column `split` in which a drawn galaxy is not tested, or another one is.
+    """Refuse a label file in which a randomly drawn galaxy is not tested, or another galaxy is.
 
     Raises
     ------

@@ -17,7 +17,7 @@ SHARE = 0.99
 
 @dataclasses.dataclass(frozen=True)
 class Completeness:
-    """Give the redshift up to which a volume-limited sample is complete.
+    """Store the redshift up to which a volume-limited sample is complete.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Completeness:
 
     @property
     def whole(self) -> bool:
-        """Whether the sample is complete up to its own redshift limit."""
+        """Return whether the sample is complete up to its own redshift limit."""
         return self.redshift >= self.asked
 
     def __str__(self) -> str:
@@ -75,22 +75,25 @@ def completeness(catalog: Catalog) -> Completeness | None:
     if not (catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs")):
         return None
     redshift, magnitude = catalog.column("redshift"), catalog.column("petro_mag_r_abs")
-    # these ranges exclude sentinel values such as −9999, and NaN fails each comparison
+    # use realistic ranges to exclude sentinel values such as −9999, and NaN, which fails every
+    # comparison
     known = (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
     if not known.any():
         return None
-    # astropy integrates at each redshift, so we interpolate on a grid of 4,000 redshifts
+    # interpolate on a grid of 4,000 redshifts, because astropy would integrate once for each galaxy
     grid = np.geomspace(1e-4, 2, 4000)
     modulus = _distance_modulus(grid)
-    # m = M + 5 lg(d_L / 10 pc); a quantile, because a few very faint galaxies are no limit
+    # take a quantile of m = M + 5 lg(d_L / 10 pc), because a few very faint galaxies are not the
+    # catalog's limit
     limit = float(np.quantile(magnitude[known] + np.interp(redshift[known], grid, modulus), SHARE))
-    # the same equation solved for redshift: where the faintest galaxies reach the limit
+    # solve the same equation for the redshift at which the faintest galaxies of the sample reach
+    # the limit
     reached = float(np.interp(limit - MAGNITUDES[1], modulus, grid))
     return Completeness(limit, MAGNITUDES[1], reached, REDSHIFTS[1])
 
 
 def _distance_modulus(redshift: Numbers) -> Numbers:
-    """Return the distance modulus 5 lg(d_L / 10 pc) in the flat cosmology above, shape (n,)."""
+    """Return the distance modulus 5 lg(d_L / 10 pc) in a flat cosmology, shape (n,)."""
     from astropy.cosmology import FlatLambdaCDM
 
     return np.asarray(FlatLambdaCDM(HUBBLE, MATTER).distmod(redshift).value, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Find groups of galaxies that a split must keep in one part."""
+"""Find groups of galaxies that a split must assign to the same part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARCSEC_IN_RADIAN = 3600 * 180 / np.pi
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """Hold groups of galaxies that a split must not separate, and the reasons.
+    """Store groups of galaxies that a split must not separate, and the reasons.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ class Grouping:
     counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
-        """Return the grouping with the groups of one more reason; overlapping groups merge."""
+        """Return these groups with the groups of another reason; overlapping groups merge."""
         return Grouping(
             merge(self.groups, groups),
             {**self.counts, reason: (len(groups), len(set(groups.values())))},
         )
 
     def united(self, other: Grouping) -> Grouping:
-        """Return the union of two groupings; groups that overlap are merged."""
+        """Return the union of two sets of galaxy groups; groups that overlap are merged."""
         return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
 
     def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
-        """Return the grouping extended by galaxies that are close neighbours on the sky.
+        """Return these groups extended by galaxies that are close neighbours on the sky.
 
         Parameters
         ----------
@@ -129,10 +129,11 @@ def sky_groups(
             found=(len(ra), len(dec)),
         )
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    # points on the unit sphere need no special case at the poles or at ra = 0 = 360 degrees
+    # convert to points on the unit sphere, which need no special case at the poles or at ra = 0 =
+    # 360 degrees
     lon, lat = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    # an angle θ between two points corresponds to a chord of length 2 sin(θ/2)
+    # compare chords: two points at an angle θ have a chord of length 2 sin(θ/2)
     chord = 2 * np.sin(radius_arcsec / _ARCSEC_IN_RADIAN / 2)
     pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
     return linked(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
@@ -154,7 +155,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
         Id → smallest id of its group.
     """
     codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
-    # pandas codes a missing key as −1: these galaxies belong to no group
+    # skip galaxies without a key (coded −1), because they belong to no group
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = codes[rows[1:]] == codes[rows[:-1]]
@@ -162,7 +163,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
 
 
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
-    """Return the groups of several mappings; groups that share a galaxy become one.
+    """Merge several assignments of galaxies to groups; groups that share a galaxy become one.
 
     Returns
     -------
@@ -181,7 +182,7 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     for mapping in mappings:
         rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
         codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
-        # linking each galaxy to the first of its group is enough, without links between all pairs
+        # link each galaxy only to the first of its group, which connects them all with fewer links
         first = np.zeros(len(distinct), dtype=np.intp)
         first[codes[::-1]] = rows[::-1]
         left.append(rows)

@@ -137,7 +137,7 @@ def read_target(
     catalog: Catalog | None = None,
     id_column: str | None = None,
 ) -> tuple[Labels, Split | None]:
-    """Read the number to be predicted of each galaxy in a labels file or catalog, and its split.
+    """Read the number to be predicted for each galaxy, and the split, from a label file or catalog.
 
     Parameters
     ----------
@@ -159,7 +159,8 @@ def read_target(
     """
     galaxies = Catalog.read(path, id_column=id_column)
     source = galaxies
-    # the file itself goes before the catalog: it was named as the one with the labels
+    # prefer the column of the label file to the catalog's, because the user named this file as the
+    # one with labels
     if catalog is not None and not galaxies.has_column(target.column):
         source = catalog.select(galaxies.ids[among(galaxies.ids, catalog.ids)])
     labels = target.labels(source)
@@ -171,10 +172,11 @@ def read_target(
 
 
 def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Split | None:
-    """Return the split that a labels file's own columns give; None without a column `split`."""
+    """Return the split in a label file's own columns; None if it has no column `split`."""
     if "split" not in frame:
         return None
-    # pandas reads an empty column as numbers; as text it says that no galaxy has a part
+    # convert to text: pandas reads an empty column as numbers, but it means that no galaxy has a
+    # part
     part = texts_of(frame["split"])
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():

@@ -63,7 +63,8 @@ def nested_parts(
             )
     share = len(split.validation) / whole
     train = _nested(split.train, split, labels, seed, first=FIRST)
-    # put no class first: otherwise small validation sets would have wrong class shares
+    # draw validation galaxies without a minimum per class, which would distort the class shares of
+    # small sets
     held = _nested(split.validation, split, labels, seed + 1, first=0)
     parts = {}
     for size in sorted(set(sizes)):
@@ -74,14 +75,14 @@ def nested_parts(
 
 
 def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
-    """Return groups of galaxies in an order in which every beginning has equal class shares."""
-    # sort the ids, so that the order of rows in a file has no effect
+    """Order groups of galaxies so that the first n of them always have about equal class shares."""
+    # sort the ids, so that the order of rows in a file has no effect on the subsets
     ids = np.sort(ids)
     if not len(ids):
         return []
     codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
     members = [np.flatnonzero(group == number) for number in np.unique(group)]
-    # a group counts as a member of its first galaxy's class
+    # treat a group as one member of its first galaxy's class, because the group stays together
     classes = np.array([codes[rows[0]] for rows in members])
     return [ids[members[row]] for row in nested_order(classes, seed, first)]
 
@@ -89,7 +90,7 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
 def nested_order(
     codes: npt.NDArray[np.int64], seed: int, first: int = FIRST
 ) -> npt.NDArray[np.int64]:
-    """Return rows in an order in which every beginning has equal class shares.
+    """Order rows so that the first n of them always have about the same class shares.
 
     Parameters
     ----------
@@ -115,7 +116,8 @@ def nested_order(
     place: npt.NDArray[np.float64] = np.empty(len(codes))
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
-        # spread each class evenly over (0, 1), so that every beginning has equal class shares
+        # spread each class evenly over (0, 1), so that the first n rows always have about the same
+        # class shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return np.argsort(place, kind="stable")

@@ -54,8 +54,9 @@ def magnitude_bin(magnitude: Numbers) -> Numbers:
 
 
 def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
-    """Return the bin number of each value, with the sentinels of Hart+2016 outside the range."""
-    # 1e-9 keeps a value on a bin's lower edge in that bin: (0.03 − 0.01) / 0.01 rounds below 2
+    """Return each value's bin number; values outside the range get sentinels of Hart+2016."""
+    # add 1e-9, so that a value on a bin's lower edge stays in that bin: (0.03 − 0.01) / 0.01 rounds
+    # below 2
     bins = np.floor((values - low) / width + 1e-9)
     bins = np.where(values < low, BELOW, np.where(values >= high, ABOVE, bins))
     return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
@@ -75,13 +76,13 @@ def _bins(
 
 
 def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit every galaxy, in random order."""
+    """Admit every galaxy to the sample, in random order."""
     return np.zeros(len(catalog)), np.zeros(len(catalog))
 
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies with a known redshift, the nearest galaxies first."""
-    # a redshift sorts galaxies more finely than its bin: use bins only without redshifts
+    """Admit galaxies with a known redshift to the sample, the nearest galaxies first."""
+    # prefer redshifts to their published bins, because they order galaxies more finely
     if catalog.has_column("redshift"):
         redshift = _physical(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
@@ -90,12 +91,12 @@ def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit every galaxy, lowest redshift bin first; galaxies without redshift come first."""
+    """Admit every galaxy to the sample by redshift bin; those without a redshift come first."""
     return np.zeros(len(catalog)), _bins(catalog, "redshift_bin", "redshift", redshift_bin)
 
 
 def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies with redshift and magnitude inside the volume's limits, in random order."""
+    """Admit galaxies inside the volume's redshift and magnitude limits, in random order."""
     if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
         inside = (
             _physical(catalog, "redshift", REDSHIFTS),
@@ -118,7 +119,7 @@ def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """Say which galaxies a sample may contain, and in which order they are drawn.
+    """Define which galaxies a sample may contain, and in which order they are drawn.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ NOT_DRAWN = "not drawn"
 def sample(
     catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0
 ) -> Labels:
-    """Draw a sample of labelled galaxies by a strategy.
+    """Draw a sample of a catalog's labelled galaxies by a strategy.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ def sample(
 def _quota(
     labels: Labels, admitted: npt.NDArray[np.bool_], order: Numbers, per_class: int, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask of the galaxies that the sample takes for each class, shape (n,)."""
+    """Return which galaxies enter the sample if each class gives `per_class`, shape (n,)."""
     if per_class < 1:
         raise InputError("quota per class", rule="be 1 or more", found=per_class)
     codes = labels.codes
@@ -219,11 +220,11 @@ def _quota(
             found=", ".join(short),
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
-    # sort by class, then by the strategy's order; a number computed from the id breaks ties, and
-    # galaxies that are not admitted come last and are cut off
+    # sort by class, then by the strategy's order; break ties by a number computed from the id; cut
+    # off the galaxies that are not admitted, which come last
     ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))
     ranking = ranking[: int(admitted.sum())]
-    # each class takes its first galaxies, so compute the rank of each galaxy within its class
+    # compute the rank of each galaxy within its class, because each class gives its first galaxies
     start = np.concatenate([[0], np.cumsum(have)[:-1]])
     place = np.arange(len(ranking)) - start[codes[ranking]]
     chosen = np.zeros(len(codes), dtype=bool)

@@ -56,7 +56,7 @@ class Split:
             names.append(ids)
             parts.append(np.full(len(ids), code))
         ids, part_of = np.concatenate(names), np.concatenate(parts)
-        # an id that occurs in two parts is a leak too: each single id counts as a group
+        # count each single id as a group too, because an id that occurs in two parts is also a leak
         group = group_codes(ids, self.groups)
         first = np.full(len(ids), len(PARTS))
         np.minimum.at(first, group, part_of)
@@ -71,11 +71,11 @@ class Split:
             )
 
     def __repr__(self) -> str:
-        """Return the size of each part in one line."""
+        """Return the number of galaxies in each part of the split in one line."""
         return brief.line("Split", *(f"{len(getattr(self, part)):,} {part}" for part in PARTS))
 
     def _repr_html_(self) -> str:
-        """Return size and share of each part for a notebook."""
+        """Return the size and share of each part of the split in HTML for a notebook."""
         total = len(self.ids)
         sizes = {part: len(getattr(self, part)) for part in PARTS}
         facts: dict[str, object] = {
@@ -136,22 +136,23 @@ class Split:
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
             raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
         groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
-        # sort the ids, so that the order of the rows does not change the split
+        # sort the ids, so that the order of rows in the file does not change the split
         ids = np.sort(labels.ids if kept is None else np.union1d(labels.ids, kept.ids))
         codes = _strata(labels, ids)
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
-        # if one galaxy must train, its whole group trains, unless the earlier split placed the
-        # group
+        # put the whole group of a galaxy that must train into train, unless the earlier split
+        # placed the group elsewhere
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
-        # galaxies of the earlier split do not count towards the shares of the new galaxies
+        # leave galaxies of the earlier split out of the counts, so that the new galaxies alone get
+        # the wanted shares
         have = np.zeros((max(codes, default=0) + 1, 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         random = np.random.default_rng(seed)
         _place_groups(part, group, codes, have, shares, random)
-        # place single galaxies last, because they can even out the shares of their class
+        # place single galaxies last, because they can even out the class shares that groups disturb
         for code in np.unique(codes):
             rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
             numbers = _apportion(shares, have[code], len(rows))
@@ -168,7 +169,7 @@ class Split:
         of: int = 10,
         groups: Mapping[str, str] | None = None,
     ) -> Split:
-        """Split by a digest of each id, so that a galaxy has the same side in every catalog.
+        """Split by a digest of each galaxy id, so that a galaxy has the same part in every catalog.
 
         Parameters
         ----------
@@ -195,12 +196,12 @@ class Split:
 
     @classmethod
     def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
-        """Return the split of galaxies by their parts: 0 train, 1 validation, 2 test."""
+        """Return the split of galaxies by their part numbers: 0 train, 1 validation, 2 test."""
         train, validation, test = (ids[part == number] for number in range(3))
         return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
 
     def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
-        """Return the part of each galaxy as a number, −1 if the split lacks it; shape (n,).
+        """Return each galaxy's part as a number, −1 if the split lacks the galaxy; shape (n,).
 
         Parameters
         ----------
@@ -222,7 +223,7 @@ class Split:
         return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
-        """Return the part of the split that concerns these galaxies, in the split's order.
+        """Return the split of these galaxies only, in the order of the whole split.
 
         Parameters
         ----------
@@ -234,17 +235,17 @@ class Split:
 
     @property
     def ids(self) -> Ids:
-        """Ids of all galaxies: train, then validation, then test."""
+        """Return the ids of all galaxies of the split: train, then validation, then test."""
         return np.concatenate([self.train, self.validation, self.test])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of the three sets of ids; only results on equal splits may be compared."""
+        """Return a sha256 of the three sets of ids; only results on equal splits are comparable."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
 
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
-    """Return the sha256 of each id as a whole number modulo `of`, shape (n,)."""
+    """Return each galaxy id's sha256 digest as an integer modulo `of`, shape (n,)."""
     return np.asarray(
         [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
     )
@@ -278,7 +279,7 @@ def shares(text: str) -> tuple[float, float, float]:
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
     """Return the number of each galaxy's group, shape (n,); a single galaxy is its own group."""
     keys: Any = ids
-    # mark groups and ids, because a group may have the same name as a galaxy
+    # mark groups and ids, because a group may have the same name as a galaxy outside the group
     if groups:
         keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids]
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
@@ -288,7 +289,7 @@ def _strata(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
     """Return the class or quantile bin of each galaxy, shape (n,); 0 without a label."""
     codes = np.zeros(len(ids), dtype=np.int64)
     labelled = among(ids, labels.ids)
-    # sort galaxies by id, so that the order of rows or classes does not change the split
+    # select labels by id, so that the order of rows or classes does not change the split
     codes[labelled] = labels.select(ids[labelled]).strata
     return codes
 
@@ -301,7 +302,7 @@ def _place_groups(
     shares: npt.NDArray[np.float64],
     random: np.random.Generator,
 ) -> None:
-    """Put each group of two or more galaxies in one part; change `part` and `have` in place.
+    """Put each group of galaxies into one part of the split; change `part` and `have` in place.
 
     Parameters
     ----------
@@ -323,9 +324,9 @@ def _place_groups(
     members = shared[np.argsort(group[shared], kind="stable")]
     blocks = np.split(members, np.cumsum(sizes[sizes > 1])[:-1])
     random.shuffle(blocks)
-    # place large groups first, because small groups can correct the shares afterwards
+    # place large groups first, because small groups can correct the class shares afterwards
     for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
-        # a group counts as its most frequent class, and goes to the part that lacks this class most
+        # put the group into the part that lacks its most frequent class most
         code = int(np.bincount(codes[block]).argmax())
         lacking = shares * (have[code].sum() + len(block)) - have[code]
         part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
@@ -335,10 +336,11 @@ def _place_groups(
 def _apportion(
     shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
-    """Return how many of n more galaxies each part gets, to come closest to the wanted shares."""
+    """Return how many of n new galaxies each part of the split gets, to approach its share."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)
-    # largest remainder method: round down, then give one galaxy each to the largest remainders
+    # largest remainder method: round down, then give one more galaxy to the parts with the largest
+    # remainders
     numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
     remainder = np.where(shares > 0, wanted - numbers, -np.inf)
     numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1

@@ -1,4 +1,4 @@
-"""Keep the split in a file next to the label file, so that galaxies stay in their part."""
+"""Store the split in a file next to the label file, so that galaxies stay in their part."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SHARES = (0.7, 0.1, 0.2)
 
 
 def kept_beside(labels: str | Path) -> Path:
-    """Return the path of a label file's split: `labels.split.csv` beside `labels.csv`."""
+    """Return the path of the split of a label file: `labels.split.csv` for `labels.csv`."""
     path = Path(labels)
     stem = path.name.removesuffix(".gz")
     return path.with_name(f"{stem.rpartition('.')[0] or stem}.split.csv")
 
 
 def read_split(path: str | Path) -> Split:
-    """Read a split from a file that `write_split` wrote.
+    """Read a split of galaxies from a file that `write_split` wrote.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_split(path: str | Path) -> Split:
             found=str(part[np.argmax(strange)]),
         )
     groups: dict[str, str] = {}
-    # an empty cell is no group, otherwise all single galaxies would form one group
+    # treat an empty cell as no group, because otherwise all single galaxies would form one group
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy()
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
@@ -114,7 +114,7 @@ def known_of(
     """
     frame = read_table(labels, id_column=id_column)
     named_by = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
-    # the columns show the kind of catalog, and the kind tells the name of the id column
+    # recognise the kind of catalog by its columns, because the kind tells the name of the id column
     if named_by is None:
         named_by = recognise(list(frame.columns), where=labels)[1]
     names = as_ids(frame[named_by], where=labels)
@@ -123,7 +123,7 @@ def known_of(
         rows = among(names, ids) & frame["group"].notna().to_numpy()
         groups = key_groups(names[rows], frame["group"][rows].astype("str"))
         grouping = grouping.joined(GIVEN, groups)
-    # other columns are ignored, because a label file may hold any columns
+    # look for sky positions, but do without them, because a label file may contain any columns
     frame = understood(frame)
     columns = [column_of(frame, name).column for name in ("ra", "dec")]
     if None in columns:
@@ -135,7 +135,7 @@ def known_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """Hold a drawn or continued split, with the numbers of old, new and moved galaxies.
+    """Store a new or extended split, with the numbers of old, new and moved galaxies.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def continued(
     seed: int = 0,
     where: object = "labels",
 ) -> Continued:
-    """Draw a split, or add new galaxies to an earlier split.
+    """Draw a split of labelled galaxies, or add new galaxies to an earlier split.
 
     Galaxies of the earlier split keep their side. Groups that are new are drawn, stratified, among
     themselves; a group that joins two sides is tested on.

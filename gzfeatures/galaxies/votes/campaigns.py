@@ -1,4 +1,4 @@
-"""List the campaigns of Galaxy Zoo, the answers of each, and the columns of its votes.
+"""List the campaigns of Galaxy Zoo, their answers, and the names of their vote columns.
 
 Each campaign asked its own questions. This module names those that mean the same as a question of
 Galaxy Zoo 2 on the same path of the tree. All other questions stay unknown: a vote never counts for
@@ -138,7 +138,7 @@ _MER = "smooth-or-featured-artifact-star-zoom"
 
 
 def uniform(column: str) -> str:
-    """Return a column name in lower case with hyphens, in which form columns are looked up.
+    """Return a vote column's name in lower case with hyphens, to compare names.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def uniform(column: str) -> str:
 
 
 def without_mark(column: str) -> str:
-    """Return a column name without the mark of its campaign.
+    """Return a vote column's name without the mark of its Galaxy Zoo campaign.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def without_mark(column: str) -> str:
 
 
 def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes of a table: campaign, measure, and the columns of each answer.
+    """Yield the votes in a table: Galaxy Zoo campaign, measure, and the columns of each answer.
 
     Parameters
     ----------
@@ -174,13 +174,15 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     """
     if KAGGLE["smooth"] in columns:
         yield "kaggle", "weighted", {a: (c,) for a, c in KAGGLE.items() if c in columns}
-    # Galaxy Zoo: Hubble names its columns like Galaxy Zoo 2, but asks some questions of its own
+    # tell Galaxy Zoo: Hubble apart, because it names its columns like Galaxy Zoo 2, but asks some
+    # other questions
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
     yield from _stemmed(
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    # if two column names differ only in case, the first is read: in reversed order it is set last
+    # go through the names in reverse, so that of two names that differ only in case the first one
+    # is used
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5
@@ -192,7 +194,7 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
 
 
 def foreign(columns: Collection[str]) -> dict[str, str]:
-    """Return the campaigns of the table whose votes cannot be read, with the reason of each."""
+    """Return the Galaxy Zoo campaigns whose votes in a table cannot be read, with the reasons."""
     names = [uniform(column) for column in columns]
     matches = [
         match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED
@@ -208,7 +210,7 @@ def foreign(columns: Collection[str]) -> dict[str, str]:
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in columns whose names are a stem and a suffix."""
+    """Yield the vote columns of a campaign whose names consist of an answer and a measure."""
     for measure, suffix in suffixes.items():
         parts_of = {
             answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
@@ -220,7 +222,7 @@ def _stemmed(
 def _marked(
     name: str, mark: str, columns: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in columns whose names are question, mark, answer and measure."""
+    """Yield a campaign's vote columns, named by question, campaign mark, answer and measure."""
     for measure, suffix in SUFFIXES.items():
         asked = {
             answer: [f"{question}{mark}-{part}{suffix}" for part in parts]
@@ -233,7 +235,7 @@ def _marked(
         }
         if not parts_of:
             continue
-        # an answer that the campaign did not offer has zero votes where its question was asked
+        # count zero votes for an answer that the campaign did not offer, if it asked the question
         for answer, parts in asked.items():
             answers = next(answers for answers in QUESTIONS.values() if answer in answers)
             if not parts and not parts_of.keys().isdisjoint(answers):

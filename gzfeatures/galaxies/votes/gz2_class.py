@@ -1,4 +1,4 @@
-"""Read the class strings of Galaxy Zoo 2 (`gz2_class`), each letter in its place.
+"""Read the class strings of Galaxy Zoo 2 (`gz2_class`), such as `SBb2m(r)`, letter by letter.
 
 E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd
 feature in brackets; A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and
@@ -16,7 +16,7 @@ import pandas as pd
 
 
 class Parts(NamedTuple):
-    """Letters of a GZ2 class string by meaning; an empty text where the string has no letter.
+    """Store the letters of a GZ2 class string by meaning; an empty text if a letter is absent.
 
     `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c
     cigar-shaped; `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B;
@@ -54,7 +54,7 @@ Reading = Literal["place", "anywhere"]
 
 
 def parse(text: str, reading: Reading = "place") -> Parts | None:
-    """Read one GZ2 class string.
+    """Read one class string of Galaxy Zoo 2; return None if it is not readable.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
 def parse_column(
     column: pd.Series, reading: Reading = "place"
 ) -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
-    """Read a column of GZ2 class strings, each distinct string once.
+    """Read a column of GZ2 class strings; read each distinct string only once.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def parse_column(
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]
     readable_parts = [parts for parts in parsed if parts is not None]
-    # `place` maps codes to rows of `letters`; its last entry serves code −1, a missing string
+    # let code −1, a missing string, select the last entry of `place`, which is −1 as well
     place = np.full(len(parsed) + 1, -1, dtype=np.intp)
     place[:-1][[parts is not None for parts in parsed]] = np.arange(len(readable_parts))
     letters = pd.DataFrame(readable_parts, columns=list(Parts._fields), dtype="str")

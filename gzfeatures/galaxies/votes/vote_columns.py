@@ -42,7 +42,7 @@ SEVERAL = "several"
 
 @dataclasses.dataclass(frozen=True)
 class VoteColumns:
-    """List the columns of each answer, for one campaign, form and measure of votes."""
+    """List the vote columns of each answer, for one Galaxy Zoo campaign and measure of votes."""
 
     form: Form
     measure: Measure
@@ -58,7 +58,7 @@ class VoteColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Say which votes to read if a catalog has votes of several campaigns or measures.
+    """Choose which votes to read if a catalog has votes of several campaigns or measures.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ ANY = Choice()
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ballots:
-    """Hold votes of galaxies, with the campaigns and columns that they come from.
+    """Store the votes of galaxies, with the campaigns and columns that they come from.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Ballots:
 
 
 def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
-    """Yield the votes of a table by campaign, form and measure."""
+    """Yield a table's vote columns, grouped by campaign and measure (count, fraction, …)."""
     for campaign, measure, parts in campaigns(columns):
         form: Form = "conditional"
         if measure in ("count", "weight"):
@@ -172,7 +172,8 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    # a sum of rounded parts may exceed 1 slightly; a larger excess stays, and is refused later
+    # cut fractions that exceed 1 slightly, which rounding explains; larger ones stay, and are
+    # refused later
     values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
     return Conditional(ids, values, source.measure)
 
@@ -184,7 +185,7 @@ _ROUNDING = 1e-5
 def converted(
     votes: Counts | Conditional | Cumulative, form: Form
 ) -> Counts | Conditional | Cumulative:
-    """Convert votes to another form; fractions cannot be converted back to counts."""
+    """Convert votes to the wanted kind of fractions; fractions cannot become counts again."""
     if isinstance(votes, Counts) and form != "count":
         votes = votes.conditional()
     if isinstance(votes, Conditional) and form == "cumulative":
@@ -201,7 +202,7 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """Return, for each campaign, the vote columns that have all these answers in this form.
+    """Return the vote columns of each campaign that has all these answers, in the best measure.
 
     All campaigns are read in one measure where they share one, else each in its first.
     """
@@ -217,7 +218,8 @@ def chosen(
     by_campaign: dict[str, dict[Measure, VoteColumns]] = {}
     for source in usable:
         by_campaign.setdefault(source.campaign, {}).setdefault(source.measure, source)
-    # prefer a measure that all campaigns have, so that their vote fractions can be compared
+    # prefer a measure that all campaigns have, because only then their vote fractions are
+    # comparable
     for measure in measures:
         if by_campaign and all(measure in of_measure for of_measure in by_campaign.values()):
             return tuple(of_measure[measure] for of_measure in by_campaign.values())
@@ -236,7 +238,7 @@ def ballots(
     *,
     where: object = "catalog",
 ) -> Ballots:
-    """Return the votes of each galaxy from the campaign that asked about the galaxy.
+    """Return the votes of each galaxy, from the campaign that asked volunteers about the galaxy.
 
     Parameters
     ----------
@@ -272,7 +274,8 @@ def ballots(
             name, why = next(iter(others.items()))
             raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
         raise _absent(every, form, measures, answers, where)
-    # unless the user names a campaign, unreadable campaigns count too: they make a galaxy ambiguous
+    # unless the user names a campaign, regard unreadable campaigns too, because a galaxy of two
+    # campaigns is ambiguous
     campaign = _campaigns(frame, every, read if choice.campaign else every)
     votes = {source.campaign: converted(table(frame, source), form) for source in read}
     first = votes[read[0].campaign]
@@ -320,7 +323,7 @@ def _campaigns(
         asked = np.zeros(len(frame), dtype=bool)
         tables = [source.columns for source in every if source.campaign == name]
         columns = {column for table in tables for parts in table.values() for column in parts}
-        # a campaign asked about a galaxy if any of its columns has a vote above zero
+        # a campaign asked about a galaxy if any of its vote columns is above zero
         for column in columns:
             asked |= frame[column].to_numpy(dtype=np.float64, na_value=np.nan) > 0
         campaign[asked] = np.where(campaign[asked] == "", name, SEVERAL)
@@ -330,11 +333,11 @@ def _campaigns(
 def _asked(
     frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]
 ) -> Numbers:
-    """Return how many volunteers answered each question, shape (n, 11); NaN = unknown."""
+    """Return how many volunteers answered each question, shape (n, 11); NaN if unknown."""
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:
         rows = campaign == source.campaign
-        # only whole counts are numbers of people; weights and fractions are not
+        # use counts only, because weights and fractions are no numbers of people
         if source.measure != "count" or not rows.any():
             continue
         counts = table(frame, source).values[rows]

@@ -161,7 +161,7 @@ def columns(question: str) -> slice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _VoteTable(abc.ABC):
-    """Hold ids, the votes as a matrix with the 37 columns of `ANSWERS`, and their measure."""
+    """Store galaxy ids, their votes for 37 answers as a matrix, and the measure of the votes."""
 
     ids: Ids
     values: Matrix
@@ -191,11 +191,11 @@ class _VoteTable(abc.ABC):
         return len(self.ids)
 
     def question(self, question: str) -> Matrix:
-        """Return the votes of one question, shape (n, number of answers)."""
+        """Return the votes for all answers of a question, shape (n, number of answers)."""
         return self.values[:, columns(question)]
 
     def answer(self, answer: str) -> Matrix:
-        """Return the votes of one answer, shape (n,).
+        """Return the votes for one answer, shape (n,).
 
         Raises
         ------
@@ -208,7 +208,7 @@ class _VoteTable(abc.ABC):
 
 
 class Counts(_VoteTable):
-    """Hold vote counts per answer: float64 ≥ 0, shape (n, 37), NaN where nobody was asked.
+    """Store vote counts per answer: float64 ≥ 0, shape (n, 37), NaN where nobody was asked.
 
     `measure` is count or weight.
     """
@@ -216,7 +216,7 @@ class Counts(_VoteTable):
     _highest = float("inf")
 
     def conditional(self) -> Conditional:
-        """Return fractions of the volunteers who were asked; NaN where nobody was asked."""
+        """Return vote fractions among the volunteers who were asked; NaN where nobody was asked."""
         values = np.full_like(self.values, np.nan)
         for part in COLUMNS.values():
             asked = self.values[:, part].sum(axis=1, keepdims=True)
@@ -225,14 +225,14 @@ class Counts(_VoteTable):
 
 
 class Conditional(_VoteTable):
-    """Hold fractions of the volunteers who were asked a question: float64 in [0, 1], shape (n, 37).
+    """Store vote fractions among those asked a question: float64 in [0, 1], shape (n, 37).
 
     NaN where nobody was asked. `measure` is fraction, weighted or debiased; debiased answers need
     not sum to 1.
     """
 
     def path(self, answer: str) -> Matrix:
-        """Return the fraction of all volunteers who reached the question of an answer, shape (n,).
+        """Return the fraction of volunteers who reached the question of an answer, shape (n,).
 
         NaN where it is not known.
 
@@ -245,12 +245,13 @@ class Conditional(_VoteTable):
         parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
         if parent is None:
             return np.ones_like(fractions)
-        # multiply the fractions along the tree; zero times an unknown fraction is zero, not unknown
+        # multiply the fractions along the tree, where zero times an unknown fraction is zero, not
+        # unknown
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
     def cumulative(self) -> Cumulative:
-        """Multiply each fraction by the fractions of the answers that lead to its question.
+        """Convert fractions among those asked to fractions among all volunteers.
 
         Where the path has fraction zero the product is zero, asked or not; a missing fraction below
         a path that was walked stays NaN.
@@ -268,10 +269,10 @@ class Conditional(_VoteTable):
 
 
 class Cumulative(_VoteTable):
-    """Hold fractions of all volunteers: float64 in [0, 1], shape (n, 37), NaN = unknown."""
+    """Store vote fractions among all volunteers: float64 in [0, 1], shape (n, 37), or NaN."""
 
     def conditional(self) -> Conditional:
-        """Divide each fraction by the fraction of volunteers who reached its question.
+        """Convert fractions among all volunteers to fractions among those who reached the question.
 
         Rounding in published tables can lift a fraction over its path's by some parts in a million:
         it counts as equal.
@@ -293,7 +294,7 @@ _ROUNDING = 1e-5
 def inconsistencies(
     votes: Conditional | Cumulative, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the rows where the fractions of a question's answers have a wrong sum, by question.
+    """Return, for each question, the rows whose vote fractions have a wrong sum.
 
     Cumulative answers sum to the parent's fraction (1 for the questions without parent);
     conditional ones to 1.
@@ -312,7 +313,7 @@ def inconsistencies(
         expected: Matrix | float = 1.0
         if isinstance(votes, Cumulative) and parent is not None:
             expected = votes.answer(parent)
-        # NaN compares as false, so a question that was not asked breaks no rule
+        # a question that was not asked is NaN, which fails this comparison, so it breaks no rule
         rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
         if len(rows):
             rows_of[question] = rows
