@@ -1,4 +1,4 @@
-"""Import skops without its list of trusted types, in processes that run one verb.
+"""Import skops (which reads heads) faster, without its list of all trusted types.
 
 skops makes that list by importing every module of scikit-learn, and with them torch, pytest and all
 else that scikit-learn adapts to; then it asks every loaded module for each function of scipy. That
@@ -21,7 +21,7 @@ _alone = 0
 
 
 class _Empty(ModuleType):
-    """Stand for the module of lists: each list is empty, so skops trusts nothing by itself."""
+    """Replace skops's module of trusted types by empty lists, so that skops trusts no type."""
 
     def __getattr__(self, name: str) -> list[str]:
         if not name.endswith("_TYPE_NAMES"):
@@ -31,7 +31,7 @@ class _Empty(ModuleType):
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Declare that this process has no other user of skops, as long as the block runs."""
+    """Declare that nothing else in this process uses skops while the block runs."""
     global _alone
     _alone += 1
     try:
@@ -41,14 +41,15 @@ def own_process() -> Iterator[None]:
 
 
 def skops_io() -> ModuleType:
-    """Import the module `skops.io`; in an `own_process`, without its lists of trusted types."""
+    """Import the module `skops.io`; within `own_process`, without its lists of trusted types."""
     if not _alone or "skops.io" in sys.modules:
         return importlib.import_module("skops.io")
     sys.modules[LISTS] = _Empty(LISTS)
     try:
         return importlib.import_module("skops.io")
     except (AttributeError, ImportError):
-        # a version of skops that needs more than lists gets its own module
+        # a future skops may need more of the replaced module than its lists; then import it
+        # unchanged
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         return importlib.import_module("skops.io")

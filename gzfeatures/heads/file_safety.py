@@ -1,4 +1,4 @@
-"""Check a head file before any object is built: only known types, and complete arrays."""
+"""Check a head file for unknown types and damaged arrays before any object is built."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
 
 
 def renewed(path: Path) -> bytes | None:
-    """Convert a head of an earlier version to the present names of modules and classes.
+    """Return a head file of an earlier version with present class names; None if it is up to date.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def renewed(path: Path) -> bytes | None:
 
 
 def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the present module and class of a type that an earlier version named differently."""
+    """Return the present module and class name of a type in a head file."""
     module, name = node.get("__module__"), node.get("__class__")
     folder, _, old = str(module).rpartition(".")
     if folder != "gzfeatures.heads" or old not in _MODULES:
@@ -115,7 +115,7 @@ def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def check_members(path: Path) -> None:
-    """Refuse a file with an unknown type, or with an array of another size than its header says.
+    """Refuse a head file with an unknown type, or an array whose size differs from its header.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def check_members(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            # a small compressed file could decompress to more than the memory can hold
+            # a small compressed file could decompress to more data than fits in memory
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
                 raise InputError(
                     "member of the head is compressed", where=path, found=member.filename
@@ -145,8 +145,8 @@ def check_members(path: Path) -> None:
 
 
 def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
-    """Yield each node of a head file's structure, if that node names a type."""
-    # a structure that is nested too deeply would overflow the stack
+    """Yield each node that names a type, from the nested structure of a head file."""
+    # a structure that is nested too deeply would overflow Python's stack
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
     if isinstance(value, dict):
@@ -176,7 +176,7 @@ def _check_node(node: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header claims another size than its zip entry has."""
+    """Refuse an array whose header claims another size than the file holds."""
     with archive.open(member) as file:
         # read only the header, so that no memory is allocated for a false size
         version = np.lib.format.read_magic(file)

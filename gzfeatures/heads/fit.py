@@ -1,4 +1,4 @@
-"""Fit a head on an embedding table and the training galaxies of a split."""
+"""Fit a head to the vectors and labels of a split's training galaxies."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(
     progress: Progress | bool = False,
     **parameters: Any,
 ) -> Head:
-    """Fit a head on the training galaxies of a split; no other galaxy of the table is used.
+    """Fit a head to the training galaxies of a split; no other galaxy of the table is used.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def fit(
     >>> head = fit(table, labels, "svm", split=split, C=3)  # doctest: +SKIP
     >>> head.predict(table.select(split.test)).summary  # doctest: +SKIP
     """
-    # check that all arguments fit together before any work starts
+    # refuse arguments that do not fit together before any slow work begins
     chosen = suited(head, labels).for_target(labels.target)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
@@ -93,14 +93,15 @@ def fit(
     if labels.target == "classes":
         _check_classes(targets, labels.classes)
     examples = (inputs.matrix, targets, _groups(train, split), rows)
-    # catalog columns have gaps, which the head fills with the training median
+    # catalog columns may have missing values, which the head replaces by the training median
     settings = {**parameters, **({"impute": True} if inputs.columns else {})}
     class_weight = settings.get("class_weight")
     if isinstance(class_weight, Mapping):
         settings["class_weight"] = _by_code(class_weight, labels)
     seconds: dict[str, float] = {}
     trials: tuple[dict[str, Any], ...] = ()
-    # choose parameters by cross-validation on training galaxies; no other galaxy is used
+    # choose parameters by cross-validation on training galaxies only, because test galaxies used
+    # for this choice would make the scores too good
     if tune:
         from gzfeatures.heads.tune import search
 
@@ -124,7 +125,7 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        # class codes have no meaning outside this fit, so record class names
+        # class codes have no meaning outside this fit, so the head stores class names
         parameters=chosen.complete(
             settings | ({"class_weight": class_weight} if class_weight is not None else {})
         ),
@@ -135,7 +136,7 @@ def fit(
 
 
 def suited(head: str, labels: Labels) -> HeadKind:
-    """Return the kind of a head; refuse a head that does not predict such labels.
+    """Return the kind of head with this name; refuse one that cannot predict these labels.
 
     Raises
     ------
@@ -157,8 +158,8 @@ def suited(head: str, labels: Labels) -> HeadKind:
 
 
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:
-    """Return the ids of training galaxies that have a vector, sorted, and their rows."""
-    # sort the ids, so that the order of rows in the table does not change the head
+    """Return the sorted ids of training galaxies with a vector, and their rows in the table."""
+    # sort the ids, so that the order of rows in the table does not change the fitted head
     train = np.sort(split.train)
     train = train[~among(train, inputs.skipped)] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
@@ -196,7 +197,7 @@ def _check_classes(codes: npt.NDArray[np.int64], classes: Sequence[str]) -> None
 def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
     if not split.groups:
         return None
-    # mark groups and ids, because a group may have the same name as a galaxy
+    # mark groups and ids by a word, because a group may have the same name as a galaxy
     return np.array(
         [f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train],
         dtype=object,
@@ -204,14 +205,15 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return the galaxies that head or backbone were trained on, with their whole groups."""
+    """Return all galaxies that head or backbone were trained on, with their whole groups."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # members of a group without a row in the table are recognised by their ids only
+    # members of a group that have no row in the table have no image here, so recognise them by
+    # their ids only
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])
-    # a single training galaxy makes its whole group unusable for a test
+    # if one galaxy of a group was trained on, no galaxy of the group is a fair test
     seen_groups = {group for name, group in split.groups.items() if name in seen}
     seen_groups |= {split.groups[name] for name in split.train if name in split.groups}
     members = [name for name, group in split.groups.items() if group in seen_groups]

@@ -1,4 +1,4 @@
-"""Divide training galaxies into folds with equal class shares, keeping groups together."""
+"""Divide training galaxies into folds with equal class shares; groups stay together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows: TypeAlias = npt.NDArray[np.intp]
 def folds_of(
     codes: npt.NDArray[np.integer], groups: Groups | None, count: int, seed: int
 ) -> list[tuple[Rows, Rows]]:
-    """Divide rows into folds for cross-validation.
+    """Return folds for cross-validation, each as (training rows, test rows).
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def folds_of(
         folds is missing from some of them, but a class with a single group always stays in `rest`.
     """
     n = len(codes)
-    # distribute groups instead of rows to the folds; a group counts as its most frequent class
+    # distribute whole groups, not rows, to the folds; a group counts as its most frequent class
     block = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     members = int(block.max()) + 1
     votes = np.zeros((members, int(codes.max()) + 1))
@@ -45,13 +45,15 @@ def folds_of(
     rng = np.random.default_rng(seed)
     fold = np.empty(members, dtype=np.intp)
     turn = 0
-    # distribute the groups of each class in turn, continuing at the fold where the last class ended
+    # distribute the groups of each class to the folds in turn, and continue where the last class
+    # ended, so that folds have equal sizes
     for code in np.unique(kind):
         of_class = rng.permutation(np.flatnonzero(kind == code))
         fold[of_class] = (turn + np.arange(len(of_class))) % count
         if len(of_class) == 1:
             fold[of_class] = -1
-        # a single group is in no test fold, so that it is always learned from
+        # the only group of a class is in no test fold, so that every training fold contains the
+        # class
         turn += len(of_class)
     fold_of_row = fold[block]
     return [

@@ -1,4 +1,4 @@
-"""Hold a fitted classifier with a record of the tables on which it may be used."""
+"""Hold a fitted head: classifier or regressor, its inputs, and its training galaxies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """Hold a fitted classifier or regressor, with a record of what it was trained on.
+    """Hold a fitted classifier or regressor of vectors, with data on its inputs and training.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Head:
     intervals: ValueIntervals | None = None
 
     def __repr__(self) -> str:
-        """Return name, backbone and what it predicts in one line."""
+        """Return the head's name, its backbones and what it predicts in one line."""
         backbones = " + ".join(extractor.backbone for extractor in self.extractors)
         of = (
             f"number {self.classes[0]}"
@@ -110,7 +110,7 @@ class Head:
         return brief.line("Head", f"{self.name} on {backbones}", of)
 
     def _repr_html_(self) -> str:
-        """Return classes, parameters and costs for a notebook."""
+        """Return classes, parameters and costs of the head as HTML for a notebook."""
         promised = None if self.sets is None else f"{self.sets.coverage:.0%}"
         facts = {
             "predicts": ", ".join(self.classes[:12]) + ("" if len(self.classes) <= 12 else ", …"),
@@ -131,7 +131,7 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Predict every galaxy of a table that has the same extractor as the head.
+        """Return predictions for every galaxy of a table made by the head's extractor.
 
         Parameters
         ----------
@@ -192,12 +192,13 @@ class Head:
                 found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
-        # galaxies that the backbone was trained on count as seen, because their vectors are too
-        # good
+        # vectors of galaxies that the backbone was trained on are too good for a fair test, so mark
+        # these galaxies as seen too
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        # without calibration, familiarity and class sets would not keep their promise
+        # familiarity and class sets were computed with calibrated probabilities, so without
+        # calibration their promised rates would be wrong
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)
@@ -222,7 +223,7 @@ class Head:
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
-        """Return the same head with class sets, or intervals of numbers, of another coverage.
+        """Return the head with class sets, or intervals of numbers, for another coverage.
 
         The thresholds are found anew on the calibration galaxies that the head keeps.
 
@@ -281,17 +282,17 @@ class Head:
 
     @property
     def uncalibrated_classes(self) -> tuple[str, ...]:
-        """Classes without calibration galaxies, whose probabilities are not calibrated."""
+        """Return classes that have no calibration galaxies, so that their probabilities are raw."""
         codes = getattr(self.estimator, "unchecked_", ())
         return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 
     @property
     def numbers(self) -> int:
-        """Number of learned numbers: entries of all fitted arrays, and nodes of all trees."""
+        """Return how many numbers the head learned: entries of fitted arrays, nodes of trees."""
         return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
-        """Write the head as a skops file, and return the file's path.
+        """Write the head as a skops file; return the file's path.
 
         Parameters
         ----------
@@ -301,7 +302,7 @@ class Head:
         return persist.write(Path(path), self.record(), self.estimator)
 
     def record(self) -> dict[str, Any]:
-        """Return all fields but the estimator as JSON values."""
+        """Return all fields except the estimator as JSON values."""
         record = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -316,7 +317,7 @@ class Head:
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
             "shares": None if self.shares is None else self.shares.asdict(),
         }
-        # leave out an unused field, so that earlier versions can read heads without intervals
+        # earlier versions refuse an unknown field, so write it only for heads that have intervals
         if self.intervals is None:
             del record["intervals"]
         else:
@@ -325,7 +326,7 @@ class Head:
 
     @classmethod
     def read(cls, path: str | Path) -> Head:
-        """Read a head from a file that `write` wrote; refuse other files before objects are built.
+        """Return a head from its file; refuse an unsafe file before any object is built.
 
         Parameters
         ----------
@@ -340,7 +341,7 @@ class Head:
         """
         record, estimator = persist.read(path)
         head = cls.of_record(record, estimator, path)
-        # in a damaged file the record may not fit the arrays, so check both
+        # in a damaged file the JSON fields may contradict the arrays, so compare them
         with parsing("numbers of the head do not go together", path):
             try:
                 check_estimator(estimator, head.dim, head.target, len(head.classes))
@@ -350,7 +351,7 @@ class Head:
 
     @classmethod
     def of_record(cls, record: dict[str, Any], estimator: Any, path: str | Path) -> Self:
-        """Return a head from the fields that `record` gave, and an estimator.
+        """Return a head from its fitted estimator and the fields that `record` returned.
 
         Parameters
         ----------

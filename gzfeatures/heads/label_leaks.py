@@ -1,4 +1,4 @@
-"""Find catalog columns that define the label, so that a head would only repeat the label's rule."""
+"""Find catalog columns that reveal the label, from which a head would learn no morphology."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST = 5000
 def telling_columns(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0
 ) -> list[str]:
-    """Find columns that define the label, by their name or by how well they predict the label.
+    """Return a warning for each catalog column that reveals the label to be predicted.
 
     A column of votes is named whatever it says: labels are made of votes. So is the column that is
     to be predicted, and any that rises or falls with it throughout. Of the others a shallow
@@ -68,7 +68,8 @@ def telling_columns(
     others = [name for name in columns if name not in vote_names]
     if labels.target == "multi-label" or not others:
         return lines
-    # a few thousand galaxies suffice, because a leaking column predicts nearly all of them
+    # a few thousand galaxies suffice, because a column that reveals the label predicts nearly all
+    # of them
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
     rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
@@ -86,14 +87,14 @@ def telling_columns(
             )
             if len(part) == 1 and len(others) > 1:
                 break
-    # if one column predicts the label, all columns together do too
+    # stop here: if one column predicts the label, all columns together do so too
     return lines
 
 
 def _telling_number(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
 ) -> list[str]:
-    """Find columns that equal the number to predict, or sort the galaxies in the same order."""
+    """Return a warning for each column that equals or orders like the number to predict."""
     from scipy.stats import spearmanr
 
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
@@ -103,7 +104,8 @@ def _telling_number(
     for name in columns:
         numbers = catalog.column(name)[rows]
         known = present(numbers)
-        # a distance computed from the redshift, or a mass in other units, has the same order
+        # a distance computed from the redshift, or a mass in other units, sorts the galaxies in the
+        # same order
         several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
         order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
         if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):
@@ -120,7 +122,7 @@ def _telling_number(
 def _score_of_tree(
     values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
 ) -> float:
-    """Return how well a shallow tree predicts the label of galaxies outside its fit.
+    """Return how well a shallow decision tree predicts labels of galaxies not in its fit.
 
     That is balanced accuracy for classes, explained variance for fractions, and 0 for too few
     galaxies.

@@ -1,4 +1,4 @@
-"""Measure learning curves: the accuracy of a head against the number of training galaxies."""
+"""Measure how a head's accuracy grows with the number of training galaxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def learning_curve(
     seeds: Sequence[int] = (0, 1, 2),
     allow_seen: bool = False,
 ) -> list[dict[str, Any]]:
-    """Fit heads on more and more training galaxies, and score them on the same test galaxies.
+    """Return scores of heads fitted to more and more galaxies, on the same test galaxies.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def learning_curve(
     steps = [*sorted({size for size in sizes if size < whole}), whole]
     tests = _tests(table, split.test)
     rows = []
-    # larger samples contain the smaller ones, so that points differ only by added galaxies
+    # larger samples contain the smaller ones, so that points of a curve differ only by added
+    # galaxies
     for seed in seeds:
         train = nested(split.train, labels, seed)
         for size in steps:
@@ -109,7 +110,7 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Order training ids so that the first n have equal shares of classes or quantiles."""
+    """Return training ids in an order whose first n have equal class shares, for every n."""
     train = np.sort(train)
     chosen = labels.select(train)
     codes = chosen.codes if labels.target == "classes" else chosen.strata

@@ -27,7 +27,7 @@ def out_of_sample(
     seed: int = 0,
     **parameters: Any,
 ) -> Predictions:
-    """Predict the galaxies of each fold by a head that is fitted on all other folds.
+    """Return predictions for the galaxies of each fold, by a head fitted to all other folds.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def out_of_sample(
             "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
         )
     ids = table.ids[labelled]
-    # a galaxy without a group forms its own group
+    # a galaxy without a group is its own group, so that folds can be made of groups only
     group_of = {name: name for name in ids} | {
         name: f"group {group}" for name, group in (groups or {}).items()
     }

@@ -1,4 +1,4 @@
-"""Write and read heads as skops files; only objects of known types are built."""
+"""Write and read heads as skops files; reading builds only objects of known types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
-    """Write a fitted estimator and its record (JSON values) as one skops file.
+    """Write a fitted estimator and the head's other fields (JSON values) as one skops file.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Any]:
-    """Return record and estimator of a head file; no code in the file is run.
+    """Return fields and estimator of a head file; no code in the file is executed.
 
     Raises
     ------
@@ -43,13 +43,14 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
     """
     path = require_file(path, "head")
     with parsing("not a readable head", path), warnings.catch_warnings():
-        # it holds what predicts alone, whose arrays are checked; that other versions of
-        # scikit-learn predict the same with it is tested at both ends of the range
+        # another version of scikit-learn causes a warning; a head needs only arrays, which are
+        # checked, and tests show equal predictions with the oldest and newest supported version
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        # skops builds objects while it reads, so check everything before
+        # skops builds objects while it reads, so check the whole file before
         check_members(path)
         data = renewed(path)
-        # name all that a head may hold, because skops may trust nothing by itself (`skops_io`)
+        # within `own_process` skops trusts no type by itself, so name all types that a head may
+        # contain
         trusted, io = list(ALLOWED), skops_io()
         content = (
             io.load(path, trusted=trusted) if data is None else io.loads(data, trusted=trusted)

@@ -1,4 +1,4 @@
-"""Fit boosted trees by XGBoost, store them as plain arrays, and predict from these arrays.
+"""Fit boosted trees by XGBoost, keep them as plain arrays, and predict from the arrays.
 
 XGBoost reads its own files without checks: a damaged one can overwrite memory. So a head holds no
 object of that library, and its predictions come from arrays that `checks` verifies.
@@ -85,7 +85,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         y: npt.NDArray[Any],
         sample_weight: npt.NDArray[np.floating] | None = None,
     ) -> Self:
-        """Fit on rows X (n, d) with codes y (n,) without gaps, or targets y (n,) or (n, m).
+        """Fit trees to rows X (n, d) with codes y (n,) without gaps, or numbers y (n,) or (n, m).
 
         `sample_weight`, shape (n,), weighs the rows.
         """
@@ -102,11 +102,11 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y, sample_weight=sample_weight)
-        # read XGBoost's JSON, which is its documented format and not private
+        # read XGBoost\'s JSON, because this format is documented and its objects are not
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]
-        # the nodes of all trees are stored one after another, so children need each tree's offset
+        # one array holds the nodes of all trees, so node numbers within a tree need an offset
         sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
         first = np.cumsum(sizes) - sizes
 
@@ -131,9 +131,9 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:
-                # XGBoost stores this base as a probability, but adds its logit
+                # XGBoost stores this start value as a probability, but adds its logit
                 base = np.log(base) - np.log1p(-base)
-        # a binary classifier has a single sum, whose sign decides
+        # a classifier of two classes has a single sum, whose sign decides
         outputs = max(1, int(self.outputs_.max()) + 1)
         self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
         self.n_features_in_ = X.shape[1]
@@ -148,7 +148,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         return np.stack([1 - second, second], axis=1)
 
     def predict(self, X: Matrix) -> npt.NDArray[Any]:
-        """Return targets, float32, shape (n, m), or the most probable class, shape (n,)."""
+        """Return numbers, float32, shape (n, m), or the most probable class, shape (n,)."""
         return (
             self._tree_totals(X)
             if self.kind == "XGBRegressor"
@@ -156,12 +156,12 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         )
 
     def _tree_totals(self, X: Matrix) -> Matrix:
-        """Sum the values of the leaves that each row reaches, shape (n, outputs)."""
+        """Return the sums over trees of the leaf values that each row reaches, (n, outputs)."""
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
         adds[np.arange(len(self.roots_)), self.outputs_] = 1
-        # a leaf leads to itself, so that all rows can take as many steps as the deepest tree has;
-        # both children of a node are stored side by side
+        # make each leaf its own child, so that all rows can take as many steps as the deepest tree
+        # has levels; both children of a node are stored side by side
         leaf, itself = self.left_ < 0, np.arange(len(self.left_))
         below = np.stack(
             [np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1
@@ -172,7 +172,8 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             gaps = bool(np.isnan(rows).any())
             at = np.tile(self.roots_.astype(np.int64), (len(rows), 1))
             begin = np.arange(len(rows))[:, None] * rows.shape[1]
-            # all rows descend all trees one level at a time, with a few numpy calls per level
+            # all rows descend all trees one level at a time, because a Python loop over rows would
+            # be slow
             for _ in range(depth):
                 values = rows.take(begin + self.feature_.take(at))
                 lower = values < self.value_.take(at)
@@ -184,7 +185,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
     @property
     def levels(self) -> int:
-        """Return the number of levels below the roots.
+        """Return the number of levels below the root of the deepest tree.
 
         Raises
         ------

@@ -40,7 +40,7 @@ def search(
     jobs: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """Try all combinations of the head's parameters on the training rows, and keep the best.
+    """Return the best combination of a head's parameters on the training rows, and all trials.
 
     Large tables are tried by successive halving: all combinations on few rows, the best third on
     more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
@@ -85,7 +85,7 @@ def search(
     ]
     strata = _strata(targets, target)
     trials: list[dict[str, Any]] = []
-    # each round has more rows and fewer combinations than the round before
+    # each round of the search has more galaxies and fewer combinations than the round before
     for rung, size in enumerate(_rungs(len(rows))):
         kept = _subset(strata, groups, size, seed + rung)
         block = X[rows[kept]]
@@ -115,7 +115,8 @@ def search(
                 f" ({result['seconds']:.1f} s)"
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
-        # the sort is stable: of equal scores, the combination nearest to the defaults wins
+        # sorting keeps the order of equal scores, so the combination nearest to the defaults wins a
+        # tie
         order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
         best = order[: max(1, len(order) // 3)]
         for i, trial in enumerate(tried):
@@ -126,7 +127,7 @@ def search(
 
 
 def _strata(targets: npt.NDArray[Any], target: Target) -> npt.NDArray[np.int64]:
-    """Return the class or quantile of each galaxy, whose shares every fold keeps."""
+    """Return the class or quantile of each galaxy; every fold gets equal shares of them."""
     if target == "classes":
         return targets
     if target in VALUE_TARGETS:
@@ -140,7 +141,7 @@ def _rungs(n: int) -> tuple[int, ...]:
 
 
 def _subset(strata: npt.NDArray[Any], groups: Groups | None, size: int, seed: int) -> Rows:
-    """Choose about `size` rows, as whole groups with the same class shares."""
+    """Return about `size` rows, as whole groups with the same class shares."""
     count = round(len(strata) / size)
     return np.arange(len(strata)) if count < 2 else folds_of(strata, groups, count, seed)[0][1]
 
@@ -162,14 +163,14 @@ def _trial(
     )
     if bare and parameters.get("class_weight") == "macro-f1":
         bare["class_weight"] = (
-            # class weights are learned together with the calibration, which is not tried here
+            # weights for macro F1 need the calibration, which the search leaves out to save time
             None
         )
     start = time.perf_counter()
     scores = []
     for rest, part in folds:
         estimator = build_for(chosen, target, seed, {**parameters, **bare})
-        # set the folder again, because a worker process does not inherit it
+        # a worker process does not inherit the folder for temporary files, so set it again
         with user_folders.scratch_in(scratch):
             estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
         scores.append(

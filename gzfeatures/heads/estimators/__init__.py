@@ -1,1 +1,1 @@
-"""Define the estimators behind the names of heads: machines, calibration, transforms."""
+"""Define the classifiers and regressors that heads consist of, and their calibration."""

@@ -1,4 +1,4 @@
-"""Use two private parts of scikit-learn: a network's optimiser, and the data of neighbours.
+"""Use private parts of scikit-learn: a network's optimiser, and the data of neighbours.
 
 Predicting needs no optimiser, so heads are written without one; the path of its class remains for
 heads of earlier versions.
@@ -16,10 +16,10 @@ OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
 
 
 def without_optimizer(network: MLPClassifier) -> None:
-    """Remove the optimiser of a fitted network, whose private module would enter the head file."""
+    """Remove the optimiser from a fitted network; its private type would enter the head file."""
     vars(network).pop("_optimizer", None)
 
 
 def fitted_neighbours(machine: KNeighborsClassifier) -> tuple[Any, Any, Any]:
-    """Return vectors (n, d), codes (n,) and algorithm of fitted neighbours, which are private."""
+    """Return the vectors (n, d), codes (n,) and algorithm of a fitted neighbour classifier."""
     return machine._fit_X, machine._y, machine._fit_method

@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several vote fractions; each regression uses the galaxies that have its answer.
+    """Predict several vote fractions; each is fitted on the galaxies where it is known.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with vote fractions y (n, m), NaN for unknown.
+        """Fit vote fractions y (n, m), NaN for unknown, to X (n, d) or to its `rows` (n,).
 
         Groups are taken and not used: a regression has no rows to hold back.
 
@@ -84,7 +84,8 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 rule="be known on two",
             )
         rows = np.arange(len(y)) if rows is None else rows
-        # answers that are known for the same galaxies share a regression, which is fitted once
+        # vote fractions that are known for the same galaxies share a regression, which is fitted
+        # once for all of them
         patterns, owner = np.unique(known, axis=1, return_inverse=True)
         self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
@@ -110,7 +111,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several classes per galaxy, each by its own calibrated classifier (yes or no).
+    """Predict several labels per galaxy, each by its own calibrated classifier (yes or no).
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k)."""
+        """Fit classifiers of labels y (n, k), each 0 or 1, to X (n, d) or to its `rows` (n,)."""
         y = np.asarray(y, dtype=np.int64)
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
@@ -133,7 +134,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each flag, float64, shape (n, k)."""
+        """Return the probability of each label, float64, shape (n, k)."""
         p = np.tile(self.constant_, (len(X), 1))
         for c, estimator in zip(
             np.flatnonzero(np.isnan(self.constant_)), self.estimators_, strict=True
@@ -143,7 +144,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Combine the predictions of several calibrated heads.
+    """Combine the class probabilities of several calibrated classifiers.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit every head of the ensemble on rows X (n, d) with codes y (n,)."""
+        """Fit every classifier of the ensemble to rows X (n, d) with class codes y (n,)."""
         self.classes_ = np.unique(y)
         everything = np.arange(len(y))
         folds = (
@@ -175,7 +176,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.combine == "stack"
             else [(everything, everything[:0])]
         )
-        # hold back the fold with most classes, because the combining regression learns only these
+        # the regression that combines the classifiers learns only classes in the held-back rows, so
+        # hold back the fold with most classes
         rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
         self.judge_ = (
@@ -184,12 +186,12 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Return the probability of each class, shape (n, k)."""
+        """Return the ensemble's probability of each class, shape (n, k)."""
         logs = self._member_logs(X)
         p = np.exp(logs).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
         if self.judge_ is not None:
-            # a class without held-back rows keeps the heads' mean probability, since nothing
-            # contradicts it
+            # the combining regression cannot predict a class without held-back rows; that class
+            # keeps the classifiers' mean probability
             columns = np.searchsorted(self.classes_, self.judge_.classes_)
             whole = p[:, columns].sum(1, keepdims=True)
             p[:, columns] = (
@@ -198,21 +200,21 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _member_logs(self, X: Matrix) -> Matrix:
-        """Return the log probabilities of all heads in one matrix, shape (n, members·k)."""
+        """Return the log probabilities of all classifiers in one matrix, shape (n, members·k)."""
         return np.hstack(
             [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
         ).astype(np.float32)
 
 
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
-    """Classify by scikit-learn's nearest neighbours, with one extra vote shared by all classes."""
+    """Classify by nearest neighbours, with one extra vote shared by all classes."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit on rows X (n, d) with codes y (n,); refuse fewer rows than `neighbours`.
+        """Fit to rows X (n, d) with class codes y (n,); refuse fewer rows than neighbours.
 
         Calibration fits on a part of the galaxies, so that part has to be large enough too.
         """
-        # scikit-learn would raise an unclear error, and only at the first prediction
+        # scikit-learn raises an unclear error for too few rows, and only at the first prediction
         if len(X) < self.n_neighbors:
             raise InputError(
                 f"head knn needs {self.n_neighbors} neighbours, but has fewer galaxies",
@@ -224,7 +226,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Return each class's share of the votes, shape (n, k), which is never 0."""
+        """Return each class's share of the neighbours' votes, (n, k), never 0."""
         share = super().predict_proba(X)
         return np.asarray(
             (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),
@@ -236,7 +238,7 @@ class Perceptron(MLPClassifier):  # type: ignore[misc]
     """Train scikit-learn's network for a fixed number of epochs, without convergence warnings."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit on rows X (n, d) with codes y (n,)."""
+        """Fit the network to rows X (n, d) with class codes y (n,)."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(X, y)
@@ -245,8 +247,8 @@ class Perceptron(MLPClassifier):  # type: ignore[misc]
 
 
 def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
-    # hold back a share of rows for the calibration, because cross-validation within
-    # cross-validation would need 30 fits
+    # each member calibrates on a held-back share of rows, because cross-validation within the
+    # ensemble's cross-validation would need 30 fits
     built = [
         (name, build(name, task, seed, complete).set_params(crossed_below=0))
         for name, task, complete in parameters["members"]

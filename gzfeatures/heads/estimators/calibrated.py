@@ -1,4 +1,4 @@
-"""Calibrate the probabilities of a classifier on training rows held back from its fit."""
+"""Calibrate a classifier's probabilities on training galaxies that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows: Rows | None = None,
         sample_weight: RowWeights | None = None,
     ) -> Self:
-        """Fit on X with codes y (n,); rows of one group stay together.
+        """Fit classifier and calibration to X and class codes y (n,); groups stay together.
 
         X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is
         not copied first. `sample_weight` (n,) weighs the rows in the classifier, in its calibration
@@ -118,7 +118,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.arange(n) if rows is None else rows
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
-        # the calibration learns from rows that the classifier was not fitted on
+        # scores of rows that the classifier was fitted on are too good, so calibrate on other rows
         if self.method == "none":
             self._learn(take_rows(X, rows), codes, weights)
             scores, truth, judged = np.empty((0, k)), codes[:0], np.arange(0)
@@ -127,11 +127,13 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._learn(take_rows(X, rows[rest]), codes[rest], _of_rows(weights, rest))
             scores, truth = self._scores_of(X, rows[judged]), codes[judged]
         else:
-            # with few rows, score each row by cross-validation, then fit the classifier on all rows
+            # with few rows, none can be held back: score each row by cross-validation, then fit the
+            # classifier to all rows
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest], _of_rows(weights, rest))
-                # leave out rows of a class that the classifier of this fold does not know
+                # the classifier of this fold cannot score rows of a class that it was not trained
+                # on
                 scored = part[np.isin(codes[part], self.known_)]
                 parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
                 order.append(scored)
@@ -143,7 +145,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if len(truth):
             self._calibrate(scores, truth, _of_rows(weights, judged))
-        # class weights multiply calibrated probabilities, so learn them after the calibration
+        # class weights multiply calibrated probabilities, so they can only be chosen after the
+        # calibration
         if self.class_weight == "macro-f1":
             self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
         else:
@@ -168,14 +171,14 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
-        """Choose the fold with most classes inside and all classes outside, or None."""
+        """Return a fold for calibration and the rest, which has all classes; None if impossible."""
         k = len(self.classes_)
         folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
         whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def recalibrate(self, X: Any, y: Any) -> Self:
-        """Learn the calibration again, from rows outside the training of estimator and backbone.
+        """Fit the calibration again, on galaxies that neither head nor backbone trained on.
 
         A backbone places the galaxies it was trained on more surely than others, and a calibration
         learned on those promises too much. `method` stays as it is; weights stay too.
@@ -193,19 +196,19 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, X: Matrix, codes: Codes, weights: RowWeights | None) -> None:
-        """Fit the estimator on codes 0, 1, … without gaps, because a fold may lack a class."""
+        """Fit the classifier to class codes renumbered without gaps, as a fold may lack a class."""
         self.known_, compact = np.unique(codes, return_inverse=True)
         weighted = {} if weights is None else {"machine__sample_weight": weights}
         self.estimator_ = clone(self.estimator).fit(X, compact, **weighted)
 
     def predict_proba(self, X: Any) -> Scores:
-        """Return the probability of each class, float64, shape (n, k)."""
+        """Return the calibrated probability of each class, float64, shape (n, k)."""
         p = self._probabilities(self._scores_of(X)) * self.weights_
         p /= p.sum(1, keepdims=True)
         return p
 
     def uncalibrated(self, X: Any) -> Scores:
-        """Return the softmax of the estimator's scores, without calibration, shape (n, k)."""
+        """Return class probabilities before the calibration, shape (n, k)."""
         return np.asarray(softmax(self._scores_of(X), axis=1), dtype=np.float64)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -214,7 +217,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return winners
 
     def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
-        """Return the scores of X, or of some rows, computed in blocks, shape (n, k)."""
+        """Return the classifier's scores of rows, computed in blocks, shape (n, k)."""
         X, k = np.asarray(X), len(self.classes_)
         rows = np.arange(len(X)) if rows is None else rows
         if not len(rows):
@@ -226,7 +229,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _scores(self, X: Matrix, k: int) -> Scores:
-        """Return the scores of all k classes; −inf for a class that was not trained on."""
+        """Return the scores of all k classes; −inf for a class absent from the training rows."""
         outputs = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
             outputs = np.log(np.maximum(outputs, _TINY))
@@ -237,7 +240,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def _calibrate(self, scores: Scores, codes: Codes, weights: RowWeights | None = None) -> None:
-        """Learn scale, offsets and steps of the calibration, for the classes of the held-back rows.
+        """Fit the calibration to scores of held-back rows: scale, offsets and step functions.
 
         A class that none of them has (all its galaxies lie in one group, say) is left out of the
         softmax here, for its absence from these rows says nothing of its frequency; it gets the
@@ -246,8 +249,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         present = np.unique(codes)
         scores, codes = scores[:, present], np.searchsorted(present, codes)
         n, k = scores.shape
-        # a class that a fold's classifier does not know has score −inf, so exclude it from the
-        # gradient
+        # a score of −inf (a class that the fold's classifier was not trained on) would make the
+        # gradient NaN
         truth = np.eye(k)[codes]
         weights = np.ones(n) if weights is None else weights * (n / weights.sum())
         finite = np.where(np.isfinite(scores), scores, 0.0)
@@ -255,10 +258,12 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
-            # fit the logarithm of the scale, so that the scale is positive and independent of units
+            # fit the logarithm of the scale, so that the scale stays positive and does not depend
+            # on the units of the scores
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
             p = softmax(a * scores + b, axis=1)
-            # mean log loss, plus a weak penalty that keeps the offsets finite
+            # mean log loss, plus a weak penalty that keeps the offsets finite where classes are
+            # separated without error
             slope = (p - truth) * (weights[:, None] / n)
             losses = -np.log(np.maximum((p * truth).sum(1), 1e-30))
             value = float(np.mean(losses * weights)) + 0.5 * float(b @ b) / n
@@ -276,8 +281,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if biased:
             self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
             self.bias_[present] = optimum.x[1:]
-        # isotonic steps use probabilities, because scores of different classes have different
-        # scales
+        # the step functions map probabilities and not scores, because scores of different classes
+        # have different scales
         if self.method == "isotonic":
             p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
             self.stepped_ = present
@@ -291,7 +296,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions have a step function for every class, and no list of them
+            # heads of earlier versions have a step function for every class, and no list of these
+            # classes
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)
@@ -313,12 +319,12 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _of_rows(weights: RowWeights | None, rows: Rows) -> RowWeights | None:
-    """Return the weights of some rows; None where all rows count alike."""
+    """Return the weights of the given rows; None if all rows have the same weight."""
     return None if weights is None else weights[rows]
 
 
 def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
-    """Find the class weights for which the most probable class has the highest macro F1.
+    """Return the class weights for which the predicted classes have the highest macro F1.
 
     As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
     doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the

@@ -1,4 +1,4 @@
-"""Fit a kernel machine to survey-sized tables in one pass, in memory that does not grow with rows.
+"""Fit a kernel classifier to survey-sized tables; its memory does not grow with the rows.
 
 The exact machine compares all rows with each other: its time grows with their square. Here scores
 are sums over at most `LANDMARKS` rows of the table (Nyström approximation: Williams & Seeger 2001,
@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 
 def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
-    """Choose rows evenly along the table within each class, in proportion to the class.
+    """Return rows spread evenly through each class, in proportion to the class's size.
 
     Nothing is drawn: the same rows give the same landmarks.
 
@@ -43,8 +43,8 @@ def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
 
 
 def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
-    """Return exp(−γ‖x − vector‖²), float32, shape (n, m)."""
-    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product instead of all differences
+    """Return the Gaussian kernel exp(−γ‖x − vector‖²) of rows and vectors, float32, (n, m)."""
+    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product instead of an array of all differences
     values: Matrix = rows @ vectors.T
     values *= 2
     values -= (vectors**2).sum(1)
@@ -57,7 +57,7 @@ def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
 def least_squares(
     X: Matrix, codes: npt.NDArray[np.int64], classes: int, C: float, gamma: float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Fit one score per class: 1 for its own galaxies and −1 for those of other classes.
+    """Return landmarks, weights and intercepts of one score per class, fitted to ±1.
 
     The scores f = K(x, landmarks) weights + intercept minimise C Σ (y − f)² + ½ ‖f‖², the norm
     being that of the kernel's space, without the intercept.
@@ -84,12 +84,14 @@ def least_squares(
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER
-    # with features φ = k T⁻¹, KLL = TᵀT, the norm of the weights is the kernel's norm of the score
+    # with features φ = k T⁻¹, where KLL = TᵀT, the squared norm of the weights is the kernel's
+    # squared norm of the score
     to_features = solve_triangular(cholesky(among), np.eye(m)).astype(np.float32)
     products, class_products = np.zeros((m, m)), np.zeros((m, classes))
     for start in range(0, n, ROWS):
         features = kernel(X[start : start + ROWS], vectors, gamma) @ to_features
-        # one triangle is enough; sums of many blocks need double precision
+        # the matrix is symmetric, so compute one triangle; add up the blocks in double precision,
+        # as single loses digits
         products += ssyrk(1.0, features.T)
         own = np.eye(classes, dtype=np.float32)[codes[start : start + ROWS]]
         class_products += features.T @ own
@@ -102,7 +104,7 @@ def least_squares(
 def _solved(
     products: Array, class_products: Array, counts: npt.NDArray[np.int64], C: float
 ) -> tuple[Array, Array]:
-    """Solve the normal equations; the intercept carries no penalty, so all is centred first."""
+    """Return weights and intercepts that solve the normal equations of the least squares."""
     n, total = counts.sum(), class_products.sum(1)
     mean = total / n
     truth = 2 * counts / n - 1  # mean of +1 and −1

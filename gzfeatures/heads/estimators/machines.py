@@ -1,4 +1,4 @@
-"""Define support vector machines, linear machines and class prototypes in single precision.
+"""Define support vector machines, linear classifiers and class means in single precision.
 
 Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only:
 a head fitted with Intel's accelerated scikit-learn predicts alike, and as fast, where that library
@@ -31,18 +31,19 @@ CACHED = 256
 
 
 def library(module: str, accelerated: bool) -> Any:
-    """Import a module of the accelerated scikit-learn if installed, else of scikit-learn."""
+    """Import a module of Intel's accelerated scikit-learn if installed, else of scikit-learn."""
     if accelerated:
         try:
             return importlib.import_module(f"sklearnex.{module}")
         except ImportError:
             pass
-    # not available for this platform; scikit-learn gives the same result, more slowly
+    # without the accelerated library, or on a platform that it does not support, scikit-learn gives
+    # the same result more slowly
     return importlib.import_module(f"sklearn.{module}")
 
 
 class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classify by scores: the class with the highest score wins."""
+    """Classify rows by the class with the highest score; subclasses compute the scores."""
 
     classes_: Codes
 
@@ -50,14 +51,14 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def predict(self, X: Matrix) -> Codes:
-        """Return the class with the highest score, shape (n,)."""
+        """Return the class with the highest score for each row, shape (n,)."""
         winners: Codes = self.classes_[self.decision_function(X).argmax(1)]
         return winners
 
 
 def _kernel_scale(gamma: float, X: Matrix) -> float:
-    """Return the kernel's γ from γ in units of 1 / (d × variance of X)."""
-    # sum in double precision, because float32 sums of millions of numbers are inaccurate
+    """Return the kernel's γ, converted from units of 1 / (d × variance of X)."""
+    # sums of millions of float32 numbers are inaccurate, so add in double precision
     mean = X.mean(dtype=np.float64)
     blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
     variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
@@ -65,7 +66,7 @@ def _kernel_scale(gamma: float, X: Matrix) -> float:
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
-    """Return Σ exp(−γ‖x − vector‖²) × weights over the vectors, shape (n, m), in blocks of rows."""
+    """Return Σ exp(−γ‖x − vector‖²) × weight over vectors, shape (n, m), in blocks of rows."""
     sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
     for start in range(0, len(X), BLOCK // 4):
         rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
@@ -96,12 +97,13 @@ class RbfMachine(_Scored):
         self.accelerated = accelerated
 
     def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
-        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
+        """Fit to rows X (n, d) with class codes y (n,) and optional weights of rows, shape (n,)."""
         self.gamma_ = _kernel_scale(self.gamma, X)
         svm = library("svm", self.accelerated)
         self.classes_, codes = np.unique(y, return_inverse=True)
         k = len(self.classes_)
-        # the machine of large tables weighs all rows alike, so weights ask for the exact one
+        # the approximation for large tables cannot weigh rows, so weighted rows need the exact
+        # machine
         if len(y) > EXACT_UP_TO and sample_weight is None:
             self.vectors_, self.weights_, self.intercept_ = least_squares(
                 X, codes, k, self.C, self.gamma_
@@ -111,9 +113,11 @@ class RbfMachine(_Scored):
             np.zeros((len(y), k), dtype=np.float32),
             np.zeros(k, dtype=np.float32),
         )
-        # for two classes, the margin is the difference of both scores, so each gets half of it
+        # for two classes, the margin is the difference of both scores, so each score gets half of
+        # it
         margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)
-        # fit each pair of classes separately, because a joint fit stores the vectors several times
+        # fit each pair of classes separately, because scikit-learn's joint fit stores the vectors
+        # several times
         for i, j in combinations(range(k), 2):
             pair = np.flatnonzero((codes == i) | (codes == j))
             weighted = {} if sample_weight is None else {"sample_weight": sample_weight[pair]}
@@ -128,12 +132,12 @@ class RbfMachine(_Scored):
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Return the score of each class, shape (n, k)."""
+        """Return the score of each class for each row, shape (n, k)."""
         return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
 
 
 class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Fit support vector regressions of several targets, stored as plain arrays.
+    """Fit support vector regressions of several numbers; keep them as plain arrays.
 
     Parameters
     ----------
@@ -152,7 +156,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.accelerated = accelerated
 
     def fit(self, X: Matrix, y: Matrix, sample_weight: Weights | None = None) -> Self:
-        """Fit on rows X (n, d) with targets y (n, m), and optional weights of rows, shape (n,)."""
+        """Fit to rows X (n, d) with numbers y (n, m) and optional weights of rows, shape (n,)."""
         weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.gamma_ = _kernel_scale(self.gamma, X)
         machine = library("svm", self.accelerated).SVR(
@@ -163,8 +167,8 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for c, target in enumerate(y.T):
             machine.fit(X, np.ascontiguousarray(target), **weighted)
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
-            # scikit-learn-intelex returns no intercept if all targets lie within epsilon of one
-            # value
+            # scikit-learn-intelex returns no intercept if all numbers lie within epsilon of one
+            # value; then their middle is the best constant
             offset = np.ravel(machine.intercept_)
             self.intercept_[c] = offset[0] if len(offset) else (target.min() + target.max()) / 2
         used = np.flatnonzero(weights.any(1))
@@ -172,12 +176,12 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Matrix) -> Matrix:
-        """Return the targets, shape (n, m)."""
+        """Return the m predicted numbers of each row, shape (n, m)."""
         return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
 
 
 class LinearMachine(_Scored):
-    """Compute linear scores with an L2 penalty, fitted by L-BFGS on all classes at once.
+    """Classify by linear scores with an L2 penalty, fitted to all classes at once.
 
     Parameters
     ----------
@@ -204,20 +208,21 @@ class LinearMachine(_Scored):
         self.iterations = iterations
 
     def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
-        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
+        """Fit to rows X (n, d) with class codes y (n,) and optional weights of rows, shape (n,)."""
         self.classes_ = np.unique(y)
         (n, d), k = X.shape, len(self.classes_)
         truth = np.asarray(y[:, None] == self.classes_, dtype=np.float32)
         weight = (
             np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
-        # scikit-learn's C multiplies the sum of losses; dividing by Σ weight gives a mean loss,
+        # scikit-learn's C multiplies the sum of losses; divide by Σ weight to get a mean loss,
         # whose gradient does not grow with n
         share = (weight / weight.sum()).astype(np.float32)[:, None]
         penalty = 1 / (self.C * weight.sum())
         slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
 
-        # blocks fit in the cache, so that scores and gradient read each row from memory only once
+        # a block of rows fits in the processor's cache, so that scores and gradient read each row
+        # from memory only once
         def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             W = flat.reshape(k, d + 1).astype(np.float32)
             total, step = 0.0, np.zeros_like(W)
@@ -236,7 +241,8 @@ class LinearMachine(_Scored):
             ).ravel()
 
         options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
-        # for products this small, starting a second thread takes longer than the product
+        # the matrix products are so small that starting a second thread takes longer than the
+        # product
         with threadpool_limits(1):
             optimum = minimize(
                 objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options
@@ -245,14 +251,14 @@ class LinearMachine(_Scored):
             warnings.warn(
                 f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2
             )
-        # store as (d, k), so that the scores of many rows are one matrix product
+        # store the weights as (d, k), so that the scores of many rows are one matrix product
         solution = optimum.x.reshape(k, d + 1).T.astype(np.float32)
         self.coefficients_, self.intercept_ = np.ascontiguousarray(solution[:d]), solution[d]
         self.steps_ = int(optimum.nit)
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Return the score of each class, shape (n, k)."""
+        """Return the score of each class for each row, shape (n, k)."""
         return np.asarray(X @ self.coefficients_ + self.intercept_, dtype=np.float32)
 
 
@@ -260,7 +266,7 @@ Slope = Callable[[Matrix, Matrix, Matrix], tuple[float, Matrix]]
 
 
 def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean of −ln softmax at the true class, and its gradient."""
+    """Return the weighted mean of −ln p of the true class, and its gradient by the scores."""
     scores = scores - scores.max(1, keepdims=True)
     odds = np.exp(scores)
     total = odds.sum(1, keepdims=True)
@@ -269,18 +275,18 @@ def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float,
 
 
 def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean squared hinge loss, one class against the rest, and its gradient."""
+    """Return the weighted mean squared hinge loss, class against rest, and its gradient."""
     sign = 2 * truth - 1
-    # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008)
+    # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008, JMLR 9, 1871)
     short = np.maximum(1 - sign * scores, 0)
     return float((share * short**2).sum(dtype=np.float64)), -2 * share * sign * short
 
 
 class Prototype(_Scored):
-    """Classify by the nearest class mean; scores are −½ squared distance over √d."""
+    """Classify by the nearest class mean; scores rank classes by −½ squared distance over √d."""
 
     def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
-        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
+        """Fit to rows X (n, d) with class codes y (n,) and optional weights of rows, shape (n,)."""
         self.classes_ = np.unique(y)
         if sample_weight is None:
             means = [X[y == code].mean(0) for code in self.classes_]
@@ -291,6 +297,6 @@ class Prototype(_Scored):
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Return the score of each class, shape (n, k)."""
+        """Return the score of each class for each row, shape (n, k)."""
         scores = X @ self.means_.T - 0.5 * (self.means_**2).sum(1)
         return np.asarray(scores / np.sqrt(X.shape[1]), dtype=np.float32)

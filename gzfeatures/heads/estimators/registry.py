@@ -1,4 +1,4 @@
-"""List the heads by name (`HEADS`) as data, without importing scikit-learn or XGBoost."""
+"""List the heads by name with their parameters, without importing scikit-learn or XGBoost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TREES: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class HeadKind:
-    """Describe a kind of classifier or regressor on vectors, and build its unfitted estimator.
+    """Describe a kind of classifier or regressor of vectors, and build its unfitted estimator.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class HeadKind:
     numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
-        """Return the kind of head with the defaults and the search space for a kind of labels.
+        """Return this kind of head with defaults and search ranges for a kind of labels.
 
         Examples
         --------
@@ -87,14 +87,14 @@ class HeadKind:
         )
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
-        """Build the unfitted estimator, with scaling and calibration included, for codes 0…k−1.
+        """Return the unfitted estimator, with scaling and calibration, for class codes 0…k−1.
 
         Raises
         ------
         InputError
             A parameter is not one of this head's.
         """
-        # imported late, because it imports scikit-learn
+        # this import loads scikit-learn, which is slow, so it happens only when a head is built
         from gzfeatures.heads.estimators.build import build
 
         complete = self.complete(parameters)
@@ -105,7 +105,7 @@ class HeadKind:
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters: the defaults, and `parameters` where they are given.
+        """Return all parameters of the head: the given ones, and defaults for the others.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class HeadKind:
         return {**self.defaults, **parameters}
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return name, source, default parameters and search ranges as JSON values."""
         return {
             "name": self.name,
             "task": self.task,
@@ -266,7 +266,7 @@ HEADS: dict[str, HeadKind] = {
 
 
 def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
-    """Return name, task and all parameters of one head of an ensemble."""
+    """Return name, task and all parameters of one classifier in an ensemble."""
     if member.task != "classes" or member.name == "ensemble":
         raise InputError(
             "ensemble member", rule="be a head that predicts classes", found=member.name
@@ -275,23 +275,23 @@ def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
 
 
 def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
-    """Build the unfitted estimator of a head for one kind of labels."""
+    """Return the unfitted estimator of a head for one kind of labels."""
     estimator = chosen(seed, **parameters)
     if target in VALUE_TARGETS:
-        # import late, because this module imports scikit-learn, which is slow
+        # this import loads scikit-learn, which is slow, so it happens only when a head is built
         from gzfeatures.heads.estimators.numbers import NumberRegression
 
         return NumberRegression(estimator.estimator)
     if target != "multi-label":
         return estimator
-    # imported late, because it imports scikit-learn
+    # this import loads scikit-learn, which is slow, so it happens only when a head is built
     from gzfeatures.heads.estimators.build import Flags
 
     return Flags(estimator)
 
 
 def recipe(name: str) -> HeadKind:
-    """Return the entry of `HEADS` with this name; the error of an unknown name lists all names."""
+    """Return the kind of head with this name; the error for an unknown name lists all names."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)
     return HEADS[name]

@@ -1,4 +1,4 @@
-"""Offer every head as an estimator of scikit-learn: pipelines, searches and scores take it.
+"""Offer every head as a scikit-learn estimator, for use in pipelines and searches.
 
 A class for each entry of `HEADS` is made from its parameters, so that both have the same names and
 defaults. Unlike the estimators inside a `Head`, these check what they are given, take labels of
@@ -35,12 +35,12 @@ INSIDE = {"enable_metadata_routing": False, "transform_output": "default"}
 
 
 class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
-    """Check rows and targets, and build the head with the parameters of the estimator."""
+    """Check rows and targets for scikit-learn, and build the head that is to be fitted."""
 
     head: ClassVar[str]
 
     def _built(self, classes: npt.NDArray[Any] | None = None) -> Any:
-        """Return the unfitted head with this estimator's parameters."""
+        """Return the unfitted head with the parameters of this estimator."""
         parameters = self.get_params(deep=False)
         seed = parameters.pop("seed")
         weights = parameters.get("class_weight")
@@ -49,7 +49,7 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         return recipe(self.head)(seed, **parameters)
 
     def _rows(self, X: Any, **how: Any) -> npt.NDArray[np.float32]:
-        """Return checked rows, float32, shape (n, d); NaN only where the head fills gaps."""
+        """Return checked rows, float32, shape (n, d); NaN is allowed if the head fills gaps."""
         finite = "allow-nan" if self.get_params(deep=False)["impute"] else True
         rows: npt.NDArray[np.float32] = validate_data(
             self, X, dtype=np.float32, ensure_all_finite=finite, **how
@@ -57,14 +57,14 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         return rows
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn what the estimator takes."""
+        """Return scikit-learn's description of the input this estimator accepts."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = bool(self.get_params(deep=False)["impute"])
         return tags
 
 
 class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
-    """Classify vectors by a head, with calibrated probabilities; labels may be of any kind.
+    """Classify vectors by a head, with calibrated probabilities; labels may be of any type.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Fit on rows and labels.
+        """Fit the head to rows X and their labels y.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
         return self._fit(X, y, groups, None)
 
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> Self:
-        """Fit the estimator to checked rows, class codes, groups and weights."""
+        """Fit the head to rows, labels, groups and weights, after checking them."""
         _require_targets(y)
         rows = self._rows(X, ensure_min_samples=2)
         check_consistent_length(rows, y)
@@ -145,10 +145,10 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 class WeightedHeadClassifier(HeadClassifier):
-    """Classify vectors by a head whose method takes weights of rows."""
+    """Classify vectors by a head that can give rows different weights in its fit."""
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> Self:
-        """Fit on rows and labels, with optional weights.
+        """Fit the head to rows X and labels y, with optional weights of rows.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit on rows and numbers.
+        """Fit the head to rows X and their numbers y, with optional weights of rows.
 
         Parameters
         ----------
@@ -228,7 +228,7 @@ class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 def _require_targets(y: Any) -> None:
-    """Refuse a fit without labels or numbers, in the words that scikit-learn looks for."""
+    """Refuse a fit without labels or numbers, with the error text that scikit-learn expects."""
     if y is None:
         raise ValueError("this head requires y to be passed, but the target y is None")
 
@@ -236,7 +236,7 @@ def _require_targets(y: Any) -> None:
 def _counting_rows(
     rows: npt.NDArray[np.float32], sample_weight: Any, groups: Any
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
-    """Return the rows that count, with their weights and groups."""
+    """Return the indices, weights and groups of rows whose weight is not 0."""
     members = None if groups is None else column_or_1d(groups)
     if members is not None:
         check_consistent_length(rows, members)
@@ -250,7 +250,7 @@ def _counting_rows(
     check_consistent_length(rows, weights)
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError("sample_weight", rule="be finite, not negative, and not zero in every row")
-    # a galaxy of weight 0 must not count in any way, not even in a fold or a mean
+    # a galaxy of weight 0 must have no influence, not even on a fold or a mean, so remove its row
     kept = np.flatnonzero(weights)
     return kept, weights[kept], None if members is None else members[kept]
 
@@ -267,7 +267,7 @@ def _by_code(weights: Mapping[Any, float], classes: npt.NDArray[Any]) -> dict[in
 
 
 def _class_of(name: str) -> type[_HeadEstimator]:
-    """Make the estimator class of a head, whose parameters are those of its entry in `HEADS`."""
+    """Return the estimator class of a head, with the head's parameters as arguments."""
     kind = HEADS[name]
     base: type[_HeadEstimator] = HeadRegressor
     if kind.task == "classes":
@@ -279,7 +279,8 @@ def _class_of(name: str) -> type[_HeadEstimator]:
     made = dataclasses.make_dataclass(
         title, fields, bases=(base,), eq=False, repr=False, namespace={"head": name}
     )
-    # pickle finds a class by its module and name
+    # pickle finds a class by its module and name, so set both for this class, which is made at run
+    # time
     made.__module__, made.__qualname__ = __name__, title
     about = "Predict one number by" if base is HeadRegressor else "Classify vectors by"
     parameters = f"    Parameters\n    ----------\n{listed}"

@@ -1,4 +1,4 @@
-"""Transform vectors before the classifier: fill gaps, scale to unit variance, compress by PCA."""
+"""Transform vectors before the classifier: fill gaps, standardise, compress by PCA."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = 4_000_000
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:
-    """Limit the computation on a small table to one thread."""
+    """Limit computations to one thread if the table has few numbers."""
     return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
@@ -25,7 +25,7 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Replace NaN in place by the training median of its column, or by 0 if all values are NaN."""
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn the median of each column, shape (d,)."""
+        """Compute the median of each column without NaN, shape (d,)."""
         values = (column[~np.isnan(column)] for column in X.T)
         self.medians_: Matrix = np.array(
             [np.median(column) if len(column) else 0 for column in values], dtype=np.float32
@@ -33,7 +33,7 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Replace NaN by the median of its column, in place, and return X."""
+        """Return X with each NaN replaced, in place, by the training median of its column."""
         for column, median in zip(X.T, self.medians_, strict=True):
             column[np.isnan(column)] = median
         return X
@@ -47,16 +47,16 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn mean and scale of each column, shape (d,)."""
+        """Compute mean and scale of each column, shape (d,)."""
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        # sum blocks in double precision, because a float64 copy of a large table needs too much
-        # memory
+        # a float64 copy of a large table needs too much memory, so convert and add up block by
+        # block
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
         variance = sum(
             ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
         ) / len(X)
-        # rounding gives a constant column a tiny variance, and dividing by it would amplify noise
+        # rounding gives a constant column a tiny variance, and division by it would amplify noise
         scale = np.sqrt(np.asarray(variance))
         self.scale_: Matrix = np.where(
             scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1
@@ -64,14 +64,14 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Scale the rows of X in place, and return X."""
+        """Return X with each column standardised in place."""
         X -= self.mean_
         X /= self.scale_
         return X
 
 
 class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Keep the first principal components, up to a maximum number.
+    """Replace vectors by their first principal components, up to a maximum number.
 
     Parameters
     ----------
@@ -86,12 +86,13 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.whiten = whiten
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn the principal components from the covariance of the columns."""
-        # n rows vary in at most n − 1 directions around their mean
+        """Compute the principal components from the covariance of the columns."""
+        # n rows vary in at most n − 1 directions around their mean, so more components would be
+        # noise
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
         self.pca_ = PCA(kept, whiten=self.whiten, svd_solver="covariance_eigh").fit(X)
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Return the rows in principal components, float32, shape (n, at most `width`)."""
+        """Return the rows as principal components, float32, shape (n, at most `width`)."""
         return np.asarray(self.pca_.transform(X), dtype=np.float32)
