@@ -46,14 +46,11 @@ def draw(report: Report) -> dict[str, Figure]:
     if report.curves:
         approaches = {p.name: p.approach for p in report.candidates}
         drawn["learning"] = figures.learning(report.curves, approaches, title)
-    # class strings and labels of one person are no votes
-    truth = "label" if report.labels.soft is None else "volunteers"
     for row, candidate in report.ranked[:PANELS]:
         scores = candidate.scores
         if scores.confusion is not None:
-            drawn[f"confusion-{row.rank:02d}"] = figures.confusion(
-                scores.confusion, scores.classes, truth
-            )
+            name = f"confusion-{row.rank:02d}"
+            drawn[name] = figures.confusion(scores.confusion, scores.classes, truth_of(report))
         if scores.per_class and "recall" in scores.per_class[0]:
             precision, recall = (
                 np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall")
@@ -81,6 +78,11 @@ def draw(report: Report) -> dict[str, Figure]:
     for name, rows_of in _accuracy_bins(report).items():
         drawn[f"slice-{name}"] = figures.accuracy_by_panels(rows_of, SLICES[name])
     return drawn
+
+
+def truth_of(report: Report) -> str:
+    """Return who gave the true classes: class strings and labels of one person are no votes."""
+    return "label" if report.labels.soft is None else "volunteers"
 
 
 def _best(report: Report) -> dict[str, Candidate]:

@@ -43,7 +43,7 @@ def register(
     head: Path | None = None,
     backbone: Path | None = None,
     wheel: Path,
-    card: str = "",
+    description: str = "",
 ) -> None:
     """Save a head or network as a model of its run, and as a new version in the registry.
 
@@ -61,7 +61,7 @@ def register(
     wheel : Path
         This package, which a fresh environment installs before it loads the model. The model gets a
         copy, or the file itself under another name where both lie on one disk.
-    card : str
+    description : str
         Markdown that describes this version.
     """
     from mlflow import pyfunc
@@ -104,7 +104,7 @@ def register(
         inputs = "Embeddings or images" if head else "Images"
         client.create_registered_model(name, description=f"{inputs} in, class probabilities out.")
     client.create_model_version(
-        name, model.artifact_location, run, model_id=model.model_id, description=card or None
+        name, model.artifact_location, run, model_id=model.model_id, description=description or None
     )
 
 

@@ -258,7 +258,7 @@ class Tracking(Connection):
                 head=path,
                 backbone=checkpoint,
                 wheel=self._wheel(),
-                card=run_contents.model_card(record),
+                description=run_contents.model_card(record),
             )
         elif path.is_file():
             client.log_artifact(run, str(path))
@@ -270,7 +270,7 @@ class Tracking(Connection):
                 record.model,
                 backbone=path,
                 wheel=self._wheel(),
-                card=run_contents.model_card(record),
+                description=run_contents.model_card(record),
             )
 
     def _wheel(self) -> Path:
