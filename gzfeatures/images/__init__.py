@@ -1,1 +1,1 @@
-"""Read images of galaxies from files, archives, addresses or arrays, and decode their pixels."""
+"""Read images of galaxies from files, archives, web addresses or arrays; decode their pixels."""

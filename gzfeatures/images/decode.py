@@ -1,4 +1,4 @@
-"""Decode the bytes of one galaxy's image, a picture or bands, to the pixels of a view."""
+"""Decode the bytes of one galaxy's image to the pixels that a network receives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ZIP, NPY, FITS, GZIP, PNG = (
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """Hold the bytes of one galaxy's image, with the options that decoding needs.
+    """Decode the image of one galaxy from its bytes, with given options.
 
     Parameters
     ----------
@@ -58,7 +58,9 @@ class Decoder:
     reading: Reading = READING
 
     def see(self, view: View, frame: float | None = None) -> npt.NDArray[np.uint8]:
-        """Return the pixels under a view as uint8, shape (size, size, channels).
+        """Return the image's pixels under a view (crop, size and colours), as uint8.
+
+        The shape is (size, size, channels).
 
         A view with bands or a stretch takes the bands of a galaxy that has a picture too. `frame`
         is the side of the galaxy's frame in pixels, where the image is not the frame itself.
@@ -72,19 +74,19 @@ class Decoder:
             picture of 8 bits.
         """
         parts = self._parts
-        # if a galaxy has a picture and bands, the view decides which is read: only bands can be
-        # stretched or selected
+        # if a galaxy has a picture and bands, the view decides which is read, because only bands
+        # can be stretched or selected
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            # the view's own stretch needs another decoding of the file's values
+            # decode again for the view's own stretch, which needs the original values of the file
             levels = Levels(self.reading.range, view.stretch)
             image = Image.fromarray(self._decoded(levels) if view.stretch else self._whole_picture)
             return cut_to_frame(view, frame, image.size, self.where).apply(image)
         bands, limits = self._bands, self.reading.range
-        # a range fixes black and white for all images, a stretch sets them for each image: refuse
-        # both together
+        # refuse a range together with a stretch: a range fixes black and white for all images, a
+        # stretch sets them for each image
         if view.stretch and limits:
             raise InputError(
                 "range and stretch",
@@ -110,12 +112,12 @@ class Decoder:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
-        """Return the picture in colour, shape (height, width, 3); None for a galaxy of bands."""
+        """Return the picture in colour, shape (height, width, 3); None if there are bands only."""
         return in_colour(self._whole_picture) if PICTURE in self._parts else None
 
     @property
     def decoded(self) -> npt.NDArray[np.uint8] | None:
-        """Return the picture as `picture` does, if it was decoded for something already."""
+        """Return the picture in colour if it was decoded before; otherwise None."""
         return self.picture if "_whole_picture" in self.__dict__ else None
 
     def faults(self) -> list[str]:
@@ -164,7 +166,8 @@ class Decoder:
         reasons = [of_picture(pixels) for pixels in pictures]
         if PICTURE not in self._parts:
             bands = self._bands
-            # judge only the bands in a view: a bad u band does not damage a picture of g, r and i
+            # judge only the bands that the view uses, because a bad u band does not damage a
+            # picture of g, r and i
             for view in views:
                 shown = bands if view.bands is None else bands.select(view.bands)
                 reasons.append(of_bands(shown))
@@ -172,7 +175,7 @@ class Decoder:
         return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def levels(self) -> int | None:
-        """Return the number of grey levels of a picture, 1 … 256; None for bands."""
+        """Return the picture's number of grey levels, 1 … 256; None if there are bands only."""
         return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
@@ -183,12 +186,13 @@ class Decoder:
             return (
                 array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels).dtype != np.uint8
             )
-        # a PNG stores its bit depth in the header, a TIFF in a tag; other pictures have 8 bits
+        # find the bit depth: a PNG stores it in the header, a TIFF in a tag; other pictures have 8
+        # bits
         depth = data[24] if data.startswith(PNG) and len(data) > 24 else (bits(data) or ("u", 8))[1]
         return depth > 8 or self.reading.range is not None
 
     def _require_levels(self, bands: Bands, stretch: str | None) -> None:
-        """Refuse an array of floats without a range or stretch, which has no grey levels."""
+        """Refuse floats without a range or stretch, because nothing defines their grey levels."""
         if (
             bands.names == (UNNAMED,)
             and bands.header is None
@@ -198,14 +202,14 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Return the files of the galaxy by name: its picture, its bands, or one file per band."""
+        """Return the galaxy's files by name: its picture, its bands, or one file per band."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
             stored = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
-            # an array of 8-bit values, or with one or three channels, is a picture; any other shape
-            # is bands
+            # an array of 8-bit values, or with one or three channels, is a picture; an array of any
+            # other shape contains bands
             plain = stored.ndim == 2 or (
                 stored.ndim == 3 and {stored.shape[0], stored.shape[2]} & {1, 3}
             )
@@ -218,7 +222,7 @@ class Decoder:
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """Return the picture without any view, shape (height, width[, 3]), decoded once."""
+        """Return the whole picture, shape (height, width[, 3]), which is decoded only once."""
         return self._decoded(self.reading.levels)
 
     def _decoded(self, levels: Levels) -> npt.NDArray[np.uint8]:
@@ -233,7 +237,8 @@ class Decoder:
                 rule=f"hold ≤ {self.max_pixels:,} pixels",
             )
         axis = channel_axis(image.shape, None, where=self.where)
-        # pictures have the channels last, grey levels need them first
+        # move the channels to the last axis, where pictures have them, because an array may have
+        # them first
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)

@@ -17,7 +17,7 @@ STEP = 16
 
 
 def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
-    """Return the colour that all pixels of a picture have; None if they differ.
+    """Return the colour that all pixels of a picture have; None if the pixels differ.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
     (7, 7, 7)
     """
     first = pixels[0, 0]
-    # compare few pixels first, because comparing all takes a tenth of the decoding time; a galaxy
-    # in the middle is brighter than the corner
+    # compare few pixels first (a galaxy's centre is brighter than the corner), because comparing
+    # all takes a tenth of the decoding time
     if (pixels[len(pixels) // 2, pixels.shape[1] // 2] != first).any():
         return None
     if (pixels[::STEP, ::STEP] != first).any() or (pixels != first).any():
@@ -65,7 +65,7 @@ def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
 
 
 def of_bands(bands: Bands) -> str | None:
-    """Return why bands show no galaxy; None if each band has values, and most are good.
+    """Return why an image in several bands shows no galaxy; None if most pixels are good.
 
     Margins that a shift onto the grid of another band left uncovered do not count as bad.
     """

@@ -1,4 +1,4 @@
-"""Crop images of any survey to the field of a Galaxy Zoo frame of the same galaxy.
+"""Crop images of any survey to the field that Galaxy Zoo showed of the same galaxy.
 
 The frames of Galaxy Zoo 2, and with them the Kaggle images and all that was trained on them, have
 424 pixels of 0.02 Petrosian radii each (petroR90 in r): they show 8.48 radii of every galaxy,
@@ -31,7 +31,7 @@ A scale or radius in a wrong unit also gives such a small frame."""
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Framing:
-    """Hold pixel scale and Petrosian radius of each galaxy, which determine the size of its frame.
+    """Store each galaxy's pixel scale and Petrosian radius, which determine the size of its crop.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Framing:
         object.__setattr__(self, "_rows", rows)
 
     def frame_pixels(self, galaxy: str) -> float:
-        """Return the side of a galaxy's frame, in pixels of its image.
+        """Return the side length of a galaxy's Galaxy Zoo field, in pixels of its image.
 
         Raises
         ------
@@ -85,7 +85,8 @@ class Framing:
             )
         scale, radius = float(self.pixel_scale[row]), float(self.petrosian[row])
         for column, value in zip(self.columns, (scale, radius), strict=True):
-            # refuse a missing or impossible value, because any replacement would be a guess
+            # refuse a missing or impossible scale or radius, because any replacement would be a
+            # guess
             if not 0 < value < np.inf:
                 raise InputError(
                     f"{column} sets the crop",
@@ -106,19 +107,19 @@ class Framing:
         return pixels
 
     def asdict(self) -> dict[str, Any]:
-        """Return the frame's size and the origin of scale and radius, as JSON values."""
+        """Return the field's size, and the source of scale and radius, as JSON values."""
         scale, radius = self.columns
         return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all ids, scales and radii."""
+        """Return a sha256 of all galaxy ids, pixel scales and Petrosian radii."""
         values = np.stack([self.pixel_scale, self.petrosian])
         return fingerprint.of([self.ids.tolist(), fingerprint.of_array(values)])
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Convert a crop of the square around a galaxy into the same crop of the whole image.
+    """Convert a crop of the field around a galaxy into the same crop of the whole image.
 
     Parameters
     ----------

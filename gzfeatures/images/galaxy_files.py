@@ -1,4 +1,4 @@
-"""Find the files of each galaxy in an archive, and read these files."""
+"""Find the image files of each galaxy in a folder or archive, and read these files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST_BANDS = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """Hold a decoded picture before any view, for a caller that applies the views later.
+    """Store a whole decoded picture, and the central crops that will be cut out of it later.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ NetworkInput: TypeAlias = WholePicture | tuple[npt.NDArray[np.uint8], ...]
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyFiles:
-    """Hold an archive of images, with the options that reading needs.
+    """Find and decode the image files of galaxies in an archive, with given options.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ class GalaxyFiles:
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
         parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
-        # otherwise each file of an unknown filter would count as a galaxy of one band
+        # check for band files first, because each file of an unknown filter would count as a galaxy
+        # with one band
         self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
         for name, (galaxy, part) in parts.items():
             of_galaxy = files.setdefault(galaxy, {})
@@ -109,8 +110,8 @@ class GalaxyFiles:
         """
         alike: dict[str, list[str]] = {}
         for name in names:
-            # a number at the end of a file name counts galaxies (`cutout_1`), a word may name a
-            # filter
+            # ignore numbers at the end of file names, which count galaxies (`cutout_1`); words may
+            # name filters
             stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)
@@ -118,7 +119,8 @@ class GalaxyFiles:
         headers = [self._filter_and_position(name) for name in first]
         filters = [each[0] for each in headers if each is not None]
         places = {each[1] for each in headers if each is not None}
-        # bands of one galaxy differ in filter and agree in position; galaxies of a survey do not
+        # bands of one galaxy differ in filter and agree in position, unlike files of different
+        # galaxies
         if first and len(set(filters)) == len(first) and len(places) == 1:
             words = [
                 _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
@@ -134,7 +136,7 @@ class GalaxyFiles:
             )
 
     def _filter_and_position(self, name: str) -> tuple[str, tuple[float, float]] | None:
-        """Return the filter and the sky position in a file's header; None if a value is missing.
+        """Return the filter and sky position in a file's header; None if a value is missing.
 
         The position is rounded to a thousandth of a degree.
         """
@@ -161,7 +163,7 @@ class GalaxyFiles:
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Return the files of one galaxy; if it has a picture and bands, the preferred ones."""
+        """Return one galaxy's files; if it has a picture and bands, those the user prefers."""
         chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
@@ -186,7 +188,7 @@ class GalaxyFiles:
         )
 
     def digest(self, data: bytes, frame: float | None = None) -> str:
-        """Return the SHA-256 of a galaxy's bytes and of the options that change its pixels.
+        """Return a SHA-256 of a galaxy's image and of the options that change its pixels.
 
         Options at their defaults are left out, so that plain pictures have the digest of their
         file. `frame` is the side of the galaxy's frame in pixels, where the image is not the frame.
@@ -196,15 +198,17 @@ class GalaxyFiles:
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # the vectors of a file depend on the radius, because it determines the crop
+            # include the frame, because stored embeddings depend on the crop, which the galaxy's
+            # radius determines
             key["frame_pixels"] = frame
-        # plain pictures keep the digest of their bytes, so that other programs can compute it
+        # keep the digest of the plain bytes for plain pictures, so that other programs can compute
+        # it
         if key == {"field": 1, "bands": None}:
             return digest
         return fingerprint.of({"image": digest, **key})
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
-        """Return the decoder of a galaxy's bytes."""
+        """Return an object that decodes a galaxy's image from its bytes."""
         part = (
             BANDS
             if isinstance(self.archive, ArrayFile)
@@ -218,7 +222,7 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return the pixels of a galaxy under a view that refers to the whole survey frame.
+        """Return a galaxy's pixels under a view (crop, size) that refers to the survey's field.
 
         Raises
         ------
@@ -230,7 +234,7 @@ class GalaxyFiles:
     def see_picture(
         self, files: Files, pixels: npt.NDArray[np.uint8], view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return a decoded picture, shape (height, width, 3), under a view, as `see` does."""
+        """Return a decoded picture's pixels under a view (crop, size), just as `see` does."""
         within = self._within(files, [view])[0]
         size = (pixels.shape[0], pixels.shape[1])
         return cut_to_frame(within, frame, size, self.where(files)).apply(pixels)
@@ -243,14 +247,15 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> NetworkInput:
-        """Return a galaxy's whole picture, or its bands under each view.
+        """Return a galaxy's whole picture, or its bands under each view (crop, size of an image).
 
         The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
         image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
         is not the frame itself.
         """
         within = self._within(files, views)
-        # one decoded picture serves all views, but bands are stretched separately for each view
+        # one decoded picture is enough for all views, but bands are stretched separately for each
+        # view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is not None:
             return self.whole_picture(files, pixels, views, noted, frame)
@@ -268,7 +273,7 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> WholePicture:
-        """Return a decoded picture, shape (height, width, 3), as `network_input` does."""
+        """Return a decoded picture with the crop of each view, as `network_input` does."""
         size = (pixels.shape[0], pixels.shape[1])
         within = [
             cut_to_frame(view, frame, size, self.where(files))
@@ -280,7 +285,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert crops of the survey's frame into crops of images that show less of the sky."""
+        """Convert crops of the survey's field into crops of images that show less of the sky."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -294,11 +299,11 @@ class GalaxyFiles:
         return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
-        """Return size and time of change of each file; None for a file that is missing."""
+        """Return size and modification time of each image file; None for a missing file."""
         return [self.archive.file_state(name) for name in files]
 
     def position(self, files: Files) -> int:
-        """Return where a galaxy's first file stands in the archive (see `Archive.position`)."""
+        """Return the position of a galaxy's first file in the archive, for fast reading."""
         return self.archive.position(files[0])
 
     def where(self, files: Files) -> str:
@@ -309,7 +314,7 @@ class GalaxyFiles:
 def galaxies_and_parts(
     names: Iterable[str], named: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Return, by file name, which galaxy and which part of the galaxy each file shows.
+    """Return, by file name, which galaxy each file shows, and whether as a picture or in a band.
 
     Weights beside an image are left out.
 
@@ -339,8 +344,8 @@ def galaxies_and_parts(
         bands.setdefault(split_name[0], set()).add(split_name[1])
         result[name] = split_name[:2]
         if not split_name[2]:
-            # a capital letter or a word inside a name may be part of the id, unless another band of
-            # the same galaxy exists
+            # treat a capital letter or a word inside a name as part of the id, unless the galaxy
+            # has another band
             doubtful.append(name)
     for name in doubtful:
         if len(bands[result[name][0]]) < 2:
@@ -349,7 +354,7 @@ def galaxies_and_parts(
 
 
 def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
-    """Return which part of a galaxy a file shows, from the file's name.
+    """Return what a file shows of a galaxy, by the file's name: a picture, one band or bands.
 
     Of a file that lies `alone` only what is certain counts.
     """

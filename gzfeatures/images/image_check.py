@@ -1,4 +1,4 @@
-"""Hold the result of a check of images."""
+"""Describe the result of a check of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gzfeatures._moved import renamed
 
 @dataclasses.dataclass(frozen=True)
 class ImageCheck:
-    """Hold the result of a check of all images: readable, missing, broken and shallow images.
+    """List the readable, missing, broken and shallow images that a check of all images found.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class ImageCheck:
     found = renamed("found", "readable")
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; leave out `shallow` if it is empty."""
+        """Return the check's result as JSON values; leave out `shallow` if it is empty."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
         shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
         result: dict[str, Any] = {

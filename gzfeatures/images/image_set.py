@@ -1,4 +1,4 @@
-"""Hold the images of galaxies by id: files, digests, pixels, and a check for broken images."""
+"""Give the images of galaxies by id: files, digests, pixels, and a check for broken images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHOWN, THUMBNAIL = 8, 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Hold the images of galaxies by id.
+    """List the images of galaxies by id, and read their files and pixels.
 
     It can be pickled, and is safe to use from threads, forks and spawned workers.
 
@@ -154,18 +154,18 @@ class ImageSet:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        """Return number and place of the images in one line."""
+        """Return the number and place of the images in one line."""
         places = sorted({str(files.archive.path) for files in self.galaxy_files})
         absent = f"{len(self.missing):,} missing" if self.missing else ""
         return brief.line("ImageSet", brief.count(len(self), "image"), *places[:2], absent)
 
     def _repr_html_(self) -> str:
-        """Return thumbnails of the first images for a notebook; a broken one is named instead."""
+        """Return thumbnails of the first images in HTML for a notebook; name broken images."""
         thumbnails = (self._thumbnail(row) for row in range(min(SHOWN, len(self))))
         return brief.html(repr(self), below=brief.row_of(thumbnails, len(self) - SHOWN))
 
     def _thumbnail(self, row: int) -> str:
-        """Return one image as an HTML element; its id and fault where it cannot be read."""
+        """Return an image as an HTML element; its id and fault if the image cannot be read."""
         name = str(self.ids[row])
         try:
             pixels = self.pixels(row, View(size=THUMBNAIL))
@@ -194,7 +194,7 @@ class ImageSet:
         return source.read(files)
 
     def digest(self, row: int) -> str:
-        """Return the SHA-256 of an image's bytes and of the options that change its pixels.
+        """Return a SHA-256 of an image's bytes and of the options that change its pixels.
 
         Two images with one digest give the same pixels under every view.
 
@@ -216,7 +216,7 @@ class ImageSet:
         return self._read_again(row)[1].digest
 
     def digests(self) -> list[str]:
-        """Return the digest of each image, in the order of the ids."""
+        """Return the SHA-256 digest of each image, in the order of the ids."""
         return self._each(self.digest)
 
     def file_order(self) -> npt.NDArray[np.int64]:
@@ -230,20 +230,20 @@ class ImageSet:
         return np.lexsort((places[:, 1], places[:, 0]))
 
     def stamp(self) -> str:
-        """Return a SHA-256 of ids and file states, which changes if any file changes.
+        """Return a SHA-256 of ids and file states, which changes if any image file changes.
 
         It covers names, sizes and times of change, and reads no image.
 
         An archive counts as one file. A file that has vanished counts as such.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
-        # size and time of change reveal a new file without reading it
+        # use size and modification time, which reveal a changed file without reading it
         places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
         framing = [] if self.framing is None else [self.framing.fingerprint]
         return fingerprint.of([sources, self.ids.tolist(), places, *framing])
 
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
-        """Return the pixels of one image under a view, shape (size, size, channels).
+        """Return an image's pixels under a view (crop, size), shape (size, size, channels).
 
         There are 3 channels, or as many as the view names bands.
 
@@ -282,7 +282,7 @@ class ImageSet:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return an image's whole picture, or its bands under each view.
+        """Return an image's whole picture, or its bands under each view (crop, size of an image).
 
         Parameters and errors are those of `pixels`; `noted` is called with the reason where the
         image shows no galaxy (see `emptiness`).
@@ -325,13 +325,13 @@ class ImageSet:
             return NOTHING + NOTHING
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
-        """Return the hash of each picture, shape (n, 64); every image is decoded."""
+        """Return the hash of each picture, shape (n, 64), for which every image is decoded."""
         return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(
             len(self), -1
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """Return the same images, with the kind of the catalog that their ids come from.
+        """Return the same images, marked with the kind of catalog that their ids come from.
 
         Parameters
         ----------
@@ -341,7 +341,7 @@ class ImageSet:
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
     def framed(self, framing: Framing | None) -> ImageSet:
-        """Return the same images with views cropped by the scale and radius of each galaxy.
+        """Return the same images, cropped by each galaxy's pixel scale and Petrosian radius.
 
         Parameters
         ----------
@@ -363,11 +363,11 @@ class ImageSet:
         return dataclasses.replace(self, framing=framing)
 
     def _frame(self, row: int) -> float | None:
-        """Return the side of a galaxy's frame in pixels; None if the image itself is the frame."""
+        """Return the side of a galaxy's field in pixels; None if the image itself is the field."""
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
     def cached_in(self, cache: PictureCache | None) -> ImageSet:
-        """Return the same images, whose digests and pixels are kept once they were read.
+        """Return the same images, with a cache that stores digests and pixels once they are read.
 
         Parameters
         ----------
@@ -377,7 +377,7 @@ class ImageSet:
         return dataclasses.replace(self, cache=cache)
 
     def adopt_digests(self, digests: Mapping[str, str]) -> None:
-        """Take over digests, by id, which an earlier run computed from files that are unchanged.
+        """Accept the digests of unchanged images, by id, which an earlier run has computed.
 
         Where pixels are needed, the bytes that are decoded must have them.
 
@@ -394,8 +394,9 @@ class ImageSet:
                     self.cache.add((files, source), known)
 
     def _known(self, row: int) -> KnownImage | None:
-        """Return what is known of an image since its bytes were read; None if nothing is."""
-        # where a radius sets the crop, the digest differs from galaxy to galaxy of one file
+        """Return the cached facts about an image; None if it was not read, or has changed."""
+        # use no cache if radii determine the crops, because galaxies that share a file then have
+        # different digests
         if self.cache is None or self.framing is not None:
             return None
         source, files = self._place(row)
@@ -404,7 +405,8 @@ class ImageSet:
     def _read_again(self, row: int, digest: str | None = None) -> tuple[bytes, KnownImage]:
         """Read an image's bytes and their digest; refuse bytes with an unexpected digest."""
         source, files = self._place(row)
-        # the state before reading: a file that changes meanwhile is then read once more
+        # record the file's state before reading, so that a file that changes meanwhile is read once
+        # more
         state = [] if self.cache is None else source.states(files)
         data = source.read(files)
         found = source.digest(data, self._frame(row))
@@ -420,7 +422,7 @@ class ImageSet:
         return data, known
 
     def _decoder(self, row: int, digest: str | None = None) -> tuple[KnownImage | None, Decoder]:
-        """Read an image, and return its decoder; refuse an image that changed since its digest."""
+        """Read an image and return its decoder; refuse an image that changed since its digest."""
         source, files = self._place(row)
         if digest is None and self.cache is None:
             return None, source.decoder(files, source.read(files))
@@ -432,14 +434,14 @@ class ImageSet:
         return known, source.decoder(files, data)
 
     def _cached_pixels(self, row: int, digest: str | None) -> npt.NDArray[np.uint8] | None:
-        """Return the pixels of a picture that was decoded before; None if they are not kept."""
+        """Return the cached pixels of a picture that was decoded before; None if there are none."""
         known = self._known(row)
         if known is None or self.cache is None or digest not in (None, known.digest):
             return None
         return self.cache.pixels(known)
 
     def _store(self, known: KnownImage | None, decoder: Decoder) -> None:
-        """Keep the pixels of a picture that was just decoded."""
+        """Store the pixels of a picture that was just decoded in the cache."""
         if known is not None and self.cache is not None and self.framing is None:
             pixels = decoder.decoded
             if pixels is not None:
@@ -459,7 +461,7 @@ class ImageSet:
         )
 
     def part(self, number: int, parts: int) -> ImageSet:
-        """Return one of several equal parts, from 1, of neighbours in the files.
+        """Return one of several equal parts of the images; images of a part are near in the files.
 
         Parameters
         ----------
@@ -483,7 +485,7 @@ class ImageSet:
         return self.select(self.ids[np.sort(rows)])
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; refuse an id that both contain, and different framings.
+        """Join two sets of images; refuse an id in both, and different rules for crops.
 
         Parameters
         ----------
@@ -506,7 +508,7 @@ class ImageSet:
         )
 
     def check(self, *, progress: Progress | bool = False) -> ImageCheck:
-        """Decode every image and list the broken images with the reason, without raising an error.
+        """Decode every image, and list the broken images with reasons, without raising an error.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it,
         and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
@@ -570,8 +572,8 @@ class ImageSet:
     def _each(
         self, work: Callable[[int], Result], progress: Progress = SILENT, title: str = ""
     ) -> list[Result]:
-        """Return the results of `work` for every row, in order, and show the progress."""
-        # decoders release Python's lock, so threads can use all cores
+        """Return the results of `work` for every image, in order, and show the progress."""
+        # use threads, which can occupy all cores because image decoders release Python's lock
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = self.file_order()
             results = pool.map(work, rows.tolist())
@@ -582,7 +584,7 @@ class ImageSet:
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Return the hash of a decoded picture, 64 bytes; all zero for bands."""
+    """Return the hash of a decoded picture, 64 bytes; all zero for an image of bands."""
     if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
     return picture_hash(source.pixels, views[0].crop / source.crops[0])

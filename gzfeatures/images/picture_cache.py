@@ -1,4 +1,4 @@
-"""Keep decoded pictures on disk while a verb works, so that each file is read and decoded once.
+"""Store decoded pictures on disk during a run, so that each file is read and decoded once.
 
 The first step that needs an image reads its file once: the digest is of the bytes that are decoded,
 and the pixels go to a file without a name. Later steps take them from there as long as size and
@@ -32,7 +32,7 @@ SHARE = 0.5
 
 @dataclasses.dataclass(slots=True)
 class KnownImage:
-    """Hold what is known of an image whose bytes were read, and where its pixels are kept.
+    """Store the facts about an image that was read: file state, digest, faults, place of pixels.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class KnownImage:
 
 
 class PictureCache:
-    """Keep digests, faults and pixels of images, the pixels in one file of a bounded size.
+    """Store digests, faults and pixels of images, with all pixels in one file of limited size.
 
     Several threads may use it. A forked process reads what was kept before and keeps nothing; in a
     pickle it is None.
@@ -90,7 +90,7 @@ class PictureCache:
         return _nothing, ()
 
     def close(self) -> None:
-        """Forget all images, and give the disk space back."""
+        """Forget all images, and free the disk space of their pixels."""
         self._known = {}
         with self._lock:
             if self._file is not None:
@@ -98,17 +98,17 @@ class PictureCache:
             self._file, self.limit = None, 0
 
     def known(self, image: Hashable, state: State) -> KnownImage | None:
-        """Return what is known of an image; None if it was not read, or its files changed since."""
+        """Return the facts about an image; None if it was not read, or its files changed since."""
         known = self._known.get(image)
         return known if known is not None and known.state == state else None
 
     def add(self, image: Hashable, known: KnownImage) -> KnownImage:
-        """Remember what is known of an image."""
+        """Remember the facts about an image that was read: digest, faults, place of its pixels."""
         self._known[image] = known
         return known
 
     def store(self, known: KnownImage, pixels: npt.NDArray[np.uint8]) -> None:
-        """Keep the pixels of an image, shape (height, width, 3), if there is room for them."""
+        """Store an image's pixels, shape (height, width, 3), if the disk has space for them."""
         if known.place is not None or known.refused or os.getpid() != self._process:
             return
         place = self._reserved(pixels.nbytes)
@@ -120,7 +120,7 @@ class PictureCache:
             self.left_out += 1
 
     def pixels(self, known: KnownImage) -> npt.NDArray[np.uint8] | None:
-        """Return the kept pixels of an image, shape (height, width, 3); None if there are none."""
+        """Return an image's stored pixels, shape (height, width, 3); None if there are none."""
         file = self._file
         if known.place is None or known.shape is None or file is None:
             return None
@@ -129,7 +129,7 @@ class PictureCache:
         return pixels if read == pixels.nbytes else None
 
     def say(self, progress: Progress = SILENT) -> None:
-        """Say how much is kept, and what would keep the rest."""
+        """Report how many pixels are stored, and which option would store the rest."""
         kept = f"kept the pixels of {self.pictures:,} images on disk, {self.size / 1e9:.2f} GB"
         if self.left_out:
             progress.say(
@@ -140,7 +140,7 @@ class PictureCache:
             progress.say(f"{kept} while the run lasts (at most --pixel-gb)")
 
     def _reserved(self, size: int) -> int | None:
-        """Return the offset of room for some bytes; None if the limit or the disk has none."""
+        """Reserve bytes in the file; return their offset, or None if the limit or disk is full."""
         with self._lock:
             if self.size + size > self.limit or not self._opened(size):
                 return None
@@ -148,7 +148,7 @@ class PictureCache:
             return place
 
     def _written(self, pixels: npt.NDArray[np.uint8], place: int) -> bool:
-        """Write pixels at an offset; return whether all of them could be written."""
+        """Write pixels at an offset of the file; return whether all of them could be written."""
         try:
             if self._file is None:
                 return False
@@ -158,12 +158,13 @@ class PictureCache:
             whole = False
         with self._lock:
             self.pictures += whole
-            # on a full disk, what others write matters more than what can be decoded again
+            # stop storing pixels if the disk is full, because other files are more important than
+            # pixels that can be decoded again
             self.limit = self.limit if whole else 0
         return whole
 
     def _opened(self, size: int) -> bool:
-        """Create the file at first; return whether the disk has room for some bytes."""
+        """Create the file of pixels if needed; return whether the disk has space for more."""
         if self._file is not None:
             return True
         folder = user_folders.scratch()

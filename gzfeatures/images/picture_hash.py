@@ -33,11 +33,11 @@ NOTHING = bytes(BYTES)
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the rows and columns of the 256 lowest frequencies without the mean, one per bit.
+    """Return rows and columns of the 256 lowest frequencies without the mean, one for each bit.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """
-    # sort frequencies by their distance from the mean, like the zigzag of JPEG
+    # sort frequencies by their distance from the mean, like the zigzag order of JPEG
     down, across = np.indices((SIZE, SIZE)).reshape(2, -1)
     order = np.lexsort((across, down, down**2 + across**2))[1 : BITS + 1].reshape(16, 16).T.ravel()
     return down[order], across[order]
@@ -52,14 +52,15 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
     """Return the slice of the central pixels in a row, and their weights in each cosine."""
     scale = side / SIZE
     reach = max(scale, 1.0)
-    # a triangle as wide as one pixel of the result, as in Pillow's bilinear filter
+    # weigh pixels by a triangle as wide as one pixel of the result, as in Pillow's bilinear filter
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))
     pixels = np.arange(part.start, part.stop) + 0.5
     shares = np.clip(1 - np.abs(pixels - centres[:, None]) / reach, 0, None)
     shares /= shares.sum(1, keepdims=True)
-    # the orthonormal discrete cosine transform (DCT-II); its mean is not used
+    # use the orthonormal discrete cosine transform (DCT-II), without the mean, whose sign is always
+    # positive
     waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(
         2 / SIZE
     )
@@ -76,7 +77,8 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     across, columns = _transform(width, side)
     light = _first_product(rows, pixels[down, across])
     waves = (light @ columns.T)[DOWN, ACROSS]
-    # in a flat picture the signs come from rounding errors, and all flat pictures look alike
+    # return no hash for a flat picture, whose signs are rounding errors, so that flat pictures
+    # would seem alike
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()
@@ -85,7 +87,7 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
 def _first_product(
     rows: npt.NDArray[np.float32], window: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
-    """Return the cosine transform down the columns of a colour picture's luminance.
+    """Return the cosine transform of a colour picture's luminance along its columns.
 
     Brightness survives JPEG compression better than colour. Bands of rows are taken one by one,
     so that the numbers stay in the processor's cache, and that OpenBLAS keeps each product on one
@@ -111,7 +113,7 @@ def _first_product(
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
-    """Hash a picture in 64 bytes: the middle of its frame, and all of a small picture.
+    """Hash a picture in 64 bytes: its central part, and the whole picture if it is small.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     >>> picture_hash(disk.astype(np.uint8))[32:] == NOTHING
     True
     """
-    # rounding removes the error of a division
+    # round the field, because dividing two numbers has left a small error
     field = round(field, 9)
     cut_out = field == 1 and min(pixels.shape[:2]) <= CUT_OUT
     return _signs(pixels, MIDDLE / field) + (_signs(pixels, 1.0) if cut_out else NOTHING)

@@ -1,4 +1,4 @@
-"""Hold the options of reading image files, for what the files do not say."""
+"""Define the options for reading image files: what the files do not state themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gzfeatures.images.decoding.grey_levels import Levels
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Hold the options of reading image files.
+    """Store the options for reading image files, such as range, stretch and band names.
 
     Every option that changes pixels also changes an image's digest.
 
@@ -67,11 +67,11 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """Return how values become grey levels."""
+        """Return how pixel values become grey levels: the range or stretch of the options."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the options for reading image files as JSON values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -79,7 +79,7 @@ class Reading:
 
     @property
     def key(self) -> dict[str, Any]:
-        """Return the options that change pixels and differ from the default.
+        """Return the options for reading images that change pixels and differ from the default.
 
         Field and bands are always among them.
         """

@@ -27,7 +27,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Hold the central crop, size, colours and bands of the pixels that a network sees.
+    """Store a view: central crop, size, colours and bands of the pixels that a network receives.
 
     Parameters
     ----------
@@ -110,18 +110,19 @@ class View:
         return dataclasses.replace(base or cls(), **fields)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; `View(**fields)` reads them back."""
+        """Return the fields of the view as JSON values; `View(**fields)` reads them back."""
         fields = {
             **dataclasses.asdict(self),
             "bands": None if self.bands is None else list(self.bands),
         }
-        # records of bilinear views stay the same as before there was another filter
+        # leave out the default filter, so that views stored before there was another filter stay
+        # equal
         if self.interpolation == "bilinear":
             del fields["interpolation"]
         return fields
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the pixels of an image under this view.
+        """Return the pixels of an image after the crop, resizing and colours of this view.
 
         Parameters
         ----------
@@ -162,7 +163,7 @@ class View:
     def _box(self, width: int, height: int) -> Box:
         """Return the left, upper, right and lower edge of the crop in a picture, in pixels."""
         side = self.crop * min(width, height)
-        # galaxies are at the centre of their cutouts, so the crop is central
+        # crop at the centre, because a cutout shows its galaxy at the centre
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
 
@@ -173,8 +174,8 @@ class View:
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
-        # resampling reads one result pixel beyond the crop (two for bicubic), so the part includes
-        # that margin and gives the same pixels as the whole image
+        # include a margin of one result pixel (two for bicubic), which resampling reads too, so
+        # that the part gives the same pixels as the whole image
         reach = math.ceil(RADII[self.interpolation] * max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]

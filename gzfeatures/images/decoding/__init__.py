@@ -1,1 +1,1 @@
-"""Decode the bytes of image files to pictures, bands and grey levels."""
+"""Decode the bytes of image files to pictures, images in several bands, and grey levels."""

@@ -1,4 +1,4 @@
-"""Shift the bands of one galaxy onto one pixel grid by their celestial coordinates."""
+"""Shift the images of one galaxy in several bands onto one pixel grid, by their sky coordinates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Corners = npt.NDArray[np.float64]
 
 
 def celestial(header: Header | None) -> WCS | None:
-    """Return the celestial coordinates of an image; None if the header defines none."""
+    """Return the celestial coordinates of an image; None if its FITS header defines none."""
     if header is None or "CTYPE1" not in header:
         return None
     from astropy.wcs import WCS
@@ -45,26 +45,26 @@ def celestial(header: Header | None) -> WCS | None:
             world = WCS(header, naxis=2)
             return world if world.has_celestial else None
         except Exception:
-            # damaged coordinates raise many kinds of errors, and the image can be shown without
-            # them
+            # ignore damaged coordinates, which raise many kinds of errors, because the image can be
+            # shown without them
             return None
 
 
 def mirrored(header: Header | None) -> bool:
-    """Return whether east lies to the right of north in the image."""
+    """Return whether east is to the right of north in the image, so that it is mirrored."""
     world = celestial(header)
     return world is not None and _handedness(world) > 0
 
 
 def _handedness(world: WCS) -> float:
-    """Return the determinant of the pixel-to-sky matrix, whose sign tells a mirrored image."""
+    """Return the determinant of the pixel-to-sky matrix, whose sign tells mirrored images."""
     # if a header puts latitude on the first axis, the determinant has the opposite sign
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
 
 
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
-    """Shift bands onto the pixel grid of one of them, by their celestial coordinates.
+    """Shift images in several bands onto the pixel grid of one of them, by their sky coordinates.
 
     The grid is that of the band in the middle of the wavelengths. Others are shifted by whole
     pixels where that is right to a tenth of one, else interpolated linearly; pixels that nothing
@@ -109,13 +109,13 @@ def _cards(header: Header | None) -> tuple[object, ...] | None:
 
 
 def _middle(parts: Sequence[Bands]) -> int:
-    """Return the row of the band with the middle wavelength."""
+    """Return the number of the band that is in the middle of all bands by wavelength."""
     order = sorted(range(len(parts)), key=lambda row: (wavelength(parts[row].names[0]) or 0.0, row))
     return order[len(order) // 2]
 
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
-    """Shift every band onto the pixel grid of the middle band."""
+    """Shift the image in every band onto the pixel grid of the middle band."""
     height, width = parts[middle].flux.shape[1:]
     corners = np.array(
         [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
@@ -141,7 +141,8 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
     try:
         sky = np.asarray(source.all_pix2world(corners, 0))[:, [source.wcs.lng, source.wcs.lat]]
         frames = [wcs_to_celestial_frame(world) for world in (source, target)]
-        # bands may use different frames (FK5, ICRS, galactic), so convert to one frame first
+        # convert to one celestial frame first, because bands may use different frames (FK5, ICRS,
+        # galactic)
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
@@ -149,7 +150,8 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
             target.all_world2pix(sky if target.wcs.lng < target.wcs.lat else sky[:, ::-1], 0)
         )
     except Exception:
-        # the projection cannot represent the point, or the distortion terms do not converge
+        # return NaN, because the projection cannot represent the point, or the distortion terms do
+        # not converge
         return np.full_like(corners, np.nan)
 
 
@@ -163,7 +165,7 @@ def _require_alike(
     remedy = "put them on one grid first, or leave one of them out"
     fault = "bands of one galaxy cannot be aligned"
     size = corners.max(axis=0) + 1
-    # the pixel scales may differ as long as a corner moves by less than half a pixel
+    # pixel scales may differ, as long as a corner moves by less than half a pixel
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
         values = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
         raise InputError(
@@ -175,7 +177,7 @@ def _require_alike(
         )
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():
-        # a NaN shift fails this comparison too
+        # a NaN shift (images far apart on the sky) fails this comparison too
         raise InputError(
             fault, where=where, rule="show one field of the sky", found=pair, remedy=remedy
         )
@@ -184,7 +186,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band by (x, y) pixels; mark pixels from outside as NaN, bad and uncovered."""
+    """Shift a band's image by (x, y) pixels; mark uncovered pixels as NaN, bad and uncovered."""
     flux = np.full_like(part.flux, np.nan)
     bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)
@@ -202,8 +204,8 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
         if not (x or y):
             return part
         return dataclasses.replace(part, flux=flux, bad=bad, header=header, uncovered=uncovered)
-    # a shift by a fraction of a pixel interpolates, so bad pixels are filled before and marked
-    # after
+    # a shift by a fraction of a pixel interpolates, so fill bad pixels before it and mark them bad
+    # again after it
     from scipy import ndimage
 
     for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):
@@ -222,7 +224,7 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
 
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:
-    """Return the target slice and the source slice of a shift along one axis."""
+    """Return the target slice and the source slice for shifting an image along one axis."""
     return slice(max(0, -shift), min(length, length - shift)), slice(
         max(0, shift), min(length, length + shift)
     )

@@ -1,4 +1,4 @@
-"""Read bands by name from FITS planes, cubes and extensions, and from .npy and .npz files."""
+"""Read images in named bands from FITS images, cubes and extensions, and from .npy and .npz."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_fits(
     names: tuple[str, ...] | None = None,
     science: str | None = None,
 ) -> Bands:
-    """Read the bands of a FITS file: one plane, a cube, or one image extension per band.
+    """Read the bands of a FITS file: one image, a cube, or one image extension per band.
 
     Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's),
     else from `names`. Weights, errors and masks are never taken for the image; weights and masks
@@ -66,7 +66,7 @@ def read_fits(
             "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
         )
     total = sum(map(len, cubes))
-    # each unit alone may be below the limit, so limit the sum of pixels over all bands
+    # limit the sum of pixels over all bands, because each unit alone may be below the limit
     if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
@@ -81,7 +81,8 @@ def read_fits(
         )
         for plane, cube in zip(chosen, cubes, strict=True)
     ]
-    # two planes of the same band are exposures or versions, and nothing tells which is the image
+    # refuse two images in the same band, because nothing tells which of the exposures or versions
+    # to use
     twice = [
         name
         for part in bands
@@ -144,7 +145,7 @@ def read_npz(
 
 
 def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
-    """Stack the bands of several files or planes, aligned by their celestial coordinates.
+    """Stack the bands of several files or images, aligned by their celestial coordinates.
 
     Raises
     ------
@@ -174,7 +175,7 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
 
 
 def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: object) -> Bands:
-    """Return the bands of an array (bands, height, width); refuse an array that is no image."""
+    """Return the bands in an array (bands, height, width); refuse an array that is no image."""
     cube = cube[None] if cube.ndim == 2 else cube
     if cube.ndim != 3 or cube.dtype.kind not in "uif":
         raise InputError(
@@ -187,14 +188,14 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
 
 
 def _compatible(in_file: str, requested: str) -> bool:
-    """Return whether the file's name of a band may mean the name that the user gives."""
+    """Return whether a band's name in the file may mean the name that the user gives."""
     return canonical(requested) is None or alike(in_file, requested)
 
 
 def _agreed(
     in_file: tuple[str, ...], requested: tuple[str, ...] | None, n: int, *, where: object
 ) -> tuple[str, ...]:
-    """Return the names of the bands; refuse a user's names that contradict the file's names."""
+    """Return the names of a file's bands; refuse a user's names that contradict the file's."""
     if (
         in_file
         and requested
@@ -225,7 +226,8 @@ def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
     ):
-        # one byte more than allowed proves that the file is too large, whatever its header says
+        # read one byte more than allowed, which proves that the file is too large, whatever its
+        # header states
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError(

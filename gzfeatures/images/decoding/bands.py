@@ -1,4 +1,4 @@
-"""Hold an image in several filters: select bands, cut out a sky position, check, draw."""
+"""Store an image in several bands; select bands, cut out a sky position, check, and draw."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_BAD = 0.1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bands:
-    """Hold the images of one galaxy in several filters.
+    """Store the images of one galaxy in several bands (filters).
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Bands:
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
     def select(self, names: Sequence[str]) -> Bands:
-        """Return the bands with these names, in the order of the names.
+        """Return the images in the bands with these names, in the order of the names.
 
         `r` also selects `HSC-R` where no other band is an r, and `f115w` selects `F115W`.
 
@@ -94,7 +94,7 @@ class Bands:
         return rows[0]
 
     def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
-        """Cut a square around a sky position, by the image's celestial coordinates.
+        """Cut a square around a sky position out of the image, by its celestial coordinates.
 
         Parameters
         ----------
@@ -140,7 +140,8 @@ class Bands:
                     for plane in planes
                 ]
             except ValueError:
-                # no overlap, or a position on the far side of the sky
+                # the square and the image do not overlap, or the position is on the far side of the
+                # sky
                 raise InputError(
                     "cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec"
                 ) from None
@@ -151,7 +152,7 @@ class Bands:
         )
 
     def faults(self, most_bad: float = MAX_BAD) -> list[str]:
-        """List the faults of the bands: blank bands, and bands with many bad pixels.
+        """List the faults of the image: blank bands, and bands with many bad pixels.
 
         Parameters
         ----------
@@ -165,7 +166,8 @@ class Bands:
             self.names, self.flux, self.bad, uncovered, strict=True
         ):
             good = flux[~bad]
-            # margins without observations do not make the observed pixels worse, so leave them out
+            # count bad pixels among observed pixels only, because unobserved margins do not make
+            # the image worse
             share = bad[~outside].mean() if not outside.all() else 1.0
             if len(good) == 0 or good.min() == good.max():
                 lines.append(f"band {name} is blank")
@@ -208,17 +210,18 @@ class Bands:
         blank = [line for line in chosen.faults() if line.endswith("blank")]
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
-        # bad pixels do not count in the statistics of the stretch, and are drawn black
+        # make bad pixels NaN, so that the stretch ignores them in its statistics and draws them
+        # black
         flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
         planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
         planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
-        # FITS counts rows from the bottom, a picture from the top
+        # reverse the rows, because FITS counts rows from the bottom, a picture from the top
         planes = planes[:, ::-1] if self.header is not None else planes
         planes = planes[:, :, ::-1] if mirrored(self.header) else planes
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
-        """Return the default channels: one band, or three bands from long to short wavelength."""
+        """Return the default colour channels: one band, or three from long to short wavelength."""
         if len(self.names) == 1:
             return self.names
         lengths = {name: wavelength(name) for name in self.names}

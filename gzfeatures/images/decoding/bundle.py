@@ -27,7 +27,7 @@ def npy(array: npt.NDArray[Any]) -> bytes:
 
 
 def bundle(parts: Mapping[str, bytes]) -> bytes:
-    """Return named files as an uncompressed zip file, sorted by name."""
+    """Return named files as the bytes of an uncompressed zip file, sorted by name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as target:
         for name in sorted(parts):
@@ -57,7 +57,7 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
-    """Return the array of a .npy file, read-only.
+    """Return the array in the bytes of a .npy file, read-only.
 
     Its shape is checked before it is read; pickled objects are refused.
 

@@ -1,4 +1,4 @@
-"""Decode JPEG, PNG, GIF, WebP and uncompressed TIFF, after a check of the picture's size."""
+"""Decode JPEG, PNG, GIF, WebP and uncompressed TIFF pictures, after a check of their size."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PLAIN = Levels()
 def picture(
     data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
 ) -> Image.Image:
-    """Decode one picture, upright, as 8-bit grey or RGB.
+    """Decode one picture as 8-bit grey or RGB, rotated upright.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def picture(
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
-    # choose the reader by the first bytes, because file endings of downloads are often wrong
+    # choose the decoder by the first bytes, because file endings of downloads are often wrong
     reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
     if reader is None:
         raise InputError(
@@ -93,7 +93,8 @@ def picture(
             found=data[:12],
         )
     try:
-        # `Image.open` would use a size limit and warnings that belong to the whole process
+        # call the decoder directly, because the size limit and warnings of `Image.open` apply to
+        # the whole process
         with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
             image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
@@ -104,14 +105,14 @@ def picture(
                 found=f"{image.width}×{image.height}",
             )
         if image.format == "TIFF" and image.info.get("compression") != "raw":
-            # libtiff decodes compressed TIFF, and writes its messages to stderr, past our error
-            # handling
+            # refuse compressed TIFF, because libtiff would write its error messages to stderr,
+            # where we cannot catch them
             raise InputError(
                 "TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF"
             )
         if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
             raise InputError(
-                # Pillow keeps only the upper 8 bits of each colour
+                # refuse 16-bit colours here, because Pillow keeps only their upper 8 bits
                 "colour picture of 16 bits",
                 where=where,
                 rule="be read over its whole range",
@@ -123,7 +124,7 @@ def picture(
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        # damaged bytes make decoders raise any kind of error
+        # catch all exceptions, because damaged bytes make decoders raise any kind of error
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "image is truncated" if truncated else "image cannot be decoded"
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
@@ -148,7 +149,7 @@ def decode(
     Parameters and errors are those of `picture`; an undamaged JPEG is decoded as in `decode_rgb`.
     """
     if levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:
-        # without EXIF there is no rotation, so the faster JPEG decoder can be used
+        # a JPEG without EXIF has no rotation, so the faster JPEG decoder can be used
         with suppress(ValueError):
             height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
             if colour_space in ("YCbCr", "RGB") and height * width <= max_pixels:
@@ -157,12 +158,12 @@ def decode(
 
 
 def in_colour(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return pixels of shape (height, width, 3); of grey pixels each is repeated."""
+    """Return pixels in colour, shape (height, width, 3); grey pixels are repeated three times."""
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def no_bands(where: object) -> InputError:
-    """Return the error for a view that asks for bands or a stretch of an 8-bit picture."""
+    """Return the error for a view (crop, size, bands) that asks for bands of an 8-bit picture."""
     return InputError(
         "view asks for bands of a picture",
         where=where,
@@ -171,13 +172,13 @@ def no_bands(where: object) -> InputError:
 
 
 def _may_warn(data: bytes) -> bool:
-    """Return whether Pillow may warn of a damaged header; never for plain JPEG and PNG."""
+    """Return whether Pillow may warn of a damaged header; False for plain JPEG and PNG."""
     head = data[:HEAD]
     return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a picture as its EXIF orientation says."""
+    """Rotate a picture upright, by the orientation in its EXIF data."""
     if "exif" not in image.info and image.format != "TIFF":
         return image
     with without_warnings():
@@ -185,20 +186,20 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def bits(data: bytes) -> tuple[str, int] | None:
-    """Return the kind (u, i, f) and bits of a TIFF's values; None for other files.
+    """Return the kind (u, i or f) and the bits of a TIFF's values; None for other files.
 
     None for a damaged one too.
     """
     if not data.startswith((b"II*\0", b"MM\0*")):
         return None
-    # damage in the file is reported when the picture is decoded
+    # suppress errors here, because damage in the file is reported when the picture is decoded
     with suppress(Exception), without_warnings():
         return _bits(TiffImagePlugin.TiffImageFile(io.BytesIO(data), ""))
     return None
 
 
 def _bits(image: Image.Image) -> tuple[str, int]:
-    """Return the kind and bits of the values in the file, which Pillow's mode does not tell."""
+    """Return the kind and bits of a picture's values in the file, unknown to Pillow's mode."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         kinds = {1: "u", 2: "i", 3: "f"}
         formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
@@ -207,7 +208,7 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Return the bits per sample in the file; Pillow keeps only the upper 8 bits of colours."""
+    """Return the bits per sample in a picture file; Pillow shows only the upper 8 of colours."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
@@ -215,10 +216,11 @@ def _stored_bits(data: bytes, image: Image.Image) -> int:
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
     """Return the image as 8-bit grey or RGB; `levels` converts values with more bits."""
-    # otherwise Pillow warns that the conversion loses the transparency
+    # drop the transparency, because Pillow would warn that the conversion loses it
     image.info.pop("transparency", None)
     if image.mode in DEEP:
-        # Pillow reads 16-bit integers as 32-bit: restore the file's type, whose maximum is white
+        # restore the integer type of the file, whose maximum is white, because Pillow reads 16-bit
+        # integers as 32-bit
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

@@ -86,7 +86,7 @@ WEIGHTS = frozenset((
 
 
 def canonical(text: str) -> str | None:
-    """Return our name of a filter; None if the text names no known filter.
+    """Return the standard name of a filter; None if the text names no known filter.
 
     Parameters
     ----------
@@ -179,11 +179,11 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
     """
     words = re.split(r"([-_.])", stem)
     tail = len(words)
-    # words after the filter, such as `drz` or `i2d`, say how the file was made
+    # skip words after the filter, such as `drz` or `i2d`, which tell how the file was made
     while tail > 2 and words[tail - 1].lower() in TAILS:
         tail -= 2
     for last in range(tail, 0, -2):
-        # names of filters have up to two words (`HSC-G`, `NIR_Y`), so try the longer name first
+        # try the longer name first, because filter names have up to two words (`HSC-G`, `NIR_Y`)
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
@@ -209,12 +209,12 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
 
 
 def _joined(before: list[str], after: list[str]) -> str:
-    """Join the parts of a file name that remain without the band and one separator."""
+    """Join the parts of a file name that remain after its band and one separator are removed."""
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 
 def is_weight(name: str) -> bool:
-    """Return whether the name of a plane or file says that it holds weights, errors or a mask.
+    """Return whether a file or image name indicates weights, errors or a mask instead of an image.
 
     A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
 
@@ -243,7 +243,7 @@ def _stem(name: str) -> str:
 
 
 def _lies_beside(stem: str, stems: set[str]) -> bool:
-    """Return whether a file name without ending names a weight or mask of an image in the list."""
+    """Return whether a file name (without ending) is that of a listed image's weights or mask."""
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False

@@ -26,7 +26,7 @@ Source: doi:10.1051/0004-6361:20021327."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
-    """Return an image header with the first header's celestial coordinates if it has none.
+    """Return a FITS image's header, with the first header's celestial coordinates if it has none.
 
     Parameters
     ----------
@@ -59,8 +59,7 @@ def with_sky(header: Header, first: Header) -> Header:
     if "CTYPE1" in header or "CTYPE2" in header:
         for key in [key for key in result if _COORDINATES.fullmatch(key)]:
             del result[key]
-    # a scale from one header and a matrix from another define no transformation, so take both from
-    # the same header
+    # take scale and matrix from the same header, because mixed ones define no transformation
     whole = any(_MATRIX.fullmatch(key) for key in result)
     for card in first.cards:
         replaced = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))

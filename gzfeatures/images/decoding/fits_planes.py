@@ -1,4 +1,4 @@
-"""Choose the image planes of a FITS file, and mark bad pixels by its weights and masks."""
+"""Find the images in a FITS file, and mark their bad pixels by the file's weights and masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plane:
-    """Hold a plane or cube of a FITS file that is the image or a part of the image.
+    """Store an image or cube of a FITS file, with its bands, bad pixels and header.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Plane:
 def planes(
     data: bytes, *, where: object, max_pixels: int, science: str | None = None
 ) -> list[Plane]:
-    """Return the planes of the image in a FITS file, in the file's order.
+    """Return the images in a FITS file, in the order of the file, without weights and masks.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def planes(
 def plane_headers(
     path: Path, *, science: str | None = None
 ) -> list[tuple[tuple[str, ...] | None, Header]]:
-    """Return band names and header of each plane of the image in a FITS file, without its pixels.
+    """Return band names and header of each image in a FITS file, without reading its pixels.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def plane_headers(
 
 
 def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
-    """Return the image planes of a FITS file whose headers were checked."""
+    """Return the images in a FITS file whose headers were checked before."""
     from astropy.io import fits
 
     with (
@@ -145,7 +145,8 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
         images = [
             (number, unit)
             for number, unit in enumerate(units)
-            # random groups hold radio visibilities, which have axes but no image
+            # exclude random groups, which contain radio visibilities: they have axes, but are no
+            # images
             if unit.is_image
             and unit.header.get("NAXIS", 0) >= 2
             and not isinstance(unit, fits.GroupsHDU)
@@ -178,21 +179,21 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
 
 
 def _label(unit: Any) -> str:
-    """Return the name of a FITS unit: IMAGETYP if it names a weight, else EXTNAME."""
+    """Return the name of a FITS unit (HDU): IMAGETYP if it names a weight, else EXTNAME."""
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
 
 
 def _words(name: str, keep: bool = False) -> list[str]:
-    """Split a name into words; with `keep`, the separators stay in the list."""
+    """Split a file's or FITS unit's name into words; with `keep`, the list includes separators."""
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
 def _chosen(
     images: Sequence[tuple[int, Any]], science: str | None, where: object
 ) -> list[tuple[int, Any]]:
-    """Choose the units of a FITS file that hold the image."""
+    """Choose those units (HDUs) of a FITS file that contain the image of the galaxy."""
     units = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
     if science is not None:
         name, _, version = science.partition(",")
@@ -214,7 +215,8 @@ def _chosen(
                 remedy="name another with --science",
             )
         return named
-    # weights, errors and masks have the same shape as the image, so only names tell them apart
+    # exclude weights, errors and masks by their names, because they have the same shape as the
+    # image
     able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
     if not able:
         raise InputError(
@@ -243,7 +245,7 @@ def _chosen(
 def _mark(
     images: Sequence[tuple[int, Any]], chosen: Sequence[int], planes_of_image: Sequence[Plane]
 ) -> None:
-    """Mark the pixels that weights and masks call bad, in the plane that each mask belongs to.
+    """Mark the bad pixels of each image in a FITS file by the file's weights and masks.
 
     That is the plane of the same version, or else the one before it.
     """
@@ -259,7 +261,7 @@ def _mark(
                 for row, plane in enumerate(planes_of_image)
                 if plane.header.get("EXTVER", 1) == unit.ver
             ] or rows
-        # a mask has one plane for each band of a cube, or one plane for all bands
+        # a mask has one plane for each band of a cube, or one plane that is valid for all bands
         for row in rows:
             shape = planes_of_image[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:
@@ -269,7 +271,7 @@ def _mark(
 
 
 def _names(header: Header, first: Header) -> tuple[str, ...] | None:
-    """Return the band names of a unit from its own header or the file's first header."""
+    """Return the band names of a FITS unit (HDU), from its own or the file's first header."""
     n = int(header.get("NAXIS3", 1)) if header.get("NAXIS", 0) > 2 else 1
     numbered = tuple(str(header.get(f"BAND{k}", "")).strip() for k in range(n))
     if all(numbered):
@@ -305,7 +307,7 @@ def _filter(header: Header) -> str:
 
 
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
-    """Find pixels without a measurement: values that are not finite, or areas filled with zeros.
+    """Find image pixels without a measurement: not finite, or in areas filled with zeros.
 
     The same values in integers and in floats have the same bad pixels.
     A step of quantisation may have moved a zero by half of it, or have made one of sky.
@@ -319,7 +321,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
-    """Return half the quantisation step at each pixel of compressed images, by unit number.
+    """Return half the quantisation step at each pixel of compressed FITS images, by unit number.
 
     Their tiles are checked first: see `fits.tiles.check_tiles`.
     """

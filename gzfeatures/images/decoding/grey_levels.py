@@ -1,4 +1,4 @@
-"""Convert values of any type to 256 grey levels, by the type's range, given limits or a stretch."""
+"""Convert pixel values of any type to 256 grey levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAGS = "--stretch NAME or --range LOW HIGH"
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """Say how values of an image become grey levels.
+    """Define how pixel values become grey levels: by given limits, or by a stretch.
 
     Parameters
     ----------
@@ -109,7 +109,8 @@ class Levels:
                 remedy=f"give {FLAGS}",
             )
         most = int(np.iinfo(values.dtype).max)
-        # exact only for multiples of 255; 16-bit values then give the same levels as before
+        # divide integers directly, which is exact for a maximum that is a multiple of 255; for 16
+        # bits it gives the same levels as in earlier versions
         if most % 255 == 0:
             whole = most // 255
             half = values.dtype.type(whole // 2)
@@ -120,7 +121,7 @@ class Levels:
 
 
 def _span(values: npt.NDArray[Any]) -> str:
-    """Return the smallest and largest finite value as text."""
+    """Return the smallest and the largest finite pixel value as text."""
     finite = values[np.isfinite(values)]
     return f"{finite.min():.6g} … {finite.max():.6g}" if finite.size else "no number"
 
@@ -131,7 +132,8 @@ def number_of(pixels: npt.NDArray[np.uint8]) -> int:
     Few pixels are looked at first: most images show all they need there.
     """
     levels = 0
-    # one pixel in 256 contains enough levels for most images, one in 64 for nearly every other
+    # count in few pixels first: one pixel in 256 shows enough levels for most images, one in 64 for
+    # nearly all others
     for step in (16, 8, 4, 1):
         used = np.bincount(pixels[::step, ::step].ravel(), minlength=256)
         levels = int(np.count_nonzero(used))
@@ -141,5 +143,5 @@ def number_of(pixels: npt.NDArray[np.uint8]) -> int:
 
 
 def shallow(levels: int) -> str:
-    """Return the warning about an image with few grey levels."""
+    """Return the warning text about an image with few grey levels."""
     return f"image has {levels} grey levels of 256, fewer than {FEWEST}"

@@ -1,4 +1,4 @@
-"""Convert flux in any unit to 0…255 by published stretches."""
+"""Convert flux in any unit to 8-bit grey levels by published stretches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Flux = npt.NDArray[np.float64]
 
 
 class Stretch(Protocol):
-    """Define how flux is converted to 8 bits."""
+    """Define the function by which a stretch converts flux to 8 bits."""
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values, shape (channels, height, width).
+        """Return the stretched image as 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -24,7 +24,7 @@ class Stretch(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Lupton:
-    """Stretch by the asinh of the mean intensity, which keeps the colour of bright pixels.
+    """Stretch an image by the asinh of its mean intensity, so that bright pixels keep their colour.
 
     Lupton et al. 2004, doi:10.1086/382245.
 
@@ -44,7 +44,7 @@ class Lupton:
     linear: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values, shape (channels, height, width).
+        """Return the stretched image as 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -58,16 +58,18 @@ class Lupton:
 
 
 def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> npt.NDArray[np.uint8]:
-    """Apply equations 2 to 4 of Lupton et al. (2004).
+    """Stretch flux to 8 bits by equations 2 to 4 of Lupton et al. (2004).
 
     The slope is astropy's: intensity 0.1 `scale` becomes 25.5.
     """
-    # equation 2 of Lupton et al.: arcsinh is linear for faint and logarithmic for bright pixels
+    # equation 2 of Lupton et al. (2004): arcsinh is linear for faint and logarithmic for bright
+    # pixels
     slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
     positive = intensity > 0
     safe = np.where(positive, intensity, 1.0)
     colour = flux * np.where(positive, np.arcsinh(safe * softening / scale) * slope / safe, 0.0)
-    # equation 3: where a channel would saturate, scale all channels down, which keeps the colour
+    # equation 3: if a channel would saturate, scale all channels down, so that the colour does not
+    # change
     colour *= 255 / np.maximum(colour.max(axis=0), 255)
     return np.clip(colour, 0, 255).astype(np.uint8)
 
@@ -89,7 +91,7 @@ class Background:
     above: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values, shape (channels, height, width).
+        """Return the stretched image as 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -97,7 +99,7 @@ class Background:
 
     def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
         pixels = np.sort(flux[~np.isnan(flux)])
-        # the fainter half of the pixels is taken as sky, because the galaxy is in the brighter half
+        # take the fainter half of the pixels as sky, because the galaxy is in the brighter half
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)
@@ -123,7 +125,7 @@ class Quantiles:
     high: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values, shape (channels, height, width).
+        """Return the stretched image as 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """

@@ -1,4 +1,4 @@
-"""Suppress warnings of image readers under a lock, because all threads share Python's filters."""
+"""Suppress warnings of image decoders, in one thread at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _locks = [threading.RLock()]
 
 
 def _renew() -> None:
-    """Make a new lock in a forked child, where another thread's lock would never be released."""
+    """Make a new lock in a forked process, where nobody would release another thread's lock."""
     _locks[0] = threading.RLock()
 
 

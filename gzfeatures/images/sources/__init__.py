@@ -1,1 +1,1 @@
-"""Open the sources of image files: folders, archives, arrays and addresses."""
+"""Open the sources of image files: folders, archives, arrays and web addresses."""

@@ -1,4 +1,4 @@
-"""Read images by name from a folder, zip, tar, HDF5 file, array stack or address.
+"""Read images by name from a folder, zip, tar, HDF5 file, array stack or web address.
 
 Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a
 small picklable value; what it needs to read is opened at each read, so threads, forks and spawned
@@ -32,27 +32,27 @@ from gzfeatures.outputs import IMAGES
 
 
 class Archive(Protocol):
-    """Define a source that holds images by name."""
+    """Define a source from which images can be listed and read by name."""
 
     @property
     def path(self) -> Path | str:
-        """Return the file, folder or address of the images."""
+        """Return the file, folder or web address that contains the images."""
         ...
 
     def names(self) -> list[str]:
-        """Return the names of the images, sorted."""
+        """Return the sorted names of the images in this source."""
         ...
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image."""
+        """Return the bytes of one image of this source."""
         ...
 
     def file_state(self, name: str) -> Sequence[int | None] | None:
-        """Return size and time of change of an image's file; None if the file is missing."""
+        """Return size and modification time of an image's file; None if the file is missing."""
         ...
 
     def position(self, name: str) -> int:
-        """Return where an image stands among others: reading by rising position is fastest."""
+        """Return an image's place in the source; reading images in this order is fastest."""
         ...
 
 
@@ -104,7 +104,7 @@ Place: TypeAlias = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Zip:
-    """Read images from a zip file, whose directory is read once."""
+    """Read images from a zip file, whose directory is read only once."""
 
     path: Path
     rows: dict[str, int]
@@ -113,7 +113,7 @@ class Zip:
 
     @classmethod
     def of(cls, path: Path) -> Zip:
-        """List the images in a zip file; keep the reason for images that are unsafe to read."""
+        """List the images in a zip file; remember why an image is unsafe to read."""
         rows: dict[str, int] = {}
         refused: dict[str, str] = {}
         with (
@@ -129,17 +129,18 @@ class Zip:
             places = np.array(
                 [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
             )
-        # copy the names: texts of the zip directory would keep the directory's memory allocated
+        # copy the names, because texts of the zip directory would keep the whole directory in
+        # memory
         return cls(
             path, {name.encode().decode(): row for name, row in rows.items()}, places, refused
         )
 
     def names(self) -> list[str]:
-        """Return the names of the images, sorted."""
+        """Return the sorted names of the images in the zip file."""
         return sorted(self.rows)
 
     def read(self, name: str) -> bytes:
-        """Return the decompressed bytes of one image.
+        """Return the decompressed bytes of one image in the zip file.
 
         Raises
         ------
@@ -166,11 +167,11 @@ class Zip:
             return zlib.decompressobj(-15).decompress(data, size + 1)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the zip file; None if the file is missing."""
+        """Return size and modification time of the zip file; None if the file is missing."""
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the offset of an image in the zip file."""
+        """Return the offset of an image in the zip file; reading in this order is fastest."""
         return int(self.places[self.rows[name], 0])
 
 
@@ -188,7 +189,7 @@ class Tar:
 
     @classmethod
     def of(cls, path: Path) -> Tar:
-        """List the images in a tar file; keep the reason for images that are unsafe to read."""
+        """List the images in a tar file; remember why an image is unsafe to read."""
         places: dict[str, Place] = {}
         refused: dict[str, str] = {}
         with path.open("rb") as file:
@@ -209,15 +210,15 @@ class Tar:
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("no closing block, so it is cut off or damaged")
-        # `tarfile` does not report a missing end
+        # check the end of the tar file here, because `tarfile` does not report a missing end
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:
-        """Return the names of the images, sorted."""
+        """Return the sorted names of the images in the tar file."""
         return sorted(self.places)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image.
+        """Return the bytes of one image in the tar file.
 
         Raises
         ------
@@ -234,11 +235,11 @@ class Tar:
             return file.read(size)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the tar file; None if the file is missing."""
+        """Return size and modification time of the tar file; None if the file is missing."""
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the offset of an image in the unpacked tar file."""
+        """Return the offset of an image in the tar file; reading in this order is fastest."""
         return self.places[name][0]
 
 

@@ -43,7 +43,7 @@ REMEDY = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArrayFile:
-    """Read images from one array, one image per row of its first axis.
+    """Read the images of galaxies from one array file, one image per row.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class ArrayFile:
 
     @staticmethod
     def is_stack(path: Path) -> bool:
-        """Return whether a .npy file holds several images."""
+        """Return whether a .npy file contains several images."""
         return _mapped(path).ndim == 4
 
     @classmethod
     def of(cls, path: Path, reading: Reading = READING) -> ArrayFile:
-        """Find the images in an array file, and their ids.
+        """Find the images in an HDF5 or .npy file, and the ids of their galaxies.
 
         Parameters
         ----------
@@ -102,7 +102,8 @@ class ArrayFile:
                 found=str(kind),
                 remedy=f"give --bands g,r,z, or {FLAGS}",
             )
-        # refuse an ambiguous shape now, not after many images
+        # check for an ambiguous shape of images now, because reading many images before the error
+        # would waste time
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
             raise InputError(
@@ -125,7 +126,7 @@ class ArrayFile:
         return cls(path, found.dataset, rows, bands, found.together)
 
     def names(self) -> list[str]:
-        """Return the id of each row, in the file's order."""
+        """Return the galaxy id of each row, in the order of the array file."""
         return list(self.rows)
 
     def read(self, name: str) -> bytes:
@@ -145,11 +146,11 @@ class ArrayFile:
         return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the array's file; None if the file is missing."""
+        """Return size and modification time of the array file; None if the file is missing."""
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the row of an image."""
+        """Return the row number of a galaxy's image; reading in this order is fastest."""
         return self.rows[name]
 
 
@@ -181,7 +182,7 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """Hold what an array file says of its images: array, shape, type, ids, rows of a chunk."""
+    """Describe the images in an array file: array name, shape, type, ids and rows per chunk."""
 
     dataset: str
     shape: tuple[int, ...]
@@ -191,13 +192,13 @@ class _Found:
 
 
 def _npy_array(path: Path) -> _Found:
-    """Return shape and type of a .npy stack, which has no ids."""
+    """Return shape and type of the images in a .npy file, which contains no ids."""
     array = _mapped(path)
     return _Found("", array.shape, array.dtype)
 
 
 def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
-    """Return what an HDF5 file says of its images."""
+    """Find the array of images in an HDF5 file, with its shape, type, ids and chunks."""
     import h5py
 
     with (
@@ -218,7 +219,8 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
         shape, chunks = arrays[name].shape, arrays[name].chunks
-        # chunks of an array that may grow can be longer than the array
+        # limit by the array's length, because chunks of an array that may grow can be longer than
+        # the array
         together = 1 if chunks is None else max(1, min(chunks[0], shape[0]))
         if ids is not None and ids.shape != shape[:1]:
             # check the shape before reading, because a damaged file may claim 10^18 ids
@@ -229,7 +231,8 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
             return _Found(name, shape, arrays[name].dtype, together=together)
         read = ids[:MAX_ROWS]
         if read.dtype.kind not in "iuf":
-            # floats keep their type, which tells how many digits an id can have
+            # do not convert numeric ids to text here, because their type tells how many digits an
+            # id can have
             texts = [
                 value.decode("utf-8") if isinstance(value, bytes) else value
                 for value in read.tolist()
@@ -240,7 +243,7 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
 
 
 def _images_key(able: Sequence[str], science: str | None, path: Path, listing: str) -> str:
-    """Choose the array of images: the one the user names, or the only one with a known name."""
+    """Choose the HDF5 array of images: the one the user names, or one with a usual name."""
     if science is not None:
         if science not in able:
             rule = (
@@ -271,7 +274,7 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, listing: s
 
 
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
-    """Choose the array of ids: the one that the user names, or the only one with a known name.
+    """Choose the HDF5 array of ids: the one the user names, or the only one with a known name.
 
     None for none.
     """
@@ -301,7 +304,7 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         try:
             array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except SystemError:
-            # the parser of Python 3.11 that reads the header counts its depth for all threads
-            # together, and fails where two of them parse at once
+            # try once more, because Python 3.11's parser of the header counts its depth for all
+            # threads together, and can fail if two threads parse at once
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

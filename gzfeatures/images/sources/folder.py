@@ -16,7 +16,7 @@ from gzfeatures.outputs import IMAGES
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Read images from a folder and its subfolders.
+    """Read image files from a folder and its subfolders.
 
     Hidden names are passed over, linked folders are not entered.
     """
@@ -24,7 +24,7 @@ class Folder:
     path: Path
 
     def names(self) -> list[str]:
-        """Return the names of the images relative to the folder, sorted."""
+        """Return the sorted names of the image files, relative to the folder."""
         listed: list[str] = []
         for folder, below, files in os.walk(self.path):
             below[:] = [name for name in below if not name.startswith(".")]
@@ -35,7 +35,7 @@ class Folder:
         return sorted(listed)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image file.
+        """Return the bytes of one image file in the folder.
 
         Raises
         ------
@@ -50,17 +50,17 @@ class Folder:
         return _file_bytes(path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the file; None if the file is missing."""
+        """Return size and modification time of an image file; None if the file is missing."""
         return file_state(self.path / name)
 
     def position(self, name: str) -> int:
-        """Return 0: separate files can be read in any order."""
+        """Return 0 for each image, because separate files can be read in any order."""
         return 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Single:
-    """Read a single image file."""
+    """Read a single image file, as a source with one image."""
 
     path: Path
 
@@ -69,15 +69,15 @@ class Single:
         return [self.path.name]
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the file."""
+        """Return the bytes of the only image file."""
         return _file_bytes(self.path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the file; None if the file is missing."""
+        """Return size and modification time of the image file; None if the file is missing."""
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return 0: there is one image."""
+        """Return 0 as the image's place in the reading order, because there is only one."""
         return 0
 
 
@@ -94,7 +94,7 @@ def is_image(name: str) -> bool:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file for reading; raise an error if the file has vanished since it was listed.
+    """Open an image file for reading; raise an error if it has vanished since it was listed.
 
     Raises
     ------

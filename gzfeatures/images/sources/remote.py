@@ -1,4 +1,4 @@
-"""Read images from an address: a bucket, a web folder with an index page, or a zip file."""
+"""Read images from an address: a cloud bucket, a web folder with an index page, or a zip file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Remote:
-    """Read images from an address.
+    """Read images from a web address or cloud bucket.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Remote:
 
     @classmethod
     def of(cls, address: str, wanted: Callable[[str], bool]) -> Remote:
-        """List the images at an address, for which `wanted` returns True.
+        """List the images at a web address for which `wanted` returns True.
 
         Raises
         ------
@@ -70,14 +70,15 @@ class Remote:
         with _told("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             if not WEB.search(address):
-                # list first, because `find` returns an empty list if nothing answers
+                # list the folder first, which raises an error if nothing answers, because `find`
+                # then returns an empty list
                 system.ls(root, detail=False)
             listed = system.find(root, detail=True)
         root = root.rstrip("/")
         sizes: dict[str, int | None] = {}
         paths: dict[str, str] = {}
         for path, entry in sorted(listed.items()):
-            # names are relative to the address, so that ids do not depend on the protocol
+            # make names relative to the address, so that galaxy ids do not depend on the protocol
             name = str(entry.get("relative", str(path).removeprefix(root).lstrip("/")))
             if _below(name) and wanted(name):
                 sizes[name] = entry.get("size")
@@ -86,11 +87,11 @@ class Remote:
         return cls(address, root, sizes, paths)
 
     def names(self) -> list[str]:
-        """Return the names of the images relative to the address, sorted."""
+        """Return the sorted names of the images, relative to the web address."""
         return list(self.sizes)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image.
+        """Return the bytes of one image at the web address.
 
         Raises
         ------
@@ -106,7 +107,8 @@ class Remote:
             if isinstance(getattr(system, "zip", None), zipfile.ZipFile):
                 _allow_member(system.zip.getinfo(path), where)
             if WEB.match(self.path):
-                # send a single request; the reader of web files limits the length of the answer
+                # read the file in a single request; the reader of web files limits the length of
+                # the answer
                 data: bytes = system.cat_file(path)
                 return data
             data = _read(system, path, self.path)
@@ -115,11 +117,11 @@ class Remote:
         return data
 
     def file_state(self, name: str) -> list[int | None]:
-        """Return the size of the image, if it was known when the images were listed."""
+        """Return the size of an image if the server told it; the time is unknown."""
         return [self.sizes[name]]
 
     def position(self, name: str) -> int:
-        """Return 0: each image is asked for by itself."""
+        """Return 0 for each image, because each image needs its own request in any order."""
         return 0
 
 
@@ -135,7 +137,8 @@ def address(source: str | Path) -> str | None:
     match = SCHEME.match(text)
     if match is None:
         return None
-    # pathlib joins slashes into one: restore three for a local file, two for other addresses
+    # restore three slashes for a local file and two for other addresses, because pathlib joins
+    # slashes into one
     if not match[0].endswith("//"):
         local = match[0].rstrip("/").rpartition("::")[2].lower() in ("file:", "local:")
         return match[0] + ("//" if local else "/") + text[match.end() :]
@@ -164,7 +167,7 @@ def local_path(address: str) -> Path:
 
 
 def _read(system: Any, path: str, address: str) -> bytes:
-    """Return the first bytes of a file, one more than an image may have."""
+    """Return the first bytes of a file at an address, one more than an image may have."""
 
     def read() -> bytes:
         with system.open(path, "rb") as file:
@@ -172,11 +175,13 @@ def _read(system: Any, path: str, address: str) -> bytes:
             return data
 
     if WEB.search(address):
-        # the parts of a file on a web server have their own limits of time
+        # set no time limit here, because the reader of web files limits the time of each part
+        # itself
         return read()
     from gzfeatures.images.sources.web_files import service_for
 
-    # clients of buckets and other servers may wait for ever, and try again by themselves
+    # limit the time, because clients of buckets and other servers may wait for ever or repeat
+    # requests themselves
     return service_for(address).waits_for(read)
 
 
@@ -188,7 +193,7 @@ def _too_large(where: str) -> InputError:
 
 @contextlib.contextmanager
 def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
-    """Turn an error of a server or its reader into an InputError of one line."""
+    """Turn an error of a server or of its client library into an InputError of one line."""
     with parsing(what, where, remedy=remedy):
         try:
             yield
@@ -197,14 +202,14 @@ def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
 
 
 def _allow_member(member: zipfile.ZipInfo, where: str) -> None:
-    """Refuse a member of a zip file that is encrypted, too large, or outside its archive."""
+    """Refuse an image in a zip file that is encrypted, too large, or outside its archive."""
     reason = zip_fault(member)
     if reason is not None:
         raise InputError(reason, where=where, remedy="pack the archive again without it")
 
 
 def _below(name: str) -> bool:
-    """Return whether a listed name stays below the address; an index page may link elsewhere."""
+    """Return whether a listed name is below the address, since index pages may link elsewhere."""
     return bool(name) and ".." not in name.split("/") and "://" not in name
 
 

@@ -20,7 +20,7 @@ Mark: TypeAlias = tuple[int, int, Any]
 
 
 class _SeekPoints:
-    """Store the positions where decompression can start again.
+    """Store the positions and decompressor states at which reading a gzip file can start again.
 
     There is one at every stride, and where the last readers stopped.
     """
@@ -30,21 +30,21 @@ class _SeekPoints:
         self.stops: deque[Mark] = deque(maxlen=16)
 
     def before(self, offset: int) -> Mark:
-        """Return the last stored state at or before a decompressed offset."""
+        """Return the last stored decompressor state at or before a decompressed offset."""
         best = self.strides[bisect.bisect_right(self.strides, offset, key=lambda mark: mark[0]) - 1]
         for stop in tuple(self.stops):
             best = stop if best[0] < stop[0] <= offset else best
         return best
 
     def keep_beyond(self, mark: Mark) -> None:
-        """Store a state if it lies far enough beyond the last stored state."""
+        """Store a decompressor state if it is far enough after the last stored state."""
         if mark[0] >= self.strides[-1][0] + STRIDE:
             self.strides.append(mark)
 
 
 @functools.lru_cache(maxsize=8)
 def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
-    """Return the stored states of a file that has not changed since, in this process.
+    """Return the stored decompressor states of a gzip file, in this process.
 
     Lists and deques need no lock that a fork could break.
     """
@@ -76,15 +76,15 @@ class GzipReader(io.RawIOBase):
         self._file.seek(self._packed)
 
     def readable(self) -> bool:
-        """Return True, because the file can be read."""
+        """Return True, because the gzip file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True, because the file supports `seek`."""
+        """Return True, because the gzip file supports `seek`."""
         return True
 
     def tell(self) -> int:
-        """Return the decompressed offset of the next byte."""
+        """Return the decompressed offset of the next byte to be read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -111,7 +111,7 @@ class GzipReader(io.RawIOBase):
         return b"".join(parts)
 
     def _more(self) -> bool:
-        """Decompress the next block into `_ready`; return False at the end of the file."""
+        """Decompress the next block of the gzip file; return False at the end of the file."""
         self._done += len(self._ready)
         self._ready = b""
         self._start = (self._done, self._packed, self._state.copy())
@@ -130,7 +130,7 @@ class GzipReader(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the file, and store the state where reading stopped."""
+        """Close the gzip file, and store the decompressor state where reading stopped."""
         if not self.closed:
             self._marks.stops.append(self._start)
             self._file.close()

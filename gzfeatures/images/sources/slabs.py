@@ -1,4 +1,4 @@
-"""Read images of a chunked HDF5 array slab by slab, so that each chunk is decompressed once.
+"""Read images that share chunks of an HDF5 array together, so that each chunk is read once.
 
 A chunk mostly holds a piece of many images (h5py's own choice for 300 colour images of 424 px is 38
 images by 53 by 53 pixels of one colour). Reading one image decompresses them all, so the images
@@ -40,28 +40,28 @@ Key: TypeAlias = tuple[Path, str, tuple[int, int], int]
 
 @dataclasses.dataclass
 class _Slab:
-    """Hold the images that share chunks, once a thread has read them."""
+    """Store the images that share chunks of an HDF5 array, once a thread has read them."""
 
     lock: Any = dataclasses.field(default_factory=Lock)
     images: Pixels | None = None
 
 
 class _Slabs:
-    """Hold the slabs that were read last, by their bytes, for all threads of a process."""
+    """Cache the images that were read last from HDF5 chunks, for all threads of a process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._slabs: OrderedDict[Key, _Slab] = OrderedDict()
 
     def slab(self, key: Key) -> _Slab:
-        """Return a slab, and mark it as the one used last; a new slab holds no images yet."""
+        """Return the cached images of one range of chunks; a new entry contains no images yet."""
         with self._lock:
             slab = self._slabs.setdefault(key, _Slab())
             self._slabs.move_to_end(key)
         return slab
 
     def give_up_oldest(self, size: int, keep: Key) -> None:
-        """Give up the slabs that were used least recently, for one more of `size` bytes."""
+        """Remove the images used least recently from the cache, to make space for `size` bytes."""
         with self._lock:
             held = {
                 key: slab.images.nbytes
@@ -70,11 +70,13 @@ class _Slabs:
             }
             for key in list(held):
                 after = sum(held.values()) + size
-                # keep at least two, because threads may read on both sides of a slab's end; keep
-                # more if they are small, because a slow thread may be several slabs behind
+                # keep at least two groups of images, because threads may read on both sides of a
+                # border; keep more if they are small, because a slow thread may be several groups
+                # behind
                 if after <= IN_MEMORY or (len(held) < HELD and (len(held) < 2 or after <= ON_DISK)):
                     break
-                # a thread that still copies from the slab keeps it until it is done
+                # removing is safe, because a thread that still copies from these images keeps them
+                # in memory until it is done
                 del self._slabs[key], held[key]
 
 
@@ -82,7 +84,7 @@ _slabs = _Slabs()
 
 
 def _forget() -> None:
-    """Begin anew in a forked process, in which no thread will ever release the parent's locks."""
+    """Empty the cache in a forked process, where nobody would release the parent's locks."""
     global _slabs
     _slabs = _Slabs()
 
@@ -91,7 +93,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
-    """Return one image of a chunked HDF5 array, a copy of its row.
+    """Return one image of a chunked HDF5 array, as a copy of its row.
 
     Rows of one slab that are asked for one after the other cost one decompression together.
 
@@ -124,16 +126,17 @@ def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
     key = (path, dataset, (state[0], state[1]), first)
     slab = _slabs.slab(key)
     with slab.lock:
-        # threads that want other rows of the slab wait here, and find it read
+        # read under the lock, so that threads that want other images of the same chunks wait and
+        # then find them read
         if slab.images is None:
             slab.images = _read(key, together)
         images = slab.images
-    # a slab is empty where it would be too large even for the disk
+    # read the image alone if the images of its chunks together would be too large even for the disk
     return np.array(images[row - first]) if len(images) else _alone(path, dataset, row)
 
 
 def _read(key: Key, together: int) -> Pixels:
-    """Read the images of a slab, in memory or, if they are many, in a file without a name."""
+    """Read all images that share chunks, into memory or, if they are many, a temporary file."""
     import h5py
 
     path, dataset, _, first = key
@@ -145,22 +148,22 @@ def _read(key: Key, together: int) -> Pixels:
             return np.empty((0, *shape[1:]), dtype=array.dtype)
         _slabs.give_up_oldest(size, key)
         if size <= IN_MEMORY:
-            # memory that is mapped for one slab returns to the system with the slab, unlike heap
-            # memory
+            # use mapped memory, which returns to the system when the images are dropped, unlike
+            # memory of the heap
             pages = mmap.mmap(-1, size)
             images: Pixels = np.frombuffer(pages, dtype=array.dtype).reshape(shape)
             array.read_direct(images, np.s_[first : first + shape[0]])
             return images
         memory = scratch_memory(size, f"{shape[0]:,} images that share chunks in {path}")
         images = np.frombuffer(memory, dtype=array.dtype).reshape(shape)
-        # by columns of chunks, so that little of the slab is in memory
+        # read one column of chunks at a time, so that only a small part of the images is in memory
         for place in _columns(shape[1:], array.chunks[1:]):
             images[:, *place] = array[(slice(first, first + shape[0]), *place)]
         return images
 
 
 def _columns(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the part of an image that each column of chunks holds."""
+    """Yield the part of an image that each column of chunks contains."""
     steps = (range(0, size, step) for size, step in zip(shape, chunk, strict=True))
     for corner in itertools.product(*steps):
         yield tuple(slice(at, at + step) for at, step in zip(corner, chunk, strict=True))

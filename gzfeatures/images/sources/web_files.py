@@ -40,13 +40,14 @@ PICTURE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"
 ARRAY = (b"SIMPLE", b"\x93NUMPY", b"PK\3\4", b"\x1f\x8b")
 """First bytes of pictures, and of FITS files, NumPy arrays, and zip and gzip archives."""
 
-# each alternative ends at the next quote, so that a page without closing quotes is no slower
+# let each alternative end at the next quote, so that a page without closing quotes does not slow
+# down the search
 LINK = re.compile(r"""\bhref\s*=\s*(?:"([^"]{1,4096})"|'([^']{1,4096})')""", re.IGNORECASE)
 PART_OF = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class WebFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Provide files of web servers to fsspec: read only, with index pages as folders."""
+    """Let fsspec read files of web servers, with index pages as folders."""
 
     protocol = (MARK + "http", MARK + "https")
     cachable = True
@@ -57,12 +58,12 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return str(path).removeprefix(MARK)
 
     def ls(self, path: str, detail: bool = True, **_: object) -> list[Any]:
-        """Return the files below an index page and below the pages of its folders."""
+        """Return the files that a web folder's index page, and those of its subfolders, link to."""
         found = list(self.find(path, detail=True).values())
         return found if detail else [entry["name"] for entry in found]
 
     def find(self, path: str, *_: object, detail: bool = False, **__: object) -> Any:
-        """Return the files that an index page and the pages below it link to, by address.
+        """Return the files that an index page and the index pages below it link to, by address.
 
         Raises
         ------
@@ -76,16 +77,16 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return entries if detail else sorted(entries)
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
-        """Return the address of a file without asking for its size."""
+        """Return the address of a file on a web server, without asking for its size."""
         url = self._strip_protocol(path)
         return {"name": url, "size": None, "type": "directory" if url.endswith("/") else "file"}
 
     def isdir(self, path: str) -> bool:
-        """Return False, because only files are read."""
+        """Return False for every address, because only files are read from web servers."""
         return False
 
     def cat_file(self, path: str, *_: object, **__: object) -> bytes:
-        """Return all bytes of an image.
+        """Return all bytes of an image on a web server.
 
         Raises
         ------
@@ -97,18 +98,18 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return service.ask(lambda: service.answer(url, limit=longest_image)).body
 
     def get_file(self, rpath: str, lpath: str, **_: object) -> None:
-        """Write an image to a local file, for the caches of fsspec."""
+        """Write an image from a web server to a local file, for the caches of fsspec."""
         Path(lpath).write_bytes(self.cat_file(rpath))
 
     def _open(self, path: str, mode: str = "rb", **_: object) -> io.BufferedReader:
-        """Open a file on a server; fetch its parts when they are read."""
+        """Open a file on a web server; fetch its parts when they are read."""
         if mode != "rb":
             raise NoAnswer("web files are only read")
         return io.BufferedReader(_InPlace(self._strip_protocol(path)), BLOCK)
 
 
 class _InPlace(io.RawIOBase):
-    """Read a file on a server part by part.
+    """Read a file on a web server part by part.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ class _InPlace(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position in the file without fetching bytes."""
+        """Move to a position in the file without fetching bytes from the web server."""
         begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, begin + offset)
         return self._at
@@ -135,7 +136,7 @@ class _InPlace(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fetch the next bytes into a buffer."""
+        """Fetch the next bytes of the file from the web server into a buffer."""
         wanted = min(len(buffer), self._size - self._at)
         if wanted > LARGEST_PART:
             raise NoAnswer(f"a part of {wanted} bytes is longer than {LARGEST_PART}")
@@ -154,7 +155,7 @@ Processes must not share connections, and a server that is down must not delay a
 
 
 def service_for(url: str, *, anew: bool = False) -> Service:
-    """Return the service for the server of an address; `anew` forgets earlier failures."""
+    """Return the `Service` for the web server of an address; `anew` forgets earlier failures."""
     parts = urlsplit(url)
     key = os.getpid(), f"{parts.scheme}://{parts.netloc}"
     if anew or key not in _services:
@@ -163,13 +164,13 @@ def service_for(url: str, *, anew: bool = False) -> Service:
 
 
 def register() -> None:
-    """Register this reader with fsspec under its own schemes; keep fsspec's own reader."""
+    """Register `WebFiles` with fsspec under its own schemes; fsspec's own reader stays usable."""
     for scheme in WebFiles.protocol:
         fsspec.register_implementation(scheme, WebFiles, clobber=True)
 
 
 def longest_image(answer: WebAnswer) -> int:
-    """Return the longest allowed body of an answer, judged by its first bytes.
+    """Return the longest allowed web answer with an image, judged by its first bytes.
 
     Raises
     ------
@@ -184,7 +185,7 @@ def longest_image(answer: WebAnswer) -> int:
 
 
 def _longest_page(answer: WebAnswer) -> int:
-    """Return the longest allowed index page; refuse other content."""
+    """Return the longest allowed index page; refuse content that is no web page."""
     kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if kind not in ("text/html", "application/xhtml+xml"):
         raise NoAnswer(f"answer is no index page, but {kind}")
@@ -192,7 +193,7 @@ def _longest_page(answer: WebAnswer) -> int:
 
 
 def _part(url: str, first: int, end: int) -> tuple[bytes, int]:
-    """Return the bytes of a file from `first` up to `end`, and the file's length."""
+    """Return the bytes of a web file from `first` up to `end`, and the file's whole length."""
     service = service_for(url)
     asked = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
     answer = service.ask(lambda: service.answer(url, headers=asked, limit=lambda _: end - first))
@@ -203,10 +204,11 @@ def _part(url: str, first: int, end: int) -> tuple[bytes, int]:
 
 
 def _files_below(address: str) -> Iterator[tuple[str, str]]:
-    """Yield address and relative name of the files that the pages of a folder link to."""
+    """Yield address and relative name of the files that a web folder's index pages link to."""
     service = service_for(address, anew=True)
     answer = _first_page(service, address)
-    # the folder is the address of the first page after all redirects
+    # use the address of the first page after all redirects as the folder, because links are
+    # relative to it
     root = answer.url if answer.url.endswith("/") else answer.url + "/"
     pages, seen = [answer.url], {answer.url}
     while pages:
@@ -228,7 +230,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
 
 
 def _first_page(service: Service, address: str) -> WebAnswer:
-    """Return the index page of a folder; try its address with a closing slash first."""
+    """Return the index page of a web folder; try its address with a closing slash first."""
     if not address.endswith("/"):
         with contextlib.suppress(NoAnswer):
             return _page(service, address + "/")
@@ -236,20 +238,22 @@ def _first_page(service: Service, address: str) -> WebAnswer:
 
 
 def _page(service: Service, address: str) -> WebAnswer:
-    """Request an index page, and return the answer."""
+    """Request an index page from a web server, and return the answer."""
     return service.ask(lambda: service.answer(address, limit=_longest_page))
 
 
 def _links(answer: WebAnswer, root: str) -> set[str]:
-    """Return the addresses below `root` that a page links to, without queries."""
+    """Return the addresses below `root` that a web page links to, without queries."""
     found = set()
     for match in LINK.finditer(answer.body.decode("utf-8", errors="replace")):
         link = urldefrag(html.unescape(match[1] or match[2]).strip()).url
-        # a page without closing slash may mean links relative to its parent or to itself
+        # try both bases, because a page without a closing slash may mean links relative to its
+        # parent or to itself
         for base in dict.fromkeys((answer.url, answer.url.rstrip("/") + "/")):
             try:
                 url = urljoin(base, link)
-            # Python raises this for brackets around something other than an IPv6 address
+            # Python raises ValueError if an address has square brackets around anything but an IPv6
+            # address
             except ValueError:
                 break
             if url.startswith(root) and url != root and "?" not in url:
@@ -259,7 +263,7 @@ def _links(answer: WebAnswer, root: str) -> set[str]:
 
 
 def _name(relative: str) -> str:
-    """Decode the name in a link's address; leave it unchanged if it is not UTF-8."""
+    """Decode the file name in a link's address; leave it unchanged if it is not UTF-8."""
     try:
         return unquote(relative, errors="strict")
     except UnicodeDecodeError:
