@@ -9,7 +9,7 @@ from typing import Any
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.files import written_whole
 
-KEPT = ("epoch", "lr", "seconds", "per_class", "confusion")
+KEPT = ("epoch", "lr", "seconds", "per_class", "confusion", "gain", "gain_error")
 """What a row of the history holds beside the curves that are drawn."""
 
 

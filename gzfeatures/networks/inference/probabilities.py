@@ -18,6 +18,11 @@ from torch import nn
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.metrics import Scores, evaluate, jsonable
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.metric_sums import (
+    metrics_of,
+    shares_of,
+    sufficient_statistics,
+)
 from gzfeatures.features.backbones import RECORD, backbone, classes_of
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
@@ -234,10 +239,13 @@ class Validation:
     inference : Inference
     labels : Labels
         Truth of the validation galaxies.
+    monitor : str
+        Metric by which epochs are compared.
     """
 
     inference: Inference
     labels: Labels
+    monitor: str
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
         """Return the metrics of `evaluate` that have a meaning for the target.
@@ -248,7 +256,8 @@ class Validation:
             Metric → float; `per_class`, a list with name, support and metrics of each class; and
             for one class a galaxy `confusion`, galaxies by true class (rows) and predicted class.
             A figure that is not defined, such as the precision of a class that is never predicted,
-            is None.
+            is None. `shares`, shape (n,), is what each galaxy adds to the monitored metric; absent
+            where no such parts are known.
 
         Raises
         ------
@@ -274,7 +283,11 @@ class Validation:
         predictions = Predictions(
             ids, probabilities, self.labels.classes, self.inference.target.kind
         )
-        return epoch_figures(evaluate(predictions, self.labels, intervals=0))
+        figures = epoch_figures(evaluate(predictions, self.labels, intervals=0))
+        columns, k = sufficient_statistics(predictions, self.labels), len(self.labels.classes)
+        if self.monitor in metrics_of(columns.sum(0), len(ids), predictions.kind, k):
+            figures["shares"] = shares_of(columns, self.monitor, predictions.kind, k)
+        return figures
 
 
 def epoch_figures(scores: Scores) -> dict[str, Any]:

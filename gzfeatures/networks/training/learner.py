@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.networks.inference.probabilities import normalised
 from gzfeatures.networks.models.blocks import blocks
@@ -102,6 +103,10 @@ class Learner(pl.LightningModule):
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, Any]] = [dict(row) for row in before]
+        # by epoch 0, the solved output layer, every later epoch is judged
+        self.solved = self.history[0].pop("shares", None) if self.history else None
+        if self.solved is not None:
+            self.history[0] |= {"gain": 0.0, "gain_error": 0.0}
         self.before = int(self.history[-1]["epoch"]) if self.history else 0
         if self.history:
             self._keep(network)
@@ -139,7 +144,11 @@ class Learner(pl.LightningModule):
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the row with the best monitored metric, averaged over the last epochs."""
+        """Return the row with the best monitored metric, averaged over the last epochs.
+
+        It is epoch 0, the solved output layer, unless the best row is better by more than one
+        standard error (Breiman+1984, section 3.4.3), paired by galaxy.
+        """
         # average with the epochs before, so that a single lucky epoch is not chosen
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
@@ -147,7 +156,22 @@ class Learner(pl.LightningModule):
         smooth = [
             np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))
         ]
-        return int(np.argmax(smooth))
+        best = int(np.argmax(smooth))
+        row = self.history[best]
+        return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
+
+    def _gain(self, shares: Array) -> dict[str, float]:
+        """Return how much better an epoch is than the solved output layer, and the error of this.
+
+        Parameters
+        ----------
+        shares : ndarray of float64
+            Shape (n,), what each validation galaxy adds to the monitored metric.
+        """
+        sign = 1 if MONITORS[self.monitor] else -1
+        difference = sign * (shares - np.asarray(self.solved))
+        error = difference.std(ddof=1) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
+        return {"gain": float(difference.mean()), "gain_error": float(error)}
 
     def _keep(self, network: nn.Module) -> None:
         self.best = {
@@ -262,6 +286,9 @@ class Learner(pl.LightningModule):
                 row |= self.score(scored)
             except FloatingPointError:
                 raise Diverged(self.epoch + 1, len(self._losses), rate) from None
+            shares = row.pop("shares", None)
+            if shares is not None and self.solved is not None:
+                row |= self._gain(shares)
         # each process saw the same number of copies
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
@@ -281,6 +308,7 @@ class Learner(pl.LightningModule):
             "kept": self.kept_row,
             "before": self.before,
             "history": self.history,
+            "solved": None if self.solved is None else torch.as_tensor(self.solved),
             "steps": self._steps,
             "images": self.images,
             "finished": self.recipe.recipe == "probe"
@@ -293,3 +321,5 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
+        # states of earlier versions have none; their epochs are compared by the metric alone
+        self.solved = kept.get("solved")

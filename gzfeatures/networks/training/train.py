@@ -169,7 +169,10 @@ def _begun(
         if not before.grows:
             return [], before.state["images"]
         model.module.load_state_dict(before.state["best"])
-        return before.state["history"], before.state["images"]
+        earlier, *others = before.state["history"]
+        if (solved := before.state.get("solved")) is not None:
+            earlier = {**earlier, "shares": solved}
+        return [earlier, *others], before.state["images"]
     if model.recipe.recipe == "scratch":
         return [], 0
     training_targets = ready.training_targets

@@ -295,6 +295,49 @@ def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]
     assert training.best_epoch == int(np.argmin(smooth)) + 1
 
 
+def judged(gains: list[np.ndarray | None]) -> Learner:
+    """A learner whose solved output layer and later epochs have these log losses by galaxy."""
+    learner = Learner.__new__(Learner)
+    nn.Module.__init__(learner)
+    learner.score, learner.target = (lambda network: {}), TARGETS["classes"]
+    learner.recipe = TrainingRecipe(keep="best")
+    solved = np.linspace(0, 1, 100)
+    learner.solved, learner.history = solved, [{"epoch": 0, "log_loss": solved.mean()}]
+    for epoch, gain in enumerate(gains, 1):
+        losses = solved - gain
+        row = {"epoch": epoch, "log_loss": losses.mean(), **learner._gain(losses)}
+        learner.history.append(row)
+    return learner
+
+
+def test_tuned_weights_are_kept_if_better_by_more_than_their_standard_error() -> None:
+    noise = np.random.default_rng(0).normal(size=100)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)  # a standard error of the mean of .1
+    assert judged([noise + 0.09]).kept_row == 0
+    assert judged([noise + 0.11]).kept_row == 1
+    assert judged([0 * noise + 0.001]).kept_row == 1  # a little, but of every galaxy
+    assert judged([noise - 0.5]).kept_row == 0
+    gains = judged([noise + 0.11]).history[1]
+    assert gains["gain"] == pytest.approx(0.11) and gains["gain_error"] == pytest.approx(0.1)
+
+
+def test_epochs_of_a_training_are_compared_with_its_solved_output_layer(
+    run: Callable[..., Training], trained: Training
+) -> None:
+    tuned = run("compared", network=trained.checkpoint, epochs=2)
+    solved, *others = tuned.history
+    assert solved["gain"] == 0 and "shares" not in solved
+    for row in others:
+        assert row["gain"] == pytest.approx(solved["log_loss"] - row["log_loss"], abs=1e-9)
+        assert row["gain_error"] > 0
+    json.loads((tuned.checkpoint / "history.json").read_text())
+    # as many epochs again are compared with the same
+    more = run("compared", network=trained.checkpoint, epochs=3)
+    assert more.history[-1]["gain"] == pytest.approx(
+        solved["log_loss"] - more.history[-1]["log_loss"], abs=1e-9
+    )
+
+
 def test_a_diverging_training_stops_and_keeps_what_was_good(
     run: Callable[..., Training], tmp_path: Path
 ) -> None:
