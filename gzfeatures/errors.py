@@ -40,7 +40,7 @@ class NotFirstProcess(Exception):
 
 
 class GzError(Exception):
-    """Base class of every error that gzfeatures raises on purpose.
+    """Define the parts of every error of gzfeatures: what failed, where, rule, value and remedy.
 
     Parameters
     ----------
@@ -129,7 +129,8 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             return True
-        # look at the context too, because an ImportError stores the system's own error there
+        # look at the error's context too, where an ImportError stores the original error of the
+        # system
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     return False
 
@@ -281,6 +282,6 @@ def _is_installed(module: str) -> bool:
     except ModuleNotFoundError:
         return False
     except ValueError:
-        # find_spec raises ValueError for a module that a program created by hand, which is usable
-        # nevertheless
+        # find_spec raises ValueError for a module that a program created by hand, but such a module
+        # is usable
         return True

@@ -24,7 +24,7 @@ _UNFINISHED: set[Path] = set()
 
 
 def drop_unfinished() -> None:
-    """Remove the temporary files of this process, before the process ends at once."""
+    """Remove the temporary files of this process, before the process is suddenly ended."""
     for path in tuple(_UNFINISHED):
         _remove(path)
 
@@ -293,7 +293,7 @@ def file_state(path: Path) -> list[int] | None:
 
 
 def join_inside(root: Path, name: str) -> Path:
-    """Join a name to a folder; refuse names that lead out of the folder, also through links.
+    """Return the path of a file in a folder; refuse names that lead out of the folder.
 
     Raises
     ------

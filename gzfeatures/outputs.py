@@ -201,7 +201,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that is this path or a folder around it; None if there is none."""
+        """Return the input that is this path, or the input folder that contains it, or None."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -278,7 +278,7 @@ def guarded(
 
 
 def current() -> Guard | None:
-    """Return the object that checks the running command's outputs; None outside of `guarded`."""
+    """Return the object that checks the running command's outputs; None if no command runs."""
     return _guard
 
 

@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class Advance(Protocol):
-    """Advance a progress bar."""
+    """Define the function that advances a progress bar."""
 
     def __call__(self, number: int = 1, *, title: str | None = None, beside: str = "") -> None:
         """Add to the number of finished items; change the title or the words beside the bar."""
@@ -165,7 +165,7 @@ class Terminal:
 
 @cache
 def _stderr() -> Console:
-    """Return the only console on stderr of this process, so that messages appear above its bars."""
+    """Return the only console on stderr of this process, so that messages do not break its bars."""
     from rich.console import Console
 
     return Console(stderr=True)

@@ -13,12 +13,12 @@ _scratch: list[Path] = []
 
 
 def cache() -> Path:
-    """Return the folder of stored embeddings: `$GZFEATURES_STORE`, or in the user's cache."""
+    """Return the folder of stored embeddings: `$GZFEATURES_STORE` or one in the user's cache."""
     return _cached("GZFEATURES_STORE", "gzfeatures")
 
 
 def compiled() -> Path:
-    """Return the folder of compiled networks: `$GZFEATURES_COMPILED`, or in the user's cache."""
+    """Return the folder of compiled networks: `$GZFEATURES_COMPILED` or in the user's cache."""
     return _cached("GZFEATURES_COMPILED", "gzfeatures-compiled")
 
 

@@ -145,7 +145,7 @@ def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: 
     if frame is None:
         return view
     side = view.crop * frame
-    # tolerate rounding errors of a crop that is exactly as large as the image
+    # tolerate rounding errors, because a crop exactly as large as the image must not be refused
     if side > min(size) * (1 + 1e-6):
         raise InputError(
             "view is wider than the image",

@@ -1,4 +1,4 @@
-"""Hash pictures by 256 signs that survive compression and resizing.
+"""Hash pictures by the signs of 256 frequencies, which survive compression and resizing.
 
 The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine
 transform. Of the 256 lowest frequencies but the mean only the sign is kept (perceptual hashing by

@@ -161,7 +161,7 @@ def _code(column: Any, printed: bool) -> str:
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """Return a table column by its name; split a vector column `v` into columns v_0, v_1, …"""
+    """Return a table column by its name; split a vector column `v` into v_0, v_1 and so on."""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))

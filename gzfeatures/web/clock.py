@@ -76,7 +76,7 @@ def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Cl
 
 
 def _of_thread() -> Clock | None:
-    """Return the clock of the answer that this thread is reading; None if it reads none."""
+    """Return the time limits of the web answer that this thread is reading; None if none."""
     clock: Clock | None = getattr(_running, "clock", None)
     return clock
 
@@ -142,7 +142,7 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with the bytes that have arrived; wait for them in short steps."""
+        """Fill a buffer with the bytes that a server has sent; wait for them in short steps."""
         silent_until = time.monotonic() + self._clock.silence
         while True:
             self._clock.check()

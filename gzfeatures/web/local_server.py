@@ -74,7 +74,7 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Return the host names that a browser's request may contain."""
+        """Return the host names of this server that a browser's request may address."""
         return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
 
 

@@ -241,7 +241,7 @@ class Catalog:
         return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Return whether one Galaxy Zoo campaign has votes on all these answers in a given measure.
+        """Return whether a Galaxy Zoo campaign has votes (counts or fractions) on these answers.
 
         Parameters
         ----------
@@ -259,7 +259,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return the volunteers' votes as counts, conditional fractions or cumulative fractions.
+        """Return votes as counts, fractions of those asked, or fractions of all volunteers.
 
         Parameters
         ----------

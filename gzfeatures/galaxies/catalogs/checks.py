@@ -1,4 +1,4 @@
-"""Check a catalog against every rule, and list all galaxies that break a rule."""
+"""Check a catalog for problems such as missing ids or impossible votes, and list them."""
 
 from __future__ import annotations
 

@@ -341,7 +341,7 @@ class Labelling:
         return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
-        """Return the votes' campaigns and measures, and the number of labels with few votes."""
+        """Return where the votes come from, and how many labels depend on few volunteers."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)

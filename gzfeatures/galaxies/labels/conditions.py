@@ -79,7 +79,7 @@ Condition = Cut | Wins | Letter
 
 
 def answer_name(text: str) -> str:
-    """Return the name of a vote answer in gzfeatures from its name there, in Kaggle or in GZ2.
+    """Return gzfeatures' name of a vote answer, given by that name, Kaggle's or GZ2's.
 
     Examples
     --------

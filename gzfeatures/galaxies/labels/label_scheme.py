@@ -158,7 +158,8 @@ class LabelScheme:
                 rule="name an answer for each class",
                 found=dict(self.soft),
             )
-        # call this now, so that an unknown answer is an error when the scheme is read, not later
+        # look up the answers now, so that an unknown answer is an error when the scheme is read,
+        # not later
         self.answer_of_class()
         # a class without any condition would contain every galaxy
         ruled = self.target == "classes" and not self.draw and self.column is None

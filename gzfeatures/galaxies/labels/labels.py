@@ -32,7 +32,7 @@ FEW = 5
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Describe the votes on which labels are based: campaigns, measures and numbers of galaxies.
+    """Describe the votes behind the labels: Galaxy Zoo campaigns, columns, and numbers of galaxies.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies as the published system did, including galaxies of unknown magnitude."""
+    """Admit galaxies as a published sample did, including galaxies of unknown magnitude."""
     redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
     magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
     kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)

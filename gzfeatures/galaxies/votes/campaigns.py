@@ -160,7 +160,7 @@ def without_mark(column: str) -> str:
 
 
 def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in a table: Galaxy Zoo campaign, measure, and the columns of each answer.
+    """Yield the votes in a table: Galaxy Zoo campaign, kind of votes, and columns of each answer.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def foreign(columns: Collection[str]) -> dict[str, str]:
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the vote columns of a campaign whose names consist of an answer and a measure."""
+    """Yield a campaign's vote columns whose names are an answer and a suffix like _debiased."""
     for measure, suffix in suffixes.items():
         parts_of = {
             answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
@@ -222,7 +222,7 @@ def _stemmed(
 def _marked(
     name: str, mark: str, columns: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield a campaign's vote columns, named by question, campaign mark, answer and measure."""
+    """Yield a campaign's vote columns, named by question, campaign, answer and kind of votes."""
     for measure, suffix in SUFFIXES.items():
         asked = {
             answer: [f"{question}{mark}-{part}{suffix}" for part in parts]

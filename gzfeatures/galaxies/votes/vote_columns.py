@@ -1,4 +1,4 @@
-"""Find the vote columns of a catalog, their campaigns and measures, and read their votes.
+"""Find a catalog's columns of votes or vote fractions by Galaxy Zoo campaign, and read them.
 
 One table can hold several measures (counts, fractions, debiased fractions) of several campaigns.
 The votes of a galaxy come from the campaign that asked about it; a galaxy that two campaigns asked
@@ -42,7 +42,7 @@ SEVERAL = "several"
 
 @dataclasses.dataclass(frozen=True)
 class VoteColumns:
-    """List the vote columns of each answer, for one Galaxy Zoo campaign and measure of votes."""
+    """List each answer's vote columns, for one Galaxy Zoo campaign and kind of fraction."""
 
     form: Form
     measure: Measure
@@ -58,7 +58,7 @@ class VoteColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Choose which votes to read if a catalog has votes of several campaigns or measures.
+    """Choose which votes to read if a catalog has several kinds, or several Galaxy Zoo campaigns.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ ANY = Choice()
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ballots:
-    """Store the votes of galaxies, with the campaigns and columns that they come from.
+    """Store the votes of galaxies, with the Galaxy Zoo campaigns and columns that they come from.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Ballots:
 
 
 def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
-    """Yield a table's vote columns, grouped by campaign and measure (count, fraction, …)."""
+    """Yield a table's vote columns by Galaxy Zoo campaign and kind (count, fraction, …)."""
     for campaign, measure, parts in campaigns(columns):
         form: Form = "conditional"
         if measure in ("count", "weight"):
@@ -152,7 +152,7 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 
 
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
-    """Return the votes of one campaign and measure; NaN for answers that the catalog lacks.
+    """Return a Galaxy Zoo campaign's votes of one kind; NaN for answers that the catalog lacks.
 
     Published conditional fractions are all zero where nobody was asked, and where every voter's
     weight is zero: those become NaN.
@@ -202,7 +202,7 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """Return the vote columns of each campaign that has all these answers, in the best measure.
+    """Return, for each Galaxy Zoo campaign, the preferred vote columns with all these answers.
 
     All campaigns are read in one measure where they share one, else each in its first.
     """
@@ -214,11 +214,11 @@ def chosen(
         and source.measure in measures
         and choice.campaign in (None, source.campaign)
     ]
-    # if a campaign publishes the same measure twice, use the first
+    # if a campaign publishes the same kind of votes twice, use the first
     by_campaign: dict[str, dict[Measure, VoteColumns]] = {}
     for source in usable:
         by_campaign.setdefault(source.campaign, {}).setdefault(source.measure, source)
-    # prefer a measure that all campaigns have, because only then their vote fractions are
+    # prefer a kind of fraction that all campaigns have, because only then their fractions are
     # comparable
     for measure in measures:
         if by_campaign and all(measure in of_measure for of_measure in by_campaign.values()):
@@ -238,7 +238,7 @@ def ballots(
     *,
     where: object = "catalog",
 ) -> Ballots:
-    """Return the votes of each galaxy, from the campaign that asked volunteers about the galaxy.
+    """Return each galaxy's votes, from the Galaxy Zoo campaign that asked about the galaxy.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def _absent(
 def _campaigns(
     frame: pd.DataFrame, every: Sequence[VoteColumns], among: Sequence[VoteColumns]
 ) -> npt.NDArray[np.object_]:
-    """Return the campaign that asked about each galaxy; a single campaign asked about all."""
+    """Return the Galaxy Zoo campaign that asked about each galaxy; a single one asked about all."""
     names = list(dict.fromkeys(source.campaign for source in among))
     if len(names) == 1:
         return np.full(len(frame), names[0], dtype=object)

@@ -142,7 +142,7 @@ GZ2_SUFFIXES: dict[Measure, str] = {
 
 
 def columns(question: str) -> slice:
-    """Return the slice of a question's columns among the 37 vote columns.
+    """Return the slice of a question's columns in the matrix of votes for 37 answers.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def columns(question: str) -> slice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _VoteTable(abc.ABC):
-    """Store galaxy ids, their votes for 37 answers as a matrix, and the measure of the votes."""
+    """Store galaxy ids, and their votes for 37 answers as a matrix of counts or fractions."""
 
     ids: Ids
     values: Matrix

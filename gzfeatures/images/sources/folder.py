@@ -77,7 +77,7 @@ class Single:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return 0 as the image's place in the reading order, because there is only one."""
+        """Return 0 as the image's place in the reading order, because there is one image only."""
         return 0
 
 
