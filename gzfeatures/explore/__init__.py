@@ -1,1 +1,1 @@
-"""Search embedding tables for neighbours, duplicates, anomalies, label errors and prototypes."""
+"""Search vectors of galaxies for similar galaxies, duplicates, anomalies and label errors."""

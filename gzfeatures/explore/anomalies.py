@@ -22,7 +22,7 @@ def anomalies(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rank galaxies from the most to the least anomalous.
+    """Return the galaxies of a table ranked from the most to the least anomalous.
 
     Parameters
     ----------
@@ -75,7 +75,9 @@ def anomalies(
 
 
 def _outlier_factor(near: Nearest) -> npt.NDArray[np.float64]:
-    """Return the local outlier factor: the neighbours' mean density over a galaxy's own density.
+    """Return the mean density of a galaxy's neighbours divided by its own density.
+
+    This is the local outlier factor (LOF).
 
     Equal rows, infinitely dense, are held to a finite density.
     """

@@ -1,4 +1,4 @@
-"""Find the classes whose galaxies two encoders arrange differently."""
+"""Find the classes whose galaxies two encoders (networks that embed) arrange differently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class ClassDifference:
-    """Hold how two encoders arrange the galaxies of one class.
+    """Hold how differently two encoders arrange the galaxies of one class.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class ClassDifference:
 
     @property
     def differs(self) -> bool:
-        """Whether the interval of the difference leaves out 0."""
+        """Return whether the interval of the difference excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     def asdict(self) -> dict[str, object]:
-        """Return the fields as JSON values, the name of the class first."""
+        """Return the comparison of one class as JSON values, the class name first."""
         fields = dataclasses.asdict(self)
         return {"class": fields.pop("name"), **fields, "differs": self.differs}
 
@@ -62,7 +62,7 @@ class ClassDifference:
 def class_differences(
     one: EmbeddingTable, other: EmbeddingTable, labels: Labels, *, k: int = 10, seed: int = 0
 ) -> list[ClassDifference]:
-    """Compare how two encoders arrange each class, the largest difference first.
+    """Return how two encoders arrange each class, the class that differs most first.
 
     Parameters
     ----------
@@ -125,13 +125,13 @@ def _influence(
     codes: npt.NDArray[np.int64],
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return what each galaxy adds as a neighbour to the sum over a class, shape (n,).
+    """Return how much each galaxy, as a neighbour of others, adds to a class's sum, shape (n,).
 
     A galaxy that many have as a neighbour moves the mean of the class more than by its own share.
     """
     k = near.shape[1]
-    # without this neighbour the next nearest galaxy would count, which has the class as often as
-    # the others
+    # without this neighbour the next nearest galaxy would count, and it has the same class about as
+    # often as the others
     added = ((codes[near] == codes[:, None]) - same[:, None]) / k
     weights = added[rows].ravel()
     return np.asarray(np.bincount(near[rows].ravel(), weights, len(codes)), dtype=np.float64)
@@ -140,13 +140,14 @@ def _influence(
 def _interval(
     mean: float, influence: npt.NDArray[np.float64], n: int, classes: int
 ) -> tuple[float, float] | None:
-    """Return the t interval of a mean over n galaxies, corrected for several classes.
+    """Return the t interval of a mean over n galaxies, widened as several classes are tested.
 
     Its variance is that of the jackknife, linearised: galaxies count by their influence.
     """
     if n < FEWEST:
         return None
     error = np.sqrt((influence**2).sum() / (n * (n - 1)))
-    # Bonferroni: each class may miss its truth in a share 0.1 / classes of the cases
+    # Bonferroni correction: each class may miss the truth in a share 0.1 / classes of the cases, so
+    # that all together miss in 0.1
     reach = stdtrit(n - 1, 1 - (1 - LEVEL) / classes / 2) * error
     return float(mean - reach), float(mean + reach)

@@ -1,4 +1,4 @@
-"""Compare every two encoders of a run: how alike they arrange galaxies, and classes that differ."""
+"""Compare every two encoders of a run: how alike they arrange galaxies, and each class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEIGHBOURS = 10
 
 @dataclasses.dataclass(frozen=True)
 class EncoderPair:
-    """Hold how alike two encoders arrange the same galaxies.
+    """Hold how similarly two encoders arrange the same galaxies.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class EncoderPair:
 
     @property
     def different(self) -> tuple[ClassDifference, ...]:
-        """Classes that one of the two encoders keeps together better, beyond chance."""
+        """Return the classes that one encoder keeps together better, beyond chance."""
         return tuple(row for row in self.classes if row.differs)
 
     def brief(self) -> dict[str, Any]:
-        """Return the numbers that a reader compares first, by their titles."""
+        """Return the main numbers of the comparison, by the titles that a table shows."""
         differ = ", ".join(f"{row.name} {row.difference:+.2f}" for row in self.different)
         return {
             "encoder": self.one,
@@ -54,7 +54,7 @@ class EncoderPair:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the comparison of two encoders as JSON values."""
         return {
             "one": self.one,
             "other": self.other,
@@ -64,7 +64,7 @@ class EncoderPair:
 
 
 def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[EncoderPair, ...]:
-    """Compare every two tables by some galaxies that all of them have.
+    """Return a comparison of every two embedding tables, on the given galaxies.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[Enc
     """
     opened = {EmbeddingTable.open(path).extractor.fingerprint: path for path in reversed(tables)}
     paths = [path for path in tables if path in opened.values()]
-    # neighbours among so few galaxies say nothing of an encoder
+    # among so few galaxies, shared neighbours are mostly chance and say nothing about encoders
     if len(paths) < 2 or len(ids) <= 2 * NEIGHBOURS:
         return ()
     read = [EmbeddingTable.open(path).having(ids) for path in paths]
@@ -104,7 +104,7 @@ def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[Enc
 
 
 def _names(backbones: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Return the names of encoders; one that repeats is told apart by its file's name."""
+    """Return the names of encoders; a repeated name gets the name of its file added."""
     return [
         name if backbones.count(name) == 1 else f"{name} ({path.stem})"
         for name, path in zip(backbones, paths, strict=True)

@@ -1,4 +1,4 @@
-"""Rank the galaxies of a table by likeness to several examples, and unlikeness to others."""
+"""Rank galaxies by likeness to several example galaxies, and unlikeness to other examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rank_by_examples(
     examples: npt.NDArray[np.intp],
     metric: str = "euclidean",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Find the k rows nearest to the mean of some examples and farthest from that of others.
+    """Return the k rows nearest to the mean of the examples and farthest from other examples.
 
     A row's score is its distance to the mean of the unlike examples minus its distance to the mean
     of the like ones (relevance feedback after Rocchio 1971); without unlike examples it is minus

@@ -1,4 +1,4 @@
-"""Define the feature space in which galaxies are compared: metric and principal components."""
+"""Define the space in which embeddings are compared: metric and principal components."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FeatureSpace:
         metric: str = "euclidean",
         components: int | None = 50,
     ) -> FeatureSpace:
-        """Fit the feature space to the rows of a matrix.
+        """Return the space of the principal components of a matrix's rows.
 
         Parameters
         ----------
@@ -94,12 +94,13 @@ class FeatureSpace:
         share, axes = _principal(
             rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components
         )
-        # the sign of an eigenvector is arbitrary, so fix it to get the same axes on all machines
+        # the sign of an eigenvector is arbitrary; make its largest entry positive, so that all
+        # machines give the same axes
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), share)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map rows of a matrix, shape (n, dim), into this feature space.
+        """Return embeddings, shape (n, dim), mapped into this space.
 
         The result has shape (n, components), or (n, dim) without axes.
 
@@ -122,7 +123,7 @@ class FeatureSpace:
         return mapped
 
     def asdict(self) -> dict[str, Any]:
-        """Return metric and share of variance as JSON values, without the arrays."""
+        """Return metric, number of components and share of variance as JSON values."""
         return {
             "metric": self.metric,
             "components": None if self.axes is None else len(self.axes),
@@ -133,7 +134,7 @@ class FeatureSpace:
 def _principal(
     rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int
 ) -> tuple[float, Array]:
-    """Return the share of variance, and the first principal axes, shape (count, dim).
+    """Return the share of variance and the first principal axes, shape (count, dim).
 
     Axes stand by falling variance.
     """
@@ -144,13 +145,14 @@ def _principal(
     scatter = np.zeros((min(n, dim), min(n, dim)))
     whole = (rows - mean).astype(np.float64) if n < dim else None
     if whole is not None:
-        # with fewer galaxies than dimensions, the matrix between galaxies is smaller
+        # with fewer galaxies than dimensions, the matrix between galaxies is smaller than that
+        # between dimensions, and has the same eigenvalues
         scatter += whole @ whole.T
     else:
         for start in range(0, n, BLOCK):
             centred = rows[start : start + BLOCK] - mean
             scatter += centred.T @ centred
-    # several threads would wait for each other longer than they compute
+    # for a matrix of this size, several threads would wait for each other longer than they compute
     with threadpool_limits(1, "blas"):
         values, vectors = eigh(scatter, subset_by_index=[len(scatter) - count, len(scatter) - 1])
     axes = vectors[:, ::-1].T

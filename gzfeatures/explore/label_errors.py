@@ -1,4 +1,4 @@
-"""Find labels that are likely wrong, and unlabelled galaxies most worth a human look."""
+"""Find labels that are likely wrong, and the unlabelled galaxies to label next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gzfeatures.ids import among, positions
 
 
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
-    """Find labels that out-of-sample probabilities contradict.
+    """Return labels ranked by doubt, from probabilities of heads that were not trained on them.
 
     Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold
     is the mean probability that galaxies so labelled get for it, and a galaxy counts for the class
@@ -90,13 +90,16 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return the least probable labels of each class, as many as the confident joint estimates."""
+    """Return which labels are doubtful: in each class, those with the lowest probability.
+
+    Confident learning estimates how many they are.
+    """
     k = p.shape[1]
     p_label, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
     # confident learning (Northcutt+2021, doi:10.1613/jair.1.12125): a galaxy counts for a class if
-    # its probability is at least the mean over the class's members
+    # its probability is at least the mean over the galaxies with that label
     thresholds = np.bincount(codes, weights=p_label, minlength=k) / np.maximum(members, 1)
-    thresholds[members == 0] = np.inf  # no galaxy has this label, so there is no threshold
+    thresholds[members == 0] = np.inf  # no galaxy has this label, so no mean exists
     passing = np.where(p >= thresholds, p, -np.inf)
     sure = np.isfinite(passing.max(1))
     joint = np.zeros((k, k))
@@ -118,7 +121,7 @@ def query_next(
     pool: int = 10,
     metric: str = "euclidean",
 ) -> pd.DataFrame:
-    """Choose unlabelled galaxies that are uncertain and unlike each other, for labelling.
+    """Return unlabelled galaxies to label next: uncertain, and unlike each other.
 
     Among the `pool` × `count` galaxies with the smallest margin between their two most probable
     classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
@@ -166,13 +169,14 @@ def query_next(
     vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
         positions(table.ids, predictions.ids)
     ]
-    # the margin between the two most probable classes measures uncertainty (Scheffer+2001)
+    # a small difference between the two largest probabilities means an uncertain class
+    # (Scheffer+2001)
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to label next", rule="include one without a label")
-    # choose different galaxies among the most uncertain ones, since similar ones teach the same
+    # similar galaxies teach a head the same, so choose different ones among the most uncertain
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (
         considered[_spread(vectors[considered], min(count, len(considered)))]
@@ -191,7 +195,7 @@ def query_next(
 
 
 def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Return the first row, then repeatedly the row farthest from all chosen rows."""
+    """Return row numbers: the first row, then always the row farthest from all returned ones."""
     taken = np.zeros(count, dtype=np.int64)
     apart = np.full(len(vectors), np.inf)
     for i in range(1, count):

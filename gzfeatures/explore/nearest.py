@@ -1,4 +1,4 @@
-"""Find the nearest rows of a matrix: by every distance, or along a graph of near rows."""
+"""Find the nearest rows of a matrix, by all distances or by a graph of near rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = 1024
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nearest:
-    """Hold the k nearest rows of each query.
+    """Hold the k nearest rows of each query vector, with their distances.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Nearest:
 
 
 def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
-    """Refuse a number of neighbours that a table of so many galaxies does not have."""
+    """Refuse to search for more neighbours than a table has galaxies."""
     most = galaxies - own
     if not 1 <= k <= most:
         raise InputError(
@@ -65,7 +65,7 @@ def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
 def by_every_distance(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> Nearest:
-    """Find the k nearest rows of each query by comparing it with every row.
+    """Return the k nearest rows of each query vector, by its distance to every row.
 
     A matrix product picks candidates (in single precision, about the mean of the rows), and their
     differences decide. Of equal distances the earlier row comes first.
@@ -75,8 +75,8 @@ def by_every_distance(
     rows, asked_about = np.ascontiguousarray(reference), np.ascontiguousarray(queries)
     centre = reference.mean(0, dtype=np.float64).astype(np.float32)
     longest = np.einsum("ij,ij->i", rows, rows).max()
-    # distances come from squared lengths, which lose digits where rows lie far from the origin;
-    # most callers give centred rows, and those are not copied
+    # squared distances from squared lengths lose digits if all rows lie far from the origin, so
+    # subtract the mean; most callers pass centred rows, which need no copy
     if centre @ centre > CENTRED * longest:
         rows, asked_about = rows - centre, asked_about - centre
         longest = np.einsum("ij,ij->i", rows, rows).max()
@@ -84,7 +84,8 @@ def by_every_distance(
     asked = min(len(reference), k + (own is not None) + SPARE)
     rough, candidates = faiss.knn(asked_about, rows, asked)
     near = _nearest_of(reference, queries, candidates, k, own)
-    # within rounding errors, a row outside the candidates could be as near
+    # rounding errors may hide a row that is as near as the k-th one, so compute such queries again
+    # in double precision
     unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
     if asked < len(reference) and unsure.any():
         mine = None if own is None else own[unsure]
@@ -95,7 +96,7 @@ def by_every_distance(
 def _in_double(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> tuple[npt.NDArray[np.int64], Matrix]:
-    """Return rows and distances by products in double precision."""
+    """Return nearest rows and their distances, computed in double precision."""
     from sklearn.neighbors import NearestNeighbors
 
     index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
@@ -108,7 +109,7 @@ def _in_double(
 def by_graph(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> Nearest:
-    """Find near rows of each query along links between near rows.
+    """Return near rows of each query vector, found along a graph that links near rows.
 
     The graph is a hierarchical navigable small world (Malkov & Yashunin 2020,
     doi:10.1109/TPAMI.2018.2889473): its time grows with n log n.
@@ -118,15 +119,16 @@ def by_graph(
     space = None
     if reference.shape[1] > NARROW:
         space = FeatureSpace.fit(reference, components=NARROW)
-    # a few principal axes hold nearly all of the distances of most embeddings, and are faster; if
-    # they do not, compare all dimensions
+    # for most embeddings, a few principal components hold nearly all of the distances and make the
+    # search faster; otherwise compare all dimensions
     narrow = space is not None and space.axes is not None and space.kept >= KEPT
     rows = reference if space is None or not narrow else space.vectors(reference)
     asked_about = queries if space is None or not narrow else space.vectors(queries)
     asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
     index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
     index.hnsw.efConstruction = BUILDING
-    # several threads would link rows in an order that changes from run to run
+    # several threads would link rows in an order that changes from run to run, and with it the
+    # result
     with _threads(1):
         index.add(np.ascontiguousarray(rows))
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
@@ -147,7 +149,7 @@ def _nearest_of(
     k: int,
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """Return the k nearest of each query's candidates, by differences in all dimensions."""
+    """Return the k nearest rows among each query's candidate rows, by exact distances."""
     distances = np.empty(candidates.shape, dtype=np.float32)
     for start in range(0, len(queries), ROWS):
         part = slice(start, start + ROWS)
@@ -158,7 +160,7 @@ def _nearest_of(
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let faiss use a given number of threads."""
+    """Set the number of threads that the library faiss uses while the block runs."""
     import faiss
 
     before = faiss.omp_get_max_threads()
@@ -175,7 +177,7 @@ def _without_own(
     k: int,
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """Remove each query's own row from its candidates, and keep the k nearest of the others."""
+    """Return the k nearest candidate rows of each query, without the query's own row."""
     far = distances.astype(np.float32)
     if own is not None:
         far[rows == own[:, None]] = np.inf

@@ -36,7 +36,7 @@ def nearest(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> Nearest:
-    """Find the k nearest reference rows of each query, on all cores.
+    """Return the k nearest reference rows of each query vector, computed on all cores.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def nearest(
     if len(reference) <= exact_up_to:
         return by_every_distance(reference, queries, k, own)
     near = by_graph(reference, queries, k, own)
-    # the search along links may miss neighbours: measure how many on a sample, searched exactly
+    # the graph search may miss neighbours; an exact search on a sample measures the share that it
+    # finds
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
     truth = by_every_distance(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
@@ -80,7 +81,7 @@ def similar(
     *,
     metric: str = "euclidean",
 ) -> pd.DataFrame:
-    """Find the nearest galaxies of each id, compared in every dimension of the table.
+    """Return the k galaxies whose embeddings are nearest to those of each given id.
 
     Every distance is taken, in one pass: a table on disk is read once, and none of it is kept.
 
@@ -141,7 +142,7 @@ def duplicates(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Find pairs of rows that likely show the same galaxy.
+    """Return pairs of table rows that likely show the same galaxy.
 
     Two rows are twins when their images have the same bytes, or when they lie closer to each other
     than chance puts neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within
@@ -215,7 +216,7 @@ def duplicates(
 
 
 def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
-    """Return groups of galaxies that `duplicates` finds: smallest id of the group by id.
+    """Return, by id, the smallest id of each group of galaxies that are likely the same.
 
     A table too small for `duplicates` has none.
     """
@@ -228,7 +229,7 @@ def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
 
 
 def _dimension(distances: npt.NDArray[np.float32]) -> float:
-    """Estimate the intrinsic dimension from the distances to the 1 … k nearest galaxies.
+    """Estimate the intrinsic dimension of embeddings from distances to the k nearest galaxies.
 
     log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
     """
@@ -242,7 +243,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Return the number of each pair's connected set, in order of first appearance."""
+    """Return, for each pair, the number of the group of galaxies that pairs connect."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

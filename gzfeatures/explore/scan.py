@@ -1,4 +1,4 @@
-"""Find the nearest rows of a few galaxies in one pass over a table that may lie on disk."""
+"""Find the galaxies nearest to a few galaxies, reading a large table only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scan(
     own: npt.NDArray[np.intp] | None = None,
     metric: str = "euclidean",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Find the k nearest rows of each query among rows that are read block by block, once.
+    """Return the k nearest rows of each query vector, reading the rows block by block, once.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def scan(
     squares = np.zeros((len(wanted), 0))
     start = 0
     for block in blocks:
-        # the sum is finite for almost every block, and needs less memory than a mask
+        # the sum is finite for almost every block, and needs less memory than a mask of all numbers
         if not np.isfinite(block.sum()) and not np.isfinite(block).all():
             raise InputError("embedding is not finite", rule="be finite", where=f"row {start}…")
         compared = unit_rows(block, metric, first_row=start)
@@ -93,7 +93,8 @@ def _of_block(
         candidates = np.argpartition(whole, kept - 1, axis=1)[:, :kept]
         exact = np.take_along_axis(whole, candidates, axis=1)
     else:
-        # ‖x − q‖² without ‖q‖², which does not change the order: one product instead of differences
+        # ‖x − q‖² without the constant ‖q‖² has the same order, and needs one matrix product
+        # instead of an array of all differences
         centre = block.mean(0, dtype=np.float64).astype(np.float32)
         moved, asked = block - centre, (queries - centre).astype(np.float32)
         rough = (moved**2).sum(1) - 2 * (asked @ moved.T)
@@ -108,7 +109,7 @@ def _of_block(
 
 
 def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return squared distances of rows from a query, shape (r,), without cancellation."""
+    """Return squared distances of rows from a query, shape (r,), without loss of digits."""
     difference = rows - query.astype(np.float32)
     return np.asarray(np.einsum("ij,ij->i", difference, difference), dtype=np.float64)
 
@@ -116,6 +117,6 @@ def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
 def _nearest_of(
     rows: npt.NDArray[np.int64], squares: npt.NDArray[np.float64], k: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the k nearest of candidates, sorted by distance and row."""
+    """Return the k nearest of the candidate rows, sorted by distance and row number."""
     order = np.lexsort((rows, squares), axis=1)[:, :k]
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(squares, order, axis=1)

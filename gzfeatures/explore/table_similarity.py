@@ -1,4 +1,4 @@
-"""Compare the vectors that two encoders give the same galaxies."""
+"""Compare the vectors that two encoders compute from the same galaxies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class TableSimilarity:
-    """Hold how alike two tables arrange the same galaxies.
+    """Hold how similarly two embedding tables arrange the same galaxies.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TableSimilarity:
 def compare_tables(
     one: EmbeddingTable, other: EmbeddingTable, *, k: int = 10, seed: int = 0
 ) -> TableSimilarity:
-    """Compare how two encoders arrange the galaxies that both tables have.
+    """Return how similarly two encoders arrange the galaxies that both tables contain.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ def compare_tables(
 
 
 def drawn_alike(ids: Ids, seed: int) -> Ids:
-    """Return at most `MOST_ROWS` of some galaxies, the same ones for every pair of tables."""
+    """Return at most `MOST_ROWS` of the given ids, the same for every pair of tables."""
     if len(ids) <= MOST_ROWS:
         return ids
-    # the draw depends on the ids alone
+    # random numbers computed from the ids give the same sample for every pair of tables
     return ids[np.sort(np.argsort(uniform(ids, seed))[:MOST_ROWS])]
 
 
 def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
-    """Return the mean share of the k nearest neighbours that two tables have in common.
+    """Return the mean share of k nearest neighbours that two tables have in common.
 
     Mutual k-nearest-neighbour overlap (Huh+2024, arXiv:2405.07987, eq. 1), by Euclidean distance.
 
@@ -127,14 +127,14 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
 
 
 def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
-    """Return the rows of the k nearest other galaxies of each, shape (n, k)."""
+    """Return the rows of the k nearest other galaxies of each galaxy, shape (n, k)."""
     import faiss
 
     matrix = np.ascontiguousarray(vectors, dtype=np.float32)
     index = faiss.IndexFlatL2(matrix.shape[1])
     index.add(matrix)
     found = index.search(matrix, k + 1)[1]
-    # a galaxy with copies need not find itself first, so leave it out by its row
+    # a galaxy with exact copies need not find itself first, so remove it by its row number
     rows = np.arange(len(matrix))[:, None]
     others = found != rows
     others[others.all(1), -1] = False
@@ -142,7 +142,7 @@ def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
 
 
 def linear_cka(one: Vectors, other: Vectors) -> float:
-    """Return the linear centred kernel alignment of two tables.
+    """Return the linear centred kernel alignment (CKA) of two tables of vectors.
 
     Kornblith+2019, arXiv:1905.00414, eq. 4, in its unbiased form (Song+2012, Murphy+2024,
     arXiv:2405.01012): the plain form grows to 1 for few galaxies and long vectors.
@@ -183,7 +183,7 @@ def linear_cka(one: Vectors, other: Vectors) -> float:
 
 
 def _kernel(vectors: Vectors) -> npt.NDArray[np.float64]:
-    """Return inner products of centred vectors without those of a galaxy with itself, (n, n)."""
+    """Return inner products of centred vectors, shape (n, n), with a diagonal of zeros."""
     centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
     kernel = centred @ centred.T
     np.fill_diagonal(kernel, 0.0)
@@ -191,7 +191,7 @@ def _kernel(vectors: Vectors) -> npt.NDArray[np.float64]:
 
 
 def _independence(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """Return the unbiased Hilbert-Schmidt independence criterion (Song+2012, eq. 5)."""
+    """Return the Hilbert-Schmidt independence criterion, unbiased (Song+2012, eq. 5)."""
     n = len(one)
     rows, others = one.sum(1), other.sum(1)
     total = (one * other).sum() + rows.sum() * others.sum() / ((n - 1) * (n - 2))

@@ -32,12 +32,12 @@ DEEPEST = 50
 
 @dataclasses.dataclass(frozen=True)
 class Answered:
-    """Score galaxies by the predicted fraction of one answer."""
+    """Score galaxies by the predicted vote fraction of one answer."""
 
     answer: str
 
     def score(self, fractions: Array) -> Array:
-        """Return scores, shape (n,), from fractions of the 37 answers, shape (n, 37)."""
+        """Return scores, shape (n,), from vote fractions of the 37 answers, shape (n, 37)."""
         return fractions[:, ANSWERS.index(self.answer)]
 
     def __str__(self) -> str:
@@ -46,13 +46,13 @@ class Answered:
 
 @dataclasses.dataclass(frozen=True)
 class Combined:
-    """Score galaxies by several conditions joined by and, by or, or by one negated condition."""
+    """Score galaxies by several conditions joined by "and" or "or", or by one negated condition."""
 
     operator: Literal["and", "or", "not"]
     parts: tuple[Answered | Combined, ...]
 
     def score(self, fractions: Array) -> Array:
-        """Return scores, shape (n,), from fractions of the 37 answers, shape (n, 37)."""
+        """Return scores, shape (n,), from vote fractions of the 37 answers, shape (n, 37)."""
         scores = [part.score(fractions) for part in self.parts]
         if self.operator == "not":
             return 1 - scores[0]
@@ -69,7 +69,7 @@ Condition = Answered | Combined
 
 @cache
 def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Return the answers of the decision tree that a phrase, a tuple of words, can mean.
+    """Return the answers of the decision tree that each phrase (a tuple of words) can mean.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 
 def read_query(text: str) -> Condition:
-    """Read a query, such as "spiral, not bar", as conditions on answers of the decision tree.
+    """Return the conditions on answers that a text means, such as "spiral, not bar".
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def read_query(text: str) -> Condition:
 
 
 class _Reader:
-    """Read tokens from left to right: "not" binds closest, then "and", then "or"."""
+    """Read the words of a query from left to right: "not" binds first, then "and", then "or"."""
 
     def __init__(self, tokens: list[str], text: str) -> None:
         self.tokens, self.text, self.place = tokens, text, 0
@@ -132,7 +132,7 @@ class _Reader:
 
     def all_of(self, depth: int) -> Condition:
         parts = [self.one(depth)]
-        # two phrases side by side are both meant: "barred spiral"
+        # two phrases side by side, as in "barred spiral", mean both: join them by "and"
         while self.next not in ("", "or", ")"):
             while self.next == "and":
                 self.place += 1
@@ -142,7 +142,8 @@ class _Reader:
     def one(self, depth: int) -> Condition:
         if depth > DEEPEST:
             raise InputError("query", rule=f"nest at most {DEEPEST} deep")
-        # "no bulge" is an answer itself, so look for phrases before the word "no"
+        # "no bulge" is itself an answer of the decision tree, so try phrases before reading "no" as
+        # a negation
         for length in range(min(6, len(self.tokens) - self.place), 0, -1):
             answers = phrases().get(tuple(self.tokens[self.place : self.place + length]))
             if answers is not None:
@@ -162,7 +163,7 @@ class _Reader:
         raise self._unknown()
 
     def _unknown(self) -> InputError | UnknownNameError:
-        """Return the error for words in a query that are no phrase of the decision tree."""
+        """Return the error for words of a query that the decision tree does not have."""
         if self.next in ("", "and", "or", ")"):
             return InputError(
                 "query", where=self.text, rule="have words of the decision tree", found=self.next
@@ -170,7 +171,7 @@ class _Reader:
         known = [" ".join(phrase) for phrase in phrases()]
         rest = " ".join(self.tokens[self.place : self.place + 2])
         near = [*get_close_matches(self.next, known, 3, 0.5), *get_close_matches(rest, known, 2)]
-        # the word may be a part of a longer phrase
+        # the word may be part of a longer phrase, so suggest these phrases too
         near += [phrase for phrase in known if self.next in phrase.split()]
         return UnknownNameError(
             "word of the query",

@@ -1,1 +1,1 @@
-"""Draw pictures of galaxies and plots in one style."""
+"""Draw images of galaxies, and plots in one style."""

@@ -1,4 +1,4 @@
-"""Draw many images on one sheet."""
+"""Draw many galaxy images in rows on one picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def contact_sheet(
     columns: int = 10,
     view: View | None = None,
 ) -> Image.Image:
-    """Draw images on one sheet, row by row.
+    """Return one picture with the given images in rows.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
-    # without captions there is no space between the images
+    # without captions, put the images directly below each other
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

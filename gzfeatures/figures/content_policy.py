@@ -29,7 +29,7 @@ SCRIPTS = ("", "module", "text/javascript")
 
 
 def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> str:
-    """Return a page with its security policy at the marked place.
+    """Return an HTML page with a security policy that allows only the page's own scripts.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
     classes: dict[str, str] = {}
     parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
     sheet = "".join(
-        # repeat the class, so that it overrides the other rules of the page as an inline style does
+        # repeat the class name, because a rule with more class names overrides others, as an inline
+        # style does
         f".{name}.{name}.{name}.{name}{{{style}}}\n"
         for style, name in classes.items()
     )
@@ -84,12 +85,12 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
         ]
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    # replace only the first mark, because text from outside may contain the same comment later
+    # replace only the first mark: text from outside may contain the same comment further down
     return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Yield the parts of a page, and tell of each whether it is a script or style element."""
+    """Yield the parts of an HTML page, each with whether it is a script or style element."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]
@@ -99,11 +100,11 @@ def _split(page: str) -> Iterator[tuple[bool, str]]:
 
 
 def _without_styles(part: str, classes: dict[str, str]) -> str:
-    """Return tags and text with classes instead of inline styles."""
+    """Return HTML in which classes replace the styles of single tags."""
 
     def tag(match: re.Match[str]) -> str:
         text = match[0]
-        # quoted values are escaped text, so only names outside quotes can be event handlers
+        # quoted values are escaped text, so only names outside quotes can start a script
         if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
             raise InputError("HTML page", rule="have no handlers in its tags", found=text)
         style = STYLE.search(text)

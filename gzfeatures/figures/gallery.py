@@ -1,4 +1,4 @@
-"""Show pictures side by side under headings, as PNG, offline HTML, or part of a report."""
+"""Show images under headings, as PNG, as an HTML page, or as part of a report."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Picture:
     picture: Image.Image | None
 
     def width(self, side: int) -> int:
-        """Return the picture's width in pixels for a height of `side`."""
+        """Return the picture's width in pixels when it is scaled to height `side`."""
         return (
             side if self.picture is None else round(side * self.picture.width / self.picture.height)
         )
@@ -66,13 +66,13 @@ def tiles(
     row_of = {name: row for row, name in enumerate(images.ids)}
     pictures: dict[str, Image.Image | None] = {}
     result = []
-    # decode each galaxy once, even if several sections show it
+    # several sections may show the same galaxy, so decode its image only once
     for name, caption in captions:
         if name not in pictures:
             try:
                 pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
             except GzError:
-                # one broken picture must not prevent the others
+                # one broken image must not prevent the gallery of all others
                 pictures[name] = None
         result.append(Picture(name, caption, pictures[name]))
     return result
@@ -139,7 +139,7 @@ class Gallery:
         return path
 
     def _page(self) -> str:
-        """Return the gallery as an HTML page; escape names, captions and headings."""
+        """Return the gallery as an HTML page, in which names and captions are escaped."""
         template = page_template(
             "gzfeatures.figures", "templates", "gallery.html", filters={"address": address}
         )
@@ -149,11 +149,12 @@ class Gallery:
         import matplotlib  # matplotlib includes a font with most letters
 
         side = self.side
-        # a map may be wider than a row of galaxies, and then sets the width of the sheet
+        # a picture, such as a map, may be wider than a row of galaxies; then it sets the width of
+        # the sheet
         widest = max(item.width(side) for pictures in self.sections.values() for item in pictures)
         width = max(columns * (side + GAP), widest + GAP)
         sections, top = [], 0
-        # compute the layout before drawing, since PIL cannot enlarge a picture later
+        # PIL cannot enlarge a picture later, so compute the layout before drawing
         for heading, pictures in self.sections.items():
             rows = list(_rows(pictures, width, side))
             sections.append((top, heading, rows))
@@ -183,7 +184,7 @@ class Gallery:
 
 
 def _rows(pictures: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
-    """Break pictures into rows no wider than `width` pixels."""
+    """Yield rows of pictures, each row no wider than `width` pixels."""
     row: list[Picture] = []
     filled = 0
     for picture in pictures:

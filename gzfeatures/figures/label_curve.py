@@ -1,4 +1,4 @@
-"""Draw a metric against the number of labels, for heads and networks in one plot."""
+"""Draw accuracy or another metric against the number of labels, for several methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPREAD = 0.012
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Hold one learning curve: name, approach and points of a method.
+    """Hold one learning curve: the name, approach and points of a method.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class LabelCurve:
 
 @styled
 def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") -> Figure:
-    """Draw curves with their intervals, over a logarithmic axis of labels.
+    """Draw learning curves with intervals, over a logarithmic axis of label numbers.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     seen: dict[str, int] = {}
     for number, curve in enumerate(curves):
         marker, colour, _ = MARKS[curve.approach]
-        # methods of one approach share colour and marker, so line styles distinguish them
+        # methods of one approach have the same colour and marker, so their line styles must differ
         line = LINES[seen.setdefault(curve.approach, 0) % len(LINES)]
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T
         shifted = labels * 10 ** (SPREAD * (number - (len(curves) - 1) / 2))
-        # draw no interval if one of its ends is unknown
+        # if one end of an interval is unknown, draw no interval
         reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
         axes.errorbar(
             shifted,
@@ -82,7 +82,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     axes.margins(x=0.08)
     axes.grid()
     axes.set(xlabel="labelled galaxies (training and validation), logarithmic", ylabel=metric)
-    # put the legend below the plot, where it hides no curve
+    # inside the plot the legend would hide curves, so put it below
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:
         axes.set_title(answer, fontsize=8, loc="left", wrap=True, color=INK)

@@ -1,4 +1,4 @@
-"""Read templates of HTML pages, which escape every text from outside."""
+"""Read templates of HTML pages, in which every inserted text is escaped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def page_template(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # refuse NaN, because it is not JSON and browsers would reject the data of the page
+    # NaN is not valid JSON and would make browsers reject all data of the page, so refuse it
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.filters |= filters or {}
     file = resources.files(package).joinpath(*place)

@@ -1,4 +1,4 @@
-"""Choose colours of classes and numbers that colour-blind readers can tell apart.
+"""Choose colours for classes and numbers that colour-blind readers can distinguish.
 
 The twelve class colours maximise the smallest OKLab distance between any two, seen normally and as
 by people without long-, middle- or short-wave cones (simulation of Machado+2009,
@@ -32,7 +32,7 @@ RAMP = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde7
 
 
 def class_mark(code: int) -> tuple[str, str]:
-    """Return the colour and marker of a class code; 72 classes have different pairs."""
+    """Return colour and marker of a class number; up to 72 classes look different."""
     return CLASS_COLOURS[code % len(CLASS_COLOURS)], SHAPES[
         code // len(CLASS_COLOURS) % len(SHAPES)
     ]

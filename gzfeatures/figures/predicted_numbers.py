@@ -1,4 +1,4 @@
-"""Draw predicted against true numbers, with the residuals below."""
+"""Draw predicted against true numbers, such as redshifts, with residuals below."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOUR = "#0072b2"
 def write_numbers(
     predictions: Predictions, labels: Labels, scores: Scores, path: str | Path
 ) -> Path:
-    """Write a picture of predicted against true numbers, with the residuals below.
+    """Write a figure of predicted against true numbers, with residuals below.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_numbers(
 def drawn_numbers(
     predictions: Predictions, true: npt.NDArray[np.float64], scores: Scores
 ) -> Figure:
-    """Draw predicted numbers and residuals against true numbers, (n,), with scores in the title."""
+    """Draw predicted numbers and residuals against true numbers; put the scores in the title."""
     from matplotlib.figure import Figure
 
     name, redshift = predictions.classes[0], predictions.kind == "redshift"
@@ -64,7 +64,7 @@ def drawn_numbers(
     residual = residuals(predictions.values, true, predictions.kind)
     _scatter(above, true, predictions.values)
     _scatter(below, true, residual)
-    # both axes have the same limits, so that a correct prediction lies on the diagonal
+    # use the same limits for both axes, so that correct predictions lie on the diagonal of the plot
     ends = [min(true.min(), predictions.values.min()), max(true.max(), predictions.values.max())]
     diagonal = np.array(ends)
     above.plot(diagonal, diagonal, color=INK, linewidth=0.8)
@@ -89,7 +89,7 @@ def drawn_numbers(
 
 
 def _scatter(axes: Any, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
-    """Draw points, or hexagons coloured by number where points would overlap."""
+    """Draw points, or hexagons coloured by number if there are too many points."""
     if len(x) <= MOST_POINTS:
         axes.plot(x, y, ".", markersize=3, alpha=0.5, color=COLOUR)
     else:

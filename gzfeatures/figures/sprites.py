@@ -1,4 +1,4 @@
-"""Pack thumbnails of galaxies into square JPEG sheets."""
+"""Pack small images of galaxies into square JPEG sheets, for the map page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUALITY = 82
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sprites:
-    """Hold thumbnails in sheets of `ACROSS`² tiles.
+    """Hold small images of galaxies in sheets of `ACROSS`² images each.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def pack(
     view: View,
     progress: Progress = SILENT,
 ) -> Sprites:
-    """Pack the thumbnails of galaxies, with neighbours on the map on the same sheet.
+    """Return small images of galaxies in sheets, with neighbours on the map in one sheet.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def pack(
     rows = pd.Index(images.ids).get_indexer(pd.Index(ids))
     missing = [(str(name), "no image") for name in ids[rows < 0]]
     queue = np.flatnonzero(rows >= 0)
-    # neighbours share a sheet, so that a browser that zooms in loads few sheets
+    # put neighbours on the map into one sheet, so that a browser that zooms in loads few sheets
     queue = queue[np.argsort(_along_curve(coordinates[queue]), kind="stable")]
     pictures = np.full(len(ids), -1, dtype=np.int32)
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
-    # process thumbnails in the order of the queue, so that no tile stays empty
+    # fill the places in the order of readable images, so that a broken image leaves no gap
     for galaxy, thumbnail in _thumbnails(images, queue, rows, view, progress):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
@@ -107,7 +107,7 @@ def _thumbnails(
     view: View,
     progress: Progress,
 ) -> Iterator[tuple[int, Image.Image | GzError]]:
-    """Yield each galaxy's row with its thumbnail, or with the error of a broken image."""
+    """Yield each galaxy's row with its small image, or with the error of a broken image."""
 
     def one(galaxy: int) -> Image.Image | GzError:
         try:
@@ -115,18 +115,18 @@ def _thumbnails(
         except GzError as error:
             return error
 
-    # decoding releases Python's global lock, so threads use all cores
+    # image decoding does not hold Python's global lock, so threads can use all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        # a few thumbnails take so little time that a bar would only flicker
+        # a few hundred images take so little time that a progress bar would only flicker
         shown = progress if len(queue) >= 500 else SILENT
         yield from each(done, shown, "thumbnails", len(queue), transient=True)
 
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
-    """Return the RGB thumbnail of an image; raise InputError for a broken image.
+    """Return the small RGB image of a galaxy; raise InputError for a broken image.
 
     It shows the first three channels, or one channel repeated.
     """
@@ -134,7 +134,7 @@ def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
 
 
 def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return pixels of shape (height, width, channels) as an RGB picture.
+    """Return pixels, shape (height, width, channels), as an RGB picture.
 
     It shows the first three channels, or one channel repeated.
     """
@@ -146,7 +146,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def address(picture: Image.Image) -> str:
-    """Return a picture as a `data:` address that an HTML page can contain."""
+    """Return a picture as a `data:` URL that an HTML page can contain."""
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
 
 
@@ -157,14 +157,14 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return each point's position along a Morton curve through the first two coordinates."""
+    """Return each point's position along a Morton curve, which keeps near points together."""
     if not len(coordinates):
         return np.empty(0, dtype=np.int64)
     low = coordinates[:, :2].min(0)
     reach = np.ptp(coordinates[:, :2], axis=0)
     cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
     code = np.zeros(len(cells), dtype=np.int64)
-    # Morton order interleaves the bits of x and y, so that near points get near numbers
+    # Morton order: interleave the bits of x and y, so that near points get near numbers
     for bit in range(10):
         code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
     return code

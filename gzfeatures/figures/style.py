@@ -1,4 +1,4 @@
-"""Define the style of all figures, and save them as PNG or inline SVG."""
+"""Define the style of all figures; save figures as PNG, SVG or for print."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a drawing function, so that it draws in the common style."""
+    """Return a drawing function that draws in the common style."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -61,7 +61,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 @contextmanager
 def restyled(settings: dict[str, Any]) -> Iterator[None]:
-    """Draw and save all figures inside with other settings of matplotlib, as for a journal."""
+    """Draw and save figures with other matplotlib settings, as for a journal, inside the block."""
     token = _CHANGED.set(_CHANGED.get() | settings)
     try:
         yield
@@ -70,7 +70,7 @@ def restyled(settings: dict[str, Any]) -> Iterator[None]:
 
 
 def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, and its axes."""
+    """Return a new figure of the given size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -78,7 +78,7 @@ def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def short(name: str, limit: int = 22) -> str:
-    """Return a name; a name longer than `limit` is cut, with an ellipsis.
+    """Return a name cut to `limit` characters, with an ellipsis if it was longer.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
     for point in sorted(texts, key=lambda p: p[1]):
         x, y = axes.transData.transform(point) * scale
         height = y
-        # shift only upwards and in small steps, so that labels stay near their points
+        # move a label only upwards and in small steps, so that it stays near its point
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))
@@ -127,13 +127,14 @@ def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
     with rc_context(STYLE | _CHANGED.get() | more), warnings.catch_warnings():
-        # a PNG shows boxes for letters that its font lacks, while a browser has other fonts
+        # matplotlib warns about letters that its font lacks; in an SVG the browser has other fonts
+        # for them
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Save a figure as PNG on white, with 150 dots per inch."""
+    """Write a figure as PNG on white, with 150 dots per inch."""
     with written_whole(path) as temporary, _saving():
         figure.savefig(
             temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None}
@@ -142,7 +143,7 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def svg(figure: Figure, name: str) -> str:
-    """Return a figure as a transparent `<svg>` element, drawn in the page's `currentColor`.
+    """Return a figure as a transparent `<svg>` element in the text colour of the page.
 
     Every text is escaped. `name` keeps the references inside it apart from those of other figures
     of the page.
@@ -157,7 +158,7 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def write_vector(figure: Figure, path: Path) -> Path:
-    """Save a figure for print: `.pdf`, `.svg`, `.eps`, or `.png` with 300 dots per inch.
+    """Write a figure for print: `.pdf`, `.svg`, `.eps`, or `.png` with 300 dots per inch.
 
     The file holds no date, so that the same figure is the same bytes.
     """

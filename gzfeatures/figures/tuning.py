@@ -1,4 +1,4 @@
-"""Draw the settings that tuning tried."""
+"""Draw the scores of the head parameters that a search tried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gzfeatures.files import written_whole
 
 
 def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the score of every tried setting with its scatter over folds, best setting on top.
+    """Draw the score of every tried combination of parameters, the best on top.
 
     The marker shows the rung of successive halving.
 
@@ -38,9 +38,10 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
         for trial in trials
     ]
-    # put the best setting on top: high accuracy, or low loss
+    # sort the best combination to the top: high accuracy, or low loss
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
-    # successive halving scores a setting several times, each time on more galaxies: use the last
+    # the search scores a combination several times, each time on more galaxies; sort by the last
+    # score
     latest = {
         name: (trial["rung"], sign * trial["score"])
         for name, trial in zip(names, trials, strict=True)

@@ -102,7 +102,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y, sample_weight=sample_weight)
-        # read XGBoost\'s JSON, because this format is documented and its objects are not
+        # read XGBoost's JSON, because this format is documented and its objects are not
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]

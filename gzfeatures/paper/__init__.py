@@ -1,1 +1,1 @@
-"""Turn a finished run into parts of a paper: figures, tables, references, a methods paragraph."""
+"""Make parts of a paper from a finished run: figures, tables, references, methods text."""

@@ -1,4 +1,4 @@
-"""Draw one figure of a run at the width of a journal."""
+"""Draw one figure of a finished run at the width of a journal's column or page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gzfeatures.paper.kinds import KINDS
 
 
 def paper_figure(run: FinishedRun, kind: str, options: FigureOptions | None = None) -> PaperFigure:
-    """Draw a figure of a run at the printed width of a journal.
+    """Return a figure of a finished run at the printed width of a journal.
 
     Parameters
     ----------

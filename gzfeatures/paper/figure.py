@@ -1,4 +1,4 @@
-"""Hold a figure at the width of a journal, with its numbers and caption, and write it."""
+"""Hold a journal figure with the numbers it shows and its caption; write it to files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PAPER: dict[str, Any] = {
     "font.size": 7.0,
     "axes.titlesize": 7.0,
     "axes.linewidth": 0.6,
-    # TrueType letters are embedded and can be searched; Type 3 letters some journals refuse
+    # some journals refuse Type 3 fonts; TrueType fonts (42) are embedded and their text can be
+    # searched
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
 }
@@ -32,7 +33,7 @@ PAPER: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class FigureOptions:
-    """Hold what a figure shows and how wide it is.
+    """Hold the options of a figure: journal, width, candidate and number of galaxies.
 
     Parameters
     ----------
@@ -71,13 +72,13 @@ class FigureOptions:
 
     @property
     def inches(self) -> float:
-        """Return the printed width in inches."""
+        """Return the printed width of the figure in inches."""
         return JOURNALS[self.journal].inches(self.width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PaperFigure:
-    """Hold a figure with the numbers that it shows and its caption.
+    """Hold a figure with its caption and the numbers that it shows.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ class PaperFigure:
     caption: str
 
     def write(self, path: str | Path) -> list[Path]:
-        """Write the figure, and its numbers as CSV beside it.
+        """Write the figure, and a CSV file with its numbers under the same name.
 
         Parameters
         ----------
@@ -124,7 +125,7 @@ class PaperFigure:
 
 
 def require_ending(path: str | Path) -> Path:
-    """Return the path of a figure; refuse an ending that no figure has."""
+    """Return the path of a figure; refuse an ending other than .pdf, .svg, .eps or .png."""
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise InputError(
@@ -137,7 +138,7 @@ def require_ending(path: str | Path) -> Path:
 
 
 def numbers_beside(path: Path) -> Path:
-    """Return the path of the CSV with the numbers of a figure.
+    """Return the path of the CSV file with a figure's numbers.
 
     Examples
     --------

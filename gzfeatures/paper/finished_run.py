@@ -1,4 +1,4 @@
-"""Read the folder of a finished run, for what a paper says about it."""
+"""Read settings, scores and predictions from the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORD = "report.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """Hold a finished run: settings, report, and the record that the run wrote.
+    """Hold settings, report and recorded circumstances of a finished run.
 
     Parameters
     ----------
@@ -45,17 +45,17 @@ class FinishedRun:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Return versions, machine and settings that the run recorded."""
+        """Return the versions, machine and settings that the run recorded."""
         provenance: Mapping[str, Any] = self.record["provenance"]
         return provenance
 
     @property
     def scheme(self) -> str:
-        """Return the name of the class scheme, which the labels' file does not hold."""
+        """Return the name of the class scheme, which the label file does not contain."""
         return str(self.record["scheme"])
 
     def candidate(self, rank: int) -> tuple[RankedRow, Candidate]:
-        """Return the candidate of a rank, with its row of the ranking.
+        """Return the candidate with this rank, and its row of the ranking.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class FinishedRun:
 
 
 def read_run(place: str | Path) -> FinishedRun:
-    """Read a finished run.
+    """Return a finished run, read from its folder.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def read_run(place: str | Path) -> FinishedRun:
         provenance,
         {each: [tuple(point) for point in points] for each, points in curves.items()},
     )
-    # a report and predictions of different runs must not be mixed in a paper
+    # a paper must not mix the report of one run with predictions of another
     if report.split.fingerprint != record["split"]:
         raise InputError(
             "report and predictions are of different runs",

@@ -10,7 +10,7 @@ MILLIMETRES = 25.4
 
 @dataclasses.dataclass(frozen=True)
 class Journal:
-    """Describe the page of a journal.
+    """Describe the column and page width of a journal.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Journal:
     source: str
 
     def inches(self, width: str) -> float:
-        """Return the width of `column` or `page` in inches.
+        """Return the width of the journal's `column` or `page` in inches.
 
         Examples
         --------

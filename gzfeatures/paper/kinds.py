@@ -1,4 +1,4 @@
-"""Draw each kind of figure that a paper shows of a run, with its numbers and caption."""
+"""Draw each kind of paper figure from a finished run, with its numbers and caption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMN_CLASSES = 8
 
 
 def _resized(figure: Figure, width: float, height: float) -> Figure:
-    """Give a figure its printed size in inches; the layout follows when it is saved."""
+    """Return a figure after setting its printed size in inches."""
     figure.set_size_inches(width, height)
     return figure
 
@@ -44,7 +44,7 @@ def _title(run: FinishedRun, candidate: Candidate) -> str:
 
 
 def _contamination(candidates: Sequence[Candidate]) -> str:
-    """Return the meaning of the dagger as a sentence; empty if no candidate has one."""
+    """Return a sentence that explains the mark †; "" if no candidate has the mark."""
     return f" †: {DAGGER}." if any(each.contaminated for each in candidates) else ""
 
 
@@ -59,7 +59,7 @@ def _require_classes(run: FinishedRun, kind: str) -> None:
 
 
 def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the metric that ranks, with its interval, and the candidates' names."""
+    """Draw the score of each candidate, best first, with its interval."""
     report = run.report
     metric, level = report.comparison.metric, report.comparison.level
     method = INTERVAL_METHODS.get(metric, "")
@@ -135,7 +135,7 @@ def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw how often one candidate is right, against the probability that it states."""
+    """Draw how often one candidate is correct, against the probability that it states."""
     _require_classes(run, "reliability diagram")
     _, candidate = run.candidate(options.rank)
     bins = reliability(candidate.predictions, run.report.labels)
@@ -157,7 +157,7 @@ def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the metric against the number of labels."""
+    """Draw each candidate's score against the number of labels."""
     report = run.report
     if not report.curves:
         raise InputError(
@@ -187,7 +187,7 @@ def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _map(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the map of the galaxies, coloured by class."""
+    """Draw the UMAP of the run's galaxies, coloured by class."""
     from gzfeatures.maps.figures import draw_figure
     from gzfeatures.maps.map import Map
 
@@ -209,7 +209,7 @@ def _map(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _gallery(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the most certain right galaxies of each class, and the most certain mistakes."""
+    """Draw the most certain correct galaxies of each class, and the most certain mistakes."""
     _require_classes(run, "gallery")
     _, candidate = run.candidate(options.rank)
     predictions, labels = candidate.predictions, run.report.labels

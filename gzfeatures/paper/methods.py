@@ -1,4 +1,4 @@
-"""Write the methods paragraph of a paper from the folder of a run, and invent nothing."""
+"""Write the methods paragraph of a paper from the files of a finished run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CALIBRATIONS = {
 
 
 def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
-    r"""Return a paragraph on what a run did and found.
+    r"""Return a paragraph that describes what a run did and found.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
     text: Callable[[object], str] = (
         (lambda each: escape_latex(str(each))) if form == "latex" else str
     )
-    # the paragraph is no HTML; `text` escapes what LaTeX would take for commands
+    # this paragraph is not HTML, so no HTML escapes; the function `text` escapes characters that
+    # LaTeX would take for commands
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     environment.filters["listed"] = _listed
     source = files("gzfeatures.paper").joinpath("templates", "methods.txt").read_text("utf-8")
@@ -72,7 +73,7 @@ def _latex_citation(found: Sequence[Reference]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names with commas, and `and` before the last."""
+    """Return names joined by commas, with `and` before the last."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -82,7 +83,7 @@ Cite = Callable[[Sequence[Reference]], str]
 
 
 def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
-    """Return the values that the template names."""
+    """Return the values of all names in the template of the methods paragraph."""
     record, report = run.record, run.report
     provenance = run.provenance
     digits, metric = report.digits, report.comparison.metric
@@ -126,7 +127,7 @@ def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
 
 
 def _method(method: str, text: Text, cite: Cite) -> str:
-    """Return the name of an interval's method; LaTeX cites the papers that it names."""
+    """Return the name of an interval's method; in LaTeX with citations of its papers."""
     if cite is _text_citation:
         return method
     plain = text(method)
@@ -136,7 +137,7 @@ def _method(method: str, text: Text, cite: Cite) -> str:
 
 
 def _labels(run: FinishedRun, text: Text, cite: Cite) -> str:
-    """Return a sentence on the labels."""
+    """Return a sentence that describes the labels of a run."""
     labels = run.report.labels
     if labels.target in VALUE_TARGETS:
         return f"We predict the number {text(labels.classes[0])} of each galaxy."

@@ -1,4 +1,4 @@
-"""Draw candidates by rank, each with its name, score and interval."""
+"""Draw the candidates of a run by rank, each with name, score and confidence interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RankingLine:
-    """Hold one line of a ranking: name, approach, score with interval.
+    """Hold one line of a ranking: a candidate's name, approach, score and interval.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class RankingLine:
 
 @styled
 def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Figure:
-    """Draw lines from the best down; open marks are told apart from the first.
+    """Draw one line per candidate, best first; open marks differ clearly from the best.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Fi
             capsize=1.8,
             lw=1.0,
         )
-    # a name is cut where it would take more than three fifths of the width
+    # a longer name would take more than three fifths of the width from the plot, so cut it
     limit = int(inches * 10)
     axes.set_yticks(range(len(lines)), [short(line.name, limit) for line in lines])
     axes.set(xlabel=metric, ylim=(-0.6, len(lines) - 0.4))

@@ -1,4 +1,4 @@
-"""Collect the references of a run: software, data, class schemes, networks, statistics."""
+"""Collect the references that a run should cite: software, data, schemes, networks, tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAD_LIBRARY = {"xgboost": "xgboost", "xgboost-regressor": "xgboost"}
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Hold one reference.
+    """Hold one reference of a paper, with its BibTeX fields.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class Reference:
 
     @property
     def doi(self) -> str:
-        """Return the DOI; empty without one."""
+        """Return the DOI of this reference; "" if it has none."""
         return dict(self.fields).get("doi", "")
 
     def bibtex(self) -> str:
-        """Return the reference as a BibTeX entry."""
+        """Return this reference as a BibTeX entry."""
         names = [name for name, _ in self.fields]
         kind = next(kind for field, kind in TYPES if field in names)
         lines = []
         for name, value in self.fields:
-            # the inner braces keep the capitals of a title
+            # double braces make BibTeX keep the capital letters of a title
             text = f"{{{_latex(value)}}}" if name == "title" else _bibtex(name, value)
             lines.append(f"  {name} = {{{text}}},")
         if "eprint" in names:
@@ -73,7 +73,7 @@ class Reference:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Read all references that the package knows, by key."""
+    """Return all references that the package knows, by BibTeX key."""
     text = files("gzfeatures.paper").joinpath("references.toml").read_text("utf-8")
     entries = {"gzfeatures": _own()}
     for key, entry in tomllib.loads(text).items():
@@ -96,7 +96,7 @@ def _own() -> Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Citations:
-    """Hold what a paper on a run should cite, and what has no known reference.
+    """Hold the references to cite for a run, and a note for each source without a reference.
 
     Parameters
     ----------
@@ -110,15 +110,15 @@ class Citations:
     unknown: tuple[str, ...] = ()
 
     def bibtex(self) -> str:
-        """Return BibTeX entries; unknown sources stand above them as comments."""
-        # BibTeX ignores text outside entries, but an @ would begin an entry
+        """Return BibTeX entries, with sources that lack a reference as comments above."""
+        # BibTeX ignores text outside entries, but an @ there would begin an entry
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
         entries = [reference.bibtex() for reference in self.references]
         return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"
 
 
 def citations(run: FinishedRun) -> Citations:
-    """Collect the references of a run.
+    """Return the references that a paper about a run should cite.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def citations(run: FinishedRun) -> Citations:
 
 
 def of_software(library: str) -> Reference:
-    """Return the reference of a library."""
+    """Return the reference of a software library."""
     return next(entry for entry in references().values() if entry.software == library)
 
 
@@ -152,13 +152,14 @@ def of_network(architecture: str) -> Reference | None:
     """
     name = architecture.lower().replace("-", "_")
     families = {family: each for each in references().values() for family in each.networks}
-    # the longest family that begins the name: efficientnet_v2 before efficientnet
+    # names of families begin each other: prefer the longest that fits, efficientnet_v2 before
+    # efficientnet
     begins = [family for family in families if name.startswith(family)]
     return families[max(begins, key=len)] if begins else None
 
 
 def of_source(text: str) -> list[Reference]:
-    """Return the references whose DOI or label stands in a text."""
+    """Return the references whose DOI or label is contained in a text."""
     return [
         each
         for each in references().values()
@@ -179,10 +180,10 @@ def libraries_of(run: FinishedRun) -> list[str]:
 
 
 def architecture_of(run: FinishedRun, name: str) -> str:
-    """Return torchvision's name of a backbone or network of a run."""
+    """Return torchvision's name for the architecture of a run's backbone or network."""
     if name in BACKBONES:
         return BACKBONES[name].architecture
-    # a network that the run trained has a checkpoint in the run's folder
+    # a network that the run itself trained has its checkpoint in the run's folder
     for place in sorted((run.folder / "networks").glob("*")):
         try:
             entry = backbone(place)
@@ -200,7 +201,7 @@ def _software(run: FinishedRun) -> Iterator[Reference]:
 
 
 def _data(run: FinishedRun) -> Iterator[Reference | str]:
-    """Yield the references of the catalogs, by the kind that their columns show."""
+    """Yield references of the run's catalogs, recognised by their columns; else a note."""
     galaxies = run.settings.galaxies
     for entry in (galaxies, *galaxies.training_only):
         path = Path(entry.catalog)
@@ -211,7 +212,8 @@ def _data(run: FinishedRun) -> Iterator[Reference | str]:
             continue
         known = of_source(KINDS[kind].source) if kind in KINDS else []
         yield from known
-        # a simulation or a selection may have the columns of a published catalog
+        # a simulation or selection may have the same columns as a published catalog, so ask the
+        # author to check
         if known:
             yield f"catalog {path.name} is cited by its columns ({kind}): is it from there?"
         else:
@@ -237,7 +239,7 @@ def _networks(run: FinishedRun) -> Iterator[Reference | str]:
 
 
 def statistics_of(run: FinishedRun) -> Iterator[Reference]:
-    """Yield the references of the intervals and tests of a run's ranking."""
+    """Yield references of the statistical methods behind a run's ranking."""
     yield from of_source(INTERVAL_METHODS.get(run.report.comparison.metric, ""))
     if len(run.report.comparison.ranking) > 1:
         yield references()["romano2005"]
@@ -254,7 +256,7 @@ MEANT, EVERY = str.maketrans(SPECIAL), str.maketrans(SPECIAL | REST)
 
 
 def escape_latex(text: str) -> str:
-    """Return a text as LaTeX that prints it; control characters and line breaks become blanks.
+    """Return text escaped for LaTeX; control characters and line breaks become blanks.
 
     Examples
     --------
@@ -266,7 +268,7 @@ def escape_latex(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Escape a text of the package's own references, in which braces keep their meaning."""
+    """Return text of the package's own references escaped for LaTeX; braces keep their meaning."""
     return text.translate(MEANT)
 
 

@@ -1,4 +1,4 @@
-"""Draw maps, scores, rankings and galleries on axes of matplotlib: `gz.plot.map(table, labels)`.
+"""Draw maps, scores, rankings and galleries on matplotlib axes: `gz.plot.map(table, labels)`.
 
 Every function takes `ax=`, draws there, and returns the axes; without it, a new figure is made,
 which a notebook shows.

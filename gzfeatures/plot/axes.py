@@ -1,4 +1,4 @@
-"""Make the axes of a plot, or take those of the caller, in the style of all figures."""
+"""Provide matplotlib axes in the common style: new ones, or those of the caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """Yield the axes to draw on, in the common style.
+    """Yield the axes to draw on, in the style common to all figures.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         with rc_context(STYLE):
             yield ax
         return
-    # create the figure outside of the style's context, whose end would undo settings of a notebook
+    # create the figure before the style is set, because resetting the style would also undo
+    # settings that a notebook makes at the first figure
     figure = pyplot.figure(figsize=(width, height), layout="constrained")
     with rc_context(STYLE):
         yield figure.add_subplot()

@@ -29,7 +29,7 @@ def map_(
     seed: int = 0,
     **options: Any,
 ) -> Axes:
-    """Draw the UMAP of a table, coloured by class.
+    """Draw the UMAP of a table's embeddings, coloured by class.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix in percent of the volunteers' class.
+    """Draw a confusion matrix in percent of the galaxies of each volunteers' class.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
 
 
 def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
-    """Draw the score of each candidate with its interval, one row per rank.
+    """Draw each method's score with its confidence interval, one line per rank.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
     ]
     with axes_for(ax, 6.4, 0.8 + 0.24 * len(points)) as axes:
         draw_ranking(axes, points, metric.replace("_", " "))
-        # the methods stand beside their ranks, as there is no table below
+        # this plot has no table below it, so write the names of the methods beside their ranks
         names = [
             f"{row.rank}  {row.backbone}" + (f", {row.head}" if row.head else "")
             for row in comparison.ranking
@@ -92,7 +92,7 @@ def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
 def reliability(
     predictions: Predictions, labels: Labels | Place, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of right predictions against the stated confidence.
+    """Draw the share of correct predictions against their stated probability.
 
     Parameters
     ----------

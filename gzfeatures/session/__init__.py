@@ -1,1 +1,1 @@
-"""Serve a page on which a user labels galaxies; keep the labels in a file, and fit heads."""
+"""Serve a web page on which a person labels galaxies; keep the labels, and fit heads."""

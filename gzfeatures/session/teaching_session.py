@@ -1,4 +1,4 @@
-"""Serve the map of a table, keep the labels given on it in a file, and fit heads to them."""
+"""Serve a map of galaxies to a browser, keep labels given on it, and fit heads to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LONGEST = 200
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TeachingSession:
-    """Hold the table, the map and the label file of a person who teaches.
+    """Hold the table, the map and the label file of a person who labels galaxies.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class TeachingSession:
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
-        """Write the answers that a page sends, before it counts them.
+        """Write the answers that a web page sends to the label file; return the number of labels.
 
         Parameters
         ----------
@@ -115,13 +115,13 @@ class TeachingSession:
         return {"labels": len(self.file.answers)}
 
     def _mark_rounds(self, now: set[int]) -> None:
-        """Tell of each round that ended: one with answers, before the one that goes on."""
+        """Report each round of labelling that has ended, when a later round begins."""
         self._rounds.update(now)
         if self.on_round is not None and now:
             self._end_rounds(before=max(self._rounds))
 
     def _end_rounds(self, before: int) -> None:
-        """Tell of the rounds up to a number that have answers of this session."""
+        """Report the rounds of labelling before a number that have new answers."""
         for number in sorted(each for each in self._rounds if each < before):
             self._rounds.discard(number)
             if self.on_round is not None:
@@ -133,7 +133,7 @@ class TeachingSession:
         return page_vectors(self.chart.vectors)
 
     def state(self, content: Any = None) -> dict[str, Any]:
-        """Return all answers about galaxies of the table, as `keep` takes them."""
+        """Return all answers about galaxies of the table, in the form that `keep` reads."""
         known = set(self.table.ids)
         return {
             "answers": [
@@ -144,7 +144,7 @@ class TeachingSession:
         }
 
     def fit(self, content: Any) -> dict[str, Any]:
-        """Fit a head to the answers that are not set aside, and predict the page's galaxies.
+        """Fit a head to all answers not kept for tests; return predictions for the map.
 
         Parameters
         ----------
@@ -175,7 +175,8 @@ class TeachingSession:
         start = time.perf_counter()
         nobody = labels.ids[:0]
         split = Split(labels.ids, nobody, nobody)
-        # requests run in threads, in which scikit-learn-intelex warns that it uses all cores
+        # requests run in threads, where scikit-learn-intelex warns about each fit that it uses all
+        # cores
         with without_warnings():
             head = fit(self.table, labels, name, split=split, seed=self.seed)
             said = head.predict(self.table.select(self.chart.ids))
@@ -187,7 +188,7 @@ class TeachingSession:
         }
 
     def selection(self, content: Any) -> dict[str, Any]:
-        """Write a selection of the page as FITS, or hand it to other programs over SAMP.
+        """Write selected galaxies as FITS, or send them to other programs (SAMP protocol).
 
         Parameters
         ----------
@@ -221,7 +222,7 @@ class TeachingSession:
         return {"told": f"{len(ids):,} galaxies sent to {', '.join(names)}"}
 
     def _described(self, ids: Ids) -> pd.DataFrame:
-        """Return a table of some galaxies: ids as texts, positions, place on the map, label."""
+        """Return a data frame of some galaxies: ids, positions, map coordinates and label."""
         rows = positions(self.chart.ids, ids, where="map")
         columns: dict[str, Any] = {"galaxy_id": ids}
         if self.catalog is not None:
@@ -247,7 +248,7 @@ class TeachingSession:
         return Path(self._folders[-1].name)
 
     def labels(self, *asked: str) -> Labels:
-        """Return the answers of the table's galaxies as labels; default all, for any reason."""
+        """Return answers as labels, only those asked for the given reasons; default all."""
         wanted = asked or (RANDOM, QUEUE, USER)
         known = set(self.table.ids)
         answers = {
@@ -266,7 +267,7 @@ class TeachingSession:
         labels: Labels | None = None,
         progress: Progress = SILENT,
     ) -> bytes:
-        """Return the page, which asks this session for its answers."""
+        """Return the web page with the map, which sends answers to this session."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "map.html"
             self.chart.write_html(
@@ -317,7 +318,7 @@ class TeachingSession:
             self.close()
 
     def close(self) -> None:
-        """Tell of the last round, and remove files that were written for other programs."""
+        """Report the last round of labelling, and remove files written for other programs."""
         self._end_rounds(before=2**31)
         while self._folders:
             self._folders.pop().cleanup()
@@ -325,7 +326,7 @@ class TeachingSession:
     def server(
         self, images: ImageSet | None = None, *, port: int = 0, progress: Progress = SILENT
     ) -> LocalServer:
-        """Return a server of the page that listens, and is not serving yet."""
+        """Return a server of the page that has a port, but does not answer requests yet."""
         if len(self.chart) > MOST:
             raise InputError(
                 "table to be taught on",
@@ -354,7 +355,7 @@ class TeachingSession:
 
 
 def _answer(content: Mapping[str, Any]) -> Answer | None:
-    """Return the answer in a page's request; None for one that is taken back."""
+    """Return the answer in a web page's request; None if the person took the answer back."""
     if content.get("label") is None:
         return None
     label, asked, who, when = (content.get(key, "") for key in ("label", "asked", "who", "when"))

@@ -1,1 +1,1 @@
-"""Teach a head by questions: which galaxies to ask about, and what the answers say."""
+"""Teach a head by questions to a person: choose the galaxies to ask about, use the answers."""

@@ -1,4 +1,4 @@
-"""Keep the answers of a campaign in a label file, whole after every click."""
+"""Keep a person's answers about galaxies in a label file, complete after every answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("galaxy_id", "label", "who", "when", "round", ASKED)
 
 
 class AnswersFile:
-    """Hold the answers of a label file by galaxy id, and write them back.
+    """Read the answers of a label file by galaxy id, and write changes to the file.
 
     Other columns, and galaxies that no table knows, stay in the file as they are.
 
@@ -45,9 +45,10 @@ class AnswersFile:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Read the file again, if it is not what was last read or written here."""
+        """Read the label file again if another program has changed it."""
         digest = fingerprint.of_file(self.path) if self.path.exists() else None
-        # if the file was deleted, keep the answers: the next write stores all of them
+        # if somebody deleted the file, keep the answers in memory: the next write stores all of
+        # them
         if digest is None or digest == self._digest:
             return
         frame = _read(self.path)
@@ -57,14 +58,14 @@ class AnswersFile:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Return the answers by galaxy id, in the order of the file."""
+        """Return the answers by galaxy id, in the order of the label file."""
         return {
             name: Answer(row["label"], REASON[row[ASKED]], row["round"], row["who"], row["when"])
             for name, row in self._rows.items()
         }
 
     def keep(self, changes: Mapping[str, Answer | None]) -> None:
-        """Write changed answers to the file; None removes a galaxy from it.
+        """Write changed answers to the label file; None removes a galaxy's answer.
 
         The file is on the disk, whole, when this returns; if it cannot be written, nothing has
         changed, here neither. What another session has written to it in between stays in it.
@@ -77,7 +78,8 @@ class AnswersFile:
             It was changed to something that is no label file.
         """
         with locked_file(self.path):
-            # another session, or a person with an editor, may have written since
+            # another program or an editor may have changed the file, and its changes must not be
+            # lost
             self._refresh()
             rows = dict(self._rows)
             for name, answer in changes.items():
@@ -90,15 +92,14 @@ class AnswersFile:
                     **{"round": answer.round, ASKED: answer.asked},
                 }
             frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
-            # overwriting loses nothing, because everything in the file was read and is written
-            # again
+            # the file was just read and all of it is written again, so overwriting loses nothing
             with outputs.guarded("teach", overwrite=True):
                 write_csv(frame, self.path)
             self._rows, self._digest = rows, fingerprint.of_file(self.path)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return the rows of a label file with all columns of answers, texts as texts."""
+    """Return the rows of a label file, with all columns that answers need."""
     frame = read_table(path, texts=("label", "who", "when", ASKED))
     if not {"galaxy_id", "label"} <= set(frame.columns):
         raise InputError(

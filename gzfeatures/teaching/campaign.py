@@ -1,4 +1,4 @@
-"""Ask about galaxies, keep the answers, and set a random sample of them aside.
+"""Choose galaxies to ask a person about, and set a random sample aside for tests.
 
 A round has five questions. Four are the queue's; the fifth goes to the next galaxy of a random
 order of the whole table, fixed by the seed. The galaxies that this order has reached are a random
@@ -31,7 +31,7 @@ EVERY = 5
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Hold the label that a person gave a galaxy.
+    """Hold the label that a person gave a galaxy, with who, when and why it was asked.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyQuestion:
-    """Name a galaxy to ask about, and why."""
+    """Name a galaxy to ask about, and whether chance, the queue or the user chose it."""
 
     row: int
     asked: Reason
 
 
 class Campaign:
-    """Keep the answers about a table's galaxies, and choose the next questions.
+    """Keep a person's answers about a table's galaxies, and choose the next questions.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Campaign:
 
     @cached_property
     def typical(self) -> npt.NDArray[np.intp]:
-        """Return the place of each galaxy by how typical it is, shape (n,)."""
+        """Return each galaxy's rank by how typical it is, shape (n,); 0 is most typical."""
         return queue.typicality(self.vectors, self.draws.ranks)
 
     @cached_property
@@ -101,17 +101,17 @@ class Campaign:
 
     @property
     def known(self) -> Mapping[str, int]:
-        """Return the row of each id of the table."""
+        """Return the row number of each galaxy id of the table."""
         return self._rows
 
     def row(self, galaxy_id: str) -> int:
-        """Return the row of an id; refuse an unknown one."""
+        """Return the row number of a galaxy id; refuse an unknown id."""
         if galaxy_id not in self._rows:
             positions(self.ids, np.asarray([galaxy_id], dtype=object), where="table")
         return self._rows[galaxy_id]
 
     def answer(self, row: int, answer: Answer) -> None:
-        """Keep an answer; a galaxy that was set aside stays so, whoever labels it again.
+        """Keep an answer; a galaxy of the random test sample stays in it if labelled again.
 
         Raises
         ------
@@ -126,26 +126,26 @@ class Campaign:
         self.answers[row] = answer
 
     def rows_of(self, *asked: str) -> npt.NDArray[np.intp]:
-        """Return the rows with a label that were asked about for one of these reasons."""
+        """Return the rows of labelled galaxies that were asked about for one of these reasons."""
         chosen = [r for r, each in self.answers.items() if each.asked in asked and each.label]
         return np.asarray(sorted(chosen), dtype=np.intp)
 
     @property
     def training(self) -> npt.NDArray[np.intp]:
-        """Return the rows that a head may be trained on."""
+        """Return the rows of labelled galaxies that a head may be trained on."""
         return self.rows_of(QUEUE, USER)
 
     @property
     def set_aside(self) -> npt.NDArray[np.intp]:
-        """Return the rows of the random sample that have a label."""
+        """Return the rows of labelled galaxies in the random sample, kept for tests."""
         return self.rows_of(RANDOM)
 
     def classes(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """Return the classes of answered rows, sorted."""
+        """Return the sorted class names among the answers of the given rows."""
         return tuple(sorted({self.answers[int(row)].label for row in rows}))
 
     def head(self) -> tuple[OneAgainstRest, tuple[str, ...]] | None:
-        """Return the head fitted to all answers that are not set aside; None for one class."""
+        """Return a head fitted to all answers not kept for tests; None for a single class."""
         rows = self.training
         classes = self.classes(rows)
         if len(classes) < 2:
@@ -154,7 +154,7 @@ class Campaign:
         return OneAgainstRest.fit(self.vectors[rows], codes, len(classes)), classes
 
     def questions(self) -> list[GalaxyQuestion]:
-        """Return the questions of the current round; fewer where the table has no more galaxies."""
+        """Return the galaxies to ask about in this round; fewer if the table has no more."""
         free = np.ones(len(self.ids), dtype=bool)
         free[list(self.answers)] = False
         self._drawn = drawn = self._next_drawn()
@@ -166,7 +166,7 @@ class Campaign:
         return asked
 
     def end_round(self) -> None:
-        """Go on to the next round; the drawn galaxy of this one is set aside if it was answered."""
+        """Start the next round of questions; keep the answered random galaxy for tests."""
         if self._drawn is not None and self._drawn in self.answers:
             before = self.answers[self._drawn]
             self.answers[self._drawn] = dataclasses.replace(before, asked="random")
@@ -174,12 +174,12 @@ class Campaign:
         self.round += 1
 
     def _next_drawn(self) -> int | None:
-        """Return the first galaxy of the random order that is not set aside, if there is one."""
+        """Return the first galaxy in random order that is not yet kept for tests, or None."""
         done = {row for row, each in self.answers.items() if each.asked == RANDOM}
         return next((int(row) for row in self.draws.turns if int(row) not in done), None)
 
     def _queue(self, free: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-        """Return the galaxies to ask about next, without the random one."""
+        """Return the rows of the galaxies to ask about next, without the random one."""
         fitted, rows = self.head(), self.training
         known = Known(rows, len(self.rows_of(RANDOM, QUEUE, USER)))
         if fitted is not None:

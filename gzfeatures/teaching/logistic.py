@@ -1,4 +1,4 @@
-"""Fit the logistic head that teaches: small, balanced, and the same in Python and on a page.
+"""Fit a small logistic classifier while a person labels; Python and the web page agree.
 
 `page/logistic.js` does the same arithmetic. The objective has one minimum, and Newton's method goes
 to it until steps are below 1e-10, so that both find the same probabilities to some 1e-12 whatever
@@ -20,7 +20,7 @@ STEPS, CLOSE = 100, 1e-10
 
 
 class OneAgainstRest:
-    """Predict classes by one logistic function for each, against all others.
+    """Predict class probabilities by one logistic function per class, against all others.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class OneAgainstRest:
 
     @classmethod
     def fit(cls, vectors: Array, codes: npt.NDArray[np.int64], k: int) -> OneAgainstRest:
-        """Fit to labelled galaxies; each class weighs as much as all others together.
+        """Return a classifier fitted to labelled galaxies; a class weighs as much as all others.
 
         Parameters
         ----------

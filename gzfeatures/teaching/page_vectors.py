@@ -1,4 +1,4 @@
-"""Compress each embedding to a few half-precision numbers, from which a map page learns."""
+"""Compress each embedding to a few numbers, from which a web page fits a classifier."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ With 1, components of noise count like the others, and a head of a hundred label
 def page_vectors(
     matrix: npt.NDArray[np.float32], components: int = COMPONENTS
 ) -> npt.NDArray[np.float16]:
-    """Return the leading principal components of embeddings, in half precision.
+    """Return the leading principal components of embeddings, scaled, as float16.
 
     Parameters
     ----------
@@ -48,14 +48,15 @@ def page_vectors(
     space = FeatureSpace.fit(matrix, components=components)
     scores = space.vectors(matrix).astype(np.float64)
     spread = scores.std(0)
-    # a component without variance carries nothing, and dividing by it would give infinities
+    # a component without variance holds no information, and division by its spread of 0 would give
+    # infinities
     scores = scores / np.where(spread > 0, spread, 1) ** POWER
     length = np.sqrt((scores**2).sum(1).mean())
     return np.asarray(scores / (length or 1.0), dtype=np.float16)
 
 
 def table_digest(ids: Ids, vectors: npt.NDArray[np.float16]) -> str:
-    """Return a digest of ids and page vectors, under which a browser keeps labels; 32 letters.
+    """Return a digest of ids and page vectors, 32 letters, by which a browser finds labels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Choose the galaxies to ask about next: informative and unlike each other, certain, or disputed.
+"""Choose which galaxies a person labels next: uncertain and different, certain, or disputed.
 
 `page/queue.js` makes the same choices from the same numbers. Scores within 1e-6 of each other are
 equal, since the last digits of two machines differ; of equal ones the smaller id goes first.
@@ -34,7 +34,7 @@ FEWEST = 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-    """Hold the fixed orders of a campaign's galaxies.
+    """Hold two fixed orders of a table's galaxies: by id, and at random.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Draws:
 
     @classmethod
     def of(cls, ids: Ids, seed: int) -> Draws:
-        """Return the orders of galaxies; they do not depend on the order of rows.
+        """Return both orders of the galaxies; they do not depend on the order of table rows.
 
         Examples
         --------
@@ -63,7 +63,7 @@ class Draws:
 
 
 def typicality(vectors: Array, ranks: Rows) -> Rows:
-    """Return the place of each galaxy by how typical it is, shape (n,): 0 has the nearest crowd.
+    """Return each galaxy's rank by how typical it is, shape (n,): 0 has the nearest neighbours.
 
     Labels are few in the beginning, and typical galaxies say most (Hacohen+2022, arXiv:2202.02794).
 
@@ -92,7 +92,7 @@ def typicality(vectors: Array, ranks: Rows) -> Rows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Known:
-    """Hold what is known of a table when questions are chosen.
+    """Hold which galaxies are labelled, and what the head predicts, when questions are chosen.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Known:
 def questions(
     vectors: Array, known: Known, free: Mask, typical: Rows, draws: Draws, count: int
 ) -> Rows:
-    """Return the galaxies to ask about next, unlike each other and what is labelled.
+    """Return the rows of galaxies to ask about next, unlike each other and unlike labelled ones.
 
     Without a head they are typical ones; then uncertain ones; from 10 to 20 labels typical ones
     again, as the head has not seen most kinds of galaxies yet; later uncertain ones, and one of the
@@ -158,7 +158,7 @@ def questions(
 def informative(
     vectors: Array, probabilities: Array, labelled: Rows, free: Mask, draws: Draws, count: int
 ) -> Rows:
-    """Return galaxies whose answers would help most: uncertain, and far from what is known.
+    """Return the rows of uncertain galaxies far from labelled ones, which teach a head most.
 
     Of the most uncertain fifth, the first is the one farthest from all labelled galaxies, the next
     the one farthest from these and the first, and so on (margin by clusters, Citovsky+2021,
@@ -186,7 +186,7 @@ def informative(
 
 
 def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: int) -> Rows:
-    """Return rows of a pool, each the farthest from all labelled and all chosen before it."""
+    """Return rows of a pool, each the farthest from labelled and earlier chosen galaxies."""
     nearest_known = np.full(len(pool), np.inf)
     for row in labelled:
         nearest_known = np.minimum(nearest_known, ((vectors[pool] - vectors[row]) ** 2).sum(1))
@@ -203,7 +203,7 @@ def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: i
 
 
 def most_certain(probabilities: Array, code: int, free: Mask, draws: Draws, count: int) -> Rows:
-    """Return the galaxies without a label that most probably are of a class."""
+    """Return the unlabelled galaxies that have the highest probability of one class."""
     rows = np.flatnonzero(free)
     return _best(probabilities[rows, code], rows, draws)[:count]
 
@@ -211,14 +211,14 @@ def most_certain(probabilities: Array, code: int, free: Mask, draws: Draws, coun
 def disagreements(
     probabilities: Array, labelled: Rows, codes: npt.NDArray[np.int64], draws: Draws, count: int
 ) -> Rows:
-    """Return the labelled galaxies whose label the head finds least probable, below even odds."""
+    """Return labelled galaxies for which the head finds another class more probable."""
     given = probabilities[labelled, codes]
     doubted = given < 0.5
     return _best(1 - given[doubted], labelled[doubted], draws)[:count]
 
 
 def entropy(probabilities: Array) -> Array:
-    """Return the entropy of each galaxy's probabilities as a share of the largest, shape (n,).
+    """Return the entropy of each galaxy's class probabilities, divided by the largest possible.
 
     Examples
     --------
@@ -231,13 +231,14 @@ def entropy(probabilities: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Places:
-    """Hold the ranks of the galaxies of a pool."""
+    """Hold the rank by id of each galaxy in a pool."""
 
     ranks: Rows
 
 
 def _best(scores: Array, rows: Rows, draws: Draws | _Places) -> Rows:
-    """Return rows by falling score, compared in steps of 1e-6, then by id."""
-    # without a known galaxy distances are infinite: treat them as one large equal score
+    """Return rows by falling score in steps of 1e-6; the smaller id decides equal scores."""
+    # without labelled galaxies all distances are infinite: make them one large, equal score,
+    # because infinity is no whole number of steps
     steps = np.floor(np.minimum(scores, 1e9) * SCALE + 0.5)
     return rows[np.lexsort((draws.ranks[rows], -steps))]

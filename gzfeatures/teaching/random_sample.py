@@ -1,4 +1,4 @@
-"""Measure a head and a table on galaxies that were drawn at random, with intervals that hold.
+"""Measure a head's accuracy and a table's class shares on galaxies drawn at random.
 
 The intervals of shares are Wilson's: with the twenty to a hundred galaxies that a campaign sets
 aside, exact intervals (Clopper & Pearson) hold the truth in 95 % of campaigns and more, not in the
@@ -20,7 +20,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Hold an estimate with its interval.
+    """Hold an estimated share with its confidence interval.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class RandomSample:
-    """Hold what a random sample of galaxies says of a head and of the table it was drawn from.
+    """Hold a head's accuracy and a table's class shares, measured on a random sample.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class RandomSample:
     def of(
         cls, predictions: Predictions, labels: Labels, scores: Scores | None = None
     ) -> RandomSample:
-        """Measure on the galaxies of some predictions, all of them drawn at random.
+        """Return accuracy, calibration and class shares from galaxies drawn at random.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class RandomSample:
         return cls(n, LEVEL, Estimate.of_share(right, n), shares, error)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the estimates and their intervals as JSON values."""
         return dataclasses.asdict(self)
 
     @property
@@ -121,7 +121,7 @@ class RandomSample:
 
 
 def too_few(n: int, fewest: int) -> str:
-    """Return the sentence printed where too few galaxies were drawn at random."""
+    """Return the sentence to print if too few galaxies were drawn at random."""
     return (
         f"too few: {n} galaxies were drawn at random, and below {fewest} neither accuracy, class "
         "shares, calibration nor class sets are measured; answer more questions"

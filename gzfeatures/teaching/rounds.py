@@ -1,4 +1,4 @@
-"""Say what a labelling campaign has reached at the end of a round."""
+"""Summarise what labelling has achieved at the end of each round of questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = "logistic of the page"
 
 @dataclasses.dataclass(frozen=True)
 class RoundRecord:
-    """Hold what a round asked, and how good the head is after it.
+    """Hold what a round of labelling asked, and the head's accuracy after it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class RoundRecord:
 
     @classmethod
     def of(cls, campaign: Campaign, answers: Mapping[str, Answer], number: int) -> RoundRecord:
-        """Return the record of a round from the answers so far.
+        """Return the summary of a round of labelling, from all answers up to this round.
 
         Parameters
         ----------

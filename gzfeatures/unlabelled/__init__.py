@@ -1,1 +1,1 @@
-"""Describe galaxies without labels: familiarity, shift, class shares."""
+"""Describe galaxies without labels: likeness to the training galaxies, and class shares."""

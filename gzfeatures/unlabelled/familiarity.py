@@ -1,4 +1,4 @@
-"""Measure whether galaxies are like the training galaxies, with conformal p values."""
+"""Measure how like the training galaxies a galaxy is, by conformal p values."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Familiarity:
 
     @classmethod
     def of(cls, training: Matrix, kept_out: Matrix, strangers: Matrix | None = None) -> Familiarity:
-        """Fit the distance on training galaxies, and its p values on galaxies kept out.
+        """Return distances fitted to training galaxies, and p values from galaxies kept out.
 
         Parameters
         ----------
@@ -136,9 +136,11 @@ class Familiarity:
         count = min(MOST_COMPONENTS, max(1, len(rows) // ROWS_A_COMPONENT), rows.shape[1])
         components = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
         spread = np.sqrt(components.explained_variance_)
-        # along an axis without variance, every new galaxy would be infinitely far
+        # along an axis without variance every new galaxy would be infinitely far, so leave such
+        # axes out
         spread_out = spread > 1e-4 * spread[0]
-        # round now as a file does, so that a head read from a file gives the same p values
+        # a head's file stores half precision; round already now, so that a head read from its file
+        # gives the same p values
         axes, centre = _halved(components.components_[spread_out]), _halved(components.mean_)
         bare = cls(centre, axes, spread[spread_out].astype(np.float64), np.empty(0), _no_rows(axes))
         contrast = None if strangers is None else bare._contrast(rows, strangers)
@@ -169,7 +171,7 @@ class Familiarity:
         return self._p_values(matrix, 1)
 
     def p_values_of_calibration(self, matrix: Matrix) -> Array:
-        """Return the p value of each calibration galaxy, compared with the other ones."""
+        """Return the p value of each calibration galaxy, compared with the others."""
         return self._p_values(matrix, 0)
 
     def _p_values(self, matrix: Matrix, itself: int) -> Array:
@@ -185,7 +187,7 @@ class Familiarity:
 
     @property
     def why_none_flagged(self) -> str | None:
-        """Reason why no galaxy can be flagged, if there are too few calibration galaxies."""
+        """Return why no galaxy can be unfamiliar, if calibration galaxies are too few."""
         m = len(self.distances)
         if 1 / (m + 1) < LEVEL:
             return None
@@ -195,7 +197,7 @@ class Familiarity:
         )
 
     def coordinates(self, matrix: Matrix) -> Array:
-        """Return coordinates along the first principal axes, shape (n, up to 32).
+        """Return coordinates of vectors along the first principal axes, (n, up to 32).
 
         `reference` is kept in the same axes.
         """
@@ -206,14 +208,15 @@ class Familiarity:
         return np.asarray(along / self.spread, dtype=np.float64)
 
     def _distance(self, coordinates: Array) -> Array:
-        # the logarithm keeps the order of distances, and limits a few very far galaxies
+        # the logarithm keeps the order of distances, and prevents a few very far galaxies from
+        # dominating
         distance = np.log(np.maximum((coordinates**2).sum(1), 1e-12))
         if self.contrast is not None:
             distance = distance + np.clip(coordinates, -CLIP, CLIP) @ self.contrast
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Return the direction in which pictures without a galaxy differ from galaxies."""
+        """Return the direction in which images without a galaxy differ from galaxies."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
@@ -226,7 +229,7 @@ class Familiarity:
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields for JSON, with arrays as base64 text.
+        """Return the fields as JSON values, with arrays as base64 text.
 
         Axes, centre and reference are in half precision.
         """
@@ -242,7 +245,7 @@ class Familiarity:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Familiarity:
-        """Return the object from the fields of `asdict`; raise an error for other fields."""
+        """Return the object from a dict that `asdict` wrote; refuse other fields."""
         c = int(fields["components"])
         distances = _decoded(fields["distances"], "<f8")
         reference = _decoded(fields["reference"], "<f2")
@@ -258,15 +261,15 @@ class Familiarity:
 
 
 def _directions(matrix: Matrix) -> Matrix:
-    """Scale rows to unit length; rows of zeros stay zero."""
+    """Return rows scaled to unit length; rows of zeros stay zero."""
     rows = np.asarray(matrix, dtype=np.float32)
-    # float64, because the squares of very large features overflow in single precision
+    # squares of very large numbers overflow in single precision, so add them in double precision
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
     return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _halved(array: npt.NDArray[Any]) -> Matrix:
-    """Round an array to the values that half precision can hold."""
+    """Return an array rounded to values that half precision can hold."""
     return np.asarray(array, dtype=np.float16).astype(np.float32)
 
 

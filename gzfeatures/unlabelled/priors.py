@@ -1,4 +1,4 @@
-"""Estimate class shares of galaxies without labels, and correct probabilities accordingly."""
+"""Estimate the class shares of galaxies without labels, and correct their probabilities."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Priors:
 
     @classmethod
     def of(cls, predictions: Predictions, training: Array) -> Priors:
-        """Estimate class shares from predictions.
+        """Return class shares estimated from the predictions of galaxies without labels.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Priors:
         return cls(predictions.classes, training, p.mean(0), after, len(rows))
 
     def corrected(self, predictions: Predictions) -> Predictions:
-        """Return the predictions with probabilities corrected to the estimated class shares.
+        """Return predictions with probabilities corrected to the estimated class shares.
 
         Class sets stay those of the uncorrected probabilities, with the most probable class added
         where the correction made it another one: thresholds within each class ask nothing of the
@@ -117,7 +117,7 @@ class Priors:
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the shares of each class: `class`, `training`, `before`, `after`."""
+        """Return each class's share in training, before and after the correction."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}
@@ -126,7 +126,7 @@ class Priors:
 
 
 def _estimated(p: Array, training: Array) -> Array:
-    """Find the class shares of maximum likelihood by expectation maximisation.
+    """Return the class shares of maximum likelihood, found by expectation maximisation.
 
     The mean probabilities of each round are the shares of the next.
     """
@@ -140,12 +140,12 @@ def _estimated(p: Array, training: Array) -> Array:
 
 
 def _weights(shares: Array, training: Array) -> Array:
-    """Divide new class shares by old ones; 0 for a class that the head never predicts."""
+    """Return new class shares divided by old ones; 0 for a class that is never predicted."""
     return np.where(training > 0, shares / np.where(training > 0, training, 1), 0.0)
 
 
 def _normalised(p: Array) -> Array:
     total = p.sum(1, keepdims=True)
-    # a galaxy whose classes all have weight 0 gets equal probabilities; this does not occur with
-    # real predictions
+    # a galaxy whose classes all have weight 0 would give 0 / 0; equal probabilities avoid that, but
+    # real predictions do not have this case
     return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])

@@ -1,4 +1,4 @@
-"""Test whether a table's galaxies differ from the galaxies that a head was fitted on.
+"""Test whether a table's galaxies differ from the galaxies that a head was fitted to.
 
 By class shares, and by a classifier between both.
 """
@@ -32,7 +32,7 @@ DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
-    """Hold the mean predicted probability of each class over some galaxies, with its covariance.
+    """Hold the mean predicted probability of each class over many galaxies, with covariance.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ class Shares:
 
     @classmethod
     def of(cls, probabilities: Array) -> Shares:
-        """Compute class shares from the class probabilities of n ≥ 1 galaxies, shape (n, k)."""
+        """Return class shares from the class probabilities of n ≥ 1 galaxies, shape (n, k)."""
         mean = probabilities.mean(0)
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return mean, covariance and number of galaxies as JSON values."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
-        """Return the class shares from the fields of `asdict`."""
+        """Return class shares from a dict that `asdict` wrote."""
         mean, covariance = (
             np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance")
         )
@@ -80,7 +80,7 @@ class Shares:
 
 
 class TableSample:
-    """Hold a sample of a table's galaxies, chosen by their ids while the table is read in parts.
+    """Hold a random sample of a table's galaxies, chosen by id while the table is read.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ class TableSample:
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
         order = uniform(ids[rows], 0)
-        # a number computed from the id, so that the sample does not depend on the parts
+        # keep the galaxies with the smallest numbers computed from their ids, so that the sample
+        # does not depend on how the table is divided
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]
         best = np.argsort(order, kind="stable")[:MOST]
@@ -125,7 +126,7 @@ class TableSample:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shift:
-    """Measure the difference between a table's galaxies and the galaxies a head was fitted on.
+    """Measure how a table's galaxies differ from the galaxies that a head was fitted to.
 
     A small p value alone is never taken for a difference.
 
@@ -178,7 +179,7 @@ class Shift:
         shares: Shares | None = None,
         of_table: Shares | None = None,
     ) -> Shift:
-        """Compare a table's galaxies with galaxies kept out of training.
+        """Return the difference between a table's galaxies and galaxies kept out of training.
 
         Parameters
         ----------
@@ -208,21 +209,21 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Whether class shares differ by more than .05, with the whole interval above .05."""
+        """Return whether the class shares surely differ by more than .05 (whole interval above)."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Whether a classifier separates both tables: the whole interval of its AUC is above .6."""
+        """Return whether a classifier separates both tables: AUC surely above .6."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Whether the class shares or the images have shifted."""
+        """Return whether the class shares or the images surely differ."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False, model: str = "head") -> str | None:
-        """Return a warning with sizes, intervals and the remedy; None without a shift.
+        """Return a warning with sizes, intervals and a remedy; None if no difference is sure.
 
         Parameters
         ----------
@@ -240,19 +241,20 @@ class Shift:
             parts.append(f"a classifier tells them from it with an AUC of {size}, above {AUC:g}")
         if not parts:
             return None
-        # name the inputs in the message: heads read tables, networks read images
+        # heads read tables and networks read images, so the message names the right one
         these, trained = "galaxies of this table", "the head was fitted on"
         remedy = "fit on some labelled galaxies of this table"
         if model != "head":
             these, trained = "these galaxies", f"the {model} was trained on"
             remedy = "train on some of them, labelled"
-        # corrected priors repair class shares, but not a difference of the images
+        # corrected class shares do not repair a difference of the images, so advise them only for
+        # shares
         if self.shares_shifted and not corrected:
             remedy += "; for shares alone, --priors unlabelled corrects them"
         return f"{these} are not drawn like those {trained}: {', and '.join(parts)}; {remedy}"
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, with `level` and `shifted`."""
+        """Return the measured differences as JSON values, with `level` and `shifted`."""
         return {**dataclasses.asdict(self), "level": LEVEL, "shifted": self.shifted}
 
 
@@ -263,13 +265,13 @@ def _sized(value: float | None, interval: tuple[float, float] | None) -> str:
 
 
 def _thinned(rows: Array | Matrix) -> Array:
-    """Return at most `MOST` evenly spaced rows."""
+    """Return at most `MOST` evenly spaced rows of an array."""
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(np.intp)
     return np.asarray(rows[chosen], dtype=np.float64)
 
 
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
-    """Estimate by how much the class shares of two tables differ, with the interval.
+    """Return by how much the class shares of two tables differ, with an interval.
 
     This is the total variation distance, half of the sum of absolute differences, corrected for
     the noise of both means; the interval is of a parametric bootstrap.
@@ -282,20 +284,21 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     """
     difference = table.mean - shares.mean
     scatter = shares.covariance / shares.n + table.covariance / table.n
-    # covariance of the difference of both means, which are nearly normal
+    # both mean probabilities are nearly normal, so draw the noise of their difference from its
+    # covariance
     noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(difference)), scatter, DRAWS, method="eigh"
     )
     variation = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
     if variation < 1e-9 * max(widest, 1e-9):
-        # both tables hold the same galaxies
+        # class shares without any difference come from the same galaxies
         return 0.0, (0.0, widest)
     lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
-    # np.interp needs increasing values, so take the running maximum where random noise makes the
-    # quantiles decrease
+    # np.interp needs increasing values; random noise can make quantiles decrease, so take the
+    # running maximum
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
     low, middle, high = (
         float(np.clip(variation * np.interp(variation, row, lengths), 0, 1)) for row in rising
@@ -304,7 +307,7 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
 
 
 def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, float]]:
-    """Compute the AUC of a classifier between both tables, with its interval by DeLong's method.
+    """Return the AUC of a classifier that separates two tables, with its interval (DeLong).
 
     It is scored on galaxies that it was not fitted on.
     """
@@ -314,7 +317,7 @@ def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, flo
     from sklearn.preprocessing import StandardScaler
 
     rows = np.clip(np.concatenate([reference, table]), -FAR, FAR)
-    # the squares let the linear classifier see a difference of the scatter
+    # with squares of the coordinates, a linear classifier also sees a difference in scatter
     rows = np.concatenate([rows, rows**2], axis=1)
     of = np.repeat([0, 1], [len(reference), len(table)])
     model = make_pipeline(
