@@ -105,7 +105,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
         from torch._inductor import aot_compile, config
     except ImportError:
         raise Missing("torch._inductor.aot_compile") from None
-    # the compiler needs its own folder, otherwise it writes to a cache that all processes share
+    # give the compiler an output folder, otherwise it writes to a cache that all processes share
     options = OPTIONS | {"aot_inductor.output_path": str(folder)}
     known = config.get_config_copy()
     for name in options:
@@ -172,8 +172,8 @@ def _without_pickle() -> Iterator[None]:
         try:
             for place, name, function in closed:
                 setattr(place, name, function)
-            # these loggers would print the traceback of an error that the caller reports in one
-            # line
+            # silence PyTorch's loggers, which would print the traceback of an error that the
+            # caller reports in one line
             for each in loggers:
                 each.setLevel(logging.CRITICAL + 1)
             yield
@@ -225,7 +225,8 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         layer, norm = _layer_before(node, modules), modules.get(str(node.target))
-        # only a normalisation that follows a suitable layer can be folded
+        # leave all other nodes as they are: only a batch normalisation that directly follows a
+        # convolution or linear layer can be folded into weights
         if layer is None or norm is None:
             continue
         fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
@@ -241,7 +242,7 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
 
 
 def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """Return the layer into which a node's batch normalisation can be folded, or None."""
+    """Return the layer whose weights can absorb a node's batch normalisation, or None."""
     before = node.args[0] if node.args else None
     if node.op != "call_module" or not isinstance(before, Node) or before.op != "call_module":
         return None
@@ -249,8 +250,8 @@ def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None
     # compare types exactly, because a subclass may compute something else
     if NORMALISED.get(type(layer)) is not type(norm):
         return None
-    # without running statistics, the layer normalises over the batch; and if another layer uses the
-    # values before, folding would change them
+    # without running statistics, a layer normalises over the batch, which fixed weights cannot do;
+    # and if a second layer reads the values before normalisation, folding would change its input
     return layer if norm.track_running_stats and len(before.users) == 1 else None
 
 

@@ -1,4 +1,4 @@
-"""Measure what an extraction costs on this machine, on a part of its images."""
+"""Measure on a part of the images how much time, memory and disk all embeddings will take."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BYTES_PER_IMAGE = 600
 
 @dataclasses.dataclass(frozen=True)
 class ExtractionCost:
-    """Hold what the extraction of all images will cost on machines like this one.
+    """Hold how much time, memory and disk space the embeddings of all images will take.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class ExtractionCost:
     measured: int
 
     def seconds(self, tasks: int = 1) -> float:
-        """Return the seconds by the clock, with the images shared among machines like this one.
+        """Return how many seconds it takes until machines like this one have embedded all images.
 
         Examples
         --------
@@ -70,7 +70,7 @@ class ExtractionCost:
         return self.loading_seconds + self.images * self.seconds_per_image / tasks
 
     def asdict(self, tasks: int = 1) -> dict[str, Any]:
-        """Return the cost as JSON values, for a number of tasks that run at the same time."""
+        """Return the cost as JSON values, if a number of tasks share the images."""
         hours = self.seconds(tasks) / 3600
         return {
             "images": self.images,
@@ -88,7 +88,7 @@ class ExtractionCost:
 def measure(
     images: ImageSet, extractions: Sequence[Extraction], seconds: float = SECONDS
 ) -> ExtractionCost:
-    """Extract some images into a temporary store, and measure time, memory and disk space.
+    """Embed some images into a temporary store, and measure time, memory and disk space.
 
     A network that all images make worth compiling is compiled first, and kept for the extraction.
 
@@ -107,7 +107,7 @@ def measure(
         No image of the sample can be read; otherwise as `extract.write_all`.
     """
     require_packages("measuring an extraction", *NETWORK)
-    # the modules of the networks are part of the start, so load them before the clock begins
+    # import the modules of networks now: their time counts once per task, not for each image
     from gzfeatures.networks.extraction.fill import engine_of, filled
 
     loaded = time.time() - psutil.Process().create_time()
@@ -154,8 +154,9 @@ def measure(
 
 
 def _sample(images: ImageSet, count: int) -> ImageSet:
-    """Return neighbouring images from the middle of the files, at most all of them."""
-    # neighbours, because images that are compressed together are read together
+    """Return some neighbouring images from the middle of the image files."""
+    # take neighbours, because an archive decompresses neighbouring images together: scattered
+    # images would take longer
     order = images.file_order()
     first = max(0, (len(images) - count) // 2)
     return images.select(images.ids[np.sort(order[first : first + count])])

@@ -21,7 +21,7 @@ RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """Hold device, precision and library of an extraction.
+    """Hold the device, precision and library with which a network computes embeddings.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Hardware:
 
 
 def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto") -> Hardware:
-    """Choose device, precision and library for this machine.
+    """Choose the device, precision and library of the forward pass for this machine.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _native_on_cpu() -> tuple[str, str]:
 
 
 def int8_hint(used: Hardware, seconds: float) -> str | None:
-    """Return a line that offers 8-bit integers after a long run on a CPU that multiplies them.
+    """Return a line that advises 8-bit integers after a long run, if the CPU multiplies them.
 
     Parameters
     ----------
@@ -168,11 +168,11 @@ def _has_cuda() -> bool:
 
 
 def cpu_flags() -> list[str]:
-    """Return the instruction sets of this CPU, sorted; its name on systems other than Linux."""
+    """Return the instruction sets of this CPU, sorted; outside Linux, the CPU's name."""
     if platform.system() != "Linux":
         return [platform.machine(), platform.processor()]
     lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    # x86 kernels write "flags", ARM kernels "Features"
+    # Linux writes "flags" for x86 CPUs, and "Features" for ARM CPUs
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
     return sorted(flags.partition(":")[2].split())
 

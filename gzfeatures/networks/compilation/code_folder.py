@@ -35,7 +35,7 @@ NAMED = 32
 
 
 class CodeFolder:
-    """Keep the compiled networks of this user for this machine.
+    """Store and read the networks that this user compiled on this machine.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class CodeFolder:
         return self._folder.path / "compiler"
 
     def obstacle(self) -> str | None:
-        """Return one line that says why no code can be stored here; None if it can."""
+        """Return one line that says why compiled code cannot be stored; None if it can."""
         try:
             self._folder.check()
             self._keys.check()
@@ -74,14 +74,14 @@ class CodeFolder:
         return None
 
     def names(self) -> list[str]:
-        """Return the names of the files; an empty list if the folder cannot be used."""
+        """Return the names of the files with compiled code; none if the folder cannot be used."""
         try:
             return self._folder.names()
         except OutputError:
             return []
 
     def read(self, name: str, bound: Mapping[str, Any]) -> bytes | None:
-        """Return code that this user compiled here for the same purpose; None for any other file.
+        """Return the compiled code in a file whose authentication code (HMAC) is valid, else None.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class CodeFolder:
             return None
 
     def write(self, name: str, bound: Mapping[str, Any], code: bytes) -> None:
-        """Store compiled code together with a seal of everything it depends on.
+        """Store compiled code, with an authentication code (HMAC) over the code and what it needs.
 
         Raises
         ------
@@ -110,12 +110,12 @@ class CodeFolder:
 
     @contextmanager
     def alone(self, name: str, say: Callable[[str], object]) -> Iterator[None]:
-        """Let one process at a time compile a file; the others wait and then find the file."""
+        """Let one process at a time compile a network; the others wait, then use its file."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._folder.path / f".{name}.lock")
         with contextlib.ExitStack() as stack:
-            # on a disk without file locks, both processes compile
+            # a disk without file locks is no error: two processes then compile the same network
             with contextlib.suppress(OSError, NotImplementedError):
                 try:
                     stack.enter_context(lock.acquire(timeout=0))
@@ -125,7 +125,7 @@ class CodeFolder:
             yield
 
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
-        """Return the HMAC-SHA256 of what the code depends on, the machine, and the code."""
+        """Return the HMAC-SHA256 of compiled code, its dependencies and the machine's name."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
         # the stamp has a fixed length, so that no bytes of the code can count as part of it
         seal = hmac.new(self._key(), stamp, hashlib.sha256)
@@ -133,12 +133,12 @@ class CodeFolder:
         return seal.digest()
 
     def _key(self) -> bytes:
-        """Return the user's key; create a new key if there is none, or if others could read it."""
+        """Return the user's secret key for HMACs; create one if no key is private to the user."""
         key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             self._keys.write(KEY, secrets.token_bytes(KEY_BYTES))
-            # read it again, because two processes may have written a key, and both must use the
-            # last one
+            # read the key again: if two processes have each written a key, both must use the one
+            # that was written last
             key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             raise OutputError("key for compiled networks cannot be stored", where=self._keys.path)
@@ -153,7 +153,7 @@ def machine() -> str:
 
 
 def disk_use(root: Path) -> tuple[int, int]:
-    """Return number and bytes of the compiled networks of all machines in a user's folder."""
+    """Return how many compiled networks all machines keep in a folder, and their size in bytes."""
     sizes = [size for _, files in _machines(root) for size, _ in files.values()]
     return len(sizes), sum(sizes)
 
@@ -186,15 +186,15 @@ def prune(
             ):
                 folder.remove(name)
                 number, freed = number + 1, freed + size
+        # the folder of a machine without networks may still hold files that the compiler left
         if unused_days is not None and not folder.names():
             shutil.rmtree(folder.path, ignore_errors=True)
-    # remove also files that the compiler left
     return number, freed
 
 
 def _machines(root: Path) -> Iterator[tuple[PrivateFolder, dict[str, tuple[int, float]]]]:
-    """Yield each machine's folder, with the size and last use of its files."""
-    # leave out folders that do not belong to the user
+    """Yield each machine's folder of compiled networks, with size and last use of its files."""
+    # skip a folder that is not private to the user: its files are not the user's to remove
     for path in sorted(root.glob("[0-9a-f]*")):
         folder = PrivateFolder(path)
         with contextlib.suppress(OutputError):

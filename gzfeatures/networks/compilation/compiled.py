@@ -50,7 +50,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    # the compiler warns of GPUs that do not exist
+    # silence the compiler, which warns of missing GPUs although it compiles for the CPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, compiler_in(workshop):
         program = torch.export.export(network, (example,))
@@ -61,7 +61,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
 
 
 class Compiled:
-    """Load a library of `compile_ahead` into this process, and run it.
+    """Load a network compiled by `compile_ahead` into this process, and run it.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ class Compiled:
             0,
             ctypes.byref(tensor),
         )
-        # the network deletes the tensor of the pixels, we delete the tensor of the vectors
+        # the compiled network frees the tensor of the pixels itself, but leaves the tensor of the
+        # vectors to its caller
         self._do(
             "ModelContainerRun",
             self._container,
@@ -142,7 +143,7 @@ _loading = threading.Lock()
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """Load a library from these bytes, or return the one that was loaded from equal bytes.
+    """Load a compiled library from its content; return the loaded library of equal content.
 
     Raises
     ------
@@ -150,7 +151,8 @@ def _loaded(library: bytes) -> ctypes.CDLL:
         It is no library for this machine, or there is no memory for it.
     """
     digest = hashlib.sha256(library).digest()
-    # each loading takes as much memory again, until the process ends
+    # load equal libraries only once: memory of a loaded library is not freed before the process
+    # ends
     with _loading:
         if digest not in _libraries:
             _libraries[digest] = _mapped(library)
@@ -158,19 +160,20 @@ def _loaded(library: bytes) -> ctypes.CDLL:
 
 
 def _mapped(library: bytes) -> ctypes.CDLL:
-    """Load a library from these bytes, which nobody can change while they are mapped."""
-    # outside Linux, load a copy that only this process knows, and then delete its name
+    """Load a compiled library from a private copy, which no other process can change."""
+    # outside Linux, load a copy in a new private folder and delete the folder afterwards, so that
+    # no other process can exchange the file
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"
             copy.write_bytes(library)
             return ctypes.CDLL(str(copy))
-    # available only on Linux
+    # import only here, because other systems than Unix have no fcntl
     import fcntl
 
-    # on Linux, load a sealed file in memory without a name; its descriptor stays open like the
-    # library, because the loader identifies libraries by path and would confuse them if a number
-    # were reused
+    # on Linux, load a file in memory that has no name and that nobody can write any more; keep its
+    # descriptor open as long as the library, because the loader knows libraries by their path
+    # /proc/self/fd/NUMBER, and would confuse two libraries that get the same number
     descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         rest = memoryview(library)

@@ -21,7 +21,7 @@ COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 @contextmanager
 def compiler_in(workshop: Path) -> Iterator[None]:
-    """Let PyTorch's compiler work in a folder, unless the user has chosen another folder.
+    """Let PyTorch's compiler keep its files in a folder, unless the user has chosen another.
 
     The variable is that of the process: the compiler's own processes inherit it.
     """
@@ -52,7 +52,8 @@ def private_compiler(needed: bool = True) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         workshop = code.workshop
         if code.obstacle() is not None:
-            # if the home folder is read-only, use a new folder with mode 0700 and a random name
+            # if the home folder is read-only, use a new folder with mode 0700 and a random name,
+            # which nobody can guess and create first
             folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             workshop = Path(stack.enter_context(folder))
         stack.enter_context(compiler_in(workshop))

@@ -75,7 +75,8 @@ class PrivateFolder:
                 return None
             with file:
                 with contextlib.suppress(OSError):
-                    # `store prune` uses this time to find files that were not used recently
+                    # note the time of use, by which `store prune` finds files that were not used
+                    # recently
                     os.utime(file.fileno())
                 return file.read()
 
@@ -122,7 +123,8 @@ class PrivateFolder:
             with self._told():
                 status = os.fstat(folder)
                 if status.st_uid == os.getuid() and status.st_mode & OTHERS:
-                    # the user may have created this folder; its files are checked one by one
+                    # the user may have made this folder with open permissions: close it for others;
+                    # files that others may have put into it are checked one by one
                     os.fchmod(folder, 0o700)
                     status = os.fstat(folder)
             if status.st_uid != os.getuid() or status.st_mode & OTHERS:
@@ -138,12 +140,12 @@ class PrivateFolder:
             os.close(folder)
 
     def _opened(self, folder: int, name: str) -> BinaryIO | None:
-        try:  # open without waiting, in case it is a pipe
+        try:  # do not block: another user may have put a pipe in place of the file
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
             )
         except OSError:
-            # the file does not exist, or is a link
+            # the file does not exist, or is a link, whose target may belong to another user
             return None
         file = os.fdopen(descriptor, "rb")
         if _private(os.fstat(descriptor)):
@@ -161,7 +163,7 @@ class PrivateFolder:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Convert an error of the operating system to one line."""
+        """Raise an error of the operating system again, as an `OutputError` of one line."""
         try:
             yield
         except OSError as error:
@@ -177,7 +179,7 @@ def _private(status: os.stat_result) -> bool:
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.getuid()
-        # a second name might be in a folder where others can write
+        # a second name (hard link) may lie in a folder where others can write
         and status.st_nlink == 1
         and not status.st_mode & OTHERS
     )

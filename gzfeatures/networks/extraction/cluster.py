@@ -1,4 +1,4 @@
-"""Extract on a Ray cluster: workers on all nodes fill one store, from which tables are read.
+"""Compute embeddings on a Ray cluster, whose workers fill one common store of vectors.
 
 The store has to lie where every node sees it under the same path, and so do images and weights
 files. A part that is lost with its node is computed again by another; whatever was stored stays, so
@@ -44,7 +44,7 @@ LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_sto
 
 @contextmanager
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
-    """Yield a folder for the sockets of a cluster started here; None lets Ray choose.
+    """Yield a folder for the sockets of a Ray cluster started here; None lets Ray choose one.
 
     Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a
     folder in /tmp, which is removed afterwards.
@@ -54,7 +54,7 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
     OutputError
         `$TMPDIR` is too long, and there is no place in /tmp.
     """
-    # search in the same order as Ray
+    # ask these variables in the same order as Ray does, to know which folder Ray would choose
     wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
@@ -112,7 +112,8 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
                 remedy="start one with 'ray start --head', or leave the address out",
             ) from None
         finally:
-            # Ray replaces the signal handler, and would end with the signal's number as exit code
+            # put back the handler of SIGTERM: Ray's own would end the process with the signal's
+            # number as exit code
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)
         try:
@@ -122,7 +123,7 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
 
 
 def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
-    """Fill the store with the vectors of some images, computed on the cluster.
+    """Compute the embeddings of some images on the cluster, and store them.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     cause = cause.__cause__
                 raise cause or error from None
         job.seconds += time.perf_counter() - start
-    # the nodes have already checked these images for missing galaxies
+    # the nodes have already tested whether these images show a galaxy, so do not test them again
     job.empty.judged.update(job.digests[todo])
     for row in todo:
         job.empty.name(str(job.images.ids[row]), job.digests[row])
@@ -183,7 +184,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
 
 
 def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
-    """Return the extraction that each node runs locally, writing to the common store."""
+    """Return the settings with which each node computes embeddings into the common store."""
     # fix device and precision here, because nodes with other hardware would compute other vectors
     machine = extraction.hardware
     return dataclasses.replace(
@@ -217,7 +218,8 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = np.asarray(batch["rows"][0], dtype=np.int64)
         job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
-        # vectors of other weights or another version must not enter the common store
+        # refuse a node with other weights or another version of gzfeatures, whose vectors would
+        # differ from those of the other nodes
         for on_node, expected in zip(job.extractors, self.extractors, strict=True):
             if on_node.fingerprint != expected.fingerprint:
                 raise InputError(
@@ -235,8 +237,9 @@ class _Worker:
         }
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-        """Build the networks for the first task, and keep them for later tasks."""
-        # decide on compiling by this worker's share of all images, not by one task
+        """Build the networks for this node's first images, and keep them for later images."""
+        # compiling pays only for many images, so count this worker's share of all images, not only
+        # the few of this task
         if self.engine is None:
             self.engine = engine_of(extractions, job, max(images, self.share))
         return self.engine

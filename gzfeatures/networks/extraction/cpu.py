@@ -1,4 +1,4 @@
-"""Run networks on the cores of one CPU: from pixels under each view to vectors of each table.
+"""Run networks on the cores of one CPU: pixels of images go in, embeddings come out.
 
 Several workers (Python threads) run the networks side by side, each on a share of the cores: no
 core waits for another at every layer, and a worker that is slowed by a decoder delays no other.
@@ -27,7 +27,7 @@ MEASURE_FROM = 512
 
 
 class Engine(Protocol):
-    """Define how a job turns pixels into vectors."""
+    """Define the methods by which a CPU or GPU turns pixels of images into embeddings."""
 
     batch: int
     """Most images that `vectors` accepts."""
@@ -35,10 +35,10 @@ class Engine(Protocol):
     """Number of threads that may call `vectors` at the same time."""
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of workers in which to run `vectors`."""
+        """Return the pool of threads that may run `vectors` at the same time."""
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table for n images."""
+        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
 
 
 class CpuEngine:
@@ -72,7 +72,7 @@ class CpuEngine:
             if cores % threads == 0
         ]
         self._set(threadings[0])
-        # networks that an earlier run compiled are available at once, without measuring
+        # use networks that an earlier run compiled, without measuring the fastest setting again
         kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
         if kept:
             self._set(max(kept))
@@ -83,12 +83,12 @@ class CpuEngine:
         self._each("compile", seconds)
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of workers in which to run `vectors`."""
+        """Return the pool of threads that may run `vectors` at the same time."""
         threads = self.threading.threads
         return ThreadPoolExecutor(self.workers, "worker", torch.set_num_threads, (threads,))
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table for n images."""
+        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
         views = batch_views(images, self._views, torch.device("cpu"))
         return tables_of(
             (task, forward.run(views[task.view].numpy())) for task, forward in self._work
@@ -99,16 +99,16 @@ class CpuEngine:
         self.workers, self.batch = threading.workers, threading.batch
 
     def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
-        """Prepare or compile every network inside a worker."""
-        # in a worker, because compiled code has a fixed number of threads; compile only for long
-        # work
+        """Prepare or compile every network inside a worker thread."""
+        # do this inside a worker, because compiled code keeps the number of threads that it was
+        # compiled with; compile only where the work is long enough to win the time back
         with self.pool() as pool:
             for _, forward in self._work:
                 if step == "prepare" or seconds >= forward.compile_from:
                     pool.submit(getattr(forward, step), self.threading).result()
 
     def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
-        """Measure each threading, choose the fastest, and return its images per second."""
+        """Measure each division of the cores among workers, choose the fastest, return images/s."""
         best, chosen = 0.0, threadings[0]
         for threading in threadings:
             self._set(threading)
@@ -126,7 +126,7 @@ class CpuEngine:
         return best
 
     def _rate(self) -> float:
-        """Return images per second, measured on two passes in every worker at once."""
+        """Return images per second while all workers run the networks at the same time, twice."""
         images = blank([task for task, _ in self._work], self.batch)
         with self.pool() as pool:
             list(pool.map(self.vectors, [images] * self.workers))
@@ -136,7 +136,7 @@ class CpuEngine:
 
 
 def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
-    """Return black images under each view of the forward passes, for measuring."""
+    """Return black images of the sizes that the networks take, to measure their speed."""
     bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
     return [
         tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())

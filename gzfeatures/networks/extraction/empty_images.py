@@ -15,7 +15,7 @@ MOST_LINES = 10
 
 
 class EmptyImages:
-    """Record images that show no galaxy by digest, and which of them have equal pixels.
+    """Record the digests of images that show no galaxy, and which of these have equal pixels.
 
     Attributes
     ----------
@@ -35,14 +35,14 @@ class EmptyImages:
         self._first: dict[tuple[tuple[int, ...] | None, ...], str] = {}
 
     def name(self, galaxy: str, digest: str) -> None:
-        """Print a warning for one of the first images that show no galaxy."""
+        """Print a warning that an image shows no galaxy, for the first such images only."""
         if digest in self.reasons:
             self._said += 1
             if self._said <= MOST_LINES:
                 self._say(f"warning: {galaxy} shows no galaxy: {self.reasons[digest]}")
 
     def is_copy(self, digest: str, pixels: NetworkInput) -> bool:
-        """Return whether an image is flat, with the colour of an earlier image; record that image.
+        """Return whether an image has one flat colour, as an earlier image had; record the pair.
 
         A network sees the same pixels of two flat images of one colour, whatever their size.
         """
@@ -60,6 +60,6 @@ class EmptyImages:
     def listed(
         self, ids: npt.NDArray[np.object_], digests: npt.NDArray[np.object_]
     ) -> tuple[tuple[str, str], ...]:
-        """Return id and reason of the images that show no galaxy, in the order of the ids."""
+        """Return id and reason of each image that shows no galaxy, in the order of the ids."""
         pairs = zip(ids, digests, strict=True)
         return tuple((str(name), self.reasons[key]) for name, key in pairs if key in self.reasons)

@@ -1,4 +1,4 @@
-"""Extract embedding tables from images, here or on a Ray cluster; reuse stored vectors."""
+"""Compute embedding tables of images, on this machine or a Ray cluster; reuse stored vectors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
-    """Compute the table of an extraction in memory.
+    """Compute the embeddings of images as a table in memory.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
 
 
 def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
-    """Write the table of an extraction to Parquet, one row group after another.
+    """Write the embeddings of images to a Parquet file, one row group after another.
 
     Memory does not grow with the number of images.
 
@@ -72,7 +72,7 @@ def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> T
 def write_all(
     extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]
 ) -> list[TableFile]:
-    """Write several tables from one pass over the images.
+    """Write several embedding tables while reading the images only once.
 
     Each image is decoded once, and each network runs once per view.
 
@@ -97,15 +97,15 @@ def write_all(
 def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
     if extractions[0].engine == "local":
         return filled(extractions, images)
-    # imported late, because it imports Ray
+    # import only here, because an extraction on this machine needs no cluster
     from gzfeatures.networks.extraction.cluster import compute
 
     return filled(extractions, images, elsewhere=compute)
 
 
 def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
-    """Return a module with its name and view; refuse one without them."""
-    # imported late, because it imports torch, which a finished table does not need
+    """Return a PyTorch module with its name and view (crop and size of images); require both."""
+    # import only here: this module imports torch, which slows the start of every other use
     from gzfeatures.networks.encoders.handed_modules import HandedModule
 
     if isinstance(module, HandedModule):
@@ -134,7 +134,7 @@ def extract(
     name: str | None = None,
     store_precision: str = "float32",
 ) -> EmbeddingTable:
-    """Compute embeddings of images, except those that the store already has.
+    """Compute embeddings of images, or read them from the store of vectors where it has them.
 
     Parameters
     ----------

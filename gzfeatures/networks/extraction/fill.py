@@ -1,4 +1,4 @@
-"""Compute the vectors that the store lacks, and return the job that reads the tables."""
+"""Compute the embeddings of images that the store of vectors lacks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def filled(
     make: Make | None = None,
     elsewhere: Compute | None = None,
 ) -> Job:
-    """Compute the vectors that the store lacks, and return the job that reads the tables.
+    """Compute the embeddings that the store lacks; return the job that reads tables from it.
 
     Parameters
     ----------
@@ -88,21 +88,22 @@ def filled(
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
     progress = handed(how.progress)
     job = Job(images, caches, how.on_bad == "raise", workers, progress, whole, hashes)
-    # compute digests first, because they identify vectors in the store
+    # compute digests of the images first, because they identify vectors in the store
     job.hash_images()
     for _ in range(ROUNDS):
         todo = job.absent()
         if not len(todo):
             break
-        # vectors that are there already need no network
+        # require PyTorch only now: images whose vectors are all stored need no network
         require_packages("extracting vectors", *NETWORK)
-        # refuse a store that cannot be written before hours of computing
+        # refuse a store that cannot be written now, rather than after hours of computing
         for cache in caches:
             cache.require_writable()
         if elsewhere is not None:
             elsewhere(job, todo, extractions)
         else:
-            # long extractions on GPUs compile the networks at the first batch
+            # on a GPU, a long extraction compiles its networks at the first batch, and the
+            # compiler's files are code, which no other user may change
             with private_compiler(how.hardware.device == "cuda"):
                 job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
@@ -110,14 +111,14 @@ def filled(
                 gc.collect()
     job.describe()
     job.find_empty()
-    # merge small shards, because many of them slow down every later run
+    # merge small shards (files of vectors), because many of them slow down every later run
     for cache in (*caches, hashes):
         cache.compact()
     return job
 
 
 def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-    """Build the networks of the extractions for a number of images on this machine.
+    """Build the networks of several extractions, ready to run on this machine's CPU or GPUs.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ TRIAL_THREADS = 2
 
 
 class EagerForward(Forward):
-    """Run a network of another library in PyTorch as it is, without compiling.
+    """Run a network of another library in PyTorch, unchanged and without compiling.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class EagerForward(Forward):
         As for `Forward`.
     """
 
-    # networks of others can seldom be traced, which compiling needs
+    # networks of other libraries can seldom be traced (recorded as a graph), which compiling needs
     compile_from, suffix = math.inf, ".none"
 
     def __init__(
@@ -68,11 +68,11 @@ class EagerForward(Forward):
         self._body = body
 
     def prepare(self, threading: Threading) -> None:
-        """Set the number of images per forward pass; the network is loaded already."""
+        """Set the number of images per forward pass; the network is already loaded."""
         self._size = self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Do as `prepare`: the network is not compiled."""
+        """Prepare the network; a network of another library is not compiled."""
         self.prepare(threading)
 
     def _library(self) -> str:
@@ -108,12 +108,12 @@ class OnnxForward(Forward):
         self._session_of = make
 
     def prepare(self, threading: Threading) -> None:
-        """Load the file for a number of threads."""
+        """Load the ONNX file for a number of threads."""
         self._size = self._images(threading)
         self._session = self._session_of(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Load the file; the library compiles it by itself."""
+        """Load the ONNX file; onnxruntime or OpenVINO compiles it by itself."""
         self.prepare(threading)
 
     def _library(self) -> str:
@@ -145,7 +145,8 @@ def session_of(
     """Return a session that computes an extractor's vectors from an ONNX file."""
     graph = graph or read_graph(str(spec.weights).partition(":")[2])
     return OnnxSession(
-        # OpenVINO fixes the size of a graph: to the size that is wanted, not to its own
+        # OpenVINO fixes the image size of a graph, so give it the size of the wanted images, not
+        # the size that the file names
         dataclasses.replace(spec, view=extractor.view),
         graph,
         extractor.layer,
@@ -186,7 +187,8 @@ class SoundEncoder:
         network = encoder_of(self.backbone, self.spec, extractor.layer, extractor.view.size)
         body = Body(network, extractor, getattr(torch, extractor.precision))
         if extractor.view.bands is None:
-            # in bfloat16 the last digits depend on the size of a batch
+            # in bfloat16 the last digits depend on the size of a batch, which some trials would
+            # report as a fault: leave these trials out
             exact = extractor.precision == "float32"
             size = extractor.view.size
             findings = _findings_of_network(network, body, size)
@@ -196,7 +198,7 @@ class SoundEncoder:
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
-        """Return the object that runs the encoder on the CPU; it raises the errors of `body`."""
+        """Return the object that runs the encoder on the CPU; refuse one that fails a trial."""
         code, extractor = CodeFolder.default(), self.extractor
         if self.spec.kind == "onnx":
             require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)
@@ -207,7 +209,7 @@ class SoundEncoder:
 
 
 def _through(body: nn.Module) -> Run:
-    """Return a function from pixels to vectors that runs a network."""
+    """Return a function that runs a network on pixels and returns embeddings."""
 
     def run(pixels: Pixels) -> Vectors:
         with torch.inference_mode():
@@ -220,14 +222,14 @@ def _through(body: nn.Module) -> Run:
 def _findings_of_network(
     network: nn.Module, body: Body, size: int, lengths: Callable[[int], int] | None = None
 ) -> list[Trial]:
-    """Try an encoder that PyTorch runs."""
+    """Try an encoder in PyTorch on a few images, and return what each trial found."""
     layers = _layers_of_network(network, size)
     batch = network.batch if isinstance(network, ProgramEncoder) else None
     return findings_of(_through(body), size, sizes=lengths, layers=layers, batch=batch)
 
 
 def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False) -> list[Trial]:
-    """Try an ONNX file, in a second library too where it is installed and can run it."""
+    """Try an ONNX file on a few images, if possible also in a second library to compare."""
     file, model, outside = read_model(str(spec.weights).partition(":")[2])
     graph = graph_of(file, model, outside)
     size = extractor.view.size
@@ -236,14 +238,15 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
         # pooling layers of a fixed size fit their maps
         if graph.images.size is None:
             layers.append(area_trial(of_onnx(model, size, graph.images.channels_last), size))
-    # its weights are not needed any more, and the libraries read their own
+    # free the memory of the weights: each library reads the file by itself
     del model
     trial = Threading(1, TRIAL_THREADS, 4)
     other: Run | None = None
     try:
         other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine], graph)
     except (ImportError, InputError):
-        # not installed, or the library would ignore a part of the graph
+        # the second library is not installed, or would ignore a part of the graph: compare with
+        # none
         other = None
 
     def lengths(side: int) -> int:
@@ -262,7 +265,7 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
 
 
 def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
-    """Judge layers of an exported program: their mode, and the pooling of an open size."""
+    """Test whether layers of an exported program are in evaluation mode and pool whole maps."""
     if not isinstance(network, ProgramEncoder):
         return []
     layers = [training_of_program(network.model)]
@@ -272,7 +275,7 @@ def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
-    """Try the encoder of an extraction on a few images, and return all findings.
+    """Try the encoder of an extraction on a few images, and return what each trial found.
 
     Raises
     ------
@@ -299,7 +302,7 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
 
 
 def shown(spec: Backbone, extractor: Extractor) -> str:
-    """Return in one line how an encoder of another library sees its images."""
+    """Return one line with an encoder's layer, and its images' size, crop and normalisation."""
     view: Mapping[str, object] = extractor.view.asdict()
     numbers = " ".join(f"{value:.4g}" for value in (*extractor.mean, *extractor.std))
     return (

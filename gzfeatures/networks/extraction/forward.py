@@ -1,4 +1,4 @@
-"""Run one network under one view on a CPU in PyTorch: from uint8 pixels to float32 vectors.
+"""Run one network on a CPU in PyTorch: uint8 pixels go in, float32 embeddings come out.
 
 It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor:
 convolutions packed for this CPU, activations fused into them), and stays in the user's folder of
@@ -35,7 +35,7 @@ SYMMETRIES = 8
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Threading:
-    """Define how workers share a CPU: workers, threads of each, images per forward pass."""
+    """Hold how a CPU is shared: number of workers, threads of each, images per forward pass."""
 
     workers: int
     threads: int
@@ -76,7 +76,7 @@ class Forward(abc.ABC):
         self._size = 1
 
     def compiled_for(self) -> set[Threading]:
-        """Return the threadings for which an earlier run stored a compiled network."""
+        """Return the numbers of workers and threads for which a compiled network is stored."""
         pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
         return {
             Threading(*map(int, match.groups()))
@@ -90,7 +90,7 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
-        """Prepare the network for fast runs, with stored code of an earlier run if there is any."""
+        """Prepare the network for fast runs: load stored code of an earlier run, or compile."""
 
     def run(self, pixels: Pixels) -> Vectors:
         """Return vectors (n, dim) for pixels (n, size, size, bands).
@@ -116,7 +116,7 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def _embed(self, pixels: Pixels) -> Vectors:
-        """Return the vectors of one forward pass."""
+        """Return the embeddings of one batch of images."""
 
     def _name(self, threading: Threading) -> str:
         return (
@@ -125,7 +125,7 @@ class Forward(abc.ABC):
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
         """Return everything that compiled code depends on, besides the machine."""
-        # the fingerprint of the extractor includes the weights
+        # weights need no entry, because the fingerprint of the extractor includes them
         fields = {
             "extractor": self._extractor.fingerprint,
             "library": self._library(),
@@ -134,11 +134,11 @@ class Forward(abc.ABC):
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
-        """Return the code that this user compiled for a threading on this machine."""
+        """Return stored code that was compiled for a number of workers and threads, or None."""
         return self._code.read(self._name(threading), self._bound(threading))
 
     def _store(self, threading: Threading, code: bytes) -> str:
-        """Store the code compiled for a threading, and return the result in a few words."""
+        """Store compiled code, and return in a few words whether the next run can use it."""
         try:
             self._code.write(self._name(threading), self._bound(threading), code)
         except OutputError as error:
@@ -146,7 +146,7 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return the number of images in one forward pass, each once or with all symmetries."""
+        """Return how many images a forward pass takes, where each may need 8 turned copies."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )
@@ -178,9 +178,9 @@ class Body(nn.Module):
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
     """Return a network with normalisation of its input, and batch norms folded into its layers."""
-    # folding changes the given network in place; channels last is the faster memory layout
+    # use memory with channels last in the end, which makes convolutions faster
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
-    # trace each network, so that it has its own code: torch.compile fails on code that many
+    # trace each network, so that it has its own Python code: torch.compile fails on code that many
     # networks share
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 
@@ -209,7 +209,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
     def _loaded(self, threading: Threading) -> Compiled | None:
-        """Load code that an earlier run compiled; None if there is none, or it does not load."""
+        """Load code that an earlier run compiled; return None if none is stored, or it fails."""
         library = self._stored(threading)
         try:
             return (
@@ -232,7 +232,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {obstacle}")
             return self._eager()
         with self._code.alone(self._name(threading), self._say):
-            # another process may have compiled the network while this process waited for the lock
+            # while this process waited for the lock, another may have compiled the same network
             if (waited := self._loaded(threading)) is not None:
                 return waited
             start = time.perf_counter()

@@ -31,7 +31,7 @@ COMPILE_FROM_SECONDS = 120.0
 
 
 class GpuEngine:
-    """Run networks on every CUDA device.
+    """Run networks on every CUDA device of this machine.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ class GpuEngine:
             ]
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of workers in which to run `vectors`."""
+        """Return the pool of threads that may run `vectors` at the same time."""
         return ThreadPoolExecutor(self.workers, "worker")
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table for n images."""
+        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._numbers) % len(self._devices)
             device = self._devices[self._local.number]
@@ -91,7 +91,7 @@ class GpuEngine:
         return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
 
     def _joined(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the vectors of each forward pass, computed in halves if memory runs out."""
+        """Return the embeddings of each network for a batch, in halves if memory runs out."""
         networks = zip(self._tasks, self._networks[self._local.number], strict=True)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._local.stream):
@@ -106,7 +106,7 @@ class GpuEngine:
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
-        """Double the batch while this is faster; return batch size and images per second."""
+        """Double the batch size while this is faster; return batch size and images per second."""
         batch, rate = SMALLEST, self._rate(SMALLEST)
         while batch < LARGEST:
             try:
@@ -120,7 +120,7 @@ class GpuEngine:
         return batch, rate
 
     def _rate(self, batch: int) -> float:
-        """Return images per second of the first device, without the time of decoding."""
+        """Return images per second on the first GPU, without the time of decoding image files."""
         views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
             # the first round loads GPU kernels, so time only the second round

@@ -1,4 +1,4 @@
-"""Run the steps of one extraction: hash images, compute missing vectors, read the tables."""
+"""Run the steps of computing embeddings: hash images, compute missing vectors, read tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HASHES = 2**16
 
 
 class Pending:
-    """Hold rows of one vector cache that are computed but not yet stored."""
+    """Hold embeddings that are computed but not yet written to the store."""
 
     def __init__(self, cache: VectorCache) -> None:
         self.cache, self.stored = cache, 0
@@ -54,13 +54,13 @@ class Pending:
         return len(self._keys)
 
     def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Add computed vectors and their keys to the rows that wait to be stored."""
+        """Add computed vectors, with the keys of their images, to those that wait to be stored."""
         self._keys += keys
         self._parts.append(vectors)
 
     def flush(self) -> None:
-        """Store the waiting rows as a shard."""
-        # empty the lists first, so that rows which a full disk refused are not written again
+        """Write the waiting vectors to the store, as one file (shard)."""
+        # empty the lists first, so that vectors which a full disk refused are not written again
         keys, parts = self._keys, self._parts
         self._keys, self._parts = [], []
         if keys:
@@ -69,7 +69,7 @@ class Pending:
 
 
 class Job:
-    """Run one extraction: find readable images and stored vectors, and compute the others.
+    """Find readable images and stored embeddings, and compute the embeddings that lack.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Job:
                 advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
-        """Return the rows of images that could be read and, as far as known, decoded."""
+        """Return the row numbers of images that could be read and did not fail to decode."""
         rows = (
             row
             for row, key in enumerate(self.digests)
@@ -150,7 +150,7 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Return readable rows that lack a stored vector in any table, one per distinct image."""
+        """Return row numbers of readable images without a stored vector, one per distinct image."""
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:
@@ -158,7 +158,7 @@ class Job:
         return self._distinct(rows)
 
     def _distinct(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return one row per distinct image, in the order in which the files store them."""
+        """Return one row number per distinct image, in the order of the images in their files."""
         # equal bytes with two ids are the same image, whose vector is computed once
         _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
         distinct = np.asarray(rows[first], dtype=np.int64)
@@ -172,7 +172,7 @@ class Job:
             self.say(f"store: damaged shard set aside, its rows are computed again: {shard}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return which rows lack a stored vector, shape (tables, rows)."""
+        """Return which images lack a stored vector, as booleans of shape (tables, images)."""
         return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
@@ -188,7 +188,7 @@ class Job:
         ):
             decoded = self._decodable(todo, decoders, advance)
             first = next(decoded, None)
-            # load no network if no image can be decoded
+            # loading a network takes seconds, so load none if no image can be decoded
             if first is not None:
                 self._run(make(), todo, chain([first], decoded), lacking, advance)
                 self._copy()
@@ -208,7 +208,7 @@ class Job:
         with engine.pool() as workers:
             # let one batch more wait than there are workers, so that no worker is idle
             computed = _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
-            # store computed vectors also if an image, the disk or the user ends the job
+            # store computed vectors also if a bad image, a full disk or the user ends the job early
             try:
                 for places, tables in computed:
                     self._add(self.digests[todo[places]], lacking[:, places], tables)
@@ -227,24 +227,24 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         tables: Sequence[Vectors],
     ) -> None:
-        """Hold the vectors of a batch that each table lacks, until they are stored."""
+        """Keep the vectors of a batch that each table lacks in memory, until they are stored."""
         for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
             rows.add(keys[wanted].tolist(), vectors[wanted])
 
     def _copy(self) -> None:
-        """Store the vectors of flat images, copied from an image with equal pixels."""
+        """Store embeddings of flat images, copied from another flat image of the same colour."""
         copies = np.array(list(self.empty.copies), dtype=object)
         if not len(copies):
             return
         first = np.array(list(self.empty.copies.values()), dtype=object)
         for rows, cache in zip(self.pending, self.caches, strict=True):
-            # the first image of a colour has no vector if an error ended the job before
+            # the first image of a colour has no vector to copy if an error ended the job before
             wanted = cache.has(first) & ~cache.has(copies)
             rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
         self._flush()
 
     def raise_bad(self) -> None:
-        """Warn of images with few grey levels; raise the first decoding error of a strict job."""
+        """Warn of images with few grey levels; raise the first decoding error, if errors count."""
         if self.shallow:
             self.say(
                 f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, "
@@ -273,7 +273,7 @@ class Job:
             self.hashes.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
 
     def describe(self) -> None:
-        """Store the hashes of pictures; decode pictures that have vectors but no hash.
+        """Store the hashes of pictures; decode pictures whose embedding is stored without a hash.
 
         A run that is killed before this step only has to decode these pictures again.
         """
@@ -316,7 +316,7 @@ class Job:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
     def _judged(self, row: int) -> NetworkInput | GzError:
-        """Decode one image, and record whether it shows no galaxy; return an error if it cannot."""
+        """Decode one image, and record if it shows no galaxy; return the error of a bad image."""
         key = self.digests[row]
         try:
             image = self.images.network_input(
@@ -328,11 +328,11 @@ class Job:
         return image
 
     def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
-        """Return the hashes of pictures, shape (n, 64)."""
+        """Return the stored hashes of pictures, shape (n, 64)."""
         return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
 
     def table(self, number: int, began: float) -> EmbeddingTable:
-        """Return all rows of a table in memory.
+        """Return the embedding table of all readable images, in memory.
 
         Parameters
         ----------
@@ -357,7 +357,7 @@ class Job:
         )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
-        """Write all rows of a table to a file, one row group at a time."""
+        """Write the embedding table of all readable images to a file, one row group at a time."""
         kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
         empty = self.empty.listed(self.images.ids[kept], digests)
@@ -383,7 +383,7 @@ class Job:
 
     @property
     def _framing(self) -> dict[str, Any] | None:
-        """Return the origin of each galaxy's crop, for the record of a table."""
+        """Return where the crop around each galaxy comes from, to be noted in the table."""
         return None if self.images.framing is None else self.images.framing.asdict()
 
     def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
@@ -391,7 +391,8 @@ class Job:
         return good, self.digests[good]
 
     def _skipped(self) -> tuple[tuple[str, str], ...]:
-        # the list names id and reason; the galaxy is left out, so no remedy is needed
+        # list only id and reason of each error, without its remedy: the table leaves these galaxies
+        # out
         reasons = {row: reason(error) for row, error in self.unread.items()}
         for row, key in enumerate(self.digests):
             if key in self.undecoded:
@@ -414,7 +415,7 @@ class Job:
 
     def _network_input(self, row: int) -> NetworkInput | GzError:
         """Decode one image for the networks; return the error if it cannot be decoded."""
-        # imported late, because it imports torch, which is not needed if all vectors are stored
+        # import only here: this module imports torch, which is not needed if all vectors are stored
         from gzfeatures.networks.extraction.preprocess import views_of_input
 
         try:
@@ -450,7 +451,8 @@ class Job:
                 continue
             self.undecoded[key] = pixels
             advance(1)
-            # the first error ends a strict job, and `raise_bad` raises it later
+            # stop at the first error unless errors are skipped; `raise_bad` raises it, after the
+            # computed vectors are stored
             if self.strict:
                 return
 
@@ -458,7 +460,7 @@ class Job:
 def _vectors(
     engine: Engine, batch: list[tuple[int, NetworkInput]]
 ) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
-    """Return the positions of a batch in the list of rows, and its vectors for each table."""
+    """Return the positions of a batch's images in the job, and their embeddings for each table."""
     places = np.array([place for place, _ in batch])
     return places, engine.vectors([pixels for _, pixels in batch])
 
@@ -466,7 +468,7 @@ def _vectors(
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
 ) -> Iterator[Result]:
-    """Yield results in order, with at most `limit` calls in progress."""
+    """Yield the results of a function in the order of the items, at most `limit` calls ahead."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

@@ -67,7 +67,7 @@ class OpenVinoForward(Forward):
         return self._vino.Core()
 
     def prepare(self, threading: Threading) -> None:
-        """Convert the network once, and compile it for a threading."""
+        """Convert the network once, and compile it for a number of workers and threads."""
         self._size = self._images(threading)
         if self._model is None:
             self._model = self._converted()
@@ -75,7 +75,7 @@ class OpenVinoForward(Forward):
         self._use(self._core.compile_model(self._model, "CPU", self._settings(threading)))
 
     def compile(self, threading: Threading) -> None:
-        """Load the network that an earlier run stored, or store the prepared one."""
+        """Load the compiled network that an earlier run stored; else compile and store it."""
         self._size = self._images(threading)
         if self._imported(threading):
             return
@@ -89,14 +89,14 @@ class OpenVinoForward(Forward):
             self._say(f"the converted network is {result}")
 
     def _imported(self, threading: Threading) -> bool:
-        """Return whether an earlier run of this user stored the network, and it could be loaded."""
+        """Load the compiled network that an earlier run stored; return whether this succeeded."""
         blob = self._stored(threading)
         if blob is None:
             return False
         try:
             self._use(self._core.import_model(blob, "CPU", self._settings(threading)))
         except RuntimeError:
-            # the file is of another OpenVINO version
+            # another version of OpenVINO wrote the file, so the network must be compiled again
             return False
         return True
 
@@ -104,7 +104,7 @@ class OpenVinoForward(Forward):
         return f"openvino {self._vino.__version__}"
 
     def _use(self, compiled: Any) -> None:
-        """Use this compiled model for all later runs."""
+        """Use a compiled network in all later forward passes."""
         # each worker needs its own request, because threads cannot share a request safely
         self._compiled, self._requests = compiled, threading.local()
 
@@ -124,7 +124,8 @@ class OpenVinoForward(Forward):
 
     def _converted(self) -> Any:
         with warnings.catch_warnings():
-            # torch warns of the tracing that OpenVINO uses
+            # silence warnings of PyTorch about the old kind of tracing that OpenVINO calls: the
+            # user cannot change it
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             model = self._vino.convert_model(
@@ -137,24 +138,25 @@ class OpenVinoForward(Forward):
         return self._quantised(model)
 
     def _quantised(self, model: Any) -> Any:
-        """Calibrate a network in 8-bit integers, and say what its vectors lose."""
+        """Convert a network to 8-bit integers, and print how much this changes its embeddings."""
         nncf = need("nncf", extra=EXTRA)
         start = time.perf_counter()
-        # OpenVINO runs int8 convolutions of an open batch with wrong biases where the graph holds
-        # a Range, also while NNCF corrects biases: so the batch is fixed first
+        # fix the batch size first: with an open batch size, OpenVINO runs int8 convolutions with
+        # wrong biases where the graph has an operator Range, also while NNCF corrects biases
         model.reshape([1, *self._shape])
         galaxies = nncf.Dataset(_galaxies(self._extractor.view, CALIBRATION))
         quantised = nncf.quantize(model, galaxies, subset_size=CALIBRATION)
         seconds = time.perf_counter() - start
         self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {seconds:.0f} s, kept")
         others = _galaxies(self._extractor.view, JUDGED, seed=1)
-        # float32 where the hint of int8 is bfloat16: the difference holds both losses
+        # compare with float32, although an int8 network computes its other layers in bfloat16, so
+        # that the difference shows the losses of both
         exact = self._vectors(model, others, "f32")
         self._say(_loss(exact, self._vectors(quantised, others, HINTS["int8"])))
         return quantised
 
     def _vectors(self, model: Any, galaxies: list[npt.NDArray[np.uint8]], hint: str) -> Vectors:
-        """Return vectors (n, dim) of galaxies that are given one at a time."""
+        """Return the embeddings (n, dim) of galaxies, computed one galaxy at a time."""
         settings = {"INFERENCE_PRECISION_HINT": hint}
         request = self._core.compile_model(model, "CPU", settings).create_infer_request()
         rows = []
@@ -165,7 +167,7 @@ class OpenVinoForward(Forward):
 
 
 def _loss(exact: Vectors, rounded: Vectors) -> str:
-    """Return in one line what vectors in 8-bit integers lose against those at float32."""
+    """Return one line that compares embeddings computed in 8-bit integers and in float32."""
     cosine, shared = directions_and_neighbours(exact, rounded)
     told = (
         f"int8 against float32 on {len(exact)} other synthetic galaxies: centred cosine "
@@ -177,7 +179,7 @@ def _loss(exact: Vectors, rounded: Vectors) -> str:
 
 
 def _galaxies(view: View, count: int, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """Return simulated galaxies under a view, each of shape (1, size, size, 3)."""
+    """Return simulated galaxies as a network's input images, each of shape (1, size, size, 3)."""
     if view.bands is not None:
         raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Plan forward passes: extractors that share a network and a view share one pass."""
+"""Plan forward passes, so that the embeddings of several layers of a network need one pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class ForwardPlan:
-    """Plan one forward pass, for extractors that differ only in their layer.
+    """Hold one forward pass of a network, which gives the embeddings of one or several layers.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class ForwardPlan:
 
     @property
     def first(self) -> int:
-        """Return the number of the first extractor."""
+        """Return the number of the first table that this forward pass fills."""
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Yield the number of each extractor, and its columns of the joined vectors (n, dim)."""
+        """Yield the number of each table, and its columns of the joined embeddings (n, dim)."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]
@@ -48,11 +48,11 @@ class ForwardPlan:
 
 
 def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
-    """Plan the forward passes for the tables of extractors: one pass per network and view."""
+    """Plan one forward pass for each network and each view (crop and size of an image)."""
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
-        # extractors that are equal except for the layer share a pass, which outputs all their
-        # layers
+        # extractors that are equal except for their layer share a forward pass, which returns all
+        # of these layers
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
     views = views_of(extractors)
     return [
@@ -70,11 +70,11 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Return the distinct views of extractors, in the order by which passes number them."""
+    """Return the distinct views (crop and size of an image) of extractors, in their order."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 
 def tables_of(joined: Iterable[tuple[ForwardPlan, Vectors]]) -> list[Vectors]:
-    """Return the vectors of each table, from the joined vectors of each pass."""
+    """Return the embeddings of each table, cut from the joined embeddings of each forward pass."""
     tables = {number: part for task, vectors in joined for number, part in task.columns(vectors)}
     return [tables[number] for number in sorted(tables)]

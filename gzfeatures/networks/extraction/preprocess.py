@@ -31,7 +31,7 @@ def to_views(
     digest: str | None = None,
     noted: Callable[[str], None] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Decode one image, and return its pixels under each view.
+    """Decode one image, and return its pixels cropped and resized for each view.
 
     Otherwise as `ImageSet.network_input`.
     """
@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return pixels under each view, cut from a whole picture if needed."""
+    """Return an image's pixels for each view; crop and resize an image that is still whole."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -61,7 +61,7 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
 def batch_views(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return the pixels of images under each view, on the device.
+    """Return the pixels of images on a device, cropped and resized for each view.
 
     Each result is uint8, of shape (n, size, size, bands).
 
@@ -92,7 +92,7 @@ def batch_views(
 def _alike(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return pixels under each view for pictures of one size and crop."""
+    """Return the pixels for each view of pictures that all have the same size and crop."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]
@@ -124,14 +124,15 @@ def _resized(pictures: torch.Tensor, crop: float, view: View) -> torch.Tensor:
         _weights(length, side, size, view.interpolation).to(pictures.device)
         for length in (width, height)
     )
-    # round to 8 bits after each axis, as Pillow does
+    # round to 8 bits after each axis, as Pillow does, to get its pixels
     narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round().clamp(0, 255)
     return torch.einsum("nhsc,th->ntsc", narrow, down).round().clamp(0, 255).to(torch.uint8)
 
 
 def _weights(length: int, side: float, size: int, interpolation: str) -> torch.Tensor:
-    """Return the weight of each of `length` pixels in each of `size` output pixels."""
-    # a filter over the central `side` pixels, as wide as an output pixel when shrinking (Pillow's)
+    """Return the weight of each input pixel in each output pixel, shape (size, length)."""
+    # as in Pillow, widen the filter to an output pixel when the image shrinks, so that every input
+    # pixel counts
     scale = side / size
     support = max(scale, 1.0)
     centres = (length - side) / 2 + (torch.arange(size, dtype=torch.float64) + 0.5) * scale

@@ -1,4 +1,4 @@
-"""Describe how images become vectors, as one value, and return the resulting extractor."""
+"""Hold the settings by which images become embeddings, and return the extractor they define."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def extractor_of(
     dihedral: bool = False,
     progress: Progress = SILENT,
 ) -> Extractor:
-    """Return the extractor for these settings, without loading the network.
+    """Return the extractor (all that determines an embedding) of settings; load no network.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def extractor_of(
     if bands != spec.bands:
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     path, dim = weights_file(spec, weights), spec.dim
-    # import torch only if weights must be downloaded or a layer measured
+    # import torch, which takes seconds, only if weights must be downloaded or a layer measured
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 
@@ -100,7 +100,7 @@ def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> 
 
 
 def _is_foreign(backbone: object) -> bool:
-    """Return whether an encoder of another library is meant, without importing any library."""
+    """Return whether a backbone is an encoder of another library, without importing any library."""
     if isinstance(backbone, Backbone):
         return bool(backbone.kind)
     if isinstance(backbone, (str, Path)):
@@ -127,7 +127,8 @@ def _foreign_extractor(
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     if layer != spec.layer or view.size != spec.view.size:
         dim = length_of_layer(backbone, spec, layer, view.size)
-        # a kernel that is fixed to one image size gives vectors of another length for other sizes
+        # refuse another image size where it changes the length of the vectors, as a pooling kernel
+        # of a fixed size does
         if layer == spec.layer and dim != spec.dim:
             raise InputError(
                 "encoder gives vectors of another length at this size",
@@ -153,7 +154,7 @@ def _foreign_extractor(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Hold how images become vectors: a network, its layer and view, and how to run it.
+    """Hold the settings by which images become embeddings: network, layer, view and hardware.
 
     Parameters
     ----------
@@ -235,7 +236,7 @@ class Extraction:
         on_bad: str = "raise",
         progress: Progress | bool = False,
     ) -> Extraction:
-        """Return the settings that give vectors of new images as an extractor gave earlier ones.
+        """Return the settings that embed new images exactly as earlier images were embedded.
 
         Parameters
         ----------
@@ -283,7 +284,7 @@ class Extraction:
 
     @property
     def hardware(self) -> hardware.Hardware:
-        """Return device, precision and library for this machine."""
+        """Return the device, precision and library of a forward pass on this machine."""
         settings = {"device": self.device, "precision": self.precision, "runtime": self.runtime}
         if _is_foreign(self.backbone) or self.runtime == "onnxruntime":
             from gzfeatures.networks.encoders.described import require_settings
@@ -293,7 +294,7 @@ class Extraction:
 
     @property
     def extractor(self) -> Extractor:
-        """Return the extractor, which determines the vectors, without loading the network."""
+        """Return the extractor (all that determines an embedding); do not load the network."""
         machine = self.hardware
         extractor = extractor_of(
             self.backbone,

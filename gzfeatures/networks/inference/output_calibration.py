@@ -31,7 +31,7 @@ FOLDS = 5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutputCalibration:
-    """Hold temperature, class sets and familiarity of a network.
+    """Hold what calibrates a network's outputs: temperature, class sets, intervals, familiarity.
 
     All are learned from galaxies that neither trained the network nor chose the epoch.
 
@@ -115,12 +115,13 @@ class OutputCalibration:
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         temperature, shares = temperature_of(kept_out, labels), None
         if kept_out.kind == "classes" and familiarity is not None:
-            # keep tempered class shares, because predictions to be compared are tempered too
+            # apply the temperature before the class shares are computed, because it will also be
+            # applied to the predictions that are compared with them
             shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
         return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 
     def promising(self, coverage: float) -> OutputCalibration:
-        """Return the same calibration with class sets of another coverage.
+        """Return the same calibration, with class sets that hold the truth at another frequency.
 
         Raises
         ------
@@ -172,7 +173,7 @@ class OutputCalibration:
         return predictions
 
     def asdict(self) -> dict[str, Any]:
-        """Return the calibration as fields of a checkpoint's record."""
+        """Return the calibration as JSON fields for the record file of a checkpoint."""
         intervals = {} if self.intervals is None else {"intervals": self.intervals.asdict()}
         return {
             **intervals,
@@ -185,7 +186,7 @@ class OutputCalibration:
 
     @classmethod
     def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
-        """Return the calibration from a checkpoint's record; older records lack some fields."""
+        """Return the calibration from a checkpoint's JSON fields; older files lack some fields."""
         sets, familiarity = record.get("sets"), record.get("familiarity")
         intervals = record.get("intervals")
         return cls(
@@ -216,8 +217,9 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
 def _intervals(
     kept_out: Predictions, labels: Labels, fresh: bool, groups: Mapping[str, str] | None
 ) -> tuple[ValueIntervals | None, tuple[str, ...]]:
-    """Calibrate intervals of numbers, or return None and the reason why none is promised."""
-    # the network was selected on these galaxies, so their errors are smaller than usual
+    """Calibrate intervals around predicted numbers; return None and a reason if impossible."""
+    # these galaxies chose the epoch of the network, so their errors are too small to calibrate
+    # intervals for other galaxies
     if not fresh and len(kept_out):
         return None, ("no interval is promised: all validation galaxies chose the epoch",)
     intervals = ValueIntervals.of(kept_out, labels, groups=groups)
@@ -227,21 +229,21 @@ def _intervals(
 def _familiarity(
     training: Matrix, kept_out: Matrix | None
 ) -> tuple[Familiarity | None, tuple[str, ...]]:
-    """Learn familiarity; return None and the reason if this is impossible."""
+    """Learn which galaxies are like the training galaxies; else return None and the reason."""
     if kept_out is None:
         return None, ("no familiarity_p: all validation galaxies chose the epoch",)
     try:
         familiarity = Familiarity.of(training, kept_out)
     except InputError as error:
-        # a training of hours must not be lost because of this
+        # a network can predict without familiarity, so this error must not end a training of hours
         return None, (f"no familiarity_p: {error}",)
     reason = familiarity.why_none_flagged
     return familiarity, () if reason is None else (reason,)
 
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
-    """Return each galaxy's probabilities at the temperature that the other galaxies give."""
-    # conformal sets need scores that the galaxy itself did not calibrate
+    """Return each galaxy's probabilities at a temperature that was fitted to other galaxies."""
+    # conformal sets keep their promise only if a galaxy does not calibrate its own score
     fold = np.arange(len(kept_out)) % FOLDS
     probabilities = kept_out.probabilities.copy()
     for number in range(FOLDS):

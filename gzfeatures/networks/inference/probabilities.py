@@ -53,7 +53,7 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """Hold the settings with which a network predicts galaxies that are not augmented.
+    """Predict galaxies by a network, from images without random changes (augmentation).
 
     Parameters
     ----------
@@ -119,14 +119,15 @@ class Inference:
             map where the output layer is a convolution; of an ensemble side by side.
         """
         views = SYMMETRIES if self.dihedral else 1
-        # of an ensemble, what enters the output layer of each member, one after the other
+        # each member of an ensemble has an output layer: collect the features before each of them
         features = {name: _Features(views) for name in output_layers(network)}
         hooks = [
             network.get_submodule(name).register_forward_pre_hook(each)
             for name, each in features.items()
         ]
         try:
-            # a compiled network ignores hooks that are added later
+            # run the network uncompiled, because a compiled network ignores hooks that are added
+            # later
             with torch.compiler.set_stance("force_eager"):
                 probabilities = self.probabilities(network, ids)
         finally:
@@ -137,7 +138,7 @@ class Inference:
 
 
 class _Features:
-    """Collect what enters an output layer, averaged over the views of each batch."""
+    """Collect the features that enter an output layer, averaged over turned copies of an image."""
 
     def __init__(self, views: int) -> None:
         self._views, self._calls = views, 0
@@ -248,7 +249,7 @@ class Validation:
     monitor: str
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
-        """Return the metrics of `evaluate` that have a meaning for the target.
+        """Predict the validation galaxies by a network, and return the metrics that fit the target.
 
         Returns
         -------
@@ -268,8 +269,8 @@ class Validation:
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if together else 0
         world = torch.distributed.get_world_size() if together else 1
-        # each process predicts a share, but all processes need the metrics to stop at the same
-        # epoch
+        # each process predicts a share of the galaxies, but all need the metrics of all galaxies,
+        # to stop the training at the same epoch
         share = self.inference.probabilities(network, ids[rank::world])
         probabilities = np.empty((len(ids), len(self.labels.classes)))
         probabilities[rank::world] = share
@@ -300,7 +301,7 @@ def epoch_figures(scores: Scores) -> dict[str, Any]:
     """
     figures: dict[str, Any] = dict(scores.metrics)
     if scores.per_class:
-        # compute no intervals, because they would take longer than the epoch
+        # leave out intervals: they were not computed, because they would take longer than the epoch
         rows = [{k: v for k, v in row.items() if k != "intervals"} for row in scores.per_class]
         figures["per_class"] = [{**jsonable(row), "support": int(row["support"])} for row in rows]
     if scores.confusion is not None:

@@ -20,7 +20,7 @@ _SPREAD = 1.0
 
 
 def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
-    """Return probabilities at another temperature.
+    """Return class probabilities after dividing their logits by a temperature.
 
     They are the softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
 

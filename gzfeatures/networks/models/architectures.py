@@ -78,7 +78,7 @@ NETWORKS: dict[str, SmallNetwork] = {
 
 
 def torchvision_name(architecture: str) -> str | None:
-    """Return torchvision's constructor for a name with hyphens or underscores, or None.
+    """Return torchvision's name for the name of a network, or None if torchvision has none.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def build(
             network, classes, bands or network.bands, size or size_of(architecture, classes)
         )
     options: dict[str, Any] = {"aux_logits": aux, "init_weights": True} if has_aux else {}
-    # vision transformers have a table of positions for one size of image
+    # vision transformers have a table of positions for one image size, which must be known now
     if name.startswith("vit_") and size is not None:
         options["image_size"] = size
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
@@ -190,7 +190,7 @@ def _accept_bands(module: nn.Module, bands: int) -> None:
 
 
 def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
-    """Build an untrained convolution with another number of input or output channels."""
+    """Build an untrained convolution like a given one, with other input or output channels."""
     if not isinstance(like, nn.Conv2d):
         raise InputError(
             "layer to replace", rule="be linear or a convolution", found=type(like).__name__
@@ -222,7 +222,7 @@ def output_layer(module: nn.Module) -> str:
 
 
 def output_layers(module: nn.Module) -> list[str]:
-    """Return the paths of all output layers: one, or that of each member of an ensemble."""
+    """Return the paths of all output layers: one for a network, one per member of an ensemble."""
     if not isinstance(module, NetworkEnsemble):
         return [output_layer(module)]
     return [
@@ -258,7 +258,7 @@ def keep_outputs(module: nn.Module, outputs: int) -> None:
 
 
 def order_outputs(module: nn.Module, order: list[int]) -> None:
-    """Change the order of the logits, in place."""
+    """Change the order of a network's output logits, one for each class, in place."""
     layer: Any = module.get_submodule(output_layer(module))
     with torch.no_grad():
         # two classes may share a single sigmoid: exchanging them changes the sign of its logit
@@ -272,7 +272,7 @@ def order_outputs(module: nn.Module, order: list[int]) -> None:
 
 
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
-    """Return the length of a node's flattened output for images of `size` px.
+    """Return the length of a layer's flattened output for images of `size` px.
 
     It is computed on shapes alone, without arithmetic. The module keeps its mode.
     """
@@ -284,7 +284,7 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
 
 
 def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
-    """Convert the output of the output layer to logits, shape (n, classes)."""
+    """Convert what the output layer returns to logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
     # SqueezeNet ends in a convolution, whose map is averaged over its pixels

@@ -42,7 +42,7 @@ class Block:
 class _Unit:
     path: str
     module: nn.Module
-    # whether it is the first module with parameters inside its container
+    # whether `module` is the first module with parameters inside its container
     opens: bool
 
     @property
@@ -73,7 +73,7 @@ def blocks(network: nn.Module) -> list[Block]:
     ['conv1.weight', 'layer1.0.conv1.weight', 'layer1.1.conv1.weight']
     """
     head = output_layer(network)
-    # parameters that belong to a container itself
+    # names of parameters that belong to a container itself, not to one of its layers
     loose: list[str] = []
     units = list(_units(network, "", loose))
     groups: list[list[_Unit]] = []

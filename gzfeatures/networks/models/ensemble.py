@@ -1,4 +1,4 @@
-"""Join networks of several seeds to one, which answers with the mean of their probabilities."""
+"""Join networks of several seeds to one, which predicts the mean of their probabilities."""
 
 from __future__ import annotations
 
@@ -54,12 +54,13 @@ class NetworkEnsemble(nn.Module):
             raise unknown("link of an ensemble", link, LINKS)
         self.members, self.link = nn.ModuleList(members), link
         numbers = torch.ones(len(members)) if temperatures is None else torch.tensor(temperatures)
-        # a buffer: the temperatures are saved with the weights, and follow them to a device
+        # register the temperatures as a buffer, so that PyTorch saves them with the weights, and
+        # moves them to the same device
         self.temperatures: torch.Tensor
         self.register_buffer("temperatures", numbers.float())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits of the mean probabilities, shape (n, k)."""
+        """Return logits of the mean probabilities, shape (n, classes)."""
         logits = torch.stack(
             [
                 member(images).float() / self.temperatures[number]
@@ -70,14 +71,15 @@ class NetworkEnsemble(nn.Module):
         less = math.log(len(self.members))
         if self.link == "softmax":
             return torch.logsumexp(functional.log_softmax(logits, dim=2), 0) - less
-        # ln(p/(1 − p)), each of the two averaged; the common −ln N cancels
+        # the logit of the mean probability is ln(mean p) − ln(mean (1 − p)); the −ln N of both
+        # means cancels
         return torch.logsumexp(functional.logsigmoid(logits), 0) - torch.logsumexp(
             functional.logsigmoid(-logits), 0
         )
 
 
 def member_layer(layer: str, members: int) -> str:
-    """Return the name of a layer of an ensemble: the same layer of every member, joined by +.
+    """Return the name of an ensemble's layer: the same layer of every member, joined by +.
 
     Examples
     --------

@@ -109,7 +109,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            # torch warns of unusual pickles before it refuses them
+            # silence PyTorch's warning of an unusual pickle: the file is refused below in one line
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -122,10 +122,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except MemoryError:
         raise
     except Exception as error:
-        # damaged bytes make the parsers raise any kind of error
+        # a damaged file makes the readers raise errors of any type, so catch all of them
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError("weights file cannot be read", where=path, found=reason) from None
-    # Lightning and others nest the tensors, and DataParallel begins each name with "module."
+    # Lightning and others put the tensors into an inner dictionary, and DataParallel begins each
+    # name with "module.", which the network's names lack
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -185,7 +186,7 @@ def load(
         }
         network = build(backbone)
         head = architectures.output_layer(network) + ".weight"
-        # if the file was trained on other classes, keep its number of outputs
+        # if the weights were trained on another number of classes, build a network with that number
         if head in state and len(state[head]) != len(network.get_parameter(head)):
             network = build(dataclasses.replace(backbone, classes=len(state[head])))
         try:
@@ -198,7 +199,8 @@ def load(
             ) from None
     if layer is None:
         return network
-    # a trial without data: refuse an image size too small for the network before extraction
+    # compute shapes without data, to refuse an image size that is too small for the network now,
+    # not after images were decoded
     if size not in (None, backbone.view.size):
         layer_dim(backbone, layer, int(size or 0))
     return symbolic_trace(Features(network, layer)).eval()
@@ -230,7 +232,7 @@ class Features(nn.Module):
         self.body = create_feature_extractor(network, {name: name for name in self.layers}).eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the vectors, shape (n, dim)."""
+        """Return the embeddings of images, shape (n, dim)."""
         outputs = self.body(images)
         return torch.cat([torch.flatten(outputs[name], 1) for name in self.layers], 1)
 
@@ -248,7 +250,8 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
         The network does not take images of that size.
     """
     with torch.inference_mode():
-        # move the network afterwards, because RegNets cannot be built on the meta device
+        # build the network before it is moved, because RegNets cannot be built on the meta device,
+        # which computes shapes without data
         network = Features(build(backbone), layer).to("meta")
         try:
             return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])

@@ -15,7 +15,7 @@ Layer: TypeAlias = tuple[str | int | float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SmallNetwork:
-    """Describe a small CNN as data.
+    """Hold the description of a small CNN: source, layers, image size and bands.
 
     Parameters
     ----------
@@ -65,12 +65,13 @@ class SmallCNN(nn.Module):
         self.single_output = network.single_output
         self.features = nn.Sequential()
         channels, side, width = 1 if self.grey else bands, size, 0
-        # follow the side of the maps, because the first dense layer needs the last one
+        # keep track of the maps' side in pixels, because the first dense layer needs the last side
         for kind, *numbers in network.layers:
             if kind == "conv" or kind == "conv-same":
                 out, kernel = int(numbers[0]), int(numbers[1])
                 if kind == "conv-same" and kernel % 2 == 0:
-                    # for even kernels, torch's own "same" copies the image and warns
+                    # pad here, because for even kernels PyTorch's padding "same" copies the image
+                    # and prints a warning
                     self.features.append(
                         nn.ZeroPad2d((kernel // 2 - 1, kernel // 2, kernel // 2 - 1, kernel // 2))
                     )
@@ -104,11 +105,11 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (n, classes), of images of shape (n, bands, size, size)."""
-        # a grey network accepts any number of bands
+        # a network for grey images takes the mean of the bands, whatever their number
         if self.grey:
             x = x.mean(1, keepdim=True)
         logits: torch.Tensor = self.output(self.embedding(self.features(x)))
-        # the softmax of (0, z) is the sigmoid of z
+        # turn a single logit z into two logits (0, z), whose softmax is the sigmoid of z
         if self.single:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits

@@ -1,1 +1,1 @@
-"""Turn backbones into ONNX graphs, and run graphs of heads in the libraries of others."""
+"""Write backbones as ONNX graphs, and run ONNX graphs in onnxruntime and OpenVINO."""

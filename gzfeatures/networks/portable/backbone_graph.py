@@ -1,4 +1,4 @@
-"""Write a backbone as an ONNX graph: from the view's 8-bit pixels to vectors, at float32."""
+"""Write a backbone as an ONNX graph, which turns 8-bit pixels into float32 embeddings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PortableBackbone:
-    """Hold the network of an extractor, to be written as a graph and compared with it.
+    """Hold the network of a backbone, to be written as an ONNX graph and compared with the graph.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class PortableBackbone:
         backbone: str | Path | None = None,
         weights: str | Path | None = None,
     ) -> PortableBackbone:
-        """Load the network that made the vectors of an extractor.
+        """Load the network that an extractor describes; refuse it if its weights are others.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class PortableBackbone:
     def vectors(
         self, pixels: npt.NDArray[np.uint8], precision: str = "float32"
     ) -> npt.NDArray[np.float32]:
-        """Return the vectors (n, dim) of pixels (n, size, size, 3) by PyTorch."""
+        """Return the embeddings (n, dim) of pixels (n, size, size, 3), computed by PyTorch."""
         body = self._body(precision)
         with torch.inference_mode():
             parts = [
@@ -135,7 +135,7 @@ class PortableBackbone:
         logger = logging.getLogger("torch.onnx")
         level = logger.level
         try:
-            # the exporter warns and logs of its own steps; what it wrote is checked afterwards
+            # silence the exporter's messages about its own steps: the graph is checked afterwards
             logger.setLevel(logging.CRITICAL)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -151,7 +151,7 @@ class PortableBackbone:
                     verbose=False,
                 )
         except Exception as error:
-            # the exporter raises errors of many types
+            # the exporter raises errors of many types, so catch all of them
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 "PyTorch cannot export the backbone",
@@ -166,6 +166,6 @@ class PortableBackbone:
         return program.model_proto
 
     def _body(self, precision: str) -> nn.Module:
-        # a change of precision changes the network in place
+        # copy the network first, because a change of precision would change it in place
         network = copy.deepcopy(self.network)
         return Body(network, self.extractor, getattr(torch, precision)).eval()

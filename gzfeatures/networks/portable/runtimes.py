@@ -18,7 +18,7 @@ Run: TypeAlias = Callable[[Rows], Mapping[str, Rows]]
 
 
 def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
-    """Return what runs a model in onnxruntime; 0 threads are as many as there are cores.
+    """Return a function that runs an ONNX model in onnxruntime; 0 threads mean one per core.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
     runtime = need("onnxruntime", extra="onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # only errors are told, and not by the library itself
+    # keep the library from printing: its errors reach the caller as exceptions
     options.log_severity_level = 4
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     (taken,) = (each.name for each in session.get_inputs())
@@ -37,7 +37,7 @@ def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
 
 
 def in_openvino(data: bytes) -> Run:
-    """Return what runs a model in OpenVINO at float32.
+    """Return a function that runs an ONNX model in OpenVINO at float32.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def in_openvino(data: bytes) -> Run:
     vino = need("openvino", extra="openvino")
     model = vino.Core().read_model(data)
     names = [next(iter(each.names)) for each in model.outputs]
-    # by default it computes in bfloat16 where the processor can
+    # ask for float32, because OpenVINO by default computes in bfloat16 where the processor can
     compiled = vino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     request = compiled.create_infer_request()
 
@@ -66,5 +66,5 @@ RUNTIMES: dict[str, Callable[[bytes], Run]] = {
 
 
 def installed() -> tuple[str, ...]:
-    """Return the names of the runtimes that are installed."""
+    """Return the names of the installed libraries that can run ONNX models."""
     return tuple(name for name in RUNTIMES if importlib.util.find_spec(name) is not None)

@@ -2,5 +2,5 @@
 
 from gzfeatures.errors import NETWORK, require_packages
 
-# every module of this folder imports these packages: one clear error where one is missing
+# every module of this folder imports these packages: tell the user here if one is missing
 require_packages("explaining a prediction", *NETWORK, "captum")

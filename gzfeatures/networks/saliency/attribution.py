@@ -19,7 +19,7 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.networks.saliency.fillings import sky_of
 
-# other programs still import these names from this module
+# import these names here too, because programs of users still import them from this module
 from gzfeatures.networks.saliency.headed import Headed as Headed
 from gzfeatures.networks.saliency.headed import Probabilities as Probabilities
 from gzfeatures.networks.saliency.layers import activations as activations
@@ -63,7 +63,7 @@ def _grad_cam(question: Question) -> torch.Tensor:
 
 
 def _integrated_gradients(question: Question) -> torch.Tensor:
-    # cover with empty sky instead of black, because another level would create an edge
+    # compare the image with empty sky instead of black, because black would create an edge
     attribution: torch.Tensor = IntegratedGradients(question.network).attribute(
         question.image.clone().requires_grad_(),
         sky_of(question.image),
@@ -84,7 +84,7 @@ def _occlusion(question: Question) -> torch.Tensor:
         question.code,
         perturbations_per_eval=question.batch_size,
     )
-    # all bands are covered together, so one band is enough
+    # all bands are covered together and have the same map, so return the map of one band
     return covered[0, 0]
 
 
@@ -149,7 +149,8 @@ def saliency(
     if method == "occlusion" and not 1 <= patch <= side:
         raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
     if method == "grad-cam" and isinstance(network, NetworkEnsemble):
-        # each member has its own maps, and the maps of one would explain only its share of the mean
+        # average the maps of all members, because those of one member explain only its share of the
+        # ensemble's mean
         maps = [saliency(member, images, target, method=method) for member in network.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
     _require_one_network(network, method)

@@ -1,4 +1,4 @@
-"""Load the model to explain: a network that ends in classes, or a head on its vectors."""
+"""Load the model to explain: a network that predicts classes, or a head on embeddings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from gzfeatures.networks.setup.targets import TARGETS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedModel:
-    """Hold the model to explain: a fine-tuned network, or a head on the vectors of a network.
+    """Hold the model to explain: a fine-tuned network, or a head on the embeddings of a network.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load a fine-tuned network, or one of this package, to explain.
+        """Load the network of a checkpoint, or one that this package contains, to explain it.
 
         Raises
         ------
@@ -129,7 +129,8 @@ class ExplainedModel:
             The backbone has other weights than made the vectors.
         """
         spec = backbone(name)
-        # a head on vectors of other weights would explain a model that does not exist
+        # refuse a backbone with other weights than the head was fitted on: the explanation would be
+        # of a model that nobody uses
         digest = weights_digest(spec, weights_file(spec, weights))
         if digest != extractor.weights:
             raise InputError(
@@ -144,18 +145,18 @@ class ExplainedModel:
         return cls(headed, plain, spec, extractor.view, tuple(classes))
 
     def images(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Return network input from pixels, shape (n, height, width, bands)."""
+        """Return the normalised network input for pixels of shape (n, height, width, bands)."""
         bands = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
         return normalised(bands, self.spec.mean, self.spec.std)
 
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
-        """Return galaxies as the network sees them, shape (n, size, size, bands)."""
-        # an id without an image raises InputError
+        """Return the pixels of galaxies in the network's crop and size, (n, size, size, bands)."""
+        # `positions` refuses an id without an image
         rows = positions(images.ids, ids, where="images")
         return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
 
     def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
-        """Return logits, or a head's probabilities, shape (n, k)."""
+        """Return a network's logits, or a head's probabilities, of images, shape (n, classes)."""
         with torch.no_grad():
             values: npt.NDArray[np.float64] = self.network(images).double().numpy()
         return values
@@ -166,7 +167,7 @@ class ExplainedModel:
         return isinstance(self.network, Headed) or self.target in TARGETS
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the class probabilities of normalised images, shape (n, k).
+        """Return the class probabilities of normalised images, shape (n, classes).
 
         Gradients pass through. A network's are those of its logits, before any calibration.
 

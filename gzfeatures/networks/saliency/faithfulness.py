@@ -110,7 +110,7 @@ def faithfulness(
             with torch.no_grad():
                 values.append(probabilities(filled(image, part, filling))[:, code].double().cpu())
         curve_values = torch.cat(values).numpy()
-        # both curves end at the empty image and at the whole image
+        # the curves of insertion and deletion share two points: no pixel kept, and all pixels kept
         curves[row, 0] = curve_values[: steps + 1]
         curves[row, 1] = [curve_values[steps], *curve_values[steps + 1 :], curve_values[0]]
     areas = np.asarray(np.trapezoid(curves, dx=1 / steps, axis=2))
@@ -119,7 +119,8 @@ def faithfulness(
 
 def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tensor:
     """Return masks of kept pixels: from none to all, then with 1, 2, … shares removed."""
-    # maps of rectified layers are zero over wide areas: order these randomly, without a direction
+    # maps of rectified layers are zero over wide areas: order equal pixels at random, because their
+    # order in the image would prefer a direction
     chance = np.random.default_rng(seed).random(map_.size)
     order = np.lexsort((chance, -map_.ravel()))
     rank = np.empty(map_.size, dtype=np.int64)
@@ -131,7 +132,7 @@ def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tenso
 
 
 class PairedDifference(NamedTuple):
-    """Hold the mean difference of two maps of the same galaxies, with its interval."""
+    """Hold the mean difference between two scores of the same galaxies, with its interval."""
 
     mean: float
     low: float
@@ -141,7 +142,7 @@ class PairedDifference(NamedTuple):
 def paired_difference(
     first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *, level: float = LEVEL
 ) -> PairedDifference:
-    """Return the mean of first − second over galaxies, with Student's interval.
+    """Return the mean difference between two scores of each galaxy, with Student's interval.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def paired_difference(
 
 
 def baseline(images: torch.Tensor, name: str, *, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return maps that depend only on the image, or not even on the image.
+    """Return maps for comparison that use no network: brightness, a Gaussian, or chance.
 
     Parameters
     ----------

@@ -88,7 +88,8 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Tensor
         Shape of the images; differentiable in `mask`.
     """
-    # the galaxy ends inside its image: without sky at the edge, its core would fill everything
+    # a galaxy ends inside its image: without sky at the edge, the brightness of its core would fill
+    # all removed pixels
     rim = torch.zeros_like(mask)
     rim[:, :, [0, -1], :] = rim[:, :, :, [0, -1]] = 1.0
     at_rim = rim * (1 - mask)
@@ -116,7 +117,7 @@ FILLINGS: dict[str, Filling] = {"sky": _with_sky, "blur": _with_blur, "inpainted
 
 
 def filled(images: torch.Tensor, mask: torch.Tensor, filling: str) -> torch.Tensor:
-    """Replace the pixels that are not kept.
+    """Replace the pixels of images outside a mask: by sky, by blur, or from kept pixels around.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attributions:
-    """Hold the maps of several methods for the same galaxies.
+    """Hold the maps by which several methods explain the same galaxies.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Attributions:
     passes: dict[str, float]
 
     def verdict(self, *, seed: int = 0) -> Verdict:
-        """Measure the maps by insertion and deletion, and compare them with baselines."""
+        """Measure the maps by insertion and deletion of pixels, and compare them with baselines."""
         return compare(
             self.model.probabilities,
             self.inputs,
@@ -75,11 +75,11 @@ class Attributions:
         )
 
     def pictures(self) -> dict[str, list[Picture]]:
-        """Return class → pictures: the galaxy as the network sees it, and a map of each method.
+        """Return pictures by class: each galaxy as network input, beside the map of each method.
 
         Warm pixels raise the score of the class, cold ones lower it.
         """
-        # only a head gives probabilities that can be shown with the class
+        # write a number only for a head, whose outputs are probabilities: a network's are logits
         headed = isinstance(self.model.network, Headed)
         gallery: dict[str, list[Picture]] = {}
         for code in np.unique(self.codes):
@@ -163,7 +163,7 @@ def attributions(
             )
         passes[name] = counter.images / len(ids)
     if "integrated-gradients" in maps:
-        # single pixels are noisy, so show the mean over a few
+        # single pixels of this map are noisy, so show the mean over a few pixels
         blur = (0, model.view.size / 50, model.view.size / 50)
         maps["integrated-gradients"] = gaussian_filter(maps["integrated-gradients"], blur)
     return Attributions(model, ids, pixels, inputs, outputs, codes, maps, passes)
@@ -250,7 +250,8 @@ def overlaid(
         raise InputError(
             "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=attribution.shape
         )
-    # a percentile, because a single extreme pixel would leave the others without colour
+    # scale by a percentile instead of the maximum, because a single extreme pixel would leave the
+    # others without colour
     scale = max(float(np.percentile(np.abs(attribution), 99)), 1e-12)
     strength = np.clip(attribution / scale, -1, 1)[:, :, None]
     share = 0.75 * np.abs(strength)

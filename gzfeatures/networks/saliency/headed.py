@@ -43,20 +43,21 @@ class Headed(nn.Module):
         self._directions: npt.NDArray[np.float32] | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return probabilities, shape (n, k)."""
+        """Return the head's class probabilities of images, shape (n, classes)."""
         probabilities: torch.Tensor = _HeadFunction.apply(self.network(images), self)
         return probabilities
 
     def slope(
         self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the slope of the weighted sum of probabilities at a vector, shape (dim,)."""
+        """Return the gradient of a weighted sum of the head's probabilities at a vector, (dim,)."""
         dim = len(vector)
-        # dim random orthogonal directions determine the slope, and prefer no axis
+        # measure the slope along dim random orthogonal directions, which determine the gradient and
+        # prefer no entry of the vector
         if self._directions is None or len(self._directions) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
             self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
-        # the error of central differences is of second order in the step
+        # use central differences, whose error is only of second order in the step
         step = STEP * float(np.abs(vector).mean() or 1.0)
         offsets = step * self._directions
         rise = (self.head(vector + offsets) - self.head(vector - offsets)) @ weight

@@ -17,7 +17,8 @@ COARSEST = 6
 
 def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
     """Return name, module and side of all maps of a network, in the order of computation."""
-    # maps have shape (n, channels, height, width) with more than one pixel per side
+    # keep only outputs (n, channels, height, width) of more than one pixel per side: no other
+    # output tells where in the image something is
     records: list[tuple[str, nn.Module, int]] = []
 
     def watched(name: str, module: nn.Module) -> RemovableHandle:
@@ -122,7 +123,8 @@ def dream(
     for _ in range(steps):
         across, down = (int(n) for n in torch.randint(-4, 5, (2,), generator=random))
         logit = network(torch.roll(image, (down, across), (2, 3)))[0, target]
-        # one loss for roughness, brightness and the logit, with signs for gradient descent
+        # the optimiser descends, so subtract the logit, which shall rise, from roughness and
+        # brightness, which shall stay small
         rough = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
         adam.zero_grad()
         (rough + 0.01 * image.square().mean() - logit).backward()

@@ -29,7 +29,7 @@ RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodFigures:
-    """Hold insertion and deletion of one method or baseline on the same galaxies.
+    """Hold the insertion and deletion scores of one method or baseline, galaxy by galaxy.
 
     Parameters
     ----------
@@ -69,16 +69,16 @@ class Verdict:
 
     @property
     def galaxies(self) -> int:
-        """Return the number of galaxies."""
+        """Return the number of galaxies whose explanations are compared."""
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return how much a method exceeds a baseline, with its interval."""
+        """Return how much the score of a method exceeds that of a baseline, with its interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 
     def beats(self, method: MethodFigures, rival: str) -> bool:
-        """Tell whether a method exceeds a baseline beyond chance.
+        """Tell whether the score of a method exceeds that of a baseline beyond chance.
 
         The whole interval must be; below 10 galaxies, which have no interval, the mean.
         """
@@ -86,7 +86,7 @@ class Verdict:
         return (found.mean if math.isnan(found.low) else found.low) > 0
 
     def sentence(self) -> str:
-        """Return a sentence that says whether a method beats the bright part of the image.
+        """Return a sentence that says whether a method explains better than brightness does.
 
         The best method stands for all. Those that beat brightness and a Gaussian come first, then
         those that beat brightness.
@@ -123,11 +123,11 @@ class Verdict:
         return f"{start}: insertion − deletion {figures} ({certainty})"
 
     def result(self) -> dict[str, Any]:
-        """Return the sentence, the number of galaxies and the rows, as JSON values."""
+        """Return the verdict in words, the number of galaxies and all scores, as JSON values."""
         return {"verdict": self.sentence(), "galaxies": self.galaxies, "maps": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each method and baseline, as JSON values; a missing interval is None."""
+        """Return the scores of each method and baseline as JSON values; None for no interval."""
         return [
             {
                 "map": figures.name,
@@ -168,7 +168,7 @@ def compare(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Verdict:
-    """Measure maps of several methods, and the baselines, on the same images.
+    """Measure the maps of several explanation methods, and baseline maps, on the same images.
 
     Parameters
     ----------

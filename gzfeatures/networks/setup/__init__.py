@@ -2,5 +2,5 @@
 
 from gzfeatures.errors import NETWORK, require_packages
 
-# every module of this folder imports them at its head: said here once, in words
+# every module of this folder imports PyTorch: tell the user here, in one line, if it is missing
 require_packages("a training", *NETWORK)

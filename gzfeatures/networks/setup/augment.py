@@ -92,7 +92,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
-        """Return an augmentation from names and values; refuse an unknown name."""
+        """Return an augmentation from the names and values of settings; refuse an unknown name."""
         require_known("augmentation", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
@@ -102,7 +102,7 @@ class Augmentation:
         return cls(False, 0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0)
 
     def apply(self, images: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
-        """Return one random copy of each frame.
+        """Return one random copy of each training image: turned, shifted, zoomed and recoloured.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Augmentation:
         return self._coloured(copies, u)
 
     def _grid(self, u: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
-        """Return the position in the frame (−1…1) of each pixel of the copies.
+        """Return the position in the original image (−1…1) of each pixel of the random copies.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class Augmentation:
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        # half the side of the copy, in units of half the side of the view
+        # `half` is half the side of the copied square, in units of half the side of the view
         half = torch.exp(-(low + (high - low) * u[5]))
         # a square rotated by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the
         # frame
@@ -153,7 +153,8 @@ class Augmentation:
         scale = half / margin
         side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
         across, down = side.view(1, 1, -1), side.view(1, -1, 1)
-        # combine rotation, scale and mirror in one affine map per copy
+        # combine rotation, scale and mirror in one affine map per copy, to interpolate pixels only
+        # once
         cos, sin, mirror, left, top = (
             v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top)
         )
@@ -186,14 +187,15 @@ class Augmentation:
 
 
 def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """Return the random numbers of every galaxy for one epoch.
+    """Return the random numbers by which every galaxy's image changes in one epoch.
 
     Returns
     -------
     Tensor
         Float32, shape (rows, DRAWS), in [0, 1); row r is the same however many rows follow it.
     """
-    # Philox is a counter-based generator: a row does not depend on the number of rows
+    # Philox is a counter-based generator: the numbers of a galaxy do not depend on how many
+    # galaxies follow
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
     return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
 
@@ -206,7 +208,7 @@ def mixed(
     mixup: float,
     cutmix: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each galaxy of a batch with the next galaxy.
+    """Mix the image and the target of each galaxy of a batch with those of the next galaxy.
 
     Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square
     (Yun+2019, arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α,

@@ -19,7 +19,7 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingPixels:
-    """Hold pixels and targets of the training galaxies, row by row.
+    """Hold the pixels and the targets of the training galaxies, in the same order.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class TrainingPixels:
     seed: int
 
     def order(self, epoch: int) -> npt.NDArray[np.intp]:
-        """Return the rows of one epoch in order, shape (n,); rare classes may occur more often."""
+        """Return the galaxies' rows in the random order of an epoch; rare classes may recur."""
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(self.targets))
         if self.shares is None:
@@ -81,11 +81,11 @@ class Batches:
 
     def _steps_of_an_epoch(self) -> int:
         # leave out an incomplete last batch: its galaxies would count more, and a single galaxy has
-        # no variance
+        # no variance, which batch normalisation needs
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Yield the rows of each step, and the random numbers for augmenting their images."""
+        """Yield the galaxies' rows for each training step, and random numbers for their copies."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)

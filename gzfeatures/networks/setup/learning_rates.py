@@ -60,7 +60,7 @@ FIRST_RATE = 0.05
 
 
 def decay_per_block(depth: int) -> float:
-    """Return the factor between the rates of neighbouring blocks by which the first gets 1/20.
+    """Return the ratio of the learning rates of neighbouring blocks; the first block gets 1/20.
 
     It depends on the depth, so that the first block has the same rate in every network (Howard &
     Ruder 2018, doi:10.18653/v1/P18-1031, take 1/2.6 from layer to layer).

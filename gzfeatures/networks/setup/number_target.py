@@ -77,7 +77,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return mean and standard deviation of a number for the settings; {} for other targets."""
+    """Return mean and standard deviation of a number, as settings; {} for a target of classes."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}

@@ -113,7 +113,7 @@ class TrainingOptions:
         >>> options.epochs, options.numbers
         (3, {'batch_size': 16})
         """
-        # other names are numbers of the recipe, which checks the names itself
+        # leave all other names to the recipe, which refuses names that it does not know
         names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
         options = {name: value for name, value in fields.items() if name in names}
         numbers = {name: value for name, value in fields.items() if name not in names}
@@ -125,7 +125,7 @@ class TrainingOptions:
 
     @property
     def halves_by(self) -> int:
-        """Return the seed by which validation galaxies are halved."""
+        """Return the seed that halves the validation galaxies: one half calibrates the network."""
         return self.seed if self.halving_seed is None else self.halving_seed
 
     @property

@@ -31,7 +31,7 @@ FORMAT = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PixelCache:
-    """Read pixels of galaxies under one view from a file.
+    """Read the pixels of galaxies, cropped and resized for a network, from a file.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class PixelCache:
         rows = range(len(images))
         blocks = [rows[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # other images with the same names must not use this file
+            # name the file by the content of the images, because other images may have the same ids
             digests = list(pool.map(images.digest, rows))
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
@@ -104,15 +104,15 @@ class PixelCache:
 
     @property
     def bands(self) -> int:
-        """Return the number of channels."""
+        """Return the number of bands of the images."""
         return int(self._open().shape[-1])
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Return the row of each id; refuse an unknown id."""
+        """Return the row of each galaxy id in the file of pixels; refuse an unknown id."""
         return positions(self.ids, ids, where="pixel cache")
 
     def batch(self, rows: npt.NDArray[Any]) -> torch.Tensor:
-        """Return pixels of some rows: uint8, (n, bands, size, size), channels last in memory."""
+        """Return the pixels of galaxies: uint8, (n, bands, size, size), channels last in memory."""
         return torch.from_numpy(self._open()[rows]).permute(0, 3, 1, 2)
 
     def _open(self) -> npt.NDArray[np.uint8]:

@@ -121,8 +121,8 @@ def concentrations(logits: torch.Tensor) -> torch.Tensor:
 def _dirichlet_multinomial(
     logits: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
-    """Return minus the log likelihood of vote counts, summed over questions."""
-    # an unknown count is replaced by zero votes, whose terms cancel
+    """Return minus the log likelihood of vote counts, summed over the questions of volunteers."""
+    # replace an unknown count by zero votes, whose terms cancel in the likelihood
     counts = torch.nan_to_num(counts, nan=0.0)
     alphas = concentrations(logits)
     total = logits.new_zeros(len(logits))
@@ -141,7 +141,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the cumulative fractions that are expected from the concentrations."""
+    """Return the cumulative vote fractions that are expected from Dirichlet concentrations."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -174,7 +174,7 @@ Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return the target with this name, by default the labels' own; refuse unsuitable labels.
+    """Return the training target of a name, or of the labels; refuse labels that do not fit.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
 
 
 def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
-    """Join two targets that one network learns together; the network predicts the first.
+    """Join two training targets that a network learns together; it later predicts the first only.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum
     of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
@@ -226,7 +226,8 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
         known, more = (
             ~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:])
         )
-        # zero with a gradient, because a batch may have galaxies of one target only
+        # begin with a zero that has a gradient, because a batch may have galaxies of one target
+        # only, and each output needs a gradient
         total = logits.sum() * 0.0
         if more.any():
             total = total + weight * second.loss(
@@ -247,7 +248,7 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
 def target_matrix(
     labels: Labels, name: str | None = None, counts: votes.Counts | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return the targets of each galaxy, shape (n, k).
+    """Return the numbers that a network shall predict of each galaxy, shape (n, k).
 
     Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are
     all zero or unknown keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For
@@ -281,8 +282,9 @@ def target_matrix(
 
 
 def _require_cumulative(labels: Labels) -> None:
-    """Refuse vote fractions that are not cumulative, that is, not of all volunteers."""
-    # conditional fractions sum to 1 in each question, cumulative ones to their parent's fraction
+    """Refuse vote fractions that are not cumulative, that is, not shares of all volunteers."""
+    # the answers to a question sum to the fraction of the parent answer if they are cumulative, but
+    # to 1 if they are shares of those who were asked: a sum above the parent's shows the latter
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

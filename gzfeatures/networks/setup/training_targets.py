@@ -1,4 +1,4 @@
-"""Collect the training galaxies of a network, and their targets."""
+"""Collect the training galaxies of a network, with what it shall predict of each galaxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gzfeatures.networks.setup.targets import Target, joint, target_matrix, targ
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingTargets:
-    """Hold the training galaxies, and the known targets of each galaxy.
+    """Hold the training galaxies, with what a network shall predict of each galaxy.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class TrainingTargets:
         counts: Counts | None = None,
         also: Labels | None = None,
     ) -> TrainingTargets:
-        """Collect the training galaxies and their targets, for one target or two.
+        """Collect the training galaxies, and what a network shall predict of them.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class TrainingTargets:
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
-        # labels of validation and test galaxies would leak through the second target
+        # leave out validation and test galaxies, whose labels would leak through the second target
         also = also.select(
             also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))]
         )
@@ -112,7 +112,7 @@ class TrainingTargets:
 
 
 def _require_numbers(labels: Labels, target: str | None, recipe: TrainingRecipe) -> None:
-    """Refuse options for classes if the training target is a number."""
+    """Refuse options that are made for classes if the network learns to predict a number."""
     if target not in (None, labels.target):
         raise InputError(
             f"target {target}",

@@ -53,7 +53,7 @@ class WholeFiles(CheckpointIO):
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove an outdated checkpoint."""
+        """Remove the file of an outdated checkpoint."""
         outputs.remove(Path(path))
 
 
@@ -63,12 +63,13 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:
-            # torch's writer reports a full disk by this error
+            # PyTorch reports a full disk by RuntimeError, which would read as a fault of the
+            # program
             raise OSError("not all of the file could be written") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read the state of a training to the CPU.
+    """Read the state of a training from its file, with all tensors on the CPU.
 
     Raises
     ------
@@ -78,7 +79,8 @@ def read_state(path: Path) -> dict[str, Any]:
     with parsing(
         "state of the training cannot be read", path, remedy="train anew, without resuming"
     ):
-        # torch itself does not verify the checksums
+        # verify the checksums of the file here, because PyTorch does not: damaged weights would be
+        # trained on
         with zipfile.ZipFile(path) as file:
             if damaged := file.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -87,7 +89,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def machine_now() -> dict[str, Any]:
-    """Return the machine and library on which the last digits of a training depend."""
+    """Return this machine's CPU and PyTorch version, which change a training's last digits."""
     kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
 
@@ -116,7 +118,7 @@ class EveryEpoch(Checkpoint):
         checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the state; all processes of a training call this together."""
+        """Write the state of the training; all processes of the training call this together."""
         trainer.save_checkpoint(self.path, weights_only=False)
         if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
             self.watch(pl_module.history)
@@ -125,7 +127,7 @@ class EveryEpoch(Checkpoint):
 def write_folder(
     folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]
 ) -> Path:
-    """Write `model.safetensors` and `backbone.json`, and return the folder.
+    """Write a trained network as `model.safetensors` and `backbone.json`, and return the folder.
 
     Parameters
     ----------
@@ -146,7 +148,8 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    # auxiliary classifiers are only used in training, and a backbone is loaded without them
+    # leave out auxiliary classifiers: they are only used in training, and a backbone is loaded
+    # without them
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 
@@ -154,18 +157,18 @@ def write_folder(
 def write_tensors(
     folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]
 ) -> Path:
-    """Write tensors by name and their record as the folder of a backbone, and return the folder.
+    """Write the weights of a backbone and their description into a folder, and return the folder.
 
     Raises
     ------
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    # remove the old record first, so that it never describes new weights if writing stops
+    # remove the old description first, so that it never stands beside new weights if writing stops
     outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
-    # write the record last, with the digest of the weights: an incomplete folder has no record
+    # write the description last, with the digest of the weights: a folder without it is incomplete
     digest = fingerprint.of_file(folder / TENSORS)
     sidecar = {
         "format": CHECKPOINT_FORMAT,

@@ -1,4 +1,4 @@
-"""Finish a training: predictions of the kept weights, calibration, and the checkpoint."""
+"""Finish a training: predict with the kept weights, calibrate, and write the checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Choose a fair half of galaxies by a digest of seed and group, which keeps groups together."""
+    """Choose half of the galaxies by a digest of seed and group, which keeps groups together."""
     # use a digest, so that a galaxy's half does not depend on the other galaxies
     keys = (
         f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
@@ -43,7 +43,7 @@ def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
     """Return the validation galaxies scored after each epoch: all, or half of them."""
-    # galaxies that select the epoch cannot calibrate it, so keep the other half for calibration
+    # galaxies that select the epoch cannot calibrate its network, so keep the other half for that
     ids = split.validation
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
@@ -52,14 +52,14 @@ def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
 
 
 def references(training: Ids) -> Ids:
-    """Return training galaxies for comparisons: all, or some thousands evenly spaced by id."""
+    """Return training galaxies that define familiarity: all, or thousands evenly spaced by id."""
     chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
 
 @dataclasses.dataclass(eq=False)
 class Finish:
-    """Do the work that remains after a network is trained.
+    """Predict galaxies by a trained network, calibrate it, and write its checkpoint.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ class Finish:
             Takes lines for the person.
         """
         self.network.load_state_dict(state["best"])
-        # use single precision for results, because half precision is only for speed in training
+        # predict in single precision, because half precision serves only the speed of training
         final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
         network = self.network.to(device)
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # galaxies that selected the epoch look more familiar than new ones, so they do not
-        # calibrate familiarity
+        # galaxies that selected the epoch are more like training galaxies than new galaxies are, so
+        # they must not calibrate familiarity
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         self.calibration = OutputCalibration.of(
@@ -155,13 +155,13 @@ class Finish:
         write_curves(self.folder, state["history"])
 
     def interrupted(self, state: dict[str, Any]) -> None:
-        """Write the weights kept so far as a checkpoint, without calibration."""
+        """Write the best weights of an interrupted training as a checkpoint, uncalibrated."""
         self.network.load_state_dict(state["best"])
         self._write(state, {"images_seen": state["images"], "interrupted": True})
 
     def _write(self, state: dict[str, Any], more: dict[str, Any]) -> None:
         network, classes = self.network, self.labels.classes
-        # outputs of the second target only helped the training, so the checkpoint leaves them out
+        # leave out the outputs of a second target, which only helped the training
         if self.settings["also"] is not None:
             architectures.keep_outputs(network, len(classes))
         backbone = dataclasses.replace(
@@ -179,8 +179,8 @@ class Finish:
 
     def _fresh(self) -> Ids:
         """Return the validation galaxies that did not select the epoch or train the network."""
-        # if there are too few galaxies to divide, all of them calibrate, although they also
-        # selected the epoch
+        # if there are too few validation galaxies to divide, let all of them calibrate, although
+        # they also selected the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             seed = self.settings.get("halving_seed", self.settings["seed"])
@@ -189,7 +189,7 @@ class Finish:
         return fresh
 
     def _chose(self, fresh: Ids) -> bool:
-        """Return whether the galaxies that calibrate also selected the epoch."""
+        """Return whether the galaxies that calibrate the network also selected its epoch."""
         return (
             len(fresh) > 0
             and self.settings["recipe"]["keep"] == "best"
@@ -204,7 +204,7 @@ def diverged(
     scored: Ids,
     say: Callable[[str], object],
 ) -> InputError:
-    """Write the weights before the loss became NaN as a checkpoint, and return the error."""
+    """Return the error of a training whose loss became NaN; save the last good weights."""
     kept = "nothing was kept, for no epoch was whole"
     if learner.history and is_first():
         state = learner.resumable()

@@ -60,15 +60,15 @@ def fit(
     """
     goes_on = earlier is not None and not earlier.grows
     before = earlier.state["before"] if earlier is not None and goes_on else learner.before
-    # hide Lightning's hints for scripts, but show its warnings
+    # hide Lightning's hints, which tell users to change its options, but show its warnings
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=(learner.recipe.epochs or 0) - before,
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # a folder that does not exist: otherwise Lightning would load states of other trainings,
-        # which a batch system saved in it
+        # name a folder that does not exist: from an existing folder, Lightning would load the
+        # states of other trainings that a batch system saved in it
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -78,26 +78,29 @@ def fit(
         num_nodes=nodes,
         **options,
     )
-    # Lightning replaces the handler of Ctrl-C, so restore it afterwards
+    # remember the handler of Ctrl-C, which Lightning replaces and does not restore
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with (
             warnings.catch_warnings(),
             threads(earlier.threads if earlier else torch.get_num_threads()),
         ):
-            # Lightning 2.6 uses a name that torch 2.15 declares deprecated
+            # hide a warning that no user can act on: Lightning 2.6 uses a name that torch 2.15
+            # declares deprecated
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # the running average and frozen blocks are in eval mode on purpose
+            # hide the warning: the running average and frozen blocks are in eval mode on purpose
             warnings.filterwarnings(
                 "ignore", ".*in eval mode at the start of training", UserWarning
             )
-            # training in the batch script itself is intended
+            # hide Lightning's advice to use `srun`: one process may train in the batch script
+            # itself
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
-            # `WholeFiles` reads it, without running code, whatever Lightning asks for: its releases
-            # before 2.6 know no argument `weights_only`
+            # pass no argument `weights_only`, which Lightning before 2.6 does not know:
+            # `WholeFiles` reads the state without running code in any case
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None)
     except SystemExit as stop:
-        # Lightning turns Ctrl-C into SystemExit, and leaves its own handler behind
+        # Lightning turns Ctrl-C into SystemExit: raise KeyboardInterrupt again, and restore the
+        # handler
         signal.signal(signal.SIGINT, interrupt)
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
@@ -110,7 +113,7 @@ def fit(
 def _out_of_memory(recipe: TrainingRecipe) -> InputError:
     """Return the error for a training that exceeds the GPU's memory, with a batch size to try."""
     size = recipe.batch_size
-    # half the batch with twice the accumulation gives the same step, in less memory
+    # propose half the batch with twice the accumulation: the same training step, in less memory
     smaller = f"try batch_size={max(2, size // 2)} with accumulate={2 * recipe.accumulate}"
     return InputError(
         "GPU memory does not suffice",
@@ -120,7 +123,7 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return Lightning's own environment, unless a batch system started these processes.
+    """Return how Lightning starts its processes; an empty list if a batch system started them.
 
     Variables of a batch system are set in every process of a job, also in one that trains alone.
     Only where `srun` has started this very process among several (it sets SLURM_STEP_ID) are its

@@ -65,7 +65,7 @@ class Initialisation:
         split: Split,
         images: ImageSet,
     ) -> Initialisation:
-        """Find the network and its weights; refuse weights that were trained on a test galaxy.
+        """Find a network and its starting weights; refuse weights trained on a test galaxy.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Initialisation:
         LeakError
             The weights were trained on a test galaxy.
         """
-        # a name that is no folder starts with random weights, unless weights are given
+        # a network's name means random weights, unless weights are given with it
         if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
             architecture = (
                 network
@@ -102,7 +102,8 @@ class Initialisation:
             if architecture is not None and network not in BACKBONES:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own_view)
-        # a named backbone, a checkpoint folder or a weights file; `none`: random weights
+        # here the network is a named backbone, a checkpoint folder or a weights file, whose weights
+        # are used unless the user asks for `none`
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":
@@ -124,7 +125,7 @@ class Initialisation:
             weights_digest(spec, path),
             classes_learned,
         )
-        # a score on galaxies that the weights were trained on would be too good
+        # refuse test galaxies that the weights were trained on: the test score would be too good
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -152,7 +153,7 @@ class Initialisation:
         return self.seen_before() | TrainedOn.of_images(images, others=others)
 
     def margin(self, wanted: float | None, field: float) -> float:
-        """Return the ratio of the sides of training frame and view, at most √2.
+        """Return how much wider a training image is than the view (input image), at most √2.
 
         Frames are as much wider as is asked for, or as the images allow.
 
@@ -168,7 +169,8 @@ class Initialisation:
         InputError
             The frames would be wider than the images.
         """
-        # a copy rotated by 45° reaches √2 beyond the view, so no rotation needs a wider frame
+        # take at most √2, because the corners of a copy rotated by 45° reach √2 times as far as its
+        # sides, and no rotation needs more
         room = field / self.view.crop
         if wanted is not None and wanted > room + 1e-9:
             raise InputError(
@@ -178,12 +180,12 @@ class Initialisation:
         return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
 
     def frame(self, margin: float) -> View:
-        """Return the view of the frames from which copies are cut, `margin` times wider."""
+        """Return crop and size of the training images, `margin` times wider than network input."""
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
     def keeps(self, classes: tuple[str, ...]) -> bool:
-        """Return whether the output layer has these classes, in any order, and is kept."""
+        """Return whether the output layer was trained on these classes, in any order."""
         return self.classes is not None and sorted(self.classes) == sorted(classes)
 
     def network(
@@ -214,8 +216,8 @@ class Initialisation:
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
-            # keep an output layer that was trained on these classes; other output layers start at
-            # zero
+            # keep an output layer that was trained on the same classes; another starts at zero, so
+            # that no class is preferred
             if self.classes is not None and self.keeps(classes) and outputs == len(classes):
                 architectures.order_outputs(module, [self.classes.index(name) for name in classes])
             else:
@@ -260,7 +262,7 @@ def require_network(network: str) -> None:
 
 
 def _hint(name: str, weights: str | Path | None) -> str:
-    """Return a line that says how to use existing weights, or an empty text."""
+    """Return a line that tells how to start from existing weights, or an empty text."""
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""

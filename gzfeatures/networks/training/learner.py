@@ -1,4 +1,4 @@
-"""Define a network in training for Lightning: loss, running average, and the weights to keep."""
+"""Train a network by Lightning: compute losses, average weights, and keep the best epoch's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Diverged(Exception):
 
 
 class Learner(pl.LightningModule):
-    """Train a network: hold its loss, running average and the weights to keep.
+    """Train a network for Lightning: compute its loss, average its weights, keep the best.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Learner(pl.LightningModule):
 
     @property
     def monitor(self) -> str:
-        """Return the metric that decides when to stop, and which epoch is best."""
+        """Return the metric that decides when training stops, and which epoch is best."""
         return (
             "training_loss"
             if self.score is None
@@ -130,7 +130,7 @@ class Learner(pl.LightningModule):
 
     @property
     def stopped(self) -> bool:
-        """Return whether the best epoch was `patience` epochs ago."""
+        """Return whether training must stop, because the best epoch was `patience` epochs ago."""
         patience = self.recipe.patience
         if patience is None or not self.history or self.score is None:
             return False
@@ -138,18 +138,19 @@ class Learner(pl.LightningModule):
 
     @property
     def kept_row(self) -> int:
-        """Return the row of the history whose weights are kept."""
+        """Return the row number, in the history of epochs, of the epoch whose weights are kept."""
         if self.recipe.keep != "best" or self.score is None:
             return len(self.history) - 1
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the row with the best monitored metric, averaged over the last epochs.
+        """Return the row number of the epoch with the best metric, averaged over a few epochs.
 
         It is epoch 0, the solved output layer, unless the best row is better by more than one
         standard error (Breiman+1984, section 3.4.3), paired by galaxy.
         """
-        # average with the epochs before, so that a single lucky epoch is not chosen
+        # average each epoch's metric with those of the epochs before, so that a single lucky epoch
+        # is not chosen
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
@@ -179,12 +180,12 @@ class Learner(pl.LightningModule):
         }
 
     def train_dataloader(self) -> Batches:
-        """Return the batches of this process."""
+        """Return the batches of training galaxies for this process."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return Batches(self.pixels, lambda: self.epoch, rank, world, self.recipe.passes or 1)
 
     def configure_optimizers(self) -> Any:
-        """Return optimizer and schedule of the recipe, stepped with every change of the weights."""
+        """Return the optimizer, and the schedule that sets its learning rate at every step."""
         optimizer = self.recipe.optimizer_of(self.network)
         scheduler = self.recipe.scheduler_of(
             optimizer, int(self.trainer.estimated_stepping_batches)
@@ -195,7 +196,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout by seed and epoch alone, and keep frozen normalisation from changing."""
+        """Seed dropout by seed and epoch alone, and keep the averages of frozen blocks fixed."""
         torch.manual_seed(
             int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62))
         )
@@ -213,7 +214,7 @@ class Learner(pl.LightningModule):
         self._started = time.monotonic()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Convert frames to random copies, on the device."""
+        """Turn a batch of training images into randomly changed copies, on the device."""
         pixels, targets, uniforms = batch
         copies = self.augmentation.apply(pixels.float().div_(255), uniforms, self.size)
         copies, targets = mixed(
@@ -227,7 +228,7 @@ class Learner(pl.LightningModule):
         """Return the loss of one batch, with auxiliary losses if the network has them."""
         images, targets = batch
         loss = self.loss_of(self.network(images), targets)
-        # on a GPU this test waits for the computation, so make it only once in 20 batches
+        # testing for NaN makes a GPU wait for the result, so test only one in 20 batches there
         if (images.device.type == "cpu" or batch_idx % 20 == 0) and not torch.isfinite(loss):
             raise Diverged(
                 self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -235,7 +236,7 @@ class Learner(pl.LightningModule):
         return loss
 
     def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of the network's outputs in training, and record the main loss."""
+        """Return the loss of a network's outputs, auxiliary ones included; record the main loss."""
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         # half precision would lose the small differences between losses of late epochs
@@ -249,8 +250,8 @@ class Learner(pl.LightningModule):
         return loss
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
-        """Limit the norm of the gradient; scale the limit where float16 gradients are scaled."""
-        # Lightning's own clipping refuses fused optimizers in mixed precision
+        """Limit the norm of the gradient; scale the limit as float16 gradients are scaled."""
+        # clip here, because Lightning's own clipping refuses fused optimizers in mixed precision
         if not self.recipe.clip:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
@@ -262,7 +263,7 @@ class Learner(pl.LightningModule):
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
-        # the first steps count more, otherwise the average would stay near the random start
+        # give the first steps more weight, otherwise the average would stay near the random start
         weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             for kept, new in zip(
@@ -289,7 +290,7 @@ class Learner(pl.LightningModule):
             shares = row.pop("shares", None)
             if shares is not None and self.solved is not None:
                 row |= self._gain(shares)
-        # each process saw the same number of copies
+        # multiply by the number of processes, because each learned from the same number of images
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
         if self.kept_row == len(self.history) - 1:
@@ -297,11 +298,11 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add to a checkpoint what resuming needs besides weights and optimizer."""
+        """Add to Lightning's checkpoint what a resumed training needs: best weights and history."""
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
-        """Return the weights kept so far, and the history that led to them."""
+        """Return what a resumed training needs: best weights so far, history, and counts."""
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,
@@ -317,7 +318,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what `on_save_checkpoint` added."""
+        """Restore best weights, history and counts from Lightning's checkpoint."""
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]

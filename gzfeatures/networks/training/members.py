@@ -1,4 +1,4 @@
-"""Train networks of several seeds, and join them to one checkpoint that answers with their mean."""
+"""Train networks of several seeds, and join them to one that predicts their mean."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def train_members(
 
 
 def member_options(options: TrainingOptions, seed: int) -> TrainingOptions:
-    """Return the options of one member: its folder and seed, and pixels that all of them share."""
+    """Return the training options of an ensemble's member: own folder and seed, shared pixels."""
     return dataclasses.replace(
         options,
         folder=options.folder / FOLDER / f"seed-{seed}",
@@ -183,7 +183,7 @@ def join(
         options.scratch,
         progress=options.progress,
     )
-    # galaxies that the starting weights were trained on calibrate nothing
+    # galaxies that the starting weights were trained on must not calibrate the ensemble
     validation = galaxies.images.select(galaxies.split.validation)
     met = validation.ids[:0] if options.weights == "none" else seen_by(network, validation)
     inference = Inference(
@@ -202,7 +202,8 @@ def join(
         training,
         met,
     )
-    # the galaxies that calibrate the mean chose no epoch of any member
+    # all members were halved by one seed, so galaxies that calibrate the mean chose no epoch of any
+    # member
     predictions = ending.finished(
         {"best": ensemble.state_dict()}, scored, machine, say=speaker(options.progress)
     )
@@ -211,10 +212,10 @@ def join(
 
 
 def _joined_network(places: Sequence[Path]) -> tuple[Backbone, NetworkEnsemble, dict[str, Any]]:
-    """Return an ensemble of checkpoints as a backbone, its network, and its settings."""
+    """Join the networks of checkpoints to an ensemble; return backbone, network and settings."""
     specs = [backbone(place) for place in places]
     settings = dict(read_sidecar(places[0] / RECORD)["settings"])
-    # each member is calibrated before the mean is taken
+    # divide each member's logits by its own temperature, so that no member is overconfident
     temperatures = [calibration_of(place).temperature for place in places]
     link = require_mean(settings["target"])
     ensemble = NetworkEnsemble([load(spec) for spec in specs], link, temperatures)
@@ -241,7 +242,8 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
     record = {
         "classes": list(ending.labels.classes),
         "scheme": ending.labels.scheme,
-        # the list of seeds distinguishes an ensemble from a single training in the same folder
+        # write all seeds as a list, so that an ensemble is not taken for a single training in the
+        # same folder
         "settings": ending.settings | {"seed": seeds},
         "dihedral": ending.dihedral,
         "members": [
@@ -254,7 +256,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
 
 
 def require_mean(target: str) -> str:
-    """Return how an ensemble averages its members' predictions; refuse what has no average.
+    """Return how an ensemble averages predictions; refuse targets whose mean is not defined.
 
     Raises
     ------

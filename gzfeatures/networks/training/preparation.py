@@ -60,14 +60,14 @@ class TrainingGalaxies:
 
     @property
     def scored(self) -> Ids:
-        """Return the validation and test galaxies."""
+        """Return the ids of the validation galaxies, then of the test galaxies."""
         ids: Ids = np.concatenate([self.split.validation, self.split.test])
         return ids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Preparation:
-    """Hold everything that is decided before a network is built.
+    """Hold what is decided before a network is built: weights, recipe, hardware, pixels.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ class Preparation:
         options: TrainingOptions,
         say: Callable[[str], object],
     ) -> Preparation:
-        """Find weights, choose recipe and hardware, and decode the pixels."""
-        # find the weights first, because a test galaxy in their training stops everything
+        """Find starting weights, choose recipe and hardware, and decode the galaxies' images."""
+        # find the weights first, because weights that were trained on a test galaxy are refused
         start = Initialisation.of(
             network,
             options.weights,
@@ -130,7 +130,7 @@ class Preparation:
             also=galaxies.also,
         )
         machine = hardware.choose(options.device, options.precision, "torch")
-        # frames must not be wider than the narrowest image
+        # training images must not be cut wider than the narrowest image file
         field = min(files.reading.field for files in galaxies.images.galaxy_files)
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
@@ -141,7 +141,7 @@ class Preparation:
 
     @property
     def split(self) -> Split:
-        """Return the split of the galaxies."""
+        """Return the split into training, validation and test galaxies."""
         return self.galaxies.split
 
 
@@ -154,10 +154,10 @@ def _pixels(
     options: TrainingOptions,
     say: Callable[[str], object],
 ) -> tuple[PixelCache, PixelCache]:
-    """Decode the wide frames of training copies, and the exact views of scored galaxies."""
+    """Decode training images with a margin for rotation, and scored images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # solving an output layer needs exact views of all training galaxies, a training from scratch
-    # only of the galaxies for comparisons
+    # solving an output layer needs all training galaxies without margin; a training from scratch
+    # needs only those that define which galaxies are familiar
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
@@ -183,7 +183,7 @@ def _pixels(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """Hold a network with its starting weights, and how it is scored.
+    """Hold a network with its starting weights, its recipe, and the galaxies that score it.
 
     Parameters
     ----------
@@ -212,10 +212,10 @@ class Model:
 
     @classmethod
     def of(cls, ready: Preparation) -> Model:
-        """Build the network; random weights come from torch's current seed."""
+        """Build the network to train; random weights come from PyTorch's current seed."""
         labels, recipe = ready.galaxies.labels, ready.recipe
         training_targets = ready.training_targets
-        # with a second target there are more outputs than classes
+        # count outputs by the targets, because a second target adds outputs that are no classes
         outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,
@@ -241,9 +241,10 @@ class Model:
 
 
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
-    """Return all settings on which the weights depend; a training resumes only if all are equal."""
+    """Return all settings that decide the weights; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
-    # record it only if it differs, so that states of earlier trainings stay valid
+    # record the seed of halving only if it differs from the training's, so that trainings of
+    # versions without it can still resume
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,
@@ -255,7 +256,7 @@ def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) ->
         "network": backbone.architecture,
         "weights": start.digest,
         "view": start.view.asdict(),
-        # the file names of decoded pixels contain a digest of the images
+        # these file names contain a digest of the images, so that a change of an image is noticed
         "images": fingerprint.of([ready.pixels.path.stem, ready.exact.path.stem]),
         "labels": galaxies.labels.fingerprint,
         "split": galaxies.split.fingerprint,

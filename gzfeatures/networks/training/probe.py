@@ -1,4 +1,4 @@
-"""Solve the output layer alone, to convergence, on vectors of the frozen network."""
+"""Fit only the output layer of a network, to convergence, on features of its frozen rest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_NUMBERS = 30_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Teaching:
-    """Hold the galaxies and targets for which an output layer is solved.
+    """Hold the galaxies, and what an output layer shall predict of them.
 
     Parameters
     ----------
@@ -71,13 +71,14 @@ class Teaching:
 
     @property
     def copies(self) -> int:
-        """Return the number of mirror images and turns of each galaxy, 1 to 8."""
+        """Return how many turned and mirrored copies of each galaxy are used, 1 to 8."""
         return max(1, min(8, MOST_ROWS // len(self.ids))) if self.turns else 1
 
     def folds(self) -> npt.NDArray[np.intp]:
-        """Return the fold of each galaxy, shape (n,): groups together, classes spread evenly."""
-        # a galaxy's class is its largest target, also for vote fractions; the folds have their own
-        # random stream, so other random draws do not change them
+        """Return each galaxy's fold of the cross-validation, (n,); groups stay in one fold."""
+        # spread classes evenly, where a galaxy's class is its largest target, also for vote
+        # fractions; use a separate random stream, so that other random draws do not change the
+        # folds
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
         code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
         fold_of: dict[str, int] = {}
@@ -90,7 +91,7 @@ class Teaching:
 
 
 def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, float]:
-    """Put the best output layer on a frozen network, in place.
+    """Fit the output layer of a network whose other layers stay frozen, in place.
 
     The loss of the training is minimised (L-BFGS) with a penalty on the distance from the present
     output layer where the classes are those it was trained on, and from zero otherwise; the
@@ -113,9 +114,9 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
     layer: Any = network.get_submodule(architectures.output_layer(network))
     vectors = _vectors(network.to(device), layer, teaching)  # shape (n, copies, d, …)
     n = len(vectors)
-    # L-BFGS converges further in double precision, but a large matrix would need too much memory
+    # L-BFGS converges further in double precision, for which a large matrix needs too much memory
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardise vectors and present layer, so that one penalty suits features of any scale
+    # standardise features and the present layer, so that one penalty suits features of any scale
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
@@ -134,18 +135,18 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         solution, worse = (anchor, bias), 0
         values = np.full(len(STRENGTHS), np.inf)
         for place, strength in enumerate(STRENGTHS):
-            # half the views and a looser tolerance are enough to choose the penalty
+            # to choose the penalty, half of the turned copies and a looser tolerance are enough
             solution = problem.solve(
                 single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4
             )
             values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
             worse = worse + 1 if place and values[place] > values[:place].min() else 0
-            if worse == 3:  # the losses fall and then rise along the path of penalties
+            if worse == 3:  # weaker penalties will not help: losses fall, then rise along the path
                 break
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()
         )
-    # after the penalty is chosen, solve on all galaxies
+    # fit once more with the chosen penalty, on all galaxies, because each fold left some out
     place = int(sums.argmin())
     weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
     trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
@@ -173,7 +174,7 @@ class _Problem:
     bias: torch.Tensor
 
     def loss(self, vectors: torch.Tensor, truth: torch.Tensor, solution: _Solution) -> torch.Tensor:
-        """Return the mean loss of vectors (n, copies, d, …) with targets (n, k)."""
+        """Return the mean loss of an output layer on features (n, copies, d, …), targets (n, k)."""
         weight, bias = solution
         flat = vectors.flatten(0, 1)
         raw = torch.einsum("nd...,kd->nk...", flat, weight) + bias.view(-1, *(1,) * (flat.ndim - 2))
@@ -192,7 +193,7 @@ class _Problem:
         iterations: int = 200,
         tolerance: float = 1e-6,
     ) -> _Solution:
-        """Return weight (k, d) and bias (k,) with the least penalised loss."""
+        """Return the output layer's weight (k, d) and bias (k,) with the least penalised loss."""
         weight, bias = (part.clone().requires_grad_() for part in begin)
         optimizer = torch.optim.LBFGS(
             [weight, bias],
@@ -205,7 +206,7 @@ class _Problem:
         def closure() -> torch.Tensor:
             optimizer.zero_grad()
             penalty = ((weight - self.anchor) ** 2).sum() / (2 * strength * len(vectors))
-            # the bias has only a tiny penalty, which keeps it finite for a class without galaxies
+            # penalise the bias only a little, to keep it finite for a class without galaxies
             total = (
                 self.loss(vectors, truth, (weight, bias))
                 + penalty
@@ -219,7 +220,7 @@ class _Problem:
 
 
 def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.Tensor:
-    """Return what enters the output layer for each galaxy and copy, shape (n, copies, d, …)."""
+    """Return the features that enter the output layer, shape (n galaxies, copies, d, …)."""
     caught: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
     device = next(network.parameters()).device
@@ -228,7 +229,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
     parts = []
     network.eval()
     try:
-        # no_grad instead of inference mode, because the solver needs gradients of these tensors
+        # use no_grad, not inference mode, because the solver needs gradients through these features
         with (
             torch.no_grad(),
             torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None),
@@ -247,7 +248,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
 
 
 def clear_output(network: nn.Module) -> None:
-    """Set the output layer to zero, so that every class is equally probable.
+    """Set a network's output layer to zero, so that every class is equally probable.
 
     A penalty on the distance from zero then shrinks the weights. A convolution is left as it was
     drawn: a ReLU follows it, which has no slope at zero.

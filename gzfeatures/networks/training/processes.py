@@ -29,5 +29,5 @@ def is_first() -> bool:
 
 
 def speaker(progress: Progress | bool) -> Callable[[str], object]:
-    """Return a function that shows lines to the user, in the first process only."""
+    """Return a function that prints a line to the user, in the first process only."""
     return handed(progress).say if is_first() else SILENT.say

@@ -22,7 +22,7 @@ def require_sense(
     score: Validation | None,
     initialisation: Initialisation,
 ) -> None:
-    """Refuse a training that could not end well.
+    """Refuse a training whose recipe fits neither its weights nor its targets or galaxies.
 
     Raises
     ------
@@ -57,7 +57,8 @@ def _require_pairs(
     """Refuse batches of one galaxy if a layer normalises over the galaxies of a batch."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
-    # frozen blocks use stored statistics, so a single galaxy is allowed
+    # test only the trained blocks: frozen blocks normalise by stored statistics, so a batch of one
+    # galaxy is no fault there
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
     if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(
@@ -83,7 +84,7 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     if plan.monitor is None:
         return
     labels = score.labels
-    # equal probabilities for all classes tell which metrics exist for these labels
+    # score equal probabilities for all classes, only to learn which metrics exist for these labels
     flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
     kind = score.inference.target.kind
     metrics = evaluate(

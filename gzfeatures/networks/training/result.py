@@ -1,4 +1,4 @@
-"""Hold what a training gives: predictions, the checkpoint, and the course of the training."""
+"""Hold the result of a training: predictions, checkpoint, and metrics of all epochs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gzfeatures.networks.setup.recipe import TrainingRecipe
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Training:
-    """Hold the result of a training.
+    """Hold the result of training a network: predictions, checkpoint, and metrics of all epochs.
 
     Parameters
     ----------

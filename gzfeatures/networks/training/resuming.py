@@ -1,4 +1,4 @@
-"""Decide whether a training is resumed from its folder, read from its folder, or started anew."""
+"""Decide whether a training is continued, read as finished from its folder, or started anew."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS_FORMAT = 2
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """Hold a training on disk that is resumed.
+    """Hold the state of an earlier training, read from disk, that is continued.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ class EarlierTraining:
 
     @property
     def finished(self) -> bool:
-        """Return whether the training has nothing left to do."""
+        """Return whether the earlier training has no epochs left to train."""
         return bool(self.state["finished"]) and not self.grows
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Use a fixed number of threads, because sums in other parts differ in their last digits."""
+    """Use a fixed number of threads; another number changes the last digits of sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -115,7 +115,7 @@ def earlier(
         return EarlierTraining(
             path, kept, differing is not None, int(machine.get("threads", torch.get_num_threads()))
         )
-    # the settings differ: never replace hours of finished work unless the user asks for it
+    # the settings differ, so refuse to replace a finished training unless the user asks for it
     name, was, now = _named(differing, before, settings)
     if resume:
         raise InputError(
@@ -163,7 +163,7 @@ def _tell(
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with the checkpoint of another training whose state is missing."""
+    """Refuse a folder with the checkpoint of another training, even if its state is missing."""
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
@@ -183,8 +183,8 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Return the first setting that differs; "epochs" if only their number differs."""
-    # the record names the halving seed only if it was chosen, so it may be missing now
+    """Return the first setting in which two trainings differ; "epochs" if no other differs."""
+    # settings name the halving seed only if it was chosen, so compare it also if it is missing now
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:
@@ -200,7 +200,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
     """Return the name and both values of a setting in which two trainings differ."""
-    # for a group of settings, name the first member that differs
+    # in a group of settings, name the first that differs, because the whole group would not fit
+    # into an error of one line
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":

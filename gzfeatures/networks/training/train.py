@@ -94,7 +94,8 @@ def train(
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
-    # PyTorch compiles at the first batch of each size, so the folder is set for the whole training
+    # set the compiler's private folder for the whole training, because PyTorch compiles at the
+    # first batch of each size
     with private_compiler(options.compiled):
         return _training(galaxies, network, options, watch, started)
 
@@ -109,11 +110,11 @@ def _training(
     """Prepare and run a training, predict with its result, and write the checkpoint."""
     say = speaker(options.progress)
     ready = Preparation.of(galaxies, network, options, say)
-    # use the training's own seed, and leave the caller's random numbers unchanged
+    # draw from the training's own seed, and leave the caller's random generator unchanged
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Model.of(ready)
-        # only now are all settings known that decide whether an earlier training is continued
+        # compare with an earlier training only now, when all settings are known that must be equal
         before = earlier(
             options.folder,
             model.settings,
@@ -129,9 +130,9 @@ def _training(
         learner.images = copies
         ending = _ending(ready, model)
         state = _trained(ready, model, learner, ending, before, watch, say)
-    # every process predicts, because each may need the predictions afterwards
+    # let every process predict, because each may need the predictions afterwards
     predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
-    # only one process writes, because two would replace each other's files
+    # let only one process write, because two would replace each other's files
     first = wait_for_all()
     if first:
         ending.write(state)
@@ -159,7 +160,7 @@ def _begun(
     started: float,
     say: Callable[[str], object],
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the history before the first epoch, and the number of copies learned from.
+    """Return the metrics before the first epoch, and the number of images already learned from.
 
     A training that goes on with more epochs starts from its weights; one that was interrupted gets
     all of its state back later, by Lightning; a new one, unless from scratch, solves its output
@@ -199,13 +200,13 @@ def _begun(
         f"output layer solved on {teaching.copies} views of {len(training_targets.ids)} galaxies: "
         f"loss {row['held_out_loss']:.3f} on galaxies left out"
     )
-    # move the network back to the CPU, where Lightning expects it
+    # move the network from the device back to the CPU, where Lightning expects it
     model.module.cpu().train()
     return [first], len(training_targets.ids) * teaching.copies
 
 
 def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) -> Learner:
-    """Return the network as a Lightning module."""
+    """Return the network, its loss and its training images as a module that Lightning trains."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
         ready.pixels,
@@ -231,10 +232,10 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) ->
 
 
 def _ending(ready: Preparation, model: Model) -> Finish:
-    """Return the work that remains after the network is trained."""
+    """Return the object that will predict, calibrate and write the trained network."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
-    # galaxies that the starting weights were trained on must not calibrate
+    # galaxies that the starting weights were trained on must not calibrate the network
     met = ready.split.validation[ready.initialisation.seen_before().among_images(validation)]
     return Finish(
         options.folder,
@@ -262,12 +263,12 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Return the last state: of an earlier training, of the output layer, or of the epochs."""
+    """Train the network, unless an earlier training is finished; return the last state."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
         return before.state
-    # for a probe, the solved output layer is the whole training
+    # the recipe `probe` needs no epochs: its output layer is already fitted
     if model.recipe.recipe == "probe":
         state = learner.resumable()
         write_state(path, {"gzfeatures": state, "settings": model.settings})
@@ -275,7 +276,7 @@ def _trained(
     progress = handed(options.progress)
     if progress.shows:
         say(_plan(ready, model, learner, before))
-    # compile in place, so that the state keeps the names of the network's parameters
+    # compile the network in place, so that its parameters keep their names in the state on disk
     if options.compiled:
         model.module.compile()
     bar = [TrainingBar(progress)] if progress.shows else []

@@ -12,7 +12,7 @@ from gzfeatures.progress import Advance, Progress
 
 
 class TrainingBar(pl.Callback):
-    """Show a progress bar: epoch, steps, remaining time, loss, last validation metric.
+    """Show a progress bar with epoch, steps, remaining time, loss and last validation metric.
 
     Parameters
     ----------
@@ -22,12 +22,13 @@ class TrainingBar(pl.Callback):
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        # open the bar in the process that draws it, because it cannot be sent to another process
+        # open the bar only in the process that draws it, because an open bar cannot be sent to
+        # another process
         self._bar: ExitStack | None = None
         self._advance: Advance | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar in the first process."""
+        """Show the progress bar, in the first process of the training only."""
         if trainer.is_global_zero:
             steps = trainer.num_training_batches
             total, done = steps * (trainer.max_epochs or 0), int(steps * trainer.current_epoch)
@@ -44,13 +45,13 @@ class TrainingBar(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Advance the bar by one step."""
+        """Advance the progress bar by one training step."""
         if self._advance is not None:
             self._advance()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the metrics of the epoch before."""
-        # at the end of that epoch the metrics do not exist yet
+        """Show the validation metrics of the epoch before."""
+        # show them only now, because they do not exist yet when the end of an epoch is announced
         if self._advance is not None and isinstance(pl_module, Learner) and pl_module.history:
             row = pl_module.history[-1]
             text = f"epoch {row['epoch']} of {trainer.max_epochs}: loss {row['training_loss']:.4f}"
@@ -58,7 +59,7 @@ class TrainingBar(pl.Callback):
             self._advance(0, title=text)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remove the bar, also after an error."""
+        """Remove the progress bar, also after an error."""
         if self._bar is not None:
             self._bar.close()
             self._bar = self._advance = None
