@@ -29,7 +29,7 @@ def by_agreement(
     level: float = 0.9,
     panels: npt.NDArray[np.int64] | None = None,
 ) -> list[AccuracyBin]:
-    """Compute accuracy in bins of the volunteers' agreement.
+    """Return the accuracy in bins of the volunteers' agreement.
 
     Agreement is (k·max p − 1) / (k − 1) for k classes of vote fractions p: 0 where the votes are
     even, 1 where they are unanimous.

@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def untrained(self) -> set[tuple[str, str, str | None]]:
-        """Return the methods whose network was not trained enough, in most of its seeds."""
+        """Return the methods whose networks, with most seeds, were not trained long enough."""
         states: dict[tuple[str, str, str | None], list[bool]] = {}
         for row in self.ranking:
             states.setdefault(row.method, []).append(row.untrained is not None)
@@ -242,7 +242,7 @@ def _winner(
     luck: float,
     among: int,
 ) -> WinnerRow:
-    """Return the best method's score and interval, corrected for the luck of being chosen."""
+    """Return the best method's score and interval, reduced by the luck of being chosen."""
     intervals = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
     interval = None
     if len(intervals) == len(best):
@@ -333,7 +333,7 @@ def _row(
 
 
 def _untrained(candidate: Candidate, truth: Labels) -> str | None:
-    """Return why the network behind a candidate is no fair part of the comparison, or None."""
+    """Return why a candidate's network was not trained long enough to compare it; else None."""
     if candidate.approach == "frozen":
         return None
     scores = candidate.scores

@@ -339,7 +339,7 @@ def _is_finite(limits: Array, code: int | None = None) -> bool:
 
 
 def headline(target: str) -> str:
-    """Return the default metric of rankings: RMSE for fractions and numbers, otherwise accuracy.
+    """Return the metric that ranks by default: RMSE for fractions and numbers, else accuracy.
 
     Examples
     --------

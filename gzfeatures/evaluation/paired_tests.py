@@ -1,4 +1,4 @@
-"""Test whether two methods make equally many errors on the same galaxies."""
+"""Test whether two methods classify equally many of the same galaxies correctly."""
 
 from __future__ import annotations
 

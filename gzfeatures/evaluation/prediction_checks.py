@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def require_valid(predictions: Predictions) -> None:
-    """Refuse predictions that break a rule of the class `Predictions`.
+    """Refuse predictions with repeated ids, wrong shapes or values out of range.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def _require_rows(predictions: Predictions) -> None:
 
 
 def _require_probabilities(predictions: Predictions) -> None:
-    """Refuse probabilities outside [0, 1], and rows of classes that do not sum to 1."""
+    """Refuse probabilities outside [0, 1], and class probabilities that do not sum to 1."""
     p = predictions.probabilities
     # rounding in single precision can leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
     if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
@@ -72,7 +72,7 @@ def _require_probabilities(predictions: Predictions) -> None:
 
 
 def _require_numbers(predictions: Predictions) -> None:
-    """Refuse predicted numbers and bounds that are not finite, or not one per galaxy."""
+    """Refuse predicted numbers or interval ends that are not finite or not one per galaxy."""
     n, bounds = len(predictions.ids), predictions.bounds
     if len(predictions.classes) != 1 or not np.isfinite(predictions.probabilities).all():
         raise InputError(

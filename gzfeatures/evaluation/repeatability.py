@@ -63,7 +63,7 @@ def of_majorities(
 
 
 def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
-    """Fit the Dirichlet distribution of the galaxies' true vote fractions by moments.
+    """Return the Dirichlet parameters of the galaxies' true vote fractions, from moments.
 
     Observed fractions have the variance m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n) about their
     mean m with panels of n volunteers, where s is the sum of the parameters; s follows from the sum

@@ -91,7 +91,7 @@ class RankedRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """Return approach, backbone and head, which all seeds of a method share."""
+        """Return approach, backbone and head; rows with different seeds share them."""
         return self.approach, self.backbone, self.head
 
     def interval(self, metric: str) -> list[float] | None:
@@ -174,7 +174,7 @@ class SeedsRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """Return approach, backbone and head of the method."""
+        """Return the method's approach, backbone and head."""
         return self.approach, self.backbone, self.head
 
 

@@ -25,7 +25,7 @@ IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """Describe a network that turns an image into an embedding.
+    """Describe a network that turns an image into an embedding: weights, layer, input size.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
     """Return a backbone with weights of torchvision, whose file name ends in their sha256."""
-    # torchvision lists no digests, but a file's name contains eight hex digits of its sha256
+    # torchvision lists no sha256, but the name of a weight file contains its first eight hex digits
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,
@@ -271,7 +271,7 @@ def model_card(entry: Backbone) -> Path | None:
 
 
 def backbone(name: str | Path | Backbone) -> Backbone:
-    """Return a backbone by its name, or the backbone in a folder of a fine-tuned network.
+    """Return the backbone (network and weights) with this name, or in this checkpoint folder.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
 
 
 def _checkpoint(folder: Path) -> Backbone:
-    """Return the backbone that a checkpoint folder describes, with the weights of this folder."""
+    """Return the backbone that a checkpoint folder describes, with this folder's weights."""
     record = require_file(folder / RECORD, "checkpoint record")
     with parsing(
         "checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"
@@ -342,7 +342,7 @@ def _checkpoint(folder: Path) -> Backbone:
         number, fields = int(note["format"]), dict(note["backbone"])
         digest = str(note["weights_sha256"])
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
-    # use the folder's present path, because it may have been moved since it was written
+    # the folder may have been moved since its file was written, so use its present path
     place = require_file(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(
         Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest

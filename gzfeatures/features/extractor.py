@@ -80,7 +80,7 @@ class Extractor:
 
     @classmethod
     def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
-        """Return the extractor of vectors that another program wrote.
+        """Return the extractor of vectors from another program, whose settings are unknown.
 
         Parameters
         ----------

@@ -18,7 +18,7 @@ _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 
 
 class HashIndex:
-    """Index 256-bit hashes for exact searches by Hamming distance.
+    """Index 256-bit hashes, to find all indexed hashes within a Hamming distance.
 
     Multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3): of two hashes that
     differ in at most 31 bits, one of the 16 chunks differs in at most one bit. The candidates that
@@ -97,7 +97,7 @@ class HashIndex:
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
         """Return which hashes of a block are near an indexed hash, as booleans, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
-        # hashes that an earlier chunk has matched need no further search
+        # a hash that was matched by an earlier chunk needs no further search
         for chunk in range(CHUNKS):
             met[self._within(hashes, np.flatnonzero(~met), chunk, distance)[0]] = True
         return met

@@ -40,7 +40,7 @@ def allocate(rows: int, columns: int) -> Matrix:
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
     """Return a copy of the rows with the given indices, in memory or, if large, in a file."""
-    # copy in blocks, because indexing all rows at once would make a second copy in memory
+    # indexing all rows at once would make a second copy in memory, so copy block by block
     taken = allocate(len(rows), matrix.shape[1])
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)

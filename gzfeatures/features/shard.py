@@ -156,7 +156,7 @@ def intact(path: Path) -> bool:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged shard, so that no process reads it again."""
-    # another process may already have renamed the shard
+    """Rename a damaged shard (file of embeddings), so that no process reads it again."""
+    # another process may have renamed the damaged file already
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_suffix(DAMAGED))

@@ -85,7 +85,7 @@ class Store:
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
-        """Return the stored embeddings of one extractor.
+        """Return the part of the store that holds the embeddings of one extractor.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Store:
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):
-                # a recent temporary file may belong to a process that is still writing
+                # a temporary file changed recently may belong to a process that is still writing it
                 if path in useless or now - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
         return removed

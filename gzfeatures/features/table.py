@@ -180,7 +180,7 @@ class EmbeddingTable(TableConversions):
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write the table as Parquet, with its extractor in the metadata.
+        """Write the embedding table as Parquet, with its extractor in the metadata.
 
         Parameters
         ----------
@@ -323,7 +323,7 @@ class TableFile:
             yield self._table(names, digests, matrix, pictures)
 
     def having(self, ids: Ids | None) -> EmbeddingTable:
-        """Return the rows whose ids are in `ids`, or all rows for None, in the file's order.
+        """Return the table rows with the given ids (all rows for None), in the file's order.
 
         No other rows are kept in memory, and where these would take much of it they lie in a file
         (see `matrices.allocate`).
@@ -350,8 +350,8 @@ class TableFile:
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
                 matrix[filled : filled + len(vectors)] = vectors
                 read, filled = read + len(part), filled + len(vectors)
-            # a truncated file can hold columns of different lengths, which would mix up ids and
-            # vectors
+            # a truncated file can hold columns of different lengths, which would combine ids with
+            # wrong vectors
             if not len(names) == len(digests) == read:
                 raise ValueError(f"columns of {len(names)}, {len(digests)} and {read} rows")
             names, digests = names[kept], digests[kept]

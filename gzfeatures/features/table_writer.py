@@ -1,4 +1,4 @@
-"""Write embedding tables to Parquet, one row group at a time."""
+"""Write embedding tables to Parquet, one row group (block of rows) at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List every classifier of torchvision as a backbone, without importing torchvision.
+"""List every torchvision classifier as a backbone, without importing torchvision.
 
 Pixels are those that torchvision's own transforms of the weights give, but for the crop: galaxies
 fill the middle of their cutouts, and the whole image is seen. `test_torchvision_classifiers.py`

@@ -57,7 +57,7 @@ def _files(digests: Iterable[object]) -> Hashes:
 
 
 def _distinct(words: Hashes) -> Hashes:
-    """Return each distinct picture hash once, shape (m, 4)."""
+    """Return the distinct picture hashes of an array, shape (m, 4)."""
     return np.unique(words.reshape(-1, WORDS), axis=0)
 
 
@@ -176,7 +176,7 @@ class TrainedOn:
         return dataclasses.replace(self, pictures=self.pictures[~alike])
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
-        """Return which images show galaxies of this set, shape (n,)."""
+        """Return which of n images show a galaxy of this training set, shape (n,)."""
         # reading an image takes much longer than comparing hashes, so compute only the hashes that
         # this set can be compared with
         if not (len(self) or len(self.files) or len(self.pictures)):

@@ -189,7 +189,7 @@ class VectorCache:
             ) from error
 
     def compact(self) -> None:
-        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
+        """Merge small files of embeddings, once there are many, into larger ones."""
         # if a shard disappears, another process is merging already, so this process can stop
         with contextlib.suppress(FileNotFoundError):
             self._compact()
@@ -215,7 +215,7 @@ class VectorCache:
         return len(keys) * self.extractor.dim * np.dtype(self.extractor.stored).itemsize
 
     def _merge(self, paths: list[Path]) -> None:
-        """Write the rows of several shards as one shard, then remove the old shards."""
+        """Write the rows of several files of embeddings as one file; remove the old files."""
         keys = np.concatenate([self._rows[path] for path in paths])
         # two processes may have embedded the same image; their rows are equal, so keep one
         first = np.sort(np.unique(keys, return_index=True)[1])

@@ -1,4 +1,4 @@
-"""Draw the number of galaxies of each class."""
+"""Draw the number of labelled galaxies of each class."""
 
 from __future__ import annotations
 

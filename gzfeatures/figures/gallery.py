@@ -107,7 +107,7 @@ class Gallery:
             raise InputError("showcase", where=self.title, rule="have a picture to show")
 
     def write(self, path: str | Path, *, columns: int = 10) -> Path:
-        """Write the gallery as `.html` or `.png`.
+        """Write the gallery as an HTML page or a PNG picture, by the file's ending.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class Gallery:
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # matplotlib includes a font with most letters
+        import matplotlib  # its font has most letters
 
         side = self.side
         # a picture, such as a map, may be wider than a row of galaxies; then it sets the width of

@@ -39,7 +39,7 @@ def class_mark(code: int) -> tuple[str, str]:
 
 
 def on_paper(colour: str) -> str:
-    """Return a colour darkened to 72 %, for points on white.
+    """Return a colour darkened to 72 %, so that points stand out from white.
 
     Examples
     --------

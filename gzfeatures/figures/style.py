@@ -89,7 +89,7 @@ def short(name: str, limit: int = 22) -> str:
 
 
 def folded(name: str, limit: int = 22) -> str:
-    """Return a name in lines of at most `limit` characters; a longer word is broken.
+    """Return a name broken into lines of at most `limit` characters.
 
     It is whole up to four lines: a longer text would leave a figure no room.
 

@@ -93,7 +93,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return the learning curve of one head: (galaxies, mean, lowest, highest over seeds)."""
+    """Return a head's learning curve: (galaxies, mean score, lowest, highest over seeds)."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:

@@ -24,7 +24,7 @@ DEEPEST = 64
 
 
 class BoostedTrees(BaseEstimator):  # type: ignore[misc]
-    """Hold XGBoost's trees (Chen & Guestrin 2016, doi:10.1145/2939672.2939785) as plain arrays.
+    """Hold boosted trees of XGBoost (doi:10.1145/2939672.2939785) as plain arrays.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:
-                # XGBoost stores this start value as a probability, but adds its logit
+                # XGBoost stores this start value as a probability, but adds its logit to the sums
                 base = np.log(base) - np.log1p(-base)
         # a classifier of two classes has a single sum, whose sign decides
         outputs = max(1, int(self.outputs_.max()) + 1)

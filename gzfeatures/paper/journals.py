@@ -1,4 +1,4 @@
-"""List the journals for which figures are drawn, with the widths of their columns and pages."""
+"""List journals with the widths of their columns and pages, for which figures are drawn."""
 
 from __future__ import annotations
 

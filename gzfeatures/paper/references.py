@@ -85,7 +85,7 @@ def references() -> dict[str, Reference]:
 
 
 def _own() -> Reference:
-    """Return the reference of this package, with the installed version."""
+    """Return the reference of gzfeatures, with the installed version."""
     fields = (
         ("author", "{The gzfeatures developers}"),
         ("title", f"gzfeatures {__version__}: embeddings, classifiers and maps of galaxies"),

@@ -1,4 +1,4 @@
-"""Draw galaxies: the map of a table, and a gallery of images."""
+"""Draw the map of an embedding table, or a gallery of galaxy images."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def gallery(
     view: View | str = "size=96",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw images of galaxies side by side, each with its id or title below.
+    """Draw images of galaxies in rows, each with its id or title below.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Write a head, with its backbone, as one ONNX graph that other programs run, and read it back."""
+"""Export a head, with its backbone, as one ONNX file for other programs; read it back."""

@@ -1,4 +1,4 @@
-"""Compare what an exported file says of galaxies with what the head itself says."""
+"""Compare predictions of an exported file with predictions of the original head."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAME_CLASS_INT8 = 0.98
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Expected:
-    """Hold what a head says of n galaxies.
+    """Hold what a head predicts for n galaxies, to compare an exported file with.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Expected:
 
     @classmethod
     def of(cls, head: Head, vectors: npt.NDArray[np.float32]) -> Expected:
-        """Return what a head says of vectors (n, dim)."""
+        """Return what a head predicts for vectors of shape (n, dim)."""
         from gzfeatures.evaluation.predictions import Predictions
 
         values, p, sets = head.probabilities(vectors), None, None
@@ -70,7 +70,7 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Hold how far the outputs of one runtime, at one batch size, are from those of the head.
+    """Hold how much an exported file, in one runtime, differs from the original head.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def agreements(
     fixed: int | None = None,
     few: bool = True,
 ) -> list[Agreement]:
-    """Ask an exported file about galaxies, in every runtime that is installed.
+    """Return differences between file and head, in every installed runtime.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _compared(
 
 
 def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> None:
-    """Refuse a file that says something else than the head.
+    """Refuse an exported file whose predictions differ from those of the head.
 
     Probabilities agree within 1e-4. Of trees and isotonic steps, where a galaxy may lie on a step,
     the class of every galaxy is the same instead.
@@ -185,7 +185,7 @@ def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> 
 
 
 def require_agreement_int8(found: Sequence[Agreement], where: object) -> None:
-    """Refuse a file in 8-bit integers that gives more than 2 % of the galaxies another class.
+    """Refuse a file of 8-bit weights that gives over 2 % of the galaxies another class.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def _disagrees(where: str, rule: str, found: float | None) -> InputError:
 
 
 def has_steps(estimator: Any) -> bool:
-    """Return whether a galaxy may lie on a step of a head: one of trees, or of isotonic fits."""
+    """Return whether predictions of a head jump at thresholds (trees or isotonic calibration)."""
     return any(
         isinstance(part, BoostedTrees)
         or (isinstance(part, Calibrated) and part.method == "isotonic")
@@ -220,7 +220,7 @@ def has_steps(estimator: Any) -> bool:
 
 
 def _parts(fitted: Any) -> Iterator[Any]:
-    """Yield an estimator and all that it holds."""
+    """Yield an estimator and every estimator that it contains."""
     if isinstance(fitted, (list, tuple)):
         for each in fitted:
             yield from _parts(each)

@@ -1,4 +1,4 @@
-"""Write calibrated probabilities of heads as operators of an ONNX graph."""
+"""Write calibrated class probabilities of a head as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEVER = -1e30
 
 
 def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Value) -> Value:
-    """Add a classifier with its calibration and class weights, and return (n, k) probabilities.
+    """Add operators for a calibrated classifier; return its probabilities (n, k).
 
     The calibrations are those of `Calibrated`: softmax(a·score + b) with its own offsets (platt) or
     without (temperature), and the same followed by a monotone function of each class (isotonic).
@@ -44,7 +44,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add columns of one value for classes without a column, and return rows of full width."""
+    """Add columns of a constant value for classes that the classifier was not trained on."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -59,8 +59,8 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
-    """Add the isotonic calibration of the classes that have one; the others stay unchanged."""
-    # heads of earlier versions have a step function for every class, and no list of them
+    """Add operators for the isotonic calibration of the classes that have one."""
+    # heads of earlier versions have a step function for every class, and no list of these classes
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)
     whole = builder.node("Max", builder.total(among), builder.constant([TINY]))
@@ -78,7 +78,7 @@ def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value
 
 
 def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]) -> Value:
-    """Add the piecewise linear function through points (2, m), constant outside, of (n, 1)."""
+    """Add operators that interpolate between points (2, m), constant outside, for values (n, 1)."""
     if step.shape[1] == 1:
         flat = builder.node("Mul", x, builder.constant([0.0]))
         return builder.node("Add", flat, builder.constant(step[1]))
@@ -93,7 +93,8 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
     heights = builder.constant(step[1])
     x0, x1 = (builder.node("Gather", starts, at) for at in (left, right))
     y0, y1 = (builder.node("Gather", heights, at) for at in (left, right))
-    # points that differ in double precision may be equal in single precision: never divide by zero
+    # points that differ in double precision may be equal in single precision, so prevent division
+    # by zero
     run = builder.node("Max", builder.node("Sub", x1, x0), builder.constant([1e-30]))
     share = builder.node("Div", builder.node("Sub", x, x0), run)
     share = builder.node("Clip", share, builder.constant(0.0), builder.constant(1.0))
@@ -102,7 +103,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
 
 
 def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
-    """Add the members of an ensemble, and operators that combine their probabilities."""
+    """Add operators for the members of an ensemble, and for combining their probabilities."""
     members = [
         builder.node("Max", calibrated_probabilities(builder, each, rows), builder.constant([TINY]))
         for each in head.members_
@@ -114,7 +115,8 @@ def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
     if head.judge_ is None:
         return builder.shared(p)
     logs = builder.node("Log", builder.node("Concat", *members, axis=1))
-    # a class without held-back rows keeps the members' mean probability
+    # the combining regression cannot predict a class without held-back rows; that class keeps the
+    # members' mean probability
     k, columns = len(head.classes_), np.searchsorted(head.classes_, head.judge_.classes_)
     whole = builder.total(builder.columns(p, columns))
     judged = builder.node("Softmax", linear_scores(builder, head.judge_, logs), axis=1)

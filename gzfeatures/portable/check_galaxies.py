@@ -1,4 +1,4 @@
-"""Choose the galaxies on which an exported file is checked: given ones, or simulated ones."""
+"""Choose the galaxies on which an exported file is checked: given or simulated ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIMULATED = "simulated galaxies"
 
 
 def spaced(count: int, most: int) -> npt.NDArray[np.intp]:
-    """Return at most `most` of `count` rows, evenly along them.
+    """Return at most `most` evenly spaced row numbers out of `count` rows.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def spaced(count: int, most: int) -> npt.NDArray[np.intp]:
 
 
 def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
-    """Return the pixels of some images under a view, uint8 (n, size, size, 3).
+    """Return pixels of some images, cropped and resized for the network, uint8 (n, size, size, 3).
 
     Images that cannot be read are left out.
 
@@ -54,7 +54,7 @@ def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
 
 
 def simulated_pixels(view: View, most: int, seed: int = 0, progress: Progress = SILENT) -> Pixels:
-    """Return the pixels of simulated galaxies under a view, the same on every machine."""
+    """Return pixels of simulated galaxies, cropped and resized; equal on every machine."""
     progress.say(f"drawing {most} simulated galaxies")
     with TemporaryDirectory() as folder:
         survey = draw_survey(Path(folder), most, seed=seed, size=SIDE)

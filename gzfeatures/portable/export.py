@@ -1,4 +1,4 @@
-"""Write a head as one ONNX file, from pixels or vectors to all that it says, and check the file."""
+"""Write a head as one ONNX file, from pixels or vectors to its predictions, and check it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CALIBRATION, CALIBRATION_SEED = 100, 1
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Hold what is to be exported, and what it is checked on.
+    """Hold the options of an export: input of the file, precision, galaxies for its check.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """Hold what was written.
+    """Hold path and size of an exported file, and the result of its check.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Exported:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Galaxies:
-    """Hold the rows that a graph is asked about, with their vectors by PyTorch."""
+    """Hold the galaxies on which an exported file is checked: its input, and their vectors."""
 
     rows: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]
@@ -101,7 +101,7 @@ class _Galaxies:
 
 
 def export_head(head: Head, path: Path, options: ExportOptions) -> Exported:
-    """Write a head as an ONNX file, checked against the head itself.
+    """Write a head as an ONNX file, after checking that both predict the same.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _batch(options: ExportOptions) -> int | None:
 
 
 def _backbone_graph(backbone: PortableBackbone, options: ExportOptions) -> Any:
-    """Return the graph of a backbone, in 8-bit integers where that is asked."""
+    """Return the ONNX graph of a backbone, with 8-bit weights if the options ask for that."""
     options.progress.say("writing the backbone as a graph")
     base = backbone.graph(OPSET, _batch(options))
     if not options.int8:
@@ -175,7 +175,7 @@ def _agreements(
 
 
 def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
-    """Return the metadata of a file, beside its card."""
+    """Return the metadata of an exported file, without its model card."""
     return {
         "source": facts.source,
         "head": head.record(),
@@ -191,9 +191,10 @@ def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
 
 
 def joined(base: Any, top: Any) -> Any:
-    """Return one model of a backbone's graph and a head's, which also gives the vectors."""
+    """Return one ONNX model that runs a backbone and then a head; it outputs the vectors too."""
     onnx = need("onnx", extra="onnx")
-    # names of the two graphs must differ, and those of inputs and outputs stay as they are
+    # tensors of both graphs may have equal names, so prefix those of the head; names of inputs and
+    # outputs are public and stay
     top = onnx.compose.add_prefix(top, "head/", rename_inputs=False, rename_outputs=False)
     base.ir_version = top.ir_version = IR_VERSION
     for node in top.graph.node:
@@ -205,7 +206,8 @@ def joined(base: Any, top: Any) -> Any:
     model = onnx.compose.merge_models(
         base, top, io_map=[(VECTORS, "head/vectors")], outputs=outputs
     )
-    # the vectors come first: they are the layer of this file as a backbone
+    # the first output is the layer that is read if this file is used as a backbone, so put the
+    # vectors first
     vectors = next(each for each in base.graph.output if each.name == VECTORS)
     rest = list(model.graph.output)
     del model.graph.output[:]
@@ -227,7 +229,7 @@ def _require_int8(head: Head, options: ExportOptions) -> None:
 
 
 def _galaxies(head: Head, backbone: PortableBackbone | None, options: ExportOptions) -> _Galaxies:
-    """Return the galaxies to check on, as the graph takes them."""
+    """Return the galaxies to check the file on, as pixels or vectors, whichever it reads."""
     source, most = options.check_on, options.galaxies
     extractor = head.extractors[0]
     if isinstance(source, EmbeddingTable):

@@ -1,4 +1,4 @@
-"""Build an ONNX graph node by node, with names that are given by the builder."""
+"""Build an ONNX graph operator by operator; the builder chooses the names of tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Value: TypeAlias = str
 
 
 class GraphBuilder:
-    """Collect nodes and constants of a graph on batches of galaxies, one row each.
+    """Collect the operators and constants of a graph whose rows are galaxies.
 
     Examples
     --------
@@ -38,20 +38,20 @@ class GraphBuilder:
         self._outputs: list[Any] = []
 
     def constant(self, values: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> Value:
-        """Add a constant tensor, and return its name."""
+        """Add a constant tensor to the graph; return its name."""
         array = np.ascontiguousarray(values, dtype=dtype).reshape(np.shape(values))
         name = f"constant_{len(self._constants)}"
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
     def node(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
-        """Add an operator of one output, and return the name of the output."""
+        """Add an operator with one output to the graph; return the output's name."""
         return self.named(
             f"{operator.lower()}_{len(self._nodes) + 1}", operator, *inputs, **attributes
         )
 
     def named(self, output: Value, operator: str, *inputs: Value, **attributes: Any) -> Value:
-        """Add an operator whose output has a given name, and return that name."""
+        """Add an operator whose output has the given name; return that name."""
         self._nodes.append(
             self._onnx.helper.make_node(
                 operator, list(inputs), [output], name=f"{output}_node", **attributes
@@ -60,7 +60,7 @@ class GraphBuilder:
         return output
 
     def output(self, name: str, value: Value, dtype: npt.DTypeLike, width: int | None) -> None:
-        """Declare a value as an output of the graph, of shape (n,) or (n, width)."""
+        """Declare a tensor as an output of the graph, of shape (n,) or (n, width)."""
         if value != name:
             self.named(name, "Identity", value)
         helper = self._onnx.helper
@@ -69,7 +69,7 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, inputs: Mapping[str, int]) -> Any:
-        """Return the graph as a model, whose inputs are float32 rows of these widths."""
+        """Return the graph as an ONNX model; its inputs are float32 rows of given widths."""
         helper = self._onnx.helper
         taken = [
             helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, ["n", width])
@@ -82,13 +82,13 @@ class GraphBuilder:
         return model
 
     def columns(self, value: Value, columns: npt.ArrayLike) -> Value:
-        """Add an operator that selects columns of rows, in the order given."""
+        """Add an operator that selects the given columns of each row, in the given order."""
         return self.node("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def total(self, value: Value, axis: int = 1, *, keep: bool = True) -> Value:
-        """Add an operator that sums along an axis."""
+        """Add an operator that sums a tensor along an axis; return the output's name."""
         return self.node("ReduceSum", value, self.constant([axis], np.int64), keepdims=int(keep))
 
     def shared(self, value: Value) -> Value:
-        """Add an operator that divides each row by its sum."""
+        """Add an operator that divides each row by its sum; return the output's name."""
         return self.node("Div", value, self.total(value))

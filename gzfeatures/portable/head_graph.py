@@ -1,4 +1,4 @@
-"""Write a fitted head as an ONNX graph: from vectors to class, probabilities, set, familiarity."""
+"""Write a head as an ONNX graph: from vectors to class, probabilities, class set, familiarity."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ VALUES = {"classes": "probabilities", "multi-label": "probabilities", "fractions
 
 
 def main_output(head: Head) -> str:
-    """Return the name of the output that holds probabilities, fractions or the number."""
+    """Return the name of the output with probabilities, vote fractions or the predicted number."""
     return VALUES.get(head.target, "value")
 
 
 def head_graph(head: Head) -> Any:
-    """Return the ONNX model of a head, which takes `vectors` (n, dim), float32.
+    """Return the ONNX model of a head; its input `vectors` has shape (n, dim), float32.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def _number(builder: GraphBuilder, head: NumberRegression) -> Value:
 def _fractions(builder: GraphBuilder, head: Answers) -> Value:
     parts = [pipeline_output(builder, each, VECTORS) for each in head.estimators_]
     together = builder.node("Concat", *parts, axis=1)
-    # answers that are known for the same galaxies share a regression: back to the order of answers
+    # answers known for the same galaxies share a regression; restore the original order of answers
     order = np.argsort(np.concatenate(head.answers_))
     return builder.node(
         "Clip", builder.columns(together, order), builder.constant(0.0), builder.constant(1.0)

@@ -1,4 +1,4 @@
-"""Write the steps and machines of fitted heads as operators of an ONNX graph."""
+"""Write the steps of a head (scaling, PCA, classifier) as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gzfeatures.portable.tree_nodes import tree_totals
 
 
 def pipeline_output(builder: GraphBuilder, steps: Pipeline, rows: Value) -> Value:
-    """Add the steps of a head, and return the output of its last step for each row.
+    """Add operators for the steps of a head; return the output of its last step.
 
     It is a score or the probability of each class, or the value of each target, float32.
 
@@ -61,14 +61,15 @@ def _transformed(builder: GraphBuilder, step: Any, rows: Value) -> Value:
         along = builder.node("MatMul", centred, axes)
         if not pca.whiten:
             return along
-        # scikit-learn keeps a component without variance from being divided by zero
+        # a component without variance would cause division by zero; use the same lower limit as
+        # scikit-learn
         spread = np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).eps)
         return builder.node("Div", along, builder.constant(spread))
     raise InputError("step of the head is unknown", found=type(step).__name__)
 
 
 def linear_scores(builder: GraphBuilder, machine: LinearMachine, rows: Value) -> Value:
-    """Add the scores of a linear machine, shape (n, k)."""
+    """Add operators for the scores of a linear classifier, shape (n, k)."""
     return _affine(builder, rows, machine.coefficients_, machine.intercept_)
 
 
@@ -78,12 +79,12 @@ def _affine(builder: GraphBuilder, rows: Value, weights: Any, intercept: Any) ->
 
 
 def _kernel(builder: GraphBuilder, machine: RbfMachine | RbfRegression, rows: Value) -> Value:
-    """Add Σ exp(−γ‖x − vector‖²) × weights + intercept, by one product as `low_rank.kernel`."""
+    """Add operators for Σ exp(−γ‖x − vector‖²) × weights + intercept, by a matrix product."""
     vectors = np.asarray(machine.vectors_, dtype=np.float32)
     twice = builder.node("MatMul", rows, builder.constant(2 * vectors.T))
     less = builder.node("Sub", twice, builder.constant((vectors**2).sum(1)))
     squares = builder.total(builder.node("Mul", rows, rows))
-    # rounding may give a galaxy a distance below zero from itself
+    # rounding may give a galaxy a squared distance below zero, so limit it
     distance = builder.node(
         "Min", builder.node("Sub", less, squares), builder.constant(np.zeros(1))
     )
@@ -117,7 +118,7 @@ def _network(builder: GraphBuilder, machine: Perceptron, rows: Value) -> Value:
 
 
 def _chances(builder: GraphBuilder, scores: Value, width: int) -> Value:
-    """Add the probabilities that follow from scores; for two classes there is one score."""
+    """Add operators from scores to class probabilities; two classes have one score."""
     if width > 1:
         return builder.node("Softmax", scores, axis=1)
     second = builder.node("Sigmoid", scores)

@@ -1,4 +1,4 @@
-"""Write the metadata of an exported file, and judge a file before anything of it is used."""
+"""Write metadata into an exported ONNX file; check such a file before it is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_NUMBERS = 2**28
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFile:
-    """Hold an exported file as it was read and judged.
+    """Hold an exported ONNX file that was read and has passed all checks.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class ModelFile:
 
 
 def with_metadata(model: Any, fields: dict[str, Any], summary: str) -> Any:
-    """Put record, card and digest into a model, and return it.
+    """Return an ONNX model with metadata, model card and sha256 added.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def with_metadata(model: Any, fields: dict[str, Any], summary: str) -> Any:
 
 
 def read_model_file(path: str | Path) -> ModelFile:
-    """Read a file that `export` wrote; refuse any other before its graph is used.
+    """Return an exported file; refuse a file that `gzfeatures export` did not write.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _record(model: Any, file: Path) -> dict[str, Any]:
 
 
 def _digest(model: Any) -> str:
-    """Return the sha256 of a graph: a changed weight must not change predictions silently."""
+    """Return the sha256 of an ONNX graph, which reveals a changed weight."""
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -124,7 +124,7 @@ def _require_bounded(model: Any, file: Path) -> None:
     onnx = need("onnx", extra="onnx")
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        # an open length is the batch, of one galaxy here
+        # a dimension without a fixed length is the number of galaxies; count one galaxy
         sides = [max(side.dim_value, 1) for side in value.type.tensor_type.shape.dim]
         if math.prod(sides) > MOST_NUMBERS:
             raise InputError(

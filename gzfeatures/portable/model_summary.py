@@ -1,4 +1,4 @@
-"""Write the model card that travels inside an exported file."""
+"""Write the model card (description for people) that is stored in an exported file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 
 @dataclasses.dataclass(frozen=True)
 class SummaryFacts:
-    """Hold what a card says that is not in the head.
+    """Hold what a model card says about the exported file, beside the head itself.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class SummaryFacts:
 
 
 def model_summary(head: Head, facts: SummaryFacts) -> str:
-    """Return the card of an exported head, in Markdown."""
+    """Return the model card of an exported head, in Markdown."""
     from jinja2 import Environment, StrictUndefined
 
     extractor = head.extractors[0]
@@ -66,7 +66,7 @@ def model_summary(head: Head, facts: SummaryFacts) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a name that a user gave as one line without marks of Markdown."""
+    """Return a user's name for something as one line, without special characters of Markdown."""
     return " ".join(text.replace("|", "/").replace("`", "'").split())
 
 

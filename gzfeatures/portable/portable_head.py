@@ -1,4 +1,4 @@
-"""Read an exported file as a head, whose estimator is the graph."""
+"""Read an exported ONNX file as a head that predicts with the file's graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SUFFIX = ".onnx"
 
 
 class GraphEstimator:
-    """Predict from vectors by the part of an exported graph that lies behind them.
+    """Predict from vectors with the part of an exported graph after the backbone.
 
     Parameters
     ----------
@@ -51,14 +51,15 @@ class GraphEstimator:
         onnx = need("onnx", extra="onnx")
         with parsing("exported file cannot be run", self._file.path):
             part = onnx.utils.Extractor(self._file.model).extract_model([VECTORS], [self._output])
-            # a file of a fixed batch has it in its backbone alone; what lies behind takes any
+            # only the backbone can have a fixed number of images per batch, so let the part after
+            # it accept any number
             del part.graph.value_info[:]
             for each in (*part.graph.input, *part.graph.output):
                 each.type.tensor_type.shape.dim[0].dim_param = "n"
             return in_onnxruntime(part.SerializeToString())
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return probabilities, fractions or numbers, float64, shape (n, k)."""
+        """Return probabilities, vote fractions or numbers, float64, shape (n, k)."""
         rows, k = np.asarray(X, dtype=np.float32), len(self.classes_)
         values = np.empty((len(rows), k))
         for start in range(0, len(rows), BLOCK):
@@ -74,17 +75,17 @@ class GraphEstimator:
                 )
             values[start : start + len(part)] = answer
         if self._sum_to_1:
-            # single precision sums to 1 within 1e-7 only
+            # single precision leaves the sum of a row only within 1e-7 of 1, so divide by it
             values = np.clip(values, 0, 1)
             values /= np.maximum(values.sum(1, keepdims=True), 1e-12)
         return values
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return fractions or numbers, as `predict_proba`."""
+        """Return vote fractions or numbers, the same as `predict_proba`."""
         return self.predict_proba(X)
 
     def uncalibrated(self, X: Any) -> npt.NDArray[np.float64]:
-        """Refuse: an exported file gives calibrated probabilities alone."""
+        """Raise an error: an exported file gives only calibrated probabilities."""
         raise InputError(
             "exported file gives calibrated probabilities alone", where=self._file.path
         )
@@ -92,7 +93,7 @@ class GraphEstimator:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PortableHead(Head):
-    """Hold a head that was exported, with the file whose graph predicts.
+    """Hold a head that was exported to an ONNX file, whose graph predicts.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ class PortableHead(Head):
 
     @classmethod
     def open(cls, path: str | Path) -> PortableHead:
-        """Read an exported file.
+        """Return a head read from an exported ONNX file.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class PortableHead(Head):
         on_bad: str = "raise",
         progress: Progress | bool = SILENT,
     ) -> EmbeddingTable:
-        """Compute the vectors of images by the graph: crop and resampling are done here.
+        """Return the vectors of images, cropped and resized here and embedded by the graph.
 
         Parameters
         ----------
@@ -166,6 +167,7 @@ class PortableHead(Head):
             progress=progress,
         )
         table = compute_table(images, extraction)
-        # the graph was checked against this extractor, whose training galaxies are known
+        # the export checked that the graph gives this extractor's vectors, and the extractor knows
+        # the galaxies it was trained on
         known = dataclasses.replace(known, view=view or known.view)
         return dataclasses.replace(table, extractor=known)

@@ -1,4 +1,4 @@
-"""Turn a backbone's ONNX graph into one that computes in 8-bit integers."""
+"""Convert a backbone's ONNX graph to compute with 8-bit integers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ channel 0 for every channel, silently: so the batch is fixed, and the graph hold
 
 
 class _Pictures:
-    """Give the pictures that calibrate a graph, one at a time, as onnxruntime asks for them."""
+    """Give images to onnxruntime one at a time, which measures number ranges on them."""
 
     def __init__(self, name: str, pixels: npt.NDArray[np.uint8]) -> None:
         self._rest = iter(pixels)
@@ -38,13 +38,13 @@ class _Pictures:
 
 
 def _first(model: Any) -> list[str]:
-    """Return the name of the first layer: it reads few channels, and costs most accuracy."""
+    """Return the name of the first layer, where 8-bit integers would cost most accuracy."""
     names = [node.name for node in model.graph.node if node.op_type in OPERATORS]
     return names[:1]
 
 
 def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
-    """Return a graph in 8-bit integers, each output channel with a scale of its own.
+    """Return a graph with 8-bit weights, where each output channel has its own scale.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
     """
     onnx = need("onnx", extra="onnx")
     need("onnxruntime", extra="onnx")
-    # imported here, because it is a part of the optional package
+    # onnxruntime is an optional package, so import it only where it is needed
     from onnxruntime import quantization
 
     logger = logging.getLogger()
@@ -69,7 +69,7 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)
         try:
-            # it advises a step that shape inference has done already
+            # onnxruntime logs the advice to run shape inference, which was done already
             logger.setLevel(logging.ERROR)
             quantization.quantize_static(
                 str(source),
@@ -81,7 +81,8 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                # 7 bits of weights: processors without VNNI add pairs of products in 16 bits
+                # use 7 bits: processors without VNNI add pairs of products in 16 bits, which
+                # products of 8-bit weights would overflow
                 reduce_range=True,
             )
         finally:

@@ -1,4 +1,4 @@
-"""Write class sets and familiarity as operators of an ONNX graph."""
+"""Write class sets and familiarity p values as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 
 
 def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
-    """Add the p value of being like the training galaxies, and return shape (n,).
+    """Add operators for the p value of being like the training galaxies, shape (n,).
 
     As `Familiarity.p_values`: the share of the calibration galaxies that lie at least as far.
     """
-    # scaled by its largest number first, the square of a long vector stays finite
+    # divide each vector by its largest number first, because the square of a very large number
+    # would overflow
     largest = builder.node(
         "ReduceMax", builder.node("Abs", vectors), builder.constant([1], np.int64), keepdims=1
     )
     largest = builder.node("Max", largest, builder.constant([np.finfo(np.float32).tiny]))
     scaled = builder.node("Div", vectors, largest)
     squared = builder.total(builder.node("Mul", scaled, scaled))
-    # a row of zeros stays zero
+    # the length of a row of zeros is 0: a lower limit prevents division by zero
     length = builder.node("Max", builder.node("Sqrt", squared), builder.constant([1e-30]))
     directions = builder.node("Div", scaled, length)
     along = builder.node(
@@ -39,7 +40,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     m = len(known.distances)
     farther = builder.node("LessOrEqual", distance, builder.constant(known.distances))
     count = builder.total(builder.node("Cast", farther, to=1), keep=False)
-    # the galaxy itself counts as one that is at least as far
+    # a conformal p value counts the galaxy itself as one that is at least as far
     more = builder.node("Add", count, builder.constant([1.0]))
     return builder.node("Div", more, builder.constant([m + 1.0]))
 
@@ -47,7 +48,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
 def class_set(
     builder: GraphBuilder, sets: Conformal, probabilities: Value, winner: Value, known: Value | None
 ) -> Value:
-    """Add which classes are in each galaxy's set, bool (n, k), as `Conformal.sets`.
+    """Add operators for the classes in each galaxy's class set, bool (n, k).
 
     Parameters
     ----------
@@ -72,10 +73,11 @@ def class_set(
 
 
 def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
-    """Add the conformity of RAPS: 1 − the probability of likelier classes − a penalty for rank."""
+    """Add operators for the RAPS score: 1 − probability of likelier classes − rank penalty."""
     other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
     itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
-    # of equal probabilities the earlier class comes first, as in a stable sort
+    # of classes with equal probability the earlier one ranks first, as in the stable sort of the
+    # original head
     earlier = builder.constant(np.triu(np.ones((k, k), dtype=bool), 1), np.bool_)
     tied = builder.node("And", builder.node("Equal", other, itself), earlier)
     ahead = builder.node(

@@ -1,4 +1,4 @@
-"""Write boosted trees as operators that every runtime has.
+"""Write boosted trees as ONNX operators that every runtime supports.
 
 ONNX has an operator for trees, which OpenVINO does not read. Here all trees descend one level at a
 time, as in `BoostedTrees`.
@@ -20,7 +20,7 @@ because a runtime adds the products of a component in another order.
 
 
 def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, rounded: bool) -> Value:
-    """Add the sums of the leaves that each row reaches, shape (n, outputs).
+    """Add operators for the sums of the leaf values that each row reaches, (n, outputs).
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     """
     roots = len(trees.roots_)
     leaf, itself = trees.left_ < 0, np.arange(len(trees.left_))
-    # a leaf leads to itself, so that all rows take as many steps as the deepest tree has
+    # make each leaf its own child, so that all rows can take as many steps as the deepest tree has
+    # levels
     below = np.stack(
         [np.where(leaf, itself, trees.right_), np.where(leaf, itself, trees.left_)], axis=1
     )
@@ -43,8 +44,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     nearer = np.maximum(np.abs(values), 1) * ROUNDING if rounded else 0.0
     thresholds = builder.constant(values - nearer)
     children = builder.constant(below.ravel(), np.int64)
-    # every galaxy starts at the roots of all trees; for an unknown number of galaxies, ONNX repeats
-    # a row only by adding it to zeros
+    # every galaxy starts at the roots of all trees; as the number of galaxies is unknown, add the
+    # roots to a column of zeros to repeat them
     zeros = builder.node("Mul", builder.columns(rows, [0]), builder.constant([0.0]))
     at = builder.node(
         "Add",

@@ -57,13 +57,13 @@ class OneAgainstRest:
         return cls(np.stack([_minimum(rows, codes == code) for code in range(k)]))
 
     def probabilities(self, vectors: Array) -> Array:
-        """Return the probability of each class, shape (n, k); rows sum to 1."""
+        """Return the probability of each class for each row, shape (n, k)."""
         p = _logistic(vectors @ self.weights[:, :-1].T + self.weights[:, -1])
         return np.asarray(p / p.sum(1, keepdims=True))
 
 
 def _logistic(z: Array) -> Array:
-    """Return 1 / (1 + exp(−z)) without overflow."""
+    """Return 1 / (1 + exp(−z)), computed without overflow for large |z|."""
     small = np.exp(-np.abs(z))
     return np.where(z >= 0, 1 / (1 + small), small / (1 + small))
 

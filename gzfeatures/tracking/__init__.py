@@ -1,4 +1,7 @@
-"""Record candidates, comparisons and models in MLflow; no other folder imports MLflow."""
+"""Record trained candidates, their comparison and their models in MLflow databases.
+
+No other folder imports MLflow.
+"""
 
 from gzfeatures.tracking.runs import Tracking
 

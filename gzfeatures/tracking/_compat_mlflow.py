@@ -1,4 +1,4 @@
-"""Keep all private names of MLflow in one place: its schema, its monitors, its UI's tags.
+"""Keep all private names of MLflow in one module: schema, machine monitors, tags of its UI.
 
 Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the
 public client and command line make the schema (slower, the same tables), psutil and NVIDIA's
@@ -48,7 +48,7 @@ _STORE = "mlflow.store.db.utils"
 
 
 def create_tables(address: str) -> None:
-    """Create MLflow's tables in an empty database, which the caller flushes to the disk.
+    """Create MLflow's tables in an empty SQLite database.
 
     Parameters
     ----------
@@ -63,15 +63,15 @@ def create_tables(address: str) -> None:
     private = _function("_initialize_tables")
     if private is None:
         _command_line(["experiments", "search"], address)
-        # any command creates the tables that it needs
+        # any command of MLflow creates missing tables, so an arbitrary harmless one serves
         return
-    # each of a thousand statements would wait for the disk, which takes seconds; nobody reads the
-    # file before it is complete
+    # each of a thousand statements would wait for the disk, which takes seconds; until the file is
+    # complete, nobody reads it, so a crash loses nothing
     _with_engine(private, address, ["pragma synchronous = off", "pragma journal_mode = memory"])
 
 
 def upgrade_tables(address: str) -> None:
-    """Upgrade a database of an older MLflow to the schema of the installed MLflow.
+    """Upgrade the database of an older MLflow to the schema of the installed MLflow.
 
     Raises
     ------
@@ -82,14 +82,14 @@ def upgrade_tables(address: str) -> None:
     if private is None:
         _command_line(["db", "upgrade", address], address)
         return
-    # otherwise MLflow logs "Updating database tables" before our message, which says where the copy
-    # is
+    # MLflow would log "Updating database tables" before our message, which tells where the copy of
+    # the database is
     logging.getLogger(_STORE).setLevel(logging.WARNING)
     _with_engine(private, address)
 
 
 def silence_store() -> None:
-    """Keep MLflow from logging a traceback of each database error that it raises, too."""
+    """Prevent MLflow from logging a traceback for database errors that it also raises."""
     logging.getLogger(_STORE).setLevel(logging.CRITICAL)
 
 
@@ -123,7 +123,7 @@ def schemas() -> tuple[str, set[str]]:
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse to move artifacts if MLflow stores their addresses in unknown columns.
+    """Refuse to move files of runs if MLflow stores their addresses in unknown columns.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def require_columns(database: sqlite3.Connection, path: Path) -> None:
 
 
 def monitors() -> list[Any]:
-    """Return monitors of this machine, each with methods to clear, collect and aggregate metrics.
+    """Return objects that measure the load of this machine's processors, memory and GPUs.
 
     Processors and memory, and NVIDIA GPUs where there are any and `nvidia-ml-py` is installed.
     """
@@ -153,31 +153,33 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
-        # if MLflow moves its monitors, our own measure the same under the same names
+        # if a new MLflow moves its monitors, measure the same numbers ourselves, under the same
+        # names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
             kinds.append(instead)
     working = []
     for kind in kinds:
-        # an error means that there is no such GPU, or no library to read it
+        # an error means that this machine has no such GPU, or no library to read it; then measure
+        # nothing
         with suppress(ImportError, RuntimeError):
             working.append(kind())
     return working
 
 
 class Processors:
-    """Measure processors and memory with psutil, under the names of MLflow's own monitor."""
+    """Measure the load of processors and memory, under the names of MLflow's monitor."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, float] = {}
 
     def clear_metrics(self) -> None:
-        """Delete the last sample."""
+        """Delete the last measurement."""
         self._numbers = {}
 
     def collect_metrics(self) -> None:
-        """Measure a sample."""
+        """Measure the load of processors and memory now."""
         import psutil
 
         memory = psutil.virtual_memory()
@@ -186,12 +188,12 @@ class Processors:
         self._numbers["system_memory_usage_percentage"] = memory.used / memory.total * 100
 
     def aggregate_metrics(self) -> dict[str, float]:
-        """Return the last sample, rounded to one decimal as MLflow does."""
+        """Return the last measurement by metric name, rounded to one decimal as by MLflow."""
         return {name: round(number, 1) for name, number in self._numbers.items()}
 
 
 class Gpus(Processors):
-    """Measure NVIDIA GPUs with NVIDIA's library, under the names of MLflow's own monitor.
+    """Measure the load of NVIDIA GPUs, under the names of MLflow's monitor.
 
     Raises
     ------
@@ -212,7 +214,7 @@ class Gpus(Processors):
         ]
 
     def collect_metrics(self) -> None:
-        """Measure a sample, without values that a GPU does not report."""
+        """Measure each GPU now, without values that it does not report."""
         ask = self._library
         for number, device in enumerate(self._devices):
             with suppress(ask.NVMLError):
@@ -232,7 +234,7 @@ class Gpus(Processors):
 
 
 def _function(name: str) -> Callable[..., Any] | None:
-    """Return a private function of MLflow's database module, or None if it no longer exists."""
+    """Return a private function of MLflow's database module; None if it no longer exists."""
     try:
         return getattr(import_module(_STORE), name, None)
     except ImportError:
@@ -240,7 +242,7 @@ def _function(name: str) -> Callable[..., Any] | None:
 
 
 def _command_line(arguments: list[str], address: str) -> None:
-    """Run MLflow's command line on a database, in a separate process."""
+    """Run an MLflow command on a database, in a separate process."""
     environment = os.environ | {"MLFLOW_TRACKING_URI": address}
     command = [sys.executable, "-m", "mlflow", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -250,7 +252,7 @@ def _command_line(arguments: list[str], address: str) -> None:
 
 
 def _with_engine(act: Callable[..., Any], address: str, statements: Sequence[str] = ()) -> None:
-    """Call a function of MLflow with an engine whose connections begin with some statements."""
+    """Call an MLflow function with a database engine that first runs given SQL statements."""
     from sqlalchemy import create_engine, event
 
     engine = create_engine(address)

@@ -31,15 +31,15 @@ _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
 
 
 class NotRecorded(OutputError):
-    """Raised for a database or server that cannot be reached or written: it may be later."""
+    """Raised if a database or server cannot be reached or written now, but perhaps later."""
 
 
 class DamagedDatabase(OutputError):
-    """Raised for a database file that SQLite cannot read: it is of this machine, and stays so."""
+    """Raised for a database file on this machine that SQLite cannot read."""
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether a file exists that SQLite calls no database, or a damaged one."""
+    """Return whether a file exists but is not an intact SQLite database."""
     if not path.is_file():
         return False
     try:
@@ -47,19 +47,20 @@ def is_damaged(path: Path) -> bool:
             answer: object = database.execute("pragma quick_check(1)").fetchone()
             return answer != ("ok",)
     except sqlite3.OperationalError:
-        # it is locked, or may not be opened
+        # an operational error means that the file is locked or may not be opened, not that it is
+        # damaged
         return False
     except sqlite3.DatabaseError:
         return True
 
 
 def address_of(path: Path) -> str:
-    """Return the address of a database file, with `?` and `%` escaped."""
+    """Return the SQLite address of a database file, with `?` and `%` escaped."""
     return SQLITE + str(path.absolute()).replace("%", "%25").replace("?", "%3F")
 
 
 def file_of(address: str) -> Path | None:
-    """Return the database file of an address; None for addresses of other databases."""
+    """Return the path of the database file in an SQLite address; None for other addresses."""
     if not address.startswith(SQLITE):
         return None
     return Path(unquote(address.removeprefix(SQLITE).partition("?")[0]))
@@ -67,7 +68,7 @@ def file_of(address: str) -> Path | None:
 
 @contextmanager
 def without_strays(address: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow creates if it misreads `%3F` in an address."""
+    """Remove the empty folder that MLflow creates when it misreads `%3F` in an address."""
     raw = Path(address.removeprefix(SQLITE).partition("?")[0]).parent
     stray = address.startswith(SQLITE) and "%" in str(raw) and not raw.exists()
     try:
@@ -79,7 +80,7 @@ def without_strays(address: str) -> Iterator[None]:
 
 
 def make_database(path: Path) -> None:
-    """Write an empty database with MLflow's schema.
+    """Write an empty SQLite database with MLflow's tables.
 
     It appears whole or not at all: killed half way, MLflow's own steps to its schema cannot be
     taken again.
@@ -99,7 +100,7 @@ def make_database(path: Path) -> None:
 
 
 def require_schema(path: Path, upgrade: bool) -> str | None:
-    """Refuse a database of another MLflow version; upgrade an older one if the user asks for it.
+    """Refuse a database of another MLflow version; upgrade an older one if the user allows.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     if revision == newest:
         return None
     rule = f"have schema {newest} of MLflow {version('mlflow')}"
-    # a newer schema cannot be downgraded
+    # an older MLflow cannot read or downgrade a newer schema
     if revision not in older:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
         raise OutputError(
@@ -145,25 +146,26 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
 
 
 def _schema(path: Path) -> str | None:
-    """Return the revision of MLflow's schema, or None if the file does not contain it."""
+    """Return the revision of MLflow's schema in a database file; None if it has none."""
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.DatabaseError:
-        # for a file that is no MLflow database, MLflow itself raises a better error later
+        # for a file that is not an MLflow database, MLflow itself raises a better error later
         return None
     return str(row[0]) if row else None
 
 
 def _upgraded(path: Path, revision: str) -> Path:
-    """Upgrade a database to the newest schema; return the path of a copy of the old database."""
-    # never overwrite an earlier copy
+    """Upgrade a database to the newest schema; return the path of a copy of the old one."""
+    # an earlier upgrade may have left a copy of that name, which must not be overwritten
     names = (
         path.with_name(f"{path.stem}-{revision}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
     )
     kept = next(name for name in names if not name.exists())
-    # SQLite may keep the newest rows in a write-ahead log beside the file
+    # SQLite may keep the newest rows in a log file beside the database, which a copy of the
+    # database file would miss
     with _opened(path) as database:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
@@ -179,7 +181,7 @@ def _upgraded(path: Path, revision: str) -> Path:
 
 
 def require_no_diversion(path: Path) -> None:
-    """Refuse a database with a trigger that could change where the files of runs are written.
+    """Refuse a database with a trigger (stored SQL) that could change where files are written.
 
     MLflow's own triggers guard secrets; none names a column of such addresses.
 
@@ -195,7 +197,7 @@ def require_no_diversion(path: Path) -> None:
                 "select name, sql from sqlite_master where type = 'trigger'"
             ).fetchall()
         except sqlite3.DatabaseError:
-            # for a file that is no database, MLflow itself raises a better error later
+            # for a file that is not a database, MLflow itself raises a better error later
             return
     for name, statement in triggers:
         if any(column in statement.lower() for column in columns):
@@ -227,7 +229,8 @@ def require_beside(path: Path, experiment: str, address: str) -> None:
     """
     parts = urlsplit(address)
     folder = path.parent.resolve()
-    # MLflow's own experiments have a path without a scheme
+    # addresses of experiments that MLflow itself made are plain paths, without a scheme such as
+    # file://
     local = unquote(parts.path) if parts.scheme == "file" else address
     here = parts.scheme in ("", "file") and parts.netloc == ""
     if here and Path(local).resolve().is_relative_to(folder):
@@ -242,7 +245,7 @@ def require_beside(path: Path, experiment: str, address: str) -> None:
 
 
 def settle(path: Path) -> str | None:
-    """Change a copied or moved database to use the artifacts beside it.
+    """Change the addresses in a copied or moved database to the files beside it.
 
     MLflow keeps absolute addresses. Those of experiments that were made here tell where the
     database lay then; new runs would be written there, and models of a moved project would not be
@@ -280,7 +283,8 @@ def settle(path: Path) -> str | None:
                 if address.startswith(f"{old}/"):
                     moved = folder.as_uri() + address.removeprefix(old)
                 elif address.startswith(f"{old_folder.parent}/"):
-                    # the path of experiments that MLflow itself created has no scheme
+                    # addresses of experiments that MLflow itself made are plain paths, without a
+                    # scheme such as file://
                     moved = str(folder.parent / address.removeprefix(f"{old_folder.parent}/"))
                 else:
                     continue

@@ -39,15 +39,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ENVIRONMENT = {
-    # this process and its children must not send usage statistics
+    # nobody asked the user's consent to MLflow's usage statistics, so neither this process nor its
+    # children send them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # otherwise MLflow starts eight processes that have nothing to do here
+    # otherwise the MLflow UI starts eight processes for jobs, which gzfeatures does not use
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    # MLflow's own are 7 retries and 2 minutes: a server that stops answering in the middle of a run
-    # would hold it up for a quarter of an hour; with these it is left after 40 s
+    # with MLflow's defaults (7 retries of 2 minutes) a server that stops answering would delay a
+    # run by a quarter of an hour; with these values, by 40 s
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -63,7 +64,8 @@ KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
-    # MLflow's own comparison of an example's columns, with the newest pandas
+    # MLflow itself causes this warning when it compares an example's columns under the newest
+    # pandas
     "Operation with range is deprecated",
 )
 """Warnings of MLflow on import, or on information that gzfeatures omits on purpose."""
@@ -135,7 +137,7 @@ class Connection:
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
-        """Yield a client to write with; an SQLite database has one writer at a time.
+        """Yield an MLflow client for writing; an SQLite database has one writer at a time.
 
         Raises
         ------
@@ -175,7 +177,7 @@ class Connection:
 
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        """Yield a client of the server, or of the SQLite database that this process has locked."""
+        """Yield a client of the server, or of the SQLite database while this process locks it."""
         from filelock import FileLock
         from mlflow import MlflowClient
 
@@ -183,7 +185,8 @@ class Connection:
             yield MlflowClient(self._address, self._address)
             return
         self._database.parent.mkdir(parents=True, exist_ok=True)
-        # two simultaneous writers would fail with "database is locked", so they take turns
+        # two simultaneous writers of one SQLite file would fail with "database is locked", so they
+        # take turns
         turn = FileLock(f"{self._database}.lock", timeout=LOCK_SECONDS)
         with turn, without_strays(self._address):
             if not self._database.exists():
@@ -191,7 +194,7 @@ class Connection:
                     make_database(self._database)
                 except OutputError as error:
                     raise self._unrecorded(str(error)) from error
-            # check the schema once, because no other process changes it during this one
+            # check the schema only once, because no other process changes it while this one runs
             if not self._settled:
                 require_no_diversion(self._database)
                 done = [
@@ -205,7 +208,7 @@ class Connection:
             yield MlflowClient(address, address)
 
     def _unrecorded(self, why: str) -> OutputError:
-        """Return the error for a database or server that cannot be written."""
+        """Return the error to raise for a database or server that cannot be written."""
         if self._database is not None and is_damaged(self._database):
             remedy = "move the database away, or record elsewhere with --tracking-uri"
             return DamagedDatabase(
@@ -214,7 +217,7 @@ class Connection:
         return NotRecorded("cannot be recorded", where=self.uri, found=_masked(why))
 
     def experiment_id(self, client: MlflowClient, name: str) -> str:
-        """Return the id of an experiment, which is created on first use.
+        """Return the id of an MLflow experiment, which is created on first use.
 
         Raises
         ------
@@ -246,7 +249,7 @@ class Connection:
     def opened(
         self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
     ) -> str:
-        """Open a run, and mark runs as killed if their process has ended."""
+        """Return the id of a new MLflow run; mark runs of ended processes as killed."""
         home = self.experiment_id(client, experiment)
         # a killed process cannot close its run, which the UI would show as running for ever
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
@@ -264,17 +267,18 @@ class Connection:
         tags: Mapping[str, str],
         opened: str | None = None,
     ) -> Iterator[str]:
-        """Yield a run that is marked as finished afterwards, or as failed after an error."""
+        """Yield the id of a run; mark the run as finished afterwards, or as failed on error."""
         run = opened or self.opened(client, experiment, name, tags)
         if opened:
-            # keep the run unfinished until its record is complete, in case this process is killed
+            # keep the run marked as unfinished until all is written, in case this process is killed
             client.update_run(run, status="RUNNING")
         try:
             for tag, value in tags.items() if opened else ():
                 client.set_tag(run, tag, value)
             yield run
         except BaseException:
-            # what went wrong is what the caller has to see, not that a lost server took no mark
+            # raise the original error, and not that of a lost server, which cannot mark the run as
+            # failed
             with suppress(Exception), limited(BRIEF):
                 client.set_terminated(run, "FAILED")
             raise
@@ -283,8 +287,9 @@ class Connection:
 
 @contextmanager
 def limited(limits: Mapping[str, str]) -> Iterator[None]:
-    """Set time limits of MLflow's client for the block, but for those that the user's environment
-    gives: all questions to a server have their limits from here.
+    """Set time limits of MLflow's client for the block; keep limits that the user has set.
+
+    All questions to a server get their limits here.
 
     Parameters
     ----------
@@ -292,7 +297,7 @@ def limited(limits: Mapping[str, str]) -> Iterator[None]:
         `IMPATIENT`, `BRIEF` or nothing, by the name of the environment variable.
     """
     before = {name: os.environ[name] for name in limits if name in os.environ}
-    # a value that is none of ours is the user's
+    # a value of the environment that is not one of gzfeatures was set by the user, so keep it
     own = {name: {values[name] for values in (DEFAULTS, IMPATIENT, BRIEF)} for name in before}
     ours = [name for name, value in before.items() if value in own[name]]
     os.environ.update({name: min(limits[name], before[name], key=float) for name in ours})
@@ -303,7 +308,7 @@ def limited(limits: Mapping[str, str]) -> Iterator[None]:
 
 
 def without_mlflow() -> MissingExtraError | None:
-    """Return the error of a machine without MLflow; None where it is installed."""
+    """Return the error to raise if MLflow is not installed; None if it is."""
     try:
         require_packages("recording a run", "mlflow")
     except MissingExtraError as error:
@@ -312,5 +317,5 @@ def without_mlflow() -> MissingExtraError | None:
 
 
 def _masked(text: str) -> str:
-    """Hide the passwords of addresses in a text."""
+    """Return text in which passwords in addresses are hidden."""
     return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)

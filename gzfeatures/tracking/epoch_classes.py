@@ -1,4 +1,4 @@
-"""Log how well each class is found after every epoch: curves, and the confusion matrix."""
+"""Log each class's scores after every training epoch as curves, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDER = "confusion"
 def log_classes(
     client: MlflowClient, run: str, history: Sequence[Mapping[str, Any]], after: int = 0
 ) -> None:
-    """Log the figures of each class as curves, and the confusion matrices as artifacts.
+    """Log each class's scores as curves, and the confusion matrix of each epoch as files.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def log_classes(
         for step, numbers in fresh:
             if numbers.get("confusion") is not None:
                 _write_matrix(Path(folder) / f"step-{step:04d}", numbers)
-        # one request for all of them: a resumed training has many
+        # a resumed training has many epochs to log, so send all files in one request
         if any(Path(folder).iterdir()):
             client.log_artifacts(run, folder, FOLDER)
 
 
 def _write_matrix(path: Path, numbers: Mapping[str, Any]) -> None:
-    """Write a confusion matrix as JSON and as a picture; both are named by the curves' step."""
+    """Write an epoch's confusion matrix as JSON and as a picture, named by the epoch's number."""
     classes = [row["class"] for row in numbers["per_class"]]
     record = {
         "epoch": numbers["epoch"],

@@ -1,4 +1,4 @@
-"""Save an exported head as an MLflow model, which takes images or vectors."""
+"""Save an exported head as an MLflow model that predicts from images or vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 
 def save_exported(file: str | Path, folder: str | Path) -> Path:
-    """Write an MLflow model around a file of `gzfeatures export`, and return its folder.
+    """Write an exported head as the folder of an MLflow model; return the folder.
 
     Images are cropped and resampled by the model, as by `predict`; a file of vectors takes vectors,
     and images where its backbone is known by name.
@@ -51,7 +51,8 @@ def save_exported(file: str | Path, folder: str | Path) -> Path:
         data.mkdir()
         shutil.copy(head.file, data / models.EXPORTED)
         wheel = write_wheel(Path(scratch))
-        # a served model is loaded by its module, without pickle
+        # MLflow loads the model by a module instead of pickle, because a pickle file could run any
+        # code
         pyfunc.save_model(
             str(place),
             loader_module=models.__name__,

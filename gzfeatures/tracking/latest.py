@@ -1,4 +1,4 @@
-"""Mark the runs that the newest comparison of an experiment compares."""
+"""Tag the MLflow runs that the newest comparison of an experiment compares."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def _key(tags: Mapping[str, str] | ComparedRun) -> Key:
 
 
 def _tags_of(compared: ComparedRun) -> dict[str, str]:
-    """Return the tags that a compared run gets: what is searched for, and the columns of the view.
+    """Return the tags that a compared run gets, for searches and as columns in MLflow's UI.
 
     The UI orders columns by name, so that their names begin with numbers in the order of reading.
     """
-    # a record that waits since an earlier version holds no seconds
+    # a file of unrecorded results from an earlier version has no seconds
     values = {"seconds": "", "head": "", **compared}
     columns = {name: str(values[name.partition(" ")[2]]) for name in COLUMNS}
     return {"tied": compared["tied"], "interval": compared["interval"], **columns}
 
 
 def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord) -> bool:
-    """Return whether no comparison in the experiment was made after this one.
+    """Return whether the experiment contains no later comparison than this one.
 
     One that is recorded late must not take the place of a newer one.
     """
@@ -54,7 +54,7 @@ def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord
 def mark_latest(
     client: MlflowClient, experiment_id: str, record: ComparisonRecord, comparison: str
 ) -> dict[Key, str]:
-    """Tag the runs of this comparison with `latest: yes`, and earlier runs with `latest: no`.
+    """Tag runs of this comparison with `latest: yes`, and earlier runs with `latest: no`.
 
     Those that are not told apart from the first are tagged `tied: yes`; `interval` is the score's.
 
@@ -85,7 +85,7 @@ def mark_latest(
 def name_champion(
     client: MlflowClient, record: ComparisonRecord, compared: Mapping[Key, str]
 ) -> None:
-    """Give the alias `champion` to the registered model of the first, and to no other.
+    """Give the MLflow alias `champion` to the model of the best candidate only.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def name_champion(
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
-    # a candidate recorded without its head has no model
+    # a candidate that was recorded without its head has no model that could get the alias
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

@@ -1,4 +1,4 @@
-"""Record a training while it runs: curves, classes and the machine's load, after every epoch."""
+"""Record a training in MLflow while it runs: curves, scores by class, and machine load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Each attempt takes seconds, which the training should not lose after every epoch
 
 
 class Live:
-    """Record the run of a training; call this object with the history after every epoch.
+    """Record a training's MLflow run; the object is called with the history after every epoch.
 
     The run is opened by the first call, so that a training that is only read again opens none. It
     is marked as failed when the training ends in an error or is interrupted;
@@ -59,8 +59,9 @@ class Live:
         self._say = say or tracking.progress.say
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Log the new epochs, or print that they cannot be recorded."""
-        # ask a lost server only once a minute, not after each of many short epochs
+        """Log the epochs that are new, or print that they cannot be recorded."""
+        # each attempt to reach a lost server takes seconds, so try once a minute and not after
+        # every short epoch
         lost_at = self.tracking.lost_at
         if lost_at is not None and time.monotonic() - lost_at < RETRY_SECONDS:
             return
@@ -77,7 +78,8 @@ class Live:
 
     def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
-            # a training that had already finished never calls this, and opens no run
+            # open the run only now: a training that had finished earlier has no new epochs and
+            # needs no run
             if self.run is None:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}
@@ -104,7 +106,7 @@ class Live:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
         except OutputError as lost:
-            # the error of the training itself, if there is one, is what the user has to see
+            # if the training itself failed, the user has to see that error, so only print this one
             if self.tracking.lost_at is None:
                 self._say(f"the end of the training is not recorded: {lost}")
             self.tracking.lost_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Measure the load of the machine, and tell whether a process has ended."""
+"""Measure the load of the machine, and find out whether a process has ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SAME_SECONDS = 60.0
 
 
 def this_process() -> str:
-    """Return host name, number and start time (s since 1970) of this process, for `has_ended`."""
+    """Return host name, process id and start time (s since 1970) of this process as text."""
     process = psutil.Process()
     return f"{platform.node()} {process.pid} {process.create_time():.0f}"
 
 
 def has_ended(process: str) -> bool:
-    """Return whether a process of this machine has ended; False for other machines."""
+    """Return whether a process of this machine has ended; False for another machine."""
     host, number, began = process.rsplit(" ", 2)
     if host != platform.node():
         return False
@@ -27,19 +27,20 @@ def has_ended(process: str) -> bool:
         since: float = psutil.Process(int(number)).create_time() - float(began)
     except psutil.NoSuchProcess:
         return True
-    # the number now belongs to another process, which started at another time
+    # the system may have given the id of an ended process to a new one, which has another start
+    # time
     return abs(since) > SAME_SECONDS
 
 
 class Machine:
-    """Measure processors, memory and, if `nvidia-ml-py` is installed, NVIDIA GPUs."""
+    """Measure the load of processors, memory and, if `nvidia-ml-py` is installed, GPUs."""
 
     def __init__(self) -> None:
         self._monitors = monitors()
         self.sample()
 
     def sample(self) -> dict[str, float]:
-        """Return percent, megabytes or watts by `system/…` name.
+        """Return the machine's load in percent, megabytes or watts, by `system/…` name.
 
         Processors give the mean since the last sample.
         """

@@ -1,4 +1,4 @@
-"""Register heads and networks as MLflow models, which predict from embeddings or images."""
+"""Register heads and networks as MLflow models that predict from vectors or images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def register(
     wheel: Path,
     description: str = "",
 ) -> None:
-    """Save a head or network as a model of its run, and as a new version in the registry.
+    """Save a head or network as an MLflow model of its run, and register a new version.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def register(
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        # a model must work without other files, so copy head and network into its folder
+        # a served model can read only its own folder, so copy head and network into it
         if head is not None:
             shutil.copy(head, data / HEAD)
         if backbone is not None:
@@ -82,7 +82,8 @@ def register(
             for file in (RECORD, TENSORS):
                 shutil.copy(backbone / file, data / BACKBONE / file)
         fitted = Head.read(head) if head else None
-        # a served model is loaded by this module, without pickle
+        # MLflow loads the model by this module instead of pickle, because a pickle file could run
+        # any code
         pyfunc.save_model(
             f"{folder}/model",
             loader_module=__name__,
@@ -97,7 +98,7 @@ def register(
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
-    # all models have the same wheel, so one copy on the disk is enough
+    # all models contain the same wheel (package file), so one copy on the disk is enough
     _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
@@ -109,12 +110,12 @@ def register(
 
 
 def _share(wheel: Path, model: str) -> None:
-    """Replace the wheel in a model by a hard link to the common wheel, if possible."""
+    """Replace the wheel (package file) in a model's folder by a hard link to a common copy."""
     place = urlsplit(model)
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
         return
-    # hard links fail across disks and on some file systems, so keep the copy in these cases
+    # hard links fail between disks and on some file systems; then keep the copy
     with suppress(OSError):
         link = copy.with_name(f".{copy.name}.part")
         link.unlink(missing_ok=True)
@@ -123,7 +124,7 @@ def _share(wheel: Path, model: str) -> None:
 
 
 def example_of(head: Head | None) -> pd.DataFrame:
-    """Return a row that the model of a head, or of a network, answers.
+    """Return an example row that the MLflow model of a head, or of a network, can predict.
 
     A head gets vectors of zeros, which are no galaxy's; a network a picture of a round galaxy.
     """
@@ -141,7 +142,7 @@ def example_of(head: Head | None) -> pd.DataFrame:
 
 
 def _round_galaxy(side: int = 64) -> bytes:
-    """Return the bytes of a PNG of an exponential disc seen from above."""
+    """Return a PNG file of a simulated face-on disc galaxy, as its content."""
     import io
 
     import numpy as np
@@ -155,7 +156,7 @@ def _round_galaxy(side: int = 64) -> bytes:
 
 
 def signature_of_head(head: Head) -> ModelSignature:
-    """Return the columns that a head's model reads, and those of its answers."""
+    """Return the columns that a head's MLflow model reads, and the columns it returns."""
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
@@ -192,7 +193,7 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 
 
 def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
-    """Return name and type of a model's output columns other than classes.
+    """Return names and types of the columns that a model returns beside the classes.
 
     They are those that `predict` writes; a server has to know them before it predicts.
     """
@@ -204,7 +205,7 @@ def _promised(one_class: bool, sets: object | None, familiarity: object | None) 
 def _signature(
     more: Sequence[ColSpec], classes: Sequence[str], promised: Mapping[str, str]
 ) -> ModelSignature:
-    """Return the columns that a model reads, and the columns of its answers."""
+    """Return the columns that an MLflow model reads, and the columns it returns."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -217,18 +218,18 @@ def _signature(
 
 
 def _columns(head: Head) -> tuple[str, ...]:
-    """Return the names of the embedding columns: `embedding`, `embedding_2`, …"""
+    """Return the names of the vector columns that a model reads: `embedding`, `embedding_2`, …."""
     return ("embedding", *(f"embedding_{number}" for number in range(2, len(head.extractors) + 1)))
 
 
 class _Network:
-    """Predict from a data frame with a network that was trained end to end."""
+    """Predict from a data frame of images with a network that was trained end to end."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the class probabilities of each row.
+        """Return the class probabilities of each image in a data frame.
 
         Parameters
         ----------
@@ -254,13 +255,13 @@ class _Network:
 
 
 class _Model:
-    """Predict from a data frame with a head."""
+    """Predict from a data frame of vectors or images with a head."""
 
     def __init__(self, head: Head, backbone: Path | None) -> None:
         self._head, self._backbone = head, backbone
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the class probabilities of each row.
+        """Return the class probabilities of each row of a data frame.
 
         Parameters
         ----------
@@ -280,7 +281,8 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
-        # vectors need no network; images are extracted with the head's own extractor
+        # vectors need no network; images are embedded with the extractor that the head was fitted
+        # with
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -306,7 +308,8 @@ class _Model:
         from gzfeatures.networks.extraction.spec import Extraction
         from gzfeatures.portable.portable_head import PortableHead
 
-        # use a temporary store, because images sent to a server must not fill the user's store
+        # use a temporary store, so that images sent to a server do not fill the user's own store of
+        # embeddings
         with _images(images) as chosen, TemporaryDirectory() as folder:
             store = Store(Path(folder))
             if isinstance(self._head, PortableHead) and self._head.source == "pixels":
@@ -323,7 +326,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, predictions and the other columns of `predict` as a data frame."""
+    """Return ids, predictions, class sets and familiarity as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -334,14 +337,14 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     if predictions.kind == "classes":
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
-        # every answer has the same columns, even if no set is empty
+        # every answer must have the same columns, even if no class set is empty
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 
 
 @contextmanager
 def _images(files: Iterable[bytes]) -> Iterator[ImageSet]:
-    """Write the bytes of image files to a folder, and open them as images named by their row."""
+    """Yield images from the content of image files, written to a folder and named by row."""
     import numpy as np
 
     from gzfeatures.images.image_set import ImageSet
@@ -364,7 +367,7 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
 
 
 def _load_pyfunc(path: str) -> _Model | _Network:
-    """Load a head or a network for `mlflow.pyfunc.load_model`, without pickle.
+    """Return a head or network for MLflow from its folder, without pickle.
 
     Nothing is unpickled.
     """

@@ -1,4 +1,4 @@
-"""Hold all that MLflow gets of a candidate or a comparison, as plain values and names of files.
+"""Hold what MLflow gets of a candidate or a comparison, as plain values and file names.
 
 What could not be recorded at once waits in the run folder in this form, and is recorded later by
 the same steps.
@@ -32,7 +32,7 @@ MADE = "gzfeatures.made"
 
 @dataclasses.dataclass(frozen=True)
 class CandidateRecord:
-    """Hold what a candidate's run in MLflow gets.
+    """Hold what the MLflow run of one candidate contains.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class CandidateRecord:
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> CandidateRecord:
-        """Return the record of a candidate, its files and its training."""
+        """Return what MLflow gets of a candidate: scores, settings, files and training."""
         tags, scores = run_contents.tags(experiment, candidate), candidate.scores
         record = {
             "tags": tags,
@@ -100,7 +100,8 @@ class CandidateRecord:
         return cls(
             key=_new_key(),
             experiment=experiment,
-            # a training that was only read again gets the same name as a new training
+            # a training that had finished earlier, and is only read, gets the same run name as a
+            # new training
             name=candidate.name if live is None else live.name,
             model=run_contents.model_name(experiment, candidate),
             is_network=candidate.head is None,
@@ -108,7 +109,7 @@ class CandidateRecord:
             parameters=run_contents.texts_of(run_contents.parameters(candidate)),
             metrics=run_contents.metrics(candidate),
             dataset=run_contents.dataset(candidate),
-            # MLflow cuts long parameters, but this JSON text contains them completely
+            # MLflow cuts long parameters, so this JSON text keeps them completely
             whole=json.dumps(record, indent=1, default=str),
             confusion=None if confusion is None else confusion.tolist(),
             classes=list(scores.classes),
@@ -119,7 +120,7 @@ class CandidateRecord:
 
 
 class ComparedRun(TypedDict):
-    """Hold the tags by which a compared run is found, those that it gets, and its model's name."""
+    """Hold the tags that identify a compared run, the tags it gets, and its model's name."""
 
     road: str
     backbone: str
@@ -133,7 +134,7 @@ class ComparedRun(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRecord:
-    """Hold what the run of a comparison in MLflow gets; its files are those of the run folder.
+    """Hold what the MLflow run of a comparison contains.
 
     Parameters
     ----------
@@ -166,8 +167,9 @@ class ComparisonRecord:
 
     @classmethod
     def of(cls, experiment: str, report: Report) -> ComparisonRecord:
-        """Return the record of a comparison."""
-        # the UI first shows one line of the description, so begin with the headline, without its #
+        """Return what MLflow gets of the comparison in a report."""
+        # the UI shows the first line of a description as its title, so begin with the headline,
+        # without its #
         ranking = report.markdown().removeprefix("# ")
         tags = {
             "kind": "comparison",
@@ -182,7 +184,8 @@ class ComparisonRecord:
             experiment=experiment,
             tags=tags,
             parameters=run_contents.texts_of(dict(flat(report.provenance))),
-            # a score of its own would place it among the candidates, which the UI sorts by score
+            # with a score of its own the comparison would appear among the candidates, which the UI
+            # sorts by score
             metrics={"pairings": float(len(report.candidates))},
             ranking=ranking,
             view=run_contents.view(report),
@@ -192,7 +195,7 @@ class ComparisonRecord:
 
 
 def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
-    """Return the tags of a row of the ranking."""
+    """Return the tags of one candidate's run, from its row of the ranking."""
     seconds = row.costs.get("end_to_end_seconds")
     return {
         "road": row.approach,
@@ -207,7 +210,7 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
 
 
 def _tied(row: RankedRow) -> str:
-    """Return whether a row's method is told apart from the first, or its one training only."""
+    """Return "first", "yes" or "no": whether a method differs clearly from the best one."""
     if row.untrained is not None:
         return "first, untrained" if row.rank == 1 else "untrained"
     if row.rank == 1:
@@ -218,10 +221,10 @@ def _tied(row: RankedRow) -> str:
 
 
 def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
-    """Return a record as JSON values."""
+    """Return what MLflow gets of a candidate or comparison, as JSON values."""
     return dataclasses.asdict(record)
 
 
 def _new_key() -> str:
-    """Return a text that no other record of any machine has."""
+    """Return a text that identifies one MLflow run, different for every run on any machine."""
     return f"{time.time_ns():x}-{os.getpid():x}-{os.urandom(4).hex()}"

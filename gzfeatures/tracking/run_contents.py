@@ -37,18 +37,18 @@ METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
 
 
 def name_of(text: str) -> str:
-    """Return a text as a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
+    """Return text as a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
     return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
 
 
 def model_name(experiment: str, candidate: Candidate | RankedRow) -> str:
-    """Return the name under which the model of a candidate is registered."""
+    """Return the name under which MLflow registers the model of a candidate."""
     words = (experiment, candidate.backbone, candidate.head, candidate.approach)
     return name_of(" ".join(word for word in words if word))
 
 
 def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
-    """Return the tags by which the run of a candidate is found."""
+    """Return the MLflow tags by which a candidate's run can be searched."""
     return {
         "kind": "pairing",
         "experiment": experiment,
@@ -63,7 +63,7 @@ def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
 
 
 def metrics(candidate: Candidate) -> dict[str, float]:
-    """Return the numbers of a candidate, with the same names for every approach."""
+    """Return a candidate's scores, times and costs by metric name, for MLflow."""
     scores = candidate.scores
     numbers = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
@@ -75,7 +75,7 @@ def metrics(candidate: Candidate) -> dict[str, float]:
             for name in ("precision", "recall", "f1", "answer_rmse")
             if name in entry
         }
-    # one metric per bin, named by the bin's limits, can be plotted across runs in the UI
+    # the UI can plot one metric over all runs, so make each bin a metric named by the bin's limits
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
             numbers[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
@@ -87,12 +87,13 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     numbers |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
     numbers["end_to_end_seconds"] = sum(candidate.seconds.values())
     numbers |= {f"cost/{name}": value for name, value in candidate.cost.items()}
-    # the UI cannot plot NaN or infinity, and shows every digit; `pairing.json` holds all of them
+    # the UI cannot plot NaN or infinity and shows every digit, so round; the file `pairing.json`
+    # has all digits
     return {name: rounded(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def rounded(value: float) -> float:
-    """Return a number with 4 significant digits, and integers as they are.
+    """Return a number with 4 significant digits; whole numbers stay unchanged.
 
     Examples
     --------
@@ -103,7 +104,7 @@ def rounded(value: float) -> float:
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
-    """Return the settings and names of a candidate, for plots in the UI."""
+    """Return a candidate's settings and names as MLflow parameters."""
     named = {
         "road": candidate.approach,
         "backbone": candidate.backbone,
@@ -114,7 +115,7 @@ def parameters(candidate: Candidate) -> dict[str, Any]:
 
 
 def summary_line(candidate: Candidate) -> str:
-    """Return the scores of a run as one line of Markdown."""
+    """Return the scores of a candidate as one line of Markdown."""
     names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
@@ -125,7 +126,7 @@ def summary_line(candidate: Candidate) -> str:
 
 
 def model_card(record: CandidateRecord) -> str:
-    """Return what a user of a registered model has to know of it, as Markdown."""
+    """Return a description of a registered model for its users, as Markdown."""
     tags, reads = record.tags, "images" if record.is_network else "embeddings or images"
     way = {
         "frozen": "a head on a backbone that was trained elsewhere",
@@ -162,7 +163,7 @@ def model_card(record: CandidateRecord) -> str:
 
 
 def dataset(candidate: Candidate) -> dict[str, str]:
-    """Return the test galaxies as a dataset, named by class scheme and split."""
+    """Return a description of a candidate's test galaxies as an MLflow dataset."""
     profile = {
         "galaxies": len(candidate.predictions),
         "classes": list(candidate.predictions.classes),
@@ -176,7 +177,7 @@ def dataset(candidate: Candidate) -> dict[str, str]:
 
 
 def log_dataset(client: MlflowClient, run: str, held: Mapping[str, str]) -> None:
-    """Log the test galaxies as a dataset of MLflow."""
+    """Log the test galaxies of a run as an MLflow dataset."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     test = Dataset(held["name"], held["digest"], "code", held["source"], profile=held["profile"])
@@ -184,7 +185,7 @@ def log_dataset(client: MlflowClient, run: str, held: Mapping[str, str]) -> None
 
 
 def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings as the texts that MLflow stores; a long one is cut with an ellipsis."""
+    """Return settings as texts for MLflow; a long text is cut and ends with an ellipsis."""
     return {
         name_of(name): short(
             value if isinstance(value, str) else json.dumps(value, default=str), PARAMETER_LIMIT
@@ -194,18 +195,18 @@ def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _columns(report: Report) -> list[str]:
-    """Return the columns that MLflow's list of runs shows; MLflow sorts them by name."""
+    """Return the columns that MLflow's list of runs shows."""
     return [f"metrics.`{report.comparison.metric}`", *(f"tags.`{name}`" for name in COLUMNS)]
 
 
 def interval_text(row: RankedRow, metric: str) -> str:
-    """Return the interval of a score as the UI shows it beside the score."""
+    """Return a score's confidence interval as text for MLflow's list of runs."""
     ends = row.interval(metric)
     return "too few galaxies" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def view(report: Report) -> str:
-    """Return the UI's view of the runs in the order of the ranking."""
+    """Return settings for MLflow's list of runs (columns, order) as JSON text."""
     by = report.comparison.metric
     state = {
         "orderByKey": f"metrics.`{by}`",
@@ -225,7 +226,7 @@ def log(
     settings: Mapping[str, Any],
     step: int = 0,
 ) -> None:
-    """Log numbers and settings in few requests; a long setting is cut with an ellipsis."""
+    """Log numbers and settings to an MLflow run in few requests; long settings are cut."""
     from mlflow.entities import Param
 
     log_points(client, run, [(name, value, step) for name, value in numbers.items()])
@@ -235,7 +236,7 @@ def log(
 
 
 def log_points(client: MlflowClient, run: str, points: Iterable[tuple[str, float, int]]) -> None:
-    """Log points of curves as (metric, value, step) in few requests, all with the present time."""
+    """Log points of curves (metric, value, step) to an MLflow run in few requests."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -247,7 +248,7 @@ def log_points(client: MlflowClient, run: str, points: Iterable[tuple[str, float
 def log_history(
     client: MlflowClient, run: str, history: Sequence[Mapping[str, Any]], after: int = 0
 ) -> None:
-    """Log the losses and metrics of each epoch as curves.
+    """Log the losses and metrics of each training epoch as curves of an MLflow run.
 
     Parameters
     ----------
@@ -263,7 +264,7 @@ def log_history(
         run,
         [
             (f"epochs/{name_of(name)}", float(value), epoch)
-            # skip epochs that were already logged during the training
+            # skip epochs that were already logged while the training ran
             for epoch, numbers in list(enumerate(history, 1))[after:]
             for name, value in numbers.items()
             if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
@@ -272,6 +273,6 @@ def log_history(
 
 
 def in_batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the entries in batches of at most `size`."""
+    """Yield the entries in batches of at most `size` entries."""
     for start in range(0, len(entries), size):
         yield entries[start : start + size]

@@ -46,7 +46,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Tracking(Connection):
-    """Record candidates and comparisons as MLflow runs.
+    """Record candidates and their comparison as runs of an MLflow database or server.
 
     The parameters and attributes are those of `Connection`.
 
@@ -58,7 +58,7 @@ class Tracking(Connection):
     """
 
     def require(self, experiment: str) -> None:
-        """Refuse an experiment that cannot be recorded, before any run starts.
+        """Refuse an experiment that MLflow cannot record, before any training starts.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Tracking(Connection):
             self.experiment_id(client, experiment)
 
     def training(self, experiment: str, name: str) -> Live:
-        """Return the recorder of a training that is about to begin."""
+        """Return an object that records a training in MLflow while it runs."""
         return Live(self, experiment, name)
 
     def record_candidate(
@@ -79,7 +79,7 @@ class Tracking(Connection):
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> str:
-        """Record one candidate as a run.
+        """Record one candidate's scores, settings and files as an MLflow run.
 
         Parameters
         ----------
@@ -110,14 +110,14 @@ class Tracking(Connection):
         return self.write_candidate(CandidateRecord.of(experiment, candidate, artifacts, live))
 
     def write_candidate(self, record: CandidateRecord, tags: Mapping[str, str] = NO_TAGS) -> str:
-        """Write the record of a candidate, with more tags if there are any; return the run's id.
+        """Write a candidate's values and files as an MLflow run; return the run's id.
 
         Raises
         ------
         MissingFileError, OutputError
             As `record_candidate`.
         """
-        # one lock for the whole record, so that other writers see no half-written run
+        # hold one lock until everything is written, so that other programs see no half-written run
         with (
             self.writing() as client,
             self.filled(
@@ -128,7 +128,7 @@ class Tracking(Connection):
             run_contents.log_dataset(client, run, record.dataset)
             client.log_text(run, record.whole, "pairing.json")
             _draw_confusion(client, run, record)
-            # a head or network becomes a model; other files are stored with the run
+            # a head or network becomes an MLflow model; other files are stored with the run
             for name in record.artifacts:
                 path = require_file(Path(name), "artifact")
                 self._keep(client, record, run, path)
@@ -139,7 +139,7 @@ class Tracking(Connection):
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
-        """Record the comparison of all candidates as a run.
+        """Record the comparison of all candidates as an MLflow run.
 
         Its ranking also becomes the experiment's description in the UI.
 
@@ -168,7 +168,7 @@ class Tracking(Connection):
     def write_comparison(
         self, record: ComparisonRecord, folder: Path, tags: Mapping[str, str] = NO_TAGS
     ) -> str:
-        """Write the record of a comparison, with more tags if there are any; return the run's id.
+        """Write a comparison's values and files as an MLflow run; return the run's id.
 
         Raises
         ------
@@ -180,33 +180,34 @@ class Tracking(Connection):
             self.filled(client, record.experiment, "comparison", {**record.tags, **tags}) as run,
         ):
             run_contents.log(client, run, record.metrics, record.parameters)
-            # a run without a map has fewer files
+            # a run without a map has no map files
             for name in COMPARED_FILES:
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self.experiment_id(client, record.experiment)
             if is_newest(client, described, record):
-                # the UI's view filters by this tag, so that the ranking shows no old runs
+                # the UI lists only runs with the tag that is set here, so that the ranking shows no
+                # old runs
                 name_champion(client, record, mark_latest(client, described, record, run))
                 client.set_experiment_tag(described, NOTE, record.ranking)
                 client.set_experiment_tag(described, VIEW, record.view)
         return run
 
     def pages(self, port: int) -> dict[str, str]:
-        """Return the UI's address of each experiment with a comparison, by experiment name."""
+        """Return, by experiment name, the UI's address of each compared experiment."""
         with self.writing() as client:
             experiments = client.search_experiments(max_results=100)
         pages = {}
         for experiment in experiments:
-            # only a comparison gives an experiment this tag, which holds a ranked view
+            # an experiment without this tag has no comparison, and its page no ranking
             if VIEW in experiment.tags:
                 place = f"{experiment.experiment_id}/runs?{VIEW_QUERY}"
                 pages[experiment.name] = f"http://127.0.0.1:{port}/#/experiments/{place}"
         return pages
 
     def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
-        """Replace this process by the MLflow UI on 127.0.0.1, until interrupted.
+        """Replace this process by the MLflow UI on 127.0.0.1, until it is interrupted.
 
         Parameters
         ----------
@@ -224,7 +225,7 @@ class Tracking(Connection):
             raise InputError(
                 "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
             )
-        # listen only on this machine, because the UI has no login
+        # the UI has no login, so make it reachable from this machine only
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -242,12 +243,12 @@ class Tracking(Connection):
             "ui",
             *(part for option in options.items() for part in option),
         ]
-        # the UI takes the place of this process, so that Ctrl-C ends the UI directly
+        # the UI replaces this process, so that Ctrl-C ends the UI directly
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     def _keep(self, client: MlflowClient, record: CandidateRecord, run: str, path: Path) -> None:
         experiment_id = self.experiment_id(client, record.experiment)
-        # a fine-tuned head needs its network to read images
+        # a head on a fine-tuned backbone needs this network to predict from images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((Path(o) for o in record.artifacts if Path(o).is_dir()), None)
             models.register(
@@ -274,7 +275,7 @@ class Tracking(Connection):
             )
 
     def _wheel(self) -> Path:
-        """Write the wheel of gzfeatures, once per database.
+        """Write gzfeatures as a package file (wheel), once per database; return its path.
 
         Where a server keeps the artifacts, it lies in the user's cache folder.
         """
@@ -282,7 +283,7 @@ class Tracking(Connection):
 
 
 def _draw_confusion(client: MlflowClient, run: str, record: CandidateRecord) -> None:
-    """Keep the confusion matrix with a run as a picture, where the scores have one."""
+    """Store the confusion matrix with an MLflow run as a picture, if there is one."""
     if record.confusion is None:
         return
     import numpy as np

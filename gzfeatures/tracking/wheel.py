@@ -1,4 +1,4 @@
-"""Write the wheel of gzfeatures, also from an editable installation."""
+"""Write gzfeatures as a wheel (package file), also from an editable installation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKED = (".safetensors", ".npz", ".png", ".jpg")
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel of gzfeatures into a folder, unless it already exists.
+    """Write the wheel (package file) of gzfeatures into a folder, if it is not there yet.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_wheel(folder: Path) -> Path:
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in content.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
-            # fixed times and permissions make the wheel the same, byte for byte
+            # fixed times and permissions make two wheels of the same files equal, byte for byte
             entry.external_attr = 0o644 << 16
             kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, data, compress_type=kind)
@@ -63,7 +63,7 @@ def write_wheel(folder: Path) -> Path:
 
 
 def _installed() -> Distribution:
-    """Return pip's record of the installed gzfeatures.
+    """Return pip's metadata of the installed gzfeatures.
 
     A working folder that is a checkout comes first on Python's path, and the egg-info in it has no
     METADATA:
@@ -81,7 +81,7 @@ def _installed() -> Distribution:
 
 
 def _content(installed: Distribution) -> Iterator[tuple[str, bytes]]:
-    """Yield names and bytes of the wheel's files: the package, and its installation record."""
+    """Yield names and contents of the wheel's files: package and installation metadata."""
     package = Path(gzfeatures.__file__).parent
     for path in sorted(package.rglob("*")):
         name = path.relative_to(package.parent).as_posix()

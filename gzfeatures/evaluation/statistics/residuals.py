@@ -132,7 +132,7 @@ def value_intervals_of_metrics(
 
 
 def _scatter(residual: Array) -> float:
-    """Return σ_NMAD, a scatter that ignores a few outliers (Ilbert+2006; Brammer+2008)."""
+    """Return σ_NMAD of residuals, a scatter insensitive to outliers (Ilbert+2006)."""
     return float(NMAD * np.median(np.abs(residual - np.median(residual))))
 
 

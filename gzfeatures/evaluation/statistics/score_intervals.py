@@ -63,7 +63,7 @@ class Statistics:
         )
         each = np.stack(
             [-np.log(np.maximum(p, 1e-7)), (p**2).sum(1, keepdims=True) - 2 * p + 1]
-        )  # shape (2, n, k)
+        )  # shape (loss, galaxy, class)
         confidence = p[rows, chosen]
         return cls(
             np.asarray(float(n)),

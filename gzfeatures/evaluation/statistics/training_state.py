@@ -64,7 +64,7 @@ def is_rising(curve: Sequence[float], *, of_one: bool = True) -> bool | None:
     earlier, later = np.triu_indices(BLOCKS, 1)
     rises = np.sign(blocks[later] - blocks[earlier]).sum()
     least = LEAST_GAIN if of_one else LEAST_GAIN * abs(float(blocks[-1]))
-    # rounding must not decide about a gain of exactly one hundredth
+    # a gain of exactly one hundredth counts; 1e-9 prevents that rounding makes it smaller
     gained = blocks[-1] - blocks[BLOCKS // 2] >= least * (1 - 1e-9)
     return bool(rises >= LEAST_RISES and gained)
 
@@ -77,7 +77,7 @@ def why_untrained(
     rmse: Sequence[float] | None = None,
     baseline: float | None = None,
 ) -> str | None:
-    """Return why a network is no fair part of a comparison; None if nothing speaks against it.
+    """Return why a network was not trained long enough for a comparison; None if it was.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def why_untrained(
     'not above the commonest class'
     >>> why_untrained([0.9, 0.9, 0.9, 0.9, 0.9], accuracy=(0.8, 0.9), commonest=0.4)
     """
-    # a network that always answers the commonest class would do as well
+    # a network that predicts the commonest class for every galaxy would have the same accuracy
     if accuracy is not None and commonest is not None and accuracy[0] <= commonest:
         return COMMONEST
     if rmse is not None and baseline is not None and rmse[1] >= baseline:

@@ -1,1 +1,1 @@
-"""Convert embedding tables to the objects of other libraries."""
+"""Convert embedding tables to objects of other libraries (pandas, PyTorch, AnnData)."""

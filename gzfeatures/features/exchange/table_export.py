@@ -99,7 +99,7 @@ def _h5ad(table: EmbeddingTable, path: Path) -> None:
 def _frame(
     file: Any, name: str, index: str, values: np.ndarray, columns: dict[str, np.ndarray]
 ) -> None:
-    """Write a group in AnnData's form of a data frame (anndata.readthedocs.io, on-disk format)."""
+    """Write an HDF5 group in AnnData's form of a data frame (anndata.readthedocs.io)."""
     import h5py
 
     group = file.create_group(name)

@@ -76,7 +76,7 @@ def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
 
 
 def read_joined(paths: list[Path]) -> EmbeddingTable:
-    """Read several tables of one extractor as one table (see `joined_rows`)."""
+    """Return several tables of one extractor, read from files, as one table."""
     if len(paths) < 2:
         raise InputError("tables to join", rule="be at least two", found=len(paths))
     return joined_rows([EmbeddingTable.read(path) for path in paths])

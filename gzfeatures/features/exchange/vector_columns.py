@@ -30,7 +30,7 @@ _NUMBERED = re.compile(r"(.*?)_?(\d+)")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ForeignVectors:
-    """Hold the vectors of a file that another program wrote.
+    """Hold galaxy ids and vectors from a file that another program wrote.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
 
 
 def _is_single(column: Column) -> bool:
-    """Return whether the cells of a column are single values, not lists."""
+    """Return whether each cell of a column holds a single value, not a list."""
     if isinstance(column, np.ndarray):
         return column.ndim == 1
     return not _is_list(storage(column).type)
@@ -267,7 +267,7 @@ def _numbers(column: Any) -> npt.NDArray[Any]:
 
 
 def _lengths(chunk: pa.Array) -> Any:
-    """Return the length of each list of a chunk, shape (n,)."""
+    """Return the length of each list in a part of an Arrow column, shape (n,)."""
     if pa.types.is_fixed_size_list(chunk.type):
         return np.full(len(chunk), chunk.type.list_size)
     return pc.list_value_length(chunk)

@@ -129,7 +129,7 @@ def _lance(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
 
 
 def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Column]:
-    """Return the columns of an Arrow table by name.
+    """Return the columns of an Arrow table by name; refuse feature maps as vectors.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
 
 
 def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
-    """Yield columns of lists of one length with the shape of their cells (hyrax's metadata)."""
+    """Yield names of list columns with the array shape that hyrax's metadata states for them."""
     text = (schema.metadata or {}).get(TENSOR_SHAPE)
     if text is None:
         return

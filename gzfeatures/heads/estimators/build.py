@@ -99,7 +99,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return vote fractions clipped to [0, 1], float64, shape (n, m)."""
+        """Return predicted vote fractions, clipped to [0, 1], float64, shape (n, m)."""
         X = np.asarray(X)
         fractions = np.empty((len(X), self.n_answers_))
         for start in range(0, len(X), BLOCK):

@@ -75,7 +75,7 @@ def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Ma
 
 
 class RbfMachine(_Scored):
-    """Fit a support vector machine with kernel exp(−γ‖x − x'‖²) for each pair of classes.
+    """Fit a support vector machine with a Gaussian kernel to each pair of classes.
 
     The score of a class is the sum of its machines' margins: finer than the count of votes, and one
     matrix product. Beyond `EXACT_UP_TO` rows the machines, whose time grows with the square of the

@@ -294,7 +294,7 @@ globals().update({kind.__name__: kind for kind in ESTIMATORS.values()})
 
 
 def estimator(head: str, **parameters: Any) -> Any:
-    """Return a head as an unfitted estimator of scikit-learn.
+    """Return the head with this name as an unfitted scikit-learn estimator.
 
     Parameters
     ----------

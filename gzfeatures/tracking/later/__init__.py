@@ -1,1 +1,1 @@
-"""Keep what could not be recorded in the run folder, and record it later."""
+"""Keep what MLflow could not record in the run folder, and record it later."""

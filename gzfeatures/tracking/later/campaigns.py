@@ -1,4 +1,4 @@
-"""Record each round of a labelling campaign as an MLflow run, which shows its learning curve."""
+"""Record each round of a person's labelling as an MLflow run, to show a learning curve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CampaignRecord:
-    """Record rounds as they end; call this object with each.
+    """Record each round of labelling in MLflow when it ends; the object is called with it.
 
     Every round is a run with its numbers at the step of its labels, so that the UI draws accuracy
     over labels from the runs of one campaign. A server or database that cannot be written is said
@@ -36,17 +36,17 @@ class CampaignRecord:
 
     def __init__(self, tracking: Tracking, experiment: str, say: Callable[[str], object]) -> None:
         self.tracking, self.experiment, self._say = tracking, experiment, say
-        # one thread: rounds are recorded in their order
+        # use a single thread, so that rounds are recorded in their order
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rounds")
         self._waiting: list[RoundRecord] = []
         self._lost_at: float | None = None
 
     def __call__(self, record: RoundRecord) -> None:
-        """Record a round beside the labelling: no click waits for a database."""
+        """Record a finished round of labelling in a thread, so that the labelling need not wait."""
         self._writer.submit(self._add, record)
 
     def close(self) -> None:
-        """Record what still waits, and print what cannot be recorded."""
+        """Record the rounds of labelling that are still waiting; print how many could not be."""
         self._writer.submit(self._all)
         self._writer.shutdown()
         if self._waiting:
@@ -54,12 +54,12 @@ class CampaignRecord:
 
     def _add(self, record: RoundRecord) -> None:
         self._waiting.append(record)
-        # a lost server is asked once a minute
+        # each attempt to reach a lost server takes seconds, so try only once a minute
         if self._lost_at is None or time.monotonic() - self._lost_at >= RETRY_SECONDS:
             self._all()
 
     def _all(self) -> None:
-        """Record the rounds that wait, or print that they cannot be recorded."""
+        """Record all waiting rounds of labelling, or print that they cannot be recorded."""
         lost = self._lost_at
         try:
             while self._waiting:

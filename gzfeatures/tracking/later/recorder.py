@@ -1,4 +1,4 @@
-"""Record a run as far as MLflow takes it; the rest waits in the run folder, and never stops it."""
+"""Record a run in MLflow; what MLflow does not accept now is kept in the run folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Stand for the record of a training that has none; it keeps the name of its run.
+    """Replace the MLflow record of a training that is not recorded; keep its run's name.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class UnrecordedTraining:
         self.name = name
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Do nothing after an epoch: the history lies beside the checkpoint."""
+        """Do nothing after an epoch, because losses and scores are saved beside the checkpoint."""
 
 
 class Recorder:
-    """Record candidates and comparison, and write what MLflow does not take to the run folder.
+    """Record candidates and their comparison in MLflow, or else in the run folder for later.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Recorder:
         progress: Progress = SILENT,
         remedy: str = "gzfeatures record RUN_FOLDER",
     ) -> Self:
-        """Open a database or server, or say once why the run is not recorded there.
+        """Return a recorder for a database or server; tell the user if it cannot be reached.
 
         Parameters
         ----------
@@ -100,11 +100,11 @@ class Recorder:
 
     @property
     def uri(self) -> str | None:
-        """Return where the run is recorded; None where it is not."""
+        """Return the address where the run is recorded; None if it is not recorded."""
         return None if self._tracking is None or self._lost is not None else self._tracking.uri
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Any]:
-        """Open the record of a training, which is called with the history after every epoch."""
+        """Return the record of a training, which is called with the history after every epoch."""
         if self._tracking is None:
             return contextlib.nullcontext(UnrecordedTraining(name))
         return self._tracking.training(experiment, name)
@@ -116,21 +116,22 @@ class Recorder:
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record one candidate as `Tracking` does; return the run's id, or None."""
+        """Record a candidate's scores and files in MLflow; return the run's id, or None."""
         record = CandidateRecord.of(experiment, candidate, artifacts, live)
         run = self._tried(lambda t: t.write_candidate(record, {KEY: record.key}))
         self._records.append(dataclasses.replace(record, run=run))
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison as `Tracking` does; return its run's id, or None.
+        """Record the comparison of all candidates in MLflow; return its run's id, or None.
 
         Whatever was not recorded until then is written to the run folder, which is said.
         """
         record = ComparisonRecord.of(experiment, report)
         run = self._tried(lambda t: t.write_comparison(record, folder, {KEY: record.key}))
         if self.uri is not None:
-            # an earlier run in this folder may have left its own
+            # an earlier run in this folder may have left a file of unrecorded results, which is now
+            # out of date
             outputs.remove(folder / UNRECORDED)
             return run
         address = self._tracking.uri if self._tracking is not None else None
@@ -141,7 +142,8 @@ class Recorder:
         return None
 
     def _tried(self, write: Callable[[Tracking], str]) -> str | None:
-        # a server that was lost once is not asked again for each of the other candidates
+        # each question to a lost server takes seconds, so do not ask it again for every other
+        # candidate
         if self._tracking is None or self._lost is not None:
             return None
         try:
@@ -152,7 +154,7 @@ class Recorder:
 
 
 class TrainingRecorder(Recorder):
-    """Record trainings that are no part of a run; what MLflow does not take waits with them."""
+    """Record trainings outside of an experiment in MLflow, or else beside their checkpoint."""
 
     def record_candidate(
         self,
@@ -161,7 +163,7 @@ class TrainingRecorder(Recorder):
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record a network as `Tracking` does; return the run's id, or None.
+        """Record a trained network in MLflow; return the run's id, or None if it must wait.
 
         What was not recorded is written to the folder of its checkpoint, which is said.
 
@@ -175,7 +177,8 @@ class TrainingRecorder(Recorder):
         run = super().record_candidate(experiment, candidate, artifacts, live)
         folder = next(path for path in artifacts if path.is_dir())
         if run is not None:
-            # an earlier training in this folder may have left its own
+            # an earlier training in this folder may have left a file of unrecorded results, which
+            # is now out of date
             outputs.remove(folder / UNRECORDED)
             return run
         WaitingRun(self._records[-1:], None).write(folder)
@@ -187,7 +190,7 @@ class TrainingRecorder(Recorder):
 
 
 def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
-    """Record what waits in a run folder; what is recorded already is left as it is.
+    """Record what waits in a run folder; skip what MLflow has already.
 
     One process at a time records a folder: two would find nothing recorded, and record all of it
     twice.
@@ -213,20 +216,22 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     OutputError
         It cannot be recorded now; what was recorded until then is noted in the folder.
     """
-    WaitingRun.read(folder)  # a folder without one gets no lock
+    WaitingRun.read(folder)  # without waiting results, stop before a lock file is made
     with locked_file(folder / UNRECORDED):
-        # another process may have recorded it in the meantime
+        # another process may have recorded everything while this one waited for the lock, so read
+        # the file again
         return _recorded(WaitingRun.read(folder), folder, tracking)
 
 
 def _recorded(waiting: WaitingRun, folder: Path, tracking: Tracking) -> WaitingRun:
     comparison, done = waiting.comparison, list(waiting.candidates)
     if waiting.uri != tracking.uri:
-        # ids of runs elsewhere say nothing of this place
+        # ids of runs in another database or server mean nothing in this one
         done = [dataclasses.replace(record, run=None) for record in done]
         comparison = comparison and dataclasses.replace(comparison, run=None)
     for place, record in enumerate(done):
-        # each is asked for, also one that was recorded here: the database may be a new one since
+        # ask MLflow for every run, even if it was recorded here before, because the database may
+        # have been replaced since
         done[place] = dataclasses.replace(record, run=_candidate_again(tracking, record))
         WaitingRun(done, comparison, tracking.uri).write(folder)
     if comparison is not None:
@@ -257,7 +262,7 @@ def _comparison_again(tracking: Tracking, record: ComparisonRecord, folder: Path
 
 
 def _finished(client: MlflowClient, home: str, key: str) -> str | None:
-    """Return the finished run of a record; delete one that was left half written."""
+    """Return the id of the finished run with this key; delete half-written runs with it."""
     for run in client.search_runs([home], f"tags.`{KEY}` = '{key}'"):
         if run.info.status == FINISHED:
             return str(run.info.run_id)
@@ -266,7 +271,7 @@ def _finished(client: MlflowClient, home: str, key: str) -> str | None:
 
 
 def _is_active(client: MlflowClient, run: str | None) -> bool:
-    """Return whether the run that a training opened is there, and not deleted."""
+    """Return whether the run that a training began still exists in MLflow."""
     from mlflow.exceptions import MlflowException
 
     if run is None:
@@ -274,5 +279,5 @@ def _is_active(client: MlflowClient, run: str | None) -> bool:
     try:
         return bool(client.get_run(run).info.lifecycle_stage == "active")
     except MlflowException:
-        # another server, or another database
+        # the id belongs to a run in another database or server
         return False

@@ -1,4 +1,4 @@
-"""Keep the records of a run that are not in MLflow yet in a file of the run folder."""
+"""Keep results of a run that MLflow does not have yet in a file of the run folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[0-9a-f-]{8,80}")
 
 @dataclasses.dataclass(frozen=True)
 class WaitingRun:
-    """Hold the records of a run, some of which may be in MLflow already.
+    """Hold the results of a run that are to be recorded; some may be in MLflow already.
 
     Parameters
     ----------
@@ -39,16 +39,16 @@ class WaitingRun:
 
     @property
     def records(self) -> list[CandidateRecord | ComparisonRecord]:
-        """Return the candidates and, where there is one, the comparison."""
+        """Return the results of all candidates and, if there is one, the comparison."""
         return [*self.candidates, *([] if self.comparison is None else [self.comparison])]
 
     @property
     def number(self) -> int:
-        """Return the number of runs: one for each candidate, and the comparison's own."""
+        """Return the number of MLflow runs: one per candidate, and one for the comparison."""
         return len(self.records)
 
     def write(self, folder: Path) -> Path:
-        """Write the file into a run folder, with the artifacts' paths relative to the folder.
+        """Write the waiting results as a file in the run folder, with relative paths.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class WaitingRun:
 
     @classmethod
     def read(cls, folder: Path) -> WaitingRun:
-        """Read the file of a run folder, with the artifacts' paths as they are there now.
+        """Return the waiting results in a run folder, with file paths made absolute.
 
         Raises
         ------
@@ -103,5 +103,5 @@ def _candidate(fields: Mapping[str, Any], folder: Path) -> CandidateRecord:
 
 
 def _relative(path: Path, root: Path) -> str:
-    """Return a path relative to the run folder, in which all files of a run lie."""
+    """Return a path of a file in the run folder, relative to this folder, with slashes."""
     return path.resolve().relative_to(root).as_posix()
