@@ -1,4 +1,4 @@
-"""Define a candidate: a trained way from images to classes, with its test scores."""
+"""Define a candidate model: a trained way from images to classes, with its test scores."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ class Candidate:
 
     @property
     def method(self) -> tuple[Approach, str, str | None]:
-        """Return approach, backbone and head; candidates with different seeds share them."""
+        """Return approach, backbone and head; candidate models with different seeds share them."""
         return self.approach, self.backbone, self.head
 
 
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
-    """Return a sentence for each number of volunteers that the candidates' scores assume."""
+    """Return a sentence for each number of volunteers that the candidate models' scores assume."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
     notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

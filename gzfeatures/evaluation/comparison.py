@@ -33,7 +33,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Hold a ranking of trained candidates, and a test of every pair of methods.
+    """Hold a ranking of trained candidate models, and a test of every pair of methods.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Comparison:
         )
 
     def __repr__(self) -> str:
-        """Return the metric, the number of candidates and the best one in one line."""
+        """Return the metric, the number of candidate models and the best one in one line."""
         first = self.ranking[0]
         best = f"first {first.backbone}" + (f" with {first.head}" if first.head else "")
         return brief.line(
@@ -98,7 +98,7 @@ class Comparison:
         return brief.html(repr(self), below=below)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the ranking as a data frame: candidate, metric, interval, and whether tied."""
+        """Return the ranking as a data frame: models, metric, interval, and whether tied."""
         rows = [
             {
                 "rank": row.rank,
@@ -139,7 +139,7 @@ def compare(
     level: float = 0.9,
     seed: int = 0,
 ) -> Comparison:
-    """Rank candidates by a metric, and test every pair of methods on the same galaxies.
+    """Rank candidate models by a metric, and test every pair of methods on the same galaxies.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def compare(
 def _methods(
     candidates: Sequence[Candidate], values: Sequence[float], sign: int
 ) -> list[list[int]]:
-    """Return the positions of each method's candidates, the method with the best mean first."""
+    """Return the positions of each method's models (one per seed), the best method first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)
@@ -257,7 +257,7 @@ def _winner(
 
 
 def _comparable(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the first candidate; refuse candidates scored on different galaxies or classes."""
+    """Return the first model; refuse models scored on different galaxies or classes."""
     if not candidates:
         raise InputError("nothing to compare", rule="have at least one candidate")
     first, *rest = candidates
@@ -291,7 +291,7 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
-    """Return a method's name with its approach and seeds, from its candidates."""
+    """Return a method's name with its approach and seeds, from its candidate models."""
     candidate = seeds[0]
     return f"{candidate.name}, {candidate.approach}, " + (
         f"seed {candidate.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
@@ -301,7 +301,7 @@ def _label(seeds: Sequence[Candidate]) -> str:
 def _row(
     rank: int, candidate: Candidate, test: PairTest | None, level: float, truth: Labels
 ) -> RankedRow:
-    """Return one candidate's row of the ranking, with its distance from the best method."""
+    """Return one candidate model's row of the ranking, with its distance from the best method."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
         costs[f"{step}_seconds"] = candidate.seconds.get(step)
@@ -333,7 +333,7 @@ def _row(
 
 
 def _untrained(candidate: Candidate, truth: Labels) -> str | None:
-    """Return why a candidate's network was not trained long enough to compare it; else None."""
+    """Return why a model's network was not trained long enough to compare it; else None."""
     if candidate.approach == "frozen":
         return None
     scores = candidate.scores

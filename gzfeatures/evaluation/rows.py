@@ -43,7 +43,7 @@ class Row(Mapping[str, Any]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankedRow(Row):
-    """Hold one row of a ranking: a candidate with its metrics, intervals and costs.
+    """Hold one row of a ranking: a candidate model with its metrics, intervals and costs.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def as_stored(matrix: Matrix, precision: str) -> npt.NDArray[Any]:
 
 
 def write(folder: Path, keys: Keys, matrix: Matrix, precision: str = "float32") -> Path:
-    """Write embeddings and their keys as one shard into a folder, completely or not at all.
+    """Write embeddings and the sha256 of their images as one file, completely or not at all.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _stream(table: pa.Table, sink: pa.NativeFile | str) -> None:
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
-    """Return the keys (n,) and memory-mapped vectors (n, dim) of a shard, without verifying it.
+    """Return image sha256 (n,) and memory-mapped vectors (n, dim) of an embedding file, unverified.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
 
 
 def intact(path: Path) -> bool:
-    """Return whether the sha256 of a shard's content is its name, so that it is undamaged."""
+    """Return whether an embedding file is undamaged: the sha256 of its content is its name."""
     return fingerprint.of_file(path) == path.stem
 
 

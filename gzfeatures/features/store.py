@@ -160,7 +160,8 @@ class Store:
             removed.append(rest.pop())
         for entry in removed:
             shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
-        # nothing reads damaged shards, or compiled code that an earlier version kept in the store
+        # nothing reads damaged embedding files, or compiled code that an earlier version kept in
+        # the store
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):

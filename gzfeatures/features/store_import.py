@@ -146,7 +146,7 @@ def _extractor(folder: Path) -> Extractor:
 
 
 def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, int]:
-    """Copy the embeddings of one shard; return how many were new and how many already present.
+    """Copy the embeddings of one file; return how many were new and how many already present.
 
     Raises
     ------

@@ -44,14 +44,14 @@ class VectorCache:
         return len(self._keys)
 
     def _refresh(self) -> None:
-        """Open new shard files, forget removed ones, and index the keys of all shards."""
+        """Open new embedding files, forget removed ones, and index the images in all files."""
         keys_of = self._keys_of_shards()
         while keys_of is None:
             keys_of = self._keys_of_shards()
         self._rows, self._paths = keys_of, list(keys_of)
         self._verified &= set(keys_of)
-        # sort all keys in one array, with the shard and row of each key, so that a binary search
-        # finds any key
+        # sort the image sha256 of all files in one array, with the file and row of each, so that a
+        # binary search finds any image
         every = np.concatenate([np.empty(0, dtype="V32"), *keys_of.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
@@ -60,27 +60,29 @@ class VectorCache:
         self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
 
     def _keys_of_shards(self) -> dict[Path, Keys] | None:
-        """Return the keys of every shard; None if a shard was removed during reading."""
+        """Return the image sha256 in every embedding file; None if a file was removed meanwhile."""
         keys_of: dict[Path, Keys] = {}
-        # names of complete shards begin with a hex digit; hidden files are still being written
+        # names of complete embedding files begin with a hex digit; hidden files are still being
+        # written
         for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):
             try:
                 known = self._rows.get(path)
                 keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
             except FileNotFoundError:
-                # another process merged this shard into a newer one, so list all shards again
+                # another process merged this file into a newer one, so list all embedding files
+                # again
                 return None
             except InputError:
                 self._set_aside(path)
         return keys_of
 
     def _set_aside(self, path: Path) -> None:
-        """Rename a damaged shard file, and add it to the list of damaged shards."""
+        """Rename a damaged embedding file, and add it to the list of damaged files."""
         shard.set_aside(path)
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Return the position of each key in the index, −1 if missing; verify its shards."""
+        """Return the index position of each image, by sha256; −1 if missing; verify its file."""
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
@@ -89,13 +91,13 @@ class VectorCache:
                 present = self._keys[at] == keys
             if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
                 return np.where(present, at, -1)
-            # the damaged shard was renamed and its keys are gone, but another shard may contain the
-            # same key
+            # the damaged file was renamed and its rows are gone, but another file may have the same
+            # image
             self._refresh()
 
     def _intact(self, path: Path) -> bool:
-        """Return whether a shard exists and its sha256 is its name; rename a damaged shard."""
-        # a sha256 needs the whole file read, so verify each shard once per process
+        """Return whether an embedding file exists and is undamaged; rename a damaged file."""
+        # a sha256 needs the whole file read, so verify each embedding file once per process
         if path not in self._verified:
             try:
                 if not shard.intact(path):
@@ -134,15 +136,15 @@ class VectorCache:
                 )
             try:
                 return self._gathered(at)
-            # another process merged shards after the lookup, so the same rows are now in a newer
-            # file
+            # another process merged embedding files after the lookup, so the same rows are now in a
+            # newer file
             except FileNotFoundError:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
         """Return the embeddings at the given positions of the index, shape (n, dim)."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        # a memory-mapped file counts as memory of the process, so open one shard at a time
+        # each question to a lost server takes seconds, so do not ask it again for every other model
         for number in np.unique(self._shard[at]):
             rows = self._shard[at] == number
             vectors = shard.read(self._paths[number], self.extractor.dim)[1]
@@ -150,7 +152,7 @@ class VectorCache:
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
-        """Write one new shard file with embeddings and the sha256 of their images.
+        """Write one new file with embeddings and the sha256 of their images.
 
         Raises
         ------
@@ -190,17 +192,19 @@ class VectorCache:
 
     def compact(self) -> None:
         """Merge small files of embeddings, once there are many, into larger ones."""
-        # if a shard disappears, another process is merging already, so this process can stop
+        # if an embedding file disappears, another process is merging already, so this process can
+        # stop
         with contextlib.suppress(FileNotFoundError):
             self._compact()
 
     def _compact(self) -> None:
-        """Merge small shard files into larger ones, oldest first."""
+        """Merge small embedding files into larger ones, oldest first."""
         self._refresh()
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
-        # shards of similar age come from one run, whose galaxies will be read together again
+        # embedding files of similar age come from one run, whose galaxies will be read together
+        # again
         group: list[Path] = []
         for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)
@@ -222,14 +226,15 @@ class VectorCache:
         matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
         begin = 0
         for path in paths:
-            # a memory-mapped file counts as memory of the process, so open one shard at a time
+            # a memory-mapped file counts as memory of the process, so open one embedding file at a
+            # time
             vectors = shard.read(path, self.extractor.dim)[1]
             low, high = np.searchsorted(first, (begin, begin + len(vectors)))
             matrix[low:high] = vectors[first[low:high] - begin]
             begin += len(vectors)
         merged = shard.write(self.folder, keys[first], matrix, self.extractor.stored)
-        # remove the old shards only after the merged shard is complete, so that no row is ever
-        # missing
+        # remove the old embedding files only after the merged file is complete, so that no row is
+        # ever missing
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()

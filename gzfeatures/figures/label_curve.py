@@ -54,7 +54,8 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     seen: dict[str, int] = {}
     for number, curve in enumerate(curves):
         marker, colour, _ = MARKS[curve.approach]
-        # methods of one approach have the same colour and marker, so their line styles must differ
+        # methods of one kind (frozen, fine-tuned or end-to-end) have the same colour and marker, so
+        # their line styles must differ
         line = LINES[seen.setdefault(curve.approach, 0) % len(LINES)]
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T

@@ -302,7 +302,7 @@ class Head:
         return persist.write(Path(path), self.record(), self.estimator)
 
     def record(self) -> dict[str, Any]:
-        """Return all fields except the estimator as JSON values."""
+        """Return all fields of the head, except the fitted estimator, as JSON values."""
         record = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)

@@ -33,7 +33,7 @@ PAPER: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class FigureOptions:
-    """Hold the options of a figure: journal, width, candidate and number of galaxies.
+    """Hold the options of a figure: journal, width, compared model and number of galaxies.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class FinishedRun:
         return str(self.record["scheme"])
 
     def candidate(self, rank: int) -> tuple[RankedRow, Candidate]:
-        """Return the candidate with this rank, and its row of the ranking.
+        """Return the compared model with this rank, and its row of the ranking.
 
         Raises
         ------

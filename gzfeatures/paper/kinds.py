@@ -44,7 +44,7 @@ def _title(run: FinishedRun, candidate: Candidate) -> str:
 
 
 def _contamination(candidates: Sequence[Candidate]) -> str:
-    """Return a sentence that explains the mark †; "" if no candidate has the mark."""
+    """Return a sentence that explains the mark †; "" if no compared model has the mark."""
     return f" †: {DAGGER}." if any(each.contaminated for each in candidates) else ""
 
 
@@ -59,7 +59,7 @@ def _require_classes(run: FinishedRun, kind: str) -> None:
 
 
 def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the score of each candidate, best first, with its interval."""
+    """Draw the score of each compared model, best first, with its interval."""
     report = run.report
     metric, level = report.comparison.metric, report.comparison.level
     method = INTERVAL_METHODS.get(metric, "")
@@ -100,7 +100,7 @@ def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the confusion matrix of one candidate."""
+    """Draw the confusion matrix of one compared model."""
     _require_classes(run, "confusion matrix")
     _, candidate = run.candidate(options.rank)
     classes, matrix = candidate.predictions.classes, candidate.scores.confusion
@@ -135,7 +135,7 @@ def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw how often one candidate is correct, against the probability that it states."""
+    """Draw how often one compared model is correct, against the probability that it states."""
     _require_classes(run, "reliability diagram")
     _, candidate = run.candidate(options.rank)
     bins = reliability(candidate.predictions, run.report.labels)
@@ -157,7 +157,7 @@ def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw each candidate's score against the number of labels."""
+    """Draw each compared model's score against the number of labels."""
     report = run.report
     if not report.curves:
         raise InputError(

@@ -179,7 +179,7 @@ def _network(run: FinishedRun, name: str, text: Text, cite: Cite) -> str:
 
 
 def _headline(run: FinishedRun, text: Text) -> str:
-    """Return a clause on the best candidate, with its score and interval."""
+    """Return a clause on the best compared model, with its score and interval."""
     row, best = run.candidate(1)
     metric, digits = run.report.comparison.metric, run.report.digits
     ends = row.interval(metric)

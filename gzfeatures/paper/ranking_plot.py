@@ -1,4 +1,4 @@
-"""Draw the candidates of a run by rank, each with name, score and confidence interval."""
+"""Draw the compared models of a run by rank, each with name, score and confidence interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RankingLine:
-    """Hold one line of a ranking: a candidate's name, approach, score and interval.
+    """Hold one line of a ranking: a compared model's name, approach, score and interval.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class RankingLine:
 
 @styled
 def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Figure:
-    """Draw one line per candidate, best first; open marks differ clearly from the best.
+    """Draw one line per compared model, best first; open marks differ clearly from the best.
 
     Parameters
     ----------

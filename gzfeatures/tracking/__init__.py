@@ -1,4 +1,4 @@
-"""Record trained candidates, their comparison and their models in MLflow databases.
+"""Record compared models and their comparison in MLflow, also for later predictions.
 
 No other folder imports MLflow.
 """

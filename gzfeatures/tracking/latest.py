@@ -1,4 +1,4 @@
-"""Tag the MLflow runs that the newest comparison of an experiment compares."""
+"""Tag the MLflow runs of the models that an experiment's newest comparison compares."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def mark_latest(
 def name_champion(
     client: MlflowClient, record: ComparisonRecord, compared: Mapping[Key, str]
 ) -> None:
-    """Give the MLflow alias `champion` to the model of the best candidate only.
+    """Give the MLflow alias `champion` to the best of the compared models only.
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ def name_champion(
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
-    # a candidate that was recorded without its head has no model that could get the alias
+    # a model that was recorded without its head file is not registered, so the alias has nothing to
+    # point to
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

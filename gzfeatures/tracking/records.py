@@ -1,4 +1,4 @@
-"""Hold what MLflow gets of a candidate or a comparison, as plain values and file names.
+"""Hold what MLflow gets of a compared model or a comparison, as plain values and file names.
 
 What could not be recorded at once waits in the run folder in this form, and is recorded later by
 the same steps.
@@ -32,7 +32,7 @@ MADE = "gzfeatures.made"
 
 @dataclasses.dataclass(frozen=True)
 class CandidateRecord:
-    """Hold what the MLflow run of one candidate contains.
+    """Hold what the MLflow run of one compared model contains.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class CandidateRecord:
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> CandidateRecord:
-        """Return what MLflow gets of a candidate: scores, settings, files and training."""
+        """Return what MLflow gets of a compared model: scores, settings, files, training run."""
         tags, scores = run_contents.tags(experiment, candidate), candidate.scores
         record = {
             "tags": tags,
@@ -184,8 +184,8 @@ class ComparisonRecord:
             experiment=experiment,
             tags=tags,
             parameters=run_contents.texts_of(dict(flat(report.provenance))),
-            # with a score of its own the comparison would appear among the candidates, which the UI
-            # sorts by score
+            # with a score of its own the comparison would appear among the compared models, which
+            # the UI sorts by score
             metrics={"pairings": float(len(report.candidates))},
             ranking=ranking,
             view=run_contents.view(report),
@@ -195,7 +195,7 @@ class ComparisonRecord:
 
 
 def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
-    """Return the tags of one candidate's run, from its row of the ranking."""
+    """Return the tags of one compared model's run, from its row of the ranking."""
     seconds = row.costs.get("end_to_end_seconds")
     return {
         "road": row.approach,
@@ -221,7 +221,7 @@ def _tied(row: RankedRow) -> str:
 
 
 def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
-    """Return what MLflow gets of a candidate or comparison, as JSON values."""
+    """Return what MLflow gets of a compared model or comparison, as JSON values."""
     return dataclasses.asdict(record)
 
 

@@ -1,4 +1,4 @@
-"""Convert candidates and reports to MLflow's tags, metrics, parameters and views."""
+"""Convert compared models and reports to MLflow's tags, metrics, parameters and views."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def name_of(text: str) -> str:
 
 
 def model_name(experiment: str, candidate: Candidate | RankedRow) -> str:
-    """Return the name under which MLflow registers the model of a candidate."""
+    """Return the name under which MLflow registers a compared model."""
     words = (experiment, candidate.backbone, candidate.head, candidate.approach)
     return name_of(" ".join(word for word in words if word))
 
 
 def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
-    """Return the MLflow tags by which a candidate's run can be searched."""
+    """Return the MLflow tags by which a compared model's run can be searched."""
     return {
         "kind": "pairing",
         "experiment": experiment,
@@ -63,7 +63,7 @@ def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
 
 
 def metrics(candidate: Candidate) -> dict[str, float]:
-    """Return a candidate's scores, times and costs by metric name, for MLflow."""
+    """Return a compared model's scores, times and costs by metric name, for MLflow."""
     scores = candidate.scores
     numbers = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
@@ -104,7 +104,7 @@ def rounded(value: float) -> float:
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
-    """Return a candidate's settings and names as MLflow parameters."""
+    """Return a compared model's settings and names as MLflow parameters."""
     named = {
         "road": candidate.approach,
         "backbone": candidate.backbone,
@@ -115,7 +115,7 @@ def parameters(candidate: Candidate) -> dict[str, Any]:
 
 
 def summary_line(candidate: Candidate) -> str:
-    """Return the scores of a candidate as one line of Markdown."""
+    """Return the scores of a compared model as one line of Markdown."""
     names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
@@ -163,7 +163,7 @@ def model_card(record: CandidateRecord) -> str:
 
 
 def dataset(candidate: Candidate) -> dict[str, str]:
-    """Return a description of a candidate's test galaxies as an MLflow dataset."""
+    """Return a description of a compared model's test galaxies as an MLflow dataset."""
     profile = {
         "galaxies": len(candidate.predictions),
         "classes": list(candidate.predictions.classes),

@@ -1,4 +1,4 @@
-"""Record each candidate and the comparison as MLflow runs, in SQLite or on a server.
+"""Record each compared model and the comparison as MLflow runs, in SQLite or on a server.
 
 Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is.
 """
@@ -46,7 +46,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Tracking(Connection):
-    """Record candidates and their comparison as runs of an MLflow database or server.
+    """Record compared models and their comparison as runs of an MLflow database or server.
 
     The parameters and attributes are those of `Connection`.
 
@@ -79,7 +79,7 @@ class Tracking(Connection):
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> str:
-        """Record one candidate's scores, settings and files as an MLflow run.
+        """Record one compared model's scores, settings and files as an MLflow run.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Tracking(Connection):
         return self.write_candidate(CandidateRecord.of(experiment, candidate, artifacts, live))
 
     def write_candidate(self, record: CandidateRecord, tags: Mapping[str, str] = NO_TAGS) -> str:
-        """Write a candidate's values and files as an MLflow run; return the run's id.
+        """Write a compared model's values and files as an MLflow run; return the run's id.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Tracking(Connection):
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
-        """Record the comparison of all candidates as an MLflow run.
+        """Record the comparison of all compared models as an MLflow run.
 
         Its ranking also becomes the experiment's description in the UI.
 

@@ -117,7 +117,7 @@ class Priors:
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each class's share in training, before and after the correction."""
+        """Return each class's share in training, before and after the correction, as dicts."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}

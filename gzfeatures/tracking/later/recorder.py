@@ -46,7 +46,7 @@ class UnrecordedTraining:
 
 
 class Recorder:
-    """Record candidates and their comparison in MLflow, or else in the run folder for later.
+    """Record compared models and their comparison in MLflow, or else in the run folder for later.
 
     Parameters
     ----------
@@ -116,14 +116,14 @@ class Recorder:
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record a candidate's scores and files in MLflow; return the run's id, or None."""
+        """Record a compared model's scores and files in MLflow; return the run's id, or None."""
         record = CandidateRecord.of(experiment, candidate, artifacts, live)
         run = self._tried(lambda t: t.write_candidate(record, {KEY: record.key}))
         self._records.append(dataclasses.replace(record, run=run))
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all candidates in MLflow; return its run's id, or None.
+        """Record the comparison of all compared models in MLflow; return its run's id, or None.
 
         Whatever was not recorded until then is written to the run folder, which is said.
         """
@@ -142,8 +142,7 @@ class Recorder:
         return None
 
     def _tried(self, write: Callable[[Tracking], str]) -> str | None:
-        # each question to a lost server takes seconds, so do not ask it again for every other
-        # candidate
+        # each question to a lost server takes seconds, so do not ask it again for every other model
         if self._tracking is None or self._lost is not None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Keep results of a run that MLflow does not have yet in a file of the run folder."""
+"""Keep results of a run that MLflow could not record in a file of the run folder."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class WaitingRun:
 
     @property
     def records(self) -> list[CandidateRecord | ComparisonRecord]:
-        """Return the results of all candidates and, if there is one, the comparison."""
+        """Return the results of all compared models and, if there is one, the comparison."""
         return [*self.candidates, *([] if self.comparison is None else [self.comparison])]
 
     @property
     def number(self) -> int:
-        """Return the number of MLflow runs: one per candidate, and one for the comparison."""
+        """Return the number of MLflow runs: one per compared model, and one for the comparison."""
         return len(self.records)
 
     def write(self, folder: Path) -> Path:
