@@ -119,7 +119,8 @@ class TrainingRecipe:
         Weights kept: the (averaged) last ones, or those of the epoch whose monitor, as a mean of
         three epochs, is best, on a half of the validation galaxies that then calibrates nothing.
         Default "best" where `monitor` or `patience` is given, and in `tune`, where the solved
-        output layer (epoch 0) is among the choices; else "last".
+        output layer (epoch 0) is kept unless an epoch is better by more than one standard error;
+        else "last".
 
     Raises
     ------
