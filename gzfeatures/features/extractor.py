@@ -142,8 +142,8 @@ class Extractor:
         """
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
-        # fingerprints in older stores were computed without the field `dihedral`; leaving out the
-        # default keeps their vectors valid
+        # fingerprints in older stores of embeddings were computed without the field `dihedral`;
+        # leaving out its default keeps their vectors valid
         if not self.dihedral:
             del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

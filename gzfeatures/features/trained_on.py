@@ -247,17 +247,17 @@ class TrainedOn:
 
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
-        """Return the union of sets of galaxies that `encode` wrote as text; None means no set."""
+        """Return the union of sets of galaxies that `encode` wrote as text; None adds nothing."""
         sets = [cls.decode(text) for text in dict.fromkeys(records) if text]
         return sets[0] if len(sets) == 1 else _union([cls.of([]), *sets])
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 of the set, 64 hexadecimal digits."""
+        """Return the sha256 of this set of galaxies, 64 hexadecimal digits."""
         return fingerprint.of_bytes(self.encode().encode("ascii"))
 
     def encode(self) -> str:
-        """Return the set as text: base64 of hashed ids, or a JSON object of all hashes."""
+        """Return this set of galaxies as text: base64 of hashed ids, or JSON of all hashes."""
         # the first version stored only ids; sets of ids alone keep its format, so that old
         # fingerprints stay valid
         if not (self.of_kind or len(self.files) or len(self.pictures)):

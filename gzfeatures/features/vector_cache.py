@@ -144,7 +144,7 @@ class VectorCache:
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
         """Return the embeddings at the given positions of the index, shape (n, dim)."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        # each question to a lost server takes seconds, so do not ask it again for every other model
+        # a memory-mapped file counts as memory of the process, so open one embedding file at a time
         for number in np.unique(self._shard[at]):
             rows = self._shard[at] == number
             vectors = shard.read(self._paths[number], self.extractor.dim)[1]

@@ -233,7 +233,8 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         result[name] = intervals.unless(
             np.asarray(few.any() if name == "macro_f1" else rare), result[name]
         )
-    # losses are skewed, so Student's t would be one-sided: use Hall's transformation of t
+    # losses are skewed, so Student's t interval would miss the true mean mostly on one side: use
+    # Hall's transformation of t
     clipped = np.clip(p, 1e-7, 1 - 1e-7)
     losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
     result |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}

@@ -150,7 +150,7 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield the extractors in a store whose vectors have the given length."""
+    """Yield the extractors in a store of embeddings whose vectors have the given length."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor
