@@ -125,7 +125,7 @@ def _influence(
     codes: npt.NDArray[np.int64],
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return how much each galaxy, as a neighbour of others, adds to a class's sum, shape (n,).
+    """Return how each galaxy, as a neighbour, changes a class's sum of matching neighbours, (n,).
 
     A galaxy that many have as a neighbour moves the mean of the class more than by its own share.
     """

@@ -133,7 +133,7 @@ def by_graph(
         index.add(np.ascontiguousarray(rows))
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
     candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
-    lacking = (candidates < 0).any(1)  # the search found too few rows for these queries
+    lacking = (candidates < 0).any(1)  # too few rows found, so search exactly
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
         mine = None if own is None else own[lacking]

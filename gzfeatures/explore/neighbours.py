@@ -234,7 +234,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
     """
     k = distances.shape[1]
-    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # the sum runs over j = k−1 … 2
+    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # mean over j of 1/j + … + 1/(k−1)
     floor = np.finfo(np.float32).tiny
     logs = np.log(
         np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)

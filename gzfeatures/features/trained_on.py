@@ -294,7 +294,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write the set into a backbone's folder in gzfeatures; return a short text that names it.
+        """Write this set of galaxies into a backbone's folder in gzfeatures; return a short name.
 
         Raises
         ------

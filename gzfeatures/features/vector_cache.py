@@ -167,7 +167,7 @@ class VectorCache:
             shard.write(self.folder, shard.as_keys(digests), matrix, self.extractor.stored)
 
     def require_writable(self) -> None:
-        """Raise an error if the store cannot be written, before embeddings are computed.
+        """Raise an error, before embeddings are computed, if their folder cannot be written.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Add the store's folder and a remedy to errors that occur during writing."""
+        """Add the folder of the store of embeddings, and a remedy, to errors of writing."""
         try:
             yield
         except OutputError as error:

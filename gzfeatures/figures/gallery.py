@@ -146,7 +146,7 @@ class Gallery:
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # its font has most letters
+        import matplotlib  # provides a font that has most letters
 
         side = self.side
         # a picture, such as a map, may be wider than a row of galaxies; then it sets the width of

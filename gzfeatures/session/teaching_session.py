@@ -121,7 +121,7 @@ class TeachingSession:
             self._end_rounds(before=max(self._rounds))
 
     def _end_rounds(self, before: int) -> None:
-        """Report the rounds of labelling before a number that have new answers."""
+        """Report each round of labelling that has a smaller number and new answers."""
         for number in sorted(each for each in self._rounds if each < before):
             self._rounds.discard(number)
             if self.on_round is not None:

@@ -54,7 +54,7 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyQuestion:
-    """Name a galaxy to ask about, and whether chance, the queue or the user chose it."""
+    """Name a galaxy to ask about, and whether chance, the ranking or the user chose it."""
 
     row: int
     asked: Reason

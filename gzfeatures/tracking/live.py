@@ -106,7 +106,8 @@ class Live:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
         except OutputError as lost:
-            # if the training itself failed, the user has to see that error, so only print this one
+            # if the training itself failed, the user has to see that error, so print the failure to
+            # record instead of raising it
             if self.tracking.lost_at is None:
                 self._say(f"the end of the training is not recorded: {lost}")
             self.tracking.lost_at = time.monotonic()

@@ -133,7 +133,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return an empty table with the extractor whose vectors in the store are the same."""
+    """Return an empty table with the extractor whose vectors in a store of embeddings are equal."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]

@@ -107,7 +107,7 @@ def _solved(
     """Return weights and intercepts that solve the normal equations of the least squares."""
     n, total = counts.sum(), class_products.sum(1)
     mean = total / n
-    truth = 2 * counts / n - 1  # mean of +1 and −1
+    truth = 2 * counts / n - 1  # mean of the targets: +1 in the class, −1 outside
     right = 2 * class_products - total[:, None] - n * np.outer(mean, truth)
     left = 2 * C * (products - n * np.outer(mean, mean))
     left[np.diag_indices(len(left))] += 1

@@ -28,7 +28,7 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Replace the MLflow record of a training that is not recorded; keep its run's name.
+    """Stand in for the MLflow record of a training that is not recorded; keep its run's name.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Recorder:
         return None if self._tracking is None or self._lost is not None else self._tracking.uri
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Any]:
-        """Return the record of a training, which is called with the history after every epoch."""
+        """Return an object that records a training, called with the history after each epoch."""
         if self._tracking is None:
             return contextlib.nullcontext(UnrecordedTraining(name))
         return self._tracking.training(experiment, name)
