@@ -66,7 +66,7 @@ class TableConversions:
         return np.array(self.matrix)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the vectors with the index `galaxy_id` and columns `vector_0`, `vector_1`, …"""
+        """Return a data frame indexed by `galaxy_id`, with columns `vector_0`, `vector_1`, …."""
         columns = [f"vector_{number}" for number in range(self.matrix.shape[1])]
         return pd.DataFrame(
             self.to_numpy(), index=pd.Index(self.ids, name="galaxy_id"), columns=columns
