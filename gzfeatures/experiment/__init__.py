@@ -1,4 +1,4 @@
-"""Run experiments: from a configuration to ranked candidates, with figures and provenance."""
+"""Run experiments: train networks, fit heads on embeddings, rank both, and write a report."""
 
 from gzfeatures._moved import names_of
 

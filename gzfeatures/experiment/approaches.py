@@ -75,7 +75,7 @@ def train_network(
     NotFirstProcess
         Several processes trained together, and this is not the one to go on.
     """
-    # the record beside the network holds the key of the last training in this folder
+    # training.json holds a key (digest of all inputs) of the last training in this folder
     key = _training_key(network, group, settings, seed)
     note = read_sidecar(folder / "training.json")
     unchanged = note.get("key") == key and not again
@@ -100,7 +100,8 @@ def _training_key(
     """Return the sha256 of all inputs on which the network's weights depend, including the seed."""
     # other seeds and points of the learning curve are separate trainings, so exclude them
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
-    # the members of an ensemble select their epochs on the same galaxies
+    # all members of an ensemble select their epochs on the same galaxies, so the seed that chose
+    # these galaxies is an input too
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
@@ -123,7 +124,7 @@ def _train(
     from gzfeatures.networks.training.train import train
 
     path = folder / "training.json"
-    # until the training has finished, the record names no file
+    # name no files yet, so that an unfinished training is not taken for a finished one
     write_sidecar(path, {"key": key})
     fields = {
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
@@ -149,7 +150,8 @@ def _train(
     training.predictions.write(folder / PREDICTIONS)
     tested = training.predictions.select(group.split.test)
     write_worst_errors(folder, tested, group.labels, group.images, "test")
-    # after a resumed training, this process knows only the seconds of the last part
+    # add the seconds of all epochs, because after a resumed training this process knows only those
+    # of the last part
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
         **{"key": key, "seconds": spent, "epochs": training.epochs},
@@ -231,7 +233,7 @@ def join_members(
 def _predictions(folder: Path, group: LabelledSample) -> Predictions:
     """Read the predictions of a finished training for the test galaxies."""
     target = group.labels.target
-    # the file does not say whether a number is a redshift
+    # tell the reader whether numbers are redshifts, because the file does not say so
     number = target if target in VALUE_TARGETS else None
     return Predictions.read(folder / PREDICTIONS, number=number).select(group.split.test)
 
@@ -251,7 +253,7 @@ def _scored(
     seed: int,
 ) -> Candidate:
     """Score a finished training on the test galaxies, from the predictions it wrote."""
-    # the predictions include validation galaxies, which are not scored
+    # the file also holds validation galaxies, which chose the epoch and are not read here
     predictions = _predictions(folder, group)
     trained = TrainedNetwork(
         network.name,
@@ -290,7 +292,7 @@ def network_curve(
     train = nested(group.split.train, group.labels, seed)
     plain = network.model_copy(update={"learning_curve": ()})
     candidate_of = {len(train): whole}
-    # the largest point of the curve is the training that exists already
+    # train for smaller sizes only, because the network trained on all galaxies exists already
     for size in sorted(size for size in network.learning_curve if size < len(train)):
         part = dataclasses.replace(
             group, split=dataclasses.replace(group.split, train=train[:size])
@@ -357,15 +359,16 @@ def extract_table(
         store=store,
         progress=progress,
     )
-    # embeddings depend on extractor and images, not on labels or split
+    # leave labels and split out of the key: embeddings depend on extractor and images alone
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
-    # read a table with the same key, because extraction is slow
+    # extract only if no table with the same key exists, because extraction is slow
     if again or note.get("key") != key or not _noted(path.parent, note):
         cost = write_table(group.images, extraction, path).made
         try:
-            # a network may have been trained on the earlier images, so refuse changed ones
+            # refuse images that changed during the run: a network may have been trained on the
+            # earlier images
             require_unchanged(group.images, group.stamp)
         except InputError:
             path.unlink()
@@ -381,7 +384,7 @@ def extract_table(
 
 
 def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Return whether the record of an earlier run names files that have not changed since."""
+    """Return whether the files that an earlier run noted all exist and have not changed since."""
     files = sidecar.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest

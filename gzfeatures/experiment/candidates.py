@@ -1,4 +1,4 @@
-"""Fit heads on embedding tables, save them, and score them as candidates."""
+"""Fit heads on embedding tables, save them, and score them on test galaxies."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def fit_heads(
         options,
     )
     candidates = []
-    # read and compare the tables once for all heads and seeds
+    # all heads and seeds use the tables that were read and compared above, which is slow
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
             candidates.append(bench.candidate(choice, seed, seconds or {}))
@@ -110,7 +110,7 @@ def fit_heads(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bench:
-    """Hold what several heads have in common, and fit one head after another."""
+    """Hold the tables, labels and split that several heads share, and fit head after head."""
 
     tables: Sequence[EmbeddingTable]
     tests: Sequence[EmbeddingTable]
@@ -133,7 +133,7 @@ class _Bench:
         seed: int,
         seconds: Mapping[str, float],
     ) -> tuple[Candidate, Path]:
-        """Fit one head, save it, and score it as a candidate."""
+        """Fit one head, save it, and score it on the test galaxies."""
         import gzfeatures.heads.fit  # noqa: F401  # scikit-learn is loaded before the clock starts
 
         start = time.perf_counter()
@@ -145,7 +145,7 @@ class _Bench:
         saw_any = predictions.seen is not None and bool(predictions.seen.any())
         contaminated = self.options.allow_seen and saw_any
         predictions = predictions.without_seen() if contaminated else predictions
-        # probabilities before calibration show what the calibration changed
+        # predict without calibration too, so that the report can show what the calibration changed
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
@@ -231,7 +231,7 @@ class _Bench:
         return path
 
     def _draw(self, predictions: Predictions, scores: Scores, head: Path) -> None:
-        """Draw predicted against true numbers next to the head; draw nothing for classes."""
+        """Draw predicted against true numbers beside the head's file; draw nothing for classes."""
         from gzfeatures.figures.predicted_numbers import write_numbers
 
         # remove the picture of an earlier fit, which would look like one of this fit
@@ -240,7 +240,7 @@ class _Bench:
             write_numbers(predictions, self.labels, scores, picture_beside(head))
 
     def _uncalibrated(self, head: Head) -> Predictions | None:
-        """Return the predictions before calibration; None for a head without calibration."""
+        """Return a head's predictions before calibration; None for a head without calibration."""
         if head.target != "classes" or head.parameters["calibration"] == "none":
             return None
         return head.predict(self.tests, self.source, calibrated=False)

@@ -139,13 +139,14 @@ class Experiment(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all settings except the description."""
+        """Return the SHA-256 digest of all settings except the description."""
         settings = self.model_dump(mode="json", exclude={"description"})
         for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
-            # the first runs lack this setting, and should keep their fingerprint
+            # leave out an unused setting that the first runs do not have, so that their fingerprint
+            # stays the same
             if not any(source["reading"].values()):
                 del source["reading"]
-        # earlier runs lack these settings too: they count only where they are used
+        # likewise leave out younger settings that earlier runs do not have, unless they are used
         for section, younger in (
             (settings, _YOUNGER),
             (settings["galaxies"], _YOUNGER_OF_GALAXIES),
@@ -196,7 +197,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = require_file(path, "experiment")
     if path.is_dir():
-        # the folder of a run contains the settings of the run
+        # a folder stands for an earlier run, which wrote its settings into it
         path = require_file(path / SETTINGS, "settings of the earlier run")
     with parsing("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")

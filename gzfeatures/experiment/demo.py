@@ -38,13 +38,14 @@ def experiment(
     OutputError
         The folder cannot be written.
     """
-    # simulating takes half a minute, so refuse what follows before it
+    # require the packages that the experiment needs now, before half a minute of simulating
     require_packages("the demo", *NETWORK, "lightning")
     note, drawn = (
         folder / "survey.json",
         {"galaxies": galaxies, "seed": seed, "version": __version__},
     )
-    # simulating is slow, and the same settings give the same survey
+    # simulate only if the settings differ, because simulating is slow and the same settings give
+    # the same survey
     if read_sidecar(note) != drawn:
         outputs.allow(
             folder / name

@@ -79,7 +79,7 @@ def draw_map(
     *,
     title: str,
 ) -> tuple[Path, Gallery]:
-    """Draw the map of a table's galaxies: interactive page, pictures, coordinates, quality.
+    """Draw a map of the galaxies of an embedding table: web page, pictures, positions, quality.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def explain(
     from gzfeatures.networks.saliency.attribution import METHODS
 
     sections: dict[str, Sequence[Picture]] = {}
-    # prototypes are the galaxies nearest to the centre of their class
+    # show prototypes first: the galaxies nearest to the centre of their class are typical of it
     if classifier.table is not None and labels is not None:
         central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
         captions = zip(central["galaxy_id"], central["class"], strict=True)
@@ -234,7 +234,7 @@ def explain(
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
-    # the title distinguishes a head on a backbone from a network alone
+    # name the head too, so that the title tells a head on a backbone from a network alone
     name = " on ".join(
         [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
     )
@@ -275,7 +275,7 @@ def explain_candidate(
     *,
     seed: int = 0,
 ) -> Gallery:
-    """Explain the most confident correct predictions of a candidate, class by class.
+    """Explain the most confident correct predictions of a network or head, class by class.
 
     Prototypes are added for a head, layers for a network.
 

@@ -1,4 +1,4 @@
-"""Train a network for the verb `finetune`: score it, show its errors, and record it."""
+"""Train a network for the command `finetune`; score it, show its errors, and record it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FineTuned:
     side: str | None
 
     def asdict(self) -> dict[str, Any]:
-        """Return scores, costs and paths as JSON values."""
+        """Return scores, costs and paths of a fine-tuned network as JSON values."""
         number = {}
         if self.candidate is not None and self.candidate.predictions.is_value:
             scores = self.candidate.scores
@@ -106,7 +106,7 @@ class FineTuning:
     tracker: Tracker | None = None
 
     def of(self, galaxies: TrainingGalaxies) -> FineTuned:
-        """Train on galaxies, score the test galaxies, and write the worst errors.
+        """Train on some galaxies, score the test galaxies, and write the worst errors.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class FineTuning:
         return self._single(galaxies, self.options)[1]
 
     def by_sizes(self, galaxies: TrainingGalaxies, sizes: Sequence[int], seed: int) -> LabelSizes:
-        """Train on growing numbers of labels, one folder each, and score all on the same galaxies.
+        """Train networks on growing numbers of labels, and score all on the same galaxies.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class FineTuning:
     def _single(
         self, galaxies: TrainingGalaxies, options: TrainingOptions
     ) -> tuple[Training, FineTuned]:
-        """Train one network, and record its epochs in the tracker meanwhile."""
+        """Train one network, and record each of its epochs in the tracker (MLflow) meanwhile."""
         from gzfeatures.networks.training.train import train
 
         name = options.folder.resolve().name
@@ -194,7 +194,7 @@ class FineTuning:
             self.members,
             lambda options: self._single(galaxies, options)[0],
         )
-        # only the first of several processes joins the members
+        # only the first of several processes joins the members, so the others end here
         if isinstance(joined, Training):
             raise NotFirstProcess
         parameters = {"members": self.members, **_parameters(joined.members[0], self.options)}
@@ -256,7 +256,7 @@ def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
 
 
 def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None, Ids]:
-    """Return the part of the split to score: test, or else validation, with a message."""
+    """Return the galaxies to score: test, or else validation; tell the user which."""
     if len(split.test):
         return "test", split.test
     if len(split.validation):

@@ -47,23 +47,23 @@ def slug(text: str) -> str:
 
 
 def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
-    """Return a candidate as JSON values, with a path instead of its predictions."""
+    """Return a scored network or head as JSON values, with a path instead of its predictions."""
     fields = {key: getattr(candidate, field) for key, field in FIELDS.items()}
-    # the file of predicted numbers does not say whether they are redshifts
+    # note whether predicted numbers are redshifts, because their own file does not say so
     number = {TARGET: candidate.predictions.kind} if candidate.predictions.is_value else {}
     return fields | {"predictions": predictions} | number
 
 
 def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
-    """Rebuild a candidate from its record, its predictions and its scores."""
+    """Rebuild a scored network or head from its JSON values, its predictions and its scores."""
     fields = {FIELDS[key]: value for key, value in record.items()}
-    # files of earlier versions hold no curve
+    # files of earlier versions hold no validation curve
     fields["curve"] = tuple(map(float, fields.get("curve", ())))
     return Candidate(**fields, predictions=predictions, scores=scores)
 
 
 def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
-    """Write the test predictions of each candidate (Parquet), and `pairings.json`.
+    """Write the test predictions of each candidate (Parquet), and all else as `pairings.json`.
 
     Returns
     -------

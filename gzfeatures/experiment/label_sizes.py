@@ -102,7 +102,7 @@ class LabelSizes:
 
     @property
     def metric(self) -> str:
-        """Return the metric of the plot: accuracy, or RMSE for numbers."""
+        """Return the metric of the plot: accuracy, or RMSE for predicted numbers."""
         return headline(self.truth.target)
 
     def payoffs(self) -> list[Payoff]:
@@ -113,7 +113,7 @@ class LabelSizes:
         return payoffs(by_size, self.truth, self.metric)
 
     def answer(self) -> str:
-        """Return a sentence on the labels from which fine-tuning pays; empty without both kinds."""
+        """Return in words from how many labels a fine-tuned network beats a head; empty if unknown."""
         return answer(self.payoffs(), self.metric, len(self.truth))
 
     def joined(self, others: Sequence[LabelSizes]) -> LabelSizes:
@@ -151,7 +151,7 @@ class LabelSizes:
         return dataclasses.replace(self, points=tuple(points))
 
     def asdict(self) -> dict[str, Any]:
-        """Return the curve as JSON values."""
+        """Return the learning curve as JSON values."""
         fields: dict[str, Any] = jsonable(
             {
                 "metric": self.metric,
@@ -166,7 +166,7 @@ class LabelSizes:
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per point: method, numbers of galaxies, metrics with intervals."""
         rows: list[dict[str, Any]] = []
-        # sort by number of labels, as the files of the candidates are sorted
+        # sort by number of labels, because the files of the points are written in this order
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)
@@ -267,7 +267,7 @@ def measure(
     seed: int,
     fitted: Callable[[Split, int], Sequence[Candidate]],
 ) -> LabelSizes:
-    """Fit or train on each number of labels, the smallest first.
+    """Fit heads or train networks on each number of labels, and score them.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def measure_heads(
     sizes: Sequence[int],
     catalog: Catalog | None = None,
 ) -> LabelSizes:
-    """Fit heads on growing numbers of labels; arguments as for `fit_heads` and `measure`."""
+    """Fit heads on growing numbers of labels; arguments are those of `fit_heads` and `measure`."""
 
     def fitted(part: Split, size: int) -> list[Candidate]:
         chosen = dataclasses.replace(options, folder=place_of(options.folder, size))

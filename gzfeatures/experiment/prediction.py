@@ -40,7 +40,7 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
     ['zhu-5class', 'votes-37']
     """
     files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
-    # names with a second word are heads of the same scheme for other extractors
+    # leave out names with a second word, which are heads of the same scheme for other extractors
     return {file.stem: file for file in files if "." not in file.stem}
 
 
@@ -70,7 +70,7 @@ def find_head(
     if Path(name).exists():
         if scheme is not None:
             raise InputError("scheme", rule="be left out: the file is one head", found=scheme)
-        # imported late, because it imports torch
+        # import only here: this module imports torch, which other heads do not need
         if Path(name).suffix == PORTABLE:
             require_packages("predicting by an exported file", *NETWORK)
             from gzfeatures.portable.portable_head import PortableHead
@@ -88,7 +88,8 @@ def find_head(
     if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
         return head
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
-    # for an unknown extractor return the default head, whose error names the one that it needs
+    # for an unknown extractor return the default head, whose later error names the extractor that
+    # it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 
@@ -117,7 +118,7 @@ def fractions_head(extractor: Extractor) -> Head:
 
 
 def answers_of(table: EmbeddingTable) -> Predictions | None:
-    """Return the vote fractions that a packaged head predicts of a table; None if none reads it."""
+    """Return the vote fractions that a packaged head predicts from a table; None without a head."""
     try:
         head = fractions_head(table.extractor)
     except InputError:
@@ -170,7 +171,7 @@ def vectors_of(
         )
     extractor = head.extractors[0]
     require_framing(extractor, view)
-    # an exported file computes the vectors by itself
+    # an exported file that begins with pixels contains the network, and needs no extraction
     if isinstance(head, PortableHead) and head.source == "pixels":
         return head.table_of(images, store, view=view, on_bad=on_bad, progress=progress)
     extraction = Extraction.repeating(
@@ -187,7 +188,7 @@ def vectors_of(
 
 
 def require_framing(extractor: Extractor, view: View | None) -> None:
-    """Refuse a view that differs from the extractor's view in more than its crop."""
+    """Refuse a view (crop and size of images) that differs from a head's in more than the crop."""
     if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",

@@ -27,7 +27,7 @@ def surroundings() -> dict[str, Any]:
         files were changed.
     """
     installed = {}
-    # optional libraries may be absent
+    # leave out optional libraries that are not installed
     for name in LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)
@@ -39,7 +39,7 @@ def surroundings() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
-    # the results of changed code must not be attributed to the commit
+    # add + to the commit if its code was changed: the results are then not those of the commit
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit:
         versions["commit"] = commit + (

@@ -43,7 +43,7 @@ from gzfeatures.report.report import UNRECORDED, Report
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """Hold the results of a finished run.
+    """Hold the results of a finished run of an experiment.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Run:
     label_sizes: LabelSizes | None = None
 
     def __repr__(self) -> str:
-        """Return folder, size and duration in one line."""
+        """Return the run's folder, number of candidates and duration in one line."""
         candidates = brief.count(len(self.report.comparison.ranking), "candidate")
         return brief.line("Run", str(self.folder), candidates, f"{self.seconds:.0f} s")
 
     def _repr_html_(self) -> str:
-        """Return headline, ranking and places of the pages for a notebook."""
+        """Return the run's headline, ranking and paths of its pages as HTML for a notebook."""
         facts = {
             "result": self.report.headline,
             "report": self.folder / "report.html",
@@ -88,7 +88,7 @@ class Run:
         return brief.html(repr(self), facts, ranking)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the results as JSON values, ranked candidates first."""
+        """Return the results of the run as JSON values, ranked candidates first."""
         return {
             "pairings": [_flat(row) for row in self.report.comparison.ranking],
             "table": self.table,
@@ -170,7 +170,8 @@ def run(
         for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)
     ]
     if _settings_of(run_folder) == settings:
-        # equal settings are not written again, so this file may belong to anyone
+        # equal settings are not written again, so nothing depends on whether their file may be
+        # replaced
         written.remove(run_folder / SETTINGS)
     with outputs.guarded(
         "run",
@@ -200,7 +201,7 @@ def _settings_of(place: Path) -> Experiment | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunPlace:
-    """Hold where a run keeps its files, vectors, and pixels."""
+    """Hold the places where a run keeps its files, embeddings and pixels."""
 
     folder: Path
     store: Store
@@ -253,8 +254,9 @@ def _run(
 
 
 def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> LabelledSample:
-    """Load the galaxies, and write their labels and split."""
-    # a new split puts galaxies that a backbone was trained on into the training part
+    """Load the galaxies of an experiment, and write their labels and split to the run's folder."""
+    # read what the backbones were trained on: a new split puts these galaxies into the training
+    # part
     records = []
     if not settings.allow_seen:
         names = [name for name in starting_weights(settings) if not is_foreign(name)]
@@ -315,7 +317,7 @@ def compare_runs(
 
 
 def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
-    """Compare every two encoders of finished runs, by the test galaxies of their split.
+    """Compare every two encoders of finished runs, by their embeddings of the test galaxies.
 
     Parameters
     ----------

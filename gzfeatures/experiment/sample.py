@@ -1,4 +1,4 @@
-"""Load the galaxies of an experiment: labelled, split, and with readable images."""
+"""Load the galaxies of an experiment: read labels, check images, and split."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class LabelledSample:
 
 
 def require_unchanged(images: ImageSet, stamp: str) -> None:
-    """Refuse images of which a file has changed since the stamp was taken."""
+    """Refuse images whose files have changed since their stamp (sizes and times) was taken."""
     if images.stamp() != stamp:
         raise InputError(
             "an image was changed or removed while it was in use",
@@ -137,7 +137,7 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, check)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # find groups before the split, which keeps each group in one part
+    # find groups before the split, which must keep each group in one part
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
@@ -147,7 +147,7 @@ def load_sample(
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
-    # the second target may add images
+    # a second target may add images of galaxies that the first target has no labels of
     if settings.also is not None:
         auxiliary, images = _second_target(settings, settings.also, readable, split, seed, check)
     skipped = readable.skipped
@@ -167,7 +167,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """Hold where the image check writes its result, shows progress, and keeps pixels."""
+    """Hold where the check of images writes its result, shows progress, and keeps pixels."""
 
     notes: Path
     progress: Progress
@@ -219,7 +219,8 @@ def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) 
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
-    # positions of labelled galaxies come from the label file, if it has them
+    # labelled galaxies have no catalog, so their positions on the sky come from the label file, if
+    # it has them
     groups = split_file.known_of(
         settings.labels,
         ids,
@@ -238,7 +239,7 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split the galaxies by digest, by an earlier split, or anew; return also moved galaxies."""
+    """Split galaxies by digest, by an earlier split, or anew; return also those that moved."""
     rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
@@ -267,13 +268,13 @@ def _with_training_only(
     seed: int,
     check: _Check,
 ) -> tuple[_Readable, Ids]:
-    """Add galaxies that are only trained on; return also their ids."""
+    """Add galaxies that are trained on, but never scored; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
-    # do not train on an image of the split that has another id in this catalog
+    # leave out images that the split contains under another id: a test galaxy would be trained on
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
     images = added.images.select(new).of_kind(catalog.kind)
@@ -294,7 +295,7 @@ def _second_target(
     seed: int,
     check: _Check,
 ) -> tuple[Labels, ImageSet]:
-    """Label the second target, and add the images of galaxies that only this target has."""
+    """Label galaxies for a second target, and add the images of those that the first lacks."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images
@@ -304,7 +305,8 @@ def _second_target(
         if not len(more):
             break
         readable = _with_images(more, source, "skip", check)
-        # do not train on an image of a scored galaxy under another id
+        # leave out images of validation and test galaxies under another id: they would be trained
+        # on
         ids = readable.labels.ids
         new = ids[[readable.digests[name] not in scored for name in ids]]
         images = images.joined(readable.images.select(new))
@@ -333,7 +335,7 @@ def _trained_on(
 
 
 def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
-    """Return ids that are new, and that the split does not use for validation or test."""
+    """Return the ids that are not in a list, and that no split keeps for validation or test."""
     free = ~among(ids, taken)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
@@ -341,10 +343,10 @@ def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
 
 
 def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, check: _Check) -> _Readable:
-    """Check images, or read an earlier check, and leave out galaxies without a readable image."""
+    """Keep the galaxies whose image is readable, by a new check or the notes of an earlier one."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     images = images.cached_in(check.cache)
-    # the stamp includes names, sizes and times, so unchanged images need no second check
+    # the stamp covers names, sizes and times of files, so unchanged images need no second check
     stamp = images.stamp()
     path = check.notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
@@ -360,7 +362,7 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, check: _Che
         }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
-    # missing and broken images are reported together, so that all can be repaired at once
+    # report missing and broken images together, so that all can be repaired at once
     bad = (
         *((name, "image is missing") for name in images.missing),
         *((n, r) for n, r in note["broken"]),

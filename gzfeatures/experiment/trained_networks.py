@@ -1,4 +1,4 @@
-"""Score trained networks as candidates, and show their worst errors."""
+"""Score trained networks on test galaxies, to be ranked among the candidates of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """Hold a trained network, and what distinguishes it from other networks.
+    """Hold a trained network's folder, and what distinguishes it: name, parameters and seed.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class TrainedNetwork:
         split: Split,
         catalog: Catalog | None = None,
     ) -> Candidate:
-        """Score the network by its predictions, and return it as a candidate.
+        """Score the network by its predictions, and return it as a candidate of the ranking.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class TrainedNetwork:
 
 
 def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple[float, ...]:
-    """Return the score of the validation galaxies after each epoch, higher is better.
+    """Return the score on validation galaxies after each epoch of a training, higher is better.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple
 
 
 def mean_curve(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """Return the mean of several curves, which end together; empty if one of them is.
+    """Return the mean of several trainings' validation curves, aligned at their last epochs.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Measure the errors before calibration, and the coverage of class sets or intervals."""
+    """Measure a network's errors before calibration, and how often its sets hold the truth."""
     calibration: dict[str, Any] = {}
     if record.get("intervals"):
         intervals = ValueIntervals.fromdict(record["intervals"])
@@ -169,10 +169,10 @@ def _calibration(
 
 
 def _learned(path: Path) -> int:
-    """Count the numbers that a network has learned, from the header of its file."""
+    """Count the numbers that a network has learned, from the header of its weights file."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
-        # running means of batch normalisation are measured, not learned
+        # leave out running means of batch normalisation, which are measured, not learned
         names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)

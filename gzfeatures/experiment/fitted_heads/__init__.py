@@ -1,1 +1,1 @@
-"""Hold what the steps of a run know of a fitted head: options, calibration and files."""
+"""Hold the options, the calibration and the file names of fitted heads."""

@@ -1,4 +1,4 @@
-"""Measure on validation galaxies what a fitted head promises: class sets, shares, familiarity."""
+"""Calibrate a fitted head on validation galaxies: class sets, class shares, familiarity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def familiarity_of(
     tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
 ) -> Familiarity | None:
-    """Learn how far galaxies lie from the training galaxies of a split.
+    """Learn from embeddings which galaxies are unlike the training galaxies.
 
     Parameters
     ----------
@@ -48,9 +48,10 @@ def familiarity_of(
     skipped = {name for table in tables for name, _ in table.skipped}
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
-    # evenly spaced galaxies are enough, and need no copy of a large table
+    # take evenly spaced galaxies only, which are enough and need no copy of a large table
     train = train[:: max(1, len(train) // ROWS)]
-    # a galaxy that a backbone was trained on is recognised by its file, picture or id
+    # leave out galaxies that a backbone was trained on, recognised by file, picture or id: they are
+    # too familiar to calibrate
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
     # the distance needs two training galaxies, and its calibration one other galaxy
@@ -68,7 +69,7 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate class sets on validation galaxies; unfamiliar ones count as missed."""
+    """Calibrate class sets on validation galaxies; unfamiliar galaxies count as missed."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
@@ -95,7 +96,7 @@ def calibration_report(
     *,
     crossed: bool = False,
 ) -> dict[str, Any]:
-    """Return errors before calibration, coverage of class sets or intervals, and notes."""
+    """Return how well a head is calibrated: errors before it, coverage of sets, and notes."""
     calibration: dict[str, Any] = (
         {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )

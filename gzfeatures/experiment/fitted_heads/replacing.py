@@ -11,7 +11,7 @@ from gzfeatures.heads.head import Head
 
 
 def require_same_target(path: Path, labels: Labels) -> None:
-    """Refuse a file that holds a head of another target, unless the verb may overwrite it.
+    """Refuse a file that holds a head of another target, unless files may be overwritten.
 
     Other labels of the same classes, or the same number, are the same target: a head is then fitted
     again. A file that is no head is left to the rules of `outputs`.

@@ -1,1 +1,1 @@
-"""Sections of an experiment file: galaxies, networks, heads, and settings that override."""
+"""Define the sections of an experiment file: galaxies, backbones, networks and heads."""

@@ -49,7 +49,7 @@ class FrozenBackbone(Section):
         """
         if self.architecture is None:
             return self.name
-        # imported late, because it imports torch
+        # import only here: this module imports torch, which a named backbone does not need
         from gzfeatures.networks.encoders.backbone_table import FIELDS, entry_backbone
         from gzfeatures.networks.encoders.described import described
 
@@ -58,7 +58,7 @@ class FrozenBackbone(Section):
 
     @property
     def own_weights(self) -> str | None:
-        """Return what the backbone is given as weights; those of an encoder are part of it."""
+        """Return the weights to load into the backbone; None for an encoder of another library."""
         return self.weights if self.architecture is None else None
 
 
@@ -112,7 +112,7 @@ class NetworkChoice(Section):
         return self
 
     def seeds_from(self, seed: int) -> tuple[int, ...]:
-        """Return the seeds of the trainings, counted from the experiment's seed if none are given.
+        """Return the seeds of the trainings; if none are given, count from the experiment's seed.
 
         Examples
         --------
@@ -147,7 +147,7 @@ class Joined(Section):
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
-        """Return approach and name of each table, in order."""
+        """Return approach ("frozen" or "fine-tuned") and backbone of each table to join."""
         return (
             *(("frozen", name) for name in self.backbones),
             *(("fine-tuned", name) for name in self.networks),

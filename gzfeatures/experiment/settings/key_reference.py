@@ -16,7 +16,7 @@ WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Pa
 
 
 def key_lines(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Yield dotted key, type, default and meaning of each setting, sections after their key.
+    """Yield dotted key, type, default and meaning of each setting of an experiment file.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def key_lines(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, st
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """Yield all types inside an annotation."""
+    """Yield all types that a type annotation of Python contains."""
     inner = () if get_origin(annotation) is Literal else get_args(annotation)
     if not inner:
         yield annotation
@@ -52,7 +52,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _type(annotation: Any) -> str:
-    """Return a type in words."""
+    """Return a type annotation of Python in words for users."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f'"{each}"' for each in inner)
@@ -74,7 +74,7 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _default(field: FieldInfo) -> str:
-    """Return a default as it would stand in the file; "" for none, and "required"."""
+    """Return a setting's default as TOML text; "" without a default, or "required"."""
     if field.is_required():
         return "required"
     value = field.default
@@ -92,7 +92,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def key_table(model: type[BaseModel]) -> str:
-    """Return the reference of all keys of a file as a Markdown table.
+    """Return a Markdown table of all keys of an experiment file.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from gzfeatures.features.backbones import PATHS
 
 
 def _value(text: str) -> Any:
-    """Parse one value by the rules of TOML; text that is not TOML stays text."""
+    """Parse the value of a setting by the rules of TOML; text that is not TOML stays text."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -43,7 +43,7 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; a name counts as a path if it begins with `./`, `../`, `/` or `~`.
+    """Make paths in settings absolute; names that begin with `./`, `../`, `/` or `~` are paths.
 
     Paths of encoders, as in `onnx:FILE`, always do.
     """
@@ -65,7 +65,7 @@ def absolute(fields: Any, base: Path, key: str = "") -> Any:
 
 
 def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Put `key=value` settings with dotted keys into `fields`.
+    """Put settings `key=value`, such as `galaxies.images=DIR`, into the fields of an experiment.
 
     Relative paths start at the working folder.
 

@@ -49,7 +49,7 @@ class _Votes(Section):
 
     @property
     def choice(self) -> Choice:
-        """Return campaign, measure and least number of votes as one value."""
+        """Return which votes to read: Galaxy Zoo campaign, kind of fraction, fewest votes."""
         from gzfeatures.galaxies.votes.vote_columns import Choice
 
         return Choice(self.campaign, self.measure, self.min_votes)
@@ -72,7 +72,7 @@ class ImagedCatalog(Section):
 
     @property
     def how(self) -> Reading:
-        """Return the options of reading the images as one value."""
+        """Return the options of reading image files, such as stretch and bands, as one value."""
         return Reading(**dict(self.reading), field=self.field)
 
 

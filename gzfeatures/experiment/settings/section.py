@@ -1,4 +1,4 @@
-"""Define what all sections of an experiment file share: no unknown key, and no change later."""
+"""Define a section of an experiment file, which has no unknown key and never changes."""
 
 from __future__ import annotations
 

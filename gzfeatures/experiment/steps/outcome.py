@@ -1,4 +1,4 @@
-"""Hold the results of a run so far: candidates with their files, and timed tables."""
+"""Hold results of a run: scored networks and heads with their files, and timed tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
 
 
 def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
-    """Return the candidates on a single table or of a network alone, best first.
+    """Return the networks, and the heads on a single embedding table, best first.
 
     Those on joined tables cannot be explained.
     """
@@ -35,20 +35,20 @@ def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
 
 
 def best_table(ranked: Ranked) -> Path | None:
-    """Return the table of the best candidate that has one."""
+    """Return the embedding table of the best head that reads a single table."""
     tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
     return next(tables, None)
 
 
 def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Add up the seconds of each step over several tables."""
+    """Add up the seconds that each step took for several embedding tables."""
     steps = dict.fromkeys(step for cost in costs for step in cost)
     return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
 
 
 @dataclasses.dataclass(frozen=True)
 class TimedTable:
-    """Hold the path of a backbone's embedding table, and the seconds spent by step."""
+    """Hold the path of a backbone's embedding table, and the seconds that each step took."""
 
     path: Path
     column: PlannedTable
@@ -57,7 +57,7 @@ class TimedTable:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Hold a candidate with its files, its explanation and its MLflow run.
+    """Hold a scored network or head, with its files, the model to explain, and its MLflow run.
 
     Of a network also: the network as a backbone, and its learning curve.
     """

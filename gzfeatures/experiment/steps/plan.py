@@ -16,7 +16,7 @@ from gzfeatures.features.backbones import BACKBONES
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTable:
-    """Describe a backbone to extract: its settings, its heads, and the seconds spent before.
+    """Describe an embedding table to extract: backbone, heads to fit, and seconds of training.
 
     `apart` tells it from another backbone of the same name; `curve` is the validation score of a
     trained network after each epoch.
@@ -40,7 +40,7 @@ class PlannedTable:
         seed: int,
         spent: float,
     ) -> PlannedTable:
-        """Return a trained network as a backbone to extract; its heads use the network's seed."""
+        """Plan the embedding table of a trained network; its heads use the network's seed."""
         own_heads = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
             if network.seeds or network.members > 1
@@ -58,7 +58,7 @@ class PlannedTable:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTraining:
-    """Describe one training: folder name, network and seed.
+    """Describe one training of a network: folder name, network and seed.
 
     `apart` tells the network from others of its name; `first` is true for the first of its seeds,
     `last` for the last. `stem` is what the folders of all its seeds begin with.
@@ -74,14 +74,14 @@ class PlannedTraining:
 
 
 def planned_tables(settings: Experiment) -> list[PlannedTable]:
-    """Return the backbones that are used without further training."""
+    """Plan the embedding tables of backbones that are used without further training."""
     every = zip(settings.backbones, told_apart(settings.backbones), strict=True)
     heads, seed = settings.heads, settings.seed
     return [PlannedTable(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
 
 
 def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
-    """Yield every network with every seed of its trainings."""
+    """Yield one planned training for each network and each of its seeds."""
     every = zip(settings.networks, told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
         folder = f"{number:02d}-{slug(network.name)}"
@@ -94,19 +94,19 @@ def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
 
 
 def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """Return a suffix for each name, by which equal names differ: settings, or a number."""
+    """Return a suffix for each chosen network, by which equal names differ: settings or number."""
     names = [each.name for each in choices]
     counts: Counter[str] = Counter()
     suffixes = []
     for each in choices:
-        # settings that differ from the plain backbone are the most informative suffix
+        # name the settings in which a choice differs from the plain backbone, which tell most
         parts = [
             each.view,
             getattr(each, "layer", None),
             "dihedral" if getattr(each, "dihedral", False) else None,
         ]
         apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
-        # two equal choices differ only by a number
+        # number choices whose settings are equal too
         counts[each.name + apart] += 1
         number = counts[each.name + apart]
         suffixes.append(f"{apart} {number}" if number > 1 else apart)
@@ -114,9 +114,9 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 
 
 def starting_weights(settings: Experiment) -> list[str]:
-    """Return the names of backbones, and of backbones whose weights start a training."""
+    """Return the names of all backbones whose weights are used, or from which trainings start."""
     starts = [each.name for each in settings.networks if each.weights != "none"]
-    # only backbones have a record of the galaxies they were trained on
+    # keep backbones only: just they name the galaxies that they were trained on
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
     named = [choice.name for choice in settings.backbones if choice.architecture is None]
     return [*named, *starts]

@@ -1,4 +1,4 @@
-"""Execute the steps of a run: train, extract, fit, draw and record."""
+"""Execute the steps of a run: train networks, extract embeddings, fit heads, draw, record."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Define how runs are recorded; `gzfeatures.tracking.Tracking` implements it."""
+    """Define how runs are recorded in a database; `gzfeatures.tracking.Tracking` does it."""
 
     @property
     def uri(self) -> str | None:
-        """Return where runs are recorded; None where that did not work."""
+        """Return the address of the database of runs; None if recording did not work."""
         ...
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """Open the record of a training, which is called with the history after every epoch."""
+        """Open the record of a training; call it with the metrics so far after every epoch."""
         ...
 
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str | None:
-        """Record one candidate, as a new run or in the run of its training; return the run's id."""
+        """Record one candidate, as a new MLflow run or in that of its training; return its id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all candidates; return the id of its run."""
+        """Record the comparison of all candidates; return the id of its MLflow run."""
         ...
 
 
@@ -70,11 +70,11 @@ def every_network(session: RunSession) -> list[Outcome]:
     from gzfeatures.networks.training.members import require_mean
 
     for network in session.settings.networks:
-        # refuse other targets before the first member is trained
+        # refuse a target that an ensemble cannot average before its first member is trained
         if network.members > 1:
             require_mean(network.options.get("target") or session.group.labels.target)
     outcomes: list[Outcome] = []
-    # the seeds of a network follow one another, so the ensemble comes directly after its members
+    # trainings of a network's seeds follow one another, so join an ensemble after its last seed
     for training in planned_trainings(session.settings):
         outcomes.append(session.trained(training))
         if training.network.members > 1 and training.last:
@@ -84,7 +84,7 @@ def every_network(session: RunSession) -> list[Outcome]:
 
 @dataclasses.dataclass(frozen=True)
 class RunSession:
-    """Hold what the steps of one run have in common, and the steps themselves."""
+    """Run the steps of an experiment on its settings, galaxies, folder, store and tracker."""
 
     settings: Experiment
     group: LabelledSample
@@ -105,7 +105,7 @@ class RunSession:
         checkpoint = self.place / "networks" / training.folder
         named = network.name + training.apart
         recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
-        # the run appears in MLflow after the first epoch, not after the last one
+        # open the record before the training, so that MLflow shows it after the first epoch
         with recorded as live:
             candidate = train_network(
                 network,
@@ -131,7 +131,7 @@ class RunSession:
                 progress=self.progress,
             )
         column = None
-        # the trained network becomes a backbone, and heads on it are fine-tuned candidates
+        # let the trained network become a backbone, whose heads are candidates of their own
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = PlannedTable.of(network, checkpoint, settings.heads, seed, spent)
@@ -166,7 +166,7 @@ class RunSession:
         return Outcome(candidate, [*files, folder], Classifier(str(folder)), None, column)
 
     def table(self, number: int, column: PlannedTable) -> tuple[TimedTable, EmbeddingTable]:
-        """Extract the embedding table of one backbone."""
+        """Extract the embedding table of one backbone, or read it if it is finished."""
         name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
         path = self.place / "tables" / name
         vectors, seconds = extract_table(
@@ -195,7 +195,7 @@ class RunSession:
             ),
             table.seconds,
         )
-        # the record of a fine-tuned head includes its network
+        # record the network together with a head on it, because the head is of no use alone
         checkpoint = [Path(column.choice.name)] if column.approach == "fine-tuned" else []
         outcomes = []
         for candidate, head in fitted:
@@ -204,10 +204,10 @@ class RunSession:
         return outcomes
 
     def joined(self, tables: Sequence[TimedTable]) -> list[Outcome]:
-        """Fit heads on the joined vectors of several tables, followed by catalog columns."""
+        """Fit heads on embeddings of several tables, side by side with catalog columns."""
         table_of: dict[tuple[str, str], TimedTable] = {}
         for table in tables:
-            # heads on joined tables need one table per network, so use that of its first seed
+            # a network of several seeds has several tables: join that of the first seed
             table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[Outcome] = []
         for number, joint in enumerate(self.settings.joined):
@@ -220,7 +220,7 @@ class RunSession:
                     folder=self.place / "heads" / f"joined-{number:02d}",
                     seed=self.settings.seed,
                     columns=joint.columns,
-                    # one table of a fine-tuned network makes the whole candidate fine-tuned
+                    # count a candidate as fine-tuned if at least one of its tables is
                     approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
                     curve=next((p.column.curve for p in parts if p.column.curve), ()),
                 ),
@@ -236,7 +236,7 @@ class RunSession:
         options: FitOptions,
         seconds: Mapping[str, float],
     ) -> list[tuple[Candidate, Path]]:
-        """Fit heads with the settings that all heads of a run share."""
+        """Fit heads on embedding tables, with the settings that all heads of a run share."""
         settings = self.settings
         return fit_heads(
             tables,
@@ -255,7 +255,7 @@ class RunSession:
         )
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        """Rank the candidates, and test their differences."""
+        """Rank networks and heads by their scores, and test their differences for significance."""
         group, settings = self.group, self.settings
         candidates = tuple(outcome.candidate for outcome in outcomes)
         comparison = compare(candidates, group.labels, seed=settings.seed)
@@ -276,7 +276,7 @@ class RunSession:
         return curves
 
     def label_sizes(self, tables: Sequence[TimedTable]) -> LabelSizes | None:
-        """Measure heads on frozen tables, and networks, on growing numbers of labels."""
+        """Measure networks, and heads on embeddings, trained on growing numbers of labels."""
         settings, group = self.settings, self.group
         if not settings.sizes:
             return None
@@ -287,13 +287,13 @@ class RunSession:
             sample = dataclasses.replace(group, split=part, scored_split=part)
             smaller = dataclasses.replace(self, group=sample, place=place, tracker=None)
             candidates = []
-            # train one seed per network, because the curve compares numbers of labels, not seeds
+            # train one seed only of each network, because the curve compares numbers of labels
             for training in planned_trainings(settings):
                 if training.first:
                     alone = training.network.model_copy(update={"members": 1})
                     plain = dataclasses.replace(training, network=alone)
                     candidates.append(smaller.trained(plain).candidate)
-            # fit heads on the vectors of the whole run, so that no image is read again
+            # fit heads on the embeddings that the run already has, so that no image is read again
             for table in tables:
                 if table.column.approach == "frozen":
                     heads = [each.model_copy(update={"seeds": ()}) for each in table.column.heads]
@@ -308,7 +308,7 @@ class RunSession:
         return curve
 
     def explanations(self, ranked: Ranked) -> list[Gallery]:
-        """Explain the best head and the best network."""
+        """Explain the best head and the best network, by galleries of some of their galaxies."""
         group, settings = self.group, self.settings
         wanted = settings.explain if group.labels.target == "classes" else 0
         if not wanted:
@@ -321,7 +321,7 @@ class RunSession:
         return [explain_candidate(*each, group, wanted, seed=settings.seed) for each in best]
 
     def map(self, ranked: Ranked) -> tuple[Path | None, list[Gallery]]:
-        """Draw the map of the best table, coloured by the best predictions of each approach."""
+        """Draw a map of the best embedding table, coloured by each approach's best predictions."""
         best = best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
@@ -336,7 +336,7 @@ class RunSession:
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[Outcome]) -> str | None:
-        """Record each candidate and the comparison; return the address of the database."""
+        """Record each network and head, and their comparison; return the database's address."""
         if self.tracker is None:
             return None
         for outcome in outcomes:
