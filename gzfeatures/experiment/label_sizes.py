@@ -113,7 +113,7 @@ class LabelSizes:
         return payoffs(by_size, self.truth, self.metric)
 
     def answer(self) -> str:
-        """Return in words from how many labels a fine-tuned network beats a head; empty if unknown."""
+        """Return in words from how many labels a network beats a head; empty if unknown."""
         return answer(self.payoffs(), self.metric, len(self.truth))
 
     def joined(self, others: Sequence[LabelSizes]) -> LabelSizes:

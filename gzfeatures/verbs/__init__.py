@@ -1,1 +1,1 @@
-"""Offer each verb of the command line as a Python function with the same words."""
+"""Offer each command of `gzfeatures` as a Python function of the same name and options."""

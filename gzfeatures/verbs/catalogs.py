@@ -176,7 +176,7 @@ def join(
     suffix: str = "",
     id_column: str | None = None,
 ) -> tuple[Catalog, JoinReport | SkyReport]:
-    """Add the columns of another catalog by a key or by position; keep the galaxies that match.
+    """Add columns of another catalog by key column or sky position; keep galaxies that match.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def join(
 
 
 def described_rows(path: Place, keys: Sequence[str]) -> Rows:
-    """Read a table to join; columns of predictions get their meanings (UCD)."""
+    """Read a table to join, and describe its columns of predictions by UCDs (words of meaning)."""
     rows = Rows.read(path, keys)
     attrs = rows.frame.attrs
     meanings = {**ucds_of([str(name) for name in rows.frame]), **attrs.get("ucds", {})}
@@ -321,7 +321,7 @@ def sampled(
     seed: int,
 ) -> tuple[Labels, Grouping]:
     """Draw the galaxies of a sample, and group those that lie close together on the sky."""
-    # the strategy decides which galaxies the sample contains, before they are split
+    # draw the sample before the split, whose shares must hold for the drawn galaxies
     chosen = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
     # close galaxies share light, so a split must keep them in one part
     return chosen, Grouping().near(galaxies, chosen.ids, group_arcsec)
@@ -349,7 +349,7 @@ def cutouts(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download a cutout of each galaxy, or cut it out of tiles; verify every file; resume.
+    """Download a cutout of each galaxy, or cut it out of survey tiles; go on if interrupted.
 
     Parameters
     ----------

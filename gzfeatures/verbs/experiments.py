@@ -79,7 +79,7 @@ def new(
     scheme: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a commented experiment file that runs.
+    """Write an experiment file with comments, which is ready to run.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def new(
         )
     given = [None if each is None else Path(each) for each in (images, labels, catalog)]
     for what, place in zip(("images", "labels", "catalog"), given, strict=True):
-        # images may lie behind an address
+        # images may be at a web address, where no file test can find them
         if place is not None and ":/" not in str(place):
             require_file(place, what)
     if scheme is not None and (labels is not None or catalog is None):
@@ -126,7 +126,7 @@ def new(
     text = experiment_text(file, given[0], given[1], given[2], scheme)
     with written_whole(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    # what is written can be read: an unknown scheme or a name that is none is found here
+    # read the file again, to refuse an unknown scheme or an illegal name now, not when it is run
     load(file)
     return file
 
@@ -137,7 +137,7 @@ def compare(
     *,
     say: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Rank the candidates of finished runs that share a split, with intervals and paired tests.
+    """Rank the networks and heads of finished runs that share a split, with intervals and tests.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def record(
     upgrade: bool = False,
     progress: Progress | bool = False,
 ) -> dict[str, Any]:
-    """Record a run or a training that MLflow did not take when it ended; none of it twice.
+    """Record in MLflow a run or a training that could not be recorded when it ended.
 
     Parameters
     ----------
@@ -219,7 +219,8 @@ def record(
     if (place / UNRECORDED).exists():
         before = WaitingRun.read(place)
         tracking = Tracking(tracking_uri, upgrade=upgrade, progress=teller)
-        # it was read as records just now; it stays a file of the run, which may replace it too
+        # allow to replace the list of unrecorded runs, although this call has just read it: it is a
+        # file of the run
         with outputs.guarded("run", files=[place / UNRECORDED], overwrite=True):
             after, address = record_waiting(place, tracking), tracking.uri
         earlier = {each.run for each in before.records}

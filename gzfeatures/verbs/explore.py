@@ -1,4 +1,4 @@
-"""Search an embedding table: similar and odd galaxies, duplicates, doubtful labels, reasons."""
+"""Search an embedding table for similar or odd galaxies, duplicates and doubtful labels."""
 
 from __future__ import annotations
 
@@ -206,7 +206,8 @@ def doubt(
     >>> doubt("table.parquet", "labels.csv")  # doctest: +SKIP
     """
     vectors, known = table_of(table), labels_of(labels, id_column)
-    # a head that was not fitted on a galaxy judges its label (cross-validation)
+    # predict each galaxy by a head that was not fitted on it (cross-validation), because a head
+    # repeats wrong labels that it was fitted on
     predictions = out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed)
     frame = label_errors.label_errors(known, predictions)
     return frame[frame["doubtful"]]

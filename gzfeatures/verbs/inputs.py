@@ -1,4 +1,4 @@
-"""Take a file's path wherever a verb needs a catalog, labels, a table or images."""
+"""Read a catalog, labels, a table or images where a function was given a path instead."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def images_of(images: ImageSet | Place) -> ImageSet:
 
 
 def _require_file(option: str, value: object) -> None:
-    """Refuse an option of reading a file where nothing is read: it would hide a mistake."""
+    """Refuse an option for reading a file if no file is read: it would have no effect."""
     if value is not None:
         raise InputError(option, rule="be left out where no file is read", found=value)

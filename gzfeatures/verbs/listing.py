@@ -1,4 +1,4 @@
-"""List what gzfeatures knows by name, and what the store of embeddings holds."""
+"""List backbones, heads, class schemes and networks by name, and stored embeddings."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def predict(
             rule="be those of a model on classes, with galaxies kept out of training",
             remedy="train it again on a split that has a validation part",
         )
-    # expectation maximisation (Saerens+2002), since the labels are unknown
+    # estimate class shares by expectation maximisation (Saerens+2002), since labels are unknown
     return Priors.of(predictions, shares.mean).corrected(predictions)
 
 
@@ -135,7 +135,7 @@ def _vectors(
     store: Store | Place | None,
     progress: Progress | bool,
 ) -> tuple[list[EmbeddingTable], Head]:
-    """Return the vectors that a head reads, and the head."""
+    """Return the embeddings that a head reads, extracted from images if needed, and the head."""
     several = isinstance(table, list | tuple)
     if several or isinstance(table, EmbeddingTable) or Path(str(table)).suffix in TABLES:
         if view is not None:
@@ -226,8 +226,8 @@ def finetune(
     if chosen is None:
         near = pictures.select(known.ids)
         groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
-        # random weights have seen no galaxy; galaxies that other weights have seen must not be
-        # scored
+        # galaxies that the starting weights were trained on must not be scored; random weights were
+        # trained on none
         tied = None if options.get("weights") == "none" else seen_by(str(network), near)
         chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
     view = options.pop("view", None)
@@ -252,7 +252,7 @@ def map_(
     seed: int = 0,
     progress: Progress | bool = False,
 ) -> Map:
-    """Compute the UMAP of a table, or place its galaxies on an earlier map.
+    """Compute a map (UMAP) of an embedding table, or place its galaxies on an earlier map.
 
     Parameters
     ----------

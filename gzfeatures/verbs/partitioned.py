@@ -20,12 +20,12 @@ from gzfeatures.verbs.inputs import Place
 
 
 def is_partitioned(path: Place) -> bool:
-    """Return whether a path is a HATS catalog or a collection of such."""
+    """Return whether a path is a HATS catalog or a collection of HATS catalogs."""
     return Path(path).is_dir() and catalog_root(Path(path))[1]
 
 
 def stays_partitioned(catalog: Place, output: Place) -> bool:
-    """Return whether a join of a catalog into an output is made a partition at a time."""
+    """Return whether catalog and output are HATS folders, to be joined a partition at a time."""
     return Path(output).suffix == ENDING and is_partitioned(catalog)
 
 

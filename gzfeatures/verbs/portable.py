@@ -1,4 +1,4 @@
-"""Write heads for programs of others."""
+"""Write heads as ONNX files, which other programs can run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def export(
     int8: bool = False,
     progress: Progress | bool = False,
 ) -> Exported:
-    """Write a head as one ONNX file, from pixels or vectors to classes, sets and familiarity.
+    """Write a head as one ONNX file, which predicts classes from pixels or from embeddings.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def export(
     >>> export("heads/svm.skops", "model.onnx").summary  # doctest: +SKIP
     """
     require_packages("exporting a head", *NETWORK)
-    # imported late, because it imports torch
+    # import only here: this module imports torch, which other functions do not need
     from gzfeatures.portable.export import ExportOptions, export_head
 
     places = [each for each in (head, check_on, backbone, weights) if isinstance(each, str | Path)]
     inputs, files = map(Path, places), [Path(path)]
-    # a verb of the command line has its own guard
+    # protect existing files here, unless the command line already does
     guard: AbstractContextManager[object] = nullcontext()
     if outputs.current() is None:
         guard = outputs.guarded("export", inputs=inputs, files=files, overwrite=True)

@@ -93,7 +93,7 @@ def similar_to_examples(
 
 
 class _Examples:
-    """Hold examples by kind: ids of the table, and image files."""
+    """Hold the examples of a search by kind: ids of the table, and image files."""
 
     def __init__(self) -> None:
         self.ids: Ids = np.zeros(0, dtype=object)
@@ -101,7 +101,7 @@ class _Examples:
 
 
 def _sorted_out(examples: Sequence[str | Path], names: Ids) -> _Examples:
-    """Return examples as ids and image files; an id of the table is never taken for a file."""
+    """Sort the examples of a search into ids and image files; an id of the table is no file."""
     known, sorted_out, ids = set(names), _Examples(), []
     for example in examples:
         if str(example) in known and not isinstance(example, Path):
@@ -122,7 +122,7 @@ def _sorted_out(examples: Sequence[str | Path], names: Ids) -> _Examples:
 
 
 def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> Matrix:
-    """Return the vectors of some rows of a table, shape (len(rows), dim)."""
+    """Return the embeddings in some rows of a table, shape (len(rows), dim)."""
     if isinstance(table, EmbeddingTable):
         return np.asarray(table.matrix[rows], dtype=np.float32)
     return table.vectors_of(rows)
@@ -131,10 +131,10 @@ def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> M
 def _of_images(
     paths: Sequence[Path], extractor: Extractor, reading: Reading | None
 ) -> list[Matrix]:
-    """Return the vector of each image file, shape (1, dim), as the extractor gave the table's."""
+    """Return each image file's embedding, (1, dim), computed as those of the table were."""
     if not paths:
         return []
-    # imported late, because ids alone need no network
+    # import only here, because examples that are ids need no network
     from gzfeatures.errors import NETWORK, require_packages
     from gzfeatures.features.store import Store
     from gzfeatures.networks.extraction.extract import compute_table

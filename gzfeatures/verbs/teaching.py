@@ -1,4 +1,4 @@
-"""Teach on a page in the browser, and find galaxies by words."""
+"""Teach a head by labelling galaxies in the browser, and find galaxies by words."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def teach(
     --------
     >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
     """
-    # a label file that cannot be read is refused before the map is made
+    # refuse a label file that cannot be read now, before the map is computed
     file = AnswersFile(labels)
     vectors, told = table_of(table), handed(progress)
     columns_of = None if catalog is None else offered(catalog_of(catalog))
@@ -142,13 +142,13 @@ def find(
     --------
     >>> find("table.parquet", "edge-on, no bulge, odd: ring")  # doctest: +SKIP
     """
-    # words that are not understood are refused before the table is read
+    # refuse words that are not understood now, before the table is read
     condition = read_query(words)
     vectors = table_of(table)
     head = fractions_head(vectors.extractor) if labels is None else _learned(vectors, labels)
     predictions = head.predict(vectors)
     scores = condition.score(np.clip(predictions.probabilities, 0, 1))
-    # of equal scores the smaller id goes first, whatever the order of rows
+    # order equal scores by id, so that the order of rows in the table does not matter
     order = np.lexsort((predictions.ids, -scores))[:k]
     seen = np.zeros(len(scores), dtype=bool) if predictions.seen is None else predictions.seen
     frame = pd.DataFrame(
