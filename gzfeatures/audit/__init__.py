@@ -1,1 +1,1 @@
-"""Ask what an encoder knows of its galaxies that it should not: nuisances beyond morphology."""
+"""Measure what an encoder knows beyond morphology: nuisances such as redshift or seeing."""

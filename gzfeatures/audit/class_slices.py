@@ -1,4 +1,4 @@
-"""Measure how much of a class score is left where a nuisance is nearly the same."""
+"""Measure how much of a class score is left among galaxies with nearly the same nuisance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLICES = 3
 
 @dataclasses.dataclass(frozen=True)
 class SliceScore:
-    """Hold the class score inside one slice of a nuisance.
+    """Hold the class score of galaxies in one slice of a nuisance, such as low redshift.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class SliceScore:
 
     @property
     def left(self) -> float | None:
-        """Share of the score above chance that is left inside; None where nothing is measured."""
+        """Return the share of the score above chance that is left inside the slice, or None."""
         if self.within is None or self.everywhere is None:
             return None
         chance = 1 / self.classes
@@ -58,7 +58,7 @@ class SliceScore:
         return (self.within - chance) / whole if whole > 0 else None
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields, and the share that is left, as JSON values."""
+        """Return the slice's scores, and the share that is left, as JSON values."""
         return dataclasses.asdict(self) | {"left": self.left}
 
 
@@ -74,7 +74,7 @@ def confusion_of(
 def predicted_codes(
     vectors: Matrix, codes: npt.NDArray[np.int64], folds: Sequence[Fold]
 ) -> npt.NDArray[np.int64]:
-    """Return the class of each galaxy by a linear probe that was fitted without its fold.
+    """Predict the class of each galaxy by a linear probe that was fitted without its fold.
 
     Classes count alike, however many galaxies they have: the score is balanced, too.
     """
@@ -82,7 +82,8 @@ def predicted_codes(
     shares = np.bincount(codes, minlength=count) / len(codes)
     wanted = np.asarray(codes[:, None] == np.arange(count), dtype=np.float64)
     raised = out_of_fold(vectors, wanted, folds) - shares
-    # a rare class is never the largest fraction, so each is compared in units of its own scatter
+    # compare classes in units of their own scatter, because a rare class never has the largest
+    # value
     spread = np.sqrt(np.maximum(shares * (1 - shares), 1e-12))
     return np.asarray((raised / spread).argmax(1))
 
@@ -90,7 +91,7 @@ def predicted_codes(
 def balanced_accuracy(
     truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
-    """Return balanced accuracy, its interval, and the classes that count; None below two of them.
+    """Return balanced accuracy, its interval, and the classes with enough galaxies, or None.
 
     Classes with ten galaxies count; the interval is that of `intervals.of_confusion`.
     """
@@ -111,7 +112,7 @@ def slice_scores(
     predicted: npt.NDArray[np.int64],
     classes: int,
 ) -> list[SliceScore]:
-    """Return the class score inside terciles, or categories, of a nuisance.
+    """Return the class scores of galaxies in each tercile, or each category, of a nuisance.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def slice_scores(
 
 
 def _slices(nuisance: Nuisance) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Return the name and the galaxies of each slice; equal numbers stay together."""
+    """Return the name and the galaxies of each slice of a nuisance; equal numbers share a slice."""
     if nuisance.categories:
         return [(name, nuisance.values == code) for code, name in enumerate(nuisance.categories)]
     values = nuisance.values

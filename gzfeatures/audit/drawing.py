@@ -1,4 +1,4 @@
-"""Draw what vectors tell of each nuisance, beside what morphology tells of it."""
+"""Draw how well embeddings predict each nuisance, beside how well morphology does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw a line per nuisance: morphology alone, shapes as vectors see them, vectors and all.
+    """Draw a line per nuisance: how well morphology, predicted morphology and embeddings tell it.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
     """
     figure, axes = axes_of(6.4, 0.9 + 0.42 * len(judged))
     for place, (probe, is_known) in enumerate(judged):
-        # a score below 0 is worse than predicting the mean, and is drawn at 0
+        # draw a score below 0 at 0, because worse than predicting the mean means no knowledge
         morphology, apparent, both = (
             max(value, 0.0) for value in (probe.morphology, probe.apparent, probe.both)
         )

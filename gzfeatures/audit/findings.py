@@ -1,4 +1,4 @@
-"""Hold what an audit found, its verdict in a line, and its JSON."""
+"""Hold the results of an audit of an encoder, with a verdict in one line."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Audit:
     not_judged: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        """Return the verdict in one line."""
+        """Return the verdict of the audit in one line."""
         return brief.line("Audit", self.verdict)
 
     @property
     def judged(self) -> list[tuple[Probe, bool]]:
-        """Return each probe, and whether the vectors know its nuisance beyond morphology."""
+        """Return each probe, and whether the embeddings know its nuisance beyond morphology."""
         return list(zip(self.probes, known(self.probes), strict=True))
 
     @property
@@ -81,7 +81,7 @@ class Audit:
         return f"{name} knows beyond morphology: {words}{rest}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a short row of each nuisance, for a table of 80 columns."""
+        """Return a short row of scores for each nuisance, for a table 80 characters wide."""
         return [
             {
                 "nuisance": f"{probe.name}, {figure_name(probe)}",
@@ -96,7 +96,7 @@ class Audit:
         ]
 
     def asdict(self) -> dict[str, Any]:
-        """Return all of it as JSON values; None for NaN."""
+        """Return all results of the audit as JSON values; None for NaN."""
         record = {
             "format": FORMAT,
             "verdict": self.verdict,
@@ -124,5 +124,5 @@ UNTOLD = (
 
 
 def figure_name(probe: Probe) -> str:
-    """Return the name of a probe's figure as a reader sees it."""
+    """Return the name of a probe's measure for readers: R² or AUROC."""
     return "R²" if probe.measure == "R2" else probe.measure

@@ -1,4 +1,4 @@
-"""Keep the finished steps of long work in a folder, and read them where nothing has changed."""
+"""Keep results of an audit's finished steps in a folder, to read them if nothing has changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = "steps"
 
 @dataclasses.dataclass(frozen=True)
 class FinishedSteps:
-    """Keep results of steps as JSON, each with a key of all it was computed from.
+    """Keep results of steps as JSON files, each with a digest of all that it was computed from.
 
     Parameters
     ----------
@@ -51,12 +51,13 @@ class FinishedSteps:
         if self.folder is None:
             return jsonable(compute())
         digest = fingerprint.of([FORMAT, name, key])
-        # names of nuisances may hold any character, so the digest makes the file's name unique
+        # add a digest to the file's name, because different names of nuisances may look the same
+        # after other characters are replaced
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
         path = self.folder / STEPS / f"{stem}-{fingerprint.of(name)[:8]}.json"
         note = read_sidecar(path)
-        # a file that somebody changed is not trusted; the step is computed again, and the guard of
-        # the verb decides whether the file may be replaced
+        # do not trust a file that somebody changed: compute the step again; `outputs` decides
+        # whether the file may be replaced
         if note.get("key") == digest and path.read_text(encoding="utf-8") == json.dumps(note):
             return note["result"]
         result = jsonable(compute())

@@ -1,4 +1,4 @@
-"""Measure how far vectors move where an image is turned, shifted, encoded again or dimmed."""
+"""Measure how far an embedding moves if its image is turned, shifted, compressed or dimmed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNCHANGED = "unchanged"
 
 
 def _shifted(pixels: Pixels) -> Pixels:
-    """Move the picture by a fiftieth of its side; its edge is repeated."""
+    """Shift the picture by a fiftieth of its side, and fill the gap by repeating its edge."""
     by = max(1, round(min(pixels.shape[:2]) / 50))
     return np.ascontiguousarray(np.pad(pixels, ((by, 0), (by, 0), (0, 0)), mode="edge")[:-by, :-by])
 
@@ -61,7 +61,7 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-    """Hold how far vectors move by one change of the images.
+    """Hold how far embeddings move by one change of their images, such as a turn.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Movement:
 
 @dataclasses.dataclass(frozen=True)
 class Rerun:
-    """Say where the encoder of a table lies, to run it on changed images.
+    """Hold the place of the encoder that made a table, to run it on changed images.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def movements(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> list[Movement]:
-    """Measure how far vectors move where an image changes and its galaxy does not.
+    """Measure how far embeddings move if images change but their galaxies do not.
 
     Parameters
     ----------
@@ -163,8 +163,9 @@ def movements(
 
 
 def _extraction(table: EmbeddingTable, rerun: Rerun) -> Extraction:
-    """Return the settings that give the table's vectors; refuse an encoder that is another."""
-    # imported late, like what computes vectors below: the rest of an audit needs no PyTorch
+    """Return the settings that gave the table's embeddings; refuse another encoder."""
+    # import only here, because this module imports PyTorch, which the rest of an audit does not
+    # need
     from gzfeatures.networks.extraction.spec import Extraction
 
     if rerun.store is None:
@@ -189,20 +190,21 @@ def _vectors_of(
     apply: Callable[[Pixels], Pixels],
     extraction: Extraction,
 ) -> EmbeddingTable:
-    """Return the vectors of changed pictures, which pass through the whole of an extraction."""
+    """Change pictures, write them to files, and return their embeddings as a table."""
     from gzfeatures.networks.extraction.extract import compute_table
 
     scratch = user_folders.scratch()
-    # on a new machine nothing has made it yet
+    # make the folder, which does not exist yet on a new machine
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         names = {}
         for row in range(len(images)):
             shown = _picture(images, row)
             if shown is not None:
-                # ids may hold any character, so a number names the file
+                # name the file by a number, because an id may contain characters illegal in file
+                # names
                 names[str(row)] = images.ids[row]
-                # lossless, so that nothing but the change alters the pixels
+                # write a lossless format, so that nothing but the change alters the pixels
                 Image.fromarray(apply(shown)).save(Path(folder) / f"{row}.png", compress_level=1)
         if not names:
             raise InputError(
@@ -214,7 +216,7 @@ def _vectors_of(
 
 
 def _picture(images: ImageSet, row: int) -> Pixels | None:
-    """Return a picture, shape (height, width, 3); None for bands and for a broken image."""
+    """Return an image's pixels, (height, width, 3); None for bands and for a broken image."""
     try:
         shown = images.network_input(row, (View(),))
     except GzError:

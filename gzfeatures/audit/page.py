@@ -1,4 +1,4 @@
-"""Write the page and the numbers of an audit; every text from outside is escaped."""
+"""Write the results of an audit as a web page and as JSON; text from users is escaped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_audit(audit: Audit, folder: str | Path) -> Path:
     """
     place = Path(folder)
     numbers = json.dumps(audit.asdict(), indent=1, ensure_ascii=False) + "\n"
-    # seal the page last, when its text is final
+    # add the digest to the page last, when its text is final
     for name, text in ((NUMBERS, numbers), (PAGE, sealed(render(audit)))):
         with written_whole(place / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -40,7 +40,7 @@ def write_audit(audit: Audit, folder: str | Path) -> Path:
 
 
 def render(audit: Audit) -> str:
-    """Return the whole page, which loads nothing from outside and runs no script.
+    """Return the web page of an audit, which loads nothing from the network and runs no script.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Say which galaxies of a table its encoder was trained on, where that can be known."""
+"""Find out how many galaxies of an embedding table its encoder was trained on."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class EncoderTraining:
     sentence: str
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return what is known of the encoder's training galaxies as JSON values."""
         return dataclasses.asdict(self)
 
 
 def training_galaxies(table: EmbeddingTable) -> EncoderTraining:
-    """Return how many galaxies of a table its encoder was trained on, where that can be known."""
+    """Return how many galaxies of an embedding table its encoder was trained on, if known."""
     extractor = table.extractor
     if extractor.trained_on is not None:
         count = len(table.seen_ids)
@@ -44,7 +44,7 @@ def training_galaxies(table: EmbeddingTable) -> EncoderTraining:
     if extractor.weights.startswith("random:"):
         return EncoderTraining(True, 0, "the encoder has random weights: it was never trained")
     entry = BACKBONES.get(extractor.backbone) or torchvision_backbone(extractor.backbone)
-    # a name alone proves nothing: the weights have to be the published file
+    # compare the weights with the published file, because a name alone proves nothing
     if (
         entry is not None
         and entry.licence == IMAGENET

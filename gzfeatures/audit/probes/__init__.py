@@ -1,1 +1,1 @@
-"""Measure what vectors tell of nuisances, by linear probes on galaxies they have not seen."""
+"""Measure how well linear probes predict nuisances from embeddings of new galaxies."""

@@ -1,4 +1,4 @@
-"""Turn labels into the morphology that a nuisance is compared with: numbers and classes."""
+"""Turn labels into numbers and classes of morphology, from which nuisances are predicted too."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Morphology:
 
 
 def morphology_of(labels: Labels) -> Morphology:
-    """Return the morphology that labels tell.
+    """Return the morphology of labelled galaxies as numbers and classes.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return the commonest answer to the first question as classes; None without its fractions."""
+    """Return each galaxy's commonest answer to the first question as its class, or None."""
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

@@ -48,7 +48,7 @@ FEWEST = 40
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Hold the nuisances of a catalog, and why other columns are none.
+    """Hold the nuisances of a catalog, and the reasons why other columns are none.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Found:
 
 
 def nuisances_of(catalog: Catalog, ids: Ids, columns: Sequence[str] = ()) -> Found:
-    """Return the nuisances of some galaxies that a catalog holds.
+    """Return the nuisances of some galaxies, read from the columns of a catalog.
 
     Parameters
     ----------
@@ -105,14 +105,15 @@ def nuisances_of(catalog: Catalog, ids: Ids, columns: Sequence[str] = ()) -> Fou
 
 
 def _recognised(catalog: Catalog, frame: pd.DataFrame) -> dict[str, tuple[str, pd.Series]]:
-    """Return the column and the values of each nuisance whose name is usual."""
+    """Return column and values of each nuisance whose column has one of the usual names."""
     from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of
 
     by_lower = {str(column).lower(): str(column) for column in reversed(list(frame.columns))}
     chosen = {}
     for name, usual in USUAL.items():
         for each in usual:
-            # quantities of catalogs have names and checks of their own, as a z that is a magnitude
+            # find redshift and other quantities by their checks, not by name alone: a column z may
+            # be a magnitude
             column = column_of(frame, each).column if each in QUANTITIES else by_lower.get(each)
             if column is not None:
                 chosen[name] = (column, frame[column])
@@ -126,7 +127,7 @@ def _recognised(catalog: Catalog, frame: pd.DataFrame) -> dict[str, tuple[str, p
 
 
 def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
-    """Return run, camera column and field of SDSS object ids; None where the numbers are no such.
+    """Return run, camera column and field of SDSS object ids; None for other numbers.
 
     The bits of an id stand at https://www.sdss4.org/dr17/algorithms/bitmask-legend/ (`objID`).
 
@@ -141,7 +142,7 @@ def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
         return None
     numbers = texts.astype("int64").to_numpy()
     camera, version = (numbers >> 29) & 0b111, numbers >> 59
-    # the imaging runs have sky versions 1 and 2, and six camera columns: other ids are no SDSS ids
+    # refuse ids of other origin: SDSS imaging has sky versions 1 and 2, and six camera columns
     if not (np.isin(version, (1, 2)) & (camera >= 1) & (camera <= 6)).all():
         return None
     run, field = (numbers >> 32) & 0xFFFF, (numbers >> 16) & 0xFFF
@@ -149,7 +150,7 @@ def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
 
 
 def nuisance_of(name: str, column: str, ids: Ids, values: pd.Series) -> Nuisance | str:
-    """Return a column as a nuisance of the galaxies that have it, or why it is none.
+    """Return a column as a nuisance of the galaxies with a value, or the reason why it is none.
 
     Texts, truth values, and numbers of which there are two, are categories; other numbers are
     clipped at their percentiles 1 and 99, so that no single galaxy decides a probe.

@@ -1,4 +1,4 @@
-"""Describe nuisances: numbers or categories of galaxies that morphology does not consist of."""
+"""Hold nuisances: numbers or categories of galaxies that are no part of their morphology."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIKELIEST = 1e-3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nuisance:
-    """Hold a nuisance of some galaxies: a number, or a category.
+    """Hold a nuisance of some galaxies: a number, such as redshift, or a category.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Nuisance:
 
     @property
     def measure(self) -> str:
-        """Figure that tells how well it is predicted: `R2` of a number, else `AUROC`."""
+        """Return the measure of its predictions: `R2` for a number, `AUROC` for a category."""
         return "AUROC" if self.categories else "R2"
 
     def select(self, ids: Ids) -> Nuisance:
@@ -66,7 +66,7 @@ class Nuisance:
 
     @property
     def targets(self) -> Matrix:
-        """Return what a regression predicts, shape (n, k): the number, or 1 for the category."""
+        """Return what a regression predicts, (n, k): the number, or 1 in the category's column."""
         if not self.categories:
             return np.asarray(self.values[:, None], dtype=np.float64)
         return _indicators(self.values, len(self.categories))
@@ -74,7 +74,7 @@ class Nuisance:
     def drawn(
         self, morphology: Matrix, folds: Sequence[Fold], draws: int, rng: np.random.Generator
     ) -> Matrix:
-        """Draw the nuisance anew from morphology alone, shape (draws, n, k) of `targets`.
+        """Draw random values of the nuisance from morphology alone, shape (draws, n, k).
 
         A number is its out-of-fold prediction with residuals permuted; a category is drawn by its
         out-of-fold probabilities.
@@ -90,12 +90,12 @@ class Nuisance:
         return np.stack([_indicators(each, len(self.categories)) for each in codes])
 
     def figures(self, columns: Matrix, predicted: Matrix) -> npt.NDArray[np.float64]:
-        """Return how well each column is predicted, shape (columns,)."""
+        """Return how well each column of the nuisance is predicted: R² or AUROC, (columns,)."""
         return auroc(columns, predicted) if self.categories else explained(columns, predicted)
 
 
 def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
-    """Return 1 where a galaxy is of a category, shape (n, count); one column tells two apart."""
+    """Return 1 in the column of each galaxy's category, else 0, (n, count); one column for two."""
     kept = np.arange(1, count) if count == 2 else np.arange(count)
     return np.asarray(codes[:, None] == kept, dtype=np.float64)
 
@@ -103,7 +103,7 @@ def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
 def _chances(
     morphology: Matrix, codes: npt.NDArray[np.int64], count: int, folds: Sequence[Fold]
 ) -> Matrix:
-    """Return the out-of-fold probability of each category, shape (n, count)."""
+    """Predict the probability of each category from morphology, out of fold, (n, count)."""
     from sklearn.linear_model import LogisticRegression
 
     chances = np.full((len(codes), count), LIKELIEST)

@@ -41,7 +41,7 @@ BORDER = 8
 
 @dataclasses.dataclass(frozen=True)
 class PixelNumbers:
-    """Hold what was measured on one image; None where it has no such number."""
+    """Hold sharpness, noise, saturation and JPEG quality of an image; None where unmeasurable."""
 
     sharpness: float | None
     noise: float | None
@@ -49,12 +49,12 @@ class PixelNumbers:
     jpeg_quality: int | None
 
     def by_name(self) -> tuple[float | None, ...]:
-        """Return the numbers in the order of `QUANTITIES`."""
+        """Return sharpness, noise, saturation and JPEG quality, in the order of `QUANTITIES`."""
         return self.sharpness, self.noise, self.saturation, self.jpeg_quality
 
 
 def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
-    """Measure an image.
+    """Measure sharpness, noise, saturation and JPEG quality of an image.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
     saturation = float((pixels == 255).any(2).mean())
     if min(height, width) < 8 or not grey.std():
         return PixelNumbers(None, None, saturation, jpeg_quality(data))
-    # Laplacian of two crossed differences: blind to planes, so that it sees noise and edges alone
+    # take a difference of Laplacians, which is 0 for planes, so that only noise and edges remain
     fine = (
         grey[:-2, :-2] + grey[2:, :-2] + grey[:-2, 2:] + grey[2:, 2:] + 4 * grey[1:-1, 1:-1]
         - 2 * (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:])
@@ -81,14 +81,15 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
     sky = np.ones(fine.shape, dtype=bool)
     margin = max(1, min(fine.shape) // BORDER)
     sky[margin:-margin, margin:-margin] = False
-    # the filter's weights have the root of squares 6; a normal's mean distance is σ √(2/π)
+    # the root of the filter's summed squares is 6, and the mean absolute value of normal noise is σ
+    # √(2/π)
     noise = float(np.sqrt(np.pi / 2) * np.abs(fine[sky]).mean() / 6)
     sharpness = float(np.log10((fine.std() / 6 + 1e-3) / grey.std()))
     return PixelNumbers(sharpness, noise, saturation, jpeg_quality(data))
 
 
 def jpeg_quality(data: bytes) -> int | None:
-    """Return the quality 1 … 100 of a JPEG file whose tables are libjpeg's; None for others.
+    """Return the quality, 1 to 100, at which libjpeg wrote a JPEG file; None for other files.
 
     Examples
     --------
@@ -107,16 +108,18 @@ def jpeg_quality(data: bytes) -> int | None:
     table = np.asarray(tables[0])
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    # libjpeg's jpeg_set_quality; Pillow hands tables over in rows, as LUMINANCE stands
+    # compute each quality's table as libjpeg's jpeg_set_quality does; Pillow returns a file's table
+    # in rows, the order of LUMINANCE
     scaled = np.clip((LUMINANCE * scale + 50) // 100, 1, 255)
     distance = np.abs(scaled - table).sum(1)
-    # equal tables are equal in all 64 numbers; those of other programs are near none of them
+    # accept a distance of 1 per number, because libjpeg's tables fit in all 64 numbers, those of
+    # other programs in few
     best = int(distance.argmin())
     return best + 1 if distance[best] <= len(LUMINANCE) else None
 
 
 def measured_all(images: ImageSet, progress: Progress = SILENT) -> list[PixelNumbers]:
-    """Measure every image, in the order of its ids; a broken image has no numbers."""
+    """Measure every image, in the order of the ids; a broken image has no numbers."""
     rows = each(range(len(images)), progress, "measuring images", len(images))
     return [_of_image(images, row) for row in rows]
 
@@ -133,7 +136,7 @@ def _of_image(images: ImageSet, row: int) -> PixelNumbers:
 def pixel_nuisances(
     images: ImageSet, numbers: Sequence[Sequence[float | None]]
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Return what was measured on images as nuisances, and why others are none.
+    """Return the numbers measured on images as nuisances, and why some of them are none.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Measure what vectors tell of a nuisance beyond what morphology tells of it."""
+"""Measure how well embeddings predict a nuisance beyond how well morphology predicts it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAST = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Hold what morphology, and vectors beside it, tell of one nuisance.
+    """Hold how well morphology, and embeddings together with it, predict one nuisance.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class Probe:
 
     @property
     def difference(self) -> float:
-        """Figure of vectors and morphology minus that of morphology alone."""
+        """Return the score of embeddings and morphology together, minus that of morphology."""
         return self.both - self.morphology
 
     @property
     def beyond(self) -> float:
-        """Part of the difference that no knowledge of shapes explains.
+        """Return the part of the difference that knowledge of shapes does not explain.
 
         A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
         """
@@ -78,13 +78,13 @@ class Probe:
         return max(self.both, guess) - max(self.apparent, guess)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields, and the differences, as JSON values."""
+        """Return the scores of the probe, and their differences, as JSON values."""
         more = {"difference": self.difference, "beyond": self.beyond}
         return dataclasses.asdict(self) | more
 
 
 def known(probes: Sequence[Probe]) -> list[bool]:
-    """Return of each nuisance whether the vectors know it beyond morphology.
+    """Return for each nuisance whether the embeddings know it beyond morphology.
 
     What is beyond has to be `LEAST` or more, and rarer than `LEVEL` by chance, corrected for the
     number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).
@@ -106,7 +106,7 @@ def probed(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Probe:
-    """Measure what vectors tell of a nuisance beyond what morphology tells of it.
+    """Measure how well embeddings predict a nuisance beyond how well morphology predicts it.
 
     Redshift and size go with morphology in nature, so vectors that know shapes alone predict them.
     The figure is therefore that of linear probes on vectors and morphology minus that of morphology
@@ -160,17 +160,17 @@ def probed(
 def _figures(
     nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
 ) -> npt.NDArray[np.float64]:
-    """Return the figure of each drawn nuisance, (draws,), from targets of shape (draws, n, k)."""
+    """Return how well features predict each random draw of a nuisance, shape (draws,)."""
     draws, n, k = targets.shape
     columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
     predicted = out_of_fold(features, columns, folds)
     figures = nuisance.figures(columns, predicted).reshape(draws, k)
-    # a draw may leave out a rare category, which then has no figure
+    # take the mean without NaN, because a draw may lack a rare category, which then has no score
     return np.asarray(np.nanmean(figures, axis=1))
 
 
 def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
-    """Return q morphology columns with l similarities beside, so that a linear probe fits curves.
+    """Add similarities to some galaxies as columns of morphology: a linear probe then fits curves.
 
     Similarities to landmarks of a Gaussian kernel (Williams & Seeger 2001, NIPS 13) stand beside
     the numbers themselves: else vectors that bend with morphology would seem to know more.

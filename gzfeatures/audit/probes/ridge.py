@@ -1,4 +1,4 @@
-"""Predict many targets by ridge regressions that have not seen the galaxy they predict."""
+"""Predict many targets by ridge regressions, each galaxy by one that was fitted without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PENALTIES = tuple(10.0**power for power in range(-1, 7))
 
 
 def out_of_fold(features: Matrix, targets: Matrix, folds: Sequence[Fold]) -> Matrix:
-    """Predict each row by a ridge regression that was fitted without its fold.
+    """Predict each galaxy's targets by a ridge regression that was fitted without its fold.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def out_of_fold(features: Matrix, targets: Matrix, folds: Sequence[Fold]) -> Mat
 
 
 def _fitted(rows: Matrix, wanted: Matrix) -> Matrix:
-    """Return the coefficients of centred targets on centred features, shape (p, t)."""
+    """Return ridge coefficients from centred features to centred targets, shape (p, t)."""
     strengths, turn = np.linalg.eigh(rows.T @ rows)
-    # rounding can make the smallest eigenvalues negative
+    # raise negative eigenvalues to 0, which rounding caused: a small penalty could cancel them
     strengths = np.maximum(strengths, 0.0)
     turned = rows @ turn
     products = turned.T @ wanted
@@ -67,7 +67,7 @@ def _fitted(rows: Matrix, wanted: Matrix) -> Matrix:
     squares = turned**2
     for penalty in PENALTIES:
         shrunk = products / (strengths + penalty)[:, None]
-        # a row's residual without that row is its residual over 1 − its leverage
+        # a row's residual in a fit without the row is its residual divided by 1 − its leverage
         leverage = squares @ (1 / (strengths + penalty)) + 1 / len(rows)
         left = (wanted - turned @ shrunk) / np.maximum(1 - leverage, 1e-9)[:, None]
         error = (left**2).mean(0)
@@ -104,6 +104,6 @@ def components(vectors: npt.NDArray[np.float32], most: int) -> Matrix:
     count = min(most, columns.shape[1])
     if not count:
         return np.zeros((len(vectors), 0))
-    # the eigenvectors of the covariance cost the same however many galaxies there are
+    # use the covariance, whose eigenvectors take the same time for any number of galaxies
     _, turn = np.linalg.eigh(columns.T @ columns / len(columns))
     return np.asarray(columns @ turn[:, ::-1][:, :count])

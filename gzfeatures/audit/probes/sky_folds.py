@@ -26,7 +26,7 @@ FEWEST_CELLS = 25
 
 
 def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[str, str], str]:
-    """Return groups of galaxies that folds keep together, by id, and what they are.
+    """Return groups of galaxies that must share a fold, by id, and in words what they share.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[
 
 
 def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
-    """Return the piece of the sky of each galaxy, empty where unknown; None without positions."""
+    """Return the name of each galaxy's piece of the sky, "" if unknown; None without positions."""
     rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
     inside = rows >= 0
     if catalog.has_column("ra") and catalog.has_column("dec"):
@@ -69,9 +69,10 @@ def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
 
 
 def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float) -> pd.Series:
-    """Return the name of the cell of each position; empty for an unknown one."""
+    """Return the name of the cell on the sky for each position; empty if it is unknown."""
     band = np.floor(dec / side)
-    # cells are as wide on the sky near the poles as at the equator
+    # take more degrees of right ascension near the poles, so that cells are as wide on the sky as
+    # at the equator
     narrow = np.cos(np.radians(np.clip((band + 0.5) * side, -89.9, 89.9)))
     column = np.floor(ra * narrow / side)
     names = pd.Series(band).astype("str") + " " + pd.Series(column).astype("str")
@@ -79,5 +80,5 @@ def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float
 
 
 def blocks_of(ids: Ids, groups: dict[str, str]) -> npt.NDArray[np.int64]:
-    """Return the number of each galaxy's group, shape (n,); galaxies alone have their own."""
+    """Return the number of each galaxy's group, (n,); a galaxy without group has its own."""
     return np.asarray(pd.factorize(np.array([groups.get(i, i) for i in ids], dtype=object))[0])
