@@ -255,6 +255,8 @@ def _with_engine(act: Callable[..., Any], address: str, statements: Sequence[str
     """Call an MLflow function with a database engine that first runs given SQL statements."""
     from sqlalchemy import create_engine, event
 
+    # MLflow before 3.10 lets each step of a schema be logged, before our message
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     engine = create_engine(address)
 
     def begin(connection: sqlite3.Connection, _: object) -> None:
