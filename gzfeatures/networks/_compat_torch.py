@@ -14,6 +14,7 @@ import inspect
 import io
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,7 +112,10 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     for name in options:
         if name not in known:
             raise Missing(f"option {name} of torch._inductor")
-    return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
+    with warnings.catch_warnings():
+        # PyTorch before 2.7 says so of options that it leaves out of its own log
+        warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
+        return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
 
 
 def require_symbols(library: ctypes.CDLL) -> None:
@@ -133,6 +137,22 @@ _LOADING = threading.Lock()
 """Held while PyTorch's loaders are replaced, because a module has one of each for all threads."""
 
 
+def require_program_loader() -> None:
+    """Refuse a PyTorch whose loader of exported programs cannot be kept from unpickling objects.
+
+    Raises
+    ------
+    Missing
+        Its archives have another form, which older releases read and write.
+    """
+    try:
+        from torch.export.pt2_archive import _package
+    except ImportError:
+        raise Missing("torch.export.pt2_archive._package") from None
+    if not hasattr(torch._C, "_pickle_load_obj") or not hasattr(_package, "pickle"):
+        raise Missing("torch._C._pickle_load_obj")
+
+
 @contextlib.contextmanager
 def _without_pickle() -> Iterator[None]:
     """Make torch.export.load raise an error wherever it would unpickle objects of a file.
@@ -145,12 +165,8 @@ def _without_pickle() -> Iterator[None]:
     Missing
         PyTorch has no such loader.
     """
-    try:
-        from torch.export.pt2_archive import _package
-    except ImportError:
-        raise Missing("torch.export.pt2_archive._package") from None
-    if not hasattr(torch._C, "_pickle_load_obj") or not hasattr(_package, "pickle"):
-        raise Missing("torch._C._pickle_load_obj")
+    require_program_loader()
+    from torch.export.pt2_archive import _package
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("an object of Python is not unpickled")

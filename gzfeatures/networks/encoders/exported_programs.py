@@ -16,7 +16,7 @@ from torch import nn
 from gzfeatures.errors import InputError, WeightsError, parsing
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.files import require_file
-from gzfeatures.networks._compat_torch import load_program
+from gzfeatures.networks._compat_torch import Missing, load_program, require_program_loader
 from gzfeatures.networks.encoders.pooling import joined, pooled, require_layers
 from gzfeatures.networks.encoders.view_config import PixelConfig, beside, unknown_pixels
 
@@ -115,7 +115,19 @@ def read_program(path: Path) -> Any:
     ------
     InputError
         The file is damaged, or holds anything else.
+    WeightsError
+        This PyTorch is too old to read a program without unpickling objects.
     """
+    try:
+        require_program_loader()
+    except Missing as missing:
+        raise WeightsError(
+            "exported program cannot be read safely",
+            where=path,
+            rule="be read by a PyTorch that loads it without unpickling objects",
+            found=missing,
+            remedy="pip install --upgrade torch torchvision, or use an ONNX file of the encoder",
+        ) from None
     data = harmless(path)
     with parsing(
         "exported program cannot be read",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_files import SIDE, onnx_file
+from encoder_files import SIDE, onnx_file, require_programs
 from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
@@ -48,6 +48,7 @@ class Normed(nn.Module):
 
 def program_of(network: nn.Module, path: Path, batch: int, sizes: Any = None) -> Path:
     """A network as torch.export saves it."""
+    require_programs()
     example = (torch.rand(batch, 3, SIDE, SIDE),)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from encoder_files import require_programs
 from PIL import Image
 from torch import nn
 
@@ -64,6 +65,7 @@ def onnx_of(network: nn.Module, path: Path) -> Path:
 
 def program_of(network: nn.Module, path: Path) -> Path:
     """A network as torch.export saves it for images of any size."""
+    require_programs()
     example = (torch.zeros(2, 3, SIDE, SIDE),)
     torch.export.save(
         torch.export.export(network.eval(), example, dynamic_shapes=(ANY_SIZE,)), path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,7 +18,7 @@ import torch
 from encoder_files import CONFIG, exported, vision_folder
 from torch import nn
 
-from gzfeatures.errors import GzError, InputError
+from gzfeatures.errors import GzError, InputError, WeightsError
 from gzfeatures.networks import _compat_torch as compat
 from gzfeatures.networks.encoders.described import described
 from gzfeatures.networks.encoders.exported_programs import harmless, read_program
@@ -148,6 +149,15 @@ def test_members_of_an_archive_that_are_no_network_are_refused(
 
     with pytest.raises(InputError, match="keeps a pickle"):
         harmless(rewritten(program, tmp_path / "bad.pt2", as_pickle))
+
+
+def test_a_pytorch_too_old_to_read_programs_safely_refuses_them_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.export.pt2_archive", None)
+    with pytest.raises(WeightsError, match=r"safely.*no torch\.export.*--upgrade torch") as caught:
+        read_program(tmp_path / "p.pt2")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_loaders_of_torch_are_closed_while_a_program_is_read(
