@@ -48,7 +48,7 @@ class MapColumn:
 
     @property
     def kind(self) -> str:
-        """Return `class` or `number`."""
+        """Return whether the column holds classes (`class`) or numbers (`number`)."""
         return "number" if self.classes is None else "class"
 
 
@@ -58,7 +58,7 @@ def columns(
     predictions: Mapping[str, Predictions] | None = None,
     catalog: pd.DataFrame | None = None,
 ) -> list[MapColumn]:
-    """Collect the properties of galaxies, in the order in which the page lists them.
+    """Collect the classes and numbers of galaxies, in the order in which a map's page lists them.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def columns(
     """
     result: list[MapColumn] = []
     if labels is not None and labels.target == "classes":
-        # a class must have one code, and so one colour, in all columns
+        # use one order of classes, so that a class has the same code and colour in all columns
         orders = [
             prediction.classes
             for prediction in (predictions or {}).values()
@@ -153,7 +153,8 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
         names = usual + (
             names_in_catalog if len(usual) + len(names_in_catalog) <= MOST_COLUMNS else []
         )
-    # keep pandas arrays of whole numbers and flags with gaps: as objects they would look like names
+    # keep pandas arrays of integers and booleans with gaps: as objects they would be taken for
+    # names
     chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
 
@@ -163,7 +164,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
-    """Return the class codes of rows; `NONE` for a row without a class."""
+    """Return the class codes of galaxies on a map; `NONE` for a galaxy without a class."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -174,7 +175,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return the numbers of rows; NaN for a row without a number."""
+    """Return a number for each galaxy on a map; NaN for a galaxy without a number."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
@@ -184,7 +185,7 @@ def _numbers(
 def _of_number(
     name: str, prediction: Predictions, labels: Labels | None, rows: npt.NDArray[np.intp]
 ) -> list[MapColumn]:
-    """Return map columns of the predicted number, and of its residual if true numbers are known."""
+    """Return map columns of predicted numbers, and of their residuals if the truth is known."""
     column = prediction.classes[0]
     result = [MapColumn(f"predicted {column}, {name}", _numbers(prediction.values, rows))]
     if labels is not None and (labels.target, labels.classes) == (prediction.kind, (column,)):

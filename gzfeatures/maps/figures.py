@@ -52,7 +52,7 @@ def write_figure(
     view: View | None = None,
     seed: int = 0,
 ) -> Path:
-    """Draw a map on white, with letters of 8 pt at its printed width.
+    """Draw a map into a file for a paper: on white, with letters of 8 pt at the printed width.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def draw_figure(
     view: View | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Draw a map as `write_figure` does, and return the figure.
+    """Draw a map for a paper as a Matplotlib figure, and return the figure.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def draw_figure(
 
 
 def draw_map(axes: Axes, chart: Map, labels: Labels | None = None, *, seed: int = 0) -> None:
-    """Draw a map on axes, a mark per galaxy by class, with a legend.
+    """Draw a map on given axes: a mark for each galaxy by its class, and a legend.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def _draw_points(
         _scatter(axes, places, size, "#3b5f8f")
         return
     _scatter(axes, places[codes < 0], size, GREY)
-    # draw small mixed batches of all classes, so that no class covers all others
+    # draw the points in mixed batches of all classes, so that no class covers all others
     batch = np.random.default_rng(seed).integers(0, 8, len(codes))
     for turn in range(8):
         for code in np.unique(codes[codes >= 0]):
@@ -259,7 +259,7 @@ def _draw_images(
     low = places.min(0)
     step = float(np.ptp(places, axis=0).max()) / cells or 1.0
     cell = np.minimum((places - low) // step, cells - 1).astype(int)
-    # the galaxy nearest to a cell's centre represents the cell
+    # try the galaxies nearest to their cell's centre first, so that images do not leave the grid
     off = np.linalg.norm(places - low - (cell + 0.5) * step, axis=1)
     filled: set[tuple[int, int]] = set()
     for galaxy in np.argsort(off, kind="stable"):
@@ -269,7 +269,7 @@ def _draw_images(
         try:
             picture = thumbnail(images, int(rows[galaxy]), view)
         except GzError:
-            # if an image is broken, the next nearest galaxy takes its place
+            # if an image is broken, let the next nearest galaxy take its place
             continue
         filled.add(where)
         left, bottom = low + np.asarray(where) * step
@@ -310,7 +310,7 @@ def _draw_densities(
     for code in np.unique(codes[codes >= 0]):
         members = places[codes == code]
         counts, _, _ = np.histogram2d(members[:, 0], members[:, 1], bins=160, range=span)
-        # half of Scott's rule, which assumes a single clump, but a class often has several
+        # smooth by half of Scott's rule, which assumes a single clump: a class often has several
         spread = (
             np.subtract(*np.percentile(members, [84, 16], axis=0)) / 4 * len(members) ** (-1 / 6)
         )
@@ -329,7 +329,7 @@ def _draw_densities(
 
 
 def _legend_entries(codes: npt.NDArray[np.int64], labels: Labels) -> list[Line2D]:
-    """Return the marks of a legend: one per class on the map, and one for no label."""
+    """Return the marks of a legend: one for each class on the map, and one for no label."""
     from matplotlib.lines import Line2D
 
     entries = []
@@ -358,4 +358,4 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
         columnspacing=0.9,
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a class name is text, even with $ signs
+        text.set_parse_math(False)  # show a $ sign in a class name, which would begin a formula

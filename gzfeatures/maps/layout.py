@@ -33,7 +33,7 @@ INFINITE = 0x7F800000
 def laid_out(
     graph: Any, first: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Move galaxies until similar galaxies lie together.
+    """Move galaxies on the map, epoch by epoch, until similar galaxies lie together.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def laid_out(
         Places, of the shape of `first`.
     """
     edges = graph.tocsr()
-    # an edge weaker than 1 / `epochs` would never act, so remove it
+    # remove edges weaker than 1 / `epochs`, which would never act
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)
@@ -83,7 +83,7 @@ def laid_out(
 
 
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return UMAP's attraction and repulsion per unit of displacement, for each squared distance s.
+    """Return tables of UMAP's attraction and repulsion, per displacement, by squared distance s.
 
     −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry:
     entry i holds the squares whose float32 has i in its upper bits. Forces between galaxies at the
@@ -106,7 +106,7 @@ def _step(
     before: Array, after: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array,
     rate: Any, repelled: int, seed: int, epoch: int,
 ) -> None:  # fmt: skip
-    """Move each galaxy edge by edge through one epoch; a force is at most 4 × rate on an axis.
+    """Move each galaxy once in an epoch, by the forces along its edges to similar galaxies.
 
     A pull and its pushes are taken at one place: they do not wait for each other, which halves the
     time.

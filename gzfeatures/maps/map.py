@@ -85,14 +85,14 @@ class Map:
         return len(self.ids)
 
     def select(self, ids: Ids) -> Map:
-        """Return a map of the galaxies with these ids, in the order of the ids."""
+        """Return the map of some galaxies only, in the order of their ids."""
         rows = positions(self.ids, ids, where="map")
         return dataclasses.replace(
             self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows]
         )
 
     def place(self, table: EmbeddingTable) -> Map:
-        """Place new galaxies on this map, which stays unchanged.
+        """Place new galaxies on this map, near similar galaxies; the map stays unchanged.
 
         A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
         d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
@@ -199,7 +199,7 @@ class Map:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Return columns `galaxy_id`, `x`, `y` (and `z`), which a catalog can be joined with."""
+        """Return columns `galaxy_id`, `x`, `y` (and `z`), to be joined with a catalog."""
         columns = {
             name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])
         }
@@ -270,7 +270,7 @@ class Map:
 
     @property
     def lasting_quality(self) -> dict[str, Any]:
-        """Quality without the seconds that the run took: the same of two runs with one seed."""
+        """Return the map's quality without its times: the same for two runs with one seed."""
         return {name: value for name, value in self.quality.items() if name != "seconds"}
 
     def write(self, path: str | Path) -> Path:
@@ -317,7 +317,7 @@ class Map:
 
     @classmethod
     def read(cls, path: str | Path) -> Map:
-        """Read a map from a file that `write` wrote.
+        """Read a map from a Parquet file that `write` wrote.
 
         Raises
         ------

@@ -60,7 +60,7 @@ THUMBNAIL = View(size=80, crop=0.6)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapPage:
-    """Hold the content of an interactive map.
+    """Hold the content of an interactive map, and write it as one HTML file.
 
     Parameters
     ----------
@@ -120,18 +120,18 @@ class MapPage:
 
     @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
-        """Return the rows of galaxies drawn as points: all galaxies, or a sample of `most`."""
+        """Return the row numbers of the galaxies drawn as points: all, or a sample of `most`."""
         order = np.random.default_rng(self.seed).permutation(len(self.ids))
         return np.sort(order[: self.most])
 
     @cached_property
     def places(self) -> npt.NDArray[np.float32]:
-        """Return the position of each galaxy in the page's cube, shape (n, 3)."""
+        """Return each galaxy's position in the cube −1 … 1 that the page draws, shape (n, 3)."""
         return self.cube.placed(self.coordinates)
 
     @cached_property
     def cube(self) -> _Cube:
-        """Return the transformation from coordinates to the page's cube."""
+        """Return the transformation from map coordinates to the cube −1 … 1 that the page draws."""
         return _Cube.around(self.coordinates)
 
     def write(self, path: str | Path, progress: Progress = SILENT) -> Path:
@@ -174,7 +174,7 @@ class MapPage:
         return path
 
     def _header(self) -> dict[str, Any]:
-        """Return what the page's scripts need to know about the whole map."""
+        """Return title, size, quality and colours of the map, for the scripts of its page."""
         light = [on_paper(colour) for colour in CLASS_COLOURS]
         return {
             "title": self.title,
@@ -189,7 +189,7 @@ class MapPage:
         }
 
     def _points(self) -> dict[str, Any]:
-        """Return ids and positions of the points in every layout, and columns for colours."""
+        """Return ids and positions of the points in every layout, and columns that colour them."""
         ids = self.ids[self.rows]
         offered = columns(ids, self.labels, self.predictions, self.catalog)
         places = self.coordinates[self.rows]
@@ -207,7 +207,7 @@ class MapPage:
         }
 
     def _teaching(self) -> dict[str, Any] | None:
-        """Return what the page needs to learn from labels; None if it shows too many galaxies."""
+        """Return embeddings for the page to learn from labels; None for too many galaxies."""
         return teaching_data(
             self.ids[self.rows],
             self.vectors[self.rows],
@@ -217,7 +217,7 @@ class MapPage:
         )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """Return the text, thumbnails and density that the page shows of galaxies."""
+        """Return probabilities, neighbours, thumbnails and density of galaxies for the page."""
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
@@ -234,19 +234,19 @@ class MapPage:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Cube:
-    """Define the cube −1 … 1 that a page draws in: its centre, and its unit of length."""
+    """Hold the cube −1 … 1 in which a page draws a map: its centre, and its unit of length."""
 
     centre: npt.NDArray[np.float32]
     unit: float
 
     @classmethod
     def around(cls, coordinates: npt.NDArray[np.float32]) -> _Cube:
-        """Return the cube around coordinates, with one scale for all axes."""
+        """Return the smallest cube around the coordinates of a map, with one scale for all axes."""
         low, high = coordinates.min(0), coordinates.max(0)
         return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
 
     def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return coordinates (n, 2 or 3) in the cube, shape (n, 3); two dimensions get depth 0."""
+        """Convert map coordinates (n, 2 or 3) to the cube, shape (n, 3); a plane gets depth 0."""
         places = np.zeros((len(coordinates), 3), dtype=np.float32)
         places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
         return places
@@ -260,7 +260,7 @@ def _filled(
     *,
     served: bool = False,
 ) -> str:
-    """Fill the page template with scripts, styles, data and thumbnails."""
+    """Fill the template of a map's page with scripts, styles, data and thumbnails."""
     from markupsafe import Markup
 
     sheets = () if sprites is None else sprites.sheets
@@ -277,13 +277,13 @@ def _filled(
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,
     )
-    # a page from disk sends no request; a served page may ask the server that it came from
+    # allow no network request to a page from disk, and to a served page only those to its server
     requests = "'self'" if served else "'none'"
     return with_policy(page, images="data: blob:", requests=requests)
 
 
 def _described(column: MapColumn) -> dict[str, Any]:
-    """Return a column as JSON values; classes are codes of two bytes."""
+    """Return a column that can colour the map as JSON values; classes are codes of two bytes."""
     return {
         "name": column.name,
         "kind": column.kind,
@@ -312,10 +312,10 @@ def _sheets(sprites: Sprites) -> dict[str, Any]:
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-    """Return probabilities in units of 1/255; zero for a galaxy without a prediction."""
+    """Return class probabilities in units of 1/255; zero for a galaxy without a prediction."""
     table = []
     for name, prediction in predictions.items():
-        # predicted numbers are not probabilities, so they are offered as columns
+        # leave out predicted numbers, which are no probabilities and are shown as columns instead
         if prediction.is_value:
             continue
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
@@ -338,10 +338,10 @@ def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
 
 
 def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Count galaxies per cell of the map's square, top row first, as logarithmic opacity."""
+    """Count galaxies in each cell of the map's square, and return the log counts as opacities."""
     counts, _, _ = np.histogram2d(
         -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
     )
-    # counts differ by orders of magnitude, so use their logarithm
+    # take the logarithm of the counts, which differ by orders of magnitude
     strength = np.log1p(counts)
     return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

@@ -44,7 +44,7 @@ def _beside(library: str) -> bool:
 
 
 def _user_cache() -> Path:
-    """Return numba's folder in the user's cache."""
+    """Return the folder in the user's cache in which numba keeps compiled code."""
     home = os.environ.get("XDG_CACHE_HOME")
     places = {
         "darwin": Path("~/Library/Caches"),

@@ -57,7 +57,7 @@ def neighbourhoods(
     for start in range(0, len(sampled), BLOCK):
         rows = sampled[start : start + BLOCK]
         distances = squares - 2.0 * (vectors[rows] @ vectors.T)
-        distances[np.arange(len(rows)), rows] = -np.inf  # the galaxy itself must get rank 0
+        distances[np.arange(len(rows)), rows] = -np.inf  # give the galaxy itself rank 0
         for row, near in zip(distances, on_map[start : start + BLOCK], strict=True):
             ranks = np.array([np.count_nonzero(row < reach) for reach in row[near]])
             penalty += np.maximum(ranks - k, 0).sum()
@@ -116,7 +116,7 @@ def silhouettes(
 def superposed(
     coordinates: npt.NDArray[np.float64], onto: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
-    """Rotate, mirror, scale and shift one set of points onto another (Procrustes).
+    """Compute how to rotate, mirror, scale and shift one set of points onto another (Procrustes).
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def superposed(
             remedy="share more galaxies",
         )
     turn, overlap = orthogonal_procrustes(a, b)
-    # scipy.spatial.procrustes gives the same disparity, but not the scale and shift that other
-    # points need
+    # compute the disparity here: scipy.spatial.procrustes gives the same number, but not the scale
+    # and shift that other points of the map need
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 
@@ -159,7 +159,7 @@ def stability(
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measure how similar maps of other seeds are to a map.
+    """Measure how similar maps of the same galaxies, made with other seeds, are to a map.
 
     Parameters
     ----------

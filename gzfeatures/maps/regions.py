@@ -1,4 +1,4 @@
-"""Find the regions of a map at several scales, and name each by what sets it apart.
+"""Find the regions of a map at several scales, and name each by how its galaxies differ.
 
 Regions are clusters of HDBSCAN (Campello+2013, doi:10.1007/978-3-642-37456-2_14; scikit-learn's)
 on the graph of nearest neighbours that the map was laid out from, with edges as long as they are on
@@ -57,7 +57,7 @@ def regions(
     answers: Predictions | None = None,
     seed: int = 0,
 ) -> list[MapColumn]:
-    """Return the regions of a map, a class column for each level, from far to near.
+    """Return the regions of a map as columns of classes, one per scale, the coarsest first.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def regions(
     levels: list[MapColumn] = []
     for codes in _levels(vectors, coordinates, seed):
         names = tuple(namer.name(codes == code) for code in range(codes.max() + 1))
-        # a region that nothing sets apart from the others has no name, and is not drawn
+        # keep regions without a name too, although they are not drawn: nothing sets them apart
         values = np.where(codes < 0, NONE, codes).astype(np.uint16)
         levels.append(MapColumn(f"regions {len(levels) + 1}", values, names))
     return levels
@@ -96,10 +96,10 @@ def regions(
 def _levels(
     vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
 ) -> list[Codes]:
-    """Return codes of regions by level, shape (n,) each; −1 for none."""
+    """Return each galaxy's region at each scale, shape (n,); −1 for no region."""
     n = len(vectors)
     whole = [np.zeros(n, dtype=np.int64)]
-    # a map of equal rows, or of one place, has no parts
+    # a map of equal embeddings, or of a single position, has no regions
     if np.ptp(coordinates, axis=0).max() == 0 or np.ptp(vectors, axis=0).max() == 0:
         return whole
     from sklearn.cluster import HDBSCAN
@@ -112,7 +112,8 @@ def _levels(
             min_cluster_size=smallest,
             min_samples=CORE,
             metric="precomputed",
-            # the excess of mass would take the whole map for one region, which has no gaps
+            # select by leaves: the default, excess of mass, would take a map without gaps for one
+            # region
             cluster_selection_method="leaf",
             copy=True,
         )
@@ -125,7 +126,7 @@ def _levels(
 def _graph(
     vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
 ) -> object:
-    """Return the graph of neighbours as a sparse matrix of lengths on the map; it is connected."""
+    """Return a connected graph of neighbours, as a sparse matrix of their distances on the map."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -134,15 +135,15 @@ def _graph(
     one, other = np.repeat(np.arange(n), k), near.rows.ravel().astype(np.int64)
     links = coo_matrix((np.ones(len(one)), (one, other)), shape=(n, n))
     _, part = connected_components(links, directed=False)
-    # HDBSCAN wants one tree: parts are tied to the first by a chain of their first galaxies
+    # HDBSCAN needs a connected graph: link separate parts by edges between their first galaxies
     firsts = np.unique(part, return_index=True)[1]
     one, other = np.concatenate([one, firsts[:-1]]), np.concatenate([other, firsts[1:]])
     length = np.linalg.norm(coordinates[one] - coordinates[other], axis=1).astype(np.float64)
-    # a stored length of zero would be no edge at all
+    # raise lengths of zero a little, because a sparse matrix would read them as no edge
     length = np.maximum(length, 1e-9 * float(np.ptp(coordinates)))
     rows, columns = np.concatenate([one, other]), np.concatenate([other, one])
     matrix = coo_matrix((np.tile(length, 2), (rows, columns)), shape=(n, n)).tocsr()
-    # two galaxies that are each other's neighbours were summed: take the edge once
+    # the edge of two galaxies that are each other's neighbours was summed: divide it by two
     twice = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n)).tocsr()
     matrix.data /= twice.data
     return matrix
@@ -150,7 +151,7 @@ def _graph(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Namer:
-    """Hold numbers of the galaxies, shape (n, m), and the words that name each of them.
+    """Hold numbers of the galaxies, shape (n, m), and words that name a region by each number.
 
     Where `answers` is True they are vote fractions, else labels (share of each class) and numbers.
     """
@@ -162,7 +163,7 @@ class _Namer:
 
     @classmethod
     def of(cls, ids: Ids, columns: Sequence[MapColumn], answers: Predictions | None) -> _Namer:
-        """Return a namer by answers; without them by labels, without these by numbers."""
+        """Choose what names the regions: vote fractions, else labels, else catalog numbers."""
         if answers is not None:
             group = {name: g for g, names in enumerate(QUESTIONS) for name in names}
             kept = [i for i, name in enumerate(answers.classes) if name in group]
@@ -193,7 +194,7 @@ class _Namer:
         return cls(values, words, ("number",) * len(words), tuple(range(len(words))))
 
     def name(self, members: npt.NDArray[np.bool_]) -> str:
-        """Return what sets some galaxies apart from the others, or ""."""
+        """Return in words what sets the galaxies of a region apart from the others, or ""."""
         if not self.values.shape[1]:
             return ""
         with np.errstate(invalid="ignore"):
@@ -203,7 +204,7 @@ class _Namer:
         everything = members.all()
         chosen: list[str] = []
         taken: set[int] = set()
-        # one region that is the whole map is named by what most of its galaxies are
+        # a region that is the whole map has no others, so name it by what most of its galaxies are
         strength = means if everything else np.abs(apart) if self.kinds[0] == "number" else apart
         for i in np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable"):
             if len(chosen) == MOST_WORDS or not np.isfinite(strength[i]):
@@ -218,7 +219,7 @@ class _Namer:
         return ", ".join(chosen)
 
     def _says(self, i: int, means: Array, apart: Array, everything: np.bool_) -> bool:
-        """Return whether a value is common enough in a region, and rarer outside of it."""
+        """Return whether a value is common enough inside a region, and rarer outside."""
         if self.kinds[i] == "number":
             return not everything and abs(apart[i]) >= APART
         common = means[i] >= (0.5 if everything else 0.3 if self.kinds[i] == "label" else 0.25)
@@ -235,12 +236,12 @@ def _counts(values: Array) -> Array:
 
 
 def _means(values: Array) -> Array:
-    """Return means of the known values, shape (m,); NaN where none is known."""
+    """Return the mean of each column's known values, shape (m,); NaN where none is known."""
     return np.asarray(np.nansum(values, 0) / _counts(values))
 
 
 def _spreads(values: Array) -> Array:
-    """Return standard deviations of the known values, shape (m,)."""
+    """Return the standard deviation of each column's known values, shape (m,)."""
     known = ~np.isnan(values)
     off = np.where(known, values - _means(values), 0)
     return np.asarray(np.sqrt((off**2).sum(0) / known.sum(0)))

@@ -1,4 +1,4 @@
-"""Draw the maps of two tables side by side, the second aligned with the first."""
+"""Draw the maps of two embedding tables side by side, the second aligned with the first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_side_by_side(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> float:
-    """Draw the maps of the galaxies that two tables share, the second turned onto the first.
+    """Draw two maps of the same galaxies, by two tables, with the second turned onto the first.
 
     Each map is a UMAP of its own table; the second is rotated, mirrored and shifted onto the first
     (orthogonal Procrustes) and drawn as large as it, so that what still differs is a difference of
@@ -71,7 +71,7 @@ def write_side_by_side(
 
 
 def _as_large(laid: Map, onto: Map) -> Map:
-    """Return an aligned map with the spread of the other around the same centre.
+    """Enlarge an aligned map around its centre until it is as large as the other map.
 
     The scale of a Procrustes fit shrinks a map that resembles the other little to a dot.
     """

@@ -159,7 +159,7 @@ def project(
         near = nearest(
             vectors,
             None,
-            options.n_neighbors - 1,  # umap counts the galaxy itself as a neighbour
+            options.n_neighbors - 1,  # one less: umap counts the galaxy itself as a neighbour
             exact_up_to=options.exact_up_to,
             seed=options.seed,
         )
@@ -201,7 +201,7 @@ def _quality(
     options: MapOptions,
 ) -> dict[str, Any]:
     """Score how well the map preserves neighbours and, with labels, separates classes."""
-    # compare with the whole embedding, because principal components leave out a part of it
+    # compare with the whole embedding, because its principal components leave out a part
     embedding = unit_rows(table.matrix, options.metric)
     scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
     if labels is not None and codes is not None:
@@ -232,8 +232,8 @@ def _settings(
         "scheme": None if labels is None else labels.scheme,
         "epochs": options.epochs,
         "recall": near.recall,
-        # the typical largest distance to a neighbour: a galaxy placed from farther away is
-        # uncertain
+        # the distance within which 99 % of galaxies have their nearest neighbour: a new galaxy
+        # whose nearest is farther away is placed uncertainly
         "reach": float(np.quantile(near.distances[:, 0], 0.99)),
         "extractor": table.extractor.fingerprint,
         "backbone": table.extractor.backbone,
@@ -265,7 +265,7 @@ def _laid_out(
     codes: npt.NDArray[np.int64] | None,
     seed: int,
 ) -> npt.NDArray[np.float32]:
-    """Compute UMAP coordinates from known neighbours, shape (n, dimensions)."""
+    """Compute coordinates of galaxies by UMAP from their neighbours, shape (n, dimensions)."""
     require_numba_cache()
     import numba
     from threadpoolctl import threadpool_limits
@@ -298,16 +298,17 @@ def _graph(
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        # tqdm, which umap imports, asks for ipywidgets in a notebook; no bar of it is drawn
+        # silence tqdm, which umap imports: in a notebook it asks for ipywidgets, for a progress bar
+        # that is never drawn
         warnings.filterwarnings("ignore", "IProgress not found")
-        # umap warns that it cannot add galaxies to this layout, which is not needed
+        # silence umap's warning that it cannot place new galaxies, which `Map.place` does
         warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
         from umap import UMAP
 
         estimator = UMAP(
             n_neighbors=rows.shape[1],
             precomputed_knn=(rows, distances),
-            transform_mode="graph",  # the layout itself is computed later, on all cores
+            transform_mode="graph",  # no layout: it is computed later, on all cores
             target_weight=LABEL_WEIGHT,
             random_state=seed,
             n_jobs=1,
@@ -316,7 +317,7 @@ def _graph(
 
 
 def _curve(min_dist: float) -> tuple[float, float]:
-    """Fit a and b of 1 / (1 + a x^2b), the closeness on a map, to exp(min_dist − x).
+    """Fit a and b of 1 / (1 + a x^2b), UMAP's closeness at distance x, to exp(min_dist − x).
 
     The exponential holds beyond `min_dist`; nearer, closeness is 1.
 
@@ -333,7 +334,7 @@ def _curve(min_dist: float) -> tuple[float, float]:
 def _first_layout(
     vectors: npt.NDArray[np.float32], dimensions: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Scale the first principal components to ±10, with noise of 1e-4 as UMAP adds.
+    """Return positions to start from: principal components scaled to ±10, with a little noise.
 
     The noise parts galaxies that are equal.
     """
