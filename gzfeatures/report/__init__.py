@@ -1,1 +1,1 @@
-"""Write the ranking of candidates as a page, Markdown, JSON and figures."""
+"""Write the ranking of networks and heads as a web page, Markdown, JSON and figures."""

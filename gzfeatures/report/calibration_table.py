@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def calibration_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row of the calibration table for each candidate that predicts classes."""
+    """Return a row of the calibration table for each network or head that predicts classes."""
     candidates = [candidate for _, candidate in report.ranked]
     return [_row(report, each) for each in candidates if each.scores.kind == "classes"]
 
 
 def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
-    """Return a row of the calibration table: errors before and after, coverage of class sets."""
+    """Return calibration errors before and after, and coverage of class sets, of a candidate."""
     uncalibrated = candidate.calibration.get("before", {})
     errors = [
         (uncalibrated.get(name), candidate.scores.metrics[name])
@@ -36,13 +36,13 @@ def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
 
 
 def _held(coverage: Mapping[str, Any]) -> str:
-    """Return a measured coverage with its interval as text, in percent."""
+    """Return how often class sets hold the truth, with its interval, as text in percent."""
     low, high = coverage["interval"]
     return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def notes_of(report: Report) -> list[str]:
-    """Return the notes on classes with few calibration galaxies, each note once."""
+    """Return the notes on calibration, such as classes with few galaxies, each note once."""
     notes = (
         note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
     )

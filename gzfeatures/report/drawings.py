@@ -1,4 +1,4 @@
-"""Draw the figures of a report by name, those of single candidates for the best ones only."""
+"""Draw the figures of a report, and those of single networks or heads for the best only."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def draw(report: Report) -> dict[str, Figure]:
 
 
 def truth_of(report: Report) -> str:
-    """Return who gave the true classes: class strings and labels of one person are no votes."""
+    """Return who gave the true classes: "volunteers", or "label" if there are no votes."""
     return "label" if report.labels.soft is None else "volunteers"
 
 
 def _best(report: Report) -> dict[str, Candidate]:
-    """Return the best candidate of each approach."""
+    """Return the best candidate of each approach, such as "frozen" or "end-to-end"."""
     best: dict[str, Candidate] = {}
     for _, candidate in report.ranked:
         best.setdefault(candidate.approach, candidate)
@@ -94,7 +94,7 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Return bins of accuracy by quantity and approach, for the best candidate of each approach."""
+    """Return accuracy in bins of each quantity, such as redshift, for each approach's best."""
     bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {

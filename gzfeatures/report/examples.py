@@ -1,4 +1,4 @@
-"""Choose the galaxies of a report's galleries, with the class that each candidate predicts."""
+"""Choose the galaxies of a report's galleries, with the classes predicted for each of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THUMBNAIL = View(size=96, crop=0.6)
 
 @dataclasses.dataclass(frozen=True)
 class Guess:
-    """Hold what one candidate predicts for a galaxy.
+    """Hold the class that one network or head predicts for a galaxy.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """Hold one galaxy of a gallery, with its label and the candidates' predictions.
+    """Hold one galaxy of a gallery, with its label and the classes predicted for it.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ class Example:
 
 
 def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
-    """Return the ids of wrong predictions, the most confident first, shape (≤ count,)."""
+    """Return the ids of wrongly predicted galaxies, the most confident first, (≤ count,)."""
     wrong = predictions.codes != labels.select(predictions.ids).codes
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
 
 def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
-    """Return ids that two candidates classify differently, most confident first.
+    """Return the ids of galaxies that two candidates classify differently, most confident first.
 
     Those of which both are most certain come first.
     """
@@ -83,13 +83,13 @@ def disagreements(first: Predictions, second: Predictions, count: int = 24) -> I
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
-    """Return ids of correct predictions, the most confident of each class.
+    """Return the ids of rightly predicted galaxies, the most confident of each class.
 
     Classes follow one another in their order.
     """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
-    # confident correct predictions show what a network recognises as a class
+    # take the most confident galaxies, which show what a network recognises as a class
     best = [
         _most(
             predictions.ids,
@@ -110,7 +110,7 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def examples(
     ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
 ) -> list[Example]:
-    """Return galaxies with the volunteers' class and each candidate's prediction."""
+    """Return galaxies with the class of their label and the class each candidate predicts."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
@@ -136,7 +136,7 @@ def examples(
 
 
 def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
-    """Return JPEG pictures as `data:` addresses by id, without unreadable images.
+    """Return small JPEG pictures of galaxies as `data:` addresses by id, if readable.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ WHITE_FROM = 0.85
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Hold one candidate of a plot: rank, approach, cost, score and interval."""
+    """Hold one network or head of a plot: rank, approach, cost, score and interval."""
 
     rank: int
     approach: str
@@ -69,11 +69,11 @@ def confusion(
 def draw_confusion(
     axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str], truth: str = "true class"
 ) -> None:
-    """Draw a confusion matrix on axes; see `confusion`."""
+    """Draw a confusion matrix, in percent of the true class, on given axes."""
     from matplotlib.colors import LinearSegmentedColormap
 
     k = len(classes)
-    # use shares of the actual class, since classes differ in size; an empty row stays 0
+    # use shares of the true class, since classes differ in size; a class without galaxies stays 0
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     # draw zero as transparent, which suits light and dark pages
@@ -152,7 +152,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 def reliability(
     rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
-    """Draw the fraction of correct predictions against the stated confidence.
+    """Draw the fraction of right predictions against the predicted confidence.
 
     The diagonal is perfect calibration.
 
@@ -166,7 +166,7 @@ def reliability(
     """
     figure, axes = axes_of(2.9, 3.1)
     draw_reliability(axes, rows)
-    # crosses show the same bins before calibration
+    # add the bins before calibration as crosses, to show what calibration changed
     if before:
         points = [[row[key] for row in before] for key in ("stated", "reached")]
         axes.plot(
@@ -185,14 +185,14 @@ def reliability(
 
 
 def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the bins of a reliability diagram on axes; see `reliability`."""
+    """Draw the bins of a reliability diagram on given axes."""
     stated, reached, count = (
         np.array([row[key] for row in rows]) for key in ("stated", "reached", "n")
     )
     reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
-    # dots are larger for bins with more galaxies, whose position is more certain
+    # draw larger dots for bins with more galaxies, whose position is more certain
     area = 12 + 130 * count / count.max()
     axes.scatter(
         stated,
@@ -228,7 +228,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
         marker, colour, line = MARKS[approach]
         kept = curve["coverage"] >= 0.02  # fewer galaxies give no reliable accuracy
         coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
-        # ten markers per line distinguish the lines in a grey print
+        # put ten markers on each line, by which lines can be told apart in a grey print
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
             coverage,
@@ -260,7 +260,7 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
 
 
 def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
-    """Draw a ranking on axes, without a legend; see `ranking`."""
+    """Draw a ranking, one row per rank, on given axes and without a legend."""
     _intervals(axes, points, [float(p.rank) for p in points], axis="x")
     axes.set_yticks([p.rank for p in points])
     axes.invert_yaxis()
@@ -272,7 +272,7 @@ def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
 def cost(points: Sequence[Point], metric: str) -> Figure:
     """Draw a metric against computing time on a logarithmic axis, with the rank at each point."""
     figure, axes = axes_of(6.4, 3.8)
-    # a logarithmic axis cannot show zero seconds
+    # leave out times of zero, which a logarithmic axis cannot show
     timed = [p for p in points if p.seconds > 0]
     _intervals(axes, timed, [p.seconds for p in timed], axis="y")
     axes.set_xscale("log")
@@ -334,7 +334,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[approach]
-        # a small shift separates the intervals of the approaches
+        # shift each approach a little, so that their intervals do not cover each other
         middle = [
             (row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"])
             for row in rows
@@ -370,8 +370,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
         x, y = (point.value, at) if axis == "x" else (at, point.value)
-        # the measured calibration error includes noise, so it may lie above the interval of the
-        # true error
+        # draw no negative lengths: a measured calibration error includes noise, and may lie above
+        # the interval of the true error
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if axis == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
-    """Yield anchor, title, explanation and galaxies of each gallery."""
+    """Yield HTML anchor, title, explanation and galaxies of each gallery of a report."""
     (_, best), *_ = report.ranked
-    # galaxies on which the two best kinds of candidates disagree are the most informative
+    # compare the best network with the best head, because galaxies on which they disagree tell most
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
     compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
@@ -46,7 +46,7 @@ def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.
 
 
 def _rival(report: Report) -> Candidate | None:
-    """Return the candidate that galleries compare with the best one.
+    """Return the network or head whose predictions galleries compare with those of the best.
 
     It is the best of the other kind (end-to-end, or with a head), or else the second.
     """

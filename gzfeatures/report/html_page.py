@@ -1,4 +1,4 @@
-"""Render the HTML page of a report; every text from outside is escaped."""
+"""Render the HTML page of a report; text from users and files is escaped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def render(
     showcases: Sequence[Gallery],
     map_page: str | None = None,
 ) -> str:
-    """Render the whole page, which loads nothing from outside and runs only its own script.
+    """Render the HTML page of a report, which loads nothing and runs only its own script.
 
     It can be read from disk, and inside another page's frame. `map_page` is the name of a map
     beside it, to link to.
@@ -68,7 +68,7 @@ def render(
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
         untrained=untrained_notes(report.comparison.ranking),
-        # figures of one kind stand side by side, for a reader to compare candidates
+        # put figures of one kind side by side, so that readers can compare candidates
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -88,7 +88,7 @@ def render(
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),
         provenance=_provenance(report),
         map_page=map_page,
-        # class strings and labels of one person are no votes
+        # do not speak of votes where labels are class strings, or those of one person
         voted=report.labels.soft is not None,
         open=OPEN_PANELS,
     )
@@ -96,7 +96,7 @@ def render(
 
 
 def _template(digits: int) -> Template:
-    """Return the page's template, which escapes every value that is not `Markup`."""
+    """Return the template of the report's page, which escapes every value but `Markup`."""
     filters: dict[str, Callable[..., Any]] = {
         "number": partial(number, digits=digits),
         "signed": partial(signed, digits=digits),
@@ -108,18 +108,18 @@ def _template(digits: int) -> Template:
 
 
 def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[int, str, Markup]]]:
-    """Return rank, title and drawing of each candidate's figures, by kind of figure."""
+    """Return rank, title and drawing of the figures of each candidate, by kind of figure."""
     panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
     for row, candidate in report.ranked:
         for kind in KINDS:
-            # vote fractions have no confusion matrix, and low ranks get no figures
+            # skip figures that were not drawn: those of low ranks, and confusions of vote fractions
             if (name := f"{kind}-{row.rank:02d}") in svg:
                 panels[kind].append((row.rank, report.title(candidate), svg[name]))
     return panels
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
-    # sizes and digests let a reader check that two reports use the same galaxies
+    # show sizes and digests, by which readers can check that two reports use the same galaxies
     sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
     counts = report.labels.select(report.split.test).counts
     return [

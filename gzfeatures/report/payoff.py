@@ -16,7 +16,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Payoff:
-    """Hold the comparison of the best network and the best head for one number of labels.
+    """Hold how much the best network beats the best head for one number of labels.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class Payoff:
 
     @property
     def pays(self) -> bool:
-        """Tell whether the network is better beyond chance."""
+        """Tell whether the best network beats the best head beyond chance."""
         return self.interval[0] > 0
 
 
 def payoffs(
     candidates: Mapping[int, Sequence[Candidate]], truth: Labels, metric: str
 ) -> list[Payoff]:
-    """Compare the best network with the best head on each number of labels that has both.
+    """Compare the best network with the best head for each number of labels that has both.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def payoffs(
             continue
         comparison = compare([network, head], truth, metric=metric, level=LEVEL)
         (test,) = comparison.tests
-        # a test gives first minus second of the ranking: convert it to network minus head, where a
-        # smaller error counts as better
+        # convert the test's difference, first minus second of the ranking, to network minus head,
+        # with the sign by which positive is better
         turn = sign if comparison.ranking[0].head is None else -sign
         low, high = sorted(turn * end for end in test.interval)
         rows.append(Payoff(size, network.name, head.name, turn * test.difference, (low, high)))
@@ -79,7 +79,7 @@ def payoffs(
 
 
 def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
-    """Return a sentence on the labels from which fine-tuning pays; empty without comparisons.
+    """Return a sentence on the number of labels from which fine-tuning pays, or "" if unknown.
 
     Examples
     --------
@@ -92,7 +92,8 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     """
     if not rows:
         return ""
-    # count only the numbers of labels from which the network is better at all larger ones
+    # count a number of labels only if the network is better at all larger numbers too, because a
+    # single success may be chance
     first = len(rows)
     while first and rows[first - 1].pays:
         first -= 1
@@ -104,7 +105,7 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     else:
         verdict = f"fine-tuning does not pay beyond chance up to {rows[-1].labels:,} labels"
     title = metric.replace("_", " ")
-    # a smaller error is better, so for errors subtract the network from the head
+    # for errors, subtract the network from the head: a smaller error is better
     first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
     gains = "; ".join(
         f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"

@@ -19,7 +19,7 @@ FEWEST_ON_AXIS = 4
 
 
 def ranking_rows(report: Report) -> list[dict[str, Any]]:
-    """Return the rows of the ranking table, with positions in percent of the axis's width."""
+    """Return the rows of the ranking table, with intervals in percent of the axis's width."""
     metric = report.comparison.metric
     low, high = axis_of(report)
 
@@ -29,7 +29,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
     spread = {seeds.method: seeds for seeds in report.comparison.seeds}
     rows = []
     for row, candidate in report.ranked:
-        # a class with few galaxies has no interval, and then no bar is drawn
+        # without an interval (a class with few galaxies) no bar is drawn
         left, right = interval_of(row, metric)
         rows.append(
             {
@@ -45,7 +45,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "values": [row.metrics[key] for key in report.metrics],
                 "interval": None if np.isnan(left) else (left, right),
                 "outside": "‹ lower" if right < low else "higher ›" if left > high else "",
-                # an interval that begins or ends beyond the axis is drawn up to its end
+                # mark intervals that begin or end beyond the axis, where their bars are cut
                 "beyond": ("‹" * (left < low <= right), "›" * (right > high >= left)),
                 "place": _on_axis(place(left), place(right), place(row.metrics[metric])),
                 "costs": [amount(row.costs[key]) for key in report.costs],
@@ -55,7 +55,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _on_axis(left: float, right: float, value: float) -> tuple[float, float, float | None]:
-    """Return start, width and value in percent of the axis; None for a value beyond its ends."""
+    """Cut an interval at the axis; return its start, width and value in percent of the axis."""
     inside = value if 0 <= value <= 100 else None
     if np.isnan(left):
         return left, right, inside
@@ -64,13 +64,13 @@ def _on_axis(left: float, right: float, value: float) -> tuple[float, float, flo
 
 
 def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
-    """Return a candidate's interval; NaN if a class has too few galaxies for an interval."""
+    """Return the interval of a candidate's metric; NaN if too few galaxies allow none."""
     low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 
 
 def axis_of(report: Report) -> tuple[float, float]:
-    """Return the limits of the axis for intervals, rounded outwards.
+    """Return the limits of the axis on which the ranking's intervals are drawn, rounded outwards.
 
     The better half sets them, and at least four candidates: a network that learned nothing would
     else press the others into a corner. A candidate whose interval ends before the axis begins is

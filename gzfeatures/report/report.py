@@ -1,4 +1,4 @@
-"""Hold the ranked candidates with their paired tests, and write HTML, Markdown and JSON."""
+"""Hold ranked networks and heads with paired tests, and write them as HTML, Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ UNRECORDED = "unrecorded.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """Hold all candidates of one experiment on one split, ranked.
+    """Hold all networks and heads of one experiment on one split, ranked by their scores.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Report:
     encoders: tuple[EncoderPair, ...] = ()
 
     def __post_init__(self) -> None:
-        # a report of several splits would compare accuracies on different galaxies
+        # refuse another split: the report would compare accuracies on different galaxies
         if self.comparison.split != self.split.fingerprint:
             raise InputError(
                 "report of another split",
@@ -95,7 +95,8 @@ class Report:
                 rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
-        # ranking and candidates are separate arguments, and must contain the same candidates
+        # refuse a ranking of other candidates, because ranking and candidates are separate
+        # arguments
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
@@ -103,7 +104,7 @@ class Report:
                 where=self.name,
                 rule="hold the same candidates",
             )
-        # the ranking figure and the headline need intervals
+        # refuse scores without intervals, which the ranking figure and the headline need
         if not any(candidate.scores.intervals for candidate in self.candidates):
             raise InputError(
                 "report of scores without intervals",
@@ -128,12 +129,12 @@ class Report:
 
     @property
     def approaches(self) -> frozenset[str]:
-        """Return the approaches of all candidates."""
+        """Return the approaches of all candidates, such as "frozen" or "end-to-end"."""
         return frozenset(candidate.approach for candidate in self.candidates)
 
     @property
     def digits(self) -> int:
-        """Number of decimals of scores: 3, or more for small numbers such as redshifts.
+        """Return how many decimals scores have: 3, or more for small numbers such as redshifts.
 
         At least three digits of the best candidate's error are shown.
         """
@@ -168,7 +169,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """Return the best score, corrected for the choice among several; empty without a choice."""
+        """Return the best score in words, corrected for being the best of several; may be empty."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
@@ -209,13 +210,13 @@ class Report:
             f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
         )
-        # a single candidate cannot be compared
+        # without a second candidate there are no differences to tell
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             ) + self._single_trainings
-        # a reader's first question is whether an end-to-end network is as good
+        # compare the best end-to-end network with the first, which readers want to know first
         ends = [row for row, _ in self.ranked if row.approach == "end-to-end"]
         network = next((row for row in ends if row.method not in untrained), None)
         for note in untrained_notes(self.comparison.ranking):
@@ -231,7 +232,7 @@ class Report:
         return text + (f" † {DAGGER}." if best.contaminated else "")
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, without single predictions; None for NaN."""
+        """Return the report as JSON values, without predictions of galaxies; None for NaN."""
         record = {
             "format": FORMAT,
             "name": self.name,
@@ -259,7 +260,7 @@ class Report:
         return cleaned
 
     def markdown(self) -> str:
-        """Return headline, summary and ranking as Markdown; every text from outside is escaped."""
+        """Return headline, summary and ranking as Markdown; text from users is escaped."""
         titles = [
             "#",
             "candidate",
@@ -340,14 +341,14 @@ class Report:
             The folder cannot be written.
         """
         drawn = drawings.draw(self)
-        # a map that the run has drawn lies beside the report
+        # link the map if the run has drawn one beside the report
         beside = "map.html" if (folder / "map.html").is_file() else None
         page = html_page.render(self, drawn, images, view, showcases, beside)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
             gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
-        # seal the page last, when its text is final
+        # add the digest to the page last, when its text is final
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
@@ -359,7 +360,7 @@ class Report:
 
 
 def _key(scored: Candidate | RankedRow) -> tuple[str, str, str | None, int]:
-    """Return the values that distinguish one candidate of a report from the others."""
+    """Return approach, backbone, head and seed, which distinguish a candidate from others."""
     return scored.approach, scored.backbone, scored.head, scored.seed
 
 
@@ -368,6 +369,6 @@ def _counted(number: int, noun: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Escape text for Markdown: no markup, no HTML, no new table cell."""
+    """Escape text for Markdown, so that it adds no markup, no HTML and no table cell."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)

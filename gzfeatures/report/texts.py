@@ -1,4 +1,4 @@
-"""Write numbers and settings as the texts that a report shows."""
+"""Convert numbers and settings to the texts that a report shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of nested mappings under dotted names.
+    """Yield the entries of nested settings under dotted names, such as `galaxies.images`.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a number with its sign; the minus is the typographic one.
+    """Return a number with its sign as text, with a typographic minus.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def share(value: float) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a value of the provenance as text.
+    """Return a setting or version as text.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Name the columns, costs and breakdowns of a report as a reader sees them."""
+"""List the titles of columns, costs and bins as a report shows them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def metric_titles(comparison: Comparison) -> dict[str, str]:
 
 
 def signs_of(row: RankedRow) -> str:
-    """Return the marks behind a candidate's name: unfair, and untrained."""
+    """Return the marks behind a candidate's name: † unfairly scored, ‡ too little trained."""
     return " †" * row.contaminated + f" {UNTRAINED}" * (row.untrained is not None)
 
 

@@ -1,4 +1,4 @@
-"""Show the galaxies that a classifier gets wrong with the least doubt, as a page and as JSON."""
+"""Write the galaxies that a network gets wrong with most confidence as web page and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TINY = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class WorstError:
-    """Hold one galaxy that was predicted wrong.
+    """Hold one galaxy whose class was predicted wrongly, with both classes' probabilities.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class WorstError:
 
 
 def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) -> list[WorstError]:
-    """Return the galaxies predicted wrong, those of the highest log loss first.
+    """Return the galaxies that were predicted wrongly, those of the highest log loss first.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) ->
     of_label = predictions.probabilities[rows, truth.codes]
     loss = -np.log(np.maximum(of_label, _TINY))
     wrong = np.flatnonzero(predictions.codes != truth.codes)
-    # ids break ties, so that a page is the same each time
+    # order equal losses by id, so that the page is the same each time
     order = wrong[np.lexsort((predictions.ids[wrong].astype(str), -loss[wrong]))][:count]
     names = predictions.names
     return [
@@ -136,7 +136,7 @@ def write_worst_errors(
 
 
 def _gallery(title: str, errors: Sequence[WorstError], images: ImageSet) -> Gallery:
-    """Return the page: errors by the volunteers' class, the class of the worst error first."""
+    """Return a gallery of errors by the label's class, the class of the worst error first."""
     captions = [(error.galaxy_id, _caption(error)) for error in errors]
     sections: dict[str, list[Picture]] = {}
     for error, picture in zip(errors, tiles(images, captions), strict=True):
