@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gzfeatures.audit.drawing import ladder
 from gzfeatures.audit.findings import NUMBERS, PAGE, UNTOLD, Audit, figure_name
-from gzfeatures.audit.probes.probe import LEAST, LEVEL
+from gzfeatures.audit.probes.probe import LEAST, LEVEL, detectable
 from gzfeatures.figures import style
 from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.page_template import page_template
@@ -63,6 +63,7 @@ def render(audit: Audit) -> str:
         drawing=drawing,
         slices=slices,
         told=sorted(audit.morphology["by_name"].items(), key=lambda item: -(item[1] or -1.0)),
+        detectable=detectable,
         least=LEAST,
         level=LEVEL,
         untold=UNTOLD,

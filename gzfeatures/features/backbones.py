@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,12 @@ class Backbone:
     link: str = "softmax"
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
+        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std) or not finite:
             raise InputError(
                 "normalisation",
                 where=self.name,
-                rule="have one mean and one std > 0 per band",
+                rule="have one mean and one std > 0 per band, all finite",
                 found=(self.mean, self.std),
             )
         if self.dim < 1 or self.classes < 1 or self.members < 1:

@@ -24,6 +24,11 @@ GUESS = {"R2": 0.0, "AUROC": 0.5}
 """Figure of a probe that knows nothing."""
 LEAST = 0.02
 """Smallest figure beyond morphology that is called knowledge."""
+REACH = {"R2": 40.0, "AUROC": 20.0}
+"""How far above `LEAST` a figure has to be, times the number of galaxies.
+
+Simulated: experiments/audit_power.py, whose table stands in experiments/README.md.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +84,29 @@ class Probe:
 
     def asdict(self) -> dict[str, Any]:
         """Return the scores of the probe, and their differences, as JSON values."""
-        more = {"difference": self.difference, "beyond": self.beyond}
+        reach = detectable(self.measure, self.galaxies)
+        more = {"difference": self.difference, "beyond": self.beyond, "detectable": reach}
         return dataclasses.asdict(self) | more
+
+
+def detectable(measure: str, galaxies: int) -> float:
+    """Return the figure beyond morphology from which on a nuisance is found in 8 of 10 audits.
+
+    Vectors that hold a nuisance so strongly that its figure is that on average are called knowing
+    in 80 % of simulated audits or more; what is held less strongly is not excluded.
+
+    Parameters
+    ----------
+    measure : {"R2", "AUROC"}
+    galaxies : int
+        How many have the nuisance.
+
+    Examples
+    --------
+    >>> round(detectable("R2", 1000), 3)
+    0.06
+    """
+    return LEAST + REACH[measure] / galaxies
 
 
 def known(probes: Sequence[Probe]) -> list[bool]:

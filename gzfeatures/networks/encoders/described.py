@@ -23,7 +23,7 @@ from gzfeatures.networks.encoders import (
 )
 from gzfeatures.networks.encoders.backbone_table import read_entry
 from gzfeatures.networks.encoders.handed_modules import HandedModule
-from gzfeatures.networks.encoders.view_config import PixelConfig
+from gzfeatures.networks.encoders.view_config import CONFIGS, PixelConfig
 
 AnyBackbone: TypeAlias = str | Path | Backbone | HandedModule
 """A name, a checkpoint folder, `timm:NAME`, `onnx:FILE`, …, a TOML file, or a value of one."""
@@ -79,8 +79,14 @@ def described(
         # their weights lie on the hub, and nothing is downloaded unless asked
         raise WeightsError("needs a weights file", where=text, remedy=REMEDY)
     file = None if weights in (None, "none") else weights_file(backbone_of("resnet18"), weights)
-    place = Path(name) if kind in ("onnx", "torch") else Path(name) / "config.json"
-    states = (_state(file), None if kind in ("timm", "zoobot") else _state(place))
+    place: Path | None = (
+        Path(name) if kind in ("onnx", "torch") else Path(name) / "model.safetensors"
+    )
+    if kind in ("timm", "zoobot"):
+        place = file
+    # a configuration beside the weights may change alone
+    others = () if place is None else (place.with_name(each) for each in CONFIGS)
+    states = (_state(file), _state(place), *map(_state, others))
     return _described(kind, name, file, pixels, states)
 
 

@@ -270,8 +270,16 @@ class ProgramEncoder(nn.Module):
 
     def _output(self, images: torch.Tensor) -> torch.Tensor:
         output = self.model(images)
-        if not isinstance(output, torch.Tensor):
-            raise InputError("output of the program", where=self.name, rule="be one tensor")
+        if not isinstance(output, torch.Tensor) or output.is_complex():
+            rule = "be one tensor of real numbers"
+            raise InputError("output of the program", where=self.name, rule=rule)
+        if output.ndim < 2 or len(output) != len(images):
+            raise InputError(
+                "output of the program",
+                where=self.name,
+                rule="have a row for each image",
+                found=tuple(output.shape),
+            )
         return output
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

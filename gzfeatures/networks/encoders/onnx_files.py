@@ -28,6 +28,8 @@ LOADERS = ("EPContext", "PyOp", "ExternalStream")
 """Operators that read files or call Python."""
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
 """Operators of graphs that compute in 8-bit integers."""
+MOST_IMAGES = 4096
+"""Largest fixed batch: a short batch is filled up with black images."""
 RAW = ((0.0, 0.0, 0.0), (1 / 255,) * 3)
 """Normalisation of a graph that takes 8-bit pixels: none."""
 
@@ -108,6 +110,8 @@ def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
         constants = {each.name for each in model.graph.initializer}
         inputs = [each for each in model.graph.input if each.name not in constants]
         nodes = list(nodes_of(model))
+        if not model.graph.output:
+            raise InputError("outputs of the ONNX file", where=file, rule="be one or more", found=0)
         return OnnxGraph(
             file,
             _images(inputs, file),
@@ -218,11 +222,19 @@ def _images(inputs: list[Any], path: Path) -> OnnxInput:
     shape: list[int | None] = []
     if len(inputs) == 1:
         kind = inputs[0].type.tensor_type
-        shape = [dim.dim_value or None for dim in kind.shape.dim]
+        # some exporters write -1 for an open side
+        shape = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
         last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
         sides = shape[1:3] if last else shape[2:]
         images = len(shape) == 4 and (last or shape[1] == 3) and sides[0] == sides[1]
         if images and kind.elem_type in kinds:
+            if (shape[0] or 1) > MOST_IMAGES:
+                raise InputError(
+                    "batch of the ONNX file",
+                    where=path,
+                    rule=f"be open, or {MOST_IMAGES} at most",
+                    found=shape[0],
+                )
             whole = kinds[kind.elem_type]
             return OnnxInput(str(inputs[0].name), shape[0], sides[0], last, whole)
     raise InputError(
@@ -366,10 +378,17 @@ class OnnxSession:
         )
 
     def _vectors(self, arrays: Sequence[npt.NDArray[Any]], images: int) -> npt.NDArray[np.float32]:
-        outputs = {
-            name: torch.from_numpy(np.array(array, dtype=np.float32))
-            for name, array in zip(self._outputs, arrays, strict=True)
-        }
+        outputs = {}
+        for name, array in zip(self._outputs, arrays, strict=True):
+            values = np.asarray(array)
+            if values.dtype.kind not in "fiu":
+                raise InputError(
+                    "output of the ONNX file",
+                    where=f"{self._graph.path}, {name}",
+                    rule="be numbers",
+                    found=str(values.dtype),
+                )
+            outputs[name] = torch.from_numpy(np.array(values, dtype=np.float32))
         for name, output in outputs.items():
             if output.ndim < 2 or len(output) != images:
                 raise InputError(

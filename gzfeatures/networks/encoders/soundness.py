@@ -106,7 +106,7 @@ def findings_of(
     images = trial_images(size)
     vectors = run(images)
     found = [
-        Trial("values", bool(np.isfinite(vectors).all()), f"{vectors.shape[1]} numbers"),
+        _values(vectors),
         _alike("the same images again (dropout)", vectors, run(images), vectors),
         *_batches(run, images, vectors, batch),
     ]
@@ -178,6 +178,13 @@ def _batches(run: Run, images: Pixels, vectors: Vectors, batch: int | None) -> l
         _alike(three, run(images[:3]), vectors[:3], vectors),
         _alike("in another order", run(images[::-1])[::-1], vectors, vectors),
     ]
+
+
+def _values(vectors: Vectors) -> Trial:
+    """Tell whether all numbers of the vectors are finite."""
+    lost = int((~np.isfinite(vectors)).sum())
+    count = f"{vectors.shape[1]} numbers"
+    return Trial("values", not lost, f"{count}, {lost} are not finite" if lost else count)
 
 
 def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:

@@ -61,7 +61,9 @@ def describe(
         raise InputError("folder of transformers", where=folder, rule="be a folder")
     file = require_file(folder / TENSORS, "weights in safetensors")
     join_inside(folder, TENSORS)
-    require_no_code(read_json(require_file(folder / CONFIG, "configuration")), folder / CONFIG)
+    config = read_json(require_file(folder / CONFIG, "configuration"))
+    require_no_code(config, folder / CONFIG)
+    _require_fewer_layers(config, file, folder / CONFIG)
     pixels = pixels or beside(file)
     if pixels is None:
         raise unknown_pixels(folder)
@@ -104,6 +106,35 @@ def require_no_code(config: Mapping[str, Any], where: object) -> None:
         for nested in value if isinstance(value, list) else [value]:
             if isinstance(nested, Mapping):
                 require_no_code(nested, where)
+
+
+def _require_fewer_layers(config: Mapping[str, Any], file: Path, where: object) -> None:
+    """Refuse a configuration of more layers than the file has tensors: building them takes hours.
+
+    Raises
+    ------
+    InputError
+        With the setting, or what is wrong with the file.
+    """
+    from safetensors import safe_open
+
+    with parsing("weights cannot be read", file), safe_open(str(file), "pt") as tensors:
+        most = len(tensors.keys())
+    waiting: list[Mapping[str, Any]] = [config]
+    while waiting:
+        for key, value in waiting.pop().items():
+            waiting += [value] if isinstance(value, Mapping) else []
+            numbers = value if isinstance(value, list) else [value]
+            if "layer" not in key and "depth" not in key:
+                continue
+            for number in numbers:
+                if isinstance(number, (int, float)) and number > most:
+                    raise InputError(
+                        "configuration has more layers than the file of weights has tensors",
+                        where=where,
+                        rule=f"have a {key} of {most} at most",
+                        found=number,
+                    )
 
 
 def _model(folder: Path) -> tuple[Any, set[str]]:

@@ -107,11 +107,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            # silence PyTorch's warning of an unusual pickle: the file is refused below in one line
-            warnings.simplefilter("ignore", UserWarning)
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state: object = load_file(path)
+        else:
+            with warnings.catch_warnings():
+                # silence PyTorch's warning of an unusual pickle: it is refused below in one line
+                warnings.simplefilter("ignore", UserWarning)
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
             "weights file is refused: it is no torch file, "
@@ -130,11 +131,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
+        isinstance(name, str) and isinstance(value, torch.Tensor) and not value.is_complex()
+        for name, value in state.items()
     ):
-        raise WeightsError(
-            "weights file", where=path, rule="hold tensors by name", found=type(state).__name__
-        )
+        # torch would drop the imaginary part of complex numbers with no more than a warning
+        rule = "hold tensors of real numbers by name"
+        raise WeightsError("weights file", where=path, rule=rule, found=type(state).__name__)
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 

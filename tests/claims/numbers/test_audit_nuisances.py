@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from gzfeatures.audit.probes.nuisances import Nuisance
-from gzfeatures.audit.probes.probe import Probe, known, probed
+from gzfeatures.audit.probes.probe import Probe, detectable, known, probed
 from gzfeatures.audit.probes.ridge import components, standardised
 from gzfeatures.galaxies.votes.votes import Counts
 from gzfeatures.heads.folds import folds_of
@@ -80,6 +80,19 @@ def test_a_planted_nuisance_is_found_in_every_audit(categories: bool) -> None:
     probes = [audited(seed, 0.15, categories=categories) for seed in range(SEEDS // 2)]
     assert all(known([probe])[0] for probe in probes)
     assert min(probe.beyond for probe in probes) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("planted", "categories"), [(0.0205, False), (0.03, True)], ids=["number", "category"]
+)
+def test_a_nuisance_of_the_figure_that_the_page_calls_detectable_is_found_in_eight_of_ten(
+    planted: float, categories: bool
+) -> None:
+    """At the sizes of experiments/audit_power.py, which seeks the strength for each of them."""
+    probes = [audited(seed, planted, categories=categories) for seed in range(200, 200 + SEEDS)]
+    reach = detectable(probes[0].measure, GALAXIES)
+    assert np.mean([probe.beyond for probe in probes]) <= reach
+    assert sum(known([probe])[0] for probe in probes) >= 0.8 * SEEDS
 
 
 def test_vectors_of_noise_know_nothing_and_the_level_is_shared_by_many_nuisances() -> None:

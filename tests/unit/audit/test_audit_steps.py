@@ -21,6 +21,7 @@ from gzfeatures.audit.audit import AuditOptions
 from gzfeatures.audit.class_slices import balanced_accuracy
 from gzfeatures.audit.findings import Audit
 from gzfeatures.audit.page import render
+from gzfeatures.audit.probes.probe import detectable
 from gzfeatures.audit.training_galaxies import UNKNOWN
 from gzfeatures.errors import InputError
 from gzfeatures.features.store import Store
@@ -94,6 +95,10 @@ def test_page_and_json_say_the_same_and_text_from_outside_is_text(
     ]
     page = (folder / "audit.html").read_text()
     assert "cannot exclude:</b> morphology that neither the labels nor" in page
+    assert "found from" in page
+    for row in record["nuisances"]:
+        assert row["detectable"] == pytest.approx(detectable(row["measure"], row["galaxies"]))
+        assert f"<td>{row['detectable']:+.3f}</td>" in page
     assert "details of shape" in json.loads((folder / "audit.json").read_text())["not_excluded"]
     assert HOSTILE not in page and "&lt;script&gt;window.hit" in page
     assert "script-src 'none'" in page and "default-src 'none'" in page

@@ -323,3 +323,112 @@ def test_a_folder_needs_its_configuration_and_all_weights_in_safetensors(tmp_pat
     file.rename(folder / "pytorch_model.bin")
     with pytest.raises(GzError, match="weights in safetensors not found"):
         described(f"hf:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("sides", "kinds", "words"),
+    [
+        (["n", 3, 16, 16], {"outputs": False}, "outputs of the ONNX file; must be one or more"),
+        ([10**12, 3, 16, 16], {}, "batch of the ONNX file.*be open, or 4096 at most"),
+        (["n", 3, 16, 16], {"texts": True}, "output of the ONNX file.*be numbers"),
+    ],
+    ids=["no outputs", "batch", "texts"],
+)
+def test_graphs_that_give_no_vectors_of_numbers_or_ask_for_any_memory_are_refused(
+    sides: list[Any], kinds: dict[str, bool], words: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    path = flat_file(tmp_path / "f.onnx", sides, **kinds)
+    with pytest.raises(InputError, match=words) as caught:
+        described(f"onnx:{path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_side_of_minus_one_is_an_open_one(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    graph = read_graph(flat_file(tmp_path / "f.onnx", [-1, 3, -1, -1]))
+    assert (graph.images.batch, graph.images.size) == (None, None)
+
+
+def flat_file(path: Path, sides: list[Any], outputs: bool = True, texts: bool = False) -> Path:
+    """An ONNX file whose vectors are all pixels, with its configuration beside it."""
+    helper = onnx.helper
+    kind = onnx.TensorProto.STRING if texts else onnx.TensorProto.FLOAT
+    taken = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, sides)
+    given = helper.make_tensor_value_info("vectors", kind, None)
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["pixels"]),
+        helper.make_node("Cast", ["pixels"], ["vectors"], to=kind),
+    ]
+    graph = helper.make_graph(nodes, "g", [taken], [given] if outputs else [])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    (path.parent / "config.json").write_text(json.dumps(CONFIG | {"pretrained_cfg": PIXELS}))
+    return path
+
+
+PIXELS: dict[str, Any] = {"input_size": [3, 16, 16], "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+@pytest.mark.parametrize("numbers", [{"mean": [float("inf")] * 3}, {"std": [float("inf")] * 3}])
+def test_a_normalisation_that_is_not_finite_is_refused(
+    numbers: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    path = flat_file(tmp_path / "f.onnx", ["n", 3, 16, 16])
+    # found anew although the file itself has not changed
+    assert described(f"onnx:{path}").mean == (0.5,) * 3
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": PIXELS | numbers}))
+    with pytest.raises(InputError, match="one std > 0 per band, all finite"):
+        described(f"onnx:{path}")
+
+
+class Ending(nn.Module):
+    """Gives all pixels, changed at the end."""
+
+    def __init__(self, ending: str) -> None:
+        super().__init__()
+        self.ending = ending
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.flatten(1)
+        return pixels.mean() if self.ending == "scalar" else pixels.to(torch.complex64)
+
+
+@pytest.mark.parametrize(("ending", "words"), [("scalar", "row for each"), ("complex", "real num")])
+def test_programs_that_give_no_rows_of_real_numbers_are_refused(
+    ending: str, words: str, tmp_path: Path
+) -> None:
+    path = exported(Ending(ending).eval(), tmp_path / "p.pt2", batch=False)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(InputError, match=words):
+        described(f"torch:{path}")
+
+
+@pytest.mark.parametrize("state", [{1: torch.ones(1)}, {"w": torch.ones(1, dtype=torch.complex64)}])
+def test_weights_without_names_or_of_complex_numbers_are_refused(
+    state: dict[Any, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    from gzfeatures.networks.models.load import read_tensors
+
+    torch.save(state, tmp_path / "w.pth")
+    files = [tmp_path / "w.pth"]
+    if "w" in state:
+        save_file(state, tmp_path / "w.safetensors")
+        files.append(tmp_path / "w.safetensors")
+    for file in files:
+        with pytest.raises(GzError, match="hold tensors of real numbers by name"):
+            read_tensors(file)
+
+
+def test_a_configuration_of_more_layers_than_tensors_is_refused_before_they_are_built(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    _, folder = vision_folder(tmp_path / "vit")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**9}))
+    with pytest.raises(InputError, match=r"more layers than the file.*num_hidden_layers"):
+        described(f"hf:{folder}")
