@@ -152,9 +152,19 @@ def suited(head: str, labels: Labels) -> HeadKind:
             f"head does not predict {PREDICTED[labels.target]}",
             rule=f"be one of {legal}",
             found=chosen.name,
-            remedy=None if regression else "to predict a number, name its column by --target",
+            remedy=_remedy(labels.target),
         )
     return chosen
+
+
+def _remedy(target: str) -> str | None:
+    """Return how labels that were meant otherwise are given."""
+    if target == "fractions":
+        return (
+            "call the column of classes label: without one, columns of numbers are read as "
+            "vote fractions"
+        )
+    return None if target in VALUE_TARGETS else "to predict a number, name its column by --target"
 
 
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def _tags_of(compared: ComparedRun) -> dict[str, str]:
     """
     # a file of unrecorded results from an earlier version has no seconds
     values = {"seconds": "", "head": "", **compared}
+    # a column is as wide as .938–.993
+    values["interval"] = re.sub(r"(?<!\d)0\.", ".", compared["interval"].replace(" to ", "–"))
     columns = {name: str(values[name.partition(" ")[2]]) for name in COLUMNS}
     return {"tied": compared["tied"], "interval": compared["interval"], **columns}
 

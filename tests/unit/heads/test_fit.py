@@ -281,7 +281,8 @@ def test_a_head_of_the_other_kind_is_refused() -> None:
     votes = Labels(labels.ids, ("x",), np.random.default_rng(0).random((60, 1)), "fractions")
     with pytest.raises(
         InputError,
-        match="head does not predict fractions; must be one of ridge, svr, xgboost-regression",
+        match=r"head does not predict fractions; must be one of ridge, svr, xgboost-regression.*"
+        "call the column of classes label",
     ):
         fit(table, votes, "svm", split=split)
     with pytest.raises(
