@@ -1,4 +1,4 @@
-"""Run the command line: each verb makes one library call and prints its result.
+"""Run the command line: each command makes one call of the library and prints its result.
 
 Messages for people go to stderr; results go to stdout or to the file of `-o`.
 """
@@ -135,7 +135,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
 
 
 def modules_of(verb: str) -> list[str]:
-    """Return the modules to import for a verb: its own, or all where there is no such verb.
+    """Return the modules to import for a command: its own, or all if there is no such command.
 
     The options of all verbs take longer to build than a short verb works. A name that no verb has
     is compared with those of all.
@@ -170,7 +170,7 @@ def _described(error: Exception) -> str:
 
 
 def _run(debug: bool) -> int:
-    """Run a verb and return the exit code."""
+    """Run the command that the user typed, and return the exit code."""
     try:
         require_surroundings()
         from gzfeatures.cli.console import app
@@ -182,31 +182,31 @@ def _run(debug: bool) -> int:
                 app(standalone_mode=True)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else EXIT_ERROR if stop.code else 0
-        sys.stdout.flush()  # write the remaining output now, while an error can still be reported
+        sys.stdout.flush()  # write the rest now: later, a full disk could not be reported
         return code
     except BrokenPipeError:
         return EXIT_ERROR
     except Exception as error:
         if debug:
             raise
-        # compiled code may turn an interruption into other errors, which are not reported
+        # after an interruption report no error, because compiled code may raise others instead
         if interruption.exit_code() is None:
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR
 
 
 def main() -> None:
-    """Run the command line.
+    """Run the command line, and end the process with an exit code.
 
     Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143
     SIGTERM.
     """
-    # --debug may stand anywhere in the command, so remove it before typer reads the words
+    # remove --debug before typer reads the command, because it may stand anywhere in it
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     prepare_streams()
     code = EXIT_INTERRUPTED
-    # Ctrl-C before the verb starts has the exit code of an interruption too
+    # Ctrl-C before the command starts must give the exit code of an interruption too
     with contextlib.suppress(KeyboardInterrupt):
         interruption.heed()
         code = _run(debug)

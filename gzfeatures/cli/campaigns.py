@@ -1,4 +1,4 @@
-"""Fit heads on the labels of a teaching campaign, measured on its random galaxies alone."""
+"""Fit heads on labels that were given in `teach`, and score them on galaxies drawn at random."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str,
 
 
 def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
-    """Return whether a label file holds classes, and the reason why each galaxy was labelled."""
+    """Return whether a label file tells classes, and why each galaxy was chosen to be labelled."""
     from gzfeatures.galaxies.splits.asked import read_asked
 
     return labels.target == "classes" and read_asked(path, id_column=id_column) is not None
 
 
 def require_no_sizes(sizes: str | None) -> None:
-    """Refuse a learning curve: the queue chose each label by those before it.
+    """Refuse a learning curve of labels whose galaxies were chosen by the labels before.
 
     A random part of them would be a campaign that nobody led.
     """
@@ -54,7 +54,7 @@ def fit_campaign(
     show_heads: ShowHeads,
     as_json: bool,
 ) -> None:
-    """Fit heads on the galaxies that were not drawn at random, and score them on the drawn ones.
+    """Fit heads on labelled galaxies, and score them on those of them that were drawn at random.
 
     With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
     """
@@ -65,7 +65,7 @@ def fit_campaign(
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.teaching.random_sample import RandomSample, too_few
 
-    # labels are few and dear: galaxies that validate other models train these heads too
+    # train on the validation galaxies too, because labels are few, and heads need no validation
     trained = np.concatenate([split.train, split.validation])
     fitting = Split(trained, split.validation[:0], split.test, split.groups)
     if len(fitting.test) < FEWEST:
@@ -93,7 +93,7 @@ def _unmeasured(
     options: FitOptions,
     catalog: Catalog | None,
 ) -> list[dict[str, Any]]:
-    """Fit and write heads; return a row for each, whose scores are None."""
+    """Fit heads and write them to files; return a row for each, with scores of None."""
     from gzfeatures.heads.fit import fit
 
     rows = []

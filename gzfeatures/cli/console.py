@@ -1,4 +1,4 @@
-"""Define the app to which verbs are added, and print their results."""
+"""Define the typer app to which commands are added, and print their results."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ COLUMN_NAMES = frozenset(
 
 
 class VerbsByChapter(TyperGroup):
-    """List the verbs by chapter in the help; build the options of a verb when it is asked for."""
+    """List the commands by chapter in the help; build a command's options when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all verbs, in the order of the help."""
+        """Return the names of all commands, in the order of the help."""
         return [verb for verbs in CHAPTERS.values() for verb in verbs]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a verb, or None if there is none of this name."""
+        """Return the command of a name, or None if there is no such command."""
         if cmd_name not in self.commands:
             for module in modules_of(cmd_name):
                 importlib.import_module(f"gzfeatures.cli.verbs.{module}")
-            # this group was built before those modules added their verbs to the app
+            # add the commands that these modules have just defined, because this group was built
+            # before
             self.commands.update(cast("TyperGroup", get_command(app)).commands)
         return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each verb with its whole first sentence."""
+        """Write each command into the help with its whole first sentence."""
         for title, verbs in CHAPTERS.items():
             with formatter.section(title):
                 formatter.write_dl(list(verbs.items()))
@@ -81,18 +82,18 @@ def options(
 
 
 def say(text: str) -> None:
-    """Print a message on stderr, in lines that the terminal holds."""
+    """Print a message on stderr, in lines that fit the terminal's width."""
     typer.echo(wrapped(text), err=True)
 
 
 def say_next(*steps: str) -> None:
-    """Print what comes next, as the last words of a verb: commands, or what to do."""
+    """Print which commands, or actions, a user may want next, as the last lines of a command."""
     for number, step in enumerate(steps):
         say(f"{'then' if number else 'next'}: {step}")
 
 
 def heading(key: str) -> str:
-    """Return the title of a result: its key with spaces, but column names of files unchanged.
+    """Return the title of a result: its JSON key with spaces, but unchanged if it names a column.
 
     Examples
     --------
@@ -143,15 +144,15 @@ def print_table(
     lines = [[heading(key) for key in keys]]
     lines += [[_cell(row.get(key)) for key in keys] for row in rows[:most]]
     natural = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    # a column is broken between words where it has to be
+    # let a column be as narrow as its longest word, because text is broken between words only
     least = [
         max(len(word) for text in column for word in text.split() or [""])
         for column in zip(*lines, strict=True)
     ]
     room = (columns() or ROOM) - EDGES
-    # an address may be longer than a line: it alone is broken within
+    # break words longer than a line, such as web addresses, which fit no column
     least = [min(few, max(room - least[0] - 2 * GAP, least[0])) for few in least]
-    # rich would break a title to the width of its table
+    # print the title here, because rich would break it to the width of its table
     if title is not None:
         typer.echo(wrapped(title))
     for chosen in blocks(natural, least, room):
@@ -163,7 +164,7 @@ def print_table(
 
 
 def _print_side_by_side(lines: Sequence[Sequence[str]], taken: Sequence[int]) -> None:
-    """Print headings and cells in columns of given widths."""
+    """Print the headings and cells of a table in columns of given widths."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -173,7 +174,7 @@ def _print_side_by_side(lines: Sequence[Sequence[str]], taken: Sequence[int]) ->
         table.add_column(name, overflow="fold", width=width)
     for line in lines[1:]:
         table.add_row(*map(Text, line))
-    # widths are decided above; a narrower console would shrink them again
+    # make the console as wide as the columns, because a narrower one would shrink them again
     whole = sum(taken) + GAP * len(taken) + EDGES
     _console(whole).print(table)
 
@@ -182,7 +183,8 @@ def _print_rows(
     title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 ) -> None:
     every = dict.fromkeys(key for row in rows for key in row)
-    # a result may hold several tables, and these columns were chosen for only one of them
+    # show chosen columns only if the table has them: a result may hold several tables, and the
+    # choice is for one of them
     chosen = [column for column in columns or () if column in every] or list(every)
     print_table([{key: row.get(key) for key in chosen} for row in rows], title=heading(title))
 
@@ -194,7 +196,7 @@ def show(
     hide: Sequence[str] = (),
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Print a verb's result: as one JSON object, or as lines and tables for people.
+    """Print the result of a command, as one JSON object or as lines and tables for people.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ def show(
         if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
             _print_rows(key, value, columns)
         elif isinstance(value, Mapping) and any(map(_has_parts, value.values())):
-            # several values of several names would run together in one line
+            # print a line for each name, because in one line several lists would run together
             typer.echo(f"{heading(key)}:")
             for name, part in value.items():
                 typer.echo(wrapped(f"  {name}: {_cell(part)}"))

@@ -1,4 +1,4 @@
-"""Read the files that the options of a verb name, and print what was read."""
+"""Read the files that a command's options name, and print what was read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def require_sizes_with_curve(sizes: str | None, others: list[Path] | None) -> None:
-    """Refuse --with-curve without --sizes, because there is no learning curve to add to."""
+    """Refuse --with-curve without --sizes, because without it no learning curve is drawn."""
     if sizes is None and others:
         raise typer.BadParameter("it goes with --sizes", param_hint="--with-curve")
 
@@ -52,7 +52,7 @@ def sizes_and_curves(
 def show_sizes(
     curve: LabelSizes, others: Sequence[LabelSizes], folder: Path, as_json: bool
 ) -> None:
-    """Write a learning curve together with others, and print the answer that they give."""
+    """Write several learning curves as one plot, and print from where a network beats a head."""
     from gzfeatures.experiment.label_sizes import PLOT
 
     whole = curve.joined(others)
@@ -89,7 +89,7 @@ def labelled(
         seed=seed,
     )
     _say_votes(labels, min_votes)
-    # the source of a scheme may prefer debiased votes, which change the class shares
+    # tell the user if the scheme's paper used debiased votes, because these change class shares
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
             f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
@@ -112,7 +112,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
         galaxies = "" if number is None else f" for {number} galaxies"
         say(f"votes read: {measure} of {name}{galaxies}")
     for name, few in (labels.origin.few or {}).items():
-        # a vote fraction of so few volunteers is mostly chance
+        # warn of classes by few volunteers, because their vote fractions are mostly chance
         if few and min_votes < FEW:
             say(
                 f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
@@ -130,7 +130,7 @@ def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
 
 
 def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) -> None:
-    """Print the scheme that gives a class to most galaxies, if it is another one."""
+    """Print the class scheme that gives a class to most galaxies, if it is not the chosen one."""
     from gzfeatures.galaxies.labels.classes_from_votes import without_class
     from gzfeatures.galaxies.labels.schemes import SCHEMES
 
@@ -138,7 +138,7 @@ def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) 
         return
     claimed = {}
     for name, other in SCHEMES.items():
-        # most schemes need columns that a catalog does not have
+        # skip schemes that fail, because most need columns of votes that the catalog lacks
         with suppress(GzError):
             claimed[name] = len(other.label(catalog, seed))
     if not claimed:
@@ -151,7 +151,7 @@ def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) 
 
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
-    """Read a catalog, and print what reading changed or left out."""
+    """Read a catalog, and print which values or rows were changed or left out."""
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     catalog = Catalog.read(path, id_column=id_column, keys=keys)
@@ -161,7 +161,7 @@ def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str
 
 
 def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> LabelWords:
-    """Return the meaning of words in a label column, from the options of a verb."""
+    """Return which words of a label column mean "no label", from the options of a command."""
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
 
     return LabelWords(tuple(missing_label or ()), label_as_is)
@@ -182,7 +182,7 @@ def labels_if_given(
     label_as_is: bool,
     id_column: str | None = None,
 ) -> Labels | None:
-    """Read a label file as `labels_from`, without its split; None if no file is named."""
+    """Read the labels in a file, without their split; None if no file is named."""
     if path is None:
         return None
     return labels_from(path, missing_label, label_as_is, id_column)[0]
@@ -191,12 +191,12 @@ def labels_if_given(
 def target_column(
     column: str | None, redshift: bool | None, as_number: bool
 ) -> TargetColumn | None:
-    """Return the column to predict from the options of a verb; None if it predicts classes."""
+    """Return the column of numbers to predict, from a command's options; None for classes."""
     from gzfeatures.galaxies.labels.target_column import TargetColumn
 
     if column is not None:
         return TargetColumn(column, redshift, as_number)
-    # refuse an option without effect, because it hides a mistake
+    # refuse an option that would have no effect, because it hides a mistake of the user
     if redshift is not None or as_number:
         raise typer.BadParameter(
             "it goes with --target COLUMN", param_hint="--redshift or --as-number"
@@ -220,7 +220,7 @@ def numbers_from(
 
 
 def table_from(path: Path, selection: Path | None = None) -> EmbeddingTable:
-    """Read an embedding table, or the galaxies of a selection alone.
+    """Read an embedding table from a file, or only those galaxies that a file of ids lists.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def table_from(path: Path, selection: Path | None = None) -> EmbeddingTable:
 
 
 def selected_ids(selection: Path) -> Ids:
-    """Return the ids in the file of `--ids`; an empty file is refused."""
+    """Return the galaxy ids in the file of the option --ids; refuse an empty file."""
     from gzfeatures.errors import InputError
     from gzfeatures.features.exchange.vector_files import ids_of_file
 
@@ -250,7 +250,7 @@ def selected_ids(selection: Path) -> Ids:
 
 
 def among_selected(ids: Ids, selection: Path | None) -> Ids:
-    """Return the ids that are in the file of `--ids`; all of them if no file is named."""
+    """Return those of some galaxy ids that the file of --ids lists; all if no file is named."""
     if selection is None:
         return ids
     from gzfeatures.ids import among
@@ -283,7 +283,8 @@ def images_of(
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
     if absent := len(catalog.ids) - len(image_set):
         say(f"{absent:,} of {len(catalog.ids):,} galaxies have no image and are left out")
-    # the kind of catalog says which survey the ids belong to, which recognises training galaxies
+    # note the catalog's survey, without which ids cannot tell whether a backbone was trained on a
+    # galaxy
     return framed(image_set.of_kind(catalog.kind), catalog, crops)
 
 
@@ -301,7 +302,7 @@ def require_catalog_of_crops(crops: tuple[str | None, str | None], *, has_catalo
 
 
 def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | None]) -> ImageSet:
-    """Return images whose crops follow pixel scale and Petrosian radius, if these are given.
+    """Return images that are cropped by pixel scale and Petrosian radius, if both are given.
 
     Raises
     ------
@@ -317,7 +318,7 @@ def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | No
     from gzfeatures.images.framing import Framing
 
     try:
-        # the option may give one number, because most surveys have the same pixel scale everywhere
+        # accept one number too, because most surveys have the same pixel scale everywhere
         number = float(scale)
     except ValueError:
         scales = catalog.column(scale)

@@ -1,4 +1,4 @@
-"""End a verb on Ctrl-C, on SIGTERM, and on a batch system's warning.
+"""End a command on Ctrl-C, on SIGTERM, and on a batch system's warning.
 
 Python runs a signal's handler in the main thread, between two of its own steps: while that thread
 is inside compiled code, or waits for another, nothing happens. So a thread of its own reads of each
@@ -45,12 +45,12 @@ _held_back = threading.local()
 
 
 def exit_code() -> int | None:
-    """Return the exit code of the interruption that this process received; None without one."""
+    """Return the exit code of the signal that interrupted this process; None without a signal."""
     return EXITS[_received[0]] if _received else None
 
 
 def heed() -> None:
-    """Install the signal handlers: a first interruption leaves time to clean up, a second none.
+    """Install signal handlers: a first Ctrl-C or SIGTERM leaves time to clean up, a second none.
 
     Call it once, in the main thread.
     """
@@ -64,7 +64,8 @@ def heed() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # block signals during a fork: a child that still shares the pipe would end its parent
+    # block signals during a fork: a child that is interrupted while it shares the pipe would end
+    # its parent
     os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
@@ -93,7 +94,8 @@ def _ask_again(hook: Hook) -> Hook:
         if not (isinstance(dropped, SystemExit) and dropped.code == EXIT_WARNED):
             hook(error)
             return
-        # send it when the callback is over; the handler runs in the main thread whoever sends it
+        # send the signal again from another thread when the callback is over; Python runs the
+        # handler in the main thread
         signal.signal(signal.SIGUSR1, _warned)
         threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGUSR1)).start()
 
@@ -114,7 +116,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say() -> None:
-    """Print the message of the interruption once, without Python's buffers.
+    """Print once that the process was interrupted, without Python's buffers.
 
     The main thread may hold the lock of a buffer at this moment.
     """
@@ -124,17 +126,17 @@ def _say() -> None:
 
 
 def _block() -> None:
-    """Block interruptions in this thread while it forks."""
+    """Block Ctrl-C and SIGTERM in this thread while it forks."""
     _held_back.mask = signal.pthread_sigmask(signal.SIG_BLOCK, EXITS)
 
 
 def _unblock() -> None:
-    """Unblock interruptions in this thread after a fork."""
+    """Unblock Ctrl-C and SIGTERM in this thread after a fork."""
     signal.pthread_sigmask(signal.SIG_SETMASK, _held_back.mask)
 
 
 def _forget() -> None:
-    """Restore the default signal handlers in a forked process, and close its use of the pipe."""
+    """Restore the default signal handlers in a forked process, and stop its use of the pipe."""
     signal.set_wakeup_fd(-1)
     for number in EXITS:
         signal.signal(number, signal.SIG_DFL)
@@ -142,7 +144,7 @@ def _forget() -> None:
 
 
 def _next(reader: int, seconds: float | None) -> int | None:
-    """Return the next signal that interrupts; None if none came in time."""
+    """Return the number of the next Ctrl-C or SIGTERM; None if none came in time."""
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
@@ -153,14 +155,15 @@ def _next(reader: int, seconds: float | None) -> int | None:
 
 
 def _watch(reader: int) -> None:
-    """Wait for an interruption, then end the process at a second one or after the grace time."""
+    """Wait for Ctrl-C or SIGTERM, then end the process at a second one or after some seconds."""
     while (first := _next(reader, None)) is None:
         pass
-    # the main thread is busy, or a library has installed another signal handler
+    # note the signal here if no handler did: the main thread is busy, or a library has replaced the
+    # handler
     if not _received:
         _received.append(first)
     _say()
-    # the module is loaded only if the verb has asked a web server
+    # stop requests to web servers, whose module is loaded only if the command sent any
     if (web := sys.modules.get("gzfeatures.web.polite_http")) is not None:
         web.stop_all()
     _next(reader, GRACE)
@@ -173,7 +176,7 @@ def end_in_order(code: int) -> NoReturn:
     The grace time bounds it: the watching thread ends the process afterwards.
     """
     with contextlib.suppress(BaseException):
-        # here libraries remove their temporary folders and stop their workers
+        # run the exit functions, by which libraries remove temporary folders and stop their workers
         atexit._run_exitfuncs()
         sys.stdout.flush()
     end(code)
@@ -195,7 +198,7 @@ def end(code: int) -> NoReturn:
 
 
 def _end_children() -> None:
-    """End the processes that this process started, except those that clean up afterwards."""
+    """End the processes that this process started, except Python's that clean up after them."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):

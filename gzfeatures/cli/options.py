@@ -1,4 +1,4 @@
-"""Declare the command line options that several verbs share."""
+"""Declare the options that several commands of the command line share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the options that say how images are read, shared by every verb with images."""
+"""Define the options for reading images, such as stretch and bands, for several commands."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 
 
 def reads_images(verb: Verb) -> Verb:
-    """Add the options of image reading to a verb, which receives them as one value, `reading`.
+    """Add the options for reading images to a command, which receives them as one `reading`.
 
     They stand before `--json` in the help.
 
@@ -75,7 +75,7 @@ def reads_images(verb: Verb) -> Verb:
     callable
         Its signature holds the options in place of `reading`, for Typer to read.
     """
-    # `Reading` is imported for type checking only, so resolve its name to any object
+    # let the name `Reading` stand for any object, because it is imported for type checking only
     hints = typing.get_type_hints(verb, localns={"Reading": object}, include_extras=True)
     parameters_of_verb = [
         parameter.replace(annotation=hints[name])
@@ -91,7 +91,7 @@ def reads_images(verb: Verb) -> Verb:
         )
         for field, (kind, flag, words) in OPTIONS.items()
     ]
-    # --json comes last in every help text
+    # put the new options before --json, which comes last in every help text
     position = next(
         (n for n, parameter in enumerate(parameters_of_verb) if parameter.name == "as_json"),
         len(parameters_of_verb),
@@ -106,7 +106,7 @@ def reads_images(verb: Verb) -> Verb:
         chosen = {field: values.pop(f"image_{field}") for field in OPTIONS}
         verb(**values, reading=reading_of(chosen))
 
-    # typer reads the signature of the wrapper, so give it the verb's parameters
+    # give the wrapper the command's parameters, because typer reads the wrapper's signature
     described: Any = with_options
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -114,7 +114,7 @@ def reads_images(verb: Verb) -> Verb:
 
 
 def reading_of(chosen: dict[str, Any]) -> Reading:
-    """Return the options of image reading as one value; bands are separated by commas or +."""
+    """Return the options for reading images as one value; split bands at commas or +."""
     from gzfeatures.images.reading import Reading
 
     bands = chosen.get("bands")
@@ -124,7 +124,7 @@ def reading_of(chosen: dict[str, Any]) -> Reading:
 
 
 def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) -> ImageSet | None:
-    """Open the images that a verb displays; None if the user named no images.
+    """Open the images that a command displays; None if the user named no images.
 
     Ids without an image are left out.
     """

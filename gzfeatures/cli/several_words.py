@@ -1,4 +1,4 @@
-"""Let an option take several words, as in `--like a b --unlike c`."""
+"""Let a command line option take several words, as in `--like a b --unlike c`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ OPTIONS = frozenset({"--like", "--unlike"})
 
 
 class SeveralWords(TyperCommand):
-    """Read `--like a b` as `--like a --like b`: click itself gives an option one word."""
+    """Read `--like a b` as `--like a --like b`, because click gives an option only one word."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat an option before each of its words, and read the result as usual."""
+        """Repeat an option before each of its words, then let click read the command line."""
         return super().parse_args(ctx, repeated(args))
 
 
 def repeated(words: list[str]) -> list[str]:
-    """Return words with each option of `OPTIONS` repeated before each word that belongs to it.
+    """Repeat --like and --unlike before each of their words in a command line; return all words.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def repeated(words: list[str]) -> list[str]:
             option, fresh = (word, True) if word in OPTIONS else ("", False)
             result.append(word)
             continue
-        # the first word follows the option itself, each further one a repetition of it
+        # the first word already follows its option; repeat the option before each further word
         result += [word] if fresh or not option else [option, word]
         fresh = False
     return result

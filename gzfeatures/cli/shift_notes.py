@@ -1,4 +1,4 @@
-"""Print how galaxies to predict differ from those that a head or network was trained on."""
+"""Print how galaxies to predict differ from galaxies like those of the training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class KeptOut(Protocol):
-    """Define what a head or network keeps of the galaxies outside its training."""
+    """Define what a head or network stores about galaxies that were kept out of its training."""
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """Familiarity of galaxies with the training galaxies."""
+        """Return the object that tells how familiar galaxies are, by the training galaxies."""
 
     @property
     def shares(self) -> Shares | None:
@@ -25,7 +25,7 @@ class KeptOut(Protocol):
 
 
 def sample_for(kept_out: KeptOut) -> TableSample | None:
-    """Return an empty sample for the galaxies to predict; None if no galaxy was kept out."""
+    """Return an empty sample for galaxies to predict; None if no others were kept to compare."""
     from gzfeatures.unlabelled.shift import TableSample
 
     return None if kept_out.familiarity is None else TableSample(kept_out.familiarity)
@@ -38,7 +38,7 @@ def compared(
     correct: bool,
     model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare galaxies with those kept out of training; correct class shares on request.
+    """Compare predicted galaxies with galaxies kept out of training; correct class shares if asked.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def compared(
 def _shift(
     kept_out: KeptOut, predictions: Predictions, sample: TableSample | None, model: str
 ) -> Shift | None:
-    """Measure the shift from galaxies kept out of training; None for too few galaxies.
+    """Measure how galaxies differ from those kept out of training; None for too few galaxies.
 
     The reason is printed where nothing can be compared.
     """
@@ -104,7 +104,7 @@ def _shift(
         )
         return None
     reference, new = sample.known.reference, sample.coordinates
-    # a classifier cannot distinguish samples that are smaller than this
+    # compare no smaller samples, because a classifier could not distinguish them
     if min(len(reference), len(new)) < FEWEST:
         say(
             f"note: whether these galaxies are drawn like those of the {model} is not "
@@ -120,7 +120,7 @@ def _shift(
             "that they cannot be compared"
         )
     if kept_out.shares is not None:
-        # training galaxies look more certain than new galaxies, and would hide a shift
+        # leave out training galaxies, whose predictions are more certain and would hide a shift
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])
     return Shift.between(reference, new, kept_out.shares, of_table)

@@ -51,7 +51,7 @@ def array_script(context: Any, tasks: int, store: Path) -> str:
     """
     verb = shlex.join(["gzfeatures", context.info_name, *_words(context, ("slurm", "output"))])
     if "\n" in verb:
-        # a new line would end the comment that holds the last command
+        # refuse a line break, which would end the script's comment that holds the last command
         raise InputError("path in a SLURM script", rule="have no line break")
     output = Path(context.params["output"]).resolve()
     whole = shlex.join(["-o", str(output)])
@@ -75,7 +75,7 @@ exec {verb} --part "$task/{tasks}" -o {parts}"$task"{shlex.quote(output.suffix)}
 
 
 def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
-    """Yield the words of the running command, without some options."""
+    """Yield the words of the command that the user typed, without some options."""
     for parameter in context.command.params:
         name = parameter.name
         given = context.get_parameter_source(name)
@@ -84,7 +84,7 @@ def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
         value = context.params[name]
         values = value if isinstance(value, (list, tuple)) else [value]
         for each in values:
-            # tasks run in another folder, so a path must not depend on the folder at work
+            # write absolute paths, because the tasks of the array may run in another folder
             text = str(Path(each).absolute()) if _is_path(each) else str(each)
             if parameter.param_type_name == "argument":
                 yield text
@@ -95,5 +95,5 @@ def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
 
 
 def _is_path(value: object) -> bool:
-    """Return whether a value is a path, or a text that names a file, such as a checkpoint."""
+    """Return whether an option's value is a path, or a text that names an existing file."""
     return isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())

@@ -1,4 +1,4 @@
-"""Split the labelled galaxies of a verb, and print what happened to them."""
+"""Split labelled galaxies into training, validation and test, and print what was done."""
 
 from __future__ import annotations
 
@@ -74,11 +74,12 @@ def labels_and_split(
     labels, column = read
     labels = _with_image_or_vector(labels, ids)
     asked = None if labels.target not in CLASSES else read_asked(path, id_column=id_column)
-    # keep galaxies together by image, by position, and by the label file's column `group`
+    # keep galaxies together that share an image, a position or a group in the label file: apart,
+    # they would leak from training to test
     groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
     groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
     say(str(groups))
-    # continue an earlier split, so that a galaxy set aside for testing remains so
+    # continue an earlier split, so that a test galaxy remains a test galaxy
     kept = split_file.kept_beside(path)
     beside = split_file.read_split(kept) if kept.exists() else None
     trained_on = np.concatenate([labels.ids[:0], *seen])
@@ -106,7 +107,7 @@ def _of_campaign(
     trained_on: Ids,
     seed: int,
 ) -> tuple[Labels, Split]:
-    """Set aside the galaxies that a campaign drew at random, keep the split, and print it."""
+    """Set aside the galaxies that `teach` drew at random as test galaxies; store the split."""
     from gzfeatures.galaxies.splits import split_file
     from gzfeatures.galaxies.splits.asked import require_agreement, split_by_asked
 
@@ -140,7 +141,7 @@ def _with_image_or_vector(labels: Labels, ids: Ids) -> Labels:
 
 
 def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
-    """Print what an earlier split decides, and how many galaxies were added to it."""
+    """Print how many galaxies stay where an earlier split has them, and how many are new."""
     if drawn.new:
         say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
     elif unchanged:
@@ -148,7 +149,7 @@ def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
 
 
 def _keep_split(drawn: Continued, path: Path) -> None:
-    """Write a changed split beside its labels; if that fails, print the consequence."""
+    """Write a changed split to a file beside the label file; if that fails, tell the user."""
     from gzfeatures.galaxies.splits import split_file
 
     if drawn.moved:
@@ -158,19 +159,19 @@ def _keep_split(drawn: Continued, path: Path) -> None:
     try:
         say(f"the split is kept in {split_file.write_split(path, drawn.split)}")
     except OutputError as error:
-        # in a read-only folder the fit is still correct, but a later split may differ
+        # go on in a read-only folder: the fit is still correct, but a later split may differ
         say(f"the split is not kept, and labels added later may move galaxies: {error}")
 
 
 def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
-    """Leave out galaxies set aside for scoring that a backbone was trained on."""
+    """Leave out validation and test galaxies that a backbone was trained on."""
     from gzfeatures.ids import among
 
     train = split.train[among(split.train, trained_on)]
     if len(train):
         say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
     unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
-    # do not change a split that the user gave: scoring these galaxies is refused later
+    # keep a split that the user gave as it is: scoring these galaxies is refused later
     if of_file or not unfair.any():
         return split
     number = int(unfair.sum())

@@ -1,4 +1,4 @@
-"""Check the surroundings of a process at its start: standard streams, working folder, clock."""
+"""Check at the start of the process that standard streams, working folder and clock are usable."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class _Results(io.FileIO):
     failed = False
 
     def write(self, data: object) -> int:
-        """Write bytes; return how many."""
+        """Write bytes to standard output, unless an earlier write failed; return how many."""
         size = len(memoryview(data))  # type: ignore[arg-type]
         if self.failed:
             return size
         try:
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
-            # the reader, such as `head`, has closed the pipe, which is no error
+            # the program that reads the output, such as `head`, has closed the pipe: no error
             self.failed = True
             raise
         except OSError as error:
@@ -47,7 +47,7 @@ class _Words(io.FileIO):
     """Write standard error; drop bytes that cannot be written, so that the work continues."""
 
     def write(self, data: object) -> int:
-        """Write bytes; return how many, even if they were dropped."""
+        """Write bytes to standard error; return how many, even if they were dropped."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError:
@@ -55,13 +55,13 @@ class _Words(io.FileIO):
 
 
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
-    """Return a text stream on `raw`, with the encoding of another stream.
+    """Return a text stream that writes to `raw`, with the encoding of another stream.
 
     What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
     after the work.
     """
     encoding = like.encoding if like is not None else "utf-8"
-    # replace letters that the encoding lacks, which must not end a finished job
+    # replace letters that the encoding lacks by "?", because they must not end a finished job
     errors = like.errors if like is not None and like.errors not in (None, "strict") else "replace"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
 
@@ -93,7 +93,7 @@ def prepare_streams() -> None:
 
 
 def require_surroundings() -> None:
-    """Refuse to start in a removed folder, or with a wrong clock.
+    """Refuse to start in a folder that was removed, or with a clock that is decades wrong.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fit text and tables into the columns of a terminal."""
+"""Fit text and tables into the width of a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOM = 160
 
 
 def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator[list[int]]:
-    """Share the columns of a table out among as many tables as the terminal needs.
+    """Divide the columns of a table among several tables that each fit the terminal's width.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator
 
 
 def widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
-    """Return the characters of each column, none below its longest word.
+    """Return the width of each column in characters, none below its longest word.
 
     Columns that are broken between words share what is left in proportion to what they lack.
 

@@ -1,4 +1,4 @@
-"""Declare which files a verb writes, and refuse to overwrite others before any work."""
+"""Declare which files a command writes, and refuse to overwrite others before any work."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def writes(
     known: bool = True,
     resumes: str | None = None,
 ) -> Callable[[Verb], Verb]:
-    """Declare which files a verb writes; every other path among its arguments is an input.
+    """Declare which files a command writes; every other path in its arguments is an input.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def writes(
 
 
 def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
-    """Yield the paths among the arguments that are read."""
+    """Yield the paths of input files among the arguments of a command."""
     for name, value in values.items():
         for each in value if isinstance(value, (list, tuple)) else (value,):
             if name in written or each is None:
@@ -192,14 +192,14 @@ def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
 
 
 def _file_of(text: str) -> Path:
-    """Return the path in a text such as `onnx:encoder.onnx`, or the text as a path."""
+    """Return the file path in an argument such as `onnx:encoder.onnx`, or the argument itself."""
     from gzfeatures.features.backbones import foreign_kind
 
     return Path(text.partition(":")[2] if foreign_kind(text) else text)
 
 
 def _on_this_machine(path: Path) -> Iterator[Path]:
-    """Yield the local path that an argument names; nothing for an address of another machine."""
+    """Yield the path on this machine that an argument names; nothing for a web address."""
     if ":/" not in str(path):
         yield path
         return

@@ -1,1 +1,1 @@
-"""Print results of verbs as a person reads them on a terminal of 80 columns."""
+"""Print results of commands for people, on a terminal of 80 characters."""

@@ -25,10 +25,11 @@ FIRST, MOST_COLUMNS = 5, 60
 
 
 def print_columns(report: Examination) -> None:
-    """Print a line for each column that verbs use."""
+    """Print a line for each catalog column that other commands use."""
     above = ""
     for used in report.used[:MOST_COLUMNS]:
-        # what a vote measures, and of which campaign, is said once above its columns
+        # print kind and Galaxy Zoo campaign of votes once above their columns, to keep the lines
+        # short
         votes = VOTES.fullmatch(used.name)
         if votes is None:
             typer.echo(wrapped(str(used)))
@@ -45,14 +46,14 @@ def print_columns(report: Examination) -> None:
 
 
 def _short(used: Used, name: str) -> str:
-    """Return the description of a column of votes, with three decimals."""
+    """Return the description of a column of votes, with numbers of three decimals."""
     first = tuple(round(value, 3) if isinstance(value, float) else value for value in used.values)
     ends = [round(end, 3) if isinstance(end, float) else end for end in (used.least, used.largest)]
     return str(dataclasses.replace(used, name=name, values=first, least=ends[0], largest=ends[1]))
 
 
 def print_findings(report: Examination, images: ImageCheck | None) -> None:
-    """Print how many galaxies break which rule, and how many images are missing or broken."""
+    """Print how many galaxies of a catalog break each rule, and which images are missing."""
     typer.echo(f"rows: {report.rows:,}\nkind: {report.kind}")
     for note in report.notes:
         typer.echo(wrapped(f"note: {note}"))
@@ -84,7 +85,7 @@ def print_verdict(
     checked: ImageCheck | None,
     id_column: str | None,
 ) -> None:
-    """Print whether other verbs take the catalog, and the command that comes next."""
+    """Print whether other commands accept the catalog, and which command may come next."""
     if report.refused:
         typer.echo(
             wrapped("verdict: label, sample and join refuse this catalog until the above is mended")
@@ -114,7 +115,7 @@ def print_verdict(
 
 
 def _few(names: Sequence[str]) -> str:
-    """Return the first names, and whether there are more."""
+    """Return the first five of some names as text, and say if there are more."""
     listed = ", ".join(names[:FIRST])
     return f"the first five: {listed}" if len(names) > FIRST else listed
 

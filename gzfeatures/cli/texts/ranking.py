@@ -1,4 +1,4 @@
-"""Print a ranking of candidates for a terminal of 80 columns."""
+"""Print a ranking of networks and heads for a terminal of 80 characters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IN_UNITS = frozenset({"rmse", "bias", "sigma_nmad"})
 def print_ranking(
     comparison: Comparison, n: int | None = None, *, names: Sequence[str] = ()
 ) -> None:
-    """Print candidates best first, with intervals, and which cannot be told apart from the first.
+    """Print networks and heads, best first, with intervals, and mark those as good as the first.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def print_ranking(
     )
     lines = []
     for row, name in zip(rows, names, strict=True):
-        # a sign beside the rank takes less room than a column of its own
+        # mark ties by a sign beside the rank, which needs less room than a column of its own
         tied = "=" if _is_tied(row) else " "
         line = {"#": f"{tied}{row.rank}", "candidate": name + signs_of(row)}
         line[titles[comparison.metric]] = score_text(row, comparison.metric)
@@ -79,12 +79,12 @@ def print_ranking(
 
 
 def _is_tied(row: RankedRow) -> bool:
-    """Return whether a candidate cannot be told apart from the first, and may be compared."""
+    """Return whether a trained candidate cannot be told apart from the first by its scores."""
     return row.tied and row.rank > 1 and row.untrained is None
 
 
 def _single_trainings(comparison: Comparison) -> str:
-    """Return a line on networks that were trained with one seed; empty if there are none."""
+    """Return a note on networks that were trained with only one seed; "" if there are none."""
     number = len(comparison.single_trainings)
     if not number or len(comparison.ranking) == 1:
         return ""
@@ -95,16 +95,16 @@ def _single_trainings(comparison: Comparison) -> str:
 
 
 def print_tests(comparison: Comparison) -> None:
-    """Print how far the first method is ahead of each other one, and with which p value."""
+    """Print how far the first method is ahead of each other method, with p values."""
     if not comparison.tests:
         return
     from gzfeatures.report.titles import metric_titles
 
-    # pairs come in the order of the ranking, so that its first method leads each pair it is in
+    # the tests of the first method come first, because pairs are in the order of the ranking
     first, *others = dict.fromkeys(row.method for row in comparison.ranking)
     led = list(zip(others, comparison.tests, strict=False))
     against = [test for other, test in led if other not in comparison.untrained]
-    # nothing is said of how far a network is behind, or ahead, that was not trained enough
+    # print no differences to a network that was not trained enough, because it may still improve
     if not against or first in comparison.untrained:
         return
     title = metric_titles(comparison)[comparison.metric]
@@ -127,14 +127,14 @@ def score_text(row: RankedRow, metric: str) -> str:
     Without an interval a class has fewer than ten test galaxies.
     """
     ends = row.interval(metric)
-    # a dash between signed numbers reads as one more sign
+    # write "to" between numbers with signs, because a dash would read as one more sign
     to = " to " if metric in IN_UNITS else "–"
     bounds = "" if ends is None else f" ({to.join(number_text(end, metric) for end in ends)})"
     return f"{number_text(row.metrics[metric], metric)}{bounds}"
 
 
 def number_text(value: float, metric: str) -> str:
-    """Return a score with three decimals, or with three digits where it has a unit.
+    """Return a score as text with three decimals, or with three digits if it has a unit.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def number_text(value: float, metric: str) -> str:
 
 
 def _seconds(row: RankedRow) -> str:
-    """Return the seconds of all steps of a candidate."""
+    """Return as text how many seconds all steps of a candidate took together."""
     known = [value for key, value in row.costs.items() if key.endswith("_seconds") and value]
     whole = row.costs.get("end_to_end_seconds") or sum(known)
     return f"{whole:.1f}" if whole < 100 else f"{whole:,.0f}"

@@ -1,1 +1,1 @@
-"""Define the verbs of the command line: each makes one library call and prints its result."""
+"""Define the commands of the command line: each calls the library once and prints its result."""

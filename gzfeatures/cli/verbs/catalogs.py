@@ -1,4 +1,4 @@
-"""Define the verbs about catalogs: check, label, sample, join, cutouts."""
+"""Define the commands about catalogs: check, label, sample, join, cutouts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check(
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     label_meaning = label_words(missing_label, label_as_is)
-    # the report lists every problem, while reading stops at the first one
+    # examine the file besides reading it, because reading stops at the first problem
     report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=label_meaning)
     result: dict[str, Any] = dataclasses.asdict(report)
     table = image_check = None
@@ -77,7 +77,7 @@ def check(
         try:
             table = Catalog.read(catalog, id_column=id_column)
         except InputError:
-            # the error of reading is among the problems listed below
+            # go on without a table: the error of reading is among the problems listed below
             if images is not None:
                 say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:
@@ -106,7 +106,7 @@ def check(
         print_columns(report)
         print_findings(report, image_check)
         print_verdict(report, catalog, images, image_check, id_column)
-    # the exit code tells scripts whether another verb would accept this catalog
+    # end with 1 to tell scripts that other commands would refuse this catalog
     if report.refused or (output is not None and table is None):
         raise typer.Exit(1)
 
@@ -156,7 +156,7 @@ def label(
         with written_whole(plot) as temporary:
             balance_figure(labels).savefig(temporary, dpi=150)
         say(f"class balance drawn in {plot}")
-    # scripts get all counts as JSON; people have read the votes on stderr
+    # keep the votes in the JSON only, because people have read them on stderr
     result = {
         "scheme": labels.scheme,
         "galaxies": len(labels),
@@ -235,7 +235,7 @@ def sample(
         from gzfeatures.images.image_set import ImageSet
 
         image_set = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
-        # two ids with the same image file would put a test galaxy into training
+        # group ids of the same image file, of which one could be trained on and the other tested
         grouping = grouping.joined(SAME_FILE, image_set.duplicate_groups())
     try:
         sizes = shares(split)
@@ -246,7 +246,8 @@ def sample(
     write_labels(output, labels, drawn)
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
-    # print down to which absolute magnitude a volume-limited sample is complete
+    # tell down to which absolute magnitude a volume-limited sample is complete, which decides what
+    # can be concluded from it
     if strategy.startswith("volume-limited"):
         complete = completeness(galaxies)
         result["complete_to"] = (
@@ -355,14 +356,14 @@ def join(
 
 
 def _say_sky(report: SkyReport) -> None:
-    """Print how many galaxies a join by position matched, and what chance would match."""
+    """Print how many galaxies a join by sky position matched, and how many chance would match."""
     if report.placeless:
         say(f"{report.placeless} galaxies have no position and match nothing")
     _say_pairs(report.matched, report.radius_arcsec, report.by_chance)
 
 
 def _say_pairs(matched: int, arcsec: float, by_chance: float) -> None:
-    """Print the pairs of a join by position beside those that chance would make."""
+    """Print the number of pairs of a join by sky position, beside that expected by chance."""
     say(
         f"{matched} pairs within {arcsec:g} arcsec, each the other's nearest; "
         f"by chance {by_chance:.2%} of the galaxies would have a neighbour so near "

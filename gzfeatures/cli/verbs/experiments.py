@@ -1,4 +1,4 @@
-"""Define the verbs about whole experiments: demo, run, compare, record, ui."""
+"""Define the commands about whole experiments: demo, new, run, compare, record, ui."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Upgrade = Annotated[
 
 
 class WithKeys(TyperCommand):
-    """List the keys of an experiment file below the help of a verb."""
+    """List the keys of an experiment file below the help of a command."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the example, then each key with its meaning."""
-        # imported late, because it imports pydantic
+        """Write a command's example into its help, then each key of the file with its meaning."""
+        # import only here: this module imports pydantic, which slows the start of other commands
         from gzfeatures.experiment.config import Experiment
         from gzfeatures.experiment.settings.key_reference import key_lines
 
@@ -59,7 +59,7 @@ Again = Annotated[
 
 
 def tracking_at(uri: str | None, upgrade: bool) -> Tracking:
-    """Open the database where runs are recorded, and print its address."""
+    """Open the MLflow database in which runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
     tracking = Tracking(uri, upgrade=upgrade, progress=Terminal())
@@ -79,7 +79,7 @@ def _do(
     *,
     as_json: bool,
 ) -> None:
-    """Run an experiment, and print its ranking and where its files lie."""
+    """Run an experiment, and print its ranking of networks and heads and its folder."""
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
     from gzfeatures.tracking.later.recorder import Recorder
@@ -164,7 +164,7 @@ def new(
     """Write a commented experiment file that runs, for galaxies with images and labels."""
     from gzfeatures.verbs.experiments import new as write_experiment
 
-    # the guard of outputs has asked whether the file may be replaced
+    # overwrite without asking: `writes` has already tested whether the file may be replaced
     written = write_experiment(experiment, images, labels, catalog, scheme=scheme, overwrite=True)
     if as_json:
         show({"experiment": written}, as_json)
@@ -288,6 +288,6 @@ def ui(
 ) -> None:
     """Show the recorded runs in the MLflow UI on 127.0.0.1."""
     tracking = tracking_at(tracking_uri, upgrade)
-    # what follows takes the place of this process
+    # print this now, because the MLflow server then takes the place of this process
     say_next(f"open http://127.0.0.1:{port} in a browser; Ctrl-C ends the page")
     tracking.ui(port, say)

@@ -1,4 +1,4 @@
-"""Define the verbs that look into an embedding table: similar, odd, doubt, explain, audit, …."""
+"""Define the commands that search an embedding table: similar, odd, doubt, explain, audit, …."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _give(
     as_json: bool,
     *steps: str,
 ) -> None:
-    """Write the CSV and the gallery of a verb, print its first rows, and say what comes next."""
+    """Write galaxies as CSV and as a gallery, print them, and tell the user what comes next."""
     if output is not None:
         from gzfeatures.tablefiles.tables import write_csv
 
@@ -72,7 +72,7 @@ def _give(
 
 
 def say_given(rows: int, output: Path | None, gallery: Path | None, *steps: str) -> None:
-    """Print which files a search wrote, and what comes next."""
+    """Print which files a search wrote, and what the user may do next."""
     if output is not None:
         say(f"{rows} rows written to {output}")
     if gallery is None:
@@ -85,10 +85,10 @@ def say_given(rows: int, output: Path | None, gallery: Path | None, *steps: str)
 def draw_gallery(
     frame: pd.DataFrame, captions: list[str], gallery: Path | None, images: ImageSet | None
 ) -> None:
-    """Draw the first hundred galaxies of a verb's result, if a gallery is asked for."""
+    """Draw a gallery of the first hundred galaxies of a result, if the user asked for one."""
     if gallery is None:
         return
-    # imported late, because it imports all readers of images
+    # import only here: this module imports all readers of images, which takes time
     from gzfeatures.figures.gallery import Gallery, tiles
 
     if images is None:
@@ -332,7 +332,8 @@ def explain(
     from gzfeatures.images.image_set import ImageSet
 
     named = [*(ids or ()), *([] if selection is None else selected_ids(selection))]
-    # without ids, explain the prototypes of each class, which need a table and labels
+    # pass no ids if none are named: then the prototypes of each class are explained, which need a
+    # table and labels
     explanation = explained(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
@@ -347,7 +348,7 @@ def explain(
         measure=measure,
     )
     gallery, verdict = explanation.gallery, explanation.verdict
-    # begin with the main result: whether the maps say more than the brightness of the image
+    # print the main result first: do the maps explain more than the brightness of the image?
     if verdict is not None:
         say(verdict.sentence())
     elif measure:

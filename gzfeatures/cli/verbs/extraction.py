@@ -1,4 +1,4 @@
-"""Define the verb `extract`, which computes embedding tables."""
+"""Define the command `extract`, which computes embedding tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MOST_LINES = 10
 
 
 def view_of(backbone: str, weights: str | None, text: str | None) -> View | None:
-    """Return the view of `--view`, based on the backbone's view; None without the option."""
+    """Return the view (crop and size of images) of --view, based on the backbone's, or None."""
     from gzfeatures.images.view import View
     from gzfeatures.networks.extraction.spec import description_of
 
@@ -50,7 +50,7 @@ def view_of(backbone: str, weights: str | None, text: str | None) -> View | None
 
 
 def _say_findings(extractions: list[Extraction]) -> None:
-    """Print what trials of each encoder show, before the work."""
+    """Try each encoder on a few images, and print the results, before embeddings are computed."""
     from gzfeatures.networks.extraction.foreign import check
 
     for extraction in extractions:
@@ -60,7 +60,7 @@ def _say_findings(extractions: list[Extraction]) -> None:
 
 
 def _one_table(arguments: Given) -> list[Path]:
-    """Return the path of a single table; names of several tables depend on their extractors."""
+    """Return the path of a single table; none for several, whose names are not known yet."""
     several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
     return [] if several else [arguments["output"]]
 
@@ -197,7 +197,7 @@ def extract(
     paths = [output]
     if len(extractions) > 1:
         paths = [output / _file_name(each.extractor) for each in extractions]
-    # names of several tables contain the extractor's fingerprint, so check them only now
+    # refuse existing files only now: names of several tables contain the extractors' fingerprints
     outputs.allow(paths, output if len(paths) > 1 else None)
     if check:
         _say_findings(extractions)
@@ -215,7 +215,7 @@ def extract(
 
 
 def _say_written(output: Path, extraction: Extraction, seconds: float) -> None:
-    """Print where the table is, what comes next, and what would make a long run faster."""
+    """Print where the embedding table is, what to do next, and how a long run could be faster."""
     from gzfeatures.networks.hardware import int8_hint
 
     hint = int8_hint(extraction.hardware, seconds)
@@ -227,7 +227,7 @@ def _say_written(output: Path, extraction: Extraction, seconds: float) -> None:
 
 
 def steps_of_table(table: str) -> tuple[str, str]:
-    """Return what can be done with an embedding table."""
+    """Return the commands that a user may want next with an embedding table."""
     return (
         f"gzfeatures map {table} -o map.html",
         f"gzfeatures fit {table} --labels LABELS --head svm --head logistic",
@@ -235,7 +235,7 @@ def steps_of_table(table: str) -> tuple[str, str]:
 
 
 def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
-    """Return what is printed about one written table: size, cost and galaxies left out."""
+    """Return size, cost and left out galaxies of a written table, to be printed."""
     row: dict[str, Any] = {
         "rows": len(table),
         "dim": table.extractor.dim,
@@ -245,23 +245,23 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
         "table": table.path,
     }
     row |= {"framing": table.framing} if table.framing else {}
-    # the extractor has dozens of fields, which are useful for scripts only
+    # add the extractor only for scripts, because it has dozens of fields
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 
 def pairs(listed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return (id, reason) pairs as rows for JSON."""
+    """Return pairs of a galaxy's id and a reason as JSON values."""
     return [{"id": name, "reason": reason} for name, reason in listed]
 
 
 def say_how_many(empty: Sized) -> None:
-    """Print how many images show no galaxy, if they are too many to list."""
+    """Print how many images show no galaxy, if they are too many to be listed."""
     if len(empty) > MOST_LINES:
         say(f"warning: {len(empty)} images in all show no galaxy (--json lists them)")
 
 
 def _file_name(extractor: Extractor) -> str:
-    """Return a unique and readable file name for one of several tables."""
+    """Return a unique and readable file name for one of several embedding tables."""
     network = f"{Path(extractor.backbone).name}-{extractor.layer}"
     name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
     return name.replace("/", "_").replace(":", "-")

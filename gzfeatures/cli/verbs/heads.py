@@ -1,4 +1,4 @@
-"""Define the verb `fit`, which fits heads on embedding tables."""
+"""Define the command `fit`, which fits heads on embedding tables."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def fit(
         else numbers_from(labels, number, columns_of, id_column)
     )
     _require_heads(head, labels_and_column[0], None if sizes else output)
-    # a table may have many more galaxies than the labels, so read only labelled ones
+    # read only labelled galaxies, because a table may hold many more than the label file
     named = among_selected(labels_and_column[0].ids, selection)
     tables = [EmbeddingTable.open(path).having(named) for path in (table, *(others or ()))]
     fit_labels, split = labels_and_split(
@@ -180,7 +180,7 @@ def fit(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # a column such as a vote fraction reveals the class, and the score would mean nothing
+    # warn of columns such as vote fractions, which reveal the class: the scores would mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
     options = FitOptions(
         folder=output,
@@ -209,7 +209,7 @@ def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> Non
     from gzfeatures.experiment.fitted_heads.replacing import require_same_target
     from gzfeatures.heads.fit import suited
 
-    # checked before a split is drawn, because the split is written beside the labels
+    # refuse them before a split is drawn, because the split is written beside the labels
     for name in heads:
         suited(name, labels)
         if folder is not None:
@@ -217,7 +217,7 @@ def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> Non
 
 
 def _choices(heads: list[str], tune: bool, settings: list[str] | None) -> list[HeadChoice]:
-    """Return the heads to fit, all with the same settings."""
+    """Return the heads to fit, each with the same settings."""
     from gzfeatures.experiment.config import HeadChoice, with_settings
 
     parameters = with_settings({}, settings or ())
@@ -232,7 +232,7 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
 
-    # find duplicates by embeddings and, if the table has them, by picture hashes
+    # find near duplicates by embeddings and, if the table has them, also by picture hashes
     alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
     return table.grouping.joined(NEAR_DUPLICATES, merge(near_duplicate_groups(table), alike))
 
@@ -244,7 +244,7 @@ def _telling(
     split: Split,
     seed: int,
 ) -> list[str]:
-    """Print a warning for each catalog column that reveals the class."""
+    """Print a warning for each catalog column that reveals the class of the galaxies."""
     if catalog is None or not columns:
         return []
     from gzfeatures.heads.label_leaks import telling_columns
@@ -265,14 +265,14 @@ def _show_heads(
     split: Split,
     parameters: bool,
 ) -> None:
-    """Print scores, costs and class sets of heads."""
+    """Print scores, costs and coverage of class sets of fitted heads."""
     from gzfeatures.evaluation.candidate import assumptions
 
     # heads of the same fit share most notes, so print each note once
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
-    # a campaign of asked labels has limits of its own
+    # print no warning of few galaxies for labels of `teach`, which have limits of their own
     for line in () if more else few_galaxies(fitted[0][0].scores.n, len(split.validation)):
         say(f"warning: {line}")
     rows: list[dict[str, Any]] = [
@@ -304,7 +304,7 @@ def _show_heads(
 
 
 def _say_written(rows: list[dict[str, Any]], comparison: Comparison) -> None:
-    """Print where heads are, and what is done with the first of the ranking."""
+    """Print where the heads are written, and the command to predict with the best of them."""
     say(f"heads written to {', '.join(str(row['path']) for row in rows)}")
     best = next(row["path"] for row in rows if row["head"] == comparison.ranking[0].head)
     say_next(f"gzfeatures predict {quote(best)} TABLE -o predictions.csv")
@@ -313,7 +313,7 @@ def _say_written(rows: list[dict[str, Any]], comparison: Comparison) -> None:
 def _show_numbers(
     fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool, labels: Labels
 ) -> None:
-    """Print a ranking of heads on one number, beside what the median and the mean would score."""
+    """Print a ranking of heads that predict a number, and the scores of its median and mean."""
     from gzfeatures.evaluation.comparison import compare
     from gzfeatures.experiment.fitted_heads.files import picture_beside
 
@@ -365,14 +365,14 @@ def _show_numbers(
 
 
 def _percent(row: dict[str, Any]) -> str:
-    """Return a measured share and its interval in percent."""
+    """Return how often sets or intervals hold the truth, with an interval, in percent."""
     low, high = row["interval"]
     return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})".replace("100.0%", "100%")
 
 
 def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
-    """Return the measured coverage of class sets, overall and for the class with the lowest."""
-    # a class without test galaxies has no measured coverage
+    """Return how often class sets hold the true class: in all, and for the worst class."""
+    # leave out classes without test galaxies, which have no measured coverage
     measured = [row for row in sets["per_class"] if row["n"]]
     worst = min(measured, key=lambda row: row["reached"])
 

@@ -1,4 +1,4 @@
-"""Define the verbs that show names and stored embeddings: list and store."""
+"""Define the commands that show names (`list`) and stored embeddings (`store`)."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def list_(
         say("and every classifier of torchvision by its name there, such as vit-b-16")
         say("and encoders of others: timm:NAME, zoobot:NAME, hf:FOLDER, onnx:FILE, torch:FILE.pt2")
     if kind == "networks" and not as_json:
-        # torchvision has too many classifiers to list, so only mention them
+        # only mention torchvision's classifiers, which are too many to list
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
-    # without --verbose, show only the few columns that help to choose
+    # show only the few columns that help to choose a name, because all would not fit the terminal
     if not (verbose or as_json):
         items = [{key: item[key] for key in BRIEF[kind]} for item in items]
     show({"items": items}, as_json)
     if verbose and kind == "backbones" and not as_json:
-        # only backbones that come with gzfeatures have a model card
+        # skip backbones without a model card: only those that come with gzfeatures have one
         for card in [item["card"] for item in items if item["card"]]:
             show_markdown(card.read_text(encoding="utf-8"))
     if not as_json:
@@ -92,7 +92,7 @@ def store(
     from gzfeatures.features.store_import import import_vectors
     from gzfeatures.networks.compilation import code_folder
 
-    # refuse an option without effect, because it would hide a mistake
+    # refuse an option that would have no effect, because it hides a mistake of the user
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
@@ -110,7 +110,8 @@ def store(
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
-        # remove the compiled network of an extractor together with its embeddings
+        # remove compiled networks together with the embeddings that they computed: nothing else
+        # uses them
         number, freed = code_folder.prune(
             code, [entry.fingerprint for entry in removed], unused_days
         )

@@ -1,4 +1,4 @@
-"""Define the verb `map`, which draws the UMAP of a table."""
+"""Define the command `map`, which draws a map (UMAP) of an embedding table."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ silhouette: how far a class keeps to itself on the map, from -1 to 1; 0 is mixed
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
-    """Return files by their stem, or by their whole path if stems repeat."""
+    """Return files by their name without ending, or by their whole path if names repeat."""
     paths = paths or []
     unique = len({path.stem for path in paths}) == len(paths)
     return {path.stem if unique else str(path): path for path in paths}
@@ -53,7 +53,7 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
 def _offered(
     catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids
 ) -> pd.DataFrame | None:
-    """Return the columns that can colour a map; new galaxies on an old map are marked."""
+    """Return the catalog columns that can colour a map, and which galaxies are new on it."""
     import pandas as pd
 
     from gzfeatures.ids import among
@@ -72,7 +72,7 @@ def _mapped(
     options: MapOptions,
     further_seeds: int,
 ) -> Map:
-    """Compute a new map; further seeds measure how stable the map is."""
+    """Compute a new map of an embedding table; maps of further seeds measure its stability."""
     from gzfeatures.maps.umap import project
 
     first = options.seed + 1
@@ -83,7 +83,7 @@ def _mapped(
 def _mapped_beside(
     paths: list[Path] | None, labels: Labels | None, options: MapOptions
 ) -> dict[str, Map]:
-    """Compute a separate map of each other table; the page aligns the maps by Procrustes."""
+    """Compute a map of each other table, which the page aligns with the first by Procrustes."""
     from gzfeatures.features.table import EmbeddingTable
 
     named = _by_stem(paths)
@@ -202,7 +202,8 @@ def map_(
         metric=metric,
         supervised=supervised,
     )
-    # galaxies placed on an old map use its coordinates, so that both maps can be compared
+    # place galaxies on the old map, if there is one, so that both share coordinates and can be
+    # compared
     old = None if into is None else Map.read(into)
     fresh = (
         _mapped(vectors, class_labels, options, stability) if old is None else old.place(vectors)
@@ -225,7 +226,7 @@ def map_(
         sky=sky,
         progress=Terminal(),
     )
-    # the figure shows all maps in the same frame
+    # align the other maps with the first, so that the figure shows all in the same frame
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         maps = {table.stem: chart, **laid} if laid else chart
@@ -238,7 +239,7 @@ def map_(
 def _say_written(
     chart: Map, coordinates: Path, page: Path, figure: Path | None, as_json: bool
 ) -> None:
-    """Print the quality of a map and what it means, its files, and what comes next."""
+    """Print the quality of a map and its meaning, the written files, and what to do next."""
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)
     if not as_json:
         typer.echo(wrapped(MEANING))

@@ -1,4 +1,4 @@
-"""Define the verbs that turn a finished run into parts of a paper: figure, cite, methods."""
+"""Define the commands that make parts of a paper from a finished run: figure, cite, methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FinishedFolder = Annotated[
 
 
 def _numbers(given: Given) -> Iterator[Path]:
-    """Yield the CSV beside a figure."""
+    """Yield the path of the CSV file of a figure's numbers, which is written beside the figure."""
     from gzfeatures.paper.figure import numbers_beside
 
     yield numbers_beside(given["output"])
@@ -138,7 +138,7 @@ def methods(
 
 
 def _written(text: str, output: Path | None) -> Path | None:
-    """Write a text to a file, if one is named, and return its path."""
+    """Write a text to a file, if the user named one, and return the file's path."""
     from gzfeatures.files import written_whole
 
     if output is not None:

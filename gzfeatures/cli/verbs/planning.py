@@ -1,4 +1,4 @@
-"""Define `plan`, which measures what work will cost, and `export`, which writes a head as a file.
+"""Define the commands `plan`, which measures an extraction's cost, and `export`, for heads.
 
 Both are for machines other than this one.
 """

@@ -1,4 +1,4 @@
-"""Define the verb `predict`, which writes the predictions of a head or network."""
+"""Define the command `predict`, which writes the predictions of a head or network."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TABLES = (".parquet", ".pq")
 
 def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
     """Refuse options that would have no effect on the given head and table."""
-    # a table already has its vectors, and a network its own view
+    # --view has no effect on a table, which holds embeddings, nor on a network, which has its own
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -73,7 +73,7 @@ def _require_use_of_crops(
     require_catalog_of_crops(crops, has_catalog=catalog is not None)
     if crops == (None, None):
         return
-    # a table already contains vectors, so no image is cut
+    # crops have no effect on a table, which already contains embeddings
     if table.suffix in TABLES:
         raise typer.BadParameter("they go with images", param_hint="--pixel-scale, --petrosian")
     if view is not None:
@@ -177,7 +177,7 @@ def predict(
     answer = _by_network(head, table, options)
     if answer is None:
         answer = _by_head(head, table, options)
-    # compare the whole table with the head's kept-out galaxies before writing anything
+    # compare before writing, because the comparison may correct probabilities by class shares
     corrected, comparison = compared(
         answer.kept_out,
         answer.predictions,
@@ -194,7 +194,7 @@ def predict(
         say(f"note: {answer.familiarity.why_none_flagged}")
     if answer.why_no_sets is not None:
         say(f"note: {answer.why_no_sets}")
-    # class sets promise coverage for uncorrected probabilities, so measure them with these
+    # measure class sets on uncorrected probabilities, for which alone they promise a coverage
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
     elif labels is not None:
@@ -234,7 +234,7 @@ class _PredictOptions:
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """Hold predictions of a table or of images, with what is needed to judge them.
+    """Hold predicted galaxies, with calibration, familiarity, and the images left out.
 
     `kept_out` holds what is known of galaxies kept out of training; `blank` is None where no image
     was read.
@@ -250,7 +250,7 @@ class _Answer:
 
     @property
     def why_no_sets(self) -> str | None:
-        """Return the reason why probabilities of classes come without class sets, or None."""
+        """Return the reason why class predictions have no class sets; None if they have."""
         from gzfeatures.heads.head import Head
 
         if self.predictions.kind != "classes" or self.sets is not None:
@@ -266,7 +266,7 @@ class _Answer:
 
 
 def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:
-    """Predict by a fine-tuned network in a folder; None if the path is no folder."""
+    """Predict images by the network in a checkpoint folder; None if the path is no folder."""
     if not path.is_dir():
         return None
     require_packages("predicting by a network", *NETWORK)
@@ -301,7 +301,7 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
 
 
 def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
-    """Predict by a saved head, from images, from several tables, or from one table in parts."""
+    """Predict galaxies by a head from a file, given images, several tables or one table."""
     from gzfeatures.cli.shift_notes import sample_for
     from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.experiment.prediction import find_head
@@ -322,12 +322,12 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
             columns = catalog_from(options.catalog, options.id_column)
         predictions = head.predict(tables, columns, unfamiliar=options.unfamiliar, sample=sample)
     else:
-        # predict in parts, because one table may be larger than memory
+        # predict a table in parts, because it may be larger than memory
         parts = [
             head.predict(batch, unfamiliar=options.unfamiliar, sample=sample)
             for batch in EmbeddingTable.open(table).batches()
         ]
-        # a table without rows has no parts, so predict the empty table to get its classes
+        # a table without rows has no parts: predict the empty table, to get the names of classes
         predictions = Predictions.joined(parts or [head.predict(EmbeddingTable.read(table))])
     return _Answer(predictions, head.sets, head.familiarity, head, sample)
 
@@ -335,7 +335,7 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
 def _of_images(
     head: Head, source: Path, options: _PredictOptions, sample: TableSample | None
 ) -> _Answer:
-    """Predict images, whose vectors are extracted by the head's own extractor."""
+    """Predict images by a head, after extracting the embeddings that it reads."""
     from gzfeatures.experiment.prediction import vectors_of
     from gzfeatures.features.store import Store
     from gzfeatures.images.view import View
@@ -367,7 +367,7 @@ def _of_images(
 def _measured_numbers(
     predictions: Predictions, path: Path, id_column: str | None
 ) -> dict[str, Any]:
-    """Score predicted numbers of labelled galaxies that were not trained on."""
+    """Compare predicted with true numbers, for labelled galaxies that were not trained on."""
     from gzfeatures.evaluation.metrics import evaluate
     from gzfeatures.galaxies.labels.target_column import TargetColumn
 
@@ -387,7 +387,7 @@ def _fresh(predictions: Predictions, labelled: Ids, path: Path) -> Ids:
     from gzfeatures.errors import InputError
     from gzfeatures.ids import among
 
-    # leave out training galaxies, because their scores would look too good
+    # leave out training galaxies, whose scores would look too good
     fresh = among(predictions.ids, labelled) & (
         True if predictions.seen is None else ~predictions.seen
     )

@@ -1,4 +1,4 @@
-"""Define the verb `table`: import, export, join, slice, repair, compare and describe tables."""
+"""Define the command `table`, which imports, exports, joins, slices, repairs, compares tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OnBad = Annotated[
 def _show(
     written: EmbeddingTable, path: Path, as_json: bool, steps: Sequence[str] = (), **more: Any
 ) -> None:
-    """Print rows, length of vectors and place of a table that was written, and what is next."""
+    """Print size and path of an embedding table that was written, and what to do next."""
     skipped = [{"id": name, "reason": reason} for name, reason in written.skipped]
     row = {"rows": len(written), "dim": written.dim, "table": path, "skipped": skipped}
     show({**row, **more}, as_json, hide=("table",))
@@ -294,7 +294,7 @@ def info(source: TableFile, as_json: Json = False) -> None:
 
 
 def _origin(extractor: Extractor) -> dict[str, Any]:
-    """Return a text for people that says where vectors come from."""
+    """Return which backbone, weights, layer and view a table's embeddings come from, as texts."""
     if extractor.is_imported:
         return {
             "backbone": extractor.backbone,

@@ -1,4 +1,4 @@
-"""Define the verbs `teach`, which serves a page, and `find`, which ranks galaxies by words."""
+"""Define the commands `teach`, a web page to label galaxies, and `find`, a search by words."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def teach(
 
 
 def _recorder(labels: Path, uri: str | None, upgrade: bool) -> CampaignRecord | None:
-    """Open the record of a campaign's rounds; None if it cannot be recorded, which is said."""
+    """Open the MLflow record of rounds of labelling; if impossible, say so and return None."""
     from gzfeatures.errors import OutputError
     from gzfeatures.tracking.connection import without_mlflow
 
@@ -99,7 +99,7 @@ def _recorder(labels: Path, uri: str | None, upgrade: bool) -> CampaignRecord | 
     try:
         return CampaignRecord(tracking_at(uri, upgrade), f"teach {labels.stem}", say)
     except OutputError as error:
-        # hours of labelling must not fail because of a lost server
+        # go on without a record: hours of labelling must not be lost because a server fails
         say(f"rounds are not recorded: {error}")
         return None
 

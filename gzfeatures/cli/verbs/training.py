@@ -1,4 +1,4 @@
-"""Define the verb `finetune`, which trains a network."""
+"""Define the command `finetune`, which trains a network."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def finetune(
     require_sizes_with_curve(sizes, with_curve)
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
-    # galaxies without an image are left out here, and labels_and_split prints their number
+    # leave out galaxies without an image here; `labels_and_split` prints how many they are
     chosen = images_of(source, images, "skip", id_column, reading, selection=selection)
     catalog = None if images is None else catalog_from(source, id_column)
     read = reader.first(labels, number, catalog)
@@ -217,7 +217,7 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # a galaxy with an image learns the second target, whether or not it has a first label
+    # train the second target on every galaxy with an image, also on those without a first label
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
@@ -225,7 +225,7 @@ def finetune(
         **{"target": loss, "unfreeze": unfreeze, "weights": weights, "progress": Terminal()},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
-    # --set overrides the other options, so that a loop can vary one recipe
+    # let --set override the other options, so that a script can vary single numbers of a recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
@@ -243,7 +243,7 @@ def finetune(
 
 
 def _say_written(output: Path) -> None:
-    """Print where a checkpoint is, and the two things it is used for."""
+    """Print where a checkpoint is written, and the commands that predict or extract with it."""
     say(f"checkpoint written to {output}")
     say_next(
         f"gzfeatures predict {quote(output)} my-images/ -o classes.csv",
@@ -252,7 +252,7 @@ def _say_written(output: Path) -> None:
 
 
 def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder | None:
-    """Lock the folder and open the record of the training; None in a process of another one.
+    """Lock the checkpoint's folder, and open the record of the training; None in a child process.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
     from gzfeatures.tracking.later.recorder import TrainingRecorder
 
     if "LOCAL_RANK" in os.environ:
-        # another process holds the folder and has started this one
+        # the process that started this one has already locked the folder
         return None
     lock_folder(output, say)
     remedy, progress = f"gzfeatures record {output}", Terminal()
@@ -273,17 +273,17 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
             uri, EXPERIMENT, upgrade=upgrade, progress=progress, remedy=remedy
         )
     except DamagedDatabase:
-        # a damaged database does not recover as a server may, and no training is lost yet
+        # stop now, before the training: a damaged database does not recover, as a server may
         raise
     except OutputError as error:
-        # hours of training must not fail because of a lost server
+        # go on without a record: hours of training must not be lost because a server fails
         say(f"the training goes on without its record: {error}; afterwards, '{remedy}'")
         return TrainingRecorder(None, progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class _LabelReading:
-    """Hold how label files are read: words for a missing label, and the column of ids."""
+    """Read label files, with the user's words for a missing label and column of ids."""
 
     missing_label: list[str] | None
     label_as_is: bool
@@ -292,7 +292,7 @@ class _LabelReading:
     def first(
         self, path: Path, number: TargetColumn | None, catalog: Catalog | None
     ) -> tuple[Labels, Split | None]:
-        """Read the targets of the training: the labels of a file, or the numbers of a column."""
+        """Read what the network shall predict: the labels of a file, or a column of numbers."""
         if number is None:
             return self.labels(path)
         return numbers_from(path, number, catalog, self.id_column)
@@ -305,10 +305,10 @@ class _LabelReading:
 def _goal(
     target: str | None, redshift: bool | None, as_number: bool
 ) -> tuple[str | None, TargetColumn | None]:
-    """Return the loss, or else the column of numbers, that `--target` names."""
+    """Return the training target, or else the column of numbers, that --target names."""
     from gzfeatures.networks.setup.targets import TARGETS
 
-    # losses take precedence over columns of the same name, as in earlier versions
+    # prefer a training target to a column of the same name, as in earlier versions
     if target in TARGETS:
         target_column(None, redshift, as_number)
         return target, None
@@ -316,7 +316,7 @@ def _goal(
 
 
 def _require_trainable(network: str, members: int, target: str) -> None:
-    """Refuse an unknown network, or an ensemble that has no mean, before anything is written."""
+    """Refuse an unknown network, or a target that an ensemble cannot average, before any work."""
     from gzfeatures.networks.training.initialisation import require_network
     from gzfeatures.networks.training.members import require_mean
 
@@ -332,18 +332,19 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups that share an image file, and galaxies on which the weights were trained."""
+    """Return groups of galaxies with one image, and galaxies that the weights were trained on."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among
     from gzfeatures.networks.training.initialisation import seen_by
 
     near = images.select(images.ids[among(images.ids, labels.ids)])
-    # random weights were trained on no galaxy; other weights on some, known by id, file or picture
+    # random weights were trained on no galaxy; other weights on galaxies that are recognised by id,
+    # file or picture
     seen = () if weights == "none" else [seen_by(network, near)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
     if near_duplicates:
-        # a resampled or recompressed copy is another file, but has the same picture hash
+        # also compare picture hashes, which find a resampled or recompressed copy in another file
         alike = picture_groups(near.ids, near.picture_hashes())
         grouping = grouping.joined(NEAR_DUPLICATES, alike)
     return grouping, seen
