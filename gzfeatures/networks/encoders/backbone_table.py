@@ -55,7 +55,7 @@ def read_entry(path: Path, describe: Describe) -> Backbone:
 def entry_backbone(
     entry: dict[str, Any], folder: Path, describe: Describe, where: object
 ) -> Backbone:
-    """Return the backbone that the keys of an entry describe."""
+    """Return the backbone that the keys of an entry `[[backbones]]` describe."""
     for key in entry:
         if key not in FIELDS:
             raise unknown("key of [[backbones]]", key, FIELDS)
@@ -75,7 +75,8 @@ def entry_backbone(
         key: _numbers(entry[key], key, where) for key in ("mean", "std") if key in entry
     }
     pixels = None
-    # an encoder without a configuration of its own is described by the entry alone
+    # describe the pixels by the entry alone if it is complete: the encoder may have no
+    # configuration
     if len(numbers) == 2 and "view" in entry:
         view = View.parse(str(entry["view"]))
         pixels = PixelConfig(view, numbers["mean"], numbers["std"], f"from {where}")
@@ -87,7 +88,7 @@ def entry_backbone(
 
 
 def _numbers(values: Any, key: str, where: object) -> tuple[float, ...]:
-    """Return three numbers of an entry."""
+    """Return the three numbers of a key, such as the mean of red, green and blue."""
     plain = isinstance(values, list) and len(values) == 3
     if not plain or not all(type(value) in (int, float) for value in values):
         raise InputError(key, where=where, rule="be three numbers", found=values)

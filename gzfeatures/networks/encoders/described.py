@@ -76,7 +76,8 @@ def described(
         return backbone_of(backbone)
     name = text.partition(":")[2]
     if kind in ("timm", "zoobot") and weights is None:
-        # their weights lie on the hub, and nothing is downloaded unless asked
+        # require a file: timm would download weights from its hub, but nothing is downloaded
+        # unasked
         raise WeightsError("needs a weights file", where=text, remedy=REMEDY)
     file = None if weights in (None, "none") else weights_file(backbone_of("resnet18"), weights)
     place: Path | None = (
@@ -84,14 +85,14 @@ def described(
     )
     if kind in ("timm", "zoobot"):
         place = file
-    # a configuration beside the weights may change alone
+    # also compare configurations beside the weights, which may change without the weights
     others = () if place is None else (place.with_name(each) for each in CONFIGS)
     states = (_state(file), _state(place), *map(_state, others))
     return _described(kind, name, file, pixels, states)
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:
-    """Return size and time of change of a file, by which a description is known to be fresh."""
+    """Return size and time of a file, by which a change is noticed; None without a file."""
     state = None if path is None else file_state(path)
     return None if state is None else tuple(state)
 
@@ -100,12 +101,12 @@ def _state(path: Path | None) -> tuple[int, ...] | None:
 def _described(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None, states: object
 ) -> Backbone:
-    """Describe an encoder once for each state of its files, because it takes seconds."""
+    """Describe an encoder; repeat this, which takes seconds, only if its files have changed."""
     return _DESCRIBE[kind](kind, name, weights, pixels)
 
 
 def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None = None) -> str:
-    """Return the digest of an encoder's weights, which is part of the store's key."""
+    """Return the digest of an encoder's weights, by which stored embeddings are found."""
     if isinstance(backbone, HandedModule):
         return backbone.digest
     if spec.kind == "onnx":
@@ -116,7 +117,7 @@ def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None 
 
 
 def length_of_layer(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> int:
-    """Return the length of the vectors of another layer or size, measured on black images."""
+    """Return the length of embeddings of another layer or image size, measured on black images."""
     import torch
 
     if spec.kind == "onnx":
@@ -139,7 +140,7 @@ def length_of_layer(backbone: AnyBackbone, spec: Backbone, layer: str, size: int
 
 
 def encoder_of(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> nn.Module:
-    """Build an encoder in eval mode: from normalised images to vectors (n, dim).
+    """Build an encoder in eval mode, which turns normalised images into embeddings (n, dim).
 
     Raises
     ------
@@ -157,7 +158,7 @@ def _own_file(spec: Backbone) -> Path | None:
 
 
 def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
-    """Return device, precision and runtime for a backbone, where `auto` means what suits it.
+    """Return device, precision and library for a backbone, with what suits it in place of `auto`.
 
     Encoders of others are computed at float32 unless asked; ONNX files in onnxruntime.
 

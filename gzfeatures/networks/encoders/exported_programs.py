@@ -1,4 +1,4 @@
-"""Run programs that torch.export wrote (.pt2), after everything that could run code is removed."""
+"""Run networks that torch.export wrote (.pt2), after removing all that could run other code."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ KEPT = re.compile(
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Return the backbone in a file of torch.export.
+    """Describe the network in a file of torch.export as a backbone.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def describe(
 
 
 def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Module:
-    """Build the encoder of an exported program."""
+    """Build the encoder from an exported program (a network that torch.export wrote)."""
     if weights is None:
         raise WeightsError("has no random weights", where=spec.name)
     require_layers(layer, spec.name, (VECTOR,))
@@ -109,7 +109,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 def read_program(path: Path) -> Any:
-    """Load a program from a copy of its file that holds data alone (see `harmless`).
+    """Load an exported program from a copy of its file that cannot run other code.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def read_program(path: Path) -> Any:
 
 
 def harmless(path: Path) -> bytes:
-    """Return the archive of a program without anything that could run code.
+    """Return the archive of an exported program without anything that could run other code.
 
     torch.export.load unpickles what a file asks it to, evaluates sizes as Python, compiles the
     guards that stand in the file, and loads compiled libraries. So only known members are copied:
@@ -173,9 +173,10 @@ def harmless(path: Path) -> bytes:
 
 
 def _checked(name: str, data: bytes, path: Path) -> bytes:
-    """Return a member of the archive that can do no harm."""
+    """Return the content of a file in the archive, without what could run other code."""
     if name.endswith("model.pt"):
-        # example inputs are a pickle, which must hold tensors and plain values alone
+        # load the example inputs once: `weights_only` refuses a pickle with other objects than
+        # tensors and plain values
         torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return data
     if name.endswith("_config.json"):
@@ -207,7 +208,7 @@ def _is_size(text: str) -> bool:
 
 
 def _check_graph(node: Any, path: Path) -> None:
-    """Check operators and sizes of a program, and drop the notes beside them."""
+    """Refuse harmful operators and sizes of an exported program, and remove its metadata."""
     if isinstance(node, list):
         for each in node:
             _check_graph(each, path)
@@ -230,7 +231,7 @@ def _check_graph(node: Any, path: Path) -> None:
 
 
 def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
-    """Return the shape of a program's images; a variable size is a symbol instead of an int."""
+    """Return the shape of a program's input images; an open size is a symbol, not an int."""
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     shapes = [
         tuple(node.meta["val"].shape)
@@ -258,12 +259,12 @@ class ProgramEncoder(nn.Module):
         self.open_size = not isinstance(side, int)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the program returns for some images."""
+        """Return the output of the exported program for some images."""
         if self.batch is None:
             return self._output(images)
         parts = []
         for part in torch.split(images, self.batch):
-            # fill a short batch with black images, whose outputs are dropped
+            # fill a short batch with black images, because the program takes batches of one size
             filled = torch.cat([part, part.new_zeros(self.batch - len(part), *part.shape[1:])])
             parts.append(self._output(filled)[: len(part)])
         return torch.cat(parts)
@@ -283,7 +284,7 @@ class ProgramEncoder(nn.Module):
         return output
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return vectors (n, dim) of normalised images (n, 3, size, size)."""
+        """Return embeddings (n, dim) of normalised images (n, 3, size, size)."""
         features = self.features(images)
         return joined(
             self.layer,

@@ -1,4 +1,4 @@
-"""Describe a torch.nn.Module that a caller hands over."""
+"""Use a torch.nn.Module of the user's own as a backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTPUT = "output"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HandedModule:
-    """Hold a module of the caller's own, with all that makes its vectors.
+    """Hold a PyTorch module of the user's own, with name, view and normalisation of its images.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class HandedModule:
             raise InputError("name of a module", rule="not be empty")
 
     def describe(self) -> Backbone:
-        """Return the backbone for the module; run it once to measure its vectors."""
+        """Describe the module as a backbone; run it once to measure its embeddings' length."""
         bands, side = len(self.mean), self.view.size
         network = self.build()
         with torch.inference_mode():
@@ -77,12 +77,12 @@ class HandedModule:
         )
 
     def build(self) -> nn.Module:
-        """Return a copy in eval mode on the CPU, so that the caller's module is not changed."""
+        """Return a copy of the module in eval mode on the CPU; leave the user's unchanged."""
         return copy.deepcopy(self.module).cpu().float().eval()
 
     @property
     def digest(self) -> str:
-        """Sha256 of the state by name, and of the layers as they are printed."""
+        """Return the SHA-256 digest of the module's weights and of its printed layers."""
         digest = hashlib.sha256(repr(self.module).encode())
         for name, value in sorted(self.module.state_dict().items()):
             tensor = value.detach().cpu().contiguous()

@@ -29,7 +29,7 @@ REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2")
 
 
 def training_of_onnx(model: Any) -> Trial:
-    """Judge whether batch norms and dropouts of an ONNX model are in train mode.
+    """Test whether batch norms and dropouts of an ONNX model are in train mode.
 
     In a file that takes one image at a time no comparison of batches shows it: the statistics of
     such a batch are those of the image, so its vector is always the same, and wrong.
@@ -41,7 +41,7 @@ def training_of_onnx(model: Any) -> Trial:
     nodes, constants = _nodes(model), _constants(model)
     norms = [node for node in nodes if node.op_type == "BatchNormalization"]
     dropouts = [node for node in nodes if node.op_type == "Dropout"]
-    # statistics that depend on the images are those of a batch
+    # find values that depend on the images: a norm with such statistics takes them from the batch
     of_images = _reached(model, constants)
     alive = [_called(node) for node in norms if _learns(node, of_images)]
     alive += [_called(node) for node in dropouts if _drops(node, constants)]
@@ -51,7 +51,7 @@ def training_of_onnx(model: Any) -> Trial:
 
 
 def training_of_program(module: torch.fx.GraphModule) -> Trial:
-    """Judge the same of an exported program (see `training_of_onnx`).
+    """Test whether batch norms and dropouts of an exported program are in train mode.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
         given = _arguments(node) if name else {}
         if name in (*TORCH_NORMS, *TORCH_DROPOUTS):
             counts[name in TORCH_NORMS] += 1
-            # dropout in train mode with a share of 0 drops nothing
+            # accept a dropout in train mode with a share of 0, which drops nothing
             drops = name in TORCH_NORMS or float(given.get("p") or 0) > 0
             if drops and any(given.get(word) for word in ALIVE):
                 alive.append(node.name)
@@ -76,7 +76,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
 
 
 def _training(alive: list[str], across: list[str], norms: int, dropouts: int) -> Trial:
-    """Return the trial from the names of layers that are in train mode, or average over images."""
+    """Return the result of the test, from layers in train mode or that average over images."""
     counted = f"{norms} batch norms, {dropouts} dropouts"
     if alive:
         return Trial(TRAINING, False, f"{', '.join(alive[:3])} in train mode; {counted}")
@@ -86,18 +86,18 @@ def _training(alive: list[str], across: list[str], norms: int, dropouts: int) ->
 
 
 def _nodes(model: Any) -> list[Any]:
-    """Return the nodes of a model and of its functions."""
+    """Return the operators (nodes) of an ONNX model and of its functions."""
     return [*model.graph.node, *(node for each in model.functions for node in each.node)]
 
 
 def _constants(model: Any) -> Mapping[str, Any]:
-    """Return the constant tensors of a model by name; None where they lie in another file."""
+    """Return the short constant tensors of an ONNX model by name; None for long ones."""
     from onnx import TensorProto, numpy_helper
 
     found: dict[str, Any] = {}
     for tensor in model.graph.initializer:
         outside = tensor.data_location == TensorProto.EXTERNAL
-        # weights are not needed, axes and flags are short
+        # read only short tensors: axes and flags are short, and weights are not needed
         short = not outside and int(np.prod(tensor.dims)) <= 64
         found[tensor.name] = numpy_helper.to_array(tensor) if short else None
     for node in _nodes(model):
@@ -111,7 +111,7 @@ def _constants(model: Any) -> Mapping[str, Any]:
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:
-    """Return an attribute of a node: a number, a text or numbers."""
+    """Return an attribute of an ONNX operator: a number, a text or several numbers."""
     import onnx
 
     for each in node.attribute:
@@ -122,7 +122,7 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
 
 
 def _reached(model: Any, constants: Mapping[str, Any]) -> set[str]:
-    """Return the names of all values of a graph that depend on its images."""
+    """Return the names of all values of an ONNX graph that depend on its input images."""
     met = {each.name for each in model.graph.input if each.name not in constants}
     for node in model.graph.node:
         if met.intersection(node.input):
@@ -131,15 +131,15 @@ def _reached(model: Any, constants: Mapping[str, Any]) -> set[str]:
 
 
 def _learns(node: Any, of_images: set[str]) -> bool:
-    """Return whether a BatchNormalization takes its statistics from its batch."""
-    # before version 14 of the operators, further outputs stood for train mode
+    """Return whether a BatchNormalization takes its statistics from the batch of images."""
+    # count further outputs as train mode, as ONNX operators before version 14 meant them
     more = [name for name in node.output[1:] if name]
     computed = bool(of_images.intersection(node.input[3:5]))
     return bool(_attribute(node, "training_mode", 0)) or bool(more) or computed
 
 
 def _drops(node: Any, constants: Mapping[str, Any]) -> bool:
-    """Return whether a Dropout drops numbers, or may be told to."""
+    """Return whether a Dropout layer drops numbers, or does so if an input tells it."""
     if len(node.input) < 3 or not node.input[2]:
         return False
     flag = constants.get(node.input[2])
@@ -148,7 +148,7 @@ def _drops(node: Any, constants: Mapping[str, Any]) -> bool:
 
 
 def _reduces_batch(node: Any, constants: Mapping[str, Any]) -> bool:
-    """Return whether a node averages over the images of a batch and over places."""
+    """Return whether an ONNX operator averages over the images of a batch and over pixels."""
     if node.op_type not in REDUCTIONS:
         return False
     axes = _attribute(node, "axes", None)
@@ -162,26 +162,26 @@ def _called(node: Any) -> str:
 
 
 def _arguments(node: torch.fx.Node) -> dict[str, Any]:
-    """Return the arguments of an operator of PyTorch by name."""
+    """Return the arguments of a PyTorch operator in a graph, by name."""
     schema = getattr(node.target, "_schema", None)
     names = [each.name for each in schema.arguments] if schema is not None else []
     return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
 
 
 def _is_map(argument: Any) -> bool:
-    """Return whether an argument is a map of shape (n, channels, height, width)."""
+    """Return whether an argument is a feature map of shape (n, channels, height, width)."""
     value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
     return getattr(value, "ndim", 4) == 4
 
 
 def _has_batch(axes: Any) -> bool:
-    """Return whether axes hold that of the images; None stands for all axes."""
+    """Return whether an average over these axes mixes the images of a batch."""
     found = [] if axes is None else [axes] if isinstance(axes, int) else list(axes)
     return 0 in found and len(found) > 1
 
 
 def resizing_of_onnx(model: Any, size: int) -> list[Trial]:
-    """Judge how an ONNX model resizes its images before its first layer; empty where it does not.
+    """Test whether an ONNX model resizes its images as PyTorch does; empty if it does not resize.
 
     Its Resize gives the pixels of PyTorch's and Pillow's antialiased one only with
     `exclude_outside`, bicubic only with a coefficient of −0.5 (its own default is −0.75).
@@ -202,7 +202,7 @@ def resizing_of_onnx(model: Any, size: int) -> list[Trial]:
 
 
 def _before_layers(model: Any, constants: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the nodes that change images before a layer with weights reads them."""
+    """Yield the ONNX operators that change images before a layer with weights reads them."""
     met = {each.name for each in model.graph.input if each.name not in constants}
     for node in model.graph.node:
         if node.op_type in (*LAYERS, "Gemm", "MatMul") or not met.intersection(node.input):
@@ -212,7 +212,7 @@ def _before_layers(model: Any, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _unlike_torch(node: Any, constants: Mapping[str, Any], size: int) -> str:
-    """Return why a Resize gives other pixels than PyTorch's; empty where it gives the same."""
+    """Return why an ONNX Resize gives other pixels than PyTorch's; empty if it gives the same."""
     mode = _attribute(node, "mode", "nearest")
     cubic = mode == "cubic"
     if not _attribute(node, "antialias", 0):
@@ -226,10 +226,10 @@ def _unlike_torch(node: Any, constants: Mapping[str, Any], size: int) -> str:
 
 
 def _enlarges(node: Any, constants: Mapping[str, Any], size: int) -> bool:
-    """Return whether a Resize is known to make no side smaller."""
+    """Return whether an ONNX Resize is known to make no side of an image smaller."""
     scales = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     sizes = constants.get(node.input[3]) if len(node.input) > 3 and node.input[3] else None
     if scales is not None and len(scales):
         return bool((np.asarray(scales) >= 1).all())
-    # the sides of images are those above their three colours
+    # compare only sizes above 3, because smaller ones count images or colours
     return sizes is not None and all(side >= size or side <= 3 for side in sizes)

@@ -36,7 +36,7 @@ RAW = ((0.0, 0.0, 0.0), (1 / 255,) * 3)
 
 @dataclasses.dataclass(frozen=True)
 class OnnxInput:
-    """Describe the images that a graph takes.
+    """Hold the name, shape and type of the images that an ONNX graph takes.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class OnnxGraph:
 
     @property
     def digest(self) -> str:
-        """Sha256 of the file, and of its external data where it has any."""
+        """Return the SHA-256 digest of the ONNX file, and of its external data if it has any."""
         parts = [fingerprint.of_file(path) for path in (self.path, *self.beside)]
         return parts[0] if len(parts) == 1 else fingerprint.of(parts)
 
@@ -99,7 +99,7 @@ def read_graph(path: str | Path) -> OnnxGraph:
 
 
 def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
-    """Return what a model declares that `read_model` read.
+    """Return inputs, outputs and kinds of operators of an ONNX model that was read.
 
     Raises
     ------
@@ -152,13 +152,13 @@ def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
 
 
 def nodes_of(model: Any) -> Iterator[Any]:
-    """Yield every node of a model, also those inside nodes and functions."""
+    """Yield every operator (node) of an ONNX model, also inside of operators and functions."""
     for graph in _graphs(model):
         yield from graph.node
 
 
 def _graphs(model: Any) -> Iterator[Any]:
-    """Yield the graph of a model, those inside its nodes, and its functions."""
+    """Yield the graph of an ONNX model, the graphs inside its operators, and its functions."""
     waiting = [model.graph, *model.functions]
     while waiting:
         graph = waiting.pop()
@@ -184,7 +184,7 @@ def _require_known_operators(model: Any, path: Path) -> None:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Yield every constant tensor of a model."""
+    """Yield every constant tensor of an ONNX model."""
     for graph in _graphs(model):
         yield from getattr(graph, "initializer", ())
         for sparse in getattr(graph, "sparse_initializer", ()):
@@ -197,14 +197,15 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _external(model: Any, path: Path) -> tuple[Path, ...]:
-    """Return the files of external data, which must lie beside the file."""
+    """Return the files of an ONNX model's external data, which must lie beside the model's file."""
     found = {}
     for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key != "location":
                 continue
             place = path.parent / entry.value
-            # a link or a folder would let the file name others anywhere
+            # refuse links and folders, by which an ONNX file could make us read any file of the
+            # disk
             if entry.value != Path(entry.value).name or place.is_symlink():
                 raise InputError(
                     "external data of an ONNX file lie elsewhere",
@@ -217,12 +218,12 @@ def _external(model: Any, path: Path) -> tuple[Path, ...]:
 
 
 def _images(inputs: list[Any], path: Path) -> OnnxInput:
-    """Return what is known of the images that a graph takes."""
+    """Return the description of the images that an ONNX graph takes; refuse other inputs."""
     kinds = {1: False, 2: True}
     shape: list[int | None] = []
     if len(inputs) == 1:
         kind = inputs[0].type.tensor_type
-        # some exporters write -1 for an open side
+        # treat -1 as an open size, because some exporters write it
         shape = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
         last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
         sides = shape[1:3] if last else shape[2:]
@@ -249,7 +250,7 @@ def _images(inputs: list[Any], path: Path) -> OnnxInput:
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Return the backbone in an ONNX file.
+    """Describe the network in an ONNX file as a backbone.
 
     Parameters
     ----------
@@ -294,14 +295,14 @@ def describe(
 
 
 def length_of(spec: Backbone, graph: OnnxGraph, layer: str | None = None) -> int:
-    """Return the length of a graph's vectors, measured on two black images."""
+    """Return the length of an ONNX graph's embeddings, measured on two black images."""
     run = OnnxSession(spec, graph, layer or spec.layer, "onnxruntime", threads=1)
     side = spec.view.size
     return int(run(np.zeros((2, side, side, 3), dtype=np.uint8)).shape[1])
 
 
 class OnnxSession:
-    """Run an ONNX file on 8-bit pixels.
+    """Run an ONNX file on 8-bit pixels, in onnxruntime or OpenVINO.
 
     Parameters
     ----------
@@ -337,7 +338,7 @@ class OnnxSession:
     ) -> None:
         self._graph, self._layer = graph, layer
         require_layers(layer, graph.path, graph.outputs)
-        # a pooling is applied to the first output
+        # a layer that names a pooling, not an output, pools the first output
         names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
         self._outputs = list(dict.fromkeys(names))
         scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))
@@ -351,7 +352,7 @@ class OnnxSession:
                 self._run = self._onnxruntime(threads)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return vectors (n, dim) of pixels (n, side, side, 3)."""
+        """Return embeddings (n, dim) of pixels (n, side, side, 3)."""
         images = self._images(pixels)
         step = self.batch or len(images)
         parts = []
@@ -359,14 +360,14 @@ class OnnxSession:
             part = images[start : start + step]
             full = part
             if len(part) < step:
-                # fill a short batch with black images, whose outputs are dropped
+                # fill a short batch with black images, because the graph takes batches of one size
                 full = np.zeros((step, *images.shape[1:]), dtype=images.dtype)
                 full[: len(part)] = part
             parts.append(self._vectors(self._run(full), len(full))[: len(part)])
         return np.concatenate(parts)
 
     def _images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Return pixels as the graph takes them."""
+        """Convert pixels to the type, scale and order of axes that the ONNX graph takes."""
         images: npt.NDArray[Any] = pixels
         if not self._graph.images.whole:
             images = pixels * self._scale
@@ -415,7 +416,7 @@ class OnnxSession:
         runtime = need("onnxruntime", extra=EXTRA)
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # only errors are told, and not by the library itself
+        # keep the library from printing: its errors reach the caller as exceptions
         options.log_severity_level = 4
         session = runtime.InferenceSession(
             str(self._graph.path), options, providers=["CPUExecutionProvider"]
@@ -424,7 +425,7 @@ class OnnxSession:
         return lambda images: session.run(self._outputs, {name: images})
 
     def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
-        # OpenVINO's ONNX reader ignores the attribute antialias without a message
+        # refuse antialias, because OpenVINO's ONNX reader ignores this attribute without a message
         if self._graph.antialiased:
             raise InputError(
                 "OpenVINO ignores antialias of Resize, so its vectors would be others",
@@ -438,7 +439,8 @@ class OnnxSession:
         shape = [self.batch, 3, size, size]
         if self._graph.images.channels_last:
             shape = [self.batch, size, size, 3]
-        # int8 graphs with an open batch and a Range get a wrong bias in OpenVINO: fix the batch
+        # fix the batch size, because OpenVINO gives int8 graphs with an open one and an operator
+        # Range a wrong bias
         model.reshape(shape)
         hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
         compiled = core.compile_model(
@@ -454,7 +456,7 @@ class OnnxSession:
         requests = threading.local()
 
         def run(images: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-            # each thread has a request of its own, because threads cannot share one
+            # give each thread a request of its own, because threads cannot share one safely
             if not hasattr(requests, "own"):
                 requests.own = compiled.create_infer_request()
             requests.own.infer([images])
@@ -464,7 +466,7 @@ class OnnxSession:
 
 
 def require_weights(weights: Path | None, spec: Backbone) -> Path:
-    """Return the path of an ONNX file; random weights cannot be had."""
+    """Return the path of an ONNX file; refuse random weights, which such a file cannot have."""
     if weights is None:
         raise WeightsError("has no random weights", where=spec.name)
     return weights

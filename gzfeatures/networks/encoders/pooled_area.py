@@ -1,4 +1,4 @@
-"""Find pooling layers that see only part of their map, as a kernel of another size does."""
+"""Find pooling layers that see only part of their feature map, because the kernel is too small."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = 3
 
 @dataclasses.dataclass(frozen=True)
 class Pooling:
-    """Describe a pooling layer along one side of its map.
+    """Hold kernel, stride and padding of a pooling layer along one side of its feature map.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ class Pooling:
 
     @property
     def seen(self) -> int:
-        """Return how many cells of the map lie under a kernel, from the first."""
+        """Return how many cells of the feature map lie under the kernel at some step."""
         padded = self.side + self.before + self.after
         steps = max((padded - self.kernel) // self.stride, 0)
         return min(steps * self.stride + self.kernel - self.before, self.side)
 
     @property
     def sound(self) -> bool | None:
-        """Return whether it sees its whole map; None where that may be meant so.
+        """Return whether the pooling sees its whole map; None if it may leave out cells on purpose.
 
         torch exports a pooling to k x k cells with the kernel of the example's size. At another
         size that kernel stops short of the end of the map, and no error is raised.
@@ -69,13 +69,13 @@ class Pooling:
             return True
         if self.last and (self.mean or self.kernel > SMALL):
             return False
-        # within a network, a kernel that gives one cell was meant to see all (squeeze, excite)
+        # refuse an inner kernel that gives one cell: it was meant to see all (squeeze and excite)
         one = self.side + self.before + self.after < self.kernel + self.stride
         return False if one and self.kernel > SMALL else None
 
 
 def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
-    """Judge all pooling layers of a network at one size of images.
+    """Test whether all pooling layers of a network see their whole maps, for one image size.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
     (images,) = (each for each in graph.input if each.name not in constants)
     for place, side in enumerate((1, size, size, 3) if channels_last else (1, 3, size, size)):
         images.type.tensor_type.shape.dim[place].dim_value = side
-    # sizes noted in the file are those of its example, or names
+    # remove the sizes noted in the file, which are those of its example image, or names
     del graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {
@@ -140,9 +140,9 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
         return
     kernels = list(known["kernel_shape"].ints)
     if "auto_pad" in known and known["auto_pad"].s not in (b"NOTSET", b"VALID"):
-        return  # padded so that all is seen
+        return  # this padding lets the kernel see all cells
     if "ceil_mode" in known and known["ceil_mode"].i:
-        return  # as is a kernel that may reach beyond the end
+        return  # such a kernel may reach beyond the end of the map, so it sees all cells
     strides = list(known["strides"].ints) if "strides" in known else [1] * len(kernels)
     pads = list(known["pads"].ints) if "pads" in known else [0] * 2 * len(kernels)
     dilations = list(known["dilations"].ints) if "dilations" in known else [1] * len(kernels)
@@ -163,7 +163,7 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
 
 
 def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
-    """Return whether no layer of a network reads what a node gives, directly or not."""
+    """Return whether no later layer reads the output of an ONNX operator, directly or not."""
     waiting, met = list(node.output), set(node.output)
     while waiting:
         for reader in readers.get(waiting.pop(), []):
@@ -176,7 +176,7 @@ def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
 
 
 class _Watched(torch.fx.Interpreter):
-    """Run a program, and note its pooling layers with the sizes of their maps."""
+    """Run an exported program, and note its pooling layers with the sizes of their maps."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
@@ -226,7 +226,7 @@ def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pool
 
 
 def operator_of(node: torch.fx.Node) -> str:
-    """Return the name of PyTorch's operator that a node calls; empty for others."""
+    """Return the name of the PyTorch operator that a graph's node calls; empty for other nodes."""
     packet = getattr(node.target, "overloadpacket", None)
     return "" if packet is None else str(packet).rpartition(".")[2]
 

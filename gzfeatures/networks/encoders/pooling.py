@@ -43,12 +43,12 @@ def require_layers(layer: str, where: object, outputs: tuple[str, ...] = (POOLED
 
 
 def joined(layer: str, vectors_of: Callable[[str], torch.Tensor]) -> torch.Tensor:
-    """Return the vectors of one layer, or of several joined by +, one after the other."""
+    """Return the embeddings of one layer, or of several layers joined by +, side by side."""
     return torch.cat([torch.flatten(vectors_of(name), 1) for name in layer.split("+")], 1)
 
 
 def pooled(features: torch.Tensor, name: str, prefix: int, where: object) -> torch.Tensor:
-    """Return one vector for each image.
+    """Pool an encoder's features to one embedding for each image: class token or mean.
 
     Parameters
     ----------

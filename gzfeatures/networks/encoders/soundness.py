@@ -37,7 +37,7 @@ whose vectors rounding ruins, 39 to 78 % (experiments/int8_judgement.py).
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Hold what one trial of an encoder showed.
+    """Hold the result of one test (trial) of an encoder.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Trial:
     detail: str
 
     def __str__(self) -> str:
-        """Return the finding in one line."""
+        """Return the result of the trial in one line."""
         verdict = {True: "sound", False: "NOT SOUND", None: "not known"}[self.sound]
         return f"{self.trial}: {verdict} ({self.detail})"
 
@@ -77,7 +77,7 @@ def findings_of(
     layers: Sequence[Trial] = (),
     batch: int | None = None,
 ) -> list[Trial]:
-    """Try an encoder on a few images, and return what was found.
+    """Try an encoder on a few images, and return the result of each trial.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def findings_of(
     found += layers
     found.append(_sizes(size, vectors.shape[1], sizes))
     if quantised:
-        # libraries agree on a badly calibrated network, so they tell nothing of its losses
+        # report losses as unknown: two libraries agree also on a badly calibrated network
         found.append(Trial(FLOATS, None, "the file holds no network in floats"))
     if other is None:
         found.append(Trial("another library", None, "there is no second one to compare with"))
@@ -129,7 +129,7 @@ def findings_of(
 
 
 def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
-    """Compare vectors in 8-bit integers by their directions from the mean, and by neighbours.
+    """Compare embeddings in 8-bit integers by directions from the mean, and by neighbours.
 
     Plain cosine hides the losses of such networks, because all vectors share a large mean.
     """
@@ -139,7 +139,7 @@ def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
 
 
 def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float, float]:
-    """Return how alike two tables of the same images are, where rounding moves every vector.
+    """Return how alike two libraries' embeddings of the same images are: cosine and neighbours.
 
     Parameters
     ----------
@@ -167,10 +167,11 @@ def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float,
 
 
 def _batches(run: Run, images: Pixels, vectors: Vectors, batch: int | None) -> list[Trial]:
-    """Compare vectors of images alone, in other batches, and in another order."""
+    """Compare the embeddings of images alone, in other batches, and in another order."""
     alone, three = "one image alone (batch statistics)", "a batch of three"
     if batch == 1:
-        # no two images meet, so statistics of a batch are those of the image and change nothing
+        # in batches of one, statistics of the batch are those of the image: a comparison would show
+        # nothing
         reason = "it takes one image at a time"
         return [Trial(name, None, reason) for name in (alone, three)]
     return [
@@ -181,14 +182,14 @@ def _batches(run: Run, images: Pixels, vectors: Vectors, batch: int | None) -> l
 
 
 def _values(vectors: Vectors) -> Trial:
-    """Tell whether all numbers of the vectors are finite."""
+    """Test whether all numbers of the embeddings are finite."""
     lost = int((~np.isfinite(vectors)).sum())
     count = f"{vectors.shape[1]} numbers"
     return Trial("values", not lost, f"{count}, {lost} are not finite" if lost else count)
 
 
 def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
-    """Compare two tables of vectors, by the spread of the vectors."""
+    """Test whether two tables of embeddings are equal, within a share of their largest number."""
     if one.shape != other.shape:
         return Trial(trial, False, f"shape {one.shape}, not {other.shape}")
     scale = max(float(np.abs(all_).max()), 1e-12)
@@ -197,7 +198,7 @@ def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
 
 
 def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
-    """Change each of the four ends of the images, and see whether the vectors change.
+    """Test whether embeddings change if a strip at each of the images' four edges changes.
 
     A kernel that is too small for the map begins at its first cell and stops short of its last; so
     do patches that do not fill an image. It is told, not refused: an encoder that cuts out the
@@ -219,23 +220,23 @@ def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
 
 
 def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
-    """Try images of another size, if the encoder accepts any size."""
+    """Test an encoder on images of another size, if it accepts any size."""
     trial = "images of another size"
     if sizes is None:
         return Trial(trial, None, f"it takes {size} px alone")
-    # a kernel that is fixed to the example's size gives vectors of another length for other sizes
+    # measure the length at another size: a pooling kernel fixed to one image size changes it
     other = 2 * size if size <= 128 else size // 2
     try:
         length = sizes(other)
     except Exception as error:
         return Trial(trial, None, f"{other} px are not taken: {str(error)[:80]}")
     detail = f"{length} numbers at {other} px, {dim} at {size} px"
-    # vectors of the usual size may still be right, so the result is unknown
+    # call another length "not known", because embeddings at the usual size may still be right
     return Trial(trial, True if length == dim else None, detail)
 
 
 def require_sound(findings: Sequence[Trial], name: str) -> None:
-    """Refuse an encoder of which a trial showed that its vectors cannot be trusted.
+    """Refuse an encoder if a trial showed that its embeddings cannot be trusted.
 
     Raises
     ------

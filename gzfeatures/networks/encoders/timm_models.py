@@ -25,7 +25,7 @@ PREFIX = "encoder."
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Return the backbone for a timm model.
+    """Describe a timm model as a backbone.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ def _config(name: str) -> dict[str, Any]:
     timm = need("timm", extra="timm")
     architecture, _, tag = name.partition(".")
     known = timm.list_models()
-    # prefixes such as hf-hub: and local-dir: would make timm fetch or run files
+    # accept timm's own names only: prefixes such as hf-hub: and local-dir: would make timm fetch or
+    # run files
     if architecture not in known:
         raise unknown_model(name, known)
     tags = timm.models.list_pretrained(f"{architecture}.*")
@@ -99,7 +100,7 @@ def unknown_model(name: str, known: list[str]) -> InputError:
 
 
 def _length(spec: Backbone) -> int:
-    """Return the length of the pooled vector, computed on shapes alone."""
+    """Return the length of a timm model's embedding, computed on shapes without data."""
     with torch.device("meta"), torch.inference_mode():
         encoder = TimmEncoder(_model(spec, None), POOLED, spec.name).eval()
         side = spec.view.size
@@ -107,18 +108,19 @@ def _length(spec: Backbone) -> int:
 
 
 def _model(spec: Backbone, size: int | None) -> Any:
-    """Build a model without its classifier, in eval mode."""
+    """Build a timm model without its classifier, in eval mode."""
     timm = need("timm", extra="timm")
     name = spec.architecture.partition(":")[2]
     if size in (None, spec.view.size):
         return timm.create_model(name, pretrained=False, num_classes=0).eval()
     try:
-        # transformers keep a table of positions, which has to grow or shrink with the image
+        # ask for a variable image size: the table of positions of a transformer has to grow or
+        # shrink with the image
         return timm.create_model(
             name, pretrained=False, num_classes=0, dynamic_img_size=True
         ).eval()
     except TypeError:
-        # networks of convolutions have no such table
+        # networks of convolutions refuse the option, and need no table of positions
         return timm.create_model(name, pretrained=False, num_classes=0).eval()
 
 
@@ -150,7 +152,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 def _without_classifier(state: dict[str, torch.Tensor], spec: Backbone) -> dict[str, torch.Tensor]:
-    """Return the tensors of the encoder: those of a classifier, and zoobot's prefix, left out."""
+    """Return the tensors of the encoder, without its classifier and without zoobot's prefix."""
     name = spec.architecture.partition(":")[2]
     if any(key.startswith(PREFIX) for key in state):
         state = {
@@ -172,7 +174,7 @@ class TimmEncoder(nn.Module):
         self.model, self.layer, self.name = model, layer, name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return vectors (n, dim) of normalised images (n, 3, size, size)."""
+        """Return embeddings (n, dim) of normalised images (n, 3, size, size)."""
         features = self.model.forward_features(images)
         return joined(self.layer, lambda name: self._vectors(features, name))
 
@@ -181,7 +183,7 @@ class TimmEncoder(nn.Module):
             # use the classifier's input, which for mobilenetv3 is not the mean of the features
             vectors: torch.Tensor = self.model.forward_head(features, pre_logits=True)
             return vectors
-        # some transformers order their maps as (n, height, width, dim)
+        # move channels first: some transformers order their maps as (n, height, width, dim)
         if features.ndim == 4 and str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC"):
             features = features.permute(0, 3, 1, 2)
         prefix = int(getattr(self.model, "num_prefix_tokens", 0))

@@ -36,7 +36,7 @@ CODE = frozenset(
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Return the backbone in a folder that transformers wrote (`save_pretrained`).
+    """Describe the model in a folder that transformers wrote (`save_pretrained`) as a backbone.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _require_fewer_layers(config: Mapping[str, Any], file: Path, where: object) 
 
 
 def _model(folder: Path) -> tuple[Any, set[str]]:
-    """Return the model of a folder in eval mode, and the tensors that its file lacks."""
+    """Load the model of a folder in eval mode; return also the names of tensors it lacks."""
     transformers = need("transformers", extra="hf")
     with parsing("folder of transformers cannot be read", folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -163,7 +163,7 @@ def _model(folder: Path) -> tuple[Any, set[str]]:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-    # models of images and words have a part for each
+    # take the part for images of a model for images and words
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(
@@ -186,10 +186,10 @@ def _has_class_token(model: Any) -> bool:
 
 
 def _own_layer(model: Any, missing: set[str]) -> str:
-    """Return the default pooling: the class token, else the trained pooler, else the mean."""
+    """Return a model's default layer: the class token, else the trained pooler, else the mean."""
     if _has_class_token(model):
         return "cls"
-    # a pooler that the file lacks has random weights
+    # do not use a pooler that the file lacks, because its weights are random
     has_pooler = getattr(model, "pooler", None) is not None
     return POOLED if has_pooler and not any("pooler" in key for key in missing) else "mean"
 
@@ -222,11 +222,11 @@ class FolderEncoder(nn.Module):
         self.prefix = registers + int(_has_class_token(model))
         takes = inspect.signature(model.forward).parameters
         other = size not in (None, own_size) and "interpolate_pos_encoding" in takes
-        # tables of positions fit one size of image and have to be interpolated for another
+        # interpolate the table of positions for another image size, because it fits one size only
         self.options = {"interpolate_pos_encoding": True} if other else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return vectors (n, dim) of normalised images (n, 3, size, size)."""
+        """Return embeddings (n, dim) of normalised images (n, 3, size, size)."""
         output = self.model(pixel_values=images, **self.options)
         return joined(
             self.layer,

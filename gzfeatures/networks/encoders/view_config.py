@@ -1,4 +1,4 @@
-"""Read how an encoder wants its images from the configuration beside its weights."""
+"""Read size, crop and normalisation of an encoder's images from its configuration files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIGS = ("preprocessor_config.json", "config.json")
 
 @dataclasses.dataclass(frozen=True)
 class PixelConfig:
-    """Hold the pixels that an encoder expects, and where that is written.
+    """Hold size, crop and normalisation of the images an encoder expects, and their source.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class PixelConfig:
     origin: str
 
     def __str__(self) -> str:
-        """Return the configuration in one line."""
+        """Return size, crop, interpolation and normalisation of the images in one line."""
         numbers = " ".join(f"{value:g}" for value in (*self.mean, *self.std))
         view = self.view
         return (
@@ -48,7 +48,7 @@ class PixelConfig:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a configuration; refuse another file.
+    """Read the JSON object in a configuration file; refuse a file with anything else.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def beside(weights: Path) -> PixelConfig | None:
-    """Return the configuration in the folder of a weights file; None if there is none.
+    """Read how images are prepared from a configuration beside a weights file; None without.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def beside(weights: Path) -> PixelConfig | None:
 
 
 def of_timm(config: Mapping[str, Any], where: object) -> PixelConfig:
-    """Return what timm's configuration of a model says (`input_size`, `crop_pct`, …)."""
+    """Convert timm's configuration of a model (`input_size`, `crop_pct`, …)."""
     with parsing("timm's configuration cannot be read", where):
         channels, height, width = config["input_size"]
         if channels != 3 or height != width:
@@ -101,7 +101,7 @@ def of_timm(config: Mapping[str, Any], where: object) -> PixelConfig:
 
 
 def of_transformers(config: Mapping[str, Any], where: object) -> PixelConfig:
-    """Return what `preprocessor_config.json` of transformers says."""
+    """Convert the configuration in `preprocessor_config.json` of transformers."""
     with parsing("configuration of images cannot be read", where):
         if config.get("do_rescale", True) is False or config.get("do_normalize", True) is False:
             raise InputError("images", where=where, rule="be rescaled and normalised")
@@ -118,7 +118,7 @@ def of_transformers(config: Mapping[str, Any], where: object) -> PixelConfig:
 
 
 def _side(size: Any) -> int:
-    """Return the side of square images from transformers' three ways to write it."""
+    """Return the side of square images, which transformers write in three ways."""
     if isinstance(size, Mapping):
         sides = {int(size[key]) for key in ("height", "width", "shortest_edge") if key in size}
         if len(sides) != 1:
@@ -130,7 +130,7 @@ def _side(size: Any) -> int:
 def _checked(
     size: int, crop: float, interpolation: str, numbers: tuple[Any, Any], where: object
 ) -> PixelConfig:
-    """Return a configuration whose values a view can give."""
+    """Return the preparation of images; refuse values that gzfeatures cannot apply."""
     if interpolation not in INTERPOLATIONS:
         raise InputError(
             "interpolation",
@@ -148,7 +148,7 @@ def _checked(
 
 
 def unknown_pixels(where: object) -> InputError:
-    """Return the error for an encoder of which nobody says how it wants its images."""
+    """Return the error for an encoder without a description of how its images are prepared."""
     return InputError(
         "size and normalisation of the images are not written anywhere",
         where=where,

@@ -1,4 +1,4 @@
-"""Hold every number that a training depends on, in recipes that go by a name.
+"""Hold every number that a training depends on, as recipes with names.
 
 `RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
 the start (weights or none) and from the number of galaxies.
@@ -183,7 +183,8 @@ class TrainingRecipe:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            # None does not mean "no decay": the rate then falls by a fixed factor over all blocks
+            # accept lr_decay None: it means that the learning rate falls by a fixed factor from the
+            # last block to the first
             if name == "lr_decay" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
@@ -205,13 +206,13 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Return a recipe from names and values, which override a named recipe."""
+        """Return a named recipe, some of whose numbers are replaced."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
 
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
-        """Return the recipe with every open number filled in.
+        """Return the recipe with the numbers filled in that depend on galaxies or on the network.
 
         Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
         `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes
@@ -224,7 +225,7 @@ class TrainingRecipe:
         depth : int
             Blocks of the network, the output layer included.
         """
-        # an incomplete last batch is left out, as in `Batches`
+        # count complete batches only, because `Batches` leaves out an incomplete last batch
         per_pass = max(1, galaxies // self.batch_size)
         if self.recipe == "probe":
             rounds, passes = 1, 1
@@ -260,7 +261,7 @@ class TrainingRecipe:
     def scheduler_of(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LambdaLR:
-        """Return the schedule over `steps` steps of the optimizer."""
+        """Return the schedule of the learning rate over `steps` steps of the optimizer."""
         course = SCHEDULES[self.schedule]
         return torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: course(min(1.0, step / max(1, steps)))

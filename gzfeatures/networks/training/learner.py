@@ -162,7 +162,7 @@ class Learner(pl.LightningModule):
         return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
 
     def _gain(self, shares: Array) -> dict[str, float]:
-        """Return how much better an epoch is than the solved output layer, and the error of this.
+        """Return how much an epoch beats the first fit of the output layer, and its standard error.
 
         Parameters
         ----------
@@ -322,5 +322,6 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
-        # states of earlier versions have none; their epochs are compared by the metric alone
+        # allow states of earlier versions, which lack these values: epochs are then compared by the
+        # metric alone
         self.solved = kept.get("solved")
