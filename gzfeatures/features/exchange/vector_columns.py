@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, parsing
 from gzfeatures.features.matrices import Matrix
 from gzfeatures.ids import Ids, as_ids, require_unique
 from gzfeatures.tablefiles.raw_table import plain_column, storage
@@ -171,19 +171,23 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     in whichever order the file has them.
     """
     found: dict[str, dict[int, str]] = {}
+    texts: dict[str, int] = {}
     for name, column in columns.items():
         match = _NUMBERED.fullmatch(name)
-        if match is None or not _is_single(column) or not _is_number(column):
+        if match is None or not _is_single(column):
             continue
         pattern = name[: match.start(2)] + "*"
-        # feat_1 and feat_01 both mean number 1; the key −1 makes the sequence of numbers invalid,
-        # so that this pattern is refused
+        texts[pattern] = texts.get(pattern, 0) + (not _is_number(column))
+        # feat_1 and feat_01 would be one number twice
         if int(match[2]) in found.setdefault(pattern, {}):
             found[pattern][-1] = name
         found[pattern][int(match[2])] = name
     kept = {}
     for pattern, members in found.items():
         numbers = sorted(members)
+        # a text among numbers is a fault that reading names; leaving it out would shorten vectors
+        if 2 * texts[pattern] >= len(numbers):
+            continue
         if len(numbers) > 1 and numbers in (
             list(range(len(numbers))),
             list(range(1, len(numbers) + 1)),
@@ -219,7 +223,9 @@ def _side_by_side(columns: Sequence[Column], name: str, path: Path) -> Matrix:
     """Return vectors whose numbers are in separate columns, shape (n, dim)."""
     matrix = np.empty((len(columns[0]), len(columns)), dtype=np.float32)
     for place, column in enumerate(columns):
-        matrix[:, place] = _narrowed(_numbers(_arrow(column)), f"{path}, columns {name}")
+        where = f"{path}, columns {name}"
+        with parsing(f"number {place + 1} of the vectors cannot be read", where):
+            matrix[:, place] = _narrowed(_numbers(_arrow(column)), where)
     return matrix
 
 

@@ -114,8 +114,13 @@ def _feather(path: Path, _: str | None, vector: str | None) -> dict[str, Column]
     return arrow_columns(feather.read_table(path, memory_map=False), vector)
 
 
-def _csv(path: Path, id_column: str | None, _: str | None) -> dict[str, Column]:
+def _csv(path: Path, id_column: str | None, __: str | None) -> dict[str, Column]:
     frame = read_table(path, id_column=id_column)
+    for name in map(str, frame):
+        # pandas calls a second feat_2 feat_2.1, which would be left out
+        first, _, copy = name.rpartition(".")
+        if copy.isdigit() and first[-1:].isdigit() and first in frame:
+            raise InputError("two columns have one name", where=path, found=first)
     return {
         str(name): pa.chunked_array([pa.array(frame[name], from_pandas=True)]) for name in frame
     }
@@ -175,9 +180,10 @@ def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
         isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape
     ):
         raise InputError("tensor_shape of the file's metadata", rule="be sides", found=str(shape))
-    for field in schema:
-        if pa.types.is_fixed_size_list(field.type):
-            yield field.name, shape
+    lists = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
+    # the shape is that of hyrax's own column; others may stand beside it
+    for name in lists if len(lists) == 1 else ({"data"} & set(lists)):
+        yield name, shape
 
 
 def _npy(path: Path, _: str | None, __: str | None) -> dict[str, Column]:

@@ -164,6 +164,30 @@ def test_a_shape_in_the_metadata_that_the_lists_do_not_have_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_shape_is_that_of_hyraxs_own_column_not_of_lists_beside_it(tmp_path: Path) -> None:
+    boxes = pa.array(MATRIX[:, :4].tolist(), pa.list_(pa.float32(), 4))
+    both = hyrax_table([12]).append_column("box", boxes)
+    pq.write_table(both, tmp_path / "v.parquet")
+    assert np.array_equal(read_vectors(tmp_path / "v.parquet", vector="data").matrix, MATRIX)
+
+
+@pytest.mark.parametrize("cell", ["x", "0x10", "1,5"])
+def test_a_text_in_the_last_column_of_numbers_does_not_shorten_the_vectors(
+    cell: str, tmp_path: Path
+) -> None:
+    rows = "".join(f'g{k},1,2,3,"{cell if k else 4}"\n' for k in range(3))
+    (tmp_path / "v.csv").write_text(f"id_str,feat_0,feat_1,feat_2,feat_3\n{rows}")
+    with pytest.raises(InputError, match=r"number 4 of the vectors cannot be read") as caught:
+        read_vectors(tmp_path / "v.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_csv_whose_header_names_a_number_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("id,f_0,f_1,f_2,f_2\na,1,2,3,4\n")
+    with pytest.raises(InputError, match=r"two columns have one name.*found f_2"):
+        read_vectors(tmp_path / "v.csv")
+
+
 def table(**columns: Any) -> pa.Table:
     return pa.table({"id": IDS, **columns})
 
