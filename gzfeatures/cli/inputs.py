@@ -283,8 +283,8 @@ def images_of(
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
     if absent := len(catalog.ids) - len(image_set):
         say(f"{absent:,} of {len(catalog.ids):,} galaxies have no image and are left out")
-    # note the catalog's survey, without which ids cannot tell whether a backbone was trained on a
-    # galaxy
+    # note the catalog's survey, because the same id may be another galaxy in the survey that a
+    # backbone was trained on
     return framed(image_set.of_kind(catalog.kind), catalog, crops)
 
 

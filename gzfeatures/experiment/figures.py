@@ -169,7 +169,7 @@ def explain(
     seed: int = 0,
     measure: bool = False,
 ) -> Explanation:
-    """Explain the classes that a network, or a head on its embeddings, predicts.
+    """Find the parts of images that lead a network, or a head on its embeddings, to its classes.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Measure a network's errors before calibration, and how often its sets hold the truth."""
+    """Measure how well probabilities fit before calibration, and how often class sets are right."""
     calibration: dict[str, Any] = {}
     if record.get("intervals"):
         intervals = ValueIntervals.fromdict(record["intervals"])

@@ -236,7 +236,7 @@ def _header(
 def _skip_data(
     file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
 ) -> int:
-    """Skip bytes of a file up to its end, or copy them to `copy`; return the number of bytes."""
+    """Skip `length` bytes, fewer if the file ends, or copy them to `copy`; return their number."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)

@@ -96,7 +96,8 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
-        # an image received for two positions shows neither of them, so remove the earlier file too
+        # the same bytes for two positions are a placeholder of the server, so remove the earlier
+        # file too
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)

@@ -69,7 +69,7 @@ def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Pat
 def _require_use_of_crops(
     crops: tuple[str | None, str | None], view: str | None, catalog: Path | None, table: Path
 ) -> None:
-    """Refuse crop options without images or without a catalog, or together with another view."""
+    """Refuse options of crops if images or a catalog are missing, or if --view sets a crop too."""
     require_catalog_of_crops(crops, has_catalog=catalog is not None)
     if crops == (None, None):
         return

@@ -328,8 +328,8 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        # catalogs with weighted counts only raise InputError here, because these are no numbers of
-        # people
+        # a catalog whose counts are all weighted raises InputError, because a weighted count is no
+        # number of people
         except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))

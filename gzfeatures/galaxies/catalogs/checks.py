@@ -154,8 +154,8 @@ def find(
             yield from _finding(
                 f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
             )
-    # a wrong value in another column is not fatal, because commands can refuse this column and use
-    # the others
+    # a wrong value elsewhere than in the position is not fatal, because a command can refuse that
+    # column and use the others
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)

@@ -78,7 +78,7 @@ class PartitionedSource:
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
         """Return the rows of all partitions within an angle (radians) of a unit vector."""
-        # skip partitions whose bounding circle is too far away to contain such a row
+        # skip partitions whose bounding circle is too far away to contain a row within the radius
         reached = angles(self._centres, centre) <= self._radii + radius
         vectors, rows = [np.empty((0, 3))], [np.empty((0, 2), dtype=np.intp)]
         for part in np.flatnonzero(reached).tolist():

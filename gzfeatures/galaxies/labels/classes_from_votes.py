@@ -197,8 +197,8 @@ class Labelling:
                 # take the question with the fewest volunteers, because the class depends on each
                 # question
                 voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
-        # for none-of-these, take the class with most volunteers, because this class has no question
-        # of its own
+        # none-of-these has no question of its own, so it gets the largest number of volunteers of
+        # any class
         if self.has_none_class:
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])

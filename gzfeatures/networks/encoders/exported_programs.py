@@ -175,7 +175,7 @@ def harmless(path: Path) -> bytes:
 def _checked(name: str, data: bytes, path: Path) -> bytes:
     """Return the content of a file in the archive, without what could run other code."""
     if name.endswith("model.pt"):
-        # load the example inputs once: `weights_only` refuses a pickle with other objects than
+        # example inputs are a pickle, which could run any code: `weights_only` refuses all but
         # tensors and plain values
         torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return data
