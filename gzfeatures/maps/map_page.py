@@ -246,7 +246,7 @@ class _Cube:
         return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
 
     def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scale map coordinates (n, 2 or 3) to the cube that the page draws, (n, 3), or its middle."""
+        """Scale map coordinates (n, 2 or 3) to the page's cube, (n, 3); a plane gets depth 0."""
         places = np.zeros((len(coordinates), 3), dtype=np.float32)
         places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
         return places

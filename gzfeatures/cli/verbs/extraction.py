@@ -42,7 +42,7 @@ MOST_LINES = 10
 
 
 def view_of(backbone: str, weights: str | None, text: str | None) -> View | None:
-    """Return the backbone's view (crop and size of images), changed as --view says, if it is given."""
+    """Return the backbone's view (crop and size of images), changed as --view says."""
     from gzfeatures.images.view import View
     from gzfeatures.networks.extraction.spec import description_of
 
