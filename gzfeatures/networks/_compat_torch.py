@@ -115,7 +115,11 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     with warnings.catch_warnings():
         # PyTorch before 2.7 says so of options that it leaves out of its own log
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
-        return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
+        try:
+            return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
+        except FileNotFoundError as error:
+            # PyTorch before 2.7 starts the compiler without asking whether there is one
+            raise RuntimeError(f"{error.filename} is not there") from None
 
 
 def require_symbols(library: ctypes.CDLL) -> None:

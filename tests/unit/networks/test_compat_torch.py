@@ -46,6 +46,19 @@ def test_without_its_compiler_or_an_option_it_is_said_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_compiler_that_is_not_there_is_an_error_after_which_the_network_runs_uncompiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch 2.6 raises what starting the compiler raised, which is no RuntimeError."""
+
+    def without(*_: object, **__: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "g++")
+
+    monkeypatch.setattr(torch._inductor, "aot_compile", without)
+    with pytest.raises(RuntimeError, match=r"^g\+\+ is not there$"):
+        compat.compile_library(torch.fx.symbolic_trace(nn.ReLU()), torch.zeros(1), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "densenet121", "mobilenet_v2"])
 def test_folded_batch_norms_are_those_of_pytorch_s_experimental_fusion_to_the_bit(
     name: str,
