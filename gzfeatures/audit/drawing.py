@@ -17,7 +17,7 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw a line per nuisance: how well morphology, predicted morphology and embeddings tell it.
+    """Draw for each nuisance how well morphology, predicted or not, and embeddings predict it.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str,
 
 
 def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
-    """Return whether a label file tells classes, and why each galaxy was chosen to be labelled."""
+    """Return whether a label file holds classes, and why each galaxy was chosen to be labelled."""
     from gzfeatures.galaxies.splits.asked import read_asked
 
     return labels.target == "classes" and read_asked(path, id_column=id_column) is not None

@@ -236,7 +236,7 @@ def _run(
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
-    # rank first, because curves, map and explanations show the best candidates
+    # rank the candidates first, because curves, map and explanations show the best of them
     ranked = explainable(report, outcomes)
     pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)

@@ -109,7 +109,7 @@ def project(
     progress: Progress | bool = False,
     **changes: Any,
 ) -> Map:
-    """Compute the map of a table by UMAP (McInnes+2018, arXiv:1802.03426).
+    """Compute the map of an embedding table by UMAP (McInnes+2018, arXiv:1802.03426).
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def _graph(
         estimator = UMAP(
             n_neighbors=rows.shape[1],
             precomputed_knn=(rows, distances),
-            transform_mode="graph",  # no layout: it is computed later, on all cores
+            transform_mode="graph",  # do not lay out galaxies here: layout.py does it on all cores
             target_weight=LABEL_WEIGHT,
             random_state=seed,
             n_jobs=1,

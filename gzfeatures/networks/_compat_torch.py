@@ -113,7 +113,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
         if name not in known:
             raise Missing(f"option {name} of torch._inductor")
     with warnings.catch_warnings():
-        # PyTorch before 2.7 says so of options that it leaves out of its own log
+        # silence PyTorch before 2.7, which warns of options that it leaves out of its own log
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
         try:
             return Path(str(aot_compile(program, (example,), options=options))).read_bytes()

@@ -210,7 +210,7 @@ class Report:
             f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
         )
-        # without a second candidate there are no differences to tell
+        # without a second candidate there are no differences to report
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"

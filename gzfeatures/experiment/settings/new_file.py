@@ -54,7 +54,7 @@ def experiment_text(
     catalog: Path | None,
     scheme: str | None,
 ) -> str:
-    """Return a commented experiment file as text.
+    """Return the text of an experiment file, with comments, for a user's images and labels.
 
     Parameters
     ----------

@@ -316,7 +316,7 @@ class RunSession:
         firsts: dict[bool, tuple[Candidate, Classifier]] = {}
         for candidate, classifier in ranked:
             firsts.setdefault(candidate.head is None, (candidate, classifier))
-        # False sorts first, so the best head comes before the best network
+        # show the best head before the best network: False (has a head) sorts before True
         best = [firsts[bare] for bare in sorted(firsts)]
         return [explain_candidate(*each, group, wanted, seed=settings.seed) for each in best]
 

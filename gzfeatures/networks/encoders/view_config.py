@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def beside(weights: Path) -> PixelConfig | None:
-    """Read how images are prepared from a configuration beside a weights file; None without.
+    """Read how images are prepared from a configuration beside a weights file, if there is one.
 
     Raises
     ------

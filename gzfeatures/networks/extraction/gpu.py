@@ -123,7 +123,7 @@ class GpuEngine:
         """Return images per second on the first GPU, without the time of decoding image files."""
         views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
-            # the first round loads GPU kernels, so time only the second round
+            # time only the second pass, because the first pass loads GPU kernels
             for timed in (False, True):
                 torch.cuda.synchronize(self._devices[0])
                 start = time.perf_counter()

@@ -70,7 +70,7 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Return the distinct views (crop and size of an image) of extractors, in their order."""
+    """Return the views (crop and size of an image) of extractors, in order, without repeats."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 

@@ -145,7 +145,7 @@ class Augmentation:
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
-        # the space left around the rotated square limits its shift
+        # shift the rotated square by no more than the space left around it
         room = margin - half * reach
         left, top = (
             (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])

@@ -103,7 +103,7 @@ class Learner(pl.LightningModule):
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, Any]] = [dict(row) for row in before]
-        # by epoch 0, the solved output layer, every later epoch is judged
+        # keep each galaxy's score at epoch 0, the fitted output layer, which later epochs must beat
         self.solved = self.history[0].pop("shares", None) if self.history else None
         if self.solved is not None:
             self.history[0] |= {"gain": 0.0, "gain_error": 0.0}

@@ -152,7 +152,7 @@ def join(
     places: Sequence[Path],
     options: TrainingOptions,
 ) -> tuple[Predictions, float]:
-    """Join trained members to one checkpoint, and calibrate the mean of their probabilities.
+    """Join an ensemble's trained networks to one checkpoint, and calibrate their mean.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class TrainingBar(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation metrics of the epoch before."""
-        # show them only now, because they do not exist yet when the end of an epoch is announced
+        # show the metrics only now, because they do not exist yet at the end of their epoch
         if self._advance is not None and isinstance(pl_module, Learner) and pl_module.history:
             row = pl_module.history[-1]
             text = f"epoch {row['epoch']} of {trainer.max_epochs}: loss {row['training_loss']:.4f}"
