@@ -34,8 +34,8 @@ VERBS = {
 CHAPTERS: dict[str, dict[str, str]] = {
     "The whole job": {
         "demo": (
-            "Run a whole experiment on a simulated survey, without a download (one "
-            "minute on 2 cores)."
+            "Run a whole experiment on a simulated survey, without a download (5 "
+            "minutes of one core)."
         ),
         "new": "Write a commented experiment file that runs, for galaxies with images and labels.",
         "run": (

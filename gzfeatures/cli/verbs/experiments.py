@@ -134,7 +134,7 @@ def demo(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole experiment on a simulated survey, without a download (one minute on 2 cores)."""
+    """Run a whole experiment on a simulated survey, without a download (5 minutes of one core)."""
     from gzfeatures.experiment.demo import experiment
 
     settings = experiment(output / "survey", galaxies, progress=Terminal())

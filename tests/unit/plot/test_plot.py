@@ -55,7 +55,7 @@ def test_a_confusion_matrix_is_drawn_from_scores(ax: Axes) -> None:
     assert gz.plot.confusion(scores, ax=ax) is ax
     texts = {text.get_text() for text in ax.texts}
     assert {"100", "80", "20"} <= texts
-    assert ax.get_ylabel() == "volunteers (galaxies)"
+    assert ax.get_ylabel() == "true class (galaxies)"
 
 
 def test_scores_without_a_confusion_matrix_are_refused(ax: Axes) -> None:
