@@ -50,10 +50,10 @@ def folds_of(
     for code in np.unique(kind):
         of_class = rng.permutation(np.flatnonzero(kind == code))
         fold[of_class] = (turn + np.arange(len(of_class))) % count
+        # if a class has only one group, put it in no test fold, so that every training fold has the
+        # class
         if len(of_class) == 1:
             fold[of_class] = -1
-        # the only group of a class is in no test fold, so that every training fold contains the
-        # class
         turn += len(of_class)
     fold_of_row = fold[block]
     return [

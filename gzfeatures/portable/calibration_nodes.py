@@ -103,7 +103,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
 
 
 def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
-    """Add operators for the members of an ensemble, and for combining their probabilities."""
+    """Add operators to the graph that compute and combine the probabilities of all members."""
     members = [
         builder.node("Max", calibrated_probabilities(builder, each, rows), builder.constant([TINY]))
         for each in head.members_

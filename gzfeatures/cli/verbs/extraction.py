@@ -235,7 +235,7 @@ def steps_of_table(table: str) -> tuple[str, str]:
 
 
 def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
-    """Return size, cost and left out galaxies of a written table, to be printed."""
+    """Return size and seconds of a written table, and its omitted galaxies, to be printed."""
     row: dict[str, Any] = {
         "rows": len(table),
         "dim": table.extractor.dim,

@@ -77,7 +77,8 @@ class Labelling:
             return ready
         if self.scheme.target == "fractions":
             fractions, fewest = self.soft, self.choice.min_votes
-            # drop a vote fraction with too few volunteers, but not the galaxy's other fractions
+            # a fraction of few volunteers is mostly chance, so drop it; more volunteers may have
+            # answered the galaxy's other questions, so keep those
             if fewest:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)

@@ -129,7 +129,7 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse the class `none-of-these` in a class scheme that cannot have it."""
+        """Refuse the class `none-of-these` if the class scheme draws classes or has it already."""
         if self.others != "class":
             return
         # in a scheme that draws classes or gives several booleans, no galaxy is without a class

@@ -207,10 +207,10 @@ class Tar:
                 reason = reason or name_fault(member.name, member.size)
                 if reason is not None:
                     refused[member.name] = reason
+            # `tarfile` does not report a missing end, so a cut file would look complete
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("no closing block, so it is cut off or damaged")
-        # check the end of the tar file here, because `tarfile` does not report a missing end
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:

@@ -263,7 +263,7 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Train the network, unless an earlier training is finished; return the last state."""
+    """Train the network, unless that is done; return its kept weights, history and settings."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
