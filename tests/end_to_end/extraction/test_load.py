@@ -187,7 +187,7 @@ def test_truncated_weights_give_one_line(tmp_path: Path) -> None:
 
 def test_file_that_holds_a_list_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="hold tensors by name, found list"):
+    with pytest.raises(WeightsError, match="hold tensors of real numbers by name, found list"):
         load(SMALL, tmp_path / "w.pth")
 
 
