@@ -18,7 +18,7 @@ from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too
 from gzfeatures.features.backbones import RECORD
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.networks.inference.temperature import temperature_of, tempered
+from gzfeatures.networks.inference.temperature import SPREAD, temperature_of, tempered
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
 from gzfeatures.unlabelled.shift import Shares
 
@@ -69,6 +69,8 @@ class OutputCalibration:
         features: Matrix | None,
         training: Matrix,
         groups: Mapping[str, str] | None = None,
+        *,
+        spread: float = SPREAD,
     ) -> OutputCalibration:
         """Calibrate a network by galaxies kept out of its training.
 
@@ -85,6 +87,8 @@ class OutputCalibration:
             The same of training galaxies, shape (m, dim).
         groups : mapping of str to str, optional
             Id → group: of numbers, one galaxy of each group calibrates.
+        spread : float
+            Of the temperature's prior (see `temperature_of`).
 
         Examples
         --------
@@ -102,7 +106,7 @@ class OutputCalibration:
             return cls(familiarity=familiarity, notes=notes)
         sets = None
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
-            scored = _tempered_by_others(kept_out, labels)
+            scored = _tempered_by_others(kept_out, labels, spread)
             if familiarity is not None and features is not None:
                 # compare each galaxy only with the others, because it is similar to itself; an
                 # unfamiliar galaxy will have an empty set, which counts as a miss when the
@@ -113,7 +117,7 @@ class OutputCalibration:
             notes = (*sets.notes, *notes)
         elif kept_out.kind == "classes":
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
-        temperature, shares = temperature_of(kept_out, labels), None
+        temperature, shares = temperature_of(kept_out, labels, spread), None
         if kept_out.kind == "classes" and familiarity is not None:
             # apply the temperature before the class shares are computed, because it will also be
             # applied to the predictions that are compared with them
@@ -241,7 +245,7 @@ def _familiarity(
     return familiarity, () if reason is None else (reason,)
 
 
-def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
+def _tempered_by_others(kept_out: Predictions, labels: Labels, spread: float) -> Predictions:
     """Return each galaxy's probabilities at a temperature that was fitted to other galaxies."""
     # conformal sets keep their promise only if a galaxy does not calibrate its own score
     fold = np.arange(len(kept_out)) % FOLDS
@@ -249,6 +253,6 @@ def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
     for number in range(FOLDS):
         rest, part = kept_out.select(kept_out.ids[fold != number]), fold == number
         probabilities[part] = tempered(
-            probabilities[part], temperature_of(rest, labels), kept_out.kind
+            probabilities[part], temperature_of(rest, labels, spread), kept_out.kind
         )
     return dataclasses.replace(kept_out, probabilities=probabilities)

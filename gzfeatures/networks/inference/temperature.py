@@ -15,8 +15,10 @@ Array = npt.NDArray[np.float64]
 NO_PROBABILITIES = ("fractions", *VALUE_TARGETS)
 """Kinds of predictions that a temperature cannot calibrate."""
 _TINY = 1e-12
-_SPREAD = 0.4
-"""Prior standard deviation of log T, by which a handful of galaxies changes T little.
+SPREAD = 1.0
+"""Prior standard deviation of log T, by which a handful of correct galaxies changes T little."""
+SOLVED_SPREAD = 0.4
+"""The same for a solved output layer, nearly calibrated by the penalty that cross-validation chose.
 
 Of 25 galaxies a maximum of the likelihood may lie at half or twice the T of 1,500 others, and costs
 more than it gains (`experiments/README.md`, fine-tuning against heads).
@@ -54,7 +56,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
     )
 
 
-def temperature_of(predictions: Predictions, labels: Labels) -> float:
+def temperature_of(predictions: Predictions, labels: Labels, spread: float = SPREAD) -> float:
     """Return the temperature with the least log loss on galaxies kept out of training.
 
     Parameters
@@ -63,6 +65,8 @@ def temperature_of(predictions: Predictions, labels: Labels) -> float:
         At temperature 1.
     labels : Labels
         Truth of all of them.
+    spread : float
+        Prior standard deviation of log T around 0, > 0.
 
     Returns
     -------
@@ -81,6 +85,6 @@ def temperature_of(predictions: Predictions, labels: Labels) -> float:
             chances = q[np.arange(len(q)), truth.codes]
         else:
             chances = np.where(np.asarray(truth.values, dtype=bool), q, 1 - q)
-        return float(-np.log(np.maximum(chances, _TINY)).sum() + (log_t / _SPREAD) ** 2 / 2)
+        return float(-np.log(np.maximum(chances, _TINY)).sum() + (log_t / spread) ** 2 / 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))

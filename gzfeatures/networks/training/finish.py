@@ -21,6 +21,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import Ids, among, positions
 from gzfeatures.networks.inference.output_calibration import OutputCalibration
 from gzfeatures.networks.inference.probabilities import Inference
+from gzfeatures.networks.inference.temperature import SOLVED_SPREAD, SPREAD
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.training.checkpoint import write_folder
@@ -128,8 +129,16 @@ class Finish:
         # they must not calibrate familiarity
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
+        # an ensemble has no epochs of its own
+        history = state.get("history", [])
+        solved = bool(history) and history[state["kept"]]["epoch"] == 0
         self.calibration = OutputCalibration.of(
-            bare.select(fresh), self.labels, kept_out, training, self.split.groups
+            bare.select(fresh),
+            self.labels,
+            kept_out,
+            training,
+            self.split.groups,
+            spread=SOLVED_SPREAD if solved else SPREAD,
         )
         lines = list(self.calibration.notes)
         if bare.is_value:

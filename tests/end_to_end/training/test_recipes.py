@@ -3,6 +3,7 @@ resumed, refused."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -31,7 +32,12 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.inference.probabilities import classify
-from gzfeatures.networks.inference.temperature import temperature_of, tempered
+from gzfeatures.networks.inference.temperature import (
+    SOLVED_SPREAD,
+    SPREAD,
+    temperature_of,
+    tempered,
+)
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.augment import draws, mixed
 from gzfeatures.networks.setup.recipe import RECIPES, TrainingRecipe
@@ -200,6 +206,27 @@ def test_a_few_right_galaxies_move_the_temperature_little() -> None:
         temperature_of(Predictions(ids, p, ("x", "y")), Labels(ids, ("x", "y"), np.zeros(4, int)))
         > 0.3
     )
+
+
+def test_a_solved_output_layer_keeps_nearer_to_its_own_probabilities(
+    run: Callable[..., Training], trained: Training, labels: Labels, split: Split
+) -> None:
+    ids = np.array(list("abcd"), dtype=object)
+    few = Predictions(ids, np.tile([0.8, 0.2], (4, 1)), ("x", "y"))
+    truth = Labels(ids, ("x", "y"), np.zeros(4, int))
+    assert temperature_of(few, truth) < temperature_of(few, truth, SOLVED_SPREAD) < 1
+    # a probe is calibrated so, a network of another start is not
+    for training, spread in (
+        (run("solved", network=trained.checkpoint, recipe="probe"), SOLVED_SPREAD),
+        (trained, SPREAD),
+    ):
+        record = json.loads((training.checkpoint / "backbone.json").read_text())
+        said = training.predictions.select(split.validation)
+        own = tempered(said.probabilities, 1 / record["temperature"], "classes")
+        bare = dataclasses.replace(said, probabilities=own, sets=None)
+        assert record["temperature"] == pytest.approx(
+            temperature_of(bare, labels, spread), rel=1e-3
+        )
 
 
 def test_sets_are_promised_from_a_hundred_validation_galaxies_on(
