@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import join_inside
@@ -157,7 +158,8 @@ def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
     """Return a Parquet file's columns; refuse units that differ from those of other files."""
-    table = read_parquet_file(file)
+    # the memory was compared with all files together
+    table = pq.ParquetFile(file).read()
     own, said = stored_units.of_arrow(table.schema.metadata)
     notes += said
     for name in table.column_names:

@@ -33,8 +33,8 @@ def read_parquet_file(
     InputError
         It is larger than the memory.
     """
-    require_memory([file], columns)
     with pq.ParquetFile(file, page_checksum_verification=verified) as whole:
+        _required_bytes(file, whole, columns, 0.0)
         return whole.read(columns)
 
 
@@ -55,19 +55,28 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
     InputError
         The file in which the rows no longer fit.
     """
-    needed, most = 0.0, memory_of_machine()
+    needed = 0.0
     for file in files:
-        schema, rows = pq.read_schema(file), pq.read_metadata(file).num_rows
-        read = [field for field in schema if columns is None or field.name in columns]
-        needed += rows * sum(_width(field.type) for field in read)
-        if needed > most:
-            raise InputError(
-                "table is larger than the memory",
-                where=file,
-                rule=f"fit into the {most / 1e9:.3g} GB of this machine",
-                found=f"{rows:,} rows of {len(read)} columns, at least {needed / 1e9:.3g} GB",
-                remedy="take the rows or columns that you need, for example with DuckDB",
-            )
+        with pq.ParquetFile(file) as whole:
+            needed = _required_bytes(file, whole, columns, needed)
+
+
+def _required_bytes(
+    file: Path, whole: pq.ParquetFile, columns: Sequence[str] | None, before: float
+) -> float:
+    """Return the bytes that an open file needs beside those before it; refuse too many."""
+    rows, most = whole.metadata.num_rows, memory_of_machine()
+    read = [field for field in whole.schema_arrow if columns is None or field.name in columns]
+    needed: float = before + rows * sum(_width(field.type) for field in read)
+    if needed > most:
+        raise InputError(
+            "table is larger than the memory",
+            where=file,
+            rule=f"fit into the {most / 1e9:.3g} GB of this machine",
+            found=f"{rows:,} rows of {len(read)} columns, at least {needed / 1e9:.3g} GB",
+            remedy="take the rows or columns that you need, for example with DuckDB",
+        )
+    return needed
 
 
 def _width(kind: pa.DataType) -> float:

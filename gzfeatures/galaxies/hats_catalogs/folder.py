@@ -22,7 +22,7 @@ from gzfeatures.galaxies.hats_catalogs.partition import (
     unit_vectors,
 )
 from gzfeatures.tablefiles.arrow_file import PROPERTIES, catalog_root, parquet_files
-from gzfeatures.tablefiles.parquet_size import read_parquet_file, require_memory
+from gzfeatures.tablefiles.parquet_size import require_memory
 from gzfeatures.tablefiles.raw_table import storage
 
 PLACE_COLUMNS = (INDEX, "Norder", "Dir", "Npix")
@@ -121,7 +121,7 @@ class HatsFolder:
                 for file in self.files[partition]
             ]
             require_memory(inside, columns)
-            parts = [read_parquet_file(file, columns) for file in inside]
+            parts = [pq.ParquetFile(file).read(columns) for file in inside]
             table = pa.concat_tables(parts)
         missing = [name for name in (self.ra, self.dec) if name not in table.column_names]
         if missing:

@@ -31,6 +31,17 @@ SMOOTHED = 3
 """Number of epochs over which the monitored metric is averaged."""
 
 
+def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
+    """Return the validation metric by which a recipe compares epochs for a kind of target.
+
+    Examples
+    --------
+    >>> monitor_of(TrainingRecipe(), "fractions")
+    'rmse'
+    """
+    return recipe.monitor or DEFAULT_MONITOR[kind]
+
+
 class Diverged(Exception):
     """Raised if the loss becomes NaN or infinite.
 
@@ -117,11 +128,7 @@ class Learner(pl.LightningModule):
     @property
     def monitor(self) -> str:
         """Return the metric that decides when training stops, and which epoch is best."""
-        return (
-            "training_loss"
-            if self.score is None
-            else self.recipe.monitor or DEFAULT_MONITOR[self.target.kind]
-        )
+        return "training_loss" if self.score is None else monitor_of(self.recipe, self.target.kind)
 
     @property
     def epoch(self) -> int:

@@ -30,7 +30,7 @@ from gzfeatures.networks.setup.training_targets import TrainingTargets
 from gzfeatures.networks.training.display.forecast import pixel_bytes, require_free_bytes, size_text
 from gzfeatures.networks.training.finish import references, scoring_part
 from gzfeatures.networks.training.initialisation import Initialisation
-from gzfeatures.networks.training.learner import DEFAULT_MONITOR
+from gzfeatures.networks.training.learner import monitor_of
 from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 
@@ -234,7 +234,7 @@ class Model:
             precision=ready.machine.precision,
         )
         watched = scoring_part(ready.split, recipe, ready.options.halves_by)
-        monitor = recipe.monitor or DEFAULT_MONITOR[training_targets.target.kind]
+        monitor = monitor_of(recipe, training_targets.target.kind)
         score = Validation(inference, labels.select(watched), monitor) if len(watched) else None
         settings = _settings(ready, recipe, backbone)
         return cls(module, backbone, recipe, settings, inference, watched, score)

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -50,6 +52,22 @@ def timm_resnet(folder: Path) -> tuple[nn.Module, Path]:
     save_file(network.state_dict(), folder / "resnet18.safetensors")
     (folder / "config.json").write_text(json.dumps(CONFIG))
     return network, folder / "resnet18.safetensors"
+
+
+def draw_images(folder: Path, number: int, height: int = SIDE, width: int = SIDE) -> None:
+    """Write images of noise, g0.png and on."""
+    folder.mkdir()
+    for k in range(number):
+        noise = np.random.default_rng(k).integers(0, 255, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"g{k}.png")
+
+
+def write_entry(path: Path, architecture: str) -> None:
+    """Write the entry of a backbone `e` for images of `SIDE` px."""
+    path.write_text(
+        f'[[backbones]]\nname = "e"\narchitecture = "{architecture}"\n'
+        f'view = "size={SIDE}"\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n'
+    )
 
 
 def features_of(network: Any) -> nn.Module:

@@ -9,8 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_files import SIDE, exported, features_of, onnx_file, timm_resnet, vision_folder
-from PIL import Image
+from encoder_files import (
+    SIDE,
+    draw_images,
+    exported,
+    features_of,
+    onnx_file,
+    timm_resnet,
+    vision_folder,
+)
 from places import ROOT
 from torch import nn
 from verbs import gz as verb
@@ -30,10 +37,7 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, and with one network as every library writes it."""
     folder = tmp_path_factory.mktemp("roads")
-    (folder / "images").mkdir()
-    for k in range(5):
-        noise = np.random.default_rng(k).integers(0, 255, (50, 60, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / "images" / f"g{k}.png")
+    draw_images(folder / "images", 5, 50, 60)
     network, _ = timm_resnet(folder / "timm")
     features_of(network)
     exported(network, folder / "timm" / "encoder.pt2")

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_files import SIDE, exported
-from PIL import Image
+from encoder_files import draw_images, exported, write_entry
 from torch import nn
 from verbs import called
 
@@ -145,14 +144,8 @@ class Dropping(nn.Module):
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    (tmp_path / "images").mkdir()
-    for k in range(3):
-        noise = np.random.default_rng(k).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / "images" / f"g{k}.png")
-    (tmp_path / "e.toml").write_text(
-        '[[backbones]]\nname = "e"\narchitecture = "torch:e.pt2"\n'
-        f'view = "size={SIDE}"\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n'
-    )
+    draw_images(tmp_path / "images", 3)
+    write_entry(tmp_path / "e.toml", "torch:e.pt2")
     return tmp_path
 
 

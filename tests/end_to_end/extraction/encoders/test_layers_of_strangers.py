@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_files import SIDE, onnx_file, require_programs
-from PIL import Image
+from encoder_files import SIDE, draw_images, onnx_file, require_programs, write_entry
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -58,15 +57,9 @@ def program_of(network: nn.Module, path: Path, batch: int, sizes: Any = None) ->
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    (tmp_path / "images").mkdir()
-    for k in range(3):
-        noise = np.random.default_rng(k).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / "images" / f"g{k}.png")
+    draw_images(tmp_path / "images", 3)
     for kind, name in (("torch", "e.pt2"), ("onnx", "e.onnx")):
-        (tmp_path / f"{kind}.toml").write_text(
-            f'[[backbones]]\nname = "e"\narchitecture = "{kind}:{name}"\n'
-            f'view = "size={SIDE}"\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n'
-        )
+        write_entry(tmp_path / f"{kind}.toml", f"{kind}:{name}")
     return tmp_path
 
 
