@@ -1,1 +1,1 @@
-"""Serve a web page on which a person labels galaxies; keep the labels, and fit heads."""
+"""Serve a web page on which a person labels galaxies; save the labels, and fit heads to them."""

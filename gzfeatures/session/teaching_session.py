@@ -1,4 +1,4 @@
-"""Serve a map of galaxies to a browser, keep labels given on it, and fit heads to them."""
+"""Serve a map of galaxies to a browser, save the labels that a person gives, and fit heads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LONGEST = 200
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TeachingSession:
-    """Hold the table, the map and the label file of a person who labels galaxies.
+    """Let a person label galaxies on a map in a browser; save the labels, and fit heads to them.
 
     Parameters
     ----------
@@ -115,13 +115,13 @@ class TeachingSession:
         return {"labels": len(self.file.answers)}
 
     def _mark_rounds(self, now: set[int]) -> None:
-        """Report each round of labelling that has ended, when a later round begins."""
+        """Report earlier rounds of labelling as ended when answers of a later round arrive."""
         self._rounds.update(now)
         if self.on_round is not None and now:
             self._end_rounds(before=max(self._rounds))
 
     def _end_rounds(self, before: int) -> None:
-        """Report each round of labelling that has a smaller number and new answers."""
+        """Report rounds of labelling with new answers and a number below the given one."""
         for number in sorted(each for each in self._rounds if each < before):
             self._rounds.discard(number)
             if self.on_round is not None:
@@ -133,7 +133,7 @@ class TeachingSession:
         return page_vectors(self.chart.vectors)
 
     def state(self, content: Any = None) -> dict[str, Any]:
-        """Return all answers about galaxies of the table, in the form that `keep` reads."""
+        """Return all answers about the table's galaxies as JSON values, which `keep` can read."""
         known = set(self.table.ids)
         return {
             "answers": [
@@ -175,8 +175,8 @@ class TeachingSession:
         start = time.perf_counter()
         nobody = labels.ids[:0]
         split = Split(labels.ids, nobody, nobody)
-        # requests run in threads, where scikit-learn-intelex warns about each fit that it uses all
-        # cores
+        # hide a warning: scikit-learn-intelex says at every fit in a thread that it uses all cores,
+        # and each request of the page runs in a thread
         with without_warnings():
             head = fit(self.table, labels, name, split=split, seed=self.seed)
             said = head.predict(self.table.select(self.chart.ids))
@@ -222,7 +222,7 @@ class TeachingSession:
         return {"told": f"{len(ids):,} galaxies sent to {', '.join(names)}"}
 
     def _described(self, ids: Ids) -> pd.DataFrame:
-        """Return a data frame of some galaxies: ids, positions, map coordinates and label."""
+        """Return a data frame of the given galaxies: ids, positions, map coordinates, labels."""
         rows = positions(self.chart.ids, ids, where="map")
         columns: dict[str, Any] = {"galaxy_id": ids}
         if self.catalog is not None:
@@ -243,12 +243,12 @@ class TeachingSession:
 
     @cached_property
     def scratch(self) -> Path:
-        """Return a folder for files that other programs read while the page is served."""
+        """Create a temporary folder for files that other programs read while the page is served."""
         self._folders.append(tempfile.TemporaryDirectory(prefix="gzfeatures-teach-"))
         return Path(self._folders[-1].name)
 
     def labels(self, *asked: str) -> Labels:
-        """Return answers as labels, only those asked for the given reasons; default all."""
+        """Return a person's answers as labels: those with one of the given reasons, default all."""
         wanted = asked or (RANDOM, QUEUE, USER)
         known = set(self.table.ids)
         answers = {
@@ -267,7 +267,7 @@ class TeachingSession:
         labels: Labels | None = None,
         progress: Progress = SILENT,
     ) -> bytes:
-        """Return the web page with the map, which sends answers to this session."""
+        """Return the HTML of the page with the map; the page sends answers to this session."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "map.html"
             self.chart.write_html(
@@ -326,7 +326,7 @@ class TeachingSession:
     def server(
         self, images: ImageSet | None = None, *, port: int = 0, progress: Progress = SILENT
     ) -> LocalServer:
-        """Return a server of the page that has a port, but does not answer requests yet."""
+        """Return a web server for the page; it has a port, but does not answer requests yet."""
         if len(self.chart) > MOST:
             raise InputError(
                 "table to be taught on",

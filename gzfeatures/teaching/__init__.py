@@ -1,1 +1,1 @@
-"""Teach a head by questions to a person: choose the galaxies to ask about, use the answers."""
+"""Train a head (classifier on embeddings) with the answers of a person who labels galaxies."""

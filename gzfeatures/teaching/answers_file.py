@@ -1,4 +1,4 @@
-"""Keep a person's answers about galaxies in a label file, complete after every answer."""
+"""Write a person's answers about galaxies to a label file (CSV) after every answer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COLUMNS = ("galaxy_id", "label", "who", "when", "round", ASKED)
 
 
 class AnswersFile:
-    """Read the answers of a label file by galaxy id, and write changes to the file.
+    """Read the answers in a label file by galaxy id, and write changed answers to the file.
 
-    Other columns, and galaxies that no table knows, stay in the file as they are.
+    Other columns, and galaxies that are not in the embedding table, stay in the file unchanged.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class AnswersFile:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Return the answers by galaxy id, in the order of the label file."""
+        """Return a dict from galaxy id to answer, in the order of the label file."""
         return {
             name: Answer(row["label"], REASON[row[ASKED]], row["round"], row["who"], row["when"])
             for name, row in self._rows.items()
@@ -67,8 +67,8 @@ class AnswersFile:
     def keep(self, changes: Mapping[str, Answer | None]) -> None:
         """Write changed answers to the label file; None removes a galaxy's answer.
 
-        The file is on the disk, whole, when this returns; if it cannot be written, nothing has
-        changed, here neither. What another session has written to it in between stays in it.
+        When this returns, the whole file is on the disk. If it cannot be written, neither the file
+        nor the answers in memory change. Answers that another session has written in between stay.
 
         Raises
         ------
@@ -78,8 +78,8 @@ class AnswersFile:
             It was changed to something that is no label file.
         """
         with locked_file(self.path):
-            # another program or an editor may have changed the file, and its changes must not be
-            # lost
+            # another program may have changed the file since it was last read: read it again, so
+            # that its changes are not overwritten
             self._refresh()
             rows = dict(self._rows)
             for name, answer in changes.items():
@@ -99,7 +99,7 @@ class AnswersFile:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return the rows of a label file, with all columns that answers need."""
+    """Read a label file, and add columns that it lacks, such as `who` and `round`, empty or 0."""
     frame = read_table(path, texts=("label", "who", "when", ASKED))
     if not {"galaxy_id", "label"} <= set(frame.columns):
         raise InputError(

@@ -3,8 +3,8 @@
 A round has five questions. Four are the queue's; the fifth goes to the next galaxy of a random
 order of the whole table, fixed by the seed. The galaxies that this order has reached are a random
 sample, whatever the queue asked: they are set aside, and no head is trained on them. If the next
-one has been labelled before, it is set aside with the label it has, the head forgets it, and the
-round has one question less.
+galaxy of this order already has a label, it is set aside with this label, the head is no longer
+trained on it, and the round has one question less.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EVERY = 5
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Hold the label that a person gave a galaxy, with who, when and why it was asked.
+    """Store a person's label of a galaxy: class, who, when, and why the galaxy was asked about.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyQuestion:
-    """Name a galaxy to ask about, and whether chance, the ranking or the user chose it."""
+    """Store a galaxy to ask about, and who chose it: a random draw, the ranking or the user."""
 
     row: int
     asked: Reason
 
 
 class Campaign:
-    """Keep a person's answers about a table's galaxies, and choose the next questions.
+    """Store a person's answers about galaxies, and choose the galaxies to ask about next.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Campaign:
 
     @cached_property
     def typical(self) -> npt.NDArray[np.intp]:
-        """Return each galaxy's rank by how typical it is, shape (n,); 0 is most typical."""
+        """Rank galaxies by the distance to their neighbours, shape (n,); 0 is the most typical."""
         return queue.typicality(self.vectors, self.draws.ranks)
 
     @cached_property
@@ -111,7 +111,7 @@ class Campaign:
         return self._rows[galaxy_id]
 
     def answer(self, row: int, answer: Answer) -> None:
-        """Keep an answer; a galaxy of the random test sample stays in it if labelled again.
+        """Store an answer; a galaxy of the random test sample stays in the sample if relabelled.
 
         Raises
         ------
@@ -126,26 +126,26 @@ class Campaign:
         self.answers[row] = answer
 
     def rows_of(self, *asked: str) -> npt.NDArray[np.intp]:
-        """Return the rows of labelled galaxies that were asked about for one of these reasons."""
+        """Return row numbers of labelled galaxies that were asked about for the given reasons."""
         chosen = [r for r, each in self.answers.items() if each.asked in asked and each.label]
         return np.asarray(sorted(chosen), dtype=np.intp)
 
     @property
     def training(self) -> npt.NDArray[np.intp]:
-        """Return the rows of labelled galaxies that a head may be trained on."""
+        """Return row numbers of labelled galaxies that a head may be trained on."""
         return self.rows_of(QUEUE, USER)
 
     @property
     def set_aside(self) -> npt.NDArray[np.intp]:
-        """Return the rows of labelled galaxies in the random sample, kept for tests."""
+        """Return row numbers of labelled galaxies in the random sample, which is kept for tests."""
         return self.rows_of(RANDOM)
 
     def classes(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """Return the sorted class names among the answers of the given rows."""
+        """Return the sorted class names that a person gave the galaxies in the given rows."""
         return tuple(sorted({self.answers[int(row)].label for row in rows}))
 
     def head(self) -> tuple[OneAgainstRest, tuple[str, ...]] | None:
-        """Return a head fitted to all answers not kept for tests; None for a single class."""
+        """Fit a head to all answers not kept for tests; return None if they have only one class."""
         rows = self.training
         classes = self.classes(rows)
         if len(classes) < 2:
@@ -154,7 +154,7 @@ class Campaign:
         return OneAgainstRest.fit(self.vectors[rows], codes, len(classes)), classes
 
     def questions(self) -> list[GalaxyQuestion]:
-        """Return the galaxies to ask about in this round; fewer if the table has no more."""
+        """Return up to five galaxies to ask about in this round, one of them drawn at random."""
         free = np.ones(len(self.ids), dtype=bool)
         free[list(self.answers)] = False
         self._drawn = drawn = self._next_drawn()
@@ -179,7 +179,7 @@ class Campaign:
         return next((int(row) for row in self.draws.turns if int(row) not in done), None)
 
     def _queue(self, free: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-        """Return the rows of the galaxies to ask about next, without the random one."""
+        """Return row numbers of up to four galaxies whose labels would help the head most."""
         fitted, rows = self.head(), self.training
         known = Known(rows, len(self.rows_of(RANDOM, QUEUE, USER)))
         if fitted is not None:

@@ -1,4 +1,4 @@
-"""Fit a small logistic classifier while a person labels; Python and the web page agree.
+"""Fit a small logistic classifier to a person's labels, with the arithmetic of the web page.
 
 `page/logistic.js` does the same arithmetic. The objective has one minimum, and Newton's method goes
 to it until steps are below 1e-10, so that both find the same probabilities to some 1e-12 whatever
@@ -20,7 +20,7 @@ STEPS, CLOSE = 100, 1e-10
 
 
 class OneAgainstRest:
-    """Predict class probabilities by one logistic function per class, against all others.
+    """Predict class probabilities; one logistic function separates each class from all others.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class OneAgainstRest:
 
     @classmethod
     def fit(cls, vectors: Array, codes: npt.NDArray[np.int64], k: int) -> OneAgainstRest:
-        """Return a classifier fitted to labelled galaxies; a class weighs as much as all others.
+        """Fit a classifier to labelled galaxies; each class weighs as much as all other classes.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class OneAgainstRest:
         return cls(np.stack([_minimum(rows, codes == code) for code in range(k)]))
 
     def probabilities(self, vectors: Array) -> Array:
-        """Return the probability of each class for each row, shape (n, k)."""
+        """Return the probability of each class for each galaxy, shape (n, k)."""
         p = _logistic(vectors @ self.weights[:, :-1].T + self.weights[:, -1])
         return np.asarray(p / p.sum(1, keepdims=True))
 

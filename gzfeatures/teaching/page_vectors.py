@@ -56,7 +56,7 @@ def page_vectors(
 
 
 def table_digest(ids: Ids, vectors: npt.NDArray[np.float16]) -> str:
-    """Return a digest of ids and page vectors, 32 letters, by which a browser finds saved labels.
+    """Return a digest (sha256, 32 letters) of a table, by which a browser finds its saved labels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Choose which galaxies a person labels next: uncertain and different, certain, or disputed.
+"""Choose which galaxies a person labels next: typical, uncertain, rare or disputed ones.
 
 `page/queue.js` makes the same choices from the same numbers. Scores within 1e-6 of each other are
 equal, since the last digits of two machines differ; of equal ones the smaller id goes first.
@@ -34,7 +34,7 @@ FEWEST = 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-    """Hold two fixed orders of a table's galaxies: by id, and at random.
+    """Store two fixed orders of a table's galaxies: sorted by id, and random.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Draws:
 
     @classmethod
     def of(cls, ids: Ids, seed: int) -> Draws:
-        """Return both orders of the galaxies; they do not depend on the order of table rows.
+        """Order galaxies by id and at random; the order of rows in the table does not matter.
 
         Examples
         --------
@@ -63,7 +63,7 @@ class Draws:
 
 
 def typicality(vectors: Array, ranks: Rows) -> Rows:
-    """Return each galaxy's rank by how typical it is, shape (n,): 0 has the nearest neighbours.
+    """Rank galaxies by the mean distance to their neighbours, shape (n,); the smallest has rank 0.
 
     Labels are few in the beginning, and typical galaxies say most (Hacohen+2022, arXiv:2202.02794).
 
@@ -92,7 +92,7 @@ def typicality(vectors: Array, ranks: Rows) -> Rows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Known:
-    """Hold which galaxies are labelled, and what the head predicts, when questions are chosen.
+    """Store what the choice of questions depends on: labelled galaxies and the head's predictions.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ class Known:
 def questions(
     vectors: Array, known: Known, free: Mask, typical: Rows, draws: Draws, count: int
 ) -> Rows:
-    """Return the rows of galaxies to ask about next, unlike each other and unlike labelled ones.
+    """Return row numbers of the next galaxies to ask about, which differ from labelled ones.
 
-    Without a head they are typical ones; then uncertain ones; from 10 to 20 labels typical ones
-    again, as the head has not seen most kinds of galaxies yet; later uncertain ones, and one of the
-    most probable of the rarest class. This order was chosen on real galaxies
-    (`experiments/teaching.py`).
+    Without a head they are typical galaxies, then uncertain ones. From 10 to 20 labels they are
+    typical ones again, as the head is not trained on most kinds of galaxies yet. Later they are
+    uncertain ones, and one that probably belongs to the rarest class. This order was chosen on real
+    galaxies (`experiments/teaching.py`).
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def questions(
 def informative(
     vectors: Array, probabilities: Array, labelled: Rows, free: Mask, draws: Draws, count: int
 ) -> Rows:
-    """Return the rows of uncertain galaxies far from labelled ones, which teach a head most.
+    """Return row numbers of galaxies with uncertain predictions, far from all labelled galaxies.
 
     Of the most uncertain fifth, the first is the one farthest from all labelled galaxies, the next
     the one farthest from these and the first, and so on (margin by clusters, Citovsky+2021,
@@ -186,7 +186,7 @@ def informative(
 
 
 def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: int) -> Rows:
-    """Return rows of a pool, each the farthest from labelled and earlier chosen galaxies."""
+    """Choose galaxies one by one, each the farthest from labelled and already chosen galaxies."""
     nearest_known = np.full(len(pool), np.inf)
     for row in labelled:
         nearest_known = np.minimum(nearest_known, ((vectors[pool] - vectors[row]) ** 2).sum(1))
@@ -211,14 +211,14 @@ def most_certain(probabilities: Array, code: int, free: Mask, draws: Draws, coun
 def disagreements(
     probabilities: Array, labelled: Rows, codes: npt.NDArray[np.int64], draws: Draws, count: int
 ) -> Rows:
-    """Return labelled galaxies for which the head finds another class more probable."""
+    """Return labelled galaxies to whose label the head gives a probability below 0.5."""
     given = probabilities[labelled, codes]
     doubted = given < 0.5
     return _best(1 - given[doubted], labelled[doubted], draws)[:count]
 
 
 def entropy(probabilities: Array) -> Array:
-    """Return the entropy of each galaxy's class probabilities, divided by the largest possible.
+    """Return the entropy of each galaxy's class probabilities, from 0 (certain) to 1 (all equal).
 
     Examples
     --------
@@ -231,14 +231,14 @@ def entropy(probabilities: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Places:
-    """Hold the rank by id of each galaxy in a pool."""
+    """Store the position of each pool galaxy in the order of ids, which decides equal scores."""
 
     ranks: Rows
 
 
 def _best(scores: Array, rows: Rows, draws: Draws | _Places) -> Rows:
-    """Return rows by falling score in steps of 1e-6; the smaller id decides equal scores."""
-    # without labelled galaxies all distances are infinite: make them one large, equal score,
-    # because infinity is no whole number of steps
+    """Sort rows by falling score, rounded to 1e-6; of equal scores the smaller id goes first."""
+    # without labelled galaxies all distances are infinite: limit scores to 1e9, so that they can be
+    # rounded to whole steps of 1e-6
     steps = np.floor(np.minimum(scores, 1e9) * SCALE + 0.5)
     return rows[np.lexsort((draws.ranks[rows], -steps))]

@@ -20,7 +20,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Hold an estimated share with its confidence interval.
+    """Store an estimated share, from 0 to 1, with its confidence interval.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Estimate:
 
     @classmethod
     def of_share(cls, hits: int, n: int, level: float = LEVEL) -> Estimate:
-        """Return a share of n galaxies with Wilson's interval (doi:10.1080/01621459.1927.10502953).
+        """Estimate the share hits / n with Wilson's interval (doi:10.1080/01621459.1927.10502953).
 
         Examples
         --------
@@ -47,7 +47,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class RandomSample:
-    """Hold a head's accuracy and a table's class shares, measured on a random sample.
+    """Store a head's accuracy and a table's class shares, measured on a random sample.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class RandomSample:
     def of(
         cls, predictions: Predictions, labels: Labels, scores: Scores | None = None
     ) -> RandomSample:
-        """Return accuracy, calibration and class shares from galaxies drawn at random.
+        """Measure accuracy, calibration error and class shares on galaxies drawn at random.
 
         Parameters
         ----------

@@ -16,7 +16,7 @@ HEAD = "logistic of the page"
 
 @dataclasses.dataclass(frozen=True)
 class RoundRecord:
-    """Hold what a round of labelling asked, and the head's accuracy after it.
+    """Store the questions of a round of labelling, and the head's accuracy after the round.
 
     Parameters
     ----------

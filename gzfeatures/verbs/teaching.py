@@ -85,7 +85,7 @@ def teach(
     --------
     >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
     """
-    # refuse a label file that cannot be read now, before the map is computed
+    # read the label file before the map is computed, so that a damaged file stops the command early
     file = AnswersFile(labels)
     vectors, told = table_of(table), handed(progress)
     columns_of = None if catalog is None else offered(catalog_of(catalog))
@@ -142,7 +142,7 @@ def find(
     --------
     >>> find("table.parquet", "edge-on, no bulge, odd: ring")  # doctest: +SKIP
     """
-    # refuse words that are not understood now, before the table is read
+    # parse the words before the table is read, so that an unknown word stops the search early
     condition = read_query(words)
     vectors = table_of(table)
     head = fractions_head(vectors.extractor) if labels is None else _learned(vectors, labels)
@@ -164,7 +164,7 @@ def find(
 
 
 def _learned(table: EmbeddingTable, votes: Catalog | Place) -> Head:
-    """Return a ridge head of the 37 fractions, fitted to the votes of the table's galaxies."""
+    """Fit a ridge regression of the 37 vote fractions to the votes of the table's galaxies."""
     catalog = catalog_of(votes)
     labels = scheme("votes-37").label(catalog)
     ids = labels.ids[among(labels.ids, table.ids)]
