@@ -1,1 +1,1 @@
-"""Run image encoders of other libraries: timm, transformers, ONNX, exported programs, modules."""
+"""Run image networks (encoders) of timm, transformers, ONNX files and PyTorch as backbones."""

@@ -1,4 +1,4 @@
-"""Read a backbone from an entry `[[backbones]]` of a TOML file."""
+"""Read a backbone from a TOML file with one table `[[backbones]]`: name, architecture, view, …."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.encoders.view_config import PixelConfig
 
 FIELDS = ("name", "architecture", "weights", "view", "mean", "std")
-"""Keys of an entry; the first two are needed."""
+"""Keys that a table `[[backbones]]` may have; the first two are required."""
 Describe = Callable[[str, "str | Path | None", "PixelConfig | None"], Backbone]
 
 
 def read_entry(path: Path, describe: Describe) -> Backbone:
-    """Return the backbone that a TOML file describes.
+    """Read a TOML file with one table `[[backbones]]`, and return the backbone from it.
 
     Parameters
     ----------
     path : Path
-        With one entry::
+        File with one table::
 
             [[backbones]]
             name = "my-encoder"
@@ -35,14 +35,14 @@ def read_entry(path: Path, describe: Describe) -> Backbone:
             mean = [0.5, 0.5, 0.5]
             std = [0.5, 0.5, 0.5]
 
-        Paths count from the folder of the file.
+        Relative paths in it start at the folder of the file.
     describe : callable
-        Describes the architecture.
+        Returns the backbone of an architecture.
 
     Raises
     ------
     MissingFileError, InputError, UnknownNameError
-        No such file; it is no TOML, has no such entry or several, or a key is unknown.
+        No such file; it is no TOML, has no table `[[backbones]]` or several, or an unknown key.
     """
     file = require_file(path, "description of a backbone")
     with parsing("description of a backbone cannot be read", file):
@@ -55,7 +55,7 @@ def read_entry(path: Path, describe: Describe) -> Backbone:
 def entry_backbone(
     entry: dict[str, Any], folder: Path, describe: Describe, where: object
 ) -> Backbone:
-    """Return the backbone that the keys of an entry `[[backbones]]` describe."""
+    """Return the backbone that the keys and values of one TOML table `[[backbones]]` define."""
     for key in entry:
         if key not in FIELDS:
             raise unknown("key of [[backbones]]", key, FIELDS)
@@ -75,8 +75,8 @@ def entry_backbone(
         key: _numbers(entry[key], key, where) for key in ("mean", "std") if key in entry
     }
     pixels = None
-    # describe the pixels by the entry alone if it is complete: the encoder may have no
-    # configuration
+    # a table with view, mean and std suffices; for the encoder's own values a configuration file
+    # would have to exist beside its weights
     if len(numbers) == 2 and "view" in entry:
         view = View.parse(str(entry["view"]))
         pixels = PixelConfig(view, numbers["mean"], numbers["std"], f"from {where}")
@@ -88,7 +88,7 @@ def entry_backbone(
 
 
 def _numbers(values: Any, key: str, where: object) -> tuple[float, ...]:
-    """Return the three numbers of a key, such as the mean of red, green and blue."""
+    """Return a TOML value as three floats (one per colour); refuse anything but three numbers."""
     plain = isinstance(values, list) and len(values) == 3
     if not plain or not all(type(value) in (int, float) for value in values):
         raise InputError(key, where=where, rule="be three numbers", found=values)

@@ -1,4 +1,4 @@
-"""Describe an encoder of another library as a backbone, and build it."""
+"""Turn an encoder of another library (timm, ONNX, …) into a backbone, and build it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gzfeatures.networks.encoders.handed_modules import HandedModule
 from gzfeatures.networks.encoders.view_config import CONFIGS, PixelConfig
 
 AnyBackbone: TypeAlias = str | Path | Backbone | HandedModule
-"""A name, a checkpoint folder, `timm:NAME`, `onnx:FILE`, …, a TOML file, or a value of one."""
+"""A name, a checkpoint folder, `timm:NAME`, `onnx:FILE`, …, a TOML file, or a Python object."""
 
 _DESCRIBE: dict[str, Callable[[str, str, Path | None, PixelConfig | None], Backbone]] = {
     "timm": timm_models.describe,
@@ -35,7 +35,7 @@ _DESCRIBE: dict[str, Callable[[str, str, Path | None, PixelConfig | None], Backb
     "torch": exported_programs.describe,
     "onnx": onnx_files.describe,
 }
-"""Adapter of each kind of encoder: from kind, name and weights to a backbone."""
+"""For each kind of encoder, the function that returns a backbone from kind, name and weights."""
 _LOAD: dict[str, Callable[[Backbone, Path | None, str, int], nn.Module]] = {
     "timm": timm_models.load,
     "zoobot": timm_models.load,
@@ -49,17 +49,17 @@ def described(
     weights: str | Path | None = None,
     pixels: PixelConfig | None = None,
 ) -> Backbone:
-    """Return the backbone that a name, a folder, a file or a module stands for.
+    """Return the backbone of a name, a checkpoint folder, a TOML file or a PyTorch module.
 
     Parameters
     ----------
     backbone : str, Path, Backbone or HandedModule
         As for `backbones.backbone`; and `timm:NAME`, `zoobot:NAME`, `hf:FOLDER`, `torch:FILE.pt2`,
-        `onnx:FILE`, or a TOML file that describes one of them.
+        `onnx:FILE`, or a TOML file with one of them.
     weights : str or Path, optional
         Weights file of `timm:` and `zoobot:`; "none" for seeded random weights.
     pixels : PixelConfig, optional
-        How it wants its images; by default what is written beside its file.
+        Size, crop and normalisation of its images; by default from a file beside the weights.
 
     Raises
     ------
@@ -76,8 +76,7 @@ def described(
         return backbone_of(backbone)
     name = text.partition(":")[2]
     if kind in ("timm", "zoobot") and weights is None:
-        # require a file: timm would download weights from its hub, but nothing is downloaded
-        # unasked
+        # require a file: without one, timm would download weights without asking the user
         raise WeightsError("needs a weights file", where=text, remedy=REMEDY)
     file = None if weights in (None, "none") else weights_file(backbone_of("resnet18"), weights)
     place: Path | None = (
@@ -85,14 +84,15 @@ def described(
     )
     if kind in ("timm", "zoobot"):
         place = file
-    # also compare configurations beside the weights, which may change without the weights
+    # include the configuration files beside the weights: if only their view changes, the weights
+    # file stays the same, and the cache below would return the old view
     others = () if place is None else (place.with_name(each) for each in CONFIGS)
     states = (_state(file), _state(place), *map(_state, others))
     return _described(kind, name, file, pixels, states)
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:
-    """Return size and time of a file, by which a change is noticed; None without a file."""
+    """Return size and modification time of a file, which show that it changed; None without one."""
     state = None if path is None else file_state(path)
     return None if state is None else tuple(state)
 
@@ -101,12 +101,12 @@ def _state(path: Path | None) -> tuple[int, ...] | None:
 def _described(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None, states: object
 ) -> Backbone:
-    """Describe an encoder; repeat this, which takes seconds, only if its files have changed."""
+    """Return the backbone of an encoder, from a cache while its files are unchanged."""
     return _DESCRIBE[kind](kind, name, weights, pixels)
 
 
 def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None = None) -> str:
-    """Return the digest of an encoder's weights, by which stored embeddings are found."""
+    """Return the digest of an encoder's weights, used in the key of stored embeddings."""
     if isinstance(backbone, HandedModule):
         return backbone.digest
     if spec.kind == "onnx":
@@ -117,7 +117,7 @@ def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None 
 
 
 def length_of_layer(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> int:
-    """Return the length of embeddings of another layer or image size, measured on black images."""
+    """Measure the length of an encoder's embeddings, for a layer and an image size."""
     import torch
 
     if spec.kind == "onnx":
@@ -140,7 +140,7 @@ def length_of_layer(backbone: AnyBackbone, spec: Backbone, layer: str, size: int
 
 
 def encoder_of(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> nn.Module:
-    """Build an encoder in eval mode, which turns normalised images into embeddings (n, dim).
+    """Build an encoder in eval mode: it maps normalised images to embeddings of shape (n, dim).
 
     Raises
     ------
@@ -153,12 +153,12 @@ def encoder_of(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> 
 
 
 def _own_file(spec: Backbone) -> Path | None:
-    """Return the weights file that a description names; None for random weights."""
+    """Return the path of a backbone's weights file; None if its weights are random."""
     return None if spec.weights is None else Path(spec.weights.partition(":")[2])
 
 
 def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
-    """Return device, precision and library for a backbone, with what suits it in place of `auto`.
+    """Check device, precision and library for a backbone; replace `auto` by a value that it allows.
 
     Encoders of others are computed at float32 unless asked; ONNX files in onnxruntime.
 
@@ -195,7 +195,7 @@ def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
 
 
 def kind_of(backbone: Any) -> str:
-    """Return the kind of an encoder of another library; empty for a backbone of gzfeatures."""
+    """Return the kind of a foreign encoder, such as "onnx"; empty for gzfeatures' own backbones."""
     if isinstance(backbone, HandedModule):
         return "module"
     if isinstance(backbone, Backbone):

@@ -1,4 +1,4 @@
-"""Run networks that torch.export wrote (.pt2), after removing all that could run other code."""
+"""Run networks saved by torch.export (.pt2 files) without running any other code of the file."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from gzfeatures.networks.encoders.pooling import joined, pooled, require_layers
 from gzfeatures.networks.encoders.view_config import PixelConfig, beside, unknown_pixels
 
 VECTOR = "output"
-"""Layer of a program whose output is a vector already."""
+"""Layer name for the output of a network that already returns one vector per image."""
 MOST_BYTES = 2**35
 OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims)\.[a-z0-9_]+(\.[A-Za-z0-9_]+)?"
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
     r"|torch\.sym_(float|int|max|min|not|sum)|math\.(ceil|floor|trunc)"
 )
-"""Operators of PyTorch that compute; others could read files or run code."""
+"""Operators of PyTorch that only compute; any other could read files or run code."""
 FORBIDDEN = re.compile(r"torch\.ops\.aten\.(from_file|save|_save|load).*")
 EXPRESSION = re.compile(
     r"(?:(?:Symbol|Integer|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilToInt|TruncToInt|Add|Mul"
     r"|Float|Rational|positive|integer|nonnegative|real|True|False|[suz]\d{1,9}|'[suz]\d{1,9}'"
     r"|\d{1,12}(?:\.\d{1,12})?(?!\d))|[-+/%(),= ]|\*(?!\*))*+"
 )
-"""Sizes as formulas; torch evaluates them as Python, so nothing else may stand in them.
+"""Image sizes as formulas; torch evaluates them as Python code, so nothing else may stand in them.
 
-No powers and no long numbers, whose values may not fit into memory. The last sign makes the search
-give up at the first letter that fits nothing, where it would else try each way to cut a number.
+Powers and long numbers are refused, because their values may not fit into memory. The last `+`
+makes the search possessive: it stops at the first illegal letter, and tries no other cuts of a number.
 """
 MOST_LETTERS = 2000
-"""Letters of one formula."""
+"""Largest length of one formula, in characters."""
 KEPT = re.compile(
     r"(\.data/(version|serialization_id)|archive_format|archive_version|byteorder|version"
     r"|models/model\.json|data/(weights|constants)/model_(weights|constants)_config\.json"
     r"|data/weights/weight_\d+|data/constants/tensor_\d+|data/sample_inputs/model\.pt)"
 )
-"""Members of an archive that are handed on; compiled libraries and custom objects are not."""
+"""Files in a .pt2 archive that are copied; compiled libraries and custom objects are refused."""
 
 
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Describe the network in a file of torch.export as a backbone.
+    """Return the backbone for a network that torch.export saved in a .pt2 file.
 
     Parameters
     ----------
@@ -63,12 +63,13 @@ def describe(
     weights : Path, optional
         Must be None: the file has its own.
     pixels : PixelConfig, optional
-        How it wants its images; by default what is written beside the file.
+        Size, crop and normalisation of its images; by default from a file beside the weights.
 
     Raises
     ------
     MissingFileError, InputError, WeightsError
-        No such file; it could run code, or is damaged; nobody says how it wants its images.
+        No such file; it could run code, or is damaged; no file states size and normalisation of
+        its images.
     """
     if weights is not None:
         raise InputError("weights", where=name, rule="be those of the file", found=weights)
@@ -101,7 +102,7 @@ def describe(
 
 
 def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Module:
-    """Build the encoder from an exported program (a network that torch.export wrote)."""
+    """Build the encoder from an exported program, which is a network that torch.export saved."""
     if weights is None:
         raise WeightsError("has no random weights", where=spec.name)
     require_layers(layer, spec.name, (VECTOR,))
@@ -109,7 +110,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 def read_program(path: Path) -> Any:
-    """Load an exported program from a copy of its file that cannot run other code.
+    """Load an exported program (.pt2) from a cleaned copy of its file, which cannot run other code.
 
     Raises
     ------
@@ -138,17 +139,17 @@ def read_program(path: Path) -> Any:
 
 
 def harmless(path: Path) -> bytes:
-    """Return the archive of an exported program without anything that could run other code.
+    """Return a copy of a .pt2 archive without anything that could run code when it is loaded.
 
-    torch.export.load unpickles what a file asks it to, evaluates sizes as Python, compiles the
-    guards that stand in the file, and loads compiled libraries. So only known members are copied:
-    pickles are read under `weights_only`, operators and sizes are compared with lists of harmless
-    ones, guards and notes are dropped.
+    torch.export.load unpickles objects in the file, evaluates sizes as Python, compiles guards
+    (conditions on the input, stored as text), and loads compiled libraries. So only known files of
+    the archive are copied: pickles are read under `weights_only`, operators and sizes are compared
+    with lists of harmless ones, guards and metadata are deleted.
 
     Raises
     ------
     InputError
-        A member, an operator or a size is none of the known ones; the file is damaged.
+        The archive has an unknown file, operator or size; or it is damaged.
     """
     with parsing("exported program cannot be read", path), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -173,10 +174,10 @@ def harmless(path: Path) -> bytes:
 
 
 def _checked(name: str, data: bytes, path: Path) -> bytes:
-    """Return the content of a file in the archive, without what could run other code."""
+    """Check one file of a .pt2 archive, and return its bytes without code that torch would run."""
     if name.endswith("model.pt"):
-        # example inputs are a pickle, which could run any code: `weights_only` refuses all but
-        # tensors and plain values
+        # example inputs are a pickle, and a pickle can run any code when it is loaded;
+        # `weights_only` raises an error for everything but tensors and plain values
         torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return data
     if name.endswith("_config.json"):
@@ -197,7 +198,7 @@ def _checked(name: str, data: bytes, path: Path) -> bytes:
 
 
 def _is_size(text: str) -> bool:
-    """Tell whether a text is a formula of sizes that can be evaluated without harm.
+    """Return whether a text is a formula of image sizes, safe to evaluate as Python.
 
     Examples
     --------
@@ -208,7 +209,7 @@ def _is_size(text: str) -> bool:
 
 
 def _check_graph(node: Any, path: Path) -> None:
-    """Refuse harmful operators and sizes of an exported program, and remove its metadata."""
+    """Refuse harmful operators and sizes in an exported program's JSON; delete its metadata."""
     if isinstance(node, list):
         for each in node:
             _check_graph(each, path)
@@ -231,7 +232,7 @@ def _check_graph(node: Any, path: Path) -> None:
 
 
 def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
-    """Return the shape of a program's input images; an open size is a symbol, not an int."""
+    """Return the input shape of an exported program; a variable size is a symbol, not an int."""
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     shapes = [
         tuple(node.meta["val"].shape)
@@ -249,7 +250,7 @@ def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
 
 
 class ProgramEncoder(nn.Module):
-    """Run an exported program; if it has a fixed batch size, give it as many images each time."""
+    """Run an exported program; split images into batches of its fixed size, if it has one."""
 
     def __init__(self, program: Any, layer: str, name: str) -> None:
         super().__init__()
@@ -259,12 +260,12 @@ class ProgramEncoder(nn.Module):
         self.open_size = not isinstance(side, int)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the output of the exported program for some images."""
+        """Return the output of the exported program for any number of images."""
         if self.batch is None:
             return self._output(images)
         parts = []
         for part in torch.split(images, self.batch):
-            # fill a short batch with black images, because the program takes batches of one size
+            # add black images to a short batch, because the program accepts one batch size only
             filled = torch.cat([part, part.new_zeros(self.batch - len(part), *part.shape[1:])])
             parts.append(self._output(filled)[: len(part)])
         return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Use a torch.nn.Module of the user's own as a backbone."""
+"""Use a torch.nn.Module that the user passes in Python as a backbone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gzfeatures.features.backbones import Backbone
 from gzfeatures.images.view import View
 
 OUTPUT = "output"
-"""Layer of a module whose output is the vector."""
+"""Layer name for the output of a user's module, which is one vector per image."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HandedModule:
-    """Hold a PyTorch module of the user's own, with name, view and normalisation of its images.
+    """Store a user's PyTorch module, with its name and the view and normalisation of its images.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ class HandedModule:
         Takes float images (n, bands, size, size) with values in [0, 1], or normalised by `mean` and
         `std`; returns vectors (n, dim). It is copied, and run in eval mode.
     name : str
-        Part of the store's key, with the digest of the state: two modules of one state and other
-        code need two names.
+        Part of the key of stored embeddings, with the digest of the weights. Two modules with equal
+        weights and different code need two names.
     view : View
-        Pixels that it sees.
+        Crop, size and colours of its input images.
     mean, std : tuple of float
         One number for each band.
 
@@ -51,7 +51,7 @@ class HandedModule:
             raise InputError("name of a module", rule="not be empty")
 
     def describe(self) -> Backbone:
-        """Describe the module as a backbone; run it once to measure its embeddings' length."""
+        """Return the backbone for this module; run it once to measure its embedding length."""
         bands, side = len(self.mean), self.view.size
         network = self.build()
         with torch.inference_mode():
@@ -77,7 +77,7 @@ class HandedModule:
         )
 
     def build(self) -> nn.Module:
-        """Return a copy of the module in eval mode on the CPU; leave the user's unchanged."""
+        """Return a copy of the user's module in eval mode on the CPU."""
         return copy.deepcopy(self.module).cpu().float().eval()
 
     @property

@@ -1,4 +1,4 @@
-"""Find layers of another library's network that are in train mode, or resize unlike PyTorch."""
+"""Find layers of a foreign network that are in train mode, or that resize unlike PyTorch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gzfeatures.networks.encoders.pooled_area import LAYERS, operator_of
 from gzfeatures.networks.encoders.soundness import Trial
 
 TRAINING, RESIZING = "layers in train mode", "resizing of the images"
-"""Names of the trials."""
+"""Names of the two tests in the result."""
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli")
-"""Operators of ONNX that draw numbers."""
+"""Operators of ONNX that draw random numbers."""
 TORCH_RANDOM = ("rand", "rand_like", "randn", "randn_like", "bernoulli", "normal_functional")
 TORCH_NORMS = (
     *("batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit"),
@@ -24,15 +24,15 @@ TORCH_NORMS = (
 TORCH_DROPOUTS = ("dropout", "native_dropout", "feature_dropout", "alpha_dropout")
 TORCH_MEANS = ("mean", "var", "std", "var_mean", "std_mean")
 ALIVE = {"training", "train", "use_input_stats"}
-"""Arguments of PyTorch's operators that tell train mode."""
+"""Arguments of PyTorch's operators that are true in train mode."""
 REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2")
 
 
 def training_of_onnx(model: Any) -> Trial:
-    """Test whether batch norms and dropouts of an ONNX model are in train mode.
+    """Test whether batch norms or dropouts of an ONNX model are still in train mode.
 
-    In a file that takes one image at a time no comparison of batches shows it: the statistics of
-    such a batch are those of the image, so its vector is always the same, and wrong.
+    If a file takes one image at a time, comparing batches cannot show a batch norm in train mode:
+    it normalises by the statistics of the single image, so the vector is wrong but repeatable.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def training_of_onnx(model: Any) -> Trial:
     nodes, constants = _nodes(model), _constants(model)
     norms = [node for node in nodes if node.op_type == "BatchNormalization"]
     dropouts = [node for node in nodes if node.op_type == "Dropout"]
-    # find values that depend on the images: a norm with such statistics takes them from the batch
+    # collect the values computed from the images: a batch norm that reads its mean or variance from
+    # these computes them from the batch, as in training
     of_images = _reached(model, constants)
     alive = [_called(node) for node in norms if _learns(node, of_images)]
     alive += [_called(node) for node in dropouts if _drops(node, constants)]
@@ -51,7 +52,7 @@ def training_of_onnx(model: Any) -> Trial:
 
 
 def training_of_program(module: torch.fx.GraphModule) -> Trial:
-    """Test whether batch norms and dropouts of an exported program are in train mode.
+    """Test whether batch norms or dropouts of an exported program are still in train mode.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
         given = _arguments(node) if name else {}
         if name in (*TORCH_NORMS, *TORCH_DROPOUTS):
             counts[name in TORCH_NORMS] += 1
-            # accept a dropout in train mode with a share of 0, which drops nothing
+            # a dropout with probability 0 drops nothing, so train mode does no harm
             drops = name in TORCH_NORMS or float(given.get("p") or 0) > 0
             if drops and any(given.get(word) for word in ALIVE):
                 alive.append(node.name)
@@ -76,7 +77,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
 
 
 def _training(alive: list[str], across: list[str], norms: int, dropouts: int) -> Trial:
-    """Return the result of the test, from layers in train mode or that average over images."""
+    """Return the test's result: failed for layers in train mode, unknown for means over a batch."""
     counted = f"{norms} batch norms, {dropouts} dropouts"
     if alive:
         return Trial(TRAINING, False, f"{', '.join(alive[:3])} in train mode; {counted}")
@@ -86,18 +87,18 @@ def _training(alive: list[str], across: list[str], norms: int, dropouts: int) ->
 
 
 def _nodes(model: Any) -> list[Any]:
-    """Return the operators (nodes) of an ONNX model and of its functions."""
+    """Return all operators (nodes) of an ONNX model, also those inside its functions."""
     return [*model.graph.node, *(node for each in model.functions for node in each.node)]
 
 
 def _constants(model: Any) -> Mapping[str, Any]:
-    """Return the short constant tensors of an ONNX model by name; None for long ones."""
+    """Map the name of each constant tensor of an ONNX model to its value; None if it is long."""
     from onnx import TensorProto, numpy_helper
 
     found: dict[str, Any] = {}
     for tensor in model.graph.initializer:
         outside = tensor.data_location == TensorProto.EXTERNAL
-        # read only short tensors: axes and flags are short, and weights are not needed
+        # read short tensors only: axes and flags are short, and reading all weights would take long
         short = not outside and int(np.prod(tensor.dims)) <= 64
         found[tensor.name] = numpy_helper.to_array(tensor) if short else None
     for node in _nodes(model):
@@ -111,7 +112,7 @@ def _constants(model: Any) -> Mapping[str, Any]:
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:
-    """Return an attribute of an ONNX operator: a number, a text or several numbers."""
+    """Return the value of an attribute of an ONNX operator, or a default if it has none."""
     import onnx
 
     for each in node.attribute:
@@ -122,7 +123,7 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
 
 
 def _reached(model: Any, constants: Mapping[str, Any]) -> set[str]:
-    """Return the names of all values of an ONNX graph that depend on its input images."""
+    """Return the names of all values in an ONNX graph that are computed from the input images."""
     met = {each.name for each in model.graph.input if each.name not in constants}
     for node in model.graph.node:
         if met.intersection(node.input):
@@ -131,15 +132,15 @@ def _reached(model: Any, constants: Mapping[str, Any]) -> set[str]:
 
 
 def _learns(node: Any, of_images: set[str]) -> bool:
-    """Return whether a BatchNormalization takes its statistics from the batch of images."""
-    # count further outputs as train mode, as ONNX operators before version 14 meant them
+    """Return whether a batch norm computes mean and variance from the batch, as in training."""
+    # before version 14 of the ONNX operators, a batch norm had further outputs in train mode only
     more = [name for name in node.output[1:] if name]
     computed = bool(of_images.intersection(node.input[3:5]))
     return bool(_attribute(node, "training_mode", 0)) or bool(more) or computed
 
 
 def _drops(node: Any, constants: Mapping[str, Any]) -> bool:
-    """Return whether a Dropout layer drops numbers, or does so if an input tells it."""
+    """Return whether an ONNX Dropout sets values to zero, always or when an input asks for it."""
     if len(node.input) < 3 or not node.input[2]:
         return False
     flag = constants.get(node.input[2])
@@ -148,7 +149,7 @@ def _drops(node: Any, constants: Mapping[str, Any]) -> bool:
 
 
 def _reduces_batch(node: Any, constants: Mapping[str, Any]) -> bool:
-    """Return whether an ONNX operator averages over the images of a batch and over pixels."""
+    """Return whether an ONNX operator averages over the images of a batch and a further axis."""
     if node.op_type not in REDUCTIONS:
         return False
     axes = _attribute(node, "axes", None)
@@ -162,29 +163,29 @@ def _called(node: Any) -> str:
 
 
 def _arguments(node: torch.fx.Node) -> dict[str, Any]:
-    """Return the arguments of a PyTorch operator in a graph, by name."""
+    """Map the argument names of a PyTorch operator in a graph to their values."""
     schema = getattr(node.target, "_schema", None)
     names = [each.name for each in schema.arguments] if schema is not None else []
     return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
 
 
 def _is_map(argument: Any) -> bool:
-    """Return whether an argument is a feature map of shape (n, channels, height, width)."""
+    """Return whether an argument has four axes, like a feature map (n, channels, height, width)."""
     value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
     return getattr(value, "ndim", 4) == 4
 
 
 def _has_batch(axes: Any) -> bool:
-    """Return whether an average over these axes mixes the images of a batch."""
+    """Return whether an average over these axes includes axis 0, the images of a batch."""
     found = [] if axes is None else [axes] if isinstance(axes, int) else list(axes)
     return 0 in found and len(found) > 1
 
 
 def resizing_of_onnx(model: Any, size: int) -> list[Trial]:
-    """Test whether an ONNX model resizes its images as PyTorch does; empty if it does not resize.
+    """Test whether each Resize in an ONNX model resizes as PyTorch does; empty without any Resize.
 
-    Its Resize gives the pixels of PyTorch's and Pillow's antialiased one only with
-    `exclude_outside`, bicubic only with a coefficient of −0.5 (its own default is −0.75).
+    ONNX's Resize equals the antialiased resize of PyTorch and Pillow only with `exclude_outside`;
+    bicubic also needs a coefficient of −0.5 (ONNX's default is −0.75).
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def resizing_of_onnx(model: Any, size: int) -> list[Trial]:
 
 
 def _before_layers(model: Any, constants: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the ONNX operators that change images before a layer with weights reads them."""
+    """Yield the ONNX operators that act on images before the first convolution or linear layer."""
     met = {each.name for each in model.graph.input if each.name not in constants}
     for node in model.graph.node:
         if node.op_type in (*LAYERS, "Gemm", "MatMul") or not met.intersection(node.input):
@@ -212,7 +213,7 @@ def _before_layers(model: Any, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _unlike_torch(node: Any, constants: Mapping[str, Any], size: int) -> str:
-    """Return why an ONNX Resize gives other pixels than PyTorch's; empty if it gives the same."""
+    """Return why an ONNX Resize gives other pixels than PyTorch's; empty if they are equal."""
     mode = _attribute(node, "mode", "nearest")
     cubic = mode == "cubic"
     if not _attribute(node, "antialias", 0):
@@ -226,10 +227,10 @@ def _unlike_torch(node: Any, constants: Mapping[str, Any], size: int) -> str:
 
 
 def _enlarges(node: Any, constants: Mapping[str, Any], size: int) -> bool:
-    """Return whether an ONNX Resize is known to make no side of an image smaller."""
+    """Return whether an ONNX Resize certainly makes no side of an image smaller."""
     scales = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     sizes = constants.get(node.input[3]) if len(node.input) > 3 and node.input[3] else None
     if scales is not None and len(scales):
         return bool((np.asarray(scales) >= 1).all())
-    # compare only sizes above 3, because smaller ones count images or colours
+    # a size of 1, 2 or 3 is no side: it is the number of images or of colours
     return sizes is not None and all(side >= size or side <= 3 for side in sizes)

@@ -1,4 +1,4 @@
-"""Read ONNX files safely, and run them in onnxruntime or OpenVINO at float32."""
+"""Read ONNX files safely, and run them in onnxruntime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from gzfeatures.networks.hardware import load_newest_tbb
 
 EXTRA = "onnx"
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-"""Operator sets whose operators only compute; others are libraries of a stranger."""
+"""Operator sets whose operators only compute; any other set needs a library of unknown origin."""
 LOADERS = ("EPContext", "PyOp", "ExternalStream")
-"""Operators that read files or call Python."""
+"""Operators that read files or call Python, which are refused."""
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
-"""Operators of graphs that compute in 8-bit integers."""
+"""Operators that occur in networks with 8-bit integer arithmetic."""
 MOST_IMAGES = 4096
-"""Largest fixed batch: a short batch is filled up with black images."""
+"""Largest fixed batch size that is accepted: a short batch is filled with black images."""
 RAW = ((0.0, 0.0, 0.0), (1 / 255,) * 3)
-"""Normalisation of a graph that takes 8-bit pixels: none."""
+"""Mean and standard deviation that leave 8-bit pixels unchanged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OnnxInput:
-    """Hold the name, shape and type of the images that an ONNX graph takes.
+    """Store the name, shape and data type of the images that an ONNX graph takes.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class OnnxInput:
 
 @dataclasses.dataclass(frozen=True)
 class OnnxGraph:
-    """Hold what an ONNX file declares, without its weights.
+    """Store what an ONNX file says of its input, outputs and operators, without its weights.
 
     Parameters
     ----------
@@ -81,30 +81,30 @@ class OnnxGraph:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 digest of the ONNX file, and of its external data if it has any."""
+        """Return the SHA-256 digest of the ONNX file, including files with its external data."""
         parts = [fingerprint.of_file(path) for path in (self.path, *self.beside)]
         return parts[0] if len(parts) == 1 else fingerprint.of(parts)
 
 
 def read_graph(path: str | Path) -> OnnxGraph:
-    """Read what an ONNX file declares, and refuse what could do harm.
+    """Read inputs, outputs and operators of an ONNX file; refuse a file that could do harm.
 
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        onnx is not installed; no such file; it is damaged, has operators of a stranger, external
-        data elsewhere than beside the file, or takes something else than images.
+        onnx is not installed; no such file; it is damaged, has operators of an unknown library,
+        external data outside its folder, or another input than images.
     """
     return graph_of(*read_model(path))
 
 
 def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
-    """Return inputs, outputs and kinds of operators of an ONNX model that was read.
+    """Return an OnnxGraph from a model in memory: its input images, outputs and special operators.
 
     Raises
     ------
     InputError
-        It takes something else than images.
+        It has another input than images.
     """
     with parsing("ONNX file cannot be read", file):
         constants = {each.name for each in model.graph.initializer}
@@ -127,7 +127,7 @@ def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
 
 
 def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
-    """Read an ONNX file without its external data, and refuse operators of a stranger.
+    """Read an ONNX file without its external data; refuse operators of unknown libraries.
 
     Returns
     -------
@@ -152,13 +152,13 @@ def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
 
 
 def nodes_of(model: Any) -> Iterator[Any]:
-    """Yield every operator (node) of an ONNX model, also inside of operators and functions."""
+    """Yield every operator (node) of an ONNX model, also those nested in loops and functions."""
     for graph in _graphs(model):
         yield from graph.node
 
 
 def _graphs(model: Any) -> Iterator[Any]:
-    """Yield the graph of an ONNX model, the graphs inside its operators, and its functions."""
+    """Yield the main graph of an ONNX model, graphs nested in its operators, and its functions."""
     waiting = [model.graph, *model.functions]
     while waiting:
         graph = waiting.pop()
@@ -184,7 +184,7 @@ def _require_known_operators(model: Any, path: Path) -> None:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Yield every constant tensor of an ONNX model."""
+    """Yield every constant tensor of an ONNX model, such as weights."""
     for graph in _graphs(model):
         yield from getattr(graph, "initializer", ())
         for sparse in getattr(graph, "sparse_initializer", ()):
@@ -197,15 +197,15 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _external(model: Any, path: Path) -> tuple[Path, ...]:
-    """Return the files of an ONNX model's external data, which must lie beside the model's file."""
+    """Return the files with an ONNX model's external data; refuse files outside its folder."""
     found = {}
     for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key != "location":
                 continue
             place = path.parent / entry.value
-            # refuse links and folders, by which an ONNX file could make us read any file of the
-            # disk
+            # refuse links and paths with folders: an ONNX file of a stranger could use them to read
+            # any file on this disk
             if entry.value != Path(entry.value).name or place.is_symlink():
                 raise InputError(
                     "external data of an ONNX file lie elsewhere",
@@ -218,12 +218,12 @@ def _external(model: Any, path: Path) -> tuple[Path, ...]:
 
 
 def _images(inputs: list[Any], path: Path) -> OnnxInput:
-    """Return the description of the images that an ONNX graph takes; refuse other inputs."""
+    """Return shape and data type of the images that an ONNX graph takes; refuse other inputs."""
     kinds = {1: False, 2: True}
     shape: list[int | None] = []
     if len(inputs) == 1:
         kind = inputs[0].type.tensor_type
-        # treat -1 as an open size, because some exporters write it
+        # some exporters write -1 for a size that may vary; other exporters leave it empty
         shape = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
         last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
         sides = shape[1:3] if last else shape[2:]
@@ -250,7 +250,7 @@ def _images(inputs: list[Any], path: Path) -> OnnxInput:
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Describe the network in an ONNX file as a backbone.
+    """Return the backbone for the network in an ONNX file.
 
     Parameters
     ----------
@@ -261,12 +261,13 @@ def describe(
     weights : Path, optional
         Must be None: the file has its own.
     pixels : PixelConfig, optional
-        How it wants its images; by default what is written beside the file.
+        Size, crop and normalisation of its images; by default from a file beside the weights.
 
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        As `read_graph`; nobody says how it wants its images, or it has several outputs.
+        As `read_graph`; no file states size and normalisation of its images; or it has several
+        outputs.
     """
     if weights is not None:
         raise InputError("weights", where=name, rule="be those of the file", found=weights)
@@ -295,7 +296,7 @@ def describe(
 
 
 def length_of(spec: Backbone, graph: OnnxGraph, layer: str | None = None) -> int:
-    """Return the length of an ONNX graph's embeddings, measured on two black images."""
+    """Measure the length of an ONNX graph's embeddings by running it on two black images."""
     run = OnnxSession(spec, graph, layer or spec.layer, "onnxruntime", threads=1)
     side = spec.view.size
     return int(run(np.zeros((2, side, side, 3), dtype=np.uint8)).shape[1])
@@ -338,7 +339,7 @@ class OnnxSession:
     ) -> None:
         self._graph, self._layer = graph, layer
         require_layers(layer, graph.path, graph.outputs)
-        # a layer that names a pooling, not an output, pools the first output
+        # `mean` and `cls` are no outputs of the graph; both pool its first output
         names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
         self._outputs = list(dict.fromkeys(names))
         scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))
@@ -360,14 +361,14 @@ class OnnxSession:
             part = images[start : start + step]
             full = part
             if len(part) < step:
-                # fill a short batch with black images, because the graph takes batches of one size
+                # add black images to a short batch, because the graph accepts one batch size only
                 full = np.zeros((step, *images.shape[1:]), dtype=images.dtype)
                 full[: len(part)] = part
             parts.append(self._vectors(self._run(full), len(full))[: len(part)])
         return np.concatenate(parts)
 
     def _images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Convert pixels to the type, scale and order of axes that the ONNX graph takes."""
+        """Convert 8-bit pixels to the data type, scale and axis order that the ONNX graph takes."""
         images: npt.NDArray[Any] = pixels
         if not self._graph.images.whole:
             images = pixels * self._scale
@@ -416,7 +417,7 @@ class OnnxSession:
         runtime = need("onnxruntime", extra=EXTRA)
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # keep the library from printing: its errors reach the caller as exceptions
+        # stop onnxruntime from printing; its errors reach the caller as exceptions anyway
         options.log_severity_level = 4
         session = runtime.InferenceSession(
             str(self._graph.path), options, providers=["CPUExecutionProvider"]
@@ -425,7 +426,7 @@ class OnnxSession:
         return lambda images: session.run(self._outputs, {name: images})
 
     def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
-        # refuse antialias, because OpenVINO's ONNX reader ignores this attribute without a message
+        # OpenVINO ignores `antialias` without a message, so its embeddings would be different
         if self._graph.antialiased:
             raise InputError(
                 "OpenVINO ignores antialias of Resize, so its vectors would be others",
@@ -439,8 +440,8 @@ class OnnxSession:
         shape = [self.batch, 3, size, size]
         if self._graph.images.channels_last:
             shape = [self.batch, size, size, 3]
-        # fix the batch size, because OpenVINO gives int8 graphs with an open one and an operator
-        # Range a wrong bias
+        # fix the batch size: with a variable one, OpenVINO computes wrong biases in int8 graphs
+        # that contain the operator Range
         model.reshape(shape)
         hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
         compiled = core.compile_model(
@@ -456,7 +457,8 @@ class OnnxSession:
         requests = threading.local()
 
         def run(images: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-            # give each thread a request of its own, because threads cannot share one safely
+            # give each thread its own request, because two threads would overwrite each other's
+            # results
             if not hasattr(requests, "own"):
                 requests.own = compiled.create_infer_request()
             requests.own.infer([images])
@@ -466,7 +468,7 @@ class OnnxSession:
 
 
 def require_weights(weights: Path | None, spec: Backbone) -> Path:
-    """Return the path of an ONNX file; refuse random weights, which such a file cannot have."""
+    """Return the path of an ONNX file; refuse None, which means random weights."""
     if weights is None:
         raise WeightsError("has no random weights", where=spec.name)
     return weights

@@ -1,4 +1,4 @@
-"""Find pooling layers that see only part of their feature map, because the kernel is too small."""
+"""Find pooling layers whose kernel is too small, so that they read only part of a feature map."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import torch
 from gzfeatures.networks.encoders.soundness import Trial
 
 AREA = "pooling of the whole map"
-"""Name of the trial."""
+"""Name of this test in the result."""
 POOLS = {"AveragePool": True, "QLinearAveragePool": True, "MaxPool": False}
-"""Pooling operators of ONNX with a kernel of their own, and whether they take a mean."""
+"""ONNX's pooling operators that have a kernel; True if they average."""
 LAYERS = ("Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", *POOLS)
-"""Operators after which a pooling is one within a network."""
+"""Operators of ONNX that show that a pooling before them is not the network's last."""
 TORCH_POOLS = {"avg_pool2d": True, "max_pool2d": False, "max_pool2d_with_indices": False}
 TORCH_LAYERS = ("conv2d", "convolution", "conv_transpose2d", *TORCH_POOLS)
 MEAN_WORDS = ("self", "kernel_size", "stride", "padding", "ceil_mode")
 MAX_WORDS = ("self", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
-"""First arguments of PyTorch's operators of pooling, in their order (`native_functions.yaml`)."""
+"""First arguments of PyTorch's pooling operators, in the order of `native_functions.yaml`."""
 SMALL = 3
-"""Largest kernel that networks halve their maps with; it may drop a last odd row on purpose."""
+"""Largest kernel for halving a feature map; it may leave out a last odd row on purpose."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pooling:
-    """Hold kernel, stride and padding of a pooling layer along one side of its feature map.
+    """Store kernel, stride and padding of a pooling layer along one side of its feature map.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class Pooling:
     side : int
         Cells of the map.
     kernel, stride, before, after : int
-        Cells of the kernel, from one kernel to the next, and of the padding on both ends.
+        In cells: kernel length, step between kernels, padding before and after the map.
     mean : bool
-        Takes means, not maxima.
+        True for mean pooling, False for maximum pooling.
     last : bool
-        No convolution or pooling follows.
+        True if no convolution or pooling follows.
     """
 
     name: str
@@ -53,29 +53,30 @@ class Pooling:
 
     @property
     def seen(self) -> int:
-        """Return how many cells of the feature map lie under the kernel at some step."""
+        """Return how many cells along this side of the feature map are read by the pooling."""
         padded = self.side + self.before + self.after
         steps = max((padded - self.kernel) // self.stride, 0)
         return min(steps * self.stride + self.kernel - self.before, self.side)
 
     @property
     def sound(self) -> bool | None:
-        """Return whether the pooling sees its whole map; None if it may leave out cells on purpose.
+        """Return whether the pooling reads every cell; None if it may leave out cells on purpose.
 
-        torch exports a pooling to k x k cells with the kernel of the example's size. At another
-        size that kernel stops short of the end of the map, and no error is raised.
+        PyTorch exports an adaptive pooling with the kernel that suits the example image. For a
+        larger image that kernel does not reach the end of the map, and no error is raised.
         """
         if self.seen >= self.side:
             return True
         if self.last and (self.mean or self.kernel > SMALL):
             return False
-        # refuse an inner kernel that gives one cell: it was meant to see all (squeeze and excite)
+        # a large kernel with a single output cell was meant to read the whole map, as in
+        # squeeze-and-excitation blocks
         one = self.side + self.before + self.after < self.kernel + self.stride
         return False if one and self.kernel > SMALL else None
 
 
 def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
-    """Test whether all pooling layers of a network see their whole maps, for one image size.
+    """Test whether all pooling layers of a network read their whole maps, at one image size.
 
     Parameters
     ----------
@@ -93,12 +94,12 @@ def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
 
 
 def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
-    """Return the pooling layers of an ONNX model for images of one size.
+    """Return the pooling layers of an ONNX model, with the sizes of their maps at one image size.
 
     Parameters
     ----------
     model : ModelProto
-        It is changed: sizes that stand in it are taken out.
+        It is changed: its stored layer sizes are deleted.
     size : int
         Side of the images in px.
     channels_last : bool
@@ -116,7 +117,8 @@ def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
     (images,) = (each for each in graph.input if each.name not in constants)
     for place, side in enumerate((1, size, size, 3) if channels_last else (1, 3, size, size)):
         images.type.tensor_type.shape.dim[place].dim_value = side
-    # remove the sizes noted in the file, which are those of its example image, or names
+    # delete the layer sizes stored in the file: they belong to the example image of the export, and
+    # would win over the sizes inferred for this image
     del graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {
@@ -140,9 +142,9 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
         return
     kernels = list(known["kernel_shape"].ints)
     if "auto_pad" in known and known["auto_pad"].s not in (b"NOTSET", b"VALID"):
-        return  # this padding lets the kernel see all cells
+        return  # padding SAME lets the kernel reach every cell
     if "ceil_mode" in known and known["ceil_mode"].i:
-        return  # such a kernel may reach beyond the end of the map, so it sees all cells
+        return  # in ceil mode the last kernel may pass the map's end: it reads all
     strides = list(known["strides"].ints) if "strides" in known else [1] * len(kernels)
     pads = list(known["pads"].ints) if "pads" in known else [0] * 2 * len(kernels)
     dilations = list(known["dilations"].ints) if "dilations" in known else [1] * len(kernels)
@@ -163,7 +165,7 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
 
 
 def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
-    """Return whether no later layer reads the output of an ONNX operator, directly or not."""
+    """Return whether no convolution or pooling comes anywhere after an ONNX operator."""
     waiting, met = list(node.output), set(node.output)
     while waiting:
         for reader in readers.get(waiting.pop(), []):
@@ -176,7 +178,7 @@ def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
 
 
 class _Watched(torch.fx.Interpreter):
-    """Run an exported program, and note its pooling layers with the sizes of their maps."""
+    """Run an exported program, and record its pooling layers with the sizes of their maps."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
@@ -208,16 +210,16 @@ class _Watched(torch.fx.Interpreter):
 
 
 def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pooling]:
-    """Return the pooling layers of an exported program for images of one size.
+    """Return the pooling layers of an exported program, with their map sizes at one image size.
 
     Parameters
     ----------
     module : GraphModule
-        What `ExportedProgram.module` gives.
+        Result of `ExportedProgram.module()`.
     size : int
         Side of the images in px.
     batch : int
-        Images that it takes.
+        Number of images in its batch.
     """
     watched = _Watched(module)
     with torch.inference_mode():
@@ -226,7 +228,7 @@ def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pool
 
 
 def operator_of(node: torch.fx.Node) -> str:
-    """Return the name of the PyTorch operator that a graph's node calls; empty for other nodes."""
+    """Return the name of the PyTorch operator that a graph node calls; empty if it calls none."""
     packet = getattr(node.target, "overloadpacket", None)
     return "" if packet is None else str(packet).rpartition(".")[2]
 

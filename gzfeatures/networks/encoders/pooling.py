@@ -1,4 +1,4 @@
-"""Turn the features of an encoder into one vector per image: class token, mean, or both."""
+"""Reduce the feature maps of an encoder to one vector per image: class token, mean, or both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from gzfeatures.errors import InputError, UnknownNameError
 
 POOLED = "pooled"
-"""Layer whose output is the vector that the encoder's own classifier reads."""
+"""Layer name for the vector that the encoder's own classifier takes as input."""
 POOLINGS = ("cls", "mean")
-"""Layers that pool features: the class token, and the mean of all places."""
+"""Layer names for the class token, and for the mean over all positions of an image."""
 
 
 def require_layers(layer: str, where: object, outputs: tuple[str, ...] = (POOLED,)) -> None:
-    """Refuse a layer that is neither a pooling nor one of the encoder's outputs.
+    """Refuse a layer name that is neither `cls`, `mean` nor one of the encoder's outputs.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def require_layers(layer: str, where: object, outputs: tuple[str, ...] = (POOLED
 
 
 def joined(layer: str, vectors_of: Callable[[str], torch.Tensor]) -> torch.Tensor:
-    """Return the embeddings of one layer, or of several layers joined by +, side by side."""
+    """Concatenate the vectors of several layers, whose names are joined by +, to one embedding."""
     return torch.cat([torch.flatten(vectors_of(name), 1) for name in layer.split("+")], 1)
 
 
 def pooled(features: torch.Tensor, name: str, prefix: int, where: object) -> torch.Tensor:
-    """Pool an encoder's features to one embedding for each image: class token or mean.
+    """Reduce an encoder's features to one vector per image: its class token or the mean.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Test whether an encoder of another library gives an image the same vector in any batch."""
+"""Test whether a foreign encoder gives an image the same embedding in every batch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Pixels], Vectors]
 
 TOLERANCE = 1e-4
-"""Largest allowed difference of two vectors, as a share of their spread."""
+"""Largest allowed difference of two vectors, as a fraction of the largest number in the table."""
 STRIP = 8
-"""The strip at an end of an image is its side divided by this."""
+"""A strip at an edge of an image is as wide as the image divided by this."""
 UNSEEN = 1e-7
-"""Largest difference, as a share of the largest number, of vectors that do not see a strip."""
+"""Largest change of vectors, as a fraction of their largest number, if a strip was not read."""
 IMAGES, QUANTISED_IMAGES = 4, 24
 FLOATS = "losses of 8-bit integers"
-"""Name of the trial that needs the network before its numbers were rounded."""
+"""Name of the test that would need the network before rounding to 8-bit integers."""
 CENTRED_COSINE = 0.95
-"""Smallest mean cosine, from the common mean, of two libraries' vectors in 8-bit integers."""
+"""Smallest mean cosine of two libraries' vectors, minus their mean, with 8-bit integers."""
 NEIGHBOURS, SHARED = 5, 0.82
-"""Nearest neighbours of each image, and the least share of them that both libraries find.
+"""Nearest neighbours of each image, and the smallest share of them that both libraries must find.
 
 Measured on such images: GoogLeNet 99 %, a ResNet-18 of random weights 88 to 94 %, MobileNetV2,
 whose vectors rounding ruins, 39 to 78 % (experiments/int8_judgement.py).
@@ -37,16 +37,16 @@ whose vectors rounding ruins, 39 to 78 % (experiments/int8_judgement.py).
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Hold the result of one test (trial) of an encoder.
+    """Store the result of one test (trial) of an encoder.
 
     Parameters
     ----------
     trial : str
-        What was tried.
+        What was tested.
     sound : bool, optional
-        None where it cannot be tried.
+        Whether the encoder passed; None where the test cannot decide.
     detail : str
-        Measured value, or why it cannot be tried.
+        Measured value, or why the test cannot decide.
     """
 
     trial: str
@@ -54,13 +54,13 @@ class Trial:
     detail: str
 
     def __str__(self) -> str:
-        """Return the result of the trial in one line."""
+        """Return the name, result and measured value of the test in one line."""
         verdict = {True: "sound", False: "NOT SOUND", None: "not known"}[self.sound]
         return f"{self.trial}: {verdict} ({self.detail})"
 
 
 def trial_images(size: int, images: int = IMAGES, seed: int = 0) -> Pixels:
-    """Return random smooth images, shape (n, size, size, 3), the same on every machine."""
+    """Return random smooth images of shape (n, size, size, 3), the same on every computer."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (images, 8, 8, 3))
     rows = np.linspace(0, 7, size).round().astype(int)
@@ -77,7 +77,7 @@ def findings_of(
     layers: Sequence[Trial] = (),
     batch: int | None = None,
 ) -> list[Trial]:
-    """Try an encoder on a few images, and return the result of each trial.
+    """Run an encoder on a few random images, and return the result of each test.
 
     Parameters
     ----------
@@ -90,18 +90,17 @@ def findings_of(
     sizes : callable, optional
         Length of the vectors for images of a side; None where the size is fixed.
     quantised : bool
-        Computes in 8-bit integers, in which two libraries differ by more than rounding.
+        Computes in 8-bit integers, where two libraries differ by more than float rounding.
     layers : sequence of Trial
-        What its graph tells of its layers (see `pooled_area`, `layer_trials`).
+        Results of tests on the layers of its graph (see `pooled_area`, `layer_trials`).
     batch : int, optional
         Images that it takes at a time, where that is fixed.
 
     Returns
     -------
     list of Trial
-        Dropout or batch statistics that are alive, a batch that changes vectors, an output that is
-        the same for all images or not finite, one that does not see an end of the images, and
-        another library that disagrees are not sound.
+        Failed (`sound` is False): active dropout or batch statistics, vectors that depend on the
+        batch, an output equal for all images or not finite, a second library that disagrees.
     """
     images = trial_images(size)
     vectors = run(images)
@@ -116,7 +115,8 @@ def findings_of(
     found += layers
     found.append(_sizes(size, vectors.shape[1], sizes))
     if quantised:
-        # report losses as unknown: two libraries agree also on a badly calibrated network
+        # the loss by rounding to 8-bit integers stays unknown: two libraries give the same vectors
+        # even if the file was rounded badly
         found.append(Trial(FLOATS, None, "the file holds no network in floats"))
     if other is None:
         found.append(Trial("another library", None, "there is no second one to compare with"))
@@ -129,9 +129,9 @@ def findings_of(
 
 
 def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
-    """Compare embeddings in 8-bit integers by directions from the mean, and by neighbours.
+    """Compare two libraries' 8-bit embeddings by their cosine and their nearest neighbours.
 
-    Plain cosine hides the losses of such networks, because all vectors share a large mean.
+    The mean is subtracted first: all vectors share a large mean, which would hide rounding losses.
     """
     cosine, shared = directions_and_neighbours(vectors, others)
     detail = f"centred cosine {cosine:.3f}, {shared:.0%} of {NEIGHBOURS} nearest neighbours"
@@ -139,7 +139,7 @@ def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
 
 
 def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float, float]:
-    """Return how alike two libraries' embeddings of the same images are: cosine and neighbours.
+    """Return the mean cosine between two libraries' embeddings, and their shared neighbours.
 
     Parameters
     ----------
@@ -167,11 +167,11 @@ def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float,
 
 
 def _batches(run: Run, images: Pixels, vectors: Vectors, batch: int | None) -> list[Trial]:
-    """Compare the embeddings of images alone, in other batches, and in another order."""
+    """Test whether the embedding of an image depends on the batch's size or order."""
     alone, three = "one image alone (batch statistics)", "a batch of three"
     if batch == 1:
-        # in batches of one, statistics of the batch are those of the image: a comparison would show
-        # nothing
+        # the network accepts only batches of one image, so batches of different sizes cannot be
+        # compared
         reason = "it takes one image at a time"
         return [Trial(name, None, reason) for name in (alone, three)]
     return [
@@ -189,7 +189,7 @@ def _values(vectors: Vectors) -> Trial:
 
 
 def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
-    """Test whether two tables of embeddings are equal, within a share of their largest number."""
+    """Test whether two tables of embeddings are equal up to `TOLERANCE` of the largest number."""
     if one.shape != other.shape:
         return Trial(trial, False, f"shape {one.shape}, not {other.shape}")
     scale = max(float(np.abs(all_).max()), 1e-12)
@@ -198,11 +198,11 @@ def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
 
 
 def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
-    """Test whether embeddings change if a strip at each of the images' four edges changes.
+    """Test whether embeddings change if the pixels along one edge of the images are inverted.
 
-    A kernel that is too small for the map begins at its first cell and stops short of its last; so
-    do patches that do not fill an image. It is told, not refused: an encoder that cuts out the
-    middle means it, and a ResNet whose branches begin at zero sees one pixel of each stride alone.
+    A kernel too small for its feature map does not reach the last cell, and patches may not fill an
+    image. Such a result is reported as unknown, not as failed: some encoders cut out the middle on
+    purpose, and an untrained ResNet whose branches start at zero reads one pixel per stride only.
     """
     trial, width = "ends of the images", max(images.shape[1] // STRIP, 1)
     scale = max(float(np.abs(vectors).max()), 1e-12)
@@ -220,23 +220,25 @@ def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
 
 
 def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
-    """Test an encoder on images of another size, if it accepts any size."""
+    """Test whether an encoder gives embeddings of the same length for another image size."""
     trial = "images of another size"
     if sizes is None:
         return Trial(trial, None, f"it takes {size} px alone")
-    # measure the length at another size: a pooling kernel fixed to one image size changes it
+    # a pooling kernel made for one image size gives a map with more or fewer cells at another size,
+    # and so vectors of another length
     other = 2 * size if size <= 128 else size // 2
     try:
         length = sizes(other)
     except Exception as error:
         return Trial(trial, None, f"{other} px are not taken: {str(error)[:80]}")
     detail = f"{length} numbers at {other} px, {dim} at {size} px"
-    # call another length "not known", because embeddings at the usual size may still be right
+    # a change of length is no failure: embeddings at the encoder's own image size may still be
+    # right
     return Trial(trial, True if length == dim else None, detail)
 
 
 def require_sound(findings: Sequence[Trial], name: str) -> None:
-    """Refuse an encoder if a trial showed that its embeddings cannot be trusted.
+    """Refuse an encoder if a test showed that its embeddings cannot be trusted.
 
     Raises
     ------

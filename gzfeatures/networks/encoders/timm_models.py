@@ -17,15 +17,15 @@ from gzfeatures.networks.encoders.view_config import PixelConfig, beside, of_tim
 from gzfeatures.networks.models.load import read_tensors
 
 ZOOBOT = PixelConfig(View(size=224, crop=1 / 1.2), (0.0,) * 3, (1.0,) * 3, "as zoobot's inference")
-"""Pixels of zoobot's encoders: the middle 1/1.2 of the image, values in [0, 1]."""
+"""View and normalisation of zoobot's encoders: the middle 1/1.2 of the image, values in [0, 1]."""
 PREFIX = "encoder."
-"""Beginning of the names of an encoder's tensors in a checkpoint of zoobot."""
+"""Prefix of the names of an encoder's tensors in a checkpoint of zoobot."""
 
 
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Describe a timm model as a backbone.
+    """Return the backbone for a timm model: name, view, normalisation and embedding length.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def describe(
     weights : Path, optional
         Weights file; None for seeded random weights.
     pixels : PixelConfig, optional
-        How it wants its images; by default what is written beside the file.
+        Size, crop and normalisation of its images; by default from a file beside the weights.
 
     Raises
     ------
@@ -67,12 +67,12 @@ def describe(
 
 
 def _config(name: str) -> dict[str, Any]:
-    """Return timm's configuration of a model, with its architecture and the tag it has."""
+    """Return timm's configuration of a model: image size, mean, architecture and weights tag."""
     timm = need("timm", extra="timm")
     architecture, _, tag = name.partition(".")
     known = timm.list_models()
-    # accept timm's own names only: prefixes such as hf-hub: and local-dir: would make timm fetch or
-    # run files
+    # accept only names in timm's list: for names that begin with hf-hub: or local-dir:, timm would
+    # download files or run code
     if architecture not in known:
         raise unknown_model(name, known)
     tags = timm.models.list_pretrained(f"{architecture}.*")
@@ -86,7 +86,7 @@ def _config(name: str) -> dict[str, Any]:
 
 
 def unknown_model(name: str, known: list[str]) -> InputError:
-    """Return the error for a name that is no model of timm, with the nearest names."""
+    """Return the error for a name that is no timm model; the error suggests similar names."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=4, cutoff=0.5)
@@ -100,7 +100,7 @@ def unknown_model(name: str, known: list[str]) -> InputError:
 
 
 def _length(spec: Backbone) -> int:
-    """Return the length of a timm model's embedding, computed on shapes without data."""
+    """Compute the embedding length of a timm model from tensor shapes alone, without weights."""
     with torch.device("meta"), torch.inference_mode():
         encoder = TimmEncoder(_model(spec, None), POOLED, spec.name).eval()
         side = spec.view.size
@@ -114,13 +114,13 @@ def _model(spec: Backbone, size: int | None) -> Any:
     if size in (None, spec.view.size):
         return timm.create_model(name, pretrained=False, num_classes=0).eval()
     try:
-        # ask for a variable image size: the table of positions of a transformer has to grow or
-        # shrink with the image
+        # let the position embeddings of a transformer be interpolated: they were trained for one
+        # image size only
         return timm.create_model(
             name, pretrained=False, num_classes=0, dynamic_img_size=True
         ).eval()
     except TypeError:
-        # networks of convolutions refuse the option, and need no table of positions
+        # convolutional networks have no position embeddings, and refuse this option
         return timm.create_model(name, pretrained=False, num_classes=0).eval()
 
 
@@ -152,7 +152,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 def _without_classifier(state: dict[str, torch.Tensor], spec: Backbone) -> dict[str, torch.Tensor]:
-    """Return the tensors of the encoder, without its classifier and without zoobot's prefix."""
+    """Remove the classifier's tensors, and zoobot's name prefix, from a file's tensors."""
     name = spec.architecture.partition(":")[2]
     if any(key.startswith(PREFIX) for key in state):
         state = {
@@ -167,7 +167,7 @@ def _without_classifier(state: dict[str, torch.Tensor], spec: Backbone) -> dict[
 
 
 class TimmEncoder(nn.Module):
-    """Run a timm model up to its pooled features, or pool its features otherwise."""
+    """Compute embeddings with a timm model: the classifier's input, the class token or the mean."""
 
     def __init__(self, model: Any, layer: str, name: str) -> None:
         super().__init__()
@@ -180,10 +180,12 @@ class TimmEncoder(nn.Module):
 
     def _vectors(self, features: torch.Tensor, name: str) -> torch.Tensor:
         if name == POOLED:
-            # use the classifier's input, which for mobilenetv3 is not the mean of the features
+            # use the classifier's input: in mobilenetv3 a further layer lies between the mean and
+            # the classifier
             vectors: torch.Tensor = self.model.forward_head(features, pre_logits=True)
             return vectors
-        # move channels first: some transformers order their maps as (n, height, width, dim)
+        # some transformers return maps as (n, height, width, dim), but the pooling expects channels
+        # first
         if features.ndim == 4 and str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC"):
             features = features.permute(0, 3, 1, 2)
         prefix = int(getattr(self.model, "num_prefix_tokens", 0))

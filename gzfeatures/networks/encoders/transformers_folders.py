@@ -1,4 +1,4 @@
-"""Run image models of transformers from a folder with configuration and weights."""
+"""Run image models of the library transformers from a folder with configuration and weights."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CODE = frozenset(
         *("experts_implementation", "_experts_implementation", "peft_config"),
     }
 )
-"""Settings by which transformers would import code of the folder or fetch it from elsewhere."""
+"""Settings that make transformers run code from the folder or download code."""
 
 
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Describe the model in a folder that transformers wrote (`save_pretrained`) as a backbone.
+    """Return the backbone for a folder that transformers wrote (`save_pretrained`).
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def describe(
     weights : Path, optional
         Must be None: the folder has its own.
     pixels : PixelConfig, optional
-        How it wants its images; by default what is written beside the file.
+        Size, crop and normalisation of its images; by default from a file beside the weights.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def describe(
 
 
 def require_no_code(config: Mapping[str, Any], where: object) -> None:
-    """Refuse a configuration that names code, at any depth.
+    """Refuse a configuration with a setting, nested or not, that makes transformers run code.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def require_no_code(config: Mapping[str, Any], where: object) -> None:
 
 
 def _require_fewer_layers(config: Mapping[str, Any], file: Path, where: object) -> None:
-    """Refuse a configuration of more layers than the file has tensors: building them takes hours.
+    """Refuse a configuration with more layers than stored tensors, because building takes hours.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _require_fewer_layers(config: Mapping[str, Any], file: Path, where: object) 
 
 
 def _model(folder: Path) -> tuple[Any, set[str]]:
-    """Load the model of a folder in eval mode; return also the names of tensors it lacks."""
+    """Load the model in a folder, in eval mode; also return names of tensors its file lacks."""
     transformers = need("transformers", extra="hf")
     with parsing("folder of transformers cannot be read", folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -163,7 +163,7 @@ def _model(folder: Path) -> tuple[Any, set[str]]:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-    # take the part for images of a model for images and words
+    # a model for images and text, such as CLIP, has an image network inside
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(
@@ -186,16 +186,16 @@ def _has_class_token(model: Any) -> bool:
 
 
 def _own_layer(model: Any, missing: set[str]) -> str:
-    """Return a model's default layer: the class token, else the trained pooler, else the mean."""
+    """Return the layer used by default: class token if any, else trained pooler, else mean."""
     if _has_class_token(model):
         return "cls"
-    # do not use a pooler that the file lacks, because its weights are random
+    # if the file has no weights for the pooler, transformers fills it with random ones
     has_pooler = getattr(model, "pooler", None) is not None
     return POOLED if has_pooler and not any("pooler" in key for key in missing) else "mean"
 
 
 def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Module:
-    """Build the encoder of a folder with its weights, in eval mode.
+    """Build the encoder of a transformers folder with its weights, in eval mode.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 class FolderEncoder(nn.Module):
-    """Run a model of transformers, and pool its last hidden state."""
+    """Compute embeddings with a transformers model: pool its last hidden state."""
 
     def __init__(
         self, model: Any, layer: str, name: str, own_size: int, size: int | None = None
@@ -222,7 +222,7 @@ class FolderEncoder(nn.Module):
         self.prefix = registers + int(_has_class_token(model))
         takes = inspect.signature(model.forward).parameters
         other = size not in (None, own_size) and "interpolate_pos_encoding" in takes
-        # interpolate the table of positions for another image size, because it fits one size only
+        # position embeddings fit one image size only, so interpolate them for another size
         self.options = {"interpolate_pos_encoding": True} if other else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Read size, crop and normalisation of an encoder's images from its configuration files."""
+"""Read size, crop and normalisation of an encoder's images from its configuration file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gzfeatures.errors import InputError, parsing
 from gzfeatures.images.view import INTERPOLATIONS, View
 
 MOST_BYTES = 2**20
-"""Largest configuration that is read, in bytes."""
+"""Size limit of a configuration file, in bytes."""
 RESAMPLING = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of filters, as transformers writes them."""
+"""Pillow's codes of interpolation filters, which transformers writes."""
 CONFIGS = ("preprocessor_config.json", "config.json")
-"""Names of configurations beside weights: of transformers, of timm."""
+"""File names of configurations beside weights: of transformers, of timm."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelConfig:
-    """Hold size, crop and normalisation of the images an encoder expects, and their source.
+    """Store size, crop and normalisation of the images an encoder expects, and where they are from.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class PixelConfig:
     mean, std : three floats
         Normalisation of pixels in [0, 1].
     origin : str
-        File or table that says so.
+        Name of the file or table with these values.
     """
 
     view: View
@@ -48,7 +48,7 @@ class PixelConfig:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the JSON object in a configuration file; refuse a file with anything else.
+    """Read the JSON object in a configuration file; refuse any other content.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def beside(weights: Path) -> PixelConfig | None:
-    """Read how images are prepared from a configuration beside a weights file, if there is one.
+    """Read how images are prepared from a configuration beside a weights file; None without one.
 
     Raises
     ------
     InputError
-        It is damaged, or wants pixels that no view gives.
+        It is damaged, or asks for an image preparation that no view can do.
     """
     for name in CONFIGS:
         path = weights.parent / name
@@ -86,7 +86,7 @@ def beside(weights: Path) -> PixelConfig | None:
 
 
 def of_timm(config: Mapping[str, Any], where: object) -> PixelConfig:
-    """Convert timm's configuration of a model (`input_size`, `crop_pct`, …)."""
+    """Convert timm's configuration of a model (`input_size`, `crop_pct`, …) to a PixelConfig."""
     with parsing("timm's configuration cannot be read", where):
         channels, height, width = config["input_size"]
         if channels != 3 or height != width:
@@ -101,7 +101,7 @@ def of_timm(config: Mapping[str, Any], where: object) -> PixelConfig:
 
 
 def of_transformers(config: Mapping[str, Any], where: object) -> PixelConfig:
-    """Convert the configuration in `preprocessor_config.json` of transformers."""
+    """Convert the content of transformers' `preprocessor_config.json` to a PixelConfig."""
     with parsing("configuration of images cannot be read", where):
         if config.get("do_rescale", True) is False or config.get("do_normalize", True) is False:
             raise InputError("images", where=where, rule="be rescaled and normalised")
@@ -118,7 +118,7 @@ def of_transformers(config: Mapping[str, Any], where: object) -> PixelConfig:
 
 
 def _side(size: Any) -> int:
-    """Return the side of square images, which transformers write in three ways."""
+    """Return the side of square images, which transformers writes as a number or as a dict."""
     if isinstance(size, Mapping):
         sides = {int(size[key]) for key in ("height", "width", "shortest_edge") if key in size}
         if len(sides) != 1:
@@ -130,7 +130,7 @@ def _side(size: Any) -> int:
 def _checked(
     size: int, crop: float, interpolation: str, numbers: tuple[Any, Any], where: object
 ) -> PixelConfig:
-    """Return the preparation of images; refuse values that gzfeatures cannot apply."""
+    """Return view and normalisation as a PixelConfig; refuse what gzfeatures cannot apply."""
     if interpolation not in INTERPOLATIONS:
         raise InputError(
             "interpolation",
@@ -148,7 +148,7 @@ def _checked(
 
 
 def unknown_pixels(where: object) -> InputError:
-    """Return the error for an encoder without a description of how its images are prepared."""
+    """Return the error for an encoder whose image size and normalisation no file states."""
     return InputError(
         "size and normalisation of the images are not written anywhere",
         where=where,
