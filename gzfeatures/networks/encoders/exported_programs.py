@@ -38,7 +38,7 @@ EXPRESSION = re.compile(
 """Image sizes as formulas; torch evaluates them as Python code, so nothing else may stand in them.
 
 Powers and long numbers are refused, because their values may not fit into memory. The last `+`
-makes the search possessive: it stops at the first illegal letter, and tries no other cuts of a number.
+makes the search possessive: it stops at the first illegal letter, without retrying.
 """
 MOST_LETTERS = 2000
 """Largest length of one formula, in characters."""
