@@ -1,1 +1,1 @@
-"""Measure what an encoder knows beyond morphology: nuisances such as redshift or seeing."""
+"""Measure whether embeddings reveal more than morphology: nuisances such as redshift or seeing."""

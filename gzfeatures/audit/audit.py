@@ -1,4 +1,4 @@
-"""Audit an embedding table: what its encoder knows beyond the shapes of galaxies."""
+"""Audit embeddings: measure how well they predict nuisances such as redshift or seeing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FIRST = 20
 
 @dataclasses.dataclass(frozen=True)
 class AuditOptions:
-    """Hold the options of an audit: nuisances, number of random draws, seed, and encoder.
+    """Choose the nuisances (such as redshift), random draws, seed and encoder of an audit.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class AuditOptions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sample:
-    """Hold the galaxies whose embedding and morphology are known, and make folds of them."""
+    """Store galaxies with known embedding and morphology; divide them for cross-validation."""
 
     table: EmbeddingTable
     vectors: Matrix
@@ -87,7 +87,7 @@ class _Sample:
     key: str
 
     def folds(self, ids: Ids) -> list[Fold]:
-        """Return cross-validation folds of some galaxies; a group of galaxies is in one fold."""
+        """Divide galaxies into cross-validation folds; all galaxies of a group share a fold."""
         blocks = blocks_of(ids, self.groups)
         if len(np.unique(blocks)) < FOLDS:
             raise InputError(
@@ -99,7 +99,7 @@ class _Sample:
         return folds_of(same, blocks, FOLDS, self.options.seed)
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Return the rows of some galaxies in the arrays `vectors` and `morphology`."""
+        """Return row numbers of the given galaxies in the arrays `vectors` and `morphology`."""
         return positions(self.table.ids, ids, where="sample of the audit")
 
 
@@ -113,7 +113,7 @@ def audit_table(
     folder: Path | None = None,
     progress: Progress | bool = False,
 ) -> Audit:
-    """Measure what an encoder knows of its galaxies beyond their morphology.
+    """Measure how much better embeddings predict nuisances, such as redshift, than morphology does.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def audit_table(
 def _sample(
     table: EmbeddingTable, labels: Labels, catalog: Catalog | None, options: AuditOptions
 ) -> tuple[_Sample, str]:
-    """Choose the galaxies of an audit; return also in words which galaxies share a fold."""
+    """Choose the galaxies of an audit; also return a phrase that says which share a fold."""
     whole = morphology_of(labels)
     ids = drawn_alike(table.ids[among(table.ids, whole.ids)], options.seed)
     if len(ids) < FEWEST:
@@ -193,8 +193,8 @@ def _sample(
     numbers = whole.numbers[positions(whole.ids, ids)]
     morphology = dataclasses.replace(whole, ids=ids, numbers=numbers)
     groups, description = sky_groups_of(part, catalog)
-    # take at most a third as many components as galaxies, so that each regression, fitted on a part
-    # of them, has more than twice as many rows as columns
+    # use at most a third as many principal components as galaxies, so that each regression, fitted
+    # on four fifths of the galaxies, has more than twice as many rows as columns
     vectors = components(part.matrix, min(COMPONENTS, len(ids) // 3))
     key = fingerprint.of(
         [
@@ -215,7 +215,7 @@ def _nuisances(
     steps: FinishedSteps,
     progress: Progress,
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Return the nuisances that catalog and pixels hold, and those that cannot be measured."""
+    """Read nuisances from catalog and pixels; also list those that cannot be measured, and why."""
     ids = sample.table.ids
     made: list[Nuisance] = []
     not_judged: list[tuple[str, str]] = []
@@ -247,7 +247,7 @@ def _nuisances(
 
 
 def _probe(sample: _Sample, nuisance: Nuisance, draws: int, steps: FinishedSteps) -> Probe:
-    """Measure how well embeddings predict one nuisance, or read an earlier measurement."""
+    """Measure how well embeddings predict a nuisance, or read the result of an earlier audit."""
 
     def compute() -> dict[str, Any]:
         rows = sample.rows(nuisance.ids)
@@ -266,7 +266,7 @@ def _probe(sample: _Sample, nuisance: Nuisance, draws: int, steps: FinishedSteps
 
 
 def _key_of(nuisance: Nuisance) -> list[Any]:
-    """Return all that a nuisance's measurement depends on, as JSON values."""
+    """Return a nuisance's name, origin, ids and values as a key that finds its stored result."""
     values = fingerprint.of_array(nuisance.values)
     return [nuisance.name, nuisance.origin, list(nuisance.ids), values, list(nuisance.categories)]
 
@@ -274,7 +274,7 @@ def _key_of(nuisance: Nuisance) -> list[Any]:
 def _class_scores(
     sample: _Sample, nuisances: Sequence[Nuisance], steps: FinishedSteps
 ) -> tuple[dict[str, Any], list[SliceScore]]:
-    """Return how well embeddings predict morphology, over all galaxies and inside slices."""
+    """Score how well embeddings predict morphology, for all galaxies and in nuisance slices."""
     key = [sample.key, [_key_of(nuisance) for nuisance in nuisances]]
     found = steps.result("classes", key, lambda: _computed_scores(sample, nuisances))
     rows = []
@@ -289,7 +289,7 @@ def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
 
 
 def _computed_scores(sample: _Sample, nuisances: Sequence[Nuisance]) -> dict[str, Any]:
-    """Fit linear probes that predict morphology and classes, and return their scores."""
+    """Fit linear models that predict morphology and classes from embeddings; return the scores."""
     morphology, ids = sample.morphology, sample.table.ids
     folds = sample.folds(ids)
     told = explained(morphology.numbers, out_of_fold(sample.vectors, morphology.numbers, folds))
@@ -304,7 +304,7 @@ def _computed_scores(sample: _Sample, nuisances: Sequence[Nuisance]) -> dict[str
     slices: list[SliceScore] = []
     classes = morphology.classes
     if classes is not None:
-        # leave out galaxies without a class: those without votes on the first question
+        # leave out galaxies without a class, because nobody voted on their first question
         rows = np.flatnonzero(among(ids, classes.ids))
         truth = classes.codes[positions(classes.ids, ids[rows])]
         predicted = predicted_codes(sample.vectors[rows], truth, sample.folds(ids[rows]))
@@ -327,7 +327,7 @@ def _movements(
     steps: FinishedSteps,
     progress: Progress,
 ) -> list[Movement]:
-    """Measure how embeddings move if images change, or read an earlier measurement."""
+    """Measure how far embeddings move if images change, or read the result of an earlier audit."""
     rerun = options.rerun
     where = [str(rerun.backbone), str(rerun.weights), rerun.sample, options.seed]
     key = [fingerprint.of_array(table.matrix), list(table.ids), images.stamp(), where]
@@ -340,7 +340,7 @@ def _movements(
 
 
 def _duplicates(table: EmbeddingTable, steps: FinishedSteps) -> dict[str, Any]:
-    """Count galaxies that appear twice, or read an earlier count; {} for a small table."""
+    """Count near duplicates, or read the count of an earlier audit; {} for a small table."""
     if len(table) <= AMONG:
         return {}
 

@@ -1,4 +1,4 @@
-"""Measure how much of a class score is left among galaxies with nearly the same nuisance."""
+"""Measure how well classes are predicted among galaxies of similar redshift or other nuisance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLICES = 3
 
 @dataclasses.dataclass(frozen=True)
 class SliceScore:
-    """Hold the class score of galaxies in one slice of a nuisance, such as low redshift.
+    """Store the balanced accuracy of galaxies in one slice of a nuisance, such as low redshift.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class SliceScore:
 
     @property
     def left(self) -> float | None:
-        """Return the share of the score above chance that is left inside the slice, or None."""
+        """Return (score − chance) in the slice over (score − chance) everywhere, or None."""
         if self.within is None or self.everywhere is None:
             return None
         chance = 1 / self.classes
@@ -58,7 +58,7 @@ class SliceScore:
         return (self.within - chance) / whole if whole > 0 else None
 
     def asdict(self) -> dict[str, Any]:
-        """Return the slice's scores, and the share that is left, as JSON values."""
+        """Return the slice's scores, and their ratio `left`, as JSON values."""
         return dataclasses.asdict(self) | {"left": self.left}
 
 
@@ -74,16 +74,16 @@ def confusion_of(
 def predicted_codes(
     vectors: Matrix, codes: npt.NDArray[np.int64], folds: Sequence[Fold]
 ) -> npt.NDArray[np.int64]:
-    """Predict the class of each galaxy by a linear probe that was fitted without its fold.
+    """Predict each galaxy's class by a linear model fitted to the other cross-validation folds.
 
-    Classes count alike, however many galaxies they have: the score is balanced, too.
+    Large and small classes count alike, as in balanced accuracy, the score of the predictions.
     """
     count = int(codes.max()) + 1
     shares = np.bincount(codes, minlength=count) / len(codes)
     wanted = np.asarray(codes[:, None] == np.arange(count), dtype=np.float64)
     raised = out_of_fold(vectors, wanted, folds) - shares
-    # compare classes in units of their own scatter, because a rare class never has the largest
-    # value
+    # divide by each class's standard deviation: otherwise a rare class would never have the largest
+    # predicted value
     spread = np.sqrt(np.maximum(shares * (1 - shares), 1e-12))
     return np.asarray((raised / spread).argmax(1))
 
@@ -91,9 +91,10 @@ def predicted_codes(
 def balanced_accuracy(
     truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
-    """Return balanced accuracy, its interval, and the classes with enough galaxies, or None.
+    """Return balanced accuracy, its interval, and a mask of classes with enough galaxies; or None.
 
-    Classes with ten galaxies count; the interval is that of `intervals.of_confusion`.
+    A class needs ten galaxies to count; the result is None with fewer than two such classes. The
+    interval is that of `intervals.of_confusion`.
     """
     confusion = confusion_of(truth, predicted, classes)
     galaxies = confusion.sum(1)
@@ -112,7 +113,7 @@ def slice_scores(
     predicted: npt.NDArray[np.int64],
     classes: int,
 ) -> list[SliceScore]:
-    """Return the class scores of galaxies in each tercile, or each category, of a nuisance.
+    """Score class predictions in each tercile, or each category, of a nuisance such as redshift.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ def slice_scores(
 
 
 def _slices(nuisance: Nuisance) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Return the name and the galaxies of each slice of a nuisance; equal numbers share a slice."""
+    """Divide galaxies into terciles, or categories, of a nuisance; return names and row masks."""
     if nuisance.categories:
         return [(name, nuisance.values == code) for code, name in enumerate(nuisance.categories)]
     values = nuisance.values

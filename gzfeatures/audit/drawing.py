@@ -1,4 +1,4 @@
-"""Draw how well embeddings predict each nuisance, beside how well morphology does."""
+"""Draw how well embeddings, and how well morphology, predict nuisances such as redshift."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw for each nuisance how well morphology, predicted or not, and embeddings predict it.
+    """Draw one line for each nuisance: its scores predicted from morphology and from embeddings.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
     """
     figure, axes = axes_of(6.4, 0.9 + 0.42 * len(judged))
     for place, (probe, is_known) in enumerate(judged):
-        # draw a score below 0 at 0, because worse than predicting the mean means no knowledge
+        # draw a score below 0 (worse than predicting the mean) at 0, which means no knowledge
         morphology, apparent, both = (
             max(value, 0.0) for value in (probe.morphology, probe.apparent, probe.both)
         )

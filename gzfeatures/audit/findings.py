@@ -1,4 +1,4 @@
-"""Hold the results of an audit of an encoder, with a verdict in one line."""
+"""Store the results of an audit, and name in one line the nuisances that embeddings know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE, NUMBERS = "audit.html", "audit.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """Hold what an encoder knows of the galaxies in a table.
+    """Store the results of an audit: scores of nuisances and classes, effects of image changes.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ class Audit:
 
     @property
     def judged(self) -> list[tuple[Probe, bool]]:
-        """Return each probe, and whether the embeddings know its nuisance beyond morphology."""
+        """Pair each nuisance's scores with whether embeddings know it better than morphology."""
         return list(zip(self.probes, known(self.probes), strict=True))
 
     @property
     def verdict(self) -> str:
-        """Return in one line what the encoder knows that it should not."""
+        """Return one line that names the nuisances which embeddings know better than morphology."""
         name = self.table["backbone"]
         if not self.probes:
             return f"{name}: no nuisance could be measured"
@@ -124,5 +124,5 @@ UNTOLD = (
 
 
 def figure_name(probe: Probe) -> str:
-    """Return the name of a probe's measure for readers: R² or AUROC."""
+    """Return the name of a probe's score as it is printed: R² or AUROC."""
     return "R²" if probe.measure == "R2" else probe.measure

@@ -1,4 +1,4 @@
-"""Keep results of an audit's finished steps in a folder, to read them if nothing has changed."""
+"""Save results of an audit's steps in a folder; a later audit with the same inputs reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = "steps"
 
 @dataclasses.dataclass(frozen=True)
 class FinishedSteps:
-    """Keep results of steps as JSON files, each with a digest of all that it was computed from.
+    """Save results of steps as JSON files, each with a sha256 of the inputs of the step.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class FinishedSteps:
     folder: Path | None = None
 
     def result(self, name: str, key: Any, compute: Callable[[], Any]) -> Any:
-        """Return the result of a step, computed only if the folder does not have it.
+        """Read a step's result from the folder; if it is absent, compute and save it.
 
         Parameters
         ----------
@@ -51,8 +51,8 @@ class FinishedSteps:
         if self.folder is None:
             return jsonable(compute())
         digest = fingerprint.of([FORMAT, name, key])
-        # add a digest to the file's name, because different names of nuisances may look the same
-        # after other characters are replaced
+        # add a digest of the name to the file name, because names such as `a_r` and `a r` both
+        # become `a-r`
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
         path = self.folder / STEPS / f"{stem}-{fingerprint.of(name)[:8]}.json"
         note = read_sidecar(path)

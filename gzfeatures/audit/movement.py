@@ -61,7 +61,7 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-    """Hold how far embeddings move by one change of their images, such as a turn.
+    """Store how far embeddings move if one change, such as a turn, is made to their images.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Movement:
 
 @dataclasses.dataclass(frozen=True)
 class Rerun:
-    """Hold the place of the encoder that made a table, to run it on changed images.
+    """Store the paths of a table's encoder, with which an audit embeds changed images.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def movements(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> list[Movement]:
-    """Measure how far embeddings move if images change but their galaxies do not.
+    """Measure how far embeddings move if images are turned, shifted, compressed or dimmed.
 
     Parameters
     ----------
@@ -163,9 +163,8 @@ def movements(
 
 
 def _extraction(table: EmbeddingTable, rerun: Rerun) -> Extraction:
-    """Return the settings that gave the table's embeddings; refuse another encoder."""
-    # import only here, because this module imports PyTorch, which the rest of an audit does not
-    # need
+    """Return the settings to compute a table's embeddings again; refuse a different encoder."""
+    # import only here: the import loads PyTorch, which other steps of an audit do not need
     from gzfeatures.networks.extraction.spec import Extraction
 
     if rerun.store is None:
@@ -190,7 +189,7 @@ def _vectors_of(
     apply: Callable[[Pixels], Pixels],
     extraction: Extraction,
 ) -> EmbeddingTable:
-    """Change pictures, write them to files, and return their embeddings as a table."""
+    """Apply a change to images, and return the embeddings of the changed images as a table."""
     from gzfeatures.networks.extraction.extract import compute_table
 
     scratch = user_folders.scratch()
@@ -204,7 +203,7 @@ def _vectors_of(
                 # name the file by a number, because an id may contain characters illegal in file
                 # names
                 names[str(row)] = images.ids[row]
-                # write a lossless format, so that nothing but the change alters the pixels
+                # save as PNG, which is lossless, so that only the change alters the pixels
                 Image.fromarray(apply(shown)).save(Path(folder) / f"{row}.png", compress_level=1)
         if not names:
             raise InputError(
@@ -216,7 +215,7 @@ def _vectors_of(
 
 
 def _picture(images: ImageSet, row: int) -> Pixels | None:
-    """Return an image's pixels, (height, width, 3); None for bands and for a broken image."""
+    """Return an image's RGB pixels, (height, width, 3); None for a broken or multi-band image."""
     try:
         shown = images.network_input(row, (View(),))
     except GzError:

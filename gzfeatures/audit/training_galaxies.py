@@ -13,7 +13,7 @@ UNKNOWN = "this encoder's training set is unknown and may hold your test galaxie
 
 @dataclasses.dataclass(frozen=True)
 class EncoderTraining:
-    """Hold how many galaxies of a table its encoder was trained on.
+    """Store how many galaxies of an embedding table its encoder was trained on, if known.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def training_galaxies(table: EmbeddingTable) -> EncoderTraining:
     if extractor.weights.startswith("random:"):
         return EncoderTraining(True, 0, "the encoder has random weights: it was never trained")
     entry = BACKBONES.get(extractor.backbone) or torchvision_backbone(extractor.backbone)
-    # compare the weights with the published file, because a name alone proves nothing
+    # compare the sha256 of the weights with that of the published file: under the same name a user
+    # may have other weights
     if (
         entry is not None
         and entry.licence == IMAGENET

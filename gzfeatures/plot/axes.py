@@ -1,4 +1,4 @@
-"""Provide matplotlib axes in the common style: new ones, or those of the caller."""
+"""Provide matplotlib axes in the style of all figures: new axes, or those of the caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """Yield the axes to draw on, in the style common to all figures.
+    """Yield the caller's axes, or new axes, while the style of all figures is active.
 
     Parameters
     ----------

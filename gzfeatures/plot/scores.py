@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix in percent of the galaxies of each volunteers' class.
+    """Draw a confusion matrix, in percent of the galaxies of each true class (by volunteers).
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
 def reliability(
     predictions: Predictions, labels: Labels | Place, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of correct predictions against their stated probability.
+    """Draw the share of correct predictions against their predicted probability.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Audit an embedding table: what its encoder knows beyond the shapes of galaxies."""
+"""Audit embeddings: measure how well they predict nuisances such as redshift or seeing."""
 
 from __future__ import annotations
 

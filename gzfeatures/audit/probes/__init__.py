@@ -1,1 +1,1 @@
-"""Measure how well linear probes predict nuisances from embeddings of new galaxies."""
+"""Measure how well linear models predict nuisances (redshift, seeing, …) from embeddings."""

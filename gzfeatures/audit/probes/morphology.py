@@ -1,4 +1,4 @@
-"""Turn labels into numbers and classes of morphology, from which nuisances are predicted too."""
+"""Turn labels into numbers for each galaxy, from which linear models predict nuisances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST = QUESTIONS["smooth-or-features"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Morphology:
-    """Hold the morphology of galaxies as numbers, and their classes.
+    """Store each galaxy's morphology as numbers, such as vote fractions, and as a class.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Morphology:
 
 
 def morphology_of(labels: Labels) -> Morphology:
-    """Return the morphology of labelled galaxies as numbers and classes.
+    """Turn labels into numbers (vote fractions or one-hot classes) and a class for each galaxy.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return each galaxy's commonest answer to the first question as its class, or None."""
+    """Return as class each galaxy's most voted answer to the first question; None if not asked."""
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

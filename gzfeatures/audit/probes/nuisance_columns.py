@@ -1,4 +1,4 @@
-"""Find the columns of a catalog that hold nuisances, by the names that surveys give them."""
+"""Find catalog columns with nuisances such as seeing, by the names that surveys give them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FEWEST = 40
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Hold the nuisances of a catalog, and the reasons why other columns are none.
+    """Store the nuisances found in a catalog, and unusable columns with the reason.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Found:
 
 
 def nuisances_of(catalog: Catalog, ids: Ids, columns: Sequence[str] = ()) -> Found:
-    """Return the nuisances of some galaxies, read from the columns of a catalog.
+    """Read nuisances, such as redshift, of the given galaxies from columns of a catalog.
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ def nuisances_of(catalog: Catalog, ids: Ids, columns: Sequence[str] = ()) -> Fou
 
 
 def _recognised(catalog: Catalog, frame: pd.DataFrame) -> dict[str, tuple[str, pd.Series]]:
-    """Return column and values of each nuisance whose column has one of the usual names."""
+    """Find catalog columns that have a usual name of a nuisance; return their names and values."""
     from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of
 
     by_lower = {str(column).lower(): str(column) for column in reversed(list(frame.columns))}
     chosen = {}
     for name, usual in USUAL.items():
         for each in usual:
-            # find redshift and other quantities by their checks, not by name alone: a column z may
+            # check the values of redshift and other quantities, not the name alone: a column z may
             # be a magnitude
             column = column_of(frame, each).column if each in QUANTITIES else by_lower.get(each)
             if column is not None:
@@ -127,9 +127,9 @@ def _recognised(catalog: Catalog, frame: pd.DataFrame) -> dict[str, tuple[str, p
 
 
 def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
-    """Return run, camera column and field of SDSS object ids; None for other numbers.
+    """Decode run, camera column and field from SDSS object ids; None for ids of other origin.
 
-    The bits of an id stand at https://www.sdss4.org/dr17/algorithms/bitmask-legend/ (`objID`).
+    The bits are documented at https://www.sdss4.org/dr17/algorithms/bitmask-legend/ (`objID`).
 
     Examples
     --------
@@ -150,9 +150,9 @@ def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
 
 
 def nuisance_of(name: str, column: str, ids: Ids, values: pd.Series) -> Nuisance | str:
-    """Return a column as a nuisance of the galaxies with a value, or the reason why it is none.
+    """Turn a catalog column into a nuisance; if it is unusable, return the reason as text.
 
-    Texts, truth values, and numbers of which there are two, are categories; other numbers are
+    Texts, truth values, and columns with two different numbers become categories. Other numbers are
     clipped at their percentiles 1 and 99, so that no single galaxy decides a probe.
     """
     if values.dtype.kind in "iuf" and name not in CODES and name.lower() not in USUAL["survey"]:

@@ -1,4 +1,4 @@
-"""Hold nuisances: numbers or categories of galaxies that are no part of their morphology."""
+"""Store and simulate nuisances: values such as redshift or camera column, not morphology."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIKELIEST = 1e-3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nuisance:
-    """Hold a nuisance of some galaxies: a number, such as redshift, or a category.
+    """Store a nuisance of some galaxies: numbers, such as redshift, or categories.
 
     Parameters
     ----------
@@ -56,17 +56,17 @@ class Nuisance:
 
     @property
     def measure(self) -> str:
-        """Return the measure of its predictions: `R2` for a number, `AUROC` for a category."""
+        """Return the score for predictions of the nuisance: `R2` for numbers, `AUROC` otherwise."""
         return "AUROC" if self.categories else "R2"
 
     def select(self, ids: Ids) -> Nuisance:
-        """Return the nuisance of some of its galaxies, in the order of the ids."""
+        """Return the nuisance for the given galaxies only, in the order of the given ids."""
         rows = positions(self.ids, ids, where=f"nuisance {self.name}")
         return dataclasses.replace(self, ids=ids, values=self.values[rows])
 
     @property
     def targets(self) -> Matrix:
-        """Return what a regression predicts, (n, k): the number, or 1 in the category's column."""
+        """Return the targets of a regression, (n, k): the numbers, or one-hot categories."""
         if not self.categories:
             return np.asarray(self.values[:, None], dtype=np.float64)
         return _indicators(self.values, len(self.categories))
@@ -74,10 +74,10 @@ class Nuisance:
     def drawn(
         self, morphology: Matrix, folds: Sequence[Fold], draws: int, rng: np.random.Generator
     ) -> Matrix:
-        """Draw random values of the nuisance from morphology alone, shape (draws, n, k).
+        """Simulate values of the nuisance that depend on morphology alone, shape (draws, n, k).
 
-        A number is its out-of-fold prediction with residuals permuted; a category is drawn by its
-        out-of-fold probabilities.
+        A number is its cross-validated prediction plus a permuted residual; a category is drawn
+        with its cross-validated probability.
         """
         if not self.categories:
             predicted = out_of_fold(morphology, self.targets, folds)
@@ -95,7 +95,7 @@ class Nuisance:
 
 
 def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
-    """Return 1 in the column of each galaxy's category, else 0, (n, count); one column for two."""
+    """Return one-hot codes of categories, shape (n, count); (n, 1) for two categories."""
     kept = np.arange(1, count) if count == 2 else np.arange(count)
     return np.asarray(codes[:, None] == kept, dtype=np.float64)
 
@@ -103,7 +103,7 @@ def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
 def _chances(
     morphology: Matrix, codes: npt.NDArray[np.int64], count: int, folds: Sequence[Fold]
 ) -> Matrix:
-    """Predict the probability of each category from morphology, out of fold, (n, count)."""
+    """Predict the probability of each category from morphology, cross-validated, (n, count)."""
     from sklearn.linear_model import LogisticRegression
 
     chances = np.full((len(codes), count), LIKELIEST)

@@ -41,7 +41,7 @@ BORDER = 8
 
 @dataclasses.dataclass(frozen=True)
 class PixelNumbers:
-    """Hold sharpness, noise, saturation and JPEG quality of an image; None where unmeasurable."""
+    """Store sharpness, noise, saturation and JPEG quality of an image; None if unmeasurable."""
 
     sharpness: float | None
     noise: float | None
@@ -81,8 +81,8 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
     sky = np.ones(fine.shape, dtype=bool)
     margin = max(1, min(fine.shape) // BORDER)
     sky[margin:-margin, margin:-margin] = False
-    # the root of the filter's summed squares is 6, and the mean absolute value of normal noise is σ
-    # √(2/π)
+    # convert to σ: the filter multiplies noise by 6 (the root of its summed squares), and the mean
+    # absolute value of normal noise is σ √(2/π)
     noise = float(np.sqrt(np.pi / 2) * np.abs(fine[sky]).mean() / 6)
     sharpness = float(np.log10((fine.std() / 6 + 1e-3) / grey.std()))
     return PixelNumbers(sharpness, noise, saturation, jpeg_quality(data))
@@ -108,18 +108,18 @@ def jpeg_quality(data: bytes) -> int | None:
     table = np.asarray(tables[0])
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    # compute each quality's table as libjpeg's jpeg_set_quality does; Pillow returns a file's table
-    # in rows, the order of LUMINANCE
+    # compute the quantisation table of each quality as libjpeg's jpeg_set_quality does; Pillow
+    # returns a file's table row by row, like LUMINANCE
     scaled = np.clip((LUMINANCE * scale + 50) // 100, 1, 255)
     distance = np.abs(scaled - table).sum(1)
-    # accept a distance of 1 per number, because libjpeg's tables fit in all 64 numbers, those of
-    # other programs in few
+    # accept a mean difference of 1: tables of libjpeg agree in all 64 numbers, those of other
+    # programs differ in most
     best = int(distance.argmin())
     return best + 1 if distance[best] <= len(LUMINANCE) else None
 
 
 def measured_all(images: ImageSet, progress: Progress = SILENT) -> list[PixelNumbers]:
-    """Measure every image, in the order of the ids; a broken image has no numbers."""
+    """Measure sharpness, noise, saturation and JPEG quality of all images; None if broken."""
     rows = each(range(len(images)), progress, "measuring images", len(images))
     return [_of_image(images, row) for row in rows]
 
@@ -136,7 +136,7 @@ def _of_image(images: ImageSet, row: int) -> PixelNumbers:
 def pixel_nuisances(
     images: ImageSet, numbers: Sequence[Sequence[float | None]]
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Return the numbers measured on images as nuisances, and why some of them are none.
+    """Turn numbers measured on images into nuisances; also list unusable ones with the reason.
 
     Parameters
     ----------

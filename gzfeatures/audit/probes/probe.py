@@ -1,4 +1,4 @@
-"""Measure how well embeddings predict a nuisance beyond how well morphology predicts it."""
+"""Measure how much better embeddings predict a nuisance than morphology alone does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Simulated: experiments/audit_power.py, whose table stands in experiments/README.
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Hold how well morphology, and embeddings together with it, predict one nuisance.
+    """Store how well a nuisance is predicted by morphology, and by morphology plus embeddings.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Probe:
 
     @property
     def difference(self) -> float:
-        """Return the score of embeddings and morphology together, minus that of morphology."""
+        """Return the score of embeddings plus morphology, minus that of morphology alone."""
         return self.both - self.morphology
 
     @property
     def beyond(self) -> float:
-        """Return the part of the difference that knowledge of shapes does not explain.
+        """Return the part of the score that neither morphology nor its prediction explains.
 
         A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
         """
@@ -90,10 +90,10 @@ class Probe:
 
 
 def detectable(measure: str, galaxies: int) -> float:
-    """Return the figure beyond morphology from which on a nuisance is found in 8 of 10 audits.
+    """Return the score above that of morphology at which 8 of 10 audits detect a nuisance.
 
-    Vectors that hold a nuisance so strongly that its figure is that on average are called knowing
-    in 80 % of simulated audits or more; what is held less strongly is not excluded.
+    At least 80 % of simulated audits detect a nuisance that embeddings predict this much better
+    than morphology on average. A weaker nuisance may stay undetected.
 
     Parameters
     ----------
@@ -110,10 +110,10 @@ def detectable(measure: str, galaxies: int) -> float:
 
 
 def known(probes: Sequence[Probe]) -> list[bool]:
-    """Return for each nuisance whether the embeddings know it beyond morphology.
+    """Decide for each nuisance whether embeddings predict it significantly beyond morphology.
 
-    What is beyond has to be `LEAST` or more, and rarer than `LEVEL` by chance, corrected for the
-    number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).
+    The score beyond morphology has to be `LEAST` or more, and its p value at most `LEVEL`,
+    corrected for the number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).
     """
     verdicts = [False] * len(probes)
     for place, number in enumerate(sorted(range(len(probes)), key=lambda n: probes[n].p)):
@@ -132,11 +132,11 @@ def probed(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Probe:
-    """Measure how well embeddings predict a nuisance beyond how well morphology predicts it.
+    """Measure how much better embeddings predict a nuisance than morphology alone does.
 
-    Redshift and size go with morphology in nature, so vectors that know shapes alone predict them.
-    The figure is therefore that of linear probes on vectors and morphology minus that of morphology
-    alone, all cross-validated.
+    Redshift and size correlate with morphology in nature, so vectors that know only shapes predict
+    them. The result is therefore the score of linear models on vectors and morphology together,
+    minus the score on morphology alone, all cross-validated.
 
     Parameters
     ----------
@@ -186,20 +186,21 @@ def probed(
 def _figures(
     nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
 ) -> npt.NDArray[np.float64]:
-    """Return how well features predict each random draw of a nuisance, shape (draws,)."""
+    """Score how well features predict a nuisance and its random draws, shape (draws,)."""
     draws, n, k = targets.shape
     columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
     predicted = out_of_fold(features, columns, folds)
     figures = nuisance.figures(columns, predicted).reshape(draws, k)
-    # take the mean without NaN, because a draw may lack a rare category, which then has no score
+    # ignore NaN: a random draw may lack a rare category, whose AUROC is then NaN
     return np.asarray(np.nanmean(figures, axis=1))
 
 
 def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
-    """Add similarities to some galaxies as columns of morphology: a linear probe then fits curves.
+    """Add similarities to 60 galaxies as columns, so that a linear model can fit curves.
 
-    Similarities to landmarks of a Gaussian kernel (Williams & Seeger 2001, NIPS 13) stand beside
-    the numbers themselves: else vectors that bend with morphology would seem to know more.
+    The similarities are a Gaussian kernel of the distance to randomly chosen galaxies (Williams &
+    Seeger 2001, NIPS 13). Without them, vectors that depend on morphology along a curve would seem
+    to know more than morphology.
     """
     straight = standardised(morphology)
     n, q = straight.shape

@@ -1,4 +1,4 @@
-"""Predict many targets by ridge regressions, each galaxy by one that was fitted without it."""
+"""Predict targets by cross-validated ridge regressions: no galaxy is in its own fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PENALTIES = tuple(10.0**power for power in range(-1, 7))
 
 
 def out_of_fold(features: Matrix, targets: Matrix, folds: Sequence[Fold]) -> Matrix:
-    """Predict each galaxy's targets by a ridge regression that was fitted without its fold.
+    """Predict each galaxy's targets by a ridge regression fitted to the other folds.
 
     Parameters
     ----------
@@ -56,9 +56,10 @@ def out_of_fold(features: Matrix, targets: Matrix, folds: Sequence[Fold]) -> Mat
 
 
 def _fitted(rows: Matrix, wanted: Matrix) -> Matrix:
-    """Return ridge coefficients from centred features to centred targets, shape (p, t)."""
+    """Fit ridge coefficients, (p, t), with the penalty of the smallest leave-one-out error."""
     strengths, turn = np.linalg.eigh(rows.T @ rows)
-    # raise negative eigenvalues to 0, which rounding caused: a small penalty could cancel them
+    # set negative eigenvalues, which rounding causes, to 0: added to a small penalty they could
+    # give 0 and a division by zero
     strengths = np.maximum(strengths, 0.0)
     turned = rows @ turn
     products = turned.T @ wanted
@@ -67,7 +68,8 @@ def _fitted(rows: Matrix, wanted: Matrix) -> Matrix:
     squares = turned**2
     for penalty in PENALTIES:
         shrunk = products / (strengths + penalty)[:, None]
-        # a row's residual in a fit without the row is its residual divided by 1 − its leverage
+        # leave-one-out error of a row: its residual in the fit of all rows, divided by 1 − its
+        # leverage
         leverage = squares @ (1 / (strengths + penalty)) + 1 / len(rows)
         left = (wanted - turned @ shrunk) / np.maximum(1 - leverage, 1e-9)[:, None]
         error = (left**2).mean(0)
@@ -97,13 +99,14 @@ def standardised(values: Matrix) -> Matrix:
 def components(vectors: npt.NDArray[np.float32], most: int) -> Matrix:
     """Return principal components of standardised vectors, at most `most`, shape (n, c).
 
-    Their variances stay in proportion, and are 1 on average over the vectors' own length, so that
-    a penalty means the same for vectors of any length.
+    The variances of all components sum to the length of a vector, so that a penalty means the same
+    for vectors of any length.
     """
     columns = standardised(vectors.astype(np.float64))
     count = min(most, columns.shape[1])
     if not count:
         return np.zeros((len(vectors), 0))
-    # use the covariance, whose eigenvectors take the same time for any number of galaxies
+    # use the covariance matrix: the time for its eigenvectors does not grow with the number of
+    # galaxies
     _, turn = np.linalg.eigh(columns.T @ columns / len(columns))
     return np.asarray(columns @ turn[:, ::-1][:, :count])

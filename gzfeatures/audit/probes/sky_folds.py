@@ -1,4 +1,4 @@
-"""Divide galaxies into folds that keep groups, and pieces of the sky, together."""
+"""Group galaxies that must share a cross-validation fold: duplicates and sky neighbours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FEWEST_CELLS = 25
 
 
 def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[str, str], str]:
-    """Return groups of galaxies that must share a fold, by id, and in words what they share.
+    """Return a dict from id to group that must share a fold, and a phrase that says why.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[
 
 
 def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
-    """Return the name of each galaxy's piece of the sky, "" if unknown; None without positions."""
+    """Return the name of each galaxy's cell on the sky, "" if unknown; None without positions."""
     rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
     inside = rows >= 0
     if catalog.has_column("ra") and catalog.has_column("dec"):
@@ -69,7 +69,7 @@ def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
 
 
 def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float) -> pd.Series:
-    """Return the name of the cell on the sky for each position; empty if it is unknown."""
+    """Return the name of the sky cell, `side` degrees wide, of each position; "" if unknown."""
     band = np.floor(dec / side)
     # take more degrees of right ascension near the poles, so that cells are as wide on the sky as
     # at the equator
@@ -80,5 +80,5 @@ def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float
 
 
 def blocks_of(ids: Ids, groups: dict[str, str]) -> npt.NDArray[np.int64]:
-    """Return the number of each galaxy's group, (n,); a galaxy without group has its own."""
+    """Number the groups, and return each galaxy's number, (n,); a single galaxy is a group."""
     return np.asarray(pd.factorize(np.array([groups.get(i, i) for i in ids], dtype=object))[0])
