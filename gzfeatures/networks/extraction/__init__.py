@@ -1,1 +1,1 @@
-"""Compute embeddings of images: the forward pass on CPU, GPU or a cluster."""
+"""Compute embeddings: run images through a network on a CPU, on GPUs or on a Ray cluster."""

@@ -1,8 +1,8 @@
-"""Compute embeddings on a Ray cluster, whose workers fill one common store of vectors.
+"""Compute embeddings on the nodes of a Ray cluster, which write into one shared folder (store).
 
-The store has to lie where every node sees it under the same path, and so do images and weights
-files. A part that is lost with its node is computed again by another; whatever was stored stays, so
-a broken run resumes like a local one.
+Every node must see the store, images and weights files under the same paths. If a node fails,
+another one computes its current images again. Stored embeddings stay, so an interrupted run resumes
+as on one machine.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
 
 PART_ROWS = 512
-"""Number of images per task of a worker, which are computed again if the worker's node is lost."""
+"""Number of images in one task of a worker; if its node fails, all of them are computed again."""
 
 
 SOCKET_BYTES = 103
-"""Longest allowed path of a socket in bytes, on every system."""
+"""Longest path of a Unix socket in bytes that every operating system allows."""
 LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
-"""Longest path that Ray adds to its folder for a socket: date, time and process."""
+"""Longest path that Ray appends to its folder for a socket: date, time and process number."""
 
 
 @contextmanager
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
-    """Yield a folder for the sockets of a Ray cluster started here; None lets Ray choose one.
+    """Yield a folder with a short path for the sockets of a new Ray cluster; None: Ray chooses.
 
-    Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a
-    folder in /tmp, which is removed afterwards.
+    Batch systems set `$TMPDIR` to long paths, under which no socket can be made. In this case the
+    folder lies in /tmp, and is removed afterwards.
 
     Raises
     ------
     OutputError
-        `$TMPDIR` is too long, and there is no place in /tmp.
+        `$TMPDIR` is too long, and no folder can be made in /tmp.
     """
-    # ask these variables in the same order as Ray does, to know which folder Ray would choose
+    # Ray reads these two variables in this order to choose its folder
     wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
@@ -76,13 +76,13 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
 
 @contextmanager
 def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
-    """Connect to the Ray cluster at `address`, or start a local cluster and stop it at the end.
+    """Connect to the Ray cluster at `address`, or start one on this machine and stop it afterwards.
 
     Parameters
     ----------
     address : str, optional
     say : callable
-        Takes lines for the person.
+        Prints one line of text for the user.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
     InputError
         No cluster answers at the address.
     OutputError
-        Ray has no place for what it keeps.
+        No folder with a short path can be made for Ray's sockets.
     """
     ray = need("ray", extra="cluster")
     need("ray.data", extra="cluster").DataContext.get_current().enable_progress_bars = False
@@ -112,8 +112,8 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
                 remedy="start one with 'ray start --head', or leave the address out",
             ) from None
         finally:
-            # put back the handler of SIGTERM: Ray's own would end the process with the signal's
-            # number as exit code
+            # Ray replaced the handler of SIGTERM by one that exits with the signal's number;
+            # restore the former handler, so that SIGTERM ends the program as without Ray
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)
         try:
@@ -123,21 +123,21 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
 
 
 def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
-    """Compute the embeddings of some images on the cluster, and store them.
+    """Compute embeddings on the cluster, which writes them to the store; count what was computed.
 
     Parameters
     ----------
     job : Job
-        Has the images and vector caches; records what was computed and what could not be decoded.
+        Holds images and caches of vectors; its counts of computed and undecodable images grow.
     todo : ndarray of int
         Rows of the job's images.
     extractions : sequence of Extraction
-        How; device, precision and library are chosen here, once for all nodes.
+        Settings; device, precision and library are chosen here, once for all nodes.
 
     Raises
     ------
     InputError
-        A node hashes the weights to something else; an image is bad and `on_bad="raise"`.
+        A node has weights with another digest; or an image is bad and `on_bad="raise"`.
     """
     store, device = Store(job.caches[0].folder.parent.resolve()), extractions[0].hardware.device
     on_nodes = [_on_nodes(extraction, store, device) for extraction in extractions]
@@ -170,13 +170,14 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     job.empty.reasons |= json.loads(result["empty"])
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
-                # Ray wraps the error of a worker, but the user should see the original error
+                # Ray wraps a worker's error in its own; show the user the original one
                 cause = error.cause
                 while cause is not None and not isinstance(cause, GzError):
                     cause = cause.__cause__
                 raise cause or error from None
         job.seconds += time.perf_counter() - start
-    # the nodes have already tested whether these images show a galaxy, so do not test them again
+    # the nodes have already tested whether these images show a galaxy; marking them as tested saves
+    # decoding all images again
     job.empty.judged.update(job.digests[todo])
     for row in todo:
         job.empty.name(str(job.images.ids[row]), job.digests[row])
@@ -184,8 +185,9 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
 
 
 def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
-    """Return the settings with which each node computes embeddings into the common store."""
-    # fix device and precision here, because nodes with other hardware would compute other vectors
+    """Return the settings for the nodes: compute locally, and write to the shared store."""
+    # fix device, precision and library to those of this machine: nodes with other hardware would
+    # choose other values, and their embeddings would differ
     machine = extraction.hardware
     return dataclasses.replace(
         extraction,
@@ -202,7 +204,7 @@ def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
 
 
 class _Worker:
-    """Extract embeddings of images on one node, building the networks only once."""
+    """Compute embeddings on one cluster node; build its networks once for all its tasks."""
 
     def __init__(
         self,
@@ -218,8 +220,8 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = np.asarray(batch["rows"][0], dtype=np.int64)
         job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
-        # refuse a node with other weights or another version of gzfeatures, whose vectors would
-        # differ from those of the other nodes
+        # refuse a node with other weights or another version of gzfeatures: its embeddings would
+        # not be comparable with those of the other nodes
         for on_node, expected in zip(job.extractors, self.extractors, strict=True):
             if on_node.fingerprint != expected.fingerprint:
                 raise InputError(
@@ -237,9 +239,9 @@ class _Worker:
         }
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-        """Build the networks for this node's first images, and keep them for later images."""
-        # compiling pays only for many images, so count this worker's share of all images, not only
-        # the few of this task
+        """Build the networks in this node's first task; return the same networks in later tasks."""
+        # a task has few images, and compiling a network pays only for many: so pass the number of
+        # images that this worker will get in all its tasks
         if self.engine is None:
             self.engine = engine_of(extractions, job, max(images, self.share))
         return self.engine

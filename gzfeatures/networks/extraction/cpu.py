@@ -1,4 +1,4 @@
-"""Run networks on the cores of one CPU: pixels of images go in, embeddings come out.
+"""Run networks on the CPU cores of one machine: pixels go in, embeddings come out.
 
 Several workers (Python threads) run the networks side by side, each on a share of the cores: no
 core waits for another at every layer, and a worker that is slowed by a decoder delays no other.
@@ -21,39 +21,39 @@ from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of,
 from gzfeatures.networks.extraction.preprocess import batch_views
 
 PER_THREAD = 8
-"""Number of images in a forward pass for each thread of a worker."""
+"""Images per forward pass, for each thread of a worker."""
 MEASURE_FROM = 512
-"""Number of images above which measuring the machine's speed (two seconds) is worthwhile."""
+"""Number of images from which on two seconds of measuring the machine's speed are repaid."""
 
 
 class Engine(Protocol):
-    """Define the methods by which a CPU or GPU turns pixels of images into embeddings."""
+    """Interface of the classes that turn pixels of images into embeddings, on a CPU or on GPUs."""
 
     batch: int
-    """Most images that `vectors` accepts."""
+    """Largest number of images in one call of `vectors`."""
     workers: int
     """Number of threads that may call `vectors` at the same time."""
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of threads that may run `vectors` at the same time."""
+        """Return a pool of threads in which `vectors` may be called in parallel."""
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
+        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
 
 
 class CpuEngine:
-    """Run networks on the CPU cores of this machine, by several workers.
+    """Run networks on the CPU cores of this machine, in several parallel workers (threads).
 
     Parameters
     ----------
     work : sequence of (ForwardPlan, Forward)
-        What to compute, and the network that does.
+        Forward passes to compute, each with its network.
     images : int
-        How many are to come: decides whether measuring and compiling are repaid.
+        Expected number of images: decides whether measuring and compiling are repaid.
     batch_size : int, optional
-        Images per forward pass; default 8 for each thread.
+        Images per forward pass; by default 8 for each thread of a worker.
     say : callable
-        Takes one line about each choice made.
+        Prints one line of text about each choice made.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class CpuEngine:
             if cores % threads == 0
         ]
         self._set(threadings[0])
-        # use networks that an earlier run compiled, without measuring the fastest setting again
+        # an earlier run measured the fastest setting and compiled the networks for it: reuse both
         kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
         if kept:
             self._set(max(kept))
@@ -83,12 +83,12 @@ class CpuEngine:
         self._each("compile", seconds)
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of threads that may run `vectors` at the same time."""
+        """Return a pool of worker threads, each with its share of the CPU cores for PyTorch."""
         threads = self.threading.threads
         return ThreadPoolExecutor(self.workers, "worker", torch.set_num_threads, (threads,))
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
+        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
         views = batch_views(images, self._views, torch.device("cpu"))
         return tables_of(
             (task, forward.run(views[task.view].numpy())) for task, forward in self._work
@@ -99,22 +99,24 @@ class CpuEngine:
         self.workers, self.batch = threading.workers, threading.batch
 
     def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
-        """Prepare or compile every network inside a worker thread."""
-        # do this inside a worker, because compiled code keeps the number of threads that it was
-        # compiled with; compile only where the work is long enough to win the time back
+        """Prepare or compile every network, inside a worker thread."""
+        # compiled code keeps the thread count of the thread that compiled it, so compile in a
+        # worker, which has the right count; skip networks for which compiling takes longer than it
+        # saves
         with self.pool() as pool:
             for _, forward in self._work:
                 if step == "prepare" or seconds >= forward.compile_from:
                     pool.submit(getattr(forward, step), self.threading).result()
 
     def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
-        """Measure each division of the cores among workers, choose the fastest, return images/s."""
+        """Measure each split of the cores into workers; use the fastest, return its images/s."""
         best, chosen = 0.0, threadings[0]
         for threading in threadings:
             self._set(threading)
             self._each("prepare")
             rate = self._rate()
-            # many workers suffer least from other programs, so fewer workers must be clearly faster
+            # keep more workers unless fewer are clearly faster: more workers lose less speed when
+            # other programs use the CPU
             if rate > 1.1 * best:
                 best, chosen = rate, threading
         self._set(chosen)
@@ -126,7 +128,7 @@ class CpuEngine:
         return best
 
     def _rate(self) -> float:
-        """Return images per second while all workers run the networks at the same time, twice."""
+        """Measure images per second while all workers run the networks in parallel."""
         images = blank([task for task, _ in self._work], self.batch)
         with self.pool() as pool:
             list(pool.map(self.vectors, [images] * self.workers))
@@ -136,7 +138,7 @@ class CpuEngine:
 
 
 def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
-    """Return black images of the sizes that the networks take, to measure their speed."""
+    """Return black images of the sizes that the networks expect, for measuring their speed."""
     bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
     return [
         tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())

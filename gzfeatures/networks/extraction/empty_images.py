@@ -1,4 +1,4 @@
-"""Record which images of an extraction show no galaxy, before a network gets them."""
+"""Collect the images that show no galaxy (blank, one colour, bad pixels), to warn of them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from gzfeatures.images.emptiness import flat_colour
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 
 MOST_LINES = 10
-"""Most empty images that are printed one by one; a damaged survey may have thousands."""
+"""Largest number of empty images named in warnings; a damaged survey may have thousands."""
 
 
 class EmptyImages:
-    """Record the digests of images that show no galaxy, and which of these have equal pixels.
+    """Collect the digests of images that show no galaxy, and pairs of images of one flat colour.
 
     Attributes
     ----------
     reasons : dict of str to str
         Digest → why the image shows no galaxy.
     judged : set of str
-        Digests of all images whose pixels were judged.
+        Digests of all images that were tested for emptiness.
     copies : dict of str to str
-        Digest of a flat image → that of another one of the same colour, whose vector it has too.
+        Digest of an image of one colour → digest of an earlier one of this colour, whose embedding
+        is the same.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -35,16 +36,16 @@ class EmptyImages:
         self._first: dict[tuple[tuple[int, ...] | None, ...], str] = {}
 
     def name(self, galaxy: str, digest: str) -> None:
-        """Print a warning that an image shows no galaxy, for the first such images only."""
+        """Print a warning if an image shows no galaxy, up to `MOST_LINES` times per run."""
         if digest in self.reasons:
             self._said += 1
             if self._said <= MOST_LINES:
                 self._say(f"warning: {galaxy} shows no galaxy: {self.reasons[digest]}")
 
     def is_copy(self, digest: str, pixels: NetworkInput) -> bool:
-        """Return whether an image has one flat colour, as an earlier image had; record the pair.
+        """Return whether an image of one flat colour repeats an earlier one; record the pair.
 
-        A network sees the same pixels of two flat images of one colour, whatever their size.
+        After resizing, two images of one flat colour are equal, so one embedding serves both.
         """
         if digest not in self.reasons:
             return False
@@ -60,6 +61,6 @@ class EmptyImages:
     def listed(
         self, ids: npt.NDArray[np.object_], digests: npt.NDArray[np.object_]
     ) -> tuple[tuple[str, str], ...]:
-        """Return id and reason of each image that shows no galaxy, in the order of the ids."""
+        """Return (id, reason) of each image that shows no galaxy, in the order of the given ids."""
         pairs = zip(ids, digests, strict=True)
         return tuple((str(name), self.reasons[key]) for name, key in pairs if key in self.reasons)

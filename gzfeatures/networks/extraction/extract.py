@@ -1,4 +1,4 @@
-"""Compute embedding tables of images, on this machine or a Ray cluster; reuse stored vectors."""
+"""Compute tables of image embeddings, here or on a Ray cluster; reuse those in the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
-    """Compute the embeddings of images as a table in memory.
+    """Return the embeddings of images as a table in memory.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
     Raises
     ------
     InputError
-        An image is bad and `on_bad="raise"`; what was computed before stays in the store. Or the
+        An image is bad and `on_bad="raise"`; embeddings computed before stay in the store. Or the
         extraction names no store.
     UnknownNameError, MissingFileError, WeightsError, OutputError
-        Unknown name; weights that cannot be had; a place that cannot be written.
+        Unknown name; weights are not available; a folder or file cannot be written.
     """
     start = time.perf_counter()
     return _filled([extraction], images).table(0, start)
 
 
 def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
-    """Write the embeddings of images to a Parquet file, one row group after another.
+    """Write the embeddings of images to a Parquet file, a block of rows at a time.
 
     Memory does not grow with the number of images.
 
@@ -72,7 +72,7 @@ def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> T
 def write_all(
     extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]
 ) -> list[TableFile]:
-    """Write several embedding tables while reading the images only once.
+    """Write several embedding tables of the same images while reading the images only once.
 
     Each image is decoded once, and each network runs once per view.
 
@@ -97,15 +97,15 @@ def write_all(
 def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
     if extractions[0].engine == "local":
         return filled(extractions, images)
-    # import only here, because an extraction on this machine needs no cluster
+    # import only here: this module needs Ray, and an extraction on this machine does not
     from gzfeatures.networks.extraction.cluster import compute
 
     return filled(extractions, images, elsewhere=compute)
 
 
 def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
-    """Return a PyTorch module with its name and view (crop and size of images); require both."""
-    # import only here: this module imports torch, which slows the start of every other use
+    """Return a PyTorch module together with its name and view; refuse a module without them."""
+    # import only here: this module imports torch, which takes seconds and not every call needs
     from gzfeatures.networks.encoders.handed_modules import HandedModule
 
     if isinstance(module, HandedModule):
@@ -134,12 +134,12 @@ def extract(
     name: str | None = None,
     store_precision: str = "float32",
 ) -> EmbeddingTable:
-    """Compute embeddings of images, or read them from the store of vectors where it has them.
+    """Return a table with the embeddings of images; read stored embeddings, compute the missing.
 
     Parameters
     ----------
     images : ImageSet, str or Path
-        What to look at, or its folder or archive.
+        Images, or the folder or archive with their files.
     backbone : str, Path, Backbone, HandedModule or nn.Module
         Name in `BACKBONES` or of a classifier of torchvision, a fine-tuned checkpoint folder, an
         encoder of another library (`timm:NAME`, …), or a Backbone. A module takes pixels in [0, 1]
@@ -157,11 +157,11 @@ def extract(
     on_bad : {"raise", "skip"}
         An image that cannot be read is an error, or left out and listed in `skipped`.
     store : Store, str or Path, optional
-        Where vectors are looked up and kept; default the user's own, `Store.default()`.
+        Folder in which vectors are looked up and stored; default the user's, `Store.default()`.
     batch_size, workers : int, optional
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : Progress or bool
-        Where lines, rate and remaining time go; nowhere by default. True is the terminal.
+        Shows lines, rate and remaining time; nothing by default. True prints to the terminal.
     runtime : {"auto", "torch", "openvino", "onnxruntime"}
         Library that runs the network on a CPU.
     dihedral : bool
@@ -181,9 +181,9 @@ def extract(
     Raises
     ------
     InputError
-        An image is bad and `on_bad="raise"`; what was computed before stays in the store.
+        An image is bad and `on_bad="raise"`; embeddings computed before stay in the store.
     UnknownNameError, MissingFileError, WeightsError, OutputError
-        Unknown name; weights that cannot be had; a place that cannot be written.
+        Unknown name; weights are not available; a folder or file cannot be written.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Compute the embeddings of images that the store of vectors lacks."""
+"""Compute those embeddings of images that are missing in the store, and write them to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
 
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
-"""Settings that extractions with a common pass over the images must share."""
+"""Settings that must be equal for extractions that read the images only once together."""
 PICTURE_HASH = Extractor(
     "picture-hash",
     "cosine signs",
@@ -39,14 +39,14 @@ PICTURE_HASH = Extractor(
     (0.0,) * 3,
     (1.0,) * 3,
 )
-"""Extractor under which the store keeps picture hashes, one number below 256 per byte."""
+"""Key under which the store saves hashes of pictures, as vectors with one number per byte."""
 ROUNDS = 3
-"""Number of times that rows are computed again if another process removes them meanwhile."""
+"""How often rows are computed again because another process deletes them in the meantime."""
 
 Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
-"""Function that fills the store with the vectors of some images of a job."""
+"""Function that computes vectors of some images of a job, and writes them to the store."""
 Make = Callable[[Sequence[Extraction], Job, int], "Engine"]
-"""Function that returns the networks of the extractions, ready for a number of images."""
+"""Function that builds the networks of some extractions, for a given number of images."""
 
 
 def filled(
@@ -55,21 +55,21 @@ def filled(
     make: Make | None = None,
     elsewhere: Compute | None = None,
 ) -> Job:
-    """Compute the embeddings that the store lacks; return the job that reads tables from it.
+    """Compute the embeddings missing in the store; return the Job, which then builds the tables.
 
     Parameters
     ----------
     extractions : sequence of Extraction
     images : ImageSet
     make : callable, optional
-        Gives the engine, where one may be at hand already; default `engine_of`.
+        Returns the engine (CPU or GPU) with its networks; default `engine_of`.
     elsewhere : callable, optional
         Computes the rows on other machines; default: they are computed here.
 
     Raises
     ------
     InputError
-        The extractions differ in what a pass has only one of, or name no store.
+        The extractions differ in a setting that must be equal, or name no store.
     """
     how = extractions[0]
     for name in SHARED:
@@ -88,30 +88,31 @@ def filled(
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
     progress = handed(how.progress)
     job = Job(images, caches, how.on_bad == "raise", workers, progress, whole, hashes)
-    # compute digests of the images first, because they identify vectors in the store
+    # vectors are stored under the digests (sha256) of the images, so digests come first
     job.hash_images()
     for _ in range(ROUNDS):
         todo = job.absent()
         if not len(todo):
             break
-        # require PyTorch only now: images whose vectors are all stored need no network
+        # check for PyTorch only here: if all vectors are stored, no network runs and none is needed
         require_packages("extracting vectors", *NETWORK)
-        # refuse a store that cannot be written now, rather than after hours of computing
+        # a store without write permission must fail now, not after hours of computing
         for cache in caches:
             cache.require_writable()
         if elsewhere is not None:
             elsewhere(job, todo, extractions)
         else:
-            # on a GPU, a long extraction compiles its networks at the first batch, and the
-            # compiler's files are code, which no other user may change
+            # on a GPU, long extractions compile networks in the first batch; the compiler's files
+            # are machine code, so put them in a folder that no other user can change
             with private_compiler(how.hardware.device == "cuda"):
                 job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
-                # free the networks, whose cyclic references Python keeps, before tables need memory
+                # Python frees networks only in a garbage collection, because their objects refer to
+                # each other; free them before the tables need the memory
                 gc.collect()
     job.describe()
     job.find_empty()
-    # merge small shards (files of vectors), because many of them slow down every later run
+    # merge small files of vectors (shards): each file costs time whenever the store is opened
     for cache in (*caches, hashes):
         cache.compact()
     return job
@@ -124,7 +125,7 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     ----------
     extractions : sequence of Extraction
     job : Job
-        Theirs: it speaks to the user.
+        Job of these extractions, through which lines are printed.
     images : int
     """
     from gzfeatures.networks.compilation.code_folder import CodeFolder
@@ -140,7 +141,7 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
         job.say(line)
     how, on_cpu = extractions[0], []
     on_gpu: list[tuple[ForwardPlan, nn.Module]] = []
-    # extractors that differ only in their layer share one network and one forward pass
+    # one plan runs a network once for all extractions that differ only in the layer they read
     for task in plan_forwards(job.extractors):
         extraction = extractions[task.first]
         spec = described(extraction.backbone, extraction.weights)

@@ -1,4 +1,4 @@
-"""Run encoders of other libraries on the CPU, after a test of each encoder."""
+"""Run encoders of other libraries (ONNX, timm, …) after testing each on a few images."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.spec import Extraction
 
 OTHER_LIBRARY = {"onnxruntime": "openvino", "openvino": "onnxruntime"}
-"""Library whose vectors of an ONNX file are compared with those of the first."""
+"""Second library that computes the same ONNX file, to compare its vectors with the first's."""
 TRIAL_THREADS = 2
-"""Threads of a trial, which takes a few images."""
+"""Threads for testing an encoder, which takes only a few images."""
 
 
 class EagerForward(Forward):
-    """Run a network of another library in PyTorch, unchanged and without compiling.
+    """Run a PyTorch network of another library as it is, without compiling it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class EagerForward(Forward):
         As for `Forward`.
     """
 
-    # networks of other libraries can seldom be traced (recorded as a graph), which compiling needs
+    # never compile: compiling needs a recorded graph, and most foreign networks cannot be recorded
     compile_from, suffix = math.inf, ".none"
 
     def __init__(
@@ -72,7 +72,7 @@ class EagerForward(Forward):
         self._size = self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Prepare the network; a network of another library is not compiled."""
+        """Set the number of images per forward pass; foreign networks are not compiled."""
         self.prepare(threading)
 
     def _library(self) -> str:
@@ -85,12 +85,12 @@ class EagerForward(Forward):
 
 
 class OnnxForward(Forward):
-    """Run an ONNX file in onnxruntime or OpenVINO.
+    """Run the network of an ONNX file in onnxruntime or OpenVINO.
 
     Parameters
     ----------
     make : callable
-        Gives a session for a threading.
+        Returns an OnnxSession for a number of workers and threads.
     extractor, code, say
         As for `Forward`.
     """
@@ -108,12 +108,12 @@ class OnnxForward(Forward):
         self._session_of = make
 
     def prepare(self, threading: Threading) -> None:
-        """Load the ONNX file for a number of threads."""
+        """Load the ONNX file for a number of workers and threads."""
         self._size = self._images(threading)
         self._session = self._session_of(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Load the ONNX file; onnxruntime or OpenVINO compiles it by itself."""
+        """Load the ONNX file for a number of workers and threads; no other compiling is needed."""
         self.prepare(threading)
 
     def _library(self) -> str:
@@ -142,11 +142,11 @@ def session_of(
     library: str | None = None,
     graph: OnnxGraph | None = None,
 ) -> OnnxSession:
-    """Return a session that computes an extractor's vectors from an ONNX file."""
+    """Return an OnnxSession that computes the embeddings of an extractor from an ONNX file."""
     graph = graph or read_graph(str(spec.weights).partition(":")[2])
     return OnnxSession(
-        # OpenVINO fixes the image size of a graph, so give it the size of the wanted images, not
-        # the size that the file names
+        # OpenVINO compiles a graph for one image size: pass the size of the images to come, not
+        # that of the file
         dataclasses.replace(spec, view=extractor.view),
         graph,
         extractor.layer,
@@ -160,15 +160,15 @@ def session_of(
 
 @dataclasses.dataclass(frozen=True)
 class SoundEncoder:
-    """Check an encoder of another library, then return the object that runs it.
+    """Test an encoder of another library; return an object that runs it only if it passes.
 
     Parameters
     ----------
     backbone : str, Path, Backbone or HandedModule
     spec : Backbone
-        Its description.
+        The backbone with its weights and view.
     extractor : Extractor
-        What is wanted of it.
+        Layer, view and precision of the embeddings.
     """
 
     backbone: AnyBackbone
@@ -176,19 +176,19 @@ class SoundEncoder:
     extractor: Extractor
 
     def body(self) -> nn.Module:
-        """Return the network on the CPU, with normalisation of its input.
+        """Return the encoder on the CPU, with normalisation in front; refuse it if a test fails.
 
         Raises
         ------
         WeightsError
-            An image's vector depends on what stands beside it, or changes when computed again.
+            An image's vector depends on other images of its batch, or changes when computed again.
         """
         extractor = self.extractor
         network = encoder_of(self.backbone, self.spec, extractor.layer, extractor.view.size)
         body = Body(network, extractor, getattr(torch, extractor.precision))
         if extractor.view.bands is None:
-            # in bfloat16 the last digits depend on the size of a batch, which some trials would
-            # report as a fault: leave these trials out
+            # bfloat16 rounds differently in batches of different size, which tests with several
+            # batches would call a fault: use only those of finite values and of layers
             exact = extractor.precision == "float32"
             size = extractor.view.size
             findings = _findings_of_network(network, body, size)
@@ -198,7 +198,7 @@ class SoundEncoder:
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
-        """Return the object that runs the encoder on the CPU; refuse one that fails a trial."""
+        """Return an object that runs the encoder on the CPU; refuse the encoder if a test fails."""
         code, extractor = CodeFolder.default(), self.extractor
         if self.spec.kind == "onnx":
             require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)
@@ -209,7 +209,7 @@ class SoundEncoder:
 
 
 def _through(body: nn.Module) -> Run:
-    """Return a function that runs a network on pixels and returns embeddings."""
+    """Return a function that runs a network on 8-bit pixels and returns embeddings."""
 
     def run(pixels: Pixels) -> Vectors:
         with torch.inference_mode():
@@ -222,31 +222,30 @@ def _through(body: nn.Module) -> Run:
 def _findings_of_network(
     network: nn.Module, body: Body, size: int, lengths: Callable[[int], int] | None = None
 ) -> list[Trial]:
-    """Try an encoder in PyTorch on a few images, and return what each trial found."""
+    """Test a PyTorch encoder on a few images; return the result of each test."""
     layers = _layers_of_network(network, size)
     batch = network.batch if isinstance(network, ProgramEncoder) else None
     return findings_of(_through(body), size, sizes=lengths, layers=layers, batch=batch)
 
 
 def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False) -> list[Trial]:
-    """Try an ONNX file on a few images, if possible also in a second library to compare."""
+    """Test an ONNX file on a few images, if possible against a second library; return results."""
     file, model, outside = read_model(str(spec.weights).partition(":")[2])
     graph = graph_of(file, model, outside)
     size = extractor.view.size
     with parsing("ONNX file cannot be read", file):
         layers = [training_of_onnx(model), *resizing_of_onnx(model, size)]
-        # pooling layers of a fixed size fit their maps
+        # only a graph for any image size can have a pooling kernel that is too small for its map
         if graph.images.size is None:
             layers.append(area_trial(of_onnx(model, size, graph.images.channels_last), size))
-    # free the memory of the weights: each library reads the file by itself
+    # free the memory of the weights: each library reads the file itself
     del model
     trial = Threading(1, TRIAL_THREADS, 4)
     other: Run | None = None
     try:
         other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine], graph)
     except (ImportError, InputError):
-        # the second library is not installed, or would ignore a part of the graph: compare with
-        # none
+        # without a second library that computes the whole graph, skip the comparison
         other = None
 
     def lengths(side: int) -> int:
@@ -265,7 +264,7 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
 
 
 def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
-    """Test whether layers of an exported program are in evaluation mode and pool whole maps."""
+    """Test the layers of an exported program: no train mode, and pooling reads whole maps."""
     if not isinstance(network, ProgramEncoder):
         return []
     layers = [training_of_program(network.model)]
@@ -275,12 +274,12 @@ def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
-    """Try the encoder of an extraction on a few images, and return what each trial found.
+    """Test the encoder of an extraction on a few images; return its backbone and the results.
 
     Raises
     ------
     GzError
-        As loading the encoder does.
+        The encoder cannot be loaded.
     """
     extractor = extraction.extractor
     spec = described(extraction.backbone, extraction.weights)
@@ -302,7 +301,7 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
 
 
 def shown(spec: Backbone, extractor: Extractor) -> str:
-    """Return one line with an encoder's layer, and its images' size, crop and normalisation."""
+    """Return a line with an encoder's layer and embedding length, and its images' preparation."""
     view: Mapping[str, object] = extractor.view.asdict()
     numbers = " ".join(f"{value:.4g}" for value in (*extractor.mean, *extractor.std))
     return (

@@ -1,8 +1,8 @@
 """Run one network on a CPU in PyTorch: uint8 pixels go in, float32 embeddings come out.
 
-It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor:
-convolutions packed for this CPU, activations fused into them), and stays in the user's folder of
-code, compiled, for the next run.
+For a few images it runs uncompiled (eagerly). For many images it is compiled to machine code first
+(AOTInductor: convolutions packed for this CPU, activations fused into them), and the code is stored
+in a folder of the user for the next run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gzfeatures.networks.extraction.plan import Pixels, Vectors
 from gzfeatures.networks.extraction.preprocess import dihedral_views
 
 SYMMETRIES = 8
-"""Number of mirror images and quarter turns over which a dihedral mean is taken."""
+"""Number of mirror images and quarter turns over which an embedding is averaged."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Threading:
-    """Hold how a CPU is shared: number of workers, threads of each, images per forward pass."""
+    """Store how a CPU is shared: number of workers, threads per worker, images per forward pass."""
 
     workers: int
     threads: int
@@ -43,25 +43,25 @@ class Threading:
 
 
 class Forward(abc.ABC):
-    """Run a network in several workers, after it is prepared or compiled.
+    """Base class that runs one network on a CPU, in PyTorch or another library.
 
     Parameters
     ----------
     make : callable
-        Gives the network, from `load.load` with a layer; called when it is needed.
+        Returns the network (`load.load` with a layer); called only when it is needed.
     extractor : Extractor
-        Says normalisation, precision and symmetries.
+        Its normalisation, precision and symmetries are used.
     code : CodeFolder
-        Where compiled networks are stored, a file for each threading. What this user did not write
-        for this very network, version and machine is not loaded: it is machine code.
+        Folder with compiled networks, a file for each threading. A file is machine code, so it is
+        loaded only if this user wrote it for this network, library version and machine.
     say : callable
-        Takes one line about each choice made.
+        Prints one line of text about each choice made.
     """
 
     compile_from: float
-    """Seconds of work above which `compile` is worthwhile."""
+    """Estimated seconds of work from which on `compile` is worthwhile."""
     suffix: str
-    """Ending of the files with compiled code."""
+    """File name ending of stored compiled code."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Forward(abc.ABC):
         self._size = 1
 
     def compiled_for(self) -> set[Threading]:
-        """Return the numbers of workers and threads for which a compiled network is stored."""
+        """Return the CPU settings (workers, threads, batch) for which compiled code is stored."""
         pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
         return {
             Threading(*map(int, match.groups()))
@@ -86,17 +86,17 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
-        """Prepare the network quickly, without compiling."""
+        """Make the network ready to run soon, without compiling it."""
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
-        """Prepare the network for fast runs: load stored code of an earlier run, or compile."""
+        """Make the network ready to run fast: load compiled code of an earlier run, or compile."""
 
     def run(self, pixels: Pixels) -> Vectors:
-        """Return vectors (n, dim) for pixels (n, size, size, bands).
+        """Return embeddings (n, dim) of pixels (n, size, size, bands).
 
-        They are computed a batch at a time. A short batch is padded with black images, so that the
-        arithmetic, and the last digits, are the same in any batch.
+        A short batch is filled with black images: with one batch size, the last digits of an
+        embedding do not depend on how many images are computed together.
         """
         parts = []
         for start in range(0, len(pixels), self._size):
@@ -112,7 +112,7 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def _library(self) -> str:
-        """Return name and version of the library that compiles."""
+        """Return name and version of the library that runs the network."""
 
     @abc.abstractmethod
     def _embed(self, pixels: Pixels) -> Vectors:
@@ -124,8 +124,8 @@ class Forward(abc.ABC):
         )
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
-        """Return everything that compiled code depends on, besides the machine."""
-        # weights need no entry, because the fingerprint of the extractor includes them
+        """Return all settings on which compiled code depends, except the machine."""
+        # the extractor's fingerprint includes the weights, so they are not listed
         fields = {
             "extractor": self._extractor.fingerprint,
             "library": self._library(),
@@ -134,11 +134,11 @@ class Forward(abc.ABC):
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
-        """Return stored code that was compiled for a number of workers and threads, or None."""
+        """Return the stored compiled code for a number of workers and threads; None without any."""
         return self._code.read(self._name(threading), self._bound(threading))
 
     def _store(self, threading: Threading, code: bytes) -> str:
-        """Store compiled code, and return in a few words whether the next run can use it."""
+        """Store compiled code for later runs; return a few words for the user about the result."""
         try:
             self._code.write(self._name(threading), self._bound(threading), code)
         except OutputError as error:
@@ -146,14 +146,14 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return how many images a forward pass takes, where each may need 8 turned copies."""
+        """Return the number of images per forward pass: an eighth if each is turned to 8 copies."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )
 
 
 class Body(nn.Module):
-    """Normalise uint8 pixels (channels last), run a network on them, and return float32 vectors."""
+    """Network that takes 8-bit pixels: normalise them, run the network, return float32 vectors."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -166,7 +166,7 @@ class Body(nn.Module):
         self.register_buffer("std", torch.tensor(extractor.std).reshape(-1, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return vectors (n, dim) for pixels (n, size, size, bands)."""
+        """Return embeddings (n, dim) of pixels (n, size, size, bands)."""
         images = pixels.permute(0, 3, 1, 2).float().div(255).sub(self.mean).div(self.std)
         if self.dihedral:
             images = torch.cat(dihedral_views(images))
@@ -177,27 +177,27 @@ class Body(nn.Module):
 
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
-    """Return a network with normalisation of its input, and batch norms folded into its layers."""
-    # use memory with channels last in the end, which makes convolutions faster
+    """Return a network that normalises its input, with batch norms merged into convolutions."""
+    # merge in the network's own memory order; only then choose channels last, the fastest order
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
-    # trace each network, so that it has its own Python code: torch.compile fails on code that many
-    # networks share
+    # tracing gives each network Python code of its own: torch.compile fails if many networks share
+    # the code of one class
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 
 
 class TorchForward(Forward):
-    """Run a network in PyTorch, eagerly at first, and compiled if that is worthwhile."""
+    """Run a network in PyTorch, compiled to machine code if the work is long enough."""
 
     compile_from, suffix = 20.0, ".so"
     _body: nn.Module | None = None
     _run: Callable[[Pixels], Vectors]
 
     def prepare(self, threading: Threading) -> None:
-        """Load the network, to run it eagerly."""
+        """Load the network to run without compiling."""
         self._run, self._size = self._eager(), self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Compile the network, unless an earlier run did; run it eagerly if this fails."""
+        """Load or compile machine code for the network; if this fails, run it without compiling."""
         self._size = self._images(threading)
         try:
             self._run = self._loaded(threading) or self._compiled(threading)
@@ -209,7 +209,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
     def _loaded(self, threading: Threading) -> Compiled | None:
-        """Load code that an earlier run compiled; return None if none is stored, or it fails."""
+        """Load the machine code compiled by an earlier run; return None if that is impossible."""
         library = self._stored(threading)
         try:
             return (
@@ -221,18 +221,18 @@ class TorchForward(Forward):
             return None
 
     def _compiled(self, threading: Threading) -> Callable[[Pixels], Vectors]:
-        """Compile and store the network; without a private folder, return the eager network.
+        """Compile the network and store the code; return it uncompiled if code cannot be stored.
 
         Raises
         ------
         RuntimeError
-            It cannot be compiled.
+            The network cannot be compiled.
         """
         if (obstacle := self._code.obstacle()) is not None:
             self._say(f"not compiled, slower but as right: {obstacle}")
             return self._eager()
         with self._code.alone(self._name(threading), self._say):
-            # while this process waited for the lock, another may have compiled the same network
+            # while we waited for the lock, another process may have compiled this network
             if (waited := self._loaded(threading)) is not None:
                 return waited
             start = time.perf_counter()

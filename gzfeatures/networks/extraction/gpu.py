@@ -1,9 +1,8 @@
-"""Run networks on the CUDA devices of this machine.
+"""Run networks on the CUDA devices (GPUs) of this machine.
 
-Decoded pictures are copied to the device whole (uint8, from pinned memory) and cropped, resized and
-normalised on it. Two workers for each device, each with a stream of its own, let the copy of one
-batch overlap the arithmetic of the other. The batch is the fastest one; where memory runs out
-later it is halved.
+Whole decoded pictures are copied to the GPU (uint8, from pinned memory), then cropped, resized and
+normalised there. Each GPU has two workers with a CUDA stream each, so that one copies while the
+other computes. The fastest batch size is measured; a batch that does not fit into memory is halved.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of,
 from gzfeatures.networks.extraction.preprocess import batch_views
 
 SMALLEST, LARGEST = 64, 2048
-"""Number of images in the first and in the largest batch that is tried."""
+"""Number of images in the smallest and in the largest batch whose speed is measured."""
 COMPILE_FROM_SECONDS = 120.0
-"""Seconds of eager work above which compiling is worthwhile."""
+"""Estimated seconds of work from which on compiling is worthwhile."""
 
 
 class GpuEngine:
-    """Run networks on every CUDA device of this machine.
+    """Run networks on all CUDA devices (GPUs) of this machine.
 
     Parameters
     ----------
     work : sequence of (ForwardPlan, nn.Module)
-        What to compute, and the network that does, from `forward.ready`.
+        Forward passes to compute, each with its network from `forward.ready`.
     images : int
-        How many are to come: decides whether compiling is repaid.
+        Expected number of images: decides whether compiling is repaid.
     batch_size : int, optional
         Images per forward pass; default the fastest of the powers of two that fit.
     say : callable
-        Takes one line about each choice made.
+        Prints one line of text about each choice made.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class GpuEngine:
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
         ]
-        # two workers per device: one copies data while the other computes
+        # two workers per GPU: while one computes, the other copies its images to the GPU
         self.workers = 2 * len(self._devices)
         self._numbers, self._local = itertools.count(), threading.local()
         self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
@@ -76,22 +75,23 @@ class GpuEngine:
             ]
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the pool of threads that may run `vectors` at the same time."""
+        """Return a pool of worker threads, two per GPU, in which `vectors` may be called."""
         return ThreadPoolExecutor(self.workers, "worker")
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, one array of shape (n, dim) for each table."""
+        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._numbers) % len(self._devices)
             device = self._devices[self._local.number]
             self._local.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # fill up a short batch, because a compiled network accepts a single shape
+        # repeat the last image to fill a short batch: compiled code would be compiled again for
+        # another batch size
         full = [*images, *[images[-1]] * (self.batch - len(images))]
         joined = zip(self._tasks, self._joined(full), strict=True)
         return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
 
     def _joined(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of each network for a batch, in halves if memory runs out."""
+        """Run all networks on a batch; if the GPU's memory is full, run each half by itself."""
         networks = zip(self._tasks, self._networks[self._local.number], strict=True)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._local.stream):
@@ -106,7 +106,7 @@ class GpuEngine:
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
-        """Double the batch size while this is faster; return batch size and images per second."""
+        """Double the batch size as long as this is faster; return it and the images per second."""
         batch, rate = SMALLEST, self._rate(SMALLEST)
         while batch < LARGEST:
             try:
@@ -120,10 +120,10 @@ class GpuEngine:
         return batch, rate
 
     def _rate(self, batch: int) -> float:
-        """Return images per second on the first GPU, without the time of decoding image files."""
+        """Measure images per second on the first GPU, on black images instead of decoded files."""
         views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
-            # time only the second pass, because the first pass loads GPU kernels
+            # time only the second round, because the first one loads code onto the GPU
             for timed in (False, True):
                 torch.cuda.synchronize(self._devices[0])
                 start = time.perf_counter()

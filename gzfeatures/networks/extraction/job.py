@@ -1,4 +1,4 @@
-"""Run the steps of computing embeddings: hash images, compute missing vectors, read tables."""
+"""Compute embeddings step by step: digests of images, missing embeddings, tables."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOOK_ROWS = 128
-"""Number of images that a thread hashes at a time."""
+"""Number of images in one task of a thread that computes digests."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """Number of rows, or seconds, after which a shard is written; a killed run loses no more."""
 HASHES = 2**16
-"""Number of picture hashes in memory before they are written to a shard: 10 MB."""
+"""Number of picture hashes kept in memory until they are written to a file: 10 MB."""
 
 
 class Pending:
-    """Hold embeddings that are computed but not yet written to the store."""
+    """Collect computed embeddings of one table until they are written to the store."""
 
     def __init__(self, cache: VectorCache) -> None:
         self.cache, self.stored = cache, 0
@@ -54,13 +54,14 @@ class Pending:
         return len(self._keys)
 
     def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Add computed vectors, with the keys of their images, to those that wait to be stored."""
+        """Add embeddings to those waiting to be stored; `keys` are the digests of their images."""
         self._keys += keys
         self._parts.append(vectors)
 
     def flush(self) -> None:
-        """Write the waiting vectors to the store, as one file (shard)."""
-        # empty the lists first, so that vectors which a full disk refused are not written again
+        """Write the waiting embeddings to the store, as one file (shard)."""
+        # empty the lists before writing: if the disk is full, the next call must not try the same
+        # vectors again
         keys, parts = self._keys, self._parts
         self._keys, self._parts = [], []
         if keys:
@@ -69,23 +70,23 @@ class Pending:
 
 
 class Job:
-    """Find readable images and stored embeddings, and compute the embeddings that lack.
+    """Compute the embeddings of images that the store lacks, and build tables from the store.
 
     Parameters
     ----------
     images : ImageSet
     caches : sequence of VectorCache
-        One for each table: what is wanted, and where its vectors are kept.
+        One for each table: its extractor, and the folder with its stored vectors.
     strict : bool
-        The first bad image is an error.
+        Raise the error of the first bad image; otherwise skip bad images.
     workers : int
-        Reading and decoding threads.
+        Number of threads that read and decode.
     progress : Progress
-        Where lines and bars go.
+        Prints lines and progress bars.
     whole : bool
-        Whole pictures go to the engine, which makes the views itself.
+        Pass whole pictures to the engine, which crops and resizes them itself (on a GPU).
     hashes : VectorCache, optional
-        Where hashes of the pictures are kept; without it none are made.
+        Folder with stored hashes of pictures; None to compute no hashes.
     """
 
     def __init__(
@@ -115,11 +116,11 @@ class Job:
         self._described: set[str] = set()
 
     def say(self, line: str) -> None:
-        """Show the user one line of text."""
+        """Print one line of text for the user."""
         self.progress.say(line, aside=True)
 
     def hash_images(self) -> None:
-        """Read every image once, to compute its digest."""
+        """Read every image file once to compute its digest; collect or raise errors."""
         total = len(self.images)
         blocks = [
             self._file_order[start : start + LOOK_ROWS].tolist()
@@ -141,7 +142,7 @@ class Job:
                 advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
-        """Return the row numbers of images that could be read and did not fail to decode."""
+        """Return the row numbers of all images that could be read and, if tried, decoded."""
         rows = (
             row
             for row, key in enumerate(self.digests)
@@ -150,7 +151,7 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Return row numbers of readable images without a stored vector, one per distinct image."""
+        """Return the row numbers of images to compute, each different image once."""
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:
@@ -158,8 +159,8 @@ class Job:
         return self._distinct(rows)
 
     def _distinct(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return one row number per distinct image, in the order of the images in their files."""
-        # equal bytes with two ids are the same image, whose vector is computed once
+        """Return one row number per different image, in the order of the images on disk."""
+        # two ids may have identical image files: compute one vector for both
         _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
         distinct = np.asarray(rows[first], dtype=np.int64)
         rank = np.empty(len(self.images), dtype=np.int64)
@@ -172,12 +173,12 @@ class Job:
             self.say(f"store: damaged shard set aside, its rows are computed again: {shard}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return which images lack a stored vector, as booleans of shape (tables, images)."""
+        """Return whether each image lacks a stored vector, as booleans (tables, images)."""
         return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
-        """Decode images, run the networks, and store the vectors shard by shard."""
-        # decoders work ahead of the networks, so that neither waits for the other
+        """Decode images, run the networks, and write the embeddings to the store, file by file."""
+        # images are decoded in parallel while the networks run, so that neither waits for the other
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
         if self.hashes is not None:
@@ -188,7 +189,7 @@ class Job:
         ):
             decoded = self._decodable(todo, decoders, advance)
             first = next(decoded, None)
-            # loading a network takes seconds, so load none if no image can be decoded
+            # if no image can be decoded, avoid loading a network, which takes seconds
             if first is not None:
                 self._run(make(), todo, chain([first], decoded), lacking, advance)
                 self._copy()
@@ -202,13 +203,14 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         advance: Callable[[int], None],
     ) -> None:
-        """Run the networks on decoded images, and store the vectors that are missing."""
+        """Run the networks on decoded images, and write the missing embeddings to the store."""
         start = flushed = time.perf_counter()
         batches = _batches(decoded, engine.batch)
         with engine.pool() as workers:
-            # let one batch more wait than there are workers, so that no worker is idle
+            # queue one batch more than there are workers, so that no worker waits for images
             computed = _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
-            # store computed vectors also if a bad image, a full disk or the user ends the job early
+            # store what is computed even if a bad image, a full disk or the user ends the loop
+            # early
             try:
                 for places, tables in computed:
                     self._add(self.digests[todo[places]], lacking[:, places], tables)
@@ -227,24 +229,24 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         tables: Sequence[Vectors],
     ) -> None:
-        """Keep the vectors of a batch that each table lacks in memory, until they are stored."""
+        """Add a batch's embeddings to those waiting to be stored, leaving out the stored ones."""
         for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
             rows.add(keys[wanted].tolist(), vectors[wanted])
 
     def _copy(self) -> None:
-        """Store embeddings of flat images, copied from another flat image of the same colour."""
+        """Copy the stored embedding of one image of a colour to all other images of that colour."""
         copies = np.array(list(self.empty.copies), dtype=object)
         if not len(copies):
             return
         first = np.array(list(self.empty.copies.values()), dtype=object)
         for rows, cache in zip(self.pending, self.caches, strict=True):
-            # the first image of a colour has no vector to copy if an error ended the job before
+            # the first image of a colour has no vector to copy if an error ended the run before
             wanted = cache.has(first) & ~cache.has(copies)
             rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
         self._flush()
 
     def raise_bad(self) -> None:
-        """Warn of images with few grey levels; raise the first decoding error, if errors count."""
+        """Warn of images with few grey levels; raise the first decoding error if `strict`."""
         if self.shallow:
             self.say(
                 f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, "
@@ -256,7 +258,7 @@ class Job:
             raise next(iter(self.undecoded.values()))
 
     def counted(self, total: int, name: str) -> AbstractContextManager[Advance]:
-        """Show a progress bar over `total` images; yield the function that advances the bar."""
+        """Return a progress bar for `with`: it yields a function that counts images as done."""
         return self.progress.counted(name, total, unit="images")
 
     def _flush(self) -> None:
@@ -266,16 +268,16 @@ class Job:
             self._keep_hashes()
 
     def _keep_hashes(self) -> None:
-        """Store the hashes of pictures that were decoded since the last call."""
+        """Write the picture hashes that were computed since the last call to the store."""
         keys = list(self._fresh)
         if self.hashes is not None and keys:
             hashed = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
             self.hashes.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
 
     def describe(self) -> None:
-        """Store the hashes of pictures; decode pictures whose embedding is stored without a hash.
+        """Store a hash of every picture; decode a picture again only if its hash is still missing.
 
-        A run that is killed before this step only has to decode these pictures again.
+        If a run is killed before this step, the next run decodes these pictures again.
         """
         if self.hashes is None:
             return
@@ -299,9 +301,10 @@ class Job:
         self._keep_hashes()
 
     def find_empty(self) -> None:
-        """Find images without a galaxy among those with stored vectors.
+        """Find the images that show no galaxy, also among those embedded in an earlier run.
 
-        A picture with a hash has contrast: only flat or small pictures, and bands, are decoded.
+        Only images whose stored hash is all zeros, or that have none, are decoded: any other hash
+        shows that the picture has contrast.
         """
         rows = self.good()
         for first in range(0, len(rows), GROUP_ROWS):
@@ -316,7 +319,7 @@ class Job:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
     def _judged(self, row: int) -> NetworkInput | GzError:
-        """Decode one image, and record if it shows no galaxy; return the error of a bad image."""
+        """Decode one image, and record whether it shows a galaxy; return a bad image's error."""
         key = self.digests[row]
         try:
             image = self.images.network_input(
@@ -332,12 +335,12 @@ class Job:
         return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
 
     def table(self, number: int, began: float) -> EmbeddingTable:
-        """Return the embedding table of all readable images, in memory.
+        """Return an embedding table of all readable images, in memory.
 
         Parameters
         ----------
         number : int
-            Of the table.
+            Number of the table among those of this job.
         began : float
             When the extraction began, by `time.perf_counter`.
         """
@@ -357,7 +360,7 @@ class Job:
         )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
-        """Write the embedding table of all readable images to a file, one row group at a time."""
+        """Write an embedding table of all readable images to a file, a block of rows at a time."""
         kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
         empty = self.empty.listed(self.images.ids[kept], digests)
@@ -383,7 +386,7 @@ class Job:
 
     @property
     def _framing(self) -> dict[str, Any] | None:
-        """Return where the crop around each galaxy comes from, to be noted in the table."""
+        """Return how the crop around each galaxy was chosen, to be recorded in the table."""
         return None if self.images.framing is None else self.images.framing.asdict()
 
     def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
@@ -391,8 +394,8 @@ class Job:
         return good, self.digests[good]
 
     def _skipped(self) -> tuple[tuple[str, str], ...]:
-        # list only id and reason of each error, without its remedy: the table leaves these galaxies
-        # out
+        # list id and reason of each bad image only; the error's remedy would not help readers of a
+        # table
         reasons = {row: reason(error) for row, error in self.unread.items()}
         for row, key in enumerate(self.digests):
             if key in self.undecoded:
@@ -414,7 +417,7 @@ class Job:
             return error
 
     def _network_input(self, row: int) -> NetworkInput | GzError:
-        """Decode one image for the networks; return the error if it cannot be decoded."""
+        """Decode one image for the networks; return the error if this fails."""
         # import only here: this module imports torch, which is not needed if all vectors are stored
         from gzfeatures.networks.extraction.preprocess import views_of_input
 
@@ -422,7 +425,7 @@ class Job:
             image = self._judged(row)
             if isinstance(image, GzError):
                 return image
-            # hash the decoded picture now, to avoid decoding it a second time
+            # hash the picture while its pixels are at hand, to avoid decoding it a second time
             if self.hashes is not None and self.digests[row] not in self._described:
                 self._fresh[self.digests[row]] = hash_of(image, self.views)
             pixels = image if self.whole else views_of_input(image, self.views)
@@ -438,7 +441,7 @@ class Job:
         decoders: ThreadPoolExecutor,
         advance: Callable[[int], None],
     ) -> Iterator[tuple[int, NetworkInput]]:
-        """Yield the images that could be decoded: their position in `todo`, and their pixels."""
+        """Yield each image that could be decoded, as its position in `todo` and its pixels."""
         decoded = _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
         for place, pixels in enumerate(decoded):
             key = self.digests[todo[place]]
@@ -451,8 +454,8 @@ class Job:
                 continue
             self.undecoded[key] = pixels
             advance(1)
-            # stop at the first error unless errors are skipped; `raise_bad` raises it, after the
-            # computed vectors are stored
+            # stop at the first bad image; `raise_bad` raises its error later, after all computed
+            # vectors are stored
             if self.strict:
                 return
 
@@ -468,7 +471,7 @@ def _vectors(
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
 ) -> Iterator[Result]:
-    """Yield the results of a function in the order of the items, at most `limit` calls ahead."""
+    """Call a function on all items in parallel; yield its results in the order of the items."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

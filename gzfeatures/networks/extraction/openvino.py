@@ -1,8 +1,7 @@
-"""Run a network in OpenVINO, in floating point or in 8-bit integers.
+"""Run a network in OpenVINO on a CPU, in floating point or in 8-bit integers.
 
-For int8 each layer's range is measured on galaxies of the synthetic survey, which every machine
-draws alike: so the precision's name says all about the vectors, and no user's images change
-another's.
+For int8 each layer's range is measured on simulated galaxies, which are the same on every machine.
+So int8 embeddings do not depend on the user's own images, and are the same for all users.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from gzfeatures.synthetic.survey import draw_survey
 
 EXTRA = "openvino"
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
-"""Arithmetic of layers that are not quantised, by precision."""
+"""OpenVINO's name for the arithmetic of layers outside of int8, for each precision."""
 CALIBRATION, SIDE = 300, 424
-"""Number of simulated galaxies that calibrate int8, and their side in pixels (Galaxy Zoo's)."""
+"""Number of simulated galaxies that calibrate int8, and their width in pixels, as in Galaxy Zoo."""
 JUDGED, KEPT = 48, 0.8
 """Number of other simulated galaxies on which int8 is compared with float32, and the least share of
 nearest neighbours that is not called little: ResNet-50 and GoogLeNet, whose heads lose nothing to
@@ -44,7 +43,7 @@ int8, keep .83 and more, MobileNetV2 .74."""
 
 
 class OpenVinoForward(Forward):
-    """Run a network in OpenVINO, converted in a few seconds and stored for the next run.
+    """Run a network in OpenVINO; store the converted network, which saves seconds in the next run.
 
     Raises
     ------
@@ -96,7 +95,7 @@ class OpenVinoForward(Forward):
         try:
             self._use(self._core.import_model(blob, "CPU", self._settings(threading)))
         except RuntimeError:
-            # another version of OpenVINO wrote the file, so the network must be compiled again
+            # a file from another version of OpenVINO is useless: compile the network again
             return False
         return True
 
@@ -104,8 +103,8 @@ class OpenVinoForward(Forward):
         return f"openvino {self._vino.__version__}"
 
     def _use(self, compiled: Any) -> None:
-        """Use a compiled network in all later forward passes."""
-        # each worker needs its own request, because threads cannot share a request safely
+        """Use this compiled network in all later forward passes."""
+        # forget old requests, which belong to the previous network; each thread makes its own
         self._compiled, self._requests = compiled, threading.local()
 
     def _embed(self, pixels: Pixels) -> Vectors:
@@ -115,7 +114,7 @@ class OpenVinoForward(Forward):
         return np.array(self._requests.own.get_output_tensor().data, dtype=np.float32)
 
     def _settings(self, threading: Threading) -> dict[str, Any]:
-        """Return OpenVINO's settings, with one stream per worker."""
+        """Return OpenVINO's settings: arithmetic, parallel streams (workers) and threads."""
         return {
             "INFERENCE_PRECISION_HINT": HINTS[self._extractor.precision],
             "NUM_STREAMS": threading.workers,
@@ -124,8 +123,8 @@ class OpenVinoForward(Forward):
 
     def _converted(self) -> Any:
         with warnings.catch_warnings():
-            # silence warnings of PyTorch about the old kind of tracing that OpenVINO calls: the
-            # user cannot change it
+            # OpenVINO calls a deprecated tracer of PyTorch; hide the warnings, because the user
+            # cannot change this
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             model = self._vino.convert_model(
@@ -138,19 +137,19 @@ class OpenVinoForward(Forward):
         return self._quantised(model)
 
     def _quantised(self, model: Any) -> Any:
-        """Convert a network to 8-bit integers, and print how much this changes its embeddings."""
+        """Convert a network to 8-bit integers; print how much this changes its embeddings."""
         nncf = need("nncf", extra=EXTRA)
         start = time.perf_counter()
-        # fix the batch size first: with an open batch size, OpenVINO runs int8 convolutions with
-        # wrong biases where the graph has an operator Range, also while NNCF corrects biases
+        # fix the batch size: with a variable one, OpenVINO computes wrong biases in int8 graphs
+        # with the operator Range, also while NNCF calibrates them
         model.reshape([1, *self._shape])
         galaxies = nncf.Dataset(_galaxies(self._extractor.view, CALIBRATION))
         quantised = nncf.quantize(model, galaxies, subset_size=CALIBRATION)
         seconds = time.perf_counter() - start
         self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {seconds:.0f} s, kept")
         others = _galaxies(self._extractor.view, JUDGED, seed=1)
-        # compare with float32, although an int8 network computes its other layers in bfloat16, so
-        # that the difference shows the losses of both
+        # an int8 network runs some layers in bfloat16: compare with float32, so that the printed
+        # loss includes both kinds of rounding
         exact = self._vectors(model, others, "f32")
         self._say(_loss(exact, self._vectors(quantised, others, HINTS["int8"])))
         return quantised
@@ -167,7 +166,7 @@ class OpenVinoForward(Forward):
 
 
 def _loss(exact: Vectors, rounded: Vectors) -> str:
-    """Return one line that compares embeddings computed in 8-bit integers and in float32."""
+    """Return a line that compares 8-bit with float32 embeddings, by cosine and neighbours."""
     cosine, shared = directions_and_neighbours(exact, rounded)
     told = (
         f"int8 against float32 on {len(exact)} other synthetic galaxies: centred cosine "
@@ -179,7 +178,7 @@ def _loss(exact: Vectors, rounded: Vectors) -> str:
 
 
 def _galaxies(view: View, count: int, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """Return simulated galaxies as a network's input images, each of shape (1, size, size, 3)."""
+    """Return simulated galaxies as input images for a network, each of shape (1, size, size, 3)."""
     if view.bands is not None:
         raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
     with tempfile.TemporaryDirectory() as folder:

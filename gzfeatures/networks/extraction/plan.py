@@ -1,4 +1,4 @@
-"""Plan forward passes, so that the embeddings of several layers of a network need one pass."""
+"""Plan forward passes: embeddings from several layers of one network need only one pass."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class ForwardPlan:
-    """Hold one forward pass of a network, which gives the embeddings of one or several layers.
+    """Store one forward pass: its network and view, and the embedding tables it fills.
 
     Parameters
     ----------
     extractor : Extractor
-        Gives the layers of all of them, one after the other.
+        Extractor whose layer joins those of all tables by +.
     members : tuple of (int, int)
-        Number and length of vector of each.
+        Number of each table, and the length of its embeddings.
     view : int
-        Number of the pass's view among those of all passes.
+        Number of its view in the list of all views.
     """
 
     extractor: Extractor
@@ -36,11 +36,11 @@ class ForwardPlan:
 
     @property
     def first(self) -> int:
-        """Return the number of the first table that this forward pass fills."""
+        """Return the number of the first embedding table that this forward pass fills."""
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Yield the number of each table, and its columns of the joined embeddings (n, dim)."""
+        """Split the output (n, dim) of a forward pass: yield each table's number and columns."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]
@@ -48,11 +48,11 @@ class ForwardPlan:
 
 
 def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
-    """Plan one forward pass for each network and each view (crop and size of an image)."""
+    """Plan one forward pass for all extractors with equal network and view (crop and size)."""
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
-        # extractors that are equal except for their layer share a forward pass, which returns all
-        # of these layers
+        # extractors that differ only in the layer share a forward pass, which returns all their
+        # layers
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
     views = views_of(extractors)
     return [
@@ -70,11 +70,11 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Return the views (crop and size of an image) of extractors, in order, without repeats."""
+    """Return the different views (crop and size of an image) of extractors, in order."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 
 def tables_of(joined: Iterable[tuple[ForwardPlan, Vectors]]) -> list[Vectors]:
-    """Return the embeddings of each table, cut from the joined embeddings of each forward pass."""
+    """Return the embeddings of each table, cut from the outputs of several forward passes."""
     tables = {number: part for task, vectors in joined for number, part in task.columns(vectors)}
     return [tables[number] for number in sorted(tables)]

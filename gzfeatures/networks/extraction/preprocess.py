@@ -1,8 +1,8 @@
-"""Convert decoded images to the pixels that a network sees, on the network's device.
+"""Crop and resize decoded images to the pixels that a network gets, on the CPU or GPU.
 
-On a GPU resampling is two products with the weights of Pillow's bilinear filter, rounded to 8 bits
-after each as Pillow does; on a CPU it is torch's, which takes a quarter of Pillow's time. Either
-way the pixels differ from those of `View.apply` by at most 1 of 255.
+A GPU resamples by two matrix products with the weights of Pillow's filter, rounded to 8 bits after
+each as in Pillow. A CPU resamples with torch, in a quarter of Pillow's time. In both cases pixels
+differ from those of `View.apply` by at most 1 of 255.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 
 LUMINANCE = (19595, 38470, 7471)
-"""Weights of red, green and blue in grey, in units of 1/65536 (ITU-R 601, as in Pillow)."""
+"""Weights of red, green and blue in a grey value, in units of 1/65536 (ITU-R 601, as in Pillow)."""
 
 
 def to_views(
@@ -31,15 +31,15 @@ def to_views(
     digest: str | None = None,
     noted: Callable[[str], None] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Decode one image, and return its pixels cropped and resized for each view.
+    """Decode one image; return its pixels cropped and resized for each view (crop and size).
 
-    Otherwise as `ImageSet.network_input`.
+    Other parameters as in `ImageSet.network_input`.
     """
     return views_of_input(images.network_input(row, views, digest=digest, noted=noted), views)
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return an image's pixels for each view; crop and resize an image that is still whole."""
+    """Return an image's pixels for each view; crop and resize it if it is a whole picture."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -61,16 +61,16 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
 def batch_views(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return the pixels of images on a device, cropped and resized for each view.
+    """Move images to a CPU or GPU, and return their pixels cropped and resized for each view.
 
     Each result is uint8, of shape (n, size, size, bands).
 
     Parameters
     ----------
     images : sequence of WholePicture, or of the pixels under each view
-        Pictures of any sizes; those of one size travel and are resampled together.
+        Pictures of any sizes; pictures of equal size are copied and resampled together.
     views : sequence of View
-        Of a picture the crop is its own.
+        Views; a WholePicture brings its own crops.
     device : torch.device
     """
     groups: dict[object, list[int]] = {}
@@ -82,7 +82,7 @@ def batch_views(
     ]
     if len(parts) == 1:
         return parts[0]
-    # pictures were grouped by size, so restore their original order
+    # images were grouped by size, so restore their original order
     order = torch.tensor(
         [number for numbers in groups.values() for number in numbers], device=device
     ).argsort()
@@ -92,7 +92,7 @@ def batch_views(
 def _alike(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return the pixels for each view of pictures that all have the same size and crop."""
+    """Return the pixels for each view of images that all have the same size and crop."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]
@@ -105,7 +105,7 @@ def _alike(
 
 def _moved(pixels: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     tensor = torch.from_numpy(pixels)
-    # pinned memory lets the copy run while another worker computes
+    # copying from pinned memory does not block: another worker can compute during the copy
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
@@ -124,15 +124,15 @@ def _resized(pictures: torch.Tensor, crop: float, view: View) -> torch.Tensor:
         _weights(length, side, size, view.interpolation).to(pictures.device)
         for length in (width, height)
     )
-    # round to 8 bits after each axis, as Pillow does, to get its pixels
+    # round to 8 bits after each axis, because Pillow does, and the pixels should equal Pillow's
     narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round().clamp(0, 255)
     return torch.einsum("nhsc,th->ntsc", narrow, down).round().clamp(0, 255).to(torch.uint8)
 
 
 def _weights(length: int, side: float, size: int, interpolation: str) -> torch.Tensor:
     """Return the weight of each input pixel in each output pixel, shape (size, length)."""
-    # as in Pillow, widen the filter to an output pixel when the image shrinks, so that every input
-    # pixel counts
+    # when the image shrinks, widen the filter by the same factor, as Pillow does: a narrow filter
+    # would skip input pixels
     scale = side / size
     support = max(scale, 1.0)
     centres = (length - side) / 2 + (torch.arange(size, dtype=torch.float64) + 0.5) * scale
@@ -149,7 +149,7 @@ def _cubic(x: torch.Tensor) -> torch.Tensor:
 
 
 def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
-    """Return the 8 mirror images and quarter turns of a batch, (n, bands, side, side) each."""
+    """Return the 8 turned and mirrored copies of a batch, each (n, bands, side, side)."""
     return [
         torch.rot90(image, turns, (2, 3))
         for image in (images, torch.flip(images, (3,)))

@@ -1,4 +1,4 @@
-"""Hold the settings by which images become embeddings, and return the extractor they define."""
+"""Settings of an extraction (backbone, layer, view, …), and the extractor defined by them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def extractor_of(
     dihedral: bool = False,
     progress: Progress = SILENT,
 ) -> Extractor:
-    """Return the extractor (all that determines an embedding) of settings; load no network.
+    """Return the extractor (network, weights, layer, view, …) from settings; load no network.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def extractor_of(
     runtime : {"torch", "openvino", "onnxruntime"}
         Library that runs it.
     progress : Progress
-        Where a download of weights is told; nowhere by default.
+        Shows a download of weights; nothing by default.
 
     Raises
     ------
     UnknownNameError, MissingFileError, WeightsError
-        Unknown backbone or layer; weights that cannot be had.
+        Unknown backbone or layer; weights are not available.
     InputError
         The view has another number of bands than the network.
     """
@@ -61,7 +61,7 @@ def extractor_of(
     if bands != spec.bands:
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     path, dim = weights_file(spec, weights), spec.dim
-    # import torch, which takes seconds, only if weights must be downloaded or a layer measured
+    # torch takes seconds to import, so import it only to download weights or measure a layer
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 
@@ -88,9 +88,10 @@ def extractor_of(
 
 
 def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> Backbone:
-    """Return the backbone that a name, a folder, a file or a module stands for.
+    """Return the backbone of a name, a checkpoint folder, a TOML file or a PyTorch module.
 
-    Encoders of other libraries are described by their adapters, others without importing any.
+    The backbone of another library's encoder is returned by the adapter of that library; for any
+    other backbone no such library is imported.
     """
     if not _is_foreign(backbone):
         return backbone_of(cast("str | Path | Backbone", backbone))
@@ -100,7 +101,7 @@ def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> 
 
 
 def _is_foreign(backbone: object) -> bool:
-    """Return whether a backbone is an encoder of another library, without importing any library."""
+    """Return whether a backbone is from another library, such as timm; import no library."""
     if isinstance(backbone, Backbone):
         return bool(backbone.kind)
     if isinstance(backbone, (str, Path)):
@@ -117,7 +118,7 @@ def _foreign_extractor(
     runtime: str,
     dihedral: bool,
 ) -> Extractor:
-    """Return the extractor of an encoder of another library."""
+    """Return the extractor (network, weights, layer, view, …) of another library's encoder."""
     from gzfeatures.networks.encoders.described import described, digest_of, length_of_layer
 
     spec = described(backbone, weights)
@@ -127,8 +128,8 @@ def _foreign_extractor(
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     if layer != spec.layer or view.size != spec.view.size:
         dim = length_of_layer(backbone, spec, layer, view.size)
-        # refuse another image size where it changes the length of the vectors, as a pooling kernel
-        # of a fixed size does
+        # refuse an image size that changes the length of the vectors: it shows a pooling kernel
+        # made for another size
         if layer == spec.layer and dim != spec.dim:
             raise InputError(
                 "encoder gives vectors of another length at this size",
@@ -154,7 +155,7 @@ def _foreign_extractor(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Hold the settings by which images become embeddings: network, layer, view and hardware.
+    """Settings by which images become embeddings: network, layer, view, hardware and store.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ class Extraction:
     batch_size, workers : int, optional
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : Progress or bool
-        Where lines, rate and remaining time go; nowhere by default. True is the terminal.
+        Shows lines, rate and remaining time; nothing by default. True prints to the terminal.
     engine : {"local", "ray"}
         Compute here, or on a Ray cluster (see `cluster`).
     address : str, optional
@@ -236,18 +237,18 @@ class Extraction:
         on_bad: str = "raise",
         progress: Progress | bool = False,
     ) -> Extraction:
-        """Return the settings that embed new images exactly as earlier images were embedded.
+        """Return settings that embed new images exactly as earlier images were embedded.
 
         Parameters
         ----------
         extractor : Extractor
-            Made the earlier vectors; random weights are drawn again, others are the backbone's own.
+            Extractor of the earlier vectors; random weights are drawn again from the same seed.
         store : Store
-            Where vectors are looked up and kept.
+            Folder in which vectors are looked up and stored.
         backbone : str or Path, optional
-            Where the backbone lies now; by default it is known by its name.
+            Path of the backbone, if it moved; by default its name.
         view : View, optional
-            Other framing than that of the earlier vectors.
+            Crop and size of images, if other than those of the earlier vectors.
         on_bad, progress
             As for the class.
 
@@ -284,7 +285,7 @@ class Extraction:
 
     @property
     def hardware(self) -> hardware.Hardware:
-        """Return the device, precision and library of a forward pass on this machine."""
+        """Return the device, precision and library that this machine uses for these settings."""
         settings = {"device": self.device, "precision": self.precision, "runtime": self.runtime}
         if _is_foreign(self.backbone) or self.runtime == "onnxruntime":
             from gzfeatures.networks.encoders.described import require_settings
@@ -294,7 +295,7 @@ class Extraction:
 
     @property
     def extractor(self) -> Extractor:
-        """Return the extractor (all that determines an embedding); do not load the network."""
+        """Return the extractor (network, weights, layer, view, …); load no network."""
         machine = self.hardware
         extractor = extractor_of(
             self.backbone,
