@@ -77,7 +77,7 @@ class Catalog:
         id_column: str | None = None,
         keys: Sequence[str] = (),
     ) -> Catalog:
-        """Read a catalog file of any known format, and recognise its kind by its columns.
+        """Read a catalog file, and recognise its kind (Kaggle, GZ2, …) by its columns.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Catalog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a sha256 of the catalog, which the order of rows and columns does not change."""
+        """Return a sha256 of the catalog's contents, the same in any order of rows and columns."""
         order = np.argsort(self.ids)
         columns = {}
         for name in sorted(self.frame.columns):
@@ -237,7 +237,7 @@ class Catalog:
 
     @property
     def notes(self) -> list[str]:
-        """Return sentences about what the reader of the catalog file changed, left out or chose."""
+        """Return sentences on what was changed, left out or chosen when the file was read."""
         return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
@@ -259,7 +259,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return votes as counts, fractions of those asked, or fractions of all volunteers.
+        """Return votes as counts, as fractions of volunteers who were asked, or of all volunteers.
 
         Parameters
         ----------
@@ -328,8 +328,8 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        # a catalog whose counts are all weighted raises InputError, because a weighted count is no
-        # number of people
+        # a catalog with only weighted counts raises InputError; a weighted count is no number of
+        # people, so return None
         except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
@@ -350,7 +350,7 @@ class Catalog:
         return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def with_ids(self, column: str) -> Catalog:
-        """Return a catalog of the same galaxies, whose ids come from another column.
+        """Return the same catalog, with its galaxies named by the ids in the column `column`.
 
         Parameters
         ----------
@@ -372,7 +372,7 @@ class Catalog:
         right_on: str | Sequence[str],
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, JoinReport]:
-        """Add another catalog's columns to galaxies with the same key, and drop the others.
+        """Add another catalog's columns to galaxies with the same key; drop unmatched galaxies.
 
         Parameters
         ----------
@@ -407,7 +407,7 @@ class Catalog:
         seed: int = 0,
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, SkyReport]:
-        """Add another catalog's columns where two galaxies are each other's nearest on the sky.
+        """Add another catalog's columns to galaxies; partners are each other's nearest on the sky.
 
         Parameters
         ----------

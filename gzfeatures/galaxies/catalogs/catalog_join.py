@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class JoinKind:
-    """Choose which galaxies a join of two catalogs keeps, and how it renames columns of both.
+    """Choose which galaxies a join of two catalogs keeps, and how it renames columns of equal name.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ MATCHED = JoinKind()
 
 @dataclasses.dataclass(frozen=True)
 class JoinReport:
-    """Count the galaxies that a join of two catalogs matched, left out or found twice.
+    """Count the galaxies that a join of two catalogs matched, did not match, or found twice.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class JoinReport:
 
 
 def shadows(report: JoinReport | SkyReport) -> str:
-    """Return a sentence on columns that both joined catalogs have, and on values that are lost."""
+    """Return a sentence on columns that both joined catalogs have, and on values that get lost."""
     return listed_names(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
@@ -85,13 +85,13 @@ def shadows(report: JoinReport | SkyReport) -> str:
 
 
 def listed_names(columns: Iterable[str]) -> str:
-    """Return a sentence on columns of a second table that a join leaves out."""
+    """Return a sentence that lists columns of the second table that a join leaves out."""
     return f"columns that stand in both tables stay those of the first: {', '.join(columns)}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """Store a table whose rows are found by a key column, where keys may be missing or repeated.
+    """Store a table to join by a key column; its keys may be missing or repeated.
 
     Parameters
     ----------
@@ -106,10 +106,10 @@ class Rows:
 
     @classmethod
     def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
-        """Read a table, and treat its key columns as ids, which keep every digit."""
+        """Read a table, and its key columns as exact ids, so that long numbers lose no digit."""
         frame = read_table(path, keys=keys)
-        # in a published table, which has no column `galaxy_id`, this name means the table's own id
-        # column
+        # a user may name the key `galaxy_id` for a published table, whose id column has another
+        # name; copy the id column to `galaxy_id`
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
@@ -155,11 +155,12 @@ def joined(
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
-    # a key column with the same name in both tables has equal values, so keep one copy
+    # a key column with the same name in both tables has equal values in matched rows, so keep one
+    # copy
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
-    # `galaxy_id` is a copy of the id column, by which rows were matched, so the partners' ids would
-    # repeat it
+    # if galaxies were matched by their id column, the second table's `galaxy_id` contains the same
+    # ids, so leave it out
     if (left_on, right_on) == (catalog.frame.attrs.get("id_column"), "galaxy_id"):
         keys.add("galaxy_id")
     partners = np.full(len(left), -1, dtype=np.intp)
@@ -179,7 +180,7 @@ def with_partners(
     kind: JoinKind = MATCHED,
     keys: set[str] | frozenset[str] = frozenset(),
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return rows of a catalog with the columns of their partners in another table added.
+    """Return galaxies of a catalog with the columns of their matched rows in a second table.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def with_partners(
     kind : JoinKind
         Which galaxies are kept, and how columns of one name are told apart.
     keys : set of str
-        Columns that hold the same in both.
+        Columns with equal values in both tables.
 
     Returns
     -------
@@ -207,7 +208,7 @@ def with_partners(
     rows = np.arange(len(partners)) if kind.keep_all else np.flatnonzero(partners >= 0)
     chosen = _rows_or_gaps(other.frame, partners[rows])
     galaxies = catalog.frame.iloc[rows].reset_index(drop=True)
-    # every catalog has `galaxy_id`, a copy of its id column, so leaving out the second copy loses
+    # the second catalog's `galaxy_id` is a copy of its id column, so leaving out `galaxy_id` loses
     # no values
     same = keys if isinstance(other, Rows) else keys | {"galaxy_id"}
     both = [str(name) for name in chosen if name in galaxies and name not in same]
@@ -217,8 +218,8 @@ def with_partners(
         renamed = {name: f"{name}{kind.suffix}" for name in both}
         _require_free(renamed, {*galaxies, *chosen}, other.source)
     else:
-        # count values that only the second table knows, because the join does not fill gaps of the
-        # first table with them
+        # count cells that only the second table has filled, to warn the user: the join does not
+        # copy them into the first table's empty cells
         lost = {name: int((galaxies[name].isna() & chosen[name].notna()).sum()) for name in both}
     added = chosen.rename(columns=renamed)
     added = added.drop(columns=[name for name in added if name in galaxies])
@@ -233,7 +234,7 @@ def with_partners(
 
 
 def _rows_or_gaps(frame: pd.DataFrame, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
-    """Return rows of a table with all digits; a row of missing values where the number is -1."""
+    """Return table rows by number, with exact integers; number -1 gives a row of missing values."""
     if (rows >= 0).all():
         return frame.iloc[rows].reset_index(drop=True)
     # use pandas' integers with missing values, because ordinary integers with gaps would become
@@ -281,8 +282,8 @@ def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[
         as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names
     ]
     keys = parts[0].copy()
-    # separate the parts by a zero byte, which no id contains, so that the keys (1, 23) and (12, 3)
-    # stay different
+    # join the columns of a key with a zero byte, which no id contains, so that the keys (1, 23) and
+    # (12, 3) stay different
     for part in parts[1:]:
         whole = ~pd.isna(keys) & ~pd.isna(part)
         keys[whole] = keys[whole] + "\0" + part[whole]

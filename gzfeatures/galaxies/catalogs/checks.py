@@ -34,7 +34,7 @@ SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Describe one problem of a catalog: the galaxy, the broken rule and the value found.
+    """Store one problem of a catalog: the galaxy, the broken rule and the value found.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Describe a checked catalog: its columns, those that commands use, and its problems.
+    """Store the result of checking a catalog: its columns, those that commands use, its problems.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Examination:
 class Finding:
     """Store a rule and the rows of a catalog that break this rule.
 
-    A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the
-    column.
+    A fatal finding keeps the table from being a Catalog; a refused finding keeps verbs from using
+    the column.
     """
 
     rule: str
@@ -121,7 +121,7 @@ def find(
     *,
     named: bool = False,
 ) -> Iterator[Finding]:
-    """Yield the rows of a catalog that break a rule, for each broken rule.
+    """Yield a finding (rule, rows and values) for each rule that a catalog breaks.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def find(
             yield from _finding(
                 f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
             )
-    # a wrong value elsewhere than in the position is not fatal, because a command can refuse that
-    # column and use the others
+    # wrong values in these columns are not fatal: a command can refuse such a column and use the
+    # other columns
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)
@@ -185,7 +185,7 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find columns that are named like a physical quantity but have another unit or no numbers."""
+    """Find columns of physical quantities that have a wrong unit, text, or impossible redshifts."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
@@ -214,13 +214,13 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
-    """Report a problem of a whole column once, at the first row."""
+    """Return a finding about a whole column, which names the first row only."""
     rows = np.arange(min(len(frame), 1))
     return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
 
 
 def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
-    """Find id columns that are stored as floats, which lost digits of the ids."""
+    """Find id columns that are stored as floating-point numbers, so that long ids lost digits."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -264,8 +264,8 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
-    # check no sums of counts, which are arbitrary, or of debiased fractions, because each answer is
-    # debiased alone (Hart+2016)
+    # check sums of raw fractions only: counts may have any sum, and debiased fractions need not sum
+    # to 1, because each answer is debiased alone (Hart+2016)
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):

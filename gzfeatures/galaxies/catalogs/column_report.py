@@ -48,7 +48,7 @@ class Used:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """Return the description of the column as one line of text."""
+        """Return the column's names, type, unit, gaps and first values as one line of text."""
         kind = f"{self.type} in {self.unit}" if self.unit else self.type
         span = "" if self.least is None else f", {_short(self.least)} to {_short(self.largest)}"
         values = ", ".join(map(_short, self.values)) or "no value"
@@ -85,8 +85,8 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
-    # list the votes that class schemes prefer first, so that a user sees which votes determine the
-    # labels
+    # put the votes that class schemes prefer at the start of the list, so that a user sees which
+    # votes determine the labels
     order = [*RAW, "weight"]
     for source in sorted(every, key=lambda source: order.index(source.measure)):
         for answer, columns in source.columns.items():

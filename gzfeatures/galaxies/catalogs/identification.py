@@ -1,4 +1,4 @@
-"""Read a table of galaxies, recognise its kind, and name each row by a galaxy id."""
+"""Read a table of galaxies, recognise its kind (Kaggle, GZ2, …), and give each row a galaxy id."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def hashable(values: pd.Series) -> npt.NDArray[Any]:
     """Return a column as numbers for a checksum; texts are replaced by their hashes."""
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
-    # float64 is exact here, because integer columns with gaps contain at most 2^53 (see `tables`);
-    # NaN marks the gaps
+    # float64 is exact here, because integer columns with gaps contain no number above 2^53; NaN
+    # marks the gaps
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
         return values.to_numpy(np.float64)
     return values.to_numpy()
 
 
 def other_ids(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence that names other id columns of the catalog, or an empty list."""
+    """Return a list with a sentence on further id columns of the catalog; empty if it has none."""
     named_by = frame.attrs["id_column"]
     others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
     # exclude ids that were read as floats, because they have lost digits and cannot name galaxies
@@ -42,14 +42,14 @@ def other_ids(frame: pd.DataFrame) -> list[str]:
 
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
-    """Return sentences about what the reader of a catalog changed, and about unreadable votes."""
+    """Return sentences on changes made in reading a catalog, and on votes that were not read."""
     strangers = foreign(frame.columns).items()
     unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
     return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
 
 
 def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Find class names in a column of ready-made classes that the class scheme does not know."""
+    """Find names in a column of ready-made classes that its class scheme does not have."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
             names = texts_of(frame[column])

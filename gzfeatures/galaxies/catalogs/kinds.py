@@ -45,8 +45,8 @@ KINDS: dict[str, Kind] = {
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        # asset_id (the image file's name) comes first among the ids, though only users who join a
-        # second table have it
+        # prefer asset_id (the image file's name) as id: it is present if the user has joined the
+        # table of file names
         ids=("asset_id", "dr7objid"),
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
@@ -99,7 +99,7 @@ def recognise(
     where: object = "catalog",
     id_column: str | None = None,
 ) -> tuple[str, str]:
-    """Return the kind of a catalog and the name of its id column.
+    """Return the kind of a catalog (such as kaggle or hart16), and the name of its id column.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    # ignore the campaign's mark (such as -dr5) in vote columns of GZ DECaLS and later, which is
-    # irrelevant to the kind
+    # GZ DECaLS and later campaigns mark their vote columns (such as -dr5); the mark does not change
+    # the kind, so compare names without it too
     present = {*columns, *map(without_mark, columns)}
     name = kind or next(
         name for name, entry in KINDS.items() if set(entry.recognised_by) <= present

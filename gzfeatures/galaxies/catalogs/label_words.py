@@ -83,7 +83,7 @@ class LabelWords:
         )
 
     def doubtful(self, column: pd.Series) -> npt.NDArray[np.bool_]:
-        """Return which cells of a label column may mean a class or a missing label, shape (n,).
+        """Return which cells may mean a class or a missing label (such as `NA`), shape (n,).
 
         Examples
         --------
@@ -99,7 +99,7 @@ class LabelWords:
         return _whole(texts)
 
     def _doubtful(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-        """Return which labels may mean a class or a missing label, shape (n,)."""
+        """Return which labels may mean a class or a missing label (such as `NA`), shape (n,)."""
         return np.asarray([not self.as_is and _doubtful(text) for text in texts], dtype=bool)
 
 

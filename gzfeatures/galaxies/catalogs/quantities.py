@@ -86,7 +86,7 @@ MEDIAN_OF_MAGNITUDES = 7.0
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """Name the catalog column of a physical quantity, and the columns that were refused.
+    """Name the catalog column that contains a physical quantity, and the columns that were refused.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def column_of(frame: pd.DataFrame, name: str) -> Lookup:
 
 
 def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
-    """Return the reason why a column cannot be the quantity that its name means, or None."""
+    """Return why a column cannot contain the quantity that its name suggests, or None."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
         return f"holds text: {strange_cells(values)}"
@@ -190,10 +190,11 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
 
 
 def _remedy(name: str, *, is_text: bool) -> str:
-    """Return advice to the user about a column that is not the quantity that its name means."""
+    """Return advice to a user whose column does not contain the quantity that its name suggests."""
     if not is_text:
         return f"name the column {name} where it is one"
-    # a quantity is also found by its name in gzfeatures, but another column only by its own name
+    # gzfeatures also finds a quantity under its own name for it (such as redshift), so a user can
+    # rename a column to that; any other column has only one name
     other = f"name the right column {name}" if name in QUANTITIES else "choose another column"
     return f"correct these cells, or {other}"
 
@@ -250,8 +251,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"{name} is read from {lookup.column}; {others} {verb} there too and not read"
             )
-        # mention numeric columns only, because `check` reports texts that are no positions as
-        # problems
+        # mention numeric columns only, because the command `check` lists text columns as problems
         for column, why in lookup.refused.items():
             if frame[column].dtype.kind in "iufb":
                 sentences.append(f"{column} is not read as {name}: it {why}")

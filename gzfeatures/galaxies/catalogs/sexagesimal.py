@@ -80,11 +80,12 @@ def _angles(
     sign, mark = (parts[prefix + name].to_numpy(zero_copy_only=False) for name in ("sign", "mark"))
     in_hours = (mark == "h") | (hours & (mark != "d") & (mark != "°"))
     limit = np.where(in_hours, 24, 360)
-    # a text in another form has NaN for its numbers, and fails this comparison too
+    # a text that does not match the regular expression has NaN for its numbers, and fails this
+    # comparison too
     if not ((whole < limit) & (minutes < 60) & (seconds <= 60)).all():
         return None
     sizes = (whole + minutes / 60 + seconds / 3600) * np.where(in_hours, 15.0, 1.0)
     values = np.full(len(missing), np.nan)
-    # apply the sign to the complete angle, because the number −00 of degrees has no sign
+    # apply the sign to the complete angle, because −00 degrees is the number 0, which has no sign
     values[~missing] = np.where((sign == "-") | (sign == "−"), -sizes, sizes)
     return values

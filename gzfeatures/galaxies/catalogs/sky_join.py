@@ -170,7 +170,7 @@ def _coordinates(place: npt.NDArray[np.float64]) -> SkyCoord:
 
 
 def _by_chance(first: SkyCoord, second: SkyCoord, radius: float, seed: int) -> float:
-    """Return the share of shifted sky positions with a row of another table in the radius."""
+    """Return the share of galaxies that match by chance, measured at shifted sky positions."""
     from astropy import units
 
     chosen = first

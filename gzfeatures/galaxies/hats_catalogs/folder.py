@@ -55,7 +55,7 @@ class HatsFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> HatsFolder:
-        """Find the partitions of a HATS catalog; ignore margins, thumbnail and summaries.
+        """Find the partitions of a HATS catalog; ignore margins (copies), thumbnail, summaries.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class HatsFolder:
         return table
 
     def places(self, partition: Partition) -> Vectors:
-        """Return the sky positions of a partition's rows as unit vectors, shape (n, 3), or NaN.
+        """Return sky positions of a partition's rows as unit vectors, shape (n, 3); NaN = unknown.
 
         Raises
         ------

@@ -71,7 +71,7 @@ def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
 
 def _column(frame: pd.DataFrame, name: str, where: str) -> str:
     """Return the name of the table column with right ascensions or declinations."""
-    quantities.required(frame, name, where)  # raise the error that says what the columns contain
+    quantities.required(frame, name, where)  # raises an error that names the fault of the column
     column = quantities.column_of(frame, name).column
     if column is None:
         raise InputError(f"no numeric column for {name}", where=where)

@@ -24,7 +24,7 @@ Vectors = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Partition:
-    """Name a HEALPix pixel, which is one partition of a catalog, in nested numbering.
+    """Identify one partition of a catalog: a HEALPix pixel, by its order and its nested number.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Partition:
 
     @property
     def range(self) -> tuple[int, int]:
-        """Return the first `INDEX` value in the HEALPix pixel, and the first one after it."""
+        """Return the range of order-29 pixel numbers inside this HEALPix pixel, end excluded."""
         shift = 2 * (FINEST - self.order)
         return self.pixel << shift, (self.pixel + 1) << shift
 
@@ -77,7 +77,7 @@ def angles(vectors: Vectors, centre: Vectors) -> npt.NDArray[np.float64]:
 
 
 def index_of(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the `INDEX` (HEALPix number in HATS) of positions in degrees, shape (n,).
+    """Return the HEALPix numbers (order 29, nested) of sky positions in degrees, shape (n,).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Join a HATS catalog with another catalog, one partition at a time, also across borders."""
+"""Join a HATS catalog with another catalog, one sky partition at a time, also across borders."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def hats_joined(
 ) -> PartitionedReport:
     """Join a HATS catalog with a table by a key column, and write the result as a HATS catalog.
 
-    A partition is in memory at a time, and the other table as a whole.
+    One partition is in memory at a time, and the other table as a whole.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ def hats_joined(
     twice = index.duplicated(keep=False) & index.notna()
     single = np.flatnonzero(~twice & index.notna())
     table, tally = to_arrow(other.frame), _Tally()
-    # drop the partners' key column, because it equals the key or `galaxy_id` of the galaxies
+    # drop the second table's key column, because it repeats the key or the `galaxy_id` of the
+    # galaxies
     if right in (left, "galaxy_id"):
         table = table.drop_columns([right])
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
@@ -143,8 +144,8 @@ def hats_joined_sky(
 ) -> PartitionedReport:
     """Join two catalogs by mutual nearest neighbours on the sky, and write a HATS catalog.
 
-    The pairs are those of the whole sky: a galaxy's partner, and whoever else that may be the
-    partner of, are looked for in every partition within reach, so no margin is needed.
+    The pairs are those of the whole sky: a galaxy's partner, and other galaxies that compete for
+    this partner, are searched in every partition within reach, so no margin is needed.
 
     Parameters
     ----------
@@ -204,14 +205,14 @@ def hats_joined_sky(
 def _partners(
     here: Nearby, there: Nearby, part: int, count: int, radius: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return each galaxy's partner, (n, 2) as in `Nearby` or -1, and its distance in radians."""
+    """Return each galaxy's partner (partition and row; -1 = none), and its distance in radians."""
     from scipy.spatial import cKDTree
 
     partners, apart = np.full((count, 2), -1, dtype=np.intp), np.full(count, np.nan)
     if not (len(here.vectors) and len(there.vectors)):
         return partners, apart
-    # compare chords instead of angles, because the chord grows with the angle, so the nearest row
-    # is the same
+    # the k-d tree compares straight chords instead of angles; the chord grows with the angle, so
+    # the nearest row is the same
     chord, nearest = cKDTree(there.vectors).query(here.vectors)
     _, back = cKDTree(here.vectors).query(there.vectors)
     angle = 2 * np.arcsin(np.minimum(chord / 2, 1))
@@ -233,14 +234,15 @@ def _sample(places: Vectors, total: int, partition: Partition, seed: int) -> Vec
 def _by_chance(
     chosen: Vectors, others: Vectors, far: float, radius: float
 ) -> npt.NDArray[np.bool_]:
-    """Return whether sky positions shifted in four directions have a row within the radius."""
+    """Return whether positions, shifted in four directions, have chance matches in the radius."""
     from scipy.spatial import cKDTree
 
     if not (len(chosen) and len(others)):
         return np.zeros(len(SHIFTS) * len(chosen), dtype=bool)
     tree = cKDTree(others)
     east = np.cross([0.0, 0.0, 1.0], chosen)
-    # choose any direction as east at a pole, where every direction is south
+    # at a pole the cross product is zero, and every direction is south (or north), so choose any
+    # direction as east
     east[np.linalg.norm(east, axis=1) < 1e-12] = [0.0, 1.0, 0.0]
     east /= np.linalg.norm(east, axis=1, keepdims=True)
     north = np.cross(chosen, east)
@@ -274,7 +276,7 @@ def _beside(
     tally: _Tally,
     where: str,
 ) -> pa.Table:
-    """Add the partners' columns to a partition's rows, drop rows as `kind` asks, and count them."""
+    """Add partners' columns to a partition's rows, drop unmatched rows if asked, count matches."""
     names = [name for name in beside.column_names if name not in PLACE_COLUMNS]
     both = [name for name in names if name in rows.column_names]
     if SEPARATION in both or (kind.suffix and f"{SEPARATION}{kind.suffix}" in names):

@@ -42,7 +42,7 @@ class Source(Protocol):
         """Return the catalog rows within an angle (radians) of a unit vector."""
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the columns of rows named as in `Nearby`, shape (n, 2); nulls for -1."""
+        """Return the columns of rows, each given by partition and row number; -1 gives nulls."""
 
     def __len__(self) -> int:
         """Return the number of rows of the catalog."""

@@ -105,7 +105,7 @@ class HatsWriter:
 
 @contextmanager
 def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
-    """Give a writer of a new HATS catalog, which appears at `path` when it is complete.
+    """Yield a writer of a new HATS catalog; the catalog appears at `path` when it is complete.
 
     Parameters
     ----------

@@ -77,8 +77,8 @@ class Labelling:
             return ready
         if self.scheme.target == "fractions":
             fractions, fewest = self.soft, self.choice.min_votes
-            # a fraction of few volunteers is mostly chance, so drop it; more volunteers may have
-            # answered the galaxy's other questions, so keep those
+            # a fraction of few volunteers' votes is mostly chance, so replace it by NaN; the
+            # galaxy's other questions may have more voters, so keep their fractions
             if fewest:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)
@@ -91,14 +91,14 @@ class Labelling:
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
         if self.scheme.target == "multi-label":
             reasons = self._exclusions()
-            # leave a galaxy with one unknown boolean unlabelled, because a label file cannot store
-            # "unknown"
+            # leave a galaxy unlabelled if votes for one of its classes are missing, because a label
+            # file stores only true and false
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
         return self._one_class(claims, unsure)
 
     def _one_class(self, claims: Mask, unsure: Mask) -> Labels:
-        """Return labels with one class per galaxy, from the classes whose conditions hold.
+        """Return labels with one class per galaxy, chosen among the classes whose conditions hold.
 
         Parameters
         ----------
@@ -109,12 +109,12 @@ class Labelling:
         """
         reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
-        # ignore missing votes for classes after the first one that holds, because only this class
-        # counts
+        # with `first`, only the first class that holds counts, so ignore missing votes for the
+        # classes after it
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # two classes that hold are a conflict, even if votes for a third class are missing
+        # if two classes hold, the galaxy is a conflict, even if votes for a third class are missing
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
         if self.has_none_class:
@@ -125,13 +125,13 @@ class Labelling:
             reasons[TWO_RULES] = conflict
         values = claims.argmax(axis=1)
         chosen = np.eye(claims.shape[1], dtype=bool)[values]
-        # give no soft labels here, because no vote fraction measures how much a galaxy belongs to
-        # none-of-these
+        # with a class none-of-these give no vote fractions as soft labels, because no fraction
+        # measures this class
         return self._supported(values, reasons, chosen, conflict, with_soft=not self.has_none_class)
 
     @property
     def has_none_class(self) -> bool:
-        """Return whether galaxies without a class get the class `none-of-these`."""
+        """Return whether galaxies that fit no class get the class `none-of-these`."""
         return self.scheme.others == "class"
 
     @property
@@ -150,7 +150,7 @@ class Labelling:
 
     @cached_property
     def facts(self) -> Facts:
-        """Return functions by which conditions read vote fractions, columns and letters."""
+        """Return the functions by which conditions look up fractions, columns and letters."""
         ballots = self.ballots
         none = np.zeros(len(self.catalog))
         return Facts(
@@ -164,14 +164,13 @@ class Labelling:
 
     @cached_property
     def soft(self) -> Numbers:
-        """Return each class's vote fraction, shape (n, k); (n, 0) if the scheme has none."""
+        """Return the vote fraction of each class, shape (n, k); (n, 0) if classes have none."""
         answers = self.scheme.answer_of_class()
         if not answers:
             return np.empty((len(self.catalog), 0))
         columns = [answers[name] for name in self.scheme.classes]
         soft = np.stack([self.facts.fraction(answer) for answer in columns], axis=1)
-        # set unknown soft labels to 0 if the question was not asked, because its answers then have
-        # no votes
+        # if a question was not asked, its answers have no votes, so their unknown fractions are 0
         if self.scheme.target != "fractions":
             unasked = np.stack([self.facts.unasked(answer) for answer in columns], axis=1)
             soft[unasked & np.isnan(soft)] = 0.0
@@ -179,7 +178,7 @@ class Labelling:
 
     @cached_property
     def voters(self) -> Numbers:
-        """Return how many volunteers each class depends on, shape (n, k); NaN if unknown."""
+        """Return how many volunteers decided about each class, shape (n, k); NaN if unknown."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
@@ -188,18 +187,18 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # count the voters of the soft label's question, because a scheme that draws classes has
-            # no conditions
+            # a scheme that draws classes has no conditions, so count the voters of the question
+            # whose fraction is the class's soft label
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
             ]
             if questions and self.ballots is not None:
-                # take the question with the fewest volunteers, because the class depends on each
-                # question
+                # a class depends on several questions, so use the question with the fewest
+                # volunteers
                 voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
-        # none-of-these has no question of its own, so it gets the largest number of volunteers of
-        # any class
+        # no question decides about none-of-these, so use the largest number of volunteers of any
+        # class
         if self.has_none_class:
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
@@ -234,7 +233,7 @@ class Labelling:
         }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
-        """Return for which galaxies the vote fraction of any of the answers is NaN, shape (n,)."""
+        """Return for which galaxies the vote fraction of at least one answer is NaN, shape (n,)."""
         return np.asarray(
             np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
         )
@@ -244,14 +243,15 @@ class Labelling:
         # inverse transform sampling: the first class whose cumulative fraction exceeds a random
         # number has the right probability
         cumulated = np.cumsum(self.soft, axis=1)
-        # scale the random number to the sum of the vote fractions, because the sum need not be 1
+        # scale the random number to the sum of the galaxy's vote fractions, because this sum need
+        # not be 1
         drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
         return np.asarray(
             np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1)
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return which galaxies each reason excludes, before class conditions are applied."""
+        """Return for each reason which galaxies get no label; class conditions come later."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -259,8 +259,8 @@ class Labelling:
             reasons |= self._without_votes(self.ballots)
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
-            # exclude nobody for this reason if its column is missing, but report that we cannot
-            # know whom it concerns
+            # if the column of a reason is missing, exclude no galaxy, but report that the reason
+            # could not be checked
             if any(unknowable(condition, self.facts) for condition in conditions):
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue
@@ -273,23 +273,22 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # exclude galaxies with two flagged answers to one question, because these contradict
-            # each other
+            # two flagged answers to one question contradict each other, so exclude these galaxies
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 
     def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
-        """Return the masks of galaxies that have no usable votes, one mask per reason."""
+        """Return masks of the galaxies without usable votes, one mask for each reason."""
         reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
         usable = {source.campaign for source in ballots.sources}
         for name in sorted({*ballots.campaign} - usable - {"", SEVERAL}):
             reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(
                 ballots.campaign == name
             )
-        # check the first question only, because volunteers are not always asked the others, where a
-        # gap is no missing vote
+        # check only the first question, which every volunteer answers; at later questions, missing
+        # votes can mean that nobody was asked
         asked_of_all = [
             answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]
         ]
@@ -301,8 +300,8 @@ class Labelling:
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
         if column is None or column not in catalog.frame:
             return None
-        # prefer votes, because they can be checked against the scheme's conditions, unlike
-        # ready-made classes
+        # prefer votes to ready-made classes, because the scheme's conditions can be checked on
+        # votes only
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
@@ -330,7 +329,7 @@ class Labelling:
         *,
         with_soft: bool = True,
     ) -> Labels:
-        """Return the labels with enough volunteers behind them, and the origin of their votes."""
+        """Return labels of galaxies with enough voters, and where their votes come from."""
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
@@ -342,7 +341,7 @@ class Labelling:
         return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
-        """Return where the votes come from, and how many labels depend on few volunteers."""
+        """Return campaigns and columns of the votes, and numbers of labels with few volunteers."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)
@@ -359,7 +358,7 @@ class Labelling:
         conflict: Mask | None,
         origin: Origin | None,
     ) -> Labels:
-        """Return labels without the excluded galaxies, which are listed under their reasons."""
+        """Return labels without excluded galaxies; list these galaxies' ids under their reasons."""
         out = np.zeros(len(self.catalog), dtype=bool)
         left_out = {}
         for reason, rows in exclusions.items():
@@ -383,7 +382,7 @@ class Labelling:
 
 
 def without_class(labels: Labels) -> float | None:
-    """Return the share of galaxies without a class, among the galaxies that have enough votes.
+    """Return the share of galaxies that fit no class, among those with enough votes to decide.
 
     Parameters
     ----------

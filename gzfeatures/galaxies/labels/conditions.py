@@ -54,7 +54,7 @@ _FLAG = "_flag"
 
 
 class Cut(NamedTuple):
-    """Compare a vote fraction or column with a number or with another answer's vote fraction."""
+    """Compare a vote fraction or column with a number or with a second answer's vote fraction."""
 
     left: str
     op: str
@@ -63,7 +63,7 @@ class Cut(NamedTuple):
 
 
 class Wins(NamedTuple):
-    """Require that an answer has the largest vote fraction of its question, without a tie."""
+    """Require that an answer has the largest vote fraction among its question's answers, no tie."""
 
     answer: str
 
@@ -79,7 +79,7 @@ Condition = Cut | Wins | Letter
 
 
 def answer_name(text: str) -> str:
-    """Return gzfeatures' name of a vote answer, given by that name, Kaggle's or GZ2's.
+    """Return gzfeatures' name of a vote answer; accept the names of Kaggle and GZ2 columns too.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
 
 
 def flags_of(condition: Condition) -> tuple[str, ...]:
-    """Return the flag columns of all answers to the question that the condition is about."""
+    """Return the GZ2 flag columns of all answers to the question that a condition is about."""
     if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
         return ()
     answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
@@ -153,7 +153,7 @@ def answers_of(condition: Condition) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """Store the functions by which conditions of class schemes read the values of n galaxies.
+    """Store functions by which conditions of class schemes look up the values of n galaxies.
 
     Parameters
     ----------
@@ -181,14 +181,14 @@ class Facts(NamedTuple):
 
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
-    """Return whether the condition is optional and tests a column that the catalog lacks."""
+    """Return whether a condition marked "if known" tests a column that the catalog lacks."""
     return (
         isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
     )
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
-    """Return whether the condition of a class holds for each galaxy, shape (n,); False for NaN."""
+    """Return for each galaxy whether a condition holds, shape (n,); False where values are NaN."""
     if isinstance(condition, Letter):
         letters = ["" if letter == "-" else letter for letter in condition.letters]
         return np.isin(facts.letter(condition.part), letters)
@@ -197,7 +197,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         rivals = [
             facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
         ]
-        # require a strictly larger fraction, because a tie has no winner
+        # require a strictly larger fraction, because with a tie no answer wins
         return np.asarray(fraction > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -205,10 +205,10 @@ def holds(condition: Condition, facts: Facts) -> Mask:
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:
-    """Return whether a galaxy's votes suffice to decide the condition, shape (n,).
+    """Return for each galaxy whether its votes suffice to decide the condition, shape (n,).
 
-    Where nobody was asked for an answer it is known to have no votes, and no fraction is larger
-    than its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
+    An answer about which nobody was asked is known to have no votes. A fraction is at most that of
+    its path: if 4 % saw features, fewer than half of all saw an edge-on disk.
     """
     if isinstance(condition, Letter):
         return np.ones(len(facts.letter(condition.part)), dtype=bool)
@@ -219,7 +219,8 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     if isinstance(condition, Cut) and condition.left not in GZ2:
         parts.append(~np.isnan(facts.column(condition.left)))
     sure = np.asarray(np.logical_and.reduce(parts))
-    # "larger than" surely fails if even the largest possible vote fraction is below the limit
+    # "larger than" is known to be false if even the largest possible vote fraction is below the
+    # limit
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
         right = (
             facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -230,13 +231,14 @@ def decided(condition: Condition, facts: Facts) -> Mask:
 
 
 def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return whether all conditions of a class hold for each galaxy, shape (n,)."""
+    """Return for each galaxy whether all conditions of a class hold, shape (n,)."""
     return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
 
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return for which galaxies it is unknown whether all conditions hold, shape (n,)."""
+    """Return for which galaxies missing votes leave open whether all conditions hold, (n,)."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
-    # one condition that surely fails excludes the class, even if other conditions are unknown
+    # one condition that is known to be false excludes the class, even if the other conditions are
+    # unknown
     return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -26,7 +26,7 @@ EMPTY = "label is empty"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelColumns:
-    """Store a table of labels, and the labels that its columns give to the galaxies.
+    """Store a label file's table, and the labels that its columns contain.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
         _require_distinct([name for names in sets for name in names], path)
         values = np.array([[name in names for name in classes] for names in sets])
         return {"ids": ids, "classes": classes, "values": values, "target": "multi-label"}
-    # treat an empty cell as a missing label; with several classes per galaxy it would mean that no
-    # class is true
+    # an empty cell means "no label" here; in multi-label files (above) it means that no class is
+    # true
     labelled = text != ""
     _require_distinct(text[labelled], path)
     names, codes = np.unique(text[labelled], return_inverse=True)
@@ -133,7 +133,7 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
-    """Return vote fractions as labels: each numeric column is one answer."""
+    """Return vote fractions as labels: each numeric column of the table is one answer."""
     answers = [
         str(name)
         for name in frame.columns
@@ -151,7 +151,7 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
 
 
 def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> dict[str, Any]:
-    """Add vote fractions to the labels, if the label file has fractions for every class."""
+    """Add vote fractions to labels, if the label file has a column of fractions for every class."""
     classes = tuple(
         sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
     )
@@ -159,8 +159,8 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
     if not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
-    # compute new class codes, because classes that have votes but no labels are inserted in
-    # alphabetical order
+    # classes with votes but without labelled galaxies are added in alphabetical order, so renumber
+    # the classes
     place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
     if fields["target"] == "classes":
         values: npt.NDArray[Any] = place[fields["values"]]
@@ -172,7 +172,7 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
 
 
 def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
-    """Return vote fractions of a label file, shape (n, k); refuse values outside [0, 1]."""
+    """Return the vote fractions in a label file, shape (n, k); refuse values outside [0, 1]."""
     values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():

@@ -1,4 +1,4 @@
-"""Describe class schemes: conditions on votes, stored as data, that give galaxies their classes."""
+"""Define class schemes: conditions on votes, stored as data, that give galaxies their classes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class LabelScheme:
         return f"scheme {self.name}"
 
     def _require_names(self) -> None:
-        """Refuse class names that are not lower-case words, and fewer than two classes."""
+        """Refuse names that are not lower-case words, and schemes with fewer than two classes."""
         for name in (self.name, *self.classes):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise InputError(
@@ -132,7 +132,8 @@ class LabelScheme:
         """Refuse the class `none-of-these` if the class scheme draws classes or has it already."""
         if self.others != "class":
             return
-        # in a scheme that draws classes or gives several booleans, no galaxy is without a class
+        # a scheme that draws classes gives every galaxy one, and a multi-label scheme gives each
+        # class true or false, so no galaxy is without a class
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",
@@ -147,7 +148,7 @@ class LabelScheme:
             )
 
     def _require_conditions(self) -> None:
-        """Refuse unreadable conditions in the class scheme, and classes without conditions."""
+        """Refuse unreadable conditions, incomplete soft labels, and classes without conditions."""
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=self._where)
@@ -158,8 +159,8 @@ class LabelScheme:
                 rule="name an answer for each class",
                 found=dict(self.soft),
             )
-        # look up the answers now, so that an unknown answer is an error when the scheme is read,
-        # not later
+        # look up the answers now, so that a wrong answer name is an error when the scheme is read,
+        # not when galaxies are labelled
         self.answer_of_class()
         # a class without any condition would contain every galaxy
         ruled = self.target == "classes" and not self.draw and self.column is None
@@ -172,14 +173,14 @@ class LabelScheme:
             )
 
     def answer_of_class(self) -> dict[str, str]:
-        """Return the answer whose vote fraction is the soft label of each class."""
+        """Return for each class the answer whose vote fraction is the class's soft label."""
         texts = self.soft
         if self.target == "fractions":
             texts = {name: "".join(answers) for name, answers in self.classes.items()}
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """Return a copy of the class scheme that treats galaxies without a class in another way.
+        """Return a copy of the scheme that leaves out galaxies without a class, or gives them one.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ class LabelScheme:
         return Labelling(self, catalog, seed, choice).labels()
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """Return the conditions of a class; an empty tuple if the scheme gives vote fractions.
+        """Return the conditions of a class; empty if the scheme predicts vote fractions.
 
         Parameters
         ----------
@@ -234,7 +235,7 @@ class LabelScheme:
 
     @property
     def every_condition(self) -> list[Condition]:
-        """Return the conditions of all classes, and of all reasons to exclude a galaxy."""
+        """Return the conditions of all classes, and of all reasons to leave a galaxy unlabelled."""
         if self.target == "fractions":
             return []
         lists = (*self.classes.values(), *self.leave_out.values())
@@ -254,5 +255,5 @@ class LabelScheme:
 
 @cache
 def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
-    """Convert texts to conditions of a class scheme; cache the result for each tuple of texts."""
+    """Convert texts to conditions of a class scheme, and remember the result for the same texts."""
     return tuple(parse(text) for text in texts)

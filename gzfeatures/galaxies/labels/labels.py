@@ -32,7 +32,7 @@ FEW = 5
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Describe the votes behind the labels: Galaxy Zoo campaigns, columns, and numbers of galaxies.
+    """Store where labels come from: Galaxy Zoo campaigns, vote columns, and numbers of galaxies.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Labels:
         return brief.html(repr(self), counts | reasons)
 
     def to_series(self) -> pd.Series[Any]:
-        """Return the class or the number of each labelled galaxy, by galaxy id.
+        """Return the class or number of each labelled galaxy as a series with galaxy ids as index.
 
         Raises
         ------
@@ -250,7 +250,7 @@ class Labels:
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Return each galaxy's class or quantile bin, for draws with equal shares, shape (n,).
+        """Return each galaxy's class or quantile bin, for drawing samples with equal shares, (n,).
 
         Classes are numbered in the order of their names. The parts of a number hold equally many
         galaxies, ten parts at most; other labels have one part.
@@ -271,7 +271,7 @@ class Labels:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the number of galaxies per class; for vote fractions, of known values."""
+        """Return the number of galaxies per class; for vote fractions, of known fractions."""
         if self.target == "classes":
             numbers = np.bincount(self.codes, minlength=len(self.classes))
         elif self.target == "multi-label":
@@ -282,7 +282,7 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a sha256 of ids and labels, whatever the order of galaxies or classes."""
+        """Return a sha256 of ids and labels, the same in any order of galaxies or classes."""
         order = np.argsort(self.ids)
         if self.target == "classes":
             # ignore classes without galaxies, because they change no galaxy's label
@@ -315,7 +315,7 @@ class Labels:
         )
 
     def ordered(self, classes: tuple[str, ...]) -> Labels:
-        """Return the same labels with their classes in another order.
+        """Return the same labels with their classes in the order of `classes`.
 
         Parameters
         ----------
@@ -345,7 +345,7 @@ class Labels:
         return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
-        """Return these labels together with labels of other galaxies of the same class scheme.
+        """Return these labels together with labels of further galaxies from the same class scheme.
 
         Galaxies without vote fractions get NaN where the other labels have them.
 
@@ -385,10 +385,10 @@ class Labels:
 
 
 def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Return the quantile bin of each number, shape (n,); equal numbers have the same bin.
+    """Return the number of each value's quantile bin, shape (n,); equal values share a bin.
 
-    Parts hold about equally many numbers: `STRATA` parts, or fewer where one would hold fewer than
-    `FEWEST_IN_STRATUM`.
+    Bins contain about equally many numbers: `STRATA` bins, or fewer where one would contain fewer
+    than `FEWEST_IN_STRATUM`.
 
     Examples
     --------
@@ -396,6 +396,6 @@ def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     True
     """
     count = max(1, min(STRATA, len(numbers) // FEWEST_IN_STRATUM))
-    # rank by the share of smaller numbers, so that equal numbers have the same rank in any order
+    # rank each number by the share of smaller numbers, so that equal numbers get the same rank
     rank = np.searchsorted(np.sort(numbers), numbers, side="left")
     return np.asarray(rank * count // max(1, len(numbers)), dtype=np.int64)

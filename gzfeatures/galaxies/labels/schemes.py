@@ -1,4 +1,4 @@
-"""List the class schemes of the literature and of five published systems, as data.
+"""List class schemes from publications and five published programs; read schemes from files.
 
 A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the
 source did.
@@ -244,7 +244,7 @@ def scheme(name: str | Path) -> LabelScheme:
 
 
 def _read(file: Path) -> LabelScheme:
-    """Read a class scheme from a TOML file; refuse fields that no class scheme has."""
+    """Read a class scheme from a TOML file; refuse keys that class schemes do not have."""
     with parsing("scheme cannot be read", file, rule="be TOML"):
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     # check the type of each field, because a text in place of a list would be read letter by letter

@@ -28,7 +28,7 @@ REDSHIFTS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class TargetColumn:
-    """Name the numeric catalog column that heads and networks learn to predict.
+    """Name the numeric catalog column whose values heads and networks learn to predict.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class TargetColumn:
     as_number: bool = False
 
     def labels(self, catalog: Catalog) -> Labels:
-        """Return the known numbers to be learned, in the order of the catalog.
+        """Return the known values of the column as numbers to learn, in the order of the catalog.
 
         Parameters
         ----------
@@ -105,14 +105,14 @@ class TargetColumn:
 
     def _target(self, catalog: Catalog) -> Target:
         """Return whether the column is a redshift, by the user's choice or by its name."""
-        # a column `z` that contains magnitudes, or is next to columns g and r, is the brightness in
-        # the z band
+        # a column `z` can also be the brightness in the z band: if it contains magnitudes, or if
+        # columns g and r exist
         misnamed = self.column in column_of(catalog.frame, "redshift").refused
         by_name = self.column.lower() in REDSHIFTS and not misnamed
         return "redshift" if (by_name if self.redshift is None else self.redshift) else "value"
 
     def _require_numbers(self, numbers: npt.NDArray[np.float64], where: str) -> None:
-        """Refuse numbers that cannot be learned, or that seem to be codes of classes."""
+        """Refuse numbers that are all equal, or that seem to be codes of classes."""
         different = np.unique(numbers)
         if len(different) < 2:
             raise InputError(
@@ -121,7 +121,7 @@ class TargetColumn:
                 rule="have two different known numbers at least",
                 found=f"{different[0]:g} everywhere" if len(different) else "none that is known",
             )
-        # with fewer than two galaxies per distinct number, integers cannot be codes of classes
+        # if each value occurs less than twice on average, whole numbers cannot be codes of classes
         few = len(different) <= FEW_NUMBERS and 2 * len(different) <= len(numbers)
         if few and not self.as_number and (different == np.rint(different)).all():
             shown = ", ".join(f"{number:g}" for number in different[:8])

@@ -1,4 +1,4 @@
-"""Read why each galaxy was labelled, and split so that only randomly chosen ones are scored.
+"""Read why galaxies were labelled, and split so that only randomly drawn galaxies are scored.
 
 Labels of a teaching campaign have a column `asked`: `random` where the galaxy was drawn, `queue`
 where a head wanted to know it, `user` where a person chose it. Only the drawn galaxies are a sample
@@ -89,7 +89,7 @@ def split_by_asked(
     earlier: Split | None = None,
     seed: int = 0,
 ) -> Split:
-    """Split labelled galaxies so that those drawn at random are tested on, all others never.
+    """Split labelled galaxies: test on those drawn at random, train and validate on the others.
 
     Galaxies of a group in which one was drawn are in no part: they may not train, and they are no
     random sample.
@@ -137,7 +137,7 @@ def split_by_asked(
 
 
 def require_agreement(column: Split, asked: Asked) -> None:
-    """Refuse a label file in which a randomly drawn galaxy is not tested, or another galaxy is.
+    """Refuse a label file unless its test galaxies are exactly those that were drawn at random.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class Completeness:
 
     @property
     def whole(self) -> bool:
-        """Return whether the sample is complete up to its own redshift limit."""
+        """Return whether the sample is complete up to its highest redshift."""
         return self.redshift >= self.asked
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Completeness:
 
 
 def completeness(catalog: Catalog) -> Completeness | None:
-    """Return the redshift up to which the volume-limited sample of a catalog is complete.
+    """Return the redshift up to which a volume-limited sample of a catalog would be complete.
 
     The catalog's limit is the apparent magnitude m = M + 5 lg(d_L / 10 pc) under which 99 % of all
     its galaxies lie, with their own absolute magnitudes M: since these are K-corrected, so is the
@@ -75,19 +75,19 @@ def completeness(catalog: Catalog) -> Completeness | None:
     if not (catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs")):
         return None
     redshift, magnitude = catalog.column("redshift"), catalog.column("petro_mag_r_abs")
-    # use realistic ranges to exclude sentinel values such as −9999, and NaN, which fails every
-    # comparison
+    # keep realistic ranges only: they exclude sentinel values such as −9999, and NaN, which fails
+    # every comparison
     known = (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
     if not known.any():
         return None
     # interpolate on a grid of 4,000 redshifts, because astropy would integrate once for each galaxy
     grid = np.geomspace(1e-4, 2, 4000)
     modulus = _distance_modulus(grid)
-    # take a quantile of m = M + 5 lg(d_L / 10 pc), because a few very faint galaxies are not the
-    # catalog's limit
+    # use the 99 % quantile of m = M + 5 lg(d_L / 10 pc) instead of the maximum, because a few very
+    # faint galaxies are not the catalog's limit
     limit = float(np.quantile(magnitude[known] + np.interp(redshift[known], grid, modulus), SHARE))
-    # solve the same equation for the redshift at which the faintest galaxies of the sample reach
-    # the limit
+    # solve the same equation for the redshift at which galaxies of the sample's faintest absolute
+    # magnitude have the limiting apparent magnitude
     reached = float(np.interp(limit - MAGNITUDES[1], modulus, grid))
     return Completeness(limit, MAGNITUDES[1], reached, REDSHIFTS[1])
 

@@ -46,18 +46,18 @@ class Grouping:
     counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
-        """Return these groups with the groups of another reason; overlapping groups merge."""
+        """Return these groups, merged with groups that were found for a further reason."""
         return Grouping(
             merge(self.groups, groups),
             {**self.counts, reason: (len(groups), len(set(groups.values())))},
         )
 
     def united(self, other: Grouping) -> Grouping:
-        """Return the union of two sets of galaxy groups; groups that overlap are merged."""
+        """Return the union of two sets of galaxy groups; groups with a common galaxy are merged."""
         return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
 
     def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
-        """Return these groups extended by galaxies that are close neighbours on the sky.
+        """Return these groups, merged with groups of galaxies that are close neighbours on the sky.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class Grouping:
         return self.joined(f"lie within {arcsec:g} arcsec of one another", neighbours)
 
     def __str__(self) -> str:
-        """Return a line that says how many galaxies were grouped, and for which reasons."""
+        """Return a line that says how many galaxies were grouped for each reason."""
         if not self.counts:
             return "grouped: nothing, for neither images nor positions are known"
         parts = [
@@ -140,7 +140,7 @@ def sky_groups(
 
 
 def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
-    """Return groups of galaxies that have the same key, such as the digest of the image file.
+    """Return groups of galaxies that have the same key, such as the sha256 of their image file.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
 
 
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
-    """Merge several assignments of galaxies to groups; groups that share a galaxy become one.
+    """Merge several mappings from galaxy to group; groups that share a galaxy become one.
 
     Returns
     -------
@@ -182,7 +182,8 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     for mapping in mappings:
         rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
         codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
-        # link each galaxy only to the first of its group, which connects them all with fewer links
+        # link each galaxy only to the first of its group: this connects the whole group with fewest
+        # links
         first = np.zeros(len(distinct), dtype=np.intp)
         first[codes[::-1]] = rows[::-1]
         left.append(rows)
@@ -191,7 +192,7 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
 
 
 def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
-    """Return the groups of galaxies that pairs of rows connect, each with two or more galaxies.
+    """Return the groups that form when pairs of galaxies (rows left, right) are linked.
 
     Returns
     -------
@@ -201,7 +202,7 @@ def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) ->
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # groups are the connected components of a graph that has one edge per pair
+    # a group is a connected component of the graph whose edges are the pairs
     n = len(ids)
     links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(n, n))
     _, component = connected_components(links, directed=False)

@@ -159,8 +159,8 @@ def read_target(
     """
     galaxies = Catalog.read(path, id_column=id_column)
     source = galaxies
-    # prefer the column of the label file to the catalog's, because the user named this file as the
-    # one with labels
+    # prefer the column in the label file to the same column in the catalog, because the user named
+    # the label file for it
     if catalog is not None and not galaxies.has_column(target.column):
         source = catalog.select(galaxies.ids[among(galaxies.ids, catalog.ids)])
     labels = target.labels(source)
@@ -172,11 +172,11 @@ def read_target(
 
 
 def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Split | None:
-    """Return the split in a label file's own columns; None if it has no column `split`."""
+    """Return the split stored in a label file's column `split`; None without this column."""
     if "split" not in frame:
         return None
-    # convert to text: pandas reads an empty column as numbers, but it means that no galaxy has a
-    # part
+    # read the column as text: pandas reads an empty column as numbers, but here it means that no
+    # galaxy is in any part
     part = texts_of(frame["split"])
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():

@@ -1,4 +1,4 @@
-"""Draw growing subsets of a split's labelled galaxies; each contains the smaller ones."""
+"""Draw growing subsets of a split's labelled galaxies; each subset contains the smaller subsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST = 2
 def nested_parts(
     split: Split, labels: Labels, sizes: Sequence[int], seed: int = 0
 ) -> dict[int, Split]:
-    """Draw subsets of a split with fewer labelled galaxies, for a learning curve.
+    """Draw subsets of a split with fewer labelled galaxies, to measure a learning curve.
 
     A part has the sizes of its training and validation sides in the proportion of the whole split,
     the same test galaxies, and holds every smaller part. Groups enter whole, so that a part may
@@ -63,8 +63,8 @@ def nested_parts(
             )
     share = len(split.validation) / whole
     train = _nested(split.train, split, labels, seed, first=FIRST)
-    # draw validation galaxies without a minimum per class, which would distort the class shares of
-    # small sets
+    # draw validation galaxies without a minimum per class, because this minimum would distort the
+    # class shares of small sets
     held = _nested(split.validation, split, labels, seed + 1, first=0)
     parts = {}
     for size in sorted(set(sizes)):
@@ -75,14 +75,14 @@ def nested_parts(
 
 
 def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
-    """Order groups of galaxies so that the first n of them always have about equal class shares."""
+    """Order groups of galaxies so that any first n groups have about the same class shares."""
     # sort the ids, so that the order of rows in a file has no effect on the subsets
     ids = np.sort(ids)
     if not len(ids):
         return []
     codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
     members = [np.flatnonzero(group == number) for number in np.unique(group)]
-    # treat a group as one member of its first galaxy's class, because the group stays together
+    # a group enters as a whole, so count it as one member of the class of its first galaxy
     classes = np.array([codes[rows[0]] for rows in members])
     return [ids[members[row]] for row in nested_order(classes, seed, first)]
 
@@ -90,7 +90,7 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
 def nested_order(
     codes: npt.NDArray[np.int64], seed: int, first: int = FIRST
 ) -> npt.NDArray[np.int64]:
-    """Order rows so that the first n of them always have about the same class shares.
+    """Order rows so that any first n rows have about the same class shares.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def nested_order(
     place: npt.NDArray[np.float64] = np.empty(len(codes))
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
-        # spread each class evenly over (0, 1), so that the first n rows always have about the same
-        # class shares
+        # spread each class evenly over (0, 1), so that any first n rows have about the same class
+        # shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return np.argsort(place, kind="stable")
 
 
 def _beginning(groups: Sequence[Ids], number: int) -> Ids:
-    """Return the galaxies of the first groups, as many complete groups as fit into `number`."""
+    """Return the galaxies of the first groups, as many whole groups as have `number` galaxies."""
     counts = np.cumsum([len(ids) for ids in groups], dtype=np.int64)
     fitting = groups[: int(np.searchsorted(counts, number, side="right"))]
     empty: Ids = np.empty(0, dtype=object)

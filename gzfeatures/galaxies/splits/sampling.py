@@ -54,16 +54,16 @@ def magnitude_bin(magnitude: Numbers) -> Numbers:
 
 
 def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
-    """Return each value's bin number; values outside the range get sentinels of Hart+2016."""
-    # add 1e-9, so that a value on a bin's lower edge stays in that bin: (0.03 − 0.01) / 0.01 rounds
-    # below 2
+    """Return each value's bin number; values outside the bins get the codes of Hart+2016."""
+    # add 1e-9, because rounding would put a value on a bin's lower edge into the bin below: (0.03 −
+    # 0.01) / 0.01 rounds below 2
     bins = np.floor((values - low) / width + 1e-9)
     bins = np.where(values < low, BELOW, np.where(values >= high, ABOVE, bins))
     return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
 
 
 def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
-    """Return a physical quantity of each galaxy, with sentinel values replaced by NaN."""
+    """Return a physical quantity of each galaxy; values outside the legal range become NaN."""
     values = catalog.column(name)
     return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
 
@@ -71,7 +71,7 @@ def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Number
 def _bins(
     catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
 ) -> Numbers:
-    """Return the bins that the catalog publishes, or bins computed from the physical quantity."""
+    """Return the catalog's bin of each galaxy, or compute bins from the quantity's column."""
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 
@@ -81,8 +81,8 @@ def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies with a known redshift to the sample, the nearest galaxies first."""
-    # prefer redshifts to their published bins, because they order galaxies more finely
+    """Admit galaxies with known redshift to the sample, in the order of redshift."""
+    # prefer redshifts to redshift bins, because redshifts order galaxies more finely
     if catalog.has_column("redshift"):
         redshift = _physical(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
@@ -91,7 +91,7 @@ def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit every galaxy to the sample by redshift bin; those without a redshift come first."""
+    """Admit every galaxy in the order of redshift bin; unknown redshifts (-9999) come first."""
     return np.zeros(len(catalog)), _bins(catalog, "redshift_bin", "redshift", redshift_bin)
 
 
@@ -110,7 +110,7 @@ def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies as a published sample did, including galaxies of unknown magnitude."""
+    """Admit galaxies as a published program did, which let unknown magnitudes pass its limits."""
     redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
     magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
     kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)
@@ -202,7 +202,7 @@ def sample(
 def _quota(
     labels: Labels, admitted: npt.NDArray[np.bool_], order: Numbers, per_class: int, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Return which galaxies enter the sample if each class gives `per_class`, shape (n,)."""
+    """Return which galaxies enter the sample if it takes `per_class` of each class, shape (n,)."""
     if per_class < 1:
         raise InputError("quota per class", rule="be 1 or more", found=per_class)
     codes = labels.codes
@@ -220,11 +220,12 @@ def _quota(
             found=", ".join(short),
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
-    # sort by class, then by the strategy's order; break ties by a number computed from the id; cut
-    # off the galaxies that are not admitted, which come last
+    # sort admitted galaxies by class, then by the strategy's order; break ties by a random number
+    # computed from the id. Galaxies that are not admitted come last, so cut them off
     ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))
     ranking = ranking[: int(admitted.sum())]
-    # compute the rank of each galaxy within its class, because each class gives its first galaxies
+    # compute each galaxy's rank within its class; the sample takes the first `per_class` of each
+    # class
     start = np.concatenate([[0], np.cumsum(have)[:-1]])
     place = np.arange(len(ranking)) - start[codes[ranking]]
     chosen = np.zeros(len(codes), dtype=bool)

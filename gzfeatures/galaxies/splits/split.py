@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """List the galaxies that models are trained on, selected on, and scored on.
+    """List the galaxies to train on (train), choose models with (validation), and score on (test).
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ class Split:
             names.append(ids)
             parts.append(np.full(len(ids), code))
         ids, part_of = np.concatenate(names), np.concatenate(parts)
-        # count each single id as a group too, because an id that occurs in two parts is also a leak
+        # count a single galaxy as a group too, because the same id in two parts of the split is
+        # also a leak
         group = group_codes(ids, self.groups)
         first = np.full(len(ids), len(PARTS))
         np.minimum.at(first, group, part_of)
@@ -142,17 +143,18 @@ class Split:
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
-        # put the whole group of a galaxy that must train into train, unless the earlier split
-        # placed the group elsewhere
+        # galaxies that must train (`only_train`) bring their group into train, except groups that
+        # the earlier split placed
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
-        # leave galaxies of the earlier split out of the counts, so that the new galaxies alone get
-        # the wanted shares
+        # count only new galaxies, so that they get the wanted shares among themselves, whatever the
+        # earlier split had
         have = np.zeros((max(codes, default=0) + 1, 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         random = np.random.default_rng(seed)
         _place_groups(part, group, codes, have, shares, random)
-        # place single galaxies last, because they can even out the class shares that groups disturb
+        # place galaxies without a group last: they can even out the class shares that groups
+        # disturb
         for code in np.unique(codes):
             rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
             numbers = _apportion(shares, have[code], len(rows))
@@ -196,12 +198,12 @@ class Split:
 
     @classmethod
     def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
-        """Return the split of galaxies by their part numbers: 0 train, 1 validation, 2 test."""
+        """Return a split from galaxies and their part numbers: 0 train, 1 validation, 2 test."""
         train, validation, test = (ids[part == number] for number in range(3))
         return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
 
     def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
-        """Return each galaxy's part as a number, −1 if the split lacks the galaxy; shape (n,).
+        """Return each galaxy's part as a number; −1 for galaxies outside the split; shape (n,).
 
         Parameters
         ----------
@@ -223,7 +225,7 @@ class Split:
         return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
-        """Return the split of these galaxies only, in the order of the whole split.
+        """Return the split restricted to these galaxies, in the order of the whole split.
 
         Parameters
         ----------
@@ -240,12 +242,12 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a sha256 of the three sets of ids; only results on equal splits are comparable."""
+        """Return a sha256 of the train, validation and test ids; equal splits share it."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
 
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
-    """Return each galaxy id's sha256 digest as an integer modulo `of`, shape (n,)."""
+    """Return the remainder of each galaxy id's sha256, taken as an integer, by `of`; shape (n,)."""
     return np.asarray(
         [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
     )
@@ -277,16 +279,17 @@ def shares(text: str) -> tuple[float, float, float]:
 
 
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
-    """Return the number of each galaxy's group, shape (n,); a single galaxy is its own group."""
+    """Return the number of each galaxy's group, shape (n,); a single galaxy forms a group."""
     keys: Any = ids
-    # mark groups and ids, because a group may have the same name as a galaxy outside the group
+    # keep names of groups and ids of galaxies apart, because a group may have the name of a galaxy
+    # that is not in the group
     if groups:
         keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids]
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
 
 
 def _strata(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
-    """Return the class or quantile bin of each galaxy, shape (n,); 0 without a label."""
+    """Return the class or quantile bin of each galaxy, shape (n,); 0 for an unlabelled galaxy."""
     codes = np.zeros(len(ids), dtype=np.int64)
     labelled = among(ids, labels.ids)
     # select labels by id, so that the order of rows or classes does not change the split
@@ -324,9 +327,9 @@ def _place_groups(
     members = shared[np.argsort(group[shared], kind="stable")]
     blocks = np.split(members, np.cumsum(sizes[sizes > 1])[:-1])
     random.shuffle(blocks)
-    # place large groups first, because small groups can correct the class shares afterwards
+    # place large groups first, because small groups can then correct the class shares
     for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
-        # put the group into the part that lacks its most frequent class most
+        # put the group into the part that most lacks galaxies of the group's most frequent class
         code = int(np.bincount(codes[block]).argmax())
         lacking = shares * (have[code].sum() + len(block)) - have[code]
         part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
@@ -336,10 +339,10 @@ def _place_groups(
 def _apportion(
     shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
-    """Return how many of n new galaxies each part of the split gets, to approach its share."""
+    """Return how many of n new galaxies each part of the split gets, to come near its share."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)
-    # largest remainder method: round down, then give one more galaxy to the parts with the largest
+    # largest remainder method: round down, then give one galaxy more to the parts with the largest
     # remainders
     numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
     remainder = np.where(shares > 0, wanted - numbers, -np.inf)

@@ -1,4 +1,4 @@
-"""Store the split in a file next to the label file, so that galaxies stay in their part."""
+"""Store a split in a file next to the label file, so that later runs keep each galaxy's part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARES = (0.7, 0.1, 0.2)
 
 
 def kept_beside(labels: str | Path) -> Path:
-    """Return the path of the split of a label file: `labels.split.csv` for `labels.csv`."""
+    """Return the path of the split file of a label file: `labels.split.csv` for `labels.csv`."""
     path = Path(labels)
     stem = path.name.removesuffix(".gz")
     return path.with_name(f"{stem.rpartition('.')[0] or stem}.split.csv")
@@ -62,7 +62,8 @@ def read_split(path: str | Path) -> Split:
             found=str(part[np.argmax(strange)]),
         )
     groups: dict[str, str] = {}
-    # treat an empty cell as no group, because otherwise all single galaxies would form one group
+    # an empty cell means "in no group"; otherwise all galaxies with empty cells would form one
+    # group
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy()
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
@@ -73,8 +74,8 @@ def read_split(path: str | Path) -> Split:
 def write_split(path: str | Path, split: Split) -> Path:
     """Write a split to a CSV file with the columns galaxy_id, split and group, sorted by id.
 
-    Whichever verb goes on with a split replaces the file: all that it held was read, and is in the
-    new one.
+    A verb that extends a split replaces the file: all that the file contained was read, and is in
+    the new file.
 
     Raises
     ------
@@ -114,7 +115,8 @@ def known_of(
     """
     frame = read_table(labels, id_column=id_column)
     named_by = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
-    # recognise the kind of catalog by its columns, because the kind tells the name of the id column
+    # without a usual id column, recognise the kind of catalog by its columns, because the kind
+    # determines the id column
     if named_by is None:
         named_by = recognise(list(frame.columns), where=labels)[1]
     names = as_ids(frame[named_by], where=labels)
@@ -123,7 +125,8 @@ def known_of(
         rows = among(names, ids) & frame["group"].notna().to_numpy()
         groups = key_groups(names[rows], frame["group"][rows].astype("str"))
         grouping = grouping.joined(GIVEN, groups)
-    # look for sky positions, but do without them, because a label file may contain any columns
+    # add neighbours on the sky as groups, if the label file has positions; without positions return
+    # the groups so far
     frame = understood(frame)
     columns = [column_of(frame, name).column for name in ("ra", "dec")]
     if None in columns:
@@ -135,7 +138,7 @@ def known_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """Store a new or extended split, with the numbers of old, new and moved galaxies.
+    """Store a new or extended split, with the numbers of earlier, new and moved galaxies.
 
     Parameters
     ----------
@@ -166,7 +169,7 @@ def continued(
     seed: int = 0,
     where: object = "labels",
 ) -> Continued:
-    """Draw a split of labelled galaxies, or add new galaxies to an earlier split.
+    """Draw a split of labelled galaxies, or add galaxies to the split drawn earlier.
 
     Galaxies of the earlier split keep their side. Groups that are new are drawn, stratified, among
     themselves; a group that joins two sides is tested on.
@@ -206,7 +209,7 @@ def continued(
 
 
 def moved_text(moved: Sequence[str]) -> str:
-    """Return a sentence on how many galaxies moved to the test part with their group."""
+    """Return a sentence on galaxies that moved to the test part because their group is there."""
     examples = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     return (
         f"{len(moved)} galaxies went from train or validation to test: they belong together with "
@@ -215,7 +218,7 @@ def moved_text(moved: Sequence[str]) -> str:
 
 
 def _united(splits: Sequence[Split], where: object) -> Split | None:
-    """Return the union of several splits, without groups; refuse contradicting splits."""
+    """Return several splits as one, without groups; refuse splits that contradict each other."""
     if not splits:
         return None
     first = splits[0]

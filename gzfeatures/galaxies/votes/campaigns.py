@@ -149,7 +149,7 @@ def uniform(column: str) -> str:
 
 
 def without_mark(column: str) -> str:
-    """Return a vote column's name without the mark of its Galaxy Zoo campaign.
+    """Return a vote column's name without the mark of its Galaxy Zoo campaign (such as -dr5).
 
     Examples
     --------
@@ -160,7 +160,7 @@ def without_mark(column: str) -> str:
 
 
 def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in a table: Galaxy Zoo campaign, kind of votes, and columns of each answer.
+    """Yield the votes in a table: Galaxy Zoo campaign, kind of votes, and each answer's columns.
 
     Parameters
     ----------
@@ -174,15 +174,14 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     """
     if KAGGLE["smooth"] in columns:
         yield "kaggle", "weighted", {a: (c,) for a, c in KAGGLE.items() if c in columns}
-    # tell Galaxy Zoo: Hubble apart, because it names its columns like Galaxy Zoo 2, but asks some
-    # other questions
+    # Galaxy Zoo: Hubble names its columns like Galaxy Zoo 2 but asked some different questions, so
+    # recognise it by columns of these questions
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
     yield from _stemmed(
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    # go through the names in reverse, so that of two names that differ only in case the first one
-    # is used
+    # if two names differ only in case, the first column is used: in reverse order it is stored last
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5
@@ -194,7 +193,7 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
 
 
 def foreign(columns: Collection[str]) -> dict[str, str]:
-    """Return the Galaxy Zoo campaigns whose votes in a table cannot be read, with the reasons."""
+    """Return Galaxy Zoo campaigns whose votes cannot be read, each with the reason."""
     names = [uniform(column) for column in columns]
     matches = [
         match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED
@@ -210,7 +209,7 @@ def foreign(columns: Collection[str]) -> dict[str, str]:
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield a campaign's vote columns whose names are an answer and a suffix like _debiased."""
+    """Yield a campaign's vote columns whose names are an answer and a suffix such as _debiased."""
     for measure, suffix in suffixes.items():
         parts_of = {
             answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
@@ -235,7 +234,8 @@ def _marked(
         }
         if not parts_of:
             continue
-        # count zero votes for an answer that the campaign did not offer, if it asked the question
+        # if a campaign asked a question but did not offer one of our answers, this answer has zero
+        # votes
         for answer, parts in asked.items():
             answers = next(answers for answers in QUESTIONS.values() if answer in answers)
             if not parts and not parts_of.keys().isdisjoint(answers):

@@ -16,7 +16,7 @@ import pandas as pd
 
 
 class Parts(NamedTuple):
-    """Store the letters of a GZ2 class string by meaning; an empty text if a letter is absent.
+    """Store the letters of a GZ2 class string, one field per feature; "" if a letter is absent.
 
     `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c
     cigar-shaped; `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B;
@@ -54,7 +54,7 @@ Reading = Literal["place", "anywhere"]
 
 
 def parse(text: str, reading: Reading = "place") -> Parts | None:
-    """Read one class string of Galaxy Zoo 2; return None if it is not readable.
+    """Read one class string of Galaxy Zoo 2; return None if the string breaks the grammar.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ def parse_column(
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]
     readable_parts = [parts for parts in parsed if parts is not None]
-    # let code −1, a missing string, select the last entry of `place`, which is −1 as well
+    # code −1 means a missing string; as an index it selects the last element of `place`, so set
+    # this element to −1
     place = np.full(len(parsed) + 1, -1, dtype=np.intp)
     place[:-1][[parts is not None for parts in parsed]] = np.arange(len(readable_parts))
     letters = pd.DataFrame(readable_parts, columns=list(Parts._fields), dtype="str")

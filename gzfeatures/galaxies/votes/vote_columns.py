@@ -42,7 +42,7 @@ SEVERAL = "several"
 
 @dataclasses.dataclass(frozen=True)
 class VoteColumns:
-    """List each answer's vote columns, for one Galaxy Zoo campaign and kind of fraction."""
+    """List the vote columns of each answer, for one Galaxy Zoo campaign and one kind of votes."""
 
     form: Form
     measure: Measure
@@ -58,7 +58,7 @@ class VoteColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Choose which votes to read if a catalog has several kinds, or several Galaxy Zoo campaigns.
+    """Choose a Galaxy Zoo campaign and a kind of votes, for catalogs that contain several.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return the galaxies for which nobody was asked the question of an answer, shape (n,).
+        """Return for which galaxies nobody was asked the question of an answer, shape (n,).
 
         Their NaN is not a missing vote.
         """
@@ -127,10 +127,10 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """Return the largest possible vote fraction of an answer for each galaxy, shape (n,).
+        """Return the largest possible value of each galaxy's vote fraction of an answer, (n,).
 
-        A known fraction is its own limit, an unknown one is limited by the fraction of its path (by
-        1 in the conditional form). Counts have no such limit.
+        A known fraction is its own limit. The limit of an unknown fraction is the fraction of its
+        path (1 in the conditional form). Counts have no limit.
         """
         fraction = self.votes.answer(answer)
         if isinstance(self.votes, Counts):
@@ -152,7 +152,7 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 
 
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
-    """Return a Galaxy Zoo campaign's votes of one kind; NaN for answers that the catalog lacks.
+    """Return a campaign's counts or fractions of votes; NaN for answers that the catalog lacks.
 
     Published conditional fractions are all zero where nobody was asked, and where every voter's
     weight is zero: those become NaN.
@@ -172,8 +172,8 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    # cut fractions that exceed 1 slightly, which rounding explains; larger ones stay, and are
-    # refused later
+    # set fractions slightly above 1 to 1, because rounding explains them; larger fractions stay,
+    # and are refused later
     values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
     return Conditional(ids, values, source.measure)
 
@@ -185,7 +185,7 @@ _ROUNDING = 1e-5
 def converted(
     votes: Counts | Conditional | Cumulative, form: Form
 ) -> Counts | Conditional | Cumulative:
-    """Convert votes to the wanted kind of fractions; fractions cannot become counts again."""
+    """Convert votes to counts or fractions as `form` says; fractions cannot become counts again."""
     if isinstance(votes, Counts) and form != "count":
         votes = votes.conditional()
     if isinstance(votes, Conditional) and form == "cumulative":
@@ -202,7 +202,7 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """Return, for each Galaxy Zoo campaign, the preferred vote columns with all these answers.
+    """Return the vote columns to read, per Galaxy Zoo campaign, that have all these answers.
 
     All campaigns are read in one measure where they share one, else each in its first.
     """
@@ -214,12 +214,11 @@ def chosen(
         and source.measure in measures
         and choice.campaign in (None, source.campaign)
     ]
-    # if a campaign publishes the same kind of votes twice, use the first
+    # if a campaign has the same kind of votes in two sets of columns, use the first set
     by_campaign: dict[str, dict[Measure, VoteColumns]] = {}
     for source in usable:
         by_campaign.setdefault(source.campaign, {}).setdefault(source.measure, source)
-    # prefer a kind of fraction that all campaigns have, because only then their fractions are
-    # comparable
+    # prefer a kind of fraction that all campaigns have, because different kinds cannot be compared
     for measure in measures:
         if by_campaign and all(measure in of_measure for of_measure in by_campaign.values()):
             return tuple(of_measure[measure] for of_measure in by_campaign.values())
@@ -274,8 +273,8 @@ def ballots(
             name, why = next(iter(others.items()))
             raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
         raise _absent(every, form, measures, answers, where)
-    # unless the user names a campaign, regard unreadable campaigns too, because a galaxy of two
-    # campaigns is ambiguous
+    # without a campaign named by the user, count campaigns that cannot be read too, because a
+    # galaxy that two campaigns asked about is ambiguous
     campaign = _campaigns(frame, every, read if choice.campaign else every)
     votes = {source.campaign: converted(table(frame, source), form) for source in read}
     first = votes[read[0].campaign]
@@ -314,7 +313,7 @@ def _absent(
 def _campaigns(
     frame: pd.DataFrame, every: Sequence[VoteColumns], among: Sequence[VoteColumns]
 ) -> npt.NDArray[np.object_]:
-    """Return the Galaxy Zoo campaign that asked about each galaxy; a single one asked about all."""
+    """Return which Galaxy Zoo campaign asked about each galaxy; "" for none."""
     names = list(dict.fromkeys(source.campaign for source in among))
     if len(names) == 1:
         return np.full(len(frame), names[0], dtype=object)
@@ -337,7 +336,7 @@ def _asked(
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:
         rows = campaign == source.campaign
-        # use counts only, because weights and fractions are no numbers of people
+        # use unweighted counts only, because weighted counts and fractions are no numbers of people
         if source.measure != "count" or not rows.any():
             continue
         counts = table(frame, source).values[rows]

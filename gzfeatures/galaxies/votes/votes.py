@@ -161,7 +161,7 @@ def columns(question: str) -> slice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _VoteTable(abc.ABC):
-    """Store galaxy ids, and their votes for 37 answers as a matrix of counts or fractions."""
+    """Store galaxy ids, and a matrix of their vote counts or fractions for 37 answers."""
 
     ids: Ids
     values: Matrix
@@ -245,8 +245,8 @@ class Conditional(_VoteTable):
         parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
         if parent is None:
             return np.ones_like(fractions)
-        # multiply the fractions along the tree, where zero times an unknown fraction is zero, not
-        # unknown
+        # multiply the fractions along the path; zero times an unknown fraction is zero, because
+        # nobody went on from there
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
@@ -269,7 +269,7 @@ class Conditional(_VoteTable):
 
 
 class Cumulative(_VoteTable):
-    """Store vote fractions among all volunteers: float64 in [0, 1], shape (n, 37), or NaN."""
+    """Store vote fractions among all volunteers: float64 in [0, 1] or NaN, shape (n, 37)."""
 
     def conditional(self) -> Conditional:
         """Convert fractions among all volunteers to fractions among those who reached the question.
@@ -294,7 +294,7 @@ _ROUNDING = 1e-5
 def inconsistencies(
     votes: Conditional | Cumulative, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return, for each question, the rows whose vote fractions have a wrong sum.
+    """Return, for each question, the rows whose vote fractions do not add up to the right sum.
 
     Cumulative answers sum to the parent's fraction (1 for the questions without parent);
     conditional ones to 1.
@@ -313,7 +313,8 @@ def inconsistencies(
         expected: Matrix | float = 1.0
         if isinstance(votes, Cumulative) and parent is not None:
             expected = votes.answer(parent)
-        # a question that was not asked is NaN, which fails this comparison, so it breaks no rule
+        # if a question was not asked, its fractions are NaN; the comparison is then False, so the
+        # row is not listed
         rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
         if len(rows):
             rows_of[question] = rows
