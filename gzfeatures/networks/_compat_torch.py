@@ -1,8 +1,8 @@
-"""Use the private parts of PyTorch: the ahead-of-time compiler and its C functions.
+"""Call private parts of PyTorch: its ahead-of-time compiler, C functions and program loader.
 
-Nothing else in the package names them. Where one is gone, `Missing` says which and of what version;
-the caller then runs the network eagerly, which is slower and gives the same vectors.
-`test_compat_torch.py` warns first.
+No other module calls private parts. If a PyTorch release lacks one, `Missing` is raised with the
+part's name, and the caller runs the network uncompiled: slower, with the same embeddings.
+`test_compat_torch.py` fails as soon as a new release lacks a part.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torchvision.models import densenet
 
 RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
-"""Name of a C function that calls Python operators; compiled code with it cannot run alone."""
+"""A C function that calls Python operators; compiled code with its name cannot run alone."""
 
 OPTIONS: dict[str, Any] = {"freezing": True}
-"""Options of the compiler: weights are constants, packed for this CPU."""
+"""Compiler options: weights become constants, stored in the layout that suits this CPU."""
 
 CONTAINER = ("ModelContainerCreateWithDevice", "ModelContainerDelete", "ModelContainerRun")
 """Functions of `aoti_runtime/interface.h`, without their prefix `AOTInductor`."""
@@ -50,7 +50,7 @@ NORMALISED = {
     nn.Conv3d: nn.BatchNorm3d,
     nn.Linear: nn.BatchNorm1d,
 }
-"""Batch normalisation that can be folded into the weights of each kind of layer."""
+"""For each kind of layer, the batch normalisation that its weights can absorb."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Layers that normalise over the images of a batch; their common base class is private."""
@@ -63,23 +63,23 @@ CONVOLUTIONS = (
 
 
 ANNOUNCEMENT = "Downloading: "
-"""Start of the line by which torch.hub announces a download."""
+"""First words of the line that torch.hub prints before a download."""
 
 
 def announces_on_stderr() -> bool:
-    """Return whether torch.hub announces downloads on stderr, as older releases do."""
+    """Return whether torch.hub prints "Downloading" to stderr, as older releases do."""
     return "sys.stderr.write" in inspect.getsource(torch.hub.load_state_dict_from_url)
 
 
 class Missing(RuntimeError):
-    """Raised if the installed PyTorch lacks a part that gzfeatures calls."""
+    """Error: the installed PyTorch lacks a function that gzfeatures calls."""
 
     def __init__(self, part: str) -> None:
         super().__init__(f"PyTorch {torch.__version__} has no {part}")
 
 
 def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -> bytes:
-    """Compile an exported network for this CPU.
+    """Compile an exported network for this CPU; return the machine code as bytes.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     example : Tensor
         Input whose shape and type are compiled in.
     folder : Path
-        Where the compiler may write.
+        Folder to which the compiler may write.
 
     Returns
     -------
@@ -106,29 +106,30 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
         from torch._inductor import aot_compile, config
     except ImportError:
         raise Missing("torch._inductor.aot_compile") from None
-    # give the compiler an output folder, otherwise it writes to a cache that all processes share
+    # without this folder, the compiler writes to a cache that all processes share
     options = OPTIONS | {"aot_inductor.output_path": str(folder)}
     known = config.get_config_copy()
     for name in options:
         if name not in known:
             raise Missing(f"option {name} of torch._inductor")
     with warnings.catch_warnings():
-        # silence PyTorch before 2.7, which warns of options that it leaves out of its own log
+        # before version 2.7, PyTorch warns of options missing in its log, which the user cannot
+        # change
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
         try:
             return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
         except FileNotFoundError as error:
-            # PyTorch before 2.7 starts the compiler without asking whether there is one
+            # before version 2.7, PyTorch does not check whether a C++ compiler is installed
             raise RuntimeError(f"{error.filename} is not there") from None
 
 
 def require_symbols(library: ctypes.CDLL) -> None:
-    """Refuse a compiled library that lacks a function which gzfeatures calls.
+    """Refuse compiled code that lacks a C function which gzfeatures calls.
 
     Raises
     ------
     Missing
-        It was compiled by a PyTorch with another C interface.
+        Another PyTorch, with another C interface, compiled the code.
     """
     for name in (*(f"AOTInductor{name}" for name in CONTAINER), *TENSORS):
         if not hasattr(library, name):
@@ -136,18 +137,18 @@ def require_symbols(library: ctypes.CDLL) -> None:
 
 
 LOADERS = ("torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive._package")
-"""Loggers of the loader of exported programs."""
+"""Loggers that PyTorch uses while it loads exported programs."""
 _LOADING = threading.Lock()
-"""Held while PyTorch's loaders are replaced, because a module has one of each for all threads."""
+"""Lock while PyTorch's loading functions are replaced: the replacement affects all threads."""
 
 
 def require_program_loader() -> None:
-    """Refuse a PyTorch whose loader of exported programs cannot be kept from unpickling objects.
+    """Refuse a PyTorch that could unpickle Python objects while it loads an exported program.
 
     Raises
     ------
     Missing
-        Its archives have another form, which older releases read and write.
+        PyTorch is older, and its archives have another form.
     """
     try:
         from torch.export.pt2_archive import _package
@@ -159,15 +160,15 @@ def require_program_loader() -> None:
 
 @contextlib.contextmanager
 def _without_pickle() -> Iterator[None]:
-    """Make torch.export.load raise an error wherever it would unpickle objects of a file.
+    """In a `with` block, make torch.export.load raise an error instead of unpickling objects.
 
-    It reads members with `weights_only=False`, and falls back to it where `weights_only=True`
-    fails; custom objects go to pickle.
+    torch.export.load reads some files of an archive with `weights_only=False`, others so if
+    `weights_only=True` fails, and passes custom objects to pickle.
 
     Raises
     ------
     Missing
-        PyTorch has no such loader.
+        PyTorch has no loader of exported programs.
     """
     require_program_loader()
     from torch.export.pt2_archive import _package
@@ -192,8 +193,7 @@ def _without_pickle() -> Iterator[None]:
         try:
             for place, name, function in closed:
                 setattr(place, name, function)
-            # silence PyTorch's loggers, which would print the traceback of an error that the
-            # caller reports in one line
+            # PyTorch logs the traceback of an error that the caller already reports in one line
             for each in loggers:
                 each.setLevel(logging.CRITICAL + 1)
             yield
@@ -215,38 +215,37 @@ def load_program(archive: bytes) -> torch.export.ExportedProgram:
     Raises
     ------
     Missing
-        PyTorch has no such loader.
+        PyTorch has no loader of exported programs.
     Exception
-        Whatever PyTorch raises on a damaged file.
+        The file is damaged; PyTorch raises errors of many types.
     """
     with _without_pickle():
         return torch.export.load(io.BytesIO(archive))
 
 
 def fold_batch_norms(network: nn.Module) -> GraphModule:
-    """Fold each batch normalisation into the weights of the layer before it.
+    """Merge each batch normalisation of a network into the weights of the layer before it.
 
-    The same as `torch.fx.experimental.optimization.fuse`, to the bit, by PyTorch's documented
-    functions alone.
+    The result equals that of `torch.fx.experimental.optimization.fuse` to the bit, but only
+    documented functions of PyTorch are called.
 
     Parameters
     ----------
     network : nn.Module
-        In eval mode, traceable; it is not changed.
+        Network in eval mode that torch.fx can trace; it is not changed.
 
     Returns
     -------
     GraphModule
-        Computes the same up to rounding, with fewer layers.
+        Network with fewer layers and the same output up to rounding.
     """
-    # copy the network first: tracing shares its layers, and the caller converts the result to
-    # another precision
+    # copy the network: the traced one shares its layers, and the caller changes their precision
     traced = symbolic_trace(copy.deepcopy(network))
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         layer, norm = _layer_before(node, modules), modules.get(str(node.target))
-        # leave all other nodes as they are: only a batch normalisation that directly follows a
-        # convolution or linear layer can be folded into weights
+        # only a batch normalisation directly after a convolution or linear layer can be merged;
+        # leave all other nodes unchanged
         if layer is None or norm is None:
             continue
         fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
@@ -262,7 +261,7 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
 
 
 def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """Return the layer whose weights can absorb a node's batch normalisation, or None."""
+    """Return the layer into whose weights a node's batch normalisation can be merged, or None."""
     before = node.args[0] if node.args else None
     if node.op != "call_module" or not isinstance(before, Node) or before.op != "call_module":
         return None
@@ -270,8 +269,8 @@ def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None
     # compare types exactly, because a subclass may compute something else
     if NORMALISED.get(type(layer)) is not type(norm):
         return None
-    # without running statistics, a layer normalises over the batch, which fixed weights cannot do;
-    # and if a second layer reads the values before normalisation, folding would change its input
+    # without running statistics, the mean comes from each batch, so fixed weights cannot replace
+    # it; if a second layer reads the values before normalisation, merging would change its input
     return layer if norm.track_running_stats and len(before.users) == 1 else None
 
 

@@ -1,4 +1,4 @@
-"""Measure on a part of the images how much time, memory and disk all embeddings will take."""
+"""Measure on some of the images how much time, memory and disk all embeddings will need."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.job import Job
 
 SECONDS = 20.0
-"""Seconds of extraction that are measured by default."""
+"""Default duration of the measurement, in seconds."""
 FIRST, LEAST = 32, 64
-"""Images of the first sample, which tells how many the second can hold, and its fewest."""
+"""Number of images in the first sample, whose speed sets the second's size, and its minimum."""
 BYTES_PER_IMAGE = 600
-"""Memory that the id, digest and place of an image take."""
+"""Memory in bytes for the id, digest and file position of an image."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExtractionCost:
-    """Hold how much time, memory and disk space the embeddings of all images will take.
+    """Time, memory and disk space that the embeddings of all images will need.
 
     Parameters
     ----------
     images : int
         All images of the source.
     loading_seconds : float
-        From the start of the process to the first vector, with compiled networks at hand.
+        From the start of the process to the first embedding, if networks are already compiled.
     seconds_per_image : float
-        Reading, decoding, networks and writing.
+        Time for reading, decoding, networks and writing.
     bytes_per_image : float
-        Of vectors in the store and in the tables.
+        Disk space of its embeddings in the store and in the tables.
     memory : int
-        Most bytes that the process will hold.
+        Largest memory of the process, in bytes.
     measured : int
-        Images on which it was measured.
+        Number of measured images.
     """
 
     images: int
@@ -60,7 +60,7 @@ class ExtractionCost:
     measured: int
 
     def seconds(self, tasks: int = 1) -> float:
-        """Return how many seconds it takes until machines like this one have embedded all images.
+        """Return the seconds until `tasks` machines like this one have embedded all images.
 
         Examples
         --------
@@ -70,7 +70,7 @@ class ExtractionCost:
         return self.loading_seconds + self.images * self.seconds_per_image / tasks
 
     def asdict(self, tasks: int = 1) -> dict[str, Any]:
-        """Return the cost as JSON values, if a number of tasks share the images."""
+        """Return the cost as JSON values, if `tasks` machines share the images."""
         hours = self.seconds(tasks) / 3600
         return {
             "images": self.images,
@@ -88,14 +88,15 @@ class ExtractionCost:
 def measure(
     images: ImageSet, extractions: Sequence[Extraction], seconds: float = SECONDS
 ) -> ExtractionCost:
-    """Embed some images into a temporary store, and measure time, memory and disk space.
+    """Embed some images into a temporary store; return time, memory and disk space for all.
 
-    A network that all images make worth compiling is compiled first, and kept for the extraction.
+    If compiling is worthwhile for all images, the network is compiled first, and the extraction
+    reuses the code.
 
     Parameters
     ----------
     images : ImageSet
-        All images to come.
+        All images of the planned extraction.
     extractions : sequence of Extraction
         Their store and progress are not used; a bad image is left out.
     seconds : float
@@ -107,7 +108,8 @@ def measure(
         No image of the sample can be read; otherwise as `extract.write_all`.
     """
     require_packages("measuring an extraction", *NETWORK)
-    # import the modules of networks now: their time counts once per task, not for each image
+    # importing these modules takes seconds once per task, so import before counting seconds per
+    # image
     from gzfeatures.networks.extraction.fill import engine_of, filled
 
     loaded = time.time() - psutil.Process().create_time()
@@ -154,9 +156,9 @@ def measure(
 
 
 def _sample(images: ImageSet, count: int) -> ImageSet:
-    """Return some neighbouring images from the middle of the image files."""
-    # take neighbours, because an archive decompresses neighbouring images together: scattered
-    # images would take longer
+    """Return neighbouring images from the middle of the image files."""
+    # archives decompress neighbouring images together, so a sample of scattered images would look
+    # slower than the extraction
     order = images.file_order()
     first = max(0, (len(images) - count) // 2)
     return images.select(images.ids[np.sort(order[first : first + count])])

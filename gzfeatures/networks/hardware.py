@@ -1,4 +1,4 @@
-"""Choose the device, the precision and the library of the forward pass on this machine."""
+"""Choose device, precision and library to run networks on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 DEVICES = ("auto", "cpu", "cuda")
 INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
 LONG_SECONDS = 60.0
-"""Seconds of an extraction from which int8 is offered: calibrating takes many of them."""
+"""After an extraction of so many seconds, int8 is advised: it first needs time to calibrate."""
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """Hold the device, precision and library with which a network computes embeddings.
+    """Device, precision and library with which a network computes embeddings.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Hardware:
     precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
     why : str
-        One line: what was chosen and for what reason.
+        The choice and its reason, in one line.
     runtime : {"torch", "openvino", "onnxruntime"}
         Library that runs the network.
     """
@@ -41,7 +41,7 @@ class Hardware:
 
 
 def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto") -> Hardware:
-    """Choose the device, precision and library of the forward pass for this machine.
+    """Choose device, precision and library to run networks on this machine.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     Raises
     ------
     UnknownNameError
-        A name is not one of those.
+        A name is not in these lists.
     InputError
-        CUDA is asked for and absent, or the three do not go together.
+        CUDA is requested and absent, or the three settings exclude each other.
     """
     for kind, name, legal in (
         ("device", device, DEVICES),
@@ -75,13 +75,13 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
         library = runtime
     if precision != "auto":
         return Hardware(place, precision, f"{precision} on {place}, as asked", library)
-    # the fastest precision is one that the hardware multiplies natively
+    # `auto` chooses a precision that the hardware multiplies natively, because it is the fastest
     chosen, why = _native_on_cuda() if cuda else _native_on_cpu()
     return Hardware(place, chosen, why, library)
 
 
 def _require_cpu_settings(device: str, precision: str, runtime: str) -> None:
-    """Refuse a combination of settings that no machine can run."""
+    """Refuse CPU-only settings (OpenVINO, int8) together with a GPU or with torch."""
     if (runtime == "openvino" or precision == "int8") and device == "cuda":
         raise InputError(
             "openvino and int8 are for CPUs",
@@ -113,7 +113,7 @@ def _require_device(device: str, precision: str, cuda: bool) -> None:
 
 
 def _native_on_cuda() -> tuple[str, str]:
-    """Return the fastest precision of the CUDA device, with the reason in one line."""
+    """Return the fastest precision of the CUDA device, and the reason as a line of text."""
     import torch
 
     native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -123,7 +123,7 @@ def _native_on_cuda() -> tuple[str, str]:
 
 
 def _native_on_cpu() -> tuple[str, str]:
-    """Return the fastest precision of this CPU, with the reason in one line."""
+    """Return the fastest precision of this CPU, and the reason as a line of text."""
     flags = cpu_flags()
     instruction = next((name for name in ("amx_bf16", "avx512_bf16") if name in flags), None)
     if instruction is None:
@@ -132,14 +132,14 @@ def _native_on_cpu() -> tuple[str, str]:
 
 
 def int8_hint(used: Hardware, seconds: float) -> str | None:
-    """Return a line that advises 8-bit integers after a long run, if the CPU multiplies them.
+    """Return a line that advises int8 after a long run; None if int8 would not help.
 
     Parameters
     ----------
     used : Hardware
-        What the run was computed with.
+        Hardware settings of the run.
     seconds : float
-        How long it took.
+        Duration of the run.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def int8_hint(used: Hardware, seconds: float) -> str | None:
 
 def _has_cuda() -> bool:
     """Return whether torch can use a CUDA device."""
-    # importing torch takes seconds, so do it only if an NVIDIA driver is installed
+    # importing torch takes seconds, so first check that an NVIDIA driver is installed
     if not Path("/proc/driver/nvidia").exists() and shutil.which("nvidia-smi") is None:
         return False
     import torch
@@ -178,11 +178,11 @@ def cpu_flags() -> list[str]:
 
 
 def load_newest_tbb() -> None:
-    """Load scikit-learn-intelex's TBB library before OpenVINO loads an older one.
+    """Load the newest TBB library before OpenVINO loads an older one.
 
-    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be
-    imported, and support vector machines would be several times slower. OpenVINO runs on the newer
-    one as well.
+    A process can load only one library with this name. With OpenVINO's older one,
+    scikit-learn-intelex could not be imported, and support vector machines would be several times
+    slower. OpenVINO also works with the newer one.
     """
     try:
         libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]

@@ -1,1 +1,1 @@
-"""Compile networks for this machine, and keep the compiled code in a private folder."""
+"""Compile networks to machine code for this machine, and store the code in a private folder."""

@@ -1,9 +1,9 @@
-"""Keep compiled networks on disk; load only code that this user compiled on this machine.
+"""Store compiled networks on disk; load only code that this user compiled on this machine.
 
-Code lies in no store, for stores are copied and shared. It lies in a private folder, one for each
-user and machine, and every file begins with an HMAC, by a key that only the user can read, over
-what the code computes, the machine and the code itself. A file without a valid HMAC is compiled
-again.
+Compiled code is not written to the store of embeddings, because stores are copied and shared. Each
+user has a private folder for each machine. Every file begins with an HMAC (a hash with a secret key
+that only the user can read) of the code, its settings and the machine. Without a valid HMAC the
+network is compiled again.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from gzfeatures.networks.hardware import cpu_flags
 KEY, KEY_BYTES = "compiled.key", 32
 """File name of the user's key, and the key's length in bytes."""
 SEAL_BYTES = hashlib.sha256().digest_size
-"""Number of bytes at the beginning of a file that authenticate the other bytes."""
+"""Number of bytes at the beginning of a file that hold the HMAC of its other bytes."""
 REMEDY = "set GZFEATURES_COMPILED and XDG_STATE_HOME to folders of your own"
 NAMED = 32
-"""Number of letters of an extractor's fingerprint in the name of its compiled code."""
+"""A file name begins with so many letters of the fingerprint of the extractor it computes."""
 
 
 class CodeFolder:
@@ -40,7 +40,7 @@ class CodeFolder:
     Parameters
     ----------
     root : Path
-        Folder of the user, under which each machine has its own.
+        Folder of the user, with a subfolder for each machine.
     """
 
     def __init__(self, root: Path) -> None:
@@ -54,16 +54,16 @@ class CodeFolder:
 
     @property
     def path(self) -> Path:
-        """Return the folder that holds the networks compiled on this machine."""
+        """Return the folder with the networks that were compiled on this machine."""
         return self._folder.path
 
     @property
     def workshop(self) -> Path:
-        """Return the folder for files that a compiler reuses, which is as private as the code."""
+        """Return the private folder for files that the compiler reuses between compilations."""
         return self._folder.path / "compiler"
 
     def obstacle(self) -> str | None:
-        """Return one line that says why compiled code cannot be stored; None if it can."""
+        """Return a line that says why compiled code cannot be stored; None if it can be stored."""
         try:
             self._folder.check()
             self._keys.check()
@@ -74,20 +74,20 @@ class CodeFolder:
         return None
 
     def names(self) -> list[str]:
-        """Return the names of the files with compiled code; none if the folder cannot be used."""
+        """Return the names of the files with compiled code; empty if the folder is unusable."""
         try:
             return self._folder.names()
         except OutputError:
             return []
 
     def read(self, name: str, bound: Mapping[str, Any]) -> bytes | None:
-        """Return the compiled code in a file whose authentication code (HMAC) is valid, else None.
+        """Return compiled code from a file; None if no valid HMAC shows that this user wrote it.
 
         Parameters
         ----------
         name : str
         bound : mapping
-            JSON values: everything the code depends on, as it was written with.
+            JSON values on which the code depends, equal to those given to `write`.
         """
         try:
             content = self._folder.read(name)
@@ -99,7 +99,7 @@ class CodeFolder:
             return None
 
     def write(self, name: str, bound: Mapping[str, Any], code: bytes) -> None:
-        """Store compiled code, with an authentication code (HMAC) over the code and what it needs.
+        """Store compiled code with an HMAC, which later proves that this user wrote it.
 
         Raises
         ------
@@ -110,12 +110,12 @@ class CodeFolder:
 
     @contextmanager
     def alone(self, name: str, say: Callable[[str], object]) -> Iterator[None]:
-        """Let one process at a time compile a network; the others wait, then use its file."""
+        """Let only one process compile a network; other processes wait, then load its result."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._folder.path / f".{name}.lock")
         with contextlib.ExitStack() as stack:
-            # a disk without file locks is no error: two processes then compile the same network
+            # a disk without file locks is no error: at worst two processes compile the same network
             with contextlib.suppress(OSError, NotImplementedError):
                 try:
                     stack.enter_context(lock.acquire(timeout=0))
@@ -125,20 +125,21 @@ class CodeFolder:
             yield
 
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
-        """Return the HMAC-SHA256 of compiled code, its dependencies and the machine's name."""
+        """Return the HMAC-SHA256 of compiled code, its settings and the machine's name."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
-        # the stamp has a fixed length, so that no bytes of the code can count as part of it
+        # this digest has a fixed length; with a variable length, an attacker could move bytes
+        # between digest and code without changing the HMAC
         seal = hmac.new(self._key(), stamp, hashlib.sha256)
         seal.update(code)
         return seal.digest()
 
     def _key(self) -> bytes:
-        """Return the user's secret key for HMACs; create one if no key is private to the user."""
+        """Return the user's secret key for HMACs; create a new key if none is stored privately."""
         key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             self._keys.write(KEY, secrets.token_bytes(KEY_BYTES))
-            # read the key again: if two processes have each written a key, both must use the one
-            # that was written last
+            # read the key from disk, because another process may have replaced it by its own: both
+            # must use the last one
             key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             raise OutputError("key for compiled networks cannot be stored", where=self._keys.path)
@@ -146,14 +147,14 @@ class CodeFolder:
 
 
 def machine() -> str:
-    """Return a name for this machine: 16 hex digits from its host name, system and CPU."""
-    # code for another CPU may crash, so the CPU's instruction sets are part of the name
+    """Return a name for this machine: 16 hex digits of a hash of host name, system and CPU."""
+    # machine code for another CPU may crash, so include the CPU's instruction sets
     parts = [platform.node(), platform.system(), platform.machine(), cpu_flags()]
     return fingerprint.of(parts)[:16]
 
 
 def disk_use(root: Path) -> tuple[int, int]:
-    """Return how many compiled networks all machines keep in a folder, and their size in bytes."""
+    """Return number and total bytes of the compiled networks of all machines in a folder."""
     sizes = [size for _, files in _machines(root) for size, _ in files.values()]
     return len(sizes), sum(sizes)
 
@@ -161,21 +162,21 @@ def disk_use(root: Path) -> tuple[int, int]:
 def prune(
     root: Path, extractors: Collection[str] = (), unused_days: float | None = None
 ) -> tuple[int, int]:
-    """Remove compiled networks of some extractors, or those not used for a number of days.
+    """Delete compiled networks of given extractors, or those not used for a number of days.
 
     Parameters
     ----------
     root : Path
-        Folder of the user.
+        Folder of the user, with a subfolder for each machine.
     extractors : collection of str
-        Fingerprints.
+        Fingerprints of the extractors whose compiled networks are deleted.
     unused_days : float, optional
-        Without it age does not matter.
+        Delete networks unused for so long; None: none is deleted for its age.
 
     Returns
     -------
     tuple of int
-        Number and bytes of the removed files.
+        Number and total bytes of the deleted files.
     """
     number, freed, now = 0, 0, time.time()
     starts = {each[:NAMED] for each in extractors}
@@ -186,15 +187,15 @@ def prune(
             ):
                 folder.remove(name)
                 number, freed = number + 1, freed + size
-        # the folder of a machine without networks may still hold files that the compiler left
+        # no network is left for this machine, so delete the compiler's own files too
         if unused_days is not None and not folder.names():
             shutil.rmtree(folder.path, ignore_errors=True)
     return number, freed
 
 
 def _machines(root: Path) -> Iterator[tuple[PrivateFolder, dict[str, tuple[int, float]]]]:
-    """Yield each machine's folder of compiled networks, with size and last use of its files."""
-    # skip a folder that is not private to the user: its files are not the user's to remove
+    """Yield the folder of each machine, with size in bytes and last use of every file."""
+    # skip a folder that other users can enter: what it holds may not be this user's to delete
     for path in sorted(root.glob("[0-9a-f]*")):
         folder = PrivateFolder(path)
         with contextlib.suppress(OutputError):

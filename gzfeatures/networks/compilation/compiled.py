@@ -1,9 +1,9 @@
-"""Run networks compiled for this CPU from several threads at once, without Python's global lock.
+"""Run networks compiled for this CPU in parallel threads, without Python's global lock.
 
-PyTorch's own call of such a network holds the interpreter's lock during the whole forward pass:
-workers wait for each other, and decoders for them. This module calls it through the C interface
-that AOTInductor keeps stable (`aoti_runtime/interface.h` and `aoti_torch/c/shim.h` of PyTorch's
-headers), without the lock.
+PyTorch's own call of a compiled network holds the interpreter's lock (GIL) during the whole forward
+pass, so that all other threads wait. This module calls the network without the lock, through the
+stable C interface of AOTInductor (`aoti_runtime/interface.h` and `aoti_torch/c/shim.h` in PyTorch's
+headers).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Handle = ctypes.c_void_p
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
-    """Compile a network to a library for inputs like `example`, with a fixed number of threads.
+    """Compile a network to machine code for inputs shaped like `example`, and return its bytes.
 
     Parameters
     ----------
     network : nn.Module
-        Gives float32 vectors, shape (n, dim), contiguous.
+        Returns float32 vectors, shape (n, dim), contiguous.
     example : Tensor
         uint8 pixels, shape (n, size, size, bands).
     workshop : Path
-        Private folder for what the compiler reuses; `$TORCHINDUCTOR_CACHE_DIR` replaces it.
+        Private folder for files the compiler reuses; `$TORCHINDUCTOR_CACHE_DIR` replaces it.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    # silence the compiler, which warns of missing GPUs although it compiles for the CPU
+    # the compiler warns of a missing GPU, which does not matter for code that runs on the CPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, compiler_in(workshop):
         program = torch.export.export(network, (example,))
@@ -61,14 +61,14 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
 
 
 class Compiled:
-    """Load a network compiled by `compile_ahead` into this process, and run it.
+    """Load machine code from `compile_ahead` into this process, and run it as a function.
 
     Parameters
     ----------
     library : bytes
-        Machine code, to be trusted like a program: see `code_folder`.
+        Machine code. It can do anything, so it must be from `code_folder`.
     workers : int
-        Threads that may call it at once.
+        Number of threads that may call it in parallel.
     dim : int
         Length of a vector.
 
@@ -91,12 +91,12 @@ class Compiled:
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return vectors (n, dim) for pixels of the shape that the library was compiled for.
+        """Return embeddings (n, dim) of pixels whose shape is that of the compiled example.
 
         Raises
         ------
         RuntimeError
-            The network fails.
+            The compiled network reports an error.
         """
         pixels = np.ascontiguousarray(pixels)
         tensor, result, data = Handle(), Handle(), Handle()
@@ -114,8 +114,7 @@ class Compiled:
             0,
             ctypes.byref(tensor),
         )
-        # the compiled network frees the tensor of the pixels itself, but leaves the tensor of the
-        # vectors to its caller
+        # the compiled network frees `tensor` itself, but not `result`: that is freed below
         self._do(
             "ModelContainerRun",
             self._container,
@@ -138,21 +137,20 @@ class Compiled:
 
 
 _libraries: dict[bytes, ctypes.CDLL] = {}
-"""Libraries of this process, by the SHA-256 of their bytes: none can be unloaded."""
+"""Machine code loaded in this process, by its SHA-256; loaded code cannot be unloaded."""
 _loading = threading.Lock()
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """Load a compiled library from its content; return the loaded library of equal content.
+    """Load machine code from bytes; return the loaded code again if the bytes are equal.
 
     Raises
     ------
     OSError
-        It is no library for this machine, or there is no memory for it.
+        The bytes are no library for this machine, or memory is full.
     """
     digest = hashlib.sha256(library).digest()
-    # load equal libraries only once: memory of a loaded library is not freed before the process
-    # ends
+    # load equal code only once, because its memory is not freed before the process ends
     with _loading:
         if digest not in _libraries:
             _libraries[digest] = _mapped(library)
@@ -160,20 +158,20 @@ def _loaded(library: bytes) -> ctypes.CDLL:
 
 
 def _mapped(library: bytes) -> ctypes.CDLL:
-    """Load a compiled library from a private copy, which no other process can change."""
-    # outside Linux, load a copy in a new private folder and delete the folder afterwards, so that
-    # no other process can exchange the file
+    """Load machine code from a private copy, which no other process can change."""
+    # outside Linux, write the copy to a new private folder, where no other process can replace it;
+    # delete the folder after loading
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"
             copy.write_bytes(library)
             return ctypes.CDLL(str(copy))
-    # import only here, because other systems than Unix have no fcntl
+    # import only here, because fcntl exists on Unix only
     import fcntl
 
-    # on Linux, load a file in memory that has no name and that nobody can write any more; keep its
-    # descriptor open as long as the library, because the loader knows libraries by their path
-    # /proc/self/fd/NUMBER, and would confuse two libraries that get the same number
+    # on Linux, use a file in memory without a name, closed to any further writing. The descriptor
+    # stays open: the loader identifies libraries by their path /proc/self/fd/NUMBER, and would
+    # confuse a later library with this one if the number were used again
     descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         rest = memoryview(library)

@@ -1,7 +1,7 @@
-"""Keep the files of PyTorch's compiler in a folder that only the user can enter.
+"""Make PyTorch's compiler write its files to a folder that only the user can enter.
 
-PyTorch's own choice is a folder under /tmp with a name that anybody can guess and create first
-(`torchinductor_USER`), and what lies there is loaded as code.
+By default PyTorch uses a folder in /tmp with a guessable name (`torchinductor_USER`). Another user
+could create it first, and PyTorch would load that user's files as code.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from gzfeatures.networks.compilation.code_folder import CodeFolder
 
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Environment variable of the compiler's folder; a value set by the user is kept."""
+"""Environment variable with the folder of PyTorch's compiler; the user's own value is respected."""
 
 
 @contextmanager
 def compiler_in(workshop: Path) -> Iterator[None]:
-    """Let PyTorch's compiler keep its files in a folder, unless the user has chosen another.
+    """Make PyTorch's compiler write to a folder inside a `with` block, unless the user set one.
 
-    The variable is that of the process: the compiler's own processes inherit it.
+    An environment variable of this process is set, which processes of the compiler inherit.
     """
     named = os.environ.get(COMPILER_CACHE)
     os.environ[COMPILER_CACHE] = named or str(workshop)
@@ -38,12 +38,12 @@ def compiler_in(workshop: Path) -> Iterator[None]:
 
 @contextmanager
 def private_compiler(needed: bool = True) -> Iterator[None]:
-    """Keep the compiler's files in the user's private folder inside a `with` block.
+    """Make PyTorch's compiler write to the user's private folder inside a `with` block.
 
     Parameters
     ----------
     needed : bool
-        Whether anything is compiled at all; otherwise nothing is done.
+        False: change nothing, because nothing will be compiled.
     """
     if not needed:
         yield
@@ -52,8 +52,8 @@ def private_compiler(needed: bool = True) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         workshop = code.workshop
         if code.obstacle() is not None:
-            # if the home folder is read-only, use a new folder with mode 0700 and a random name,
-            # which nobody can guess and create first
+            # if no private folder can be used (such as in a read-only home), use a temporary one
+            # with mode 0700 and a random name, which nobody can guess and create first
             folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             workshop = Path(stack.enter_context(folder))
         stack.enter_context(compiler_in(workshop))

@@ -1,8 +1,7 @@
-"""Read and write files in a folder that only its user can enter or change.
+"""Read and write files in a folder that no other user can enter or change.
 
-The folder is opened once for each step, without following a link, and what was opened is checked;
-files are reached through that descriptor. So nobody can exchange a folder or a file between the
-check and the use.
+Each method opens the folder (no link), checks the opened folder, and reaches files through this
+descriptor. So nobody can exchange the folder or a file between check and use.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from typing import BinaryIO
 from gzfeatures.errors import OutputError
 
 OTHERS = 0o077
-"""Permission bits of everybody except the user."""
+"""Permission bits of all users except the owner."""
 
 
 class PrivateFolder:
-    """Manage a folder with mode 0700 that the user owns, and files in it with mode 0600.
+    """A folder with mode 0700 owned by the user; its files are read only if no other user can.
 
     Parameters
     ----------
     path : Path
-        Made when something is written.
+        Folder, created at the first write.
 
     Raises
     ------
@@ -41,18 +40,18 @@ class PrivateFolder:
         self.path = path
 
     def check(self) -> None:
-        """Raise an error unless files can be written to the folder now."""
+        """Raise an error if no file can be written to the folder now."""
         name = f".{secrets.token_hex(8)}.part"
         with self._entered(make=True) as folder, self._told():
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
             os.unlink(name, dir_fd=folder)
 
     def names(self) -> list[str]:
-        """Return the names of the private files, sorted, without other files and links."""
+        """Return the sorted names of all files that only the user can access."""
         return list(self.uses())
 
     def uses(self) -> dict[str, tuple[int, float]]:
-        """Return size in bytes and time of last use of each private file, by name."""
+        """Map the name of each private file to its size in bytes and the time of its last use."""
         if not os.path.lexists(self.path):
             return {}
         with self._entered() as folder, self._told():
@@ -66,7 +65,7 @@ class PrivateFolder:
             }
 
     def read(self, name: str) -> bytes | None:
-        """Return the bytes of a private file; None if no private file has this name."""
+        """Return the bytes of a file that only the user can access; None if there is none."""
         if not os.path.lexists(self.path):
             return None
         with self._entered() as folder, self._told():
@@ -75,13 +74,12 @@ class PrivateFolder:
                 return None
             with file:
                 with contextlib.suppress(OSError):
-                    # note the time of use, by which `store prune` finds files that were not used
-                    # recently
+                    # set the time of last use, because `store prune` deletes files unused for long
                     os.utime(file.fileno())
                 return file.read()
 
     def write(self, name: str, *parts: bytes) -> None:
-        """Write a private file, completely or not at all.
+        """Write a file that only the user can access; after a failure no part of the file is left.
 
         Raises
         ------
@@ -106,13 +104,13 @@ class PrivateFolder:
                 raise
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it exists."""
+        """Delete a file if it exists."""
         with self._entered() as folder, self._told(), contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
 
     @contextmanager
     def _entered(self, *, make: bool = False) -> Iterator[int]:
-        """Open the folder, check that it is private, and yield its descriptor."""
+        """Open the folder for a `with` block, after checking that only the user can access it."""
         if not hasattr(os, "getuid") or os.open not in os.supports_dir_fd:
             raise OutputError("files have no owner on this system", where=self.path)
         with self._told():
@@ -123,8 +121,8 @@ class PrivateFolder:
             with self._told():
                 status = os.fstat(folder)
                 if status.st_uid == os.getuid() and status.st_mode & OTHERS:
-                    # the user may have made this folder with open permissions: close it for others;
-                    # files that others may have put into it are checked one by one
+                    # the user may have made this folder with open permissions: remove them. Files
+                    # that others already put into it are refused one by one when read
                     os.fchmod(folder, 0o700)
                     status = os.fstat(folder)
             if status.st_uid != os.getuid() or status.st_mode & OTHERS:
@@ -140,12 +138,12 @@ class PrivateFolder:
             os.close(folder)
 
     def _opened(self, folder: int, name: str) -> BinaryIO | None:
-        try:  # do not block: another user may have put a pipe in place of the file
+        try:  # without O_NONBLOCK, a pipe that another user put here would block us forever
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
             )
         except OSError:
-            # the file does not exist, or is a link, whose target may belong to another user
+            # the name does not exist, or is a link, which may lead to a file of another user
             return None
         file = os.fdopen(descriptor, "rb")
         if _private(os.fstat(descriptor)):
@@ -154,7 +152,7 @@ class PrivateFolder:
         return None
 
     def _status(self, folder: int, name: str) -> os.stat_result | None:
-        """Return the status of a private file; None for any other file."""
+        """Return size, owner and permissions of a private file; None for any other file."""
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError:
@@ -163,7 +161,7 @@ class PrivateFolder:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Raise an error of the operating system again, as an `OutputError` of one line."""
+        """Convert an error of the operating system to an `OutputError` of one line."""
         try:
             yield
         except OSError as error:
@@ -175,7 +173,7 @@ class PrivateFolder:
 
 
 def _private(status: os.stat_result) -> bool:
-    """Return whether a file is regular, has a single name, and only the user can access it."""
+    """Return whether a file is regular, has no second name, and only the user can access it."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.getuid()

@@ -1,4 +1,4 @@
-"""Write a backbone as an ONNX graph, which turns 8-bit pixels into float32 embeddings."""
+"""Write a backbone as an ONNX graph that turns 8-bit pixels into float32 embeddings."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from gzfeatures.networks.models.load import load
 EXTRA = "onnx"
 PIXELS, VECTORS = "pixels", "vectors"
 BATCH = 32
-"""Images that the reference network computes at once."""
+"""Images per forward pass in PyTorch, with which the graph is compared."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PortableBackbone:
-    """Hold the network of a backbone, to be written as an ONNX graph and compared with the graph.
+    """A backbone to be written as an ONNX graph, with its PyTorch network for comparison.
 
     Parameters
     ----------
     extractor : Extractor
-        Gives view, normalisation and symmetries.
+        Its view, normalisation and symmetries enter the graph.
     network : nn.Module
-        In eval mode: from normalised images to vectors.
+        From normalised images to embeddings, in eval mode.
     licence : str
-        Of its weights.
+        Licence of the weights.
     """
 
     extractor: Extractor
@@ -52,21 +52,21 @@ class PortableBackbone:
         backbone: str | Path | None = None,
         weights: str | Path | None = None,
     ) -> PortableBackbone:
-        """Load the network that an extractor describes; refuse it if its weights are others.
+        """Load the network of an extractor; refuse it if its weights have another digest.
 
         Parameters
         ----------
         extractor : Extractor
         backbone : str or Path, optional
-            Where the network lies now; by default it is known by its name.
+            Path of the network, if it moved; by default its name.
         weights : str or Path, optional
-            Its weights file, if not the backbone's own.
+            Weights file, if it is not the backbone's own.
 
         Raises
         ------
         InputError, WeightsError, MissingFileError, UnknownNameError
-            The vectors were imported, come of an ONNX file or of bands; or the network cannot be
-            had, or has other weights.
+            The embeddings were imported, or are from an ONNX file or from bands; or the network is
+            not available, or has other weights.
         """
         if extractor.is_imported or extractor.architecture.startswith("onnx:"):
             raise InputError(
@@ -135,7 +135,8 @@ class PortableBackbone:
         logger = logging.getLogger("torch.onnx")
         level = logger.level
         try:
-            # silence the exporter's messages about its own steps: the graph is checked afterwards
+            # hide the exporter's many messages: errors are raised, and the graph is compared with
+            # PyTorch later
             logger.setLevel(logging.CRITICAL)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -151,7 +152,7 @@ class PortableBackbone:
                     verbose=False,
                 )
         except Exception as error:
-            # the exporter raises errors of many types, so catch all of them
+            # the exporter raises errors of many types without a common base class
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 "PyTorch cannot export the backbone",
@@ -166,6 +167,6 @@ class PortableBackbone:
         return program.model_proto
 
     def _body(self, precision: str) -> nn.Module:
-        # copy the network first, because a change of precision would change it in place
+        # Body changes the precision of the network it gets, so pass a copy
         network = copy.deepcopy(self.network)
         return Body(network, self.extractor, getattr(torch, precision)).eval()

@@ -1,4 +1,4 @@
-"""Run ONNX models from memory in onnxruntime and in OpenVINO, at float32."""
+"""Run ONNX models from memory in onnxruntime or OpenVINO, at float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gzfeatures.networks.hardware import load_newest_tbb
 
 Rows: TypeAlias = npt.NDArray[Any]
 Run: TypeAlias = Callable[[Rows], Mapping[str, Rows]]
-"""From rows of the only input to the outputs by name."""
+"""Function from an array of inputs, one row each, to the output arrays by name."""
 
 
 def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
@@ -23,12 +23,12 @@ def in_onnxruntime(data: bytes, threads: int = 0) -> Run:
     Raises
     ------
     MissingExtraError
-        It is not installed.
+        The library is not installed.
     """
     runtime = need("onnxruntime", extra="onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # keep the library from printing: its errors reach the caller as exceptions
+    # stop onnxruntime from printing; its errors reach the caller as exceptions anyway
     options.log_severity_level = 4
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     (taken,) = (each.name for each in session.get_inputs())
@@ -42,13 +42,13 @@ def in_openvino(data: bytes) -> Run:
     Raises
     ------
     MissingExtraError
-        It is not installed.
+        The library is not installed.
     """
     load_newest_tbb()
     vino = need("openvino", extra="openvino")
     model = vino.Core().read_model(data)
     names = [next(iter(each.names)) for each in model.outputs]
-    # ask for float32, because OpenVINO by default computes in bfloat16 where the processor can
+    # ask for float32, because OpenVINO uses bfloat16 by default on CPUs that support it
     compiled = vino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     request = compiled.create_infer_request()
 
