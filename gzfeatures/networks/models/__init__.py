@@ -2,5 +2,6 @@
 
 from gzfeatures.errors import NETWORK, require_packages
 
-# every module of this folder imports PyTorch: tell the user here, in one line, if it is missing
+# every module of this folder imports PyTorch: if it is missing, stop here with an error of one line
+# that says how to install it
 require_packages("a network", *NETWORK)

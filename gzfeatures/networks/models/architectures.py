@@ -1,4 +1,4 @@
-"""List networks by name: small CNNs of earlier Galaxy Zoo projects, and torchvision's networks.
+"""Build a network by name: a small CNN of an earlier Galaxy Zoo project, or one of torchvision.
 
 `NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a
 torchvision name into a module whose output is one logit per class. Every network keeps its last
@@ -78,7 +78,7 @@ NETWORKS: dict[str, SmallNetwork] = {
 
 
 def torchvision_name(architecture: str) -> str | None:
-    """Return torchvision's name for the name of a network, or None if torchvision has none.
+    """Return a network's name as torchvision spells it, or None if torchvision lacks the network.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def legal_networks() -> tuple[str, ...]:
 
 
 def unknown_network(name: str) -> UnknownNameError:
-    """Return the error for a name that is no network, with a list of the legal names."""
+    """Return an error that reports an unknown network name and lists the known names."""
     return unknown("network", name, legal_networks())
 
 
@@ -105,7 +105,7 @@ def is_grey(architecture: str) -> bool:
 
 
 def size_of(architecture: str, classes: int) -> int:
-    """Return the side in px of the images that a network was made for; 224 for torchvision's.
+    """Return the image side in px that a network was designed for; torchvision's networks use 224.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def build(
     aux: bool = False,
     size: int | None = None,
 ) -> nn.Module:
-    """Build an untrained network; its weights come from torch's global random generator.
+    """Build an untrained network, with random weights from torch's global random generator.
 
     Parameters
     ----------
@@ -173,7 +173,8 @@ def build(
             network, classes, bands or network.bands, size or size_of(architecture, classes)
         )
     options: dict[str, Any] = {"aux_logits": aux, "init_weights": True} if has_aux else {}
-    # vision transformers have a table of positions for one image size, which must be known now
+    # the position embeddings of a vision transformer fit one image size, so pass the size here,
+    # where it is built
     if name.startswith("vit_") and size is not None:
         options["image_size"] = size
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
@@ -183,14 +184,14 @@ def build(
 
 
 def _accept_bands(module: nn.Module, bands: int) -> None:
-    """Replace the first convolution by a random convolution with another number of bands."""
+    """Replace the first convolution by an untrained one with `bands` input channels."""
     path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
     parent, _, leaf = path.rpartition(".")
     setattr(module.get_submodule(parent), leaf, _convolution(first, bands=bands, channels=None))
 
 
 def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
-    """Build an untrained convolution like a given one, with other input or output channels."""
+    """Build an untrained copy of a convolution, with another number of input or output channels."""
     if not isinstance(like, nn.Conv2d):
         raise InputError(
             "layer to replace", rule="be linear or a convolution", found=type(like).__name__
@@ -206,9 +207,10 @@ def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) ->
 
 
 def output_layer(module: nn.Module) -> str:
-    """Return the path of a classifier's last linear or 1×1 convolution layer.
+    """Return the name of a classifier's output layer: its last linear or 1×1 convolution layer.
 
-    It has one output for each class. Auxiliary classifiers are left out: the main output is last.
+    The name is the path of `named_modules`. The layer has one output for each class. Auxiliary
+    classifiers do not count.
 
     Examples
     --------
@@ -222,7 +224,8 @@ def output_layer(module: nn.Module) -> str:
 
 
 def output_layers(module: nn.Module) -> list[str]:
-    """Return the paths of all output layers: one for a network, one per member of an ensemble."""
+    """Return the names of the output layers: one of a single network, one per member of an
+    ensemble."""
     if not isinstance(module, NetworkEnsemble):
         return [output_layer(module)]
     return [
@@ -231,7 +234,7 @@ def output_layers(module: nn.Module) -> list[str]:
 
 
 def embedding_node(module: nn.Module) -> str:
-    """Return the node before the output layer, which is the default layer of embeddings."""
+    """Return the name of the layer before the output layer; its output is the default embedding."""
     nodes = get_graph_node_names(module, suppress_diff_warning=True)[1]
     return str(nodes[nodes.index(output_layer(module)) - 1])
 
@@ -261,7 +264,7 @@ def order_outputs(module: nn.Module, order: list[int]) -> None:
     """Change the order of a network's output logits, one for each class, in place."""
     layer: Any = module.get_submodule(output_layer(module))
     with torch.no_grad():
-        # two classes may share a single sigmoid: exchanging them changes the sign of its logit
+        # two classes may share one sigmoid output: to exchange them, change the sign of its logit
         if isinstance(module, SmallCNN) and module.single:
             if order != [0, 1]:
                 layer.weight.neg_()
@@ -274,7 +277,7 @@ def order_outputs(module: nn.Module, order: list[int]) -> None:
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
     """Return the length of a layer's flattened output for images of `size` px.
 
-    It is computed on shapes alone, without arithmetic. The module keeps its mode.
+    Only shapes are computed, no values. The module stays in its training or eval mode.
     """
     body = create_feature_extractor(
         copy.deepcopy(module).to("meta").eval(), {layer: "vector"}, suppress_diff_warning=True
@@ -287,5 +290,6 @@ def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
     """Convert what the output layer returns to logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
-    # SqueezeNet ends in a convolution, whose map is averaged over its pixels
+    # torchvision's SqueezeNet ends in a convolution: apply the ReLU and the mean over pixels that
+    # follow
     return raw.relu().mean((2, 3)) if raw.ndim == 4 else raw

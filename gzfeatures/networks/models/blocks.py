@@ -1,4 +1,4 @@
-"""Divide a network into blocks in the order of computation, so that depth can be compared."""
+"""Divide a network into blocks, so that blocks near the input can train slower or stay frozen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOLDERS = (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage),
     *(vision_transformer.Encoder, maxvit.MaxVitBlock),
 )
-"""Types of modules, compared exactly, that only contain blocks one after another."""
+"""Types of modules that only contain blocks one after another; a subclass does not count."""
 
 _NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
 _AUXILIARY = ("aux", "AuxLogits")
@@ -24,14 +24,14 @@ _DECAYED = (nn.Linear, *CONVOLUTIONS, nn.MultiheadAttention)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
-    """Hold a part of a network that is trained, or frozen, as a whole.
+    """Group the parameters and layers of a network that are trained together or frozen together.
 
     Parameters
     ----------
     names : tuple of str
-        Of its parameters and buffers, as in the network's state.
+        Names of its parameters and buffers, as in the network's `state_dict`.
     modules : tuple of nn.Module
-        What computes it, and what changes its input at random (dropout before it).
+        Its layers, and the dropout layers just before them.
     """
 
     names: tuple[str, ...]
@@ -54,17 +54,17 @@ class _Unit:
 
 
 def blocks(network: nn.Module) -> list[Block]:
-    """Return the blocks in the order of computation; the last block is the output layer alone.
+    """Divide a network into blocks, input first; the last block is the output layer alone.
 
     A block is a residual, dense, inception or transformer block, or a convolution or linear layer
     between them. A normalisation belongs to the layer it follows, or to the layer it prepares where
     it stands first. Class tokens and position embeddings belong to the first block, for they enter
-    there; auxiliary classifiers to the last one.
+    there; auxiliary classifiers belong to the last block.
 
     Parameters
     ----------
     network : nn.Module
-        Of `cnns.build`.
+        As `architectures.build` returns it.
 
     Examples
     --------
@@ -81,13 +81,15 @@ def blocks(network: nn.Module) -> list[Block]:
     waiting: list[_Unit] = []
     auxiliary: list[_Unit] = []
     for place, unit in enumerate(units):
-        # auxiliary classifiers branch off in the middle, but are trained together with the output
+        # auxiliary classifiers branch off in the middle of the network, but are trained with the
+        # output layer: collect them for the last block
         if unit.path.startswith(_AUXILIARY):
             auxiliary.append(unit)
         elif unit.empty:
             waiting.append(unit)
         elif isinstance(unit.module, _NORMS):
-            # a normalisation before its layer (pre-activation) belongs to the block that follows
+            # a normalisation that stands before its layer (pre-activation) belongs to the following
+            # block
             following = next((later for later in units[place + 1 :] if not later.empty), None)
             prepares = unit.opens and following is not None and following.path != head
             if not groups or (
@@ -111,7 +113,7 @@ def blocks(network: nn.Module) -> list[Block]:
 
 
 def decayed(network: nn.Module) -> set[str]:
-    """Return the names of parameters with weight decay: the weights of layers that multiply.
+    """Return the names of parameters with weight decay: linear, convolution and attention weights.
 
     Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not
     among them.

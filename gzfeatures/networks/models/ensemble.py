@@ -1,4 +1,4 @@
-"""Join networks of several seeds to one, which predicts the mean of their probabilities."""
+"""Join networks of several seeds into one network that predicts the mean of their probabilities."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.nn import functional
 from gzfeatures.errors import unknown
 
 LINKS = ("softmax", "sigmoid")
-"""How logits become probabilities: of one class a galaxy, or of each answer by itself."""
+"""How logits become probabilities: softmax for classes, sigmoid for separate answers."""
 
 
 class NetworkEnsemble(nn.Module):
-    """Run several networks as one, which returns the mean of their probabilities.
+    """Run several networks as one network; its logits give the mean of their probabilities.
 
     Averaging probabilities of networks that differ in their seed alone makes them more accurate and
     better calibrated (Lakshminarayanan+2017, arXiv:1612.01474). The output is a logit for each
-    class, so that all that reads a network's logits reads an ensemble's.
+    class, so that code for the logits of a single network works for an ensemble too.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class NetworkEnsemble(nn.Module):
         self.register_buffer("temperatures", numbers.float())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits of the mean probabilities, shape (n, classes)."""
+        """Return the logits of the members' mean probabilities, shape (n, classes)."""
         logits = torch.stack(
             [
                 member(images).float() / self.temperatures[number]
                 for number, member in enumerate(self.members)
             ]
         )
-        # compute log Σ p/N from logarithms, because small probabilities would underflow
+        # compute the log of the mean probability, log Σ p/N, from logarithms: small p underflow
         less = math.log(len(self.members))
         if self.link == "softmax":
             return torch.logsumexp(functional.log_softmax(logits, dim=2), 0) - less

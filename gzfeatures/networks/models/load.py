@@ -31,15 +31,15 @@ AUXILIARY = ("aux", "AuxLogits")
 def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) -> None:
     """Download the weights of a backbone with torchvision's loader, if they are missing.
 
-    The loader checks the hash in their name.
+    The loader compares the hash of the file with the hash in the file's name.
 
     Parameters
     ----------
     backbone : Backbone
     path : Path or None
-        Where the loader puts them; another place is left alone.
+        Where the loader stores the weights. For any other path nothing is downloaded.
     progress : Progress
-        Where the download is told.
+        Shows the download.
 
     Raises
     ------
@@ -52,7 +52,8 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
         str(backbone.weights).partition(":")[2]
     ]
     try:
-        # torch.hub announces a download on stdout, which is reserved for results
+        # torch.hub prints a line about a download on stdout, where only results may go: hand the
+        # line to `progress`
         with printed_to(progress, ANNOUNCEMENT if announces_on_stderr() else None):
             enum.get_state_dict(
                 model_dir=str(path.parent),
@@ -71,7 +72,7 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
 def build(backbone: Backbone) -> nn.Module:
     """Build a backbone's network in eval mode, with the same random weights on every call.
 
-    The members of an ensemble are alike until their weights are loaded.
+    The members of an ensemble have equal weights until their own are loaded.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def build(backbone: Backbone) -> nn.Module:
         network = architectures.build(
             backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size
         )
-    # the first ResNets halve the image in the first convolution of a block, torchvision's in the
+    # the original ResNets halve the image in the first convolution of a block, torchvision's in the
     # second (He+2016, arXiv:1512.03385)
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
@@ -98,7 +99,7 @@ def build(backbone: Backbone) -> nn.Module:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read parameters by name from safetensors or a torch file, without running code in the file.
+    """Read named tensors from a safetensors or torch file, without running code in the file.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             state: object = load_file(path)
         else:
             with warnings.catch_warnings():
-                # silence PyTorch's warning of an unusual pickle: it is refused below in one line
+                # hide PyTorch's warning about an unusual pickle: the error below reports it
                 warnings.simplefilter("ignore", UserWarning)
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -123,20 +124,20 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except MemoryError:
         raise
     except Exception as error:
-        # a damaged file makes the readers raise errors of any type, so catch all of them
+        # on a damaged file, the load functions raise errors of any type, so catch all of them
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError("weights file cannot be read", where=path, found=reason) from None
-    # Lightning and others put the tensors into an inner dictionary, and DataParallel begins each
-    # name with "module.", which the network's names lack
+    # Lightning stores the tensors in an inner dictionary `state_dict`: use that dictionary
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) and not value.is_complex()
         for name, value in state.items()
     ):
-        # torch would drop the imaginary part of complex numbers with no more than a warning
+        # refuse complex numbers: torch would drop their imaginary part with only a warning
         rule = "hold tensors of real numbers by name"
         raise WeightsError("weights file", where=path, rule=rule, found=type(state).__name__)
+    # DataParallel begins each name with "module.", which the network's own names lack
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -188,7 +189,8 @@ def load(
         }
         network = build(backbone)
         head = architectures.output_layer(network) + ".weight"
-        # if the weights were trained on another number of classes, build a network with that number
+        # if the weights were trained for another number of classes than the backbone lists, build a
+        # network with that number
         if head in state and len(state[head]) != len(network.get_parameter(head)):
             network = build(dataclasses.replace(backbone, classes=len(state[head])))
         try:
@@ -201,15 +203,16 @@ def load(
             ) from None
     if layer is None:
         return network
-    # compute shapes without data, to refuse an image size that is too small for the network now,
-    # not after images were decoded
+    # compute the layer's shape now, without data: an image size that the network cannot take is
+    # refused before images are decoded
     if size not in (None, backbone.view.size):
         layer_dim(backbone, layer, int(size or 0))
     return symbolic_trace(Features(network, layer)).eval()
 
 
 class Features(nn.Module):
-    """Run a network up to the flattened output of one node, or of several nodes joined by +."""
+    """Run a network up to one layer, or to several joined by +, and return the flattened
+    outputs."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
@@ -242,7 +245,7 @@ class Features(nn.Module):
 def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
     """Return the length of a layer's flattened output for images of `size` px.
 
-    It is computed on shapes alone, without arithmetic.
+    Only shapes are computed, no values.
 
     Raises
     ------
@@ -252,8 +255,8 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
         The network does not take images of that size.
     """
     with torch.inference_mode():
-        # build the network before it is moved, because RegNets cannot be built on the meta device,
-        # which computes shapes without data
+        # build the network on the CPU, then move it to the meta device (shapes without data),
+        # because RegNets cannot be built there
         network = Features(build(backbone), layer).to("meta")
         try:
             return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])

@@ -1,4 +1,4 @@
-"""Build small CNNs from a description of their layers."""
+"""Build small CNNs from a list of their layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer: TypeAlias = tuple[str | int | float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SmallNetwork:
-    """Hold the description of a small CNN: source, layers, image size and bands.
+    """List the layers of a small CNN, with its source, image size and number of bands.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SmallNetwork:
 
 
 class SmallCNN(nn.Module):
-    """Build a small CNN from its description; its embedding is the node `embedding`.
+    """Run a small CNN with the layers of a `SmallNetwork`; its layer `embedding` gives embeddings.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class SmallCNN(nn.Module):
         self.single_output = network.single_output
         self.features = nn.Sequential()
         channels, side, width = 1 if self.grey else bands, size, 0
-        # keep track of the maps' side in pixels, because the first dense layer needs the last side
+        # track the side in pixels of the feature maps: the first dense layer needs the last side
         for kind, *numbers in network.layers:
             if kind == "conv" or kind == "conv-same":
                 out, kernel = int(numbers[0]), int(numbers[1])
@@ -105,7 +105,7 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (n, classes), of images of shape (n, bands, size, size)."""
-        # a network for grey images takes the mean of the bands, whatever their number
+        # a network for grey images takes the mean over the bands, however many the image has
         if self.grey:
             x = x.mean(1, keepdim=True)
         logits: torch.Tensor = self.output(self.embedding(self.features(x)))

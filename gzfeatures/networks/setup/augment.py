@@ -1,9 +1,9 @@
-"""Draw random copies of training galaxies: rotated, shifted, zoomed, recoloured, mixed.
+"""Make random copies of training images: rotated, shifted, zoomed, recoloured, mixed.
 
-Copies are made on the device, for training only: a View never changes at random.
-All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by
-seed and epoch. A copy therefore does not depend on its batch, or on how many processes share the
-epoch.
+Copies are made on the device (CPU or GPU), for training only: images to predict never change at
+random. All chance comes from `draws`: one row of uniform numbers per place in an epoch's order,
+keyed by seed and epoch. A copy therefore does not depend on its batch, or on how many processes
+share the epoch.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ DRAWS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Hold the ranges of the random changes of training galaxies.
+    """Set the ranges of the random changes of training images: rotation, shift, zoom, colours.
 
-    The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or
-    zoomed-out copy that would reach beyond the frame is zoomed in until it fits: no corner is ever
-    empty or made up. Without margin a galaxy is thus seen larger in training than in the view: a
-    view of at most 0.7 of the image avoids that.
+    The pixels come from a square around the view, the frame, that is `margin` times wider. A
+    turned, shifted or zoomed-out copy that would reach beyond the frame is zoomed in until it fits:
+    no corner is ever empty or made up. Without margin a galaxy is thus seen larger in training than
+    in the view: a view of at most 0.7 of the image avoids that.
 
     Parameters
     ----------
     dihedral : bool
-        Mirror and quarter turns, the 8 symmetries of the square.
+        Mirror images and quarter turns, the 8 symmetries of the square.
     rotation : float
         Largest free rotation in degrees, 0…180, drawn from both senses.
     shift : float
@@ -92,7 +92,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
-        """Return an augmentation from the names and values of settings; refuse an unknown name."""
+        """Build an augmentation from parameter names and values; refuse an unknown name."""
         require_known("augmentation", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
@@ -119,7 +119,7 @@ class Augmentation:
             Shape (n, bands, size, size), values in [0, 1].
         """
         u = uniforms.unbind(1)
-        # pixels half outside the frame repeat the edge, so that the copy has no dark border
+        # repeat the edge pixels where a copy reaches half a pixel too far: no dark border
         copies = functional.grid_sample(
             images, self._grid(u, size), "bilinear", "border", align_corners=False
         )
@@ -145,7 +145,7 @@ class Augmentation:
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
-        # shift the rotated square by no more than the space left around it
+        # shift the rotated square by no more than the space left around it inside the frame
         room = margin - half * reach
         left, top = (
             (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])
@@ -167,7 +167,7 @@ class Augmentation:
         )
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Change saturation, contrast and brightness by one matrix over the bands and an offset."""
+        """Change saturation, contrast and brightness: one matrix over the bands and an offset."""
         if not (self.brightness or self.contrast or self.saturation):
             return copies
         bands = copies.shape[1]
@@ -187,14 +187,14 @@ class Augmentation:
 
 
 def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """Return the random numbers by which every galaxy's image changes in one epoch.
+    """Return the random numbers that decide how each galaxy's image changes in one epoch.
 
     Returns
     -------
     Tensor
         Float32, shape (rows, DRAWS), in [0, 1); row r is the same however many rows follow it.
     """
-    # Philox is a counter-based generator: the numbers of a galaxy do not depend on how many
+    # Philox computes each number from its position: a galaxy's numbers do not depend on how many
     # galaxies follow
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
     return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
@@ -219,8 +219,8 @@ def mixed(
     images : Tensor
         Shape (n, bands, side, side).
     targets : Tensor
-        Float, shape (n, k): shares of classes, NaN where unknown; two of which other columns are
-        unknown are not mixed.
+        Float, shape (n, k): shares of classes, NaN where unknown; two galaxies with different
+        unknown columns are not mixed.
     uniforms : Tensor
         Rows of `draws`, shape (n, DRAWS); they seed the batch's own draws.
     mixup, cutmix : float
@@ -233,7 +233,7 @@ def mixed(
     """
     if not mixup and not cutmix:
         return images, targets
-    # seed with numbers of the batch, so that every process and every rerun mixes equally
+    # seed with the batch's own random numbers, which are the same in every rerun
     generator = np.random.default_rng([int(u * 2**24) for u in uniforms[0, :3].tolist()])
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
     alpha = cutmix if cut else mixup
@@ -247,12 +247,12 @@ def mixed(
         pictures[:, :, top : top + edge, left : left + edge] = partner[
             :, :, top : top + edge, left : left + edge
         ]
-        # the square has whole pixels, so λ is the area that was really pasted
+        # the pasted square has whole pixels: recompute λ, the share of the image left as it was
         share = 1 - (edge / side) ** 2
     else:
         pictures = share * images + (1 - share) * partner
-    # a target that is unknown for one galaxy would be unknown for the mixture, so leave such pairs
-    # unchanged
+    # where a target is unknown (NaN) for only one galaxy of a pair, the mixture's target would be
+    # unknown too: leave such a pair unmixed
     alike = (torch.isnan(targets) == torch.isnan(partner_targets)).all(1)
     pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)
     blend = share * targets + (1 - share) * partner_targets

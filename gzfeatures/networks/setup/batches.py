@@ -19,12 +19,12 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingPixels:
-    """Hold the pixels and the targets of the training galaxies, in the same order.
+    """Store the training galaxies' pixels and targets, and draw the random order of each epoch.
 
     Parameters
     ----------
     cache : PixelCache
-        Frames, n of them.
+        Pixels of the n galaxies.
     targets : ndarray of float32
         Shape (n, k).
     shares : ndarray of float, optional
@@ -40,12 +40,12 @@ class TrainingPixels:
     seed: int
 
     def order(self, epoch: int) -> npt.NDArray[np.intp]:
-        """Return the galaxies' rows in the random order of an epoch; rare classes may recur."""
+        """Return the galaxies' row numbers in an epoch's random order; rare classes may recur."""
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(self.targets))
         if self.shares is None:
             return shuffled
-        # systematic sampling: a galaxy with share s is drawn ⌊s⌋ or ⌈s⌉ times
+        # systematic sampling: a galaxy with s expected copies is drawn ⌊s⌋ or ⌈s⌉ times
         edges = np.cumsum(self.shares[shuffled])
         points = (np.arange(len(shuffled)) + generator.random()) * (edges[-1] / len(shuffled))
         chosen = shuffled[np.minimum(np.searchsorted(edges, points), len(shuffled) - 1)]
@@ -56,8 +56,8 @@ class TrainingPixels:
 class Batches:
     """Yield the batches of the current epoch, reading the next batch while the network computes.
 
-    Processes of one training take turns in the epoch's order: their number changes neither a
-    galaxy's copy nor, together, the galaxies of a step.
+    Several processes of one training take turns in the epoch's order. Their number changes neither
+    the copy of a galaxy nor the galaxies that all processes together use in a step.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ class Batches:
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Yield the galaxies' rows for each training step, and random numbers for their copies."""
+        """Yield, for each training step, the galaxies' row numbers and their random numbers."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
-            # each process takes every world-th galaxy: together they see the order of a single
-            # process
+            # each of the `world` processes takes every world-th galaxy: together they use the order
+            # of a single process
             places = np.arange(self.rank, len(order), self.world)
             for number in range(self._steps_of_an_epoch()):
                 step = places[number * frames.batch_size : (number + 1) * frames.batch_size]

@@ -60,7 +60,7 @@ FIRST_RATE = 0.05
 
 
 def decay_per_block(depth: int) -> float:
-    """Return the ratio of the learning rates of neighbouring blocks; the first block gets 1/20.
+    """Return the ratio of neighbouring blocks' learning rates that gives the first block 1/20.
 
     It depends on the depth, so that the first block has the same rate in every network (Howard &
     Ruder 2018, doi:10.18653/v1/P18-1031, take 1/2.6 from layer to layer).
@@ -86,7 +86,7 @@ def parameter_groups(
     decay: float | None,
     weight_decay: float,
 ) -> list[dict[str, Any]]:
-    """Return the parameters of trained blocks with the learning rate of each block.
+    """Group the parameters of the trained blocks for an optimizer, each group with a learning rate.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def parameter_groups(
     decay : float or None
         The rate of a block over that of the block after it; None is 1.
     weight_decay : float
-        Of the weights that multiply; biases and normalisation have none.
+        Weight decay of the weights that multiply; biases and normalisation have none.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
     Parameters
     ----------
     labels : Labels
-        Of the training galaxies alone: no other galaxy tells their mean and deviation.
+        Of the training galaxies alone, from which mean and standard deviation are computed.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
 
 
 def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
-    """Return the target that a checkpoint's settings name; None if they name no known target.
+    """Read the training target from a checkpoint's settings; None if they name no known target.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return mean and standard deviation of a number, as settings; {} for a target of classes."""
+    """Return the mean and standard deviation of a number target for a checkpoint; else {}."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}

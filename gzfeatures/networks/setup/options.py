@@ -1,4 +1,4 @@
-"""Hold the options of a training as one value, from the command line or an experiment file."""
+"""Collect the options of a training in one object, from the command line or an experiment file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gzfeatures.progress import Progress
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingOptions:
-    """Hold the options of a training, without the galaxies it is trained on.
+    """Collect all options of a training, such as recipe, seed and device, without its galaxies.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class TrainingOptions:
         weights.
     halving_seed : int, optional
         Decides which half of the validation galaxies chooses the epoch, where that is chosen;
-        default `seed`. The members of an ensemble share it, so that the others can calibrate it.
+        default `seed`. The members of an ensemble share it: the other half can calibrate them all.
     resume : bool
         Insist on going on from the last whole epoch in `folder`, if there is one: other settings
         are an error. An unfinished training of the same settings goes on in any case; on a CPU the
@@ -93,7 +93,7 @@ class TrainingOptions:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> TrainingOptions:
-        """Return options from names and values, such as those of `--set` or of an experiment file.
+        """Build training options from names and values, as given by `--set` or an experiment file.
 
         Parameters
         ----------
@@ -113,7 +113,8 @@ class TrainingOptions:
         >>> options.epochs, options.numbers
         (3, {'batch_size': 16})
         """
-        # leave all other names to the recipe, which refuses names that it does not know
+        # names that are no field of this class are numbers of the recipe, which refuses unknown
+        # names
         names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
         options = {name: value for name, value in fields.items() if name in names}
         numbers = {name: value for name, value in fields.items() if name not in names}
@@ -130,5 +131,5 @@ class TrainingOptions:
 
     @property
     def scratch(self) -> Path:
-        """Return the folder of decoded pixels, which exists during the training."""
+        """Return the folder that holds decoded pixels during the training."""
         return Path(self.cache) if self.cache is not None else self.folder / "pixels"

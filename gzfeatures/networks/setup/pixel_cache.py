@@ -1,4 +1,4 @@
-"""Decode galaxies once, and keep their pixels in a memory-mapped file for every epoch."""
+"""Decode galaxy images once into a memory-mapped file, from which every epoch reads the pixels."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PixelCache:
         progress: Progress | bool = False,
         noted: Callable[[str, str], None] | None = None,
     ) -> PixelCache:
-        """Open the file of these images' pixels, or decode the images into a new file.
+        """Open the file with the pixels of given images; if it is missing, decode them into it.
 
         The file is named by all that its content depends on: the images' bytes, in order, and the
         view. It appears whole or not at all.
@@ -88,7 +88,8 @@ class PixelCache:
             if not path.exists():
                 shape = (len(images), *to_views(images, 0, (view,))[0].shape)
                 bar = each(blocks, handed(progress), "decoding", len(blocks), transient=True)
-                # write block by block, because on a full disk a memory map would kill the process
+                # write block by block: on a full disk, writing through a memory map kills the
+                # process
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
@@ -123,7 +124,7 @@ class PixelCache:
 def _decoded(
     images: ImageSet, view: View, digests: Sequence[str], row: int
 ) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """Return the pixels of one image, and the reasons why it shows no galaxy."""
+    """Return the pixels of one image, and a list of reasons why the image shows no galaxy."""
     reasons: list[str] = []
     pixels = to_views(images, row, (view,), digest=digests[row], noted=reasons.append)
     return pixels[0], reasons
@@ -132,7 +133,7 @@ def _decoded(
 def drop(folder: Path) -> None:
     """Remove the files of decoded pixels in a folder, and the folder if nothing else is in it."""
     for path in folder.iterdir():
-        # several trainings may share the folder, so remove only files of pixels
+        # the folder may hold files of other kinds: remove only files with the name of a pixel cache
         if _CACHE_NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""Hold every number that a training depends on, as recipes with names.
+"""Define recipes: every number that a training depends on, as default values with a name.
 
-`RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
-the start (weights or none) and from the number of galaxies.
+`RECIPES` lists them: `probe`, `tune` and `scratch`. Numbers that are not given follow from the
+start (weights or none) and from the number of galaxies.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ one cycle."""
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRecipe:
-    """Hold the numbers that a training depends on.
+    """Set every number that a training depends on, such as learning rate, batch size and epochs.
 
     Parameters
     ----------
@@ -183,8 +183,8 @@ class TrainingRecipe:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            # accept lr_decay None: it means that the learning rate falls by a fixed factor from the
-            # last block to the first
+            # accept lr_decay None: `settled` later replaces it by a factor that depends on the
+            # network's depth
             if name == "lr_decay" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
@@ -206,13 +206,13 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Return a named recipe, some of whose numbers are replaced."""
+        """Return a recipe by its name, with the given numbers in place of its own."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
 
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
-        """Return the recipe with the numbers filled in that depend on galaxies or on the network.
+        """Return the recipe with open numbers filled in, from the number of galaxies and of blocks.
 
         Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
         `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes
@@ -221,7 +221,7 @@ class TrainingRecipe:
         Parameters
         ----------
         galaxies : int
-            That are trained on.
+            Number of training galaxies.
         depth : int
             Blocks of the network, the output layer included.
         """
@@ -248,7 +248,7 @@ class TrainingRecipe:
         return order if self.unfreeze is None else order[max(0, len(order) - 1 - self.unfreeze) :]
 
     def optimizer_of(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Return the optimizer of the trained blocks, and freeze the blocks before them."""
+        """Freeze the blocks that are not trained, and return an optimizer for the others."""
         trained = self.trained_blocks(network)
         learning = {name for block in trained for name in block.names}
         for name, parameter in network.named_parameters():
@@ -261,14 +261,14 @@ class TrainingRecipe:
     def scheduler_of(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LambdaLR:
-        """Return the schedule of the learning rate over `steps` steps of the optimizer."""
+        """Return PyTorch's schedule of the learning rate over `steps` steps of the optimizer."""
         course = SCHEDULES[self.schedule]
         return torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: course(min(1.0, step / max(1, steps)))
         )
 
     def _class_factors(self, labels: Labels) -> npt.NDArray[np.float64]:
-        """Return count^(−power) for each class, 0 for a class without galaxies, shape (k,)."""
+        """Return each class's weight count^(−power), 0 for a class without galaxies, shape (k,)."""
         counts = np.bincount(labels.codes, minlength=len(labels.classes)).astype(np.float64)
         return np.where(counts > 0, np.maximum(counts, 1) ** -self.balance_power, 0.0)
 
@@ -283,7 +283,7 @@ class TrainingRecipe:
         return torch.from_numpy(factors / factors[labels.codes].mean()).float()
 
     def shares(self, labels: Labels) -> npt.NDArray[np.float64] | None:
-        """Return the expected number of copies of each galaxy in an epoch, shape (n,), or None."""
+        """Return the expected copies of each galaxy in an epoch, shape (n,); None: one of each."""
         if self.balance != "sampling":
             return None
         shares = self._class_factors(labels)[labels.codes]

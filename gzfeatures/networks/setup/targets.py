@@ -1,4 +1,4 @@
-"""Define what a network predicts: its loss, and how its logits become probabilities.
+"""Define what a network can learn to predict: the loss, and how logits become probabilities.
 
 `TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is
 prepared once, as float with one column per class or answer, NaN where nothing is known.
@@ -27,7 +27,7 @@ MAX_CONCENTRATION = 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Define a kind of prediction that a network is trained for.
+    """Define one kind of prediction by its loss and by the step from logits to probabilities.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _binary(
 
 
 def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the 37 cumulative vote fractions, shape (n, 37).
+    """Convert logits to the logarithms of the 37 cumulative vote fractions, shape (n, 37).
 
     Softmax per question times the fraction of the answer it follows from, so that the answers of a
     question sum to its parent's fraction by construction (the constraints of the Kaggle table;
@@ -93,7 +93,7 @@ def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
 
 
 def tree_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the 37 cumulative vote fractions, shape (n, 37), in [0, 1]."""
+    """Convert logits to the 37 cumulative vote fractions, shape (n, 37), in [0, 1]."""
     return tree_log_fractions(logits).exp()
 
 
@@ -106,7 +106,7 @@ def _squared(
 
 
 def concentrations(logits: torch.Tensor) -> torch.Tensor:
-    """Return Dirichlet concentrations in (1, 101), one per answer.
+    """Convert logits to Dirichlet concentrations in (1, 101), one per answer.
 
     Walmsley+2022, doi:10.1093/mnras/stab2093, sect. 4.2.
 
@@ -121,13 +121,14 @@ def concentrations(logits: torch.Tensor) -> torch.Tensor:
 def _dirichlet_multinomial(
     logits: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
-    """Return minus the log likelihood of vote counts, summed over the questions of volunteers."""
-    # replace an unknown count by zero votes, whose terms cancel in the likelihood
+    """Return the loss for vote counts: minus the Dirichlet-multinomial log-likelihood."""
+    # replace an unknown count (NaN) by zero votes, which add nothing to the log-likelihood
     counts = torch.nan_to_num(counts, nan=0.0)
     alphas = concentrations(logits)
     total = logits.new_zeros(len(logits))
     for columns in votes.COLUMNS.values():
-        # log of Γ(A)·N!/Γ(A + N) · Π Γ(n + a)/(Γ(a)·n!), with A = Σa, N = Σn of one question
+        # Dirichlet-multinomial log-likelihood of one question with votes n and concentrations a:
+        # log of Γ(A)·N!/Γ(A + N) · Π Γ(n + a)/(Γ(a)·n!), where A = Σa and N = Σn
         n, a = counts[:, columns], alphas[:, columns]
         asked, strength = n.sum(1), a.sum(1)
         total = (
@@ -141,7 +142,8 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the cumulative vote fractions that are expected from Dirichlet concentrations."""
+    """Convert logits to Dirichlet concentrations, then to the cumulative vote fractions
+    expected."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -174,15 +176,14 @@ Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return the training target of a name, or of the labels; refuse labels that do not fit.
+    """Return a training target by name, or the labels' own; refuse labels that do not fit it.
 
     Raises
     ------
     UnknownNameError
         No target has that name.
     InputError
-        The labels are of another kind, or the tree's targets are asked of other than the 37
-        answers.
+        The target needs other labels, such as the 37 answers for a target of the decision tree.
     """
     name = name or labels.target
     if name not in TARGETS:
@@ -213,7 +214,7 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
 
 
 def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
-    """Join two training targets that a network learns together; it later predicts the first only.
+    """Join two training targets: a network learns both together, and later predicts the first only.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum
     of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
@@ -283,8 +284,8 @@ def target_matrix(
 
 def _require_cumulative(labels: Labels) -> None:
     """Refuse vote fractions that are not cumulative, that is, not shares of all volunteers."""
-    # the answers to a question sum to the fraction of the parent answer if they are cumulative, but
-    # to 1 if they are shares of those who were asked: a sum above the parent's shows the latter
+    # cumulative answers to a question sum to the fraction of the parent answer; shares of the
+    # volunteers who were asked sum to 1: a sum far above the parent's fraction shows such shares
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

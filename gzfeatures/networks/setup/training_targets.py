@@ -1,4 +1,4 @@
-"""Collect the training galaxies of a network, with what it shall predict of each galaxy."""
+"""Collect the training galaxies, and what the network shall predict of each galaxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gzfeatures.networks.setup.targets import Target, joint, target_matrix, targ
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingTargets:
-    """Hold the training galaxies, with what a network shall predict of each galaxy.
+    """Collect the training galaxies, the numbers to predict of each galaxy, and the loss.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class TrainingTargets:
         counts: Counts | None = None,
         also: Labels | None = None,
     ) -> TrainingTargets:
-        """Collect the training galaxies, and what a network shall predict of them.
+        """Collect a split's training galaxies, and what a network shall predict of each galaxy.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class TrainingTargets:
                 rule="know at least one training galaxy",
             )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
-        # NaN marks a galaxy without a label of one target, which then trains only the other
+        # NaN marks a target without label: such a galaxy trains only the other target
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (
@@ -112,7 +112,7 @@ class TrainingTargets:
 
 
 def _require_numbers(labels: Labels, target: str | None, recipe: TrainingRecipe) -> None:
-    """Refuse options that are made for classes if the network learns to predict a number."""
+    """Refuse options for classes (another target, class balance) if the network learns a number."""
     if target not in (None, labels.target):
         raise InputError(
             f"target {target}",
