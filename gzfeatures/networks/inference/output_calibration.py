@@ -1,4 +1,4 @@
-"""Calibrate the outputs of a network by galaxies kept out of its training."""
+"""Calibrate the outputs of a trained network on galaxies that were kept out of its training."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from gzfeatures.unlabelled.shift import Shares
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 LEAST_FOR_SETS = 100
-"""Fewest galaxies for class sets; with fewer, a handful of galaxies would decide a class."""
+"""Fewest galaxies for conformal sets; with fewer, a handful of galaxies would decide a class."""
 FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutputCalibration:
-    """Hold what calibrates a network's outputs: temperature, class sets, intervals, familiarity.
+    """Store the calibration of a network: temperature, conformal sets, intervals, familiarity.
 
     All are learned from galaxies that neither trained the network nor chose the epoch.
 
@@ -72,7 +72,7 @@ class OutputCalibration:
         *,
         spread: float = SPREAD,
     ) -> OutputCalibration:
-        """Calibrate a network by galaxies kept out of its training.
+        """Calibrate a network on the predictions of galaxies kept out of its training.
 
         Parameters
         ----------
@@ -108,8 +108,8 @@ class OutputCalibration:
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
             scored = _tempered_by_others(kept_out, labels, spread)
             if familiarity is not None and features is not None:
-                # compare each galaxy only with the others, because it is similar to itself; an
-                # unfamiliar galaxy will have an empty set, which counts as a miss when the
+                # leave a galaxy out of its own comparison, because it is similar to itself. An
+                # unfamiliar galaxy gets an empty conformal set, which counts as a miss when the
                 # thresholds are chosen
                 p = familiarity.p_values_of_calibration(features)
                 scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)
@@ -119,13 +119,13 @@ class OutputCalibration:
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         temperature, shares = temperature_of(kept_out, labels, spread), None
         if kept_out.kind == "classes" and familiarity is not None:
-            # apply the temperature before the class shares are computed, because it will also be
-            # applied to the predictions that are compared with them
+            # apply the temperature before class shares are computed: predictions, with which the
+            # shares are compared, have it too
             shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
         return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 
     def promising(self, coverage: float) -> OutputCalibration:
-        """Return the same calibration, with class sets that hold the truth at another frequency.
+        """Return the calibration with sets or intervals that hold the truth at another frequency.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class OutputCalibration:
     def applied(
         self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
     ) -> Predictions:
-        """Return calibrated predictions, with class sets and familiarity if the network has them.
+        """Return calibrated predictions, with conformal sets and familiarity if available.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class OutputCalibration:
         return predictions
 
     def asdict(self) -> dict[str, Any]:
-        """Return the calibration as JSON fields for the record file of a checkpoint."""
+        """Return the calibration as JSON values for the file `backbone.json` of a checkpoint."""
         intervals = {} if self.intervals is None else {"intervals": self.intervals.asdict()}
         return {
             **intervals,
@@ -190,7 +190,7 @@ class OutputCalibration:
 
     @classmethod
     def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
-        """Return the calibration from a checkpoint's JSON fields; older files lack some fields."""
+        """Rebuild the calibration from a checkpoint's JSON values; older checkpoints lack some."""
         sets, familiarity = record.get("sets"), record.get("familiarity")
         intervals = record.get("intervals")
         return cls(
@@ -204,7 +204,7 @@ class OutputCalibration:
 
 
 def calibration_of(checkpoint: str | Path) -> OutputCalibration:
-    """Read the calibration of a checkpoint; an empty one if the network was never calibrated.
+    """Read the calibration of a checkpoint; an empty one if the network is not calibrated.
 
     Raises
     ------
@@ -222,8 +222,8 @@ def _intervals(
     kept_out: Predictions, labels: Labels, fresh: bool, groups: Mapping[str, str] | None
 ) -> tuple[ValueIntervals | None, tuple[str, ...]]:
     """Calibrate intervals around predicted numbers; return None and a reason if impossible."""
-    # these galaxies chose the epoch of the network, so their errors are too small to calibrate
-    # intervals for other galaxies
+    # the network's epoch was chosen by its errors on these galaxies: they are too small for
+    # intervals around other galaxies
     if not fresh and len(kept_out):
         return None, ("no interval is promised: all validation galaxies chose the epoch",)
     intervals = ValueIntervals.of(kept_out, labels, groups=groups)
@@ -233,21 +233,23 @@ def _intervals(
 def _familiarity(
     training: Matrix, kept_out: Matrix | None
 ) -> tuple[Familiarity | None, tuple[str, ...]]:
-    """Learn which galaxies are like the training galaxies; else return None and the reason."""
+    """Learn which galaxies resemble the training galaxies, or return None and a reason."""
     if kept_out is None:
         return None, ("no familiarity_p: all validation galaxies chose the epoch",)
     try:
         familiarity = Familiarity.of(training, kept_out)
     except InputError as error:
-        # a network can predict without familiarity, so this error must not end a training of hours
+        # do not raise: without familiarity the network still predicts, and hours of training would
+        # be lost
         return None, (f"no familiarity_p: {error}",)
     reason = familiarity.why_none_flagged
     return familiarity, () if reason is None else (reason,)
 
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels, spread: float) -> Predictions:
-    """Return each galaxy's probabilities at a temperature that was fitted to other galaxies."""
-    # conformal sets keep their promise only if a galaxy does not calibrate its own score
+    """Return each galaxy's probabilities, calibrated by a temperature that other galaxies gave."""
+    # conformal sets are only valid if no galaxy takes part in the calibration of its own
+    # probabilities
     fold = np.arange(len(kept_out)) % FOLDS
     probabilities = kept_out.probabilities.copy()
     for number in range(FOLDS):

@@ -1,4 +1,4 @@
-"""Compute class probabilities of galaxies with a trained network, and validation metrics."""
+"""Compute class probabilities of galaxies with a trained network, and its validation metrics."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """Predict galaxies by a network, from images without random changes (augmentation).
+    """Predict galaxies with a network, from images without random changes (augmentation).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Inference:
     dihedral: bool = False
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
-        """Predict in eval mode, and return probabilities, shape (n, k), in the order of the ids."""
+        """Return a network's probabilities, shape (n, k), of galaxies in the order of the ids."""
         network.eval()
         device = next(network.parameters()).device
         rows = self.cache.rows(ids)
@@ -108,7 +108,7 @@ class Inference:
         return self.target.probabilities(logits.double())
 
     def outputs(self, network: nn.Module, ids: Ids) -> tuple[Predictions, Matrix]:
-        """Return predictions, and the features that enter the output layer, from one forward pass.
+        """Return predictions and the features that enter the output layer, from one forward pass.
 
         Returns
         -------
@@ -119,15 +119,16 @@ class Inference:
             map where the output layer is a convolution; of an ensemble side by side.
         """
         views = SYMMETRIES if self.dihedral else 1
-        # each member of an ensemble has an output layer: collect the features before each of them
+        # each member of an ensemble has its own output layer: collect the features that enter each
+        # one
         features = {name: _Features(views) for name in output_layers(network)}
         hooks = [
             network.get_submodule(name).register_forward_pre_hook(each)
             for name, each in features.items()
         ]
         try:
-            # run the network uncompiled, because a compiled network ignores hooks that are added
-            # later
+            # run the network uncompiled: a compiled network ignores hooks that are added after
+            # compilation
             with torch.compiler.set_stance("force_eager"):
                 probabilities = self.probabilities(network, ids)
         finally:
@@ -138,7 +139,7 @@ class Inference:
 
 
 class _Features:
-    """Collect the features that enter an output layer, averaged over turned copies of an image."""
+    """Collect the features that enter an output layer, as a mean over turned copies of an image."""
 
     def __init__(self, views: int) -> None:
         self._views, self._calls = views, 0
@@ -170,9 +171,9 @@ def classify(
     noted: Callable[[str, str], None] | None = None,
     sample: TableSample | None = None,
 ) -> Predictions:
-    """Predict galaxies by a network that was trained end to end.
+    """Predict galaxies with a trained network from its checkpoint folder.
 
-    They are predicted and calibrated as its training predicted the test galaxies.
+    They are predicted and calibrated in the same way as the test galaxies of its training were.
 
     Parameters
     ----------
@@ -233,7 +234,7 @@ def classify(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Validation:
-    """Compute metrics on the validation galaxies, shared among all processes of a training.
+    """Compute validation metrics, with the galaxies shared out among all processes of a training.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ class Validation:
     monitor: str
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
-        """Predict the validation galaxies by a network, and return the metrics that fit the target.
+        """Predict the validation galaxies with a network, and return metrics that fit its target.
 
         Returns
         -------
@@ -269,8 +270,8 @@ class Validation:
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if together else 0
         world = torch.distributed.get_world_size() if together else 1
-        # each process predicts a share of the galaxies, but all need the metrics of all galaxies,
-        # to stop the training at the same epoch
+        # each process predicts a share of the galaxies, but needs the metrics of all galaxies: all
+        # processes must stop the training at the same epoch
         share = self.inference.probabilities(network, ids[rank::world])
         probabilities = np.empty((len(ids), len(self.labels.classes)))
         probabilities[rank::world] = share
@@ -292,7 +293,7 @@ class Validation:
 
 
 def epoch_figures(scores: Scores) -> dict[str, Any]:
-    """Return the scores of an epoch as plain values: metrics, classes and confusion matrix.
+    """Return an epoch's scores as JSON values: metrics, figures per class, confusion matrix.
 
     Examples
     --------
@@ -301,7 +302,8 @@ def epoch_figures(scores: Scores) -> dict[str, Any]:
     """
     figures: dict[str, Any] = dict(scores.metrics)
     if scores.per_class:
-        # leave out intervals: they were not computed, because they would take longer than the epoch
+        # leave out confidence intervals: they were not computed, because that would take longer
+        # than an epoch
         rows = [{k: v for k, v in row.items() if k != "intervals"} for row in scores.per_class]
         figures["per_class"] = [{**jsonable(row), "support": int(row["support"])} for row in rows]
     if scores.confusion is not None:

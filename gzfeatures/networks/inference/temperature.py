@@ -1,4 +1,4 @@
-"""Calibrate the probabilities of a network by a single number, the temperature."""
+"""Calibrate a network's probabilities by one number, the temperature that divides its logits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NO_PROBABILITIES = ("fractions", *VALUE_TARGETS)
 """Kinds of predictions that a temperature cannot calibrate."""
 _TINY = 1e-12
 SPREAD = 1.0
-"""Prior standard deviation of log T, by which a handful of correct galaxies changes T little."""
+"""Prior standard deviation of log T: with only a handful of galaxies, T stays near 1."""
 SOLVED_SPREAD = 0.4
-"""The same for a solved output layer, nearly calibrated by the penalty that cross-validation chose.
+"""The same if only the output layer was fitted, whose penalty has nearly calibrated it.
 
-Of 25 galaxies a maximum of the likelihood may lie at half or twice the T of 1,500 others, and costs
-more than it gains (`experiments/README.md`, fine-tuning against heads).
+With 25 galaxies the most likely T may be half or twice that of 1,500 other galaxies, and costs more
+than it gains (`experiments/README.md`, fine-tuning against heads).
 """
 
 
@@ -79,7 +79,7 @@ def temperature_of(predictions: Predictions, labels: Labels, spread: float = SPR
     p = predictions.probabilities
 
     def loss(log_t: float) -> float:
-        # search the logarithm, so that halving and doubling the temperature are equal steps
+        # search over the logarithm of T: halving T and doubling T are then equal steps
         q = tempered(p, float(np.exp(log_t)), predictions.kind)
         if predictions.kind == "classes":
             chances = q[np.arange(len(q)), truth.codes]

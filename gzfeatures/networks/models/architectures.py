@@ -224,8 +224,7 @@ def output_layer(module: nn.Module) -> str:
 
 
 def output_layers(module: nn.Module) -> list[str]:
-    """Return the names of the output layers: one of a single network, one per member of an
-    ensemble."""
+    """Return the names of the output layers: one per network, or one per member of an ensemble."""
     if not isinstance(module, NetworkEnsemble):
         return [output_layer(module)]
     return [

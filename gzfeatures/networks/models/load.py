@@ -211,8 +211,7 @@ def load(
 
 
 class Features(nn.Module):
-    """Run a network up to one layer, or to several joined by +, and return the flattened
-    outputs."""
+    """Run a network up to one layer, or several joined by +, and return the flattened outputs."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()

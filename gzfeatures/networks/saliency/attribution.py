@@ -1,7 +1,7 @@
 """Compute on which pixels of an image the probability of a class depends.
 
-Attribution along gradients and by covered squares is captum's; a head is followed as a function
-(`headed`).
+The package captum computes the maps, from gradients or by covering squares of the image. `headed`
+makes a head on embeddings accessible to both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.networks.saliency.fillings import sky_of
 
-# import these names here too, because programs of users still import them from this module
+# users' programs import these names from this module, where earlier versions defined them
 from gzfeatures.networks.saliency.headed import Headed as Headed
 from gzfeatures.networks.saliency.headed import Probabilities as Probabilities
 from gzfeatures.networks.saliency.layers import activations as activations
@@ -29,7 +29,7 @@ from gzfeatures.networks.saliency.layers import map_layers as map_layers
 
 
 class Question(NamedTuple):
-    """Hold the inputs of an explanation method: network, image, class, and resolution.
+    """Collect the inputs of an explanation method: network, image, class, and resolution.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def _grad_cam(question: Question) -> torch.Tensor:
 
 
 def _integrated_gradients(question: Question) -> torch.Tensor:
-    # compare the image with empty sky instead of black, because black would create an edge
+    # start the path of integration at empty sky: a black image would add an edge
     attribution: torch.Tensor = IntegratedGradients(question.network).attribute(
         question.image.clone().requires_grad_(),
         sky_of(question.image),
@@ -84,7 +84,7 @@ def _occlusion(question: Question) -> torch.Tensor:
         question.code,
         perturbations_per_eval=question.batch_size,
     )
-    # all bands are covered together and have the same map, so return the map of one band
+    # each square covers all bands at once, so all bands have the same map: return the first
     return covered[0, 0]
 
 
@@ -149,8 +149,8 @@ def saliency(
     if method == "occlusion" and not 1 <= patch <= side:
         raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
     if method == "grad-cam" and isinstance(network, NetworkEnsemble):
-        # average the maps of all members, because those of one member explain only its share of the
-        # ensemble's mean
+        # average the maps of all members: the map of one member explains only its share of the
+        # ensemble
         maps = [saliency(member, images, target, method=method) for member in network.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
     _require_one_network(network, method)
@@ -165,7 +165,7 @@ def saliency(
 
 
 def _require_one_network(network: nn.Module, method: str) -> None:
-    """Refuse Grad-CAM of a head that reads the vectors of several members of an ensemble."""
+    """Refuse Grad-CAM for a head on the joined embeddings of an ensemble's members."""
     layers = getattr(getattr(network, "network", None), "layers", ())
     if method == "grad-cam" and any(layer.startswith("members.") for layer in layers):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Load the model to explain: a network that predicts classes, or a head on embeddings."""
+"""Load a model to explain it: a network that predicts classes, or a head on embeddings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from gzfeatures.networks.setup.targets import TARGETS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedModel:
-    """Hold the model to explain: a fine-tuned network, or a head on the embeddings of a network.
+    """Store a model to explain: a fine-tuned network, or a head joined to its backbone.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load the network of a checkpoint, or one that this package contains, to explain it.
+        """Load a network to explain, from a checkpoint folder or from those in this package.
 
         Raises
         ------
@@ -129,8 +129,8 @@ class ExplainedModel:
             The backbone has other weights than made the vectors.
         """
         spec = backbone(name)
-        # refuse a backbone with other weights than the head was fitted on: the explanation would be
-        # of a model that nobody uses
+        # refuse a backbone with other weights than those the head was fitted on: nobody uses that
+        # combination
         digest = weights_digest(spec, weights_file(spec, weights))
         if digest != extractor.weights:
             raise InputError(
@@ -151,25 +151,26 @@ class ExplainedModel:
 
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
         """Return the pixels of galaxies in the network's crop and size, (n, size, size, bands)."""
-        # `positions` refuses an id without an image
+        # raises an error for an id without an image
         rows = positions(images.ids, ids, where="images")
         return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
 
     def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
-        """Return a network's logits, or a head's probabilities, of images, shape (n, classes)."""
+        """Return a network's logits or a head's probabilities for images, shape (n, classes)."""
         with torch.no_grad():
             values: npt.NDArray[np.float64] = self.network(images).double().numpy()
         return values
 
     @property
     def has_probabilities(self) -> bool:
-        """Tell whether the outputs are class probabilities, not a predicted number."""
+        """Return True if the outputs are class probabilities, not a predicted number."""
         return isinstance(self.network, Headed) or self.target in TARGETS
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Return the class probabilities of normalised images, shape (n, classes).
 
-        Gradients pass through. A network's are those of its logits, before any calibration.
+        PyTorch can differentiate the result. A network's probabilities are those before
+        calibration.
 
         Raises
         ------

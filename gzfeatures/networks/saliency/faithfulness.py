@@ -1,4 +1,4 @@
-"""Measure how well a map finds the pixels that a class depends on: insertion minus deletion."""
+"""Measure if a map finds the pixels that decide a class, by adding and removing these pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ClassProbabilities: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Function from normalised images (n, bands, h, w) to class probabilities (n, k)."""
 
 BASELINES = ("brightness", "gaussian", "random")
-"""Maps that do not depend on the network, for comparison."""
+"""Maps that do not depend on the network, to compare explanations with."""
 
 STEPS = 16
 LEVEL = 0.9
@@ -31,7 +31,7 @@ WIDTH = 8
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """Hold the areas under the insertion and deletion curves of each image.
+    """Store, for each image, the mean class probability while pixels are added or removed.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Faithfulness:
 
     @property
     def difference(self) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion, shape (n,), in [−1, 1]; 0 for a random order."""
+        """Return insertion minus deletion area, shape (n,), in [−1, 1]; 0 for a random order."""
         return self.insertion - self.deletion
 
 
@@ -60,9 +60,10 @@ def faithfulness(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Faithfulness:
-    """Measure insertion and deletion: add and remove pixels in the order of a map.
+    """Measure the class probability while pixels are added or removed in the order of a map.
 
-    Petsiuk+2018, arXiv:1806.07421, sect. 4.1, algorithm 1.
+    The areas under both curves are called insertion and deletion (Petsiuk+2018, arXiv:1806.07421,
+    sect. 4.1, algorithm 1).
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def faithfulness(
             with torch.no_grad():
                 values.append(probabilities(filled(image, part, filling))[:, code].double().cpu())
         curve_values = torch.cat(values).numpy()
-        # the curves of insertion and deletion share two points: no pixel kept, and all pixels kept
+        # both curves contain the image without any pixel and with all pixels: compute these two
+        # only once
         curves[row, 0] = curve_values[: steps + 1]
         curves[row, 1] = [curve_values[steps], *curve_values[steps + 1 :], curve_values[0]]
     areas = np.asarray(np.trapezoid(curves, dx=1 / steps, axis=2))
@@ -118,9 +120,9 @@ def faithfulness(
 
 
 def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tensor:
-    """Return masks of kept pixels: from none to all, then with 1, 2, … shares removed."""
-    # maps of rectified layers are zero over wide areas: order equal pixels at random, because their
-    # order in the image would prefer a direction
+    """Return masks of pixels to keep: first with growing shares added, then with shares removed."""
+    # maps after a ReLU are zero over wide areas: put equal pixels in random order, because row by
+    # row would prefer a direction
     chance = np.random.default_rng(seed).random(map_.size)
     order = np.lexsort((chance, -map_.ravel()))
     rank = np.empty(map_.size, dtype=np.int64)
@@ -132,7 +134,7 @@ def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tenso
 
 
 class PairedDifference(NamedTuple):
-    """Hold the mean difference between two scores of the same galaxies, with its interval."""
+    """Store the mean difference between two scores of the same galaxies, with its interval."""
 
     mean: float
     low: float
@@ -172,7 +174,7 @@ def paired_difference(
 
 
 def baseline(images: torch.Tensor, name: str, *, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return maps for comparison that use no network: brightness, a Gaussian, or chance.
+    """Return maps that use no network, for comparison: brightness, a central Gaussian, or noise.
 
     Parameters
     ----------

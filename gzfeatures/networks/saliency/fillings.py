@@ -1,4 +1,4 @@
-"""Replace pixels of galaxy images by values that an image without the galaxy could have."""
+"""Replace pixels of galaxy images by sky, by a blurred image, or from neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Filling: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Function from images (n, bands, h, w) and a mask of kept pixels (n, 1, h, w) to images."""
 
 BLUR = 8
-"""Divisor of the image's side that gives the blur's sigma, which removes arms and bars."""
+"""Image side over sigma of the blur; this sigma removes spiral arms and bars."""
 
 
 def sky_of(images: torch.Tensor) -> torch.Tensor:
-    """Return images of empty sky, at the median of the outermost pixels of each band.
+    """Return images of empty sky; each band has the median of the image's outermost pixels.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def sky_of(images: torch.Tensor) -> torch.Tensor:
 
 
 def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur images by a Gaussian; beyond the edge, images are continued by reflection.
+    """Blur images with a Gaussian; at the edges, images are continued by reflection.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
     padded = functional.pad(images, (reach, reach, reach, reach), mode="reflect")
-    # a Gaussian is separable: blur along the rows, then along the columns
+    # two one-dimensional blurs, along rows and then columns, equal a two-dimensional Gaussian
     along_rows = functional.conv2d(padded, kernel, groups=images.shape[1])
     return functional.conv2d(along_rows, kernel.transpose(2, 3), groups=images.shape[1])
 
@@ -73,8 +73,9 @@ def _with_blur(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Fill removed pixels smoothly from the kept pixels around them, and from sky at the edge.
 
-    Push-pull interpolation (Gortler+1996, doi:10.1145/237170.237200, sect. 3.4): averages of the
-    kept pixels over squares of 2, 4, 8 … pixels fill what finer squares do not know.
+    Push-pull interpolation (Gortler+1996, doi:10.1145/237170.237200, sect. 3.4): the image is
+    averaged over squares of 2, 4, 8 … pixels, and a removed pixel gets the average of the smallest
+    square with kept pixels.
 
     Parameters
     ----------
@@ -88,8 +89,8 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Tensor
         Shape of the images; differentiable in `mask`.
     """
-    # a galaxy ends inside its image: without sky at the edge, the brightness of its core would fill
-    # all removed pixels
+    # set removed pixels at the image's edge to sky: else the brightness of the galaxy's core would
+    # spread to the edge
     rim = torch.zeros_like(mask)
     rim[:, :, [0, -1], :] = rim[:, :, :, [0, -1]] = 1.0
     at_rim = rim * (1 - mask)
@@ -99,13 +100,13 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     while min(level.shape[2:]) > 1:
         level = functional.avg_pool2d(level, 2, ceil_mode=True)
         mean = functional.avg_pool2d(weight, 2, ceil_mode=True)
-        # a square with one known pixel counts as known: add the weights of its four pixels, up to 1
-        # (eq. 7)
+        # (eq. 7) one known pixel of four makes a square known: its weight is the sum of the four
+        # weights, at most 1
         weight = (4 * mean).clamp(max=1.0)
         level = level * weight / mean.clamp(min=1e-6)
         pyramid.append((level, weight))
     filled = pyramid[-1][0]
-    # fill unknown squares from the coarser level, beginning with the coarsest
+    # fill unknown squares from the next coarser level, beginning with the coarsest
     for level, weight in reversed(pyramid[:-1]):
         size = (level.shape[2], level.shape[3])
         coarse = functional.interpolate(filled, size, mode="bilinear", align_corners=False)
@@ -117,7 +118,7 @@ FILLINGS: dict[str, Filling] = {"sky": _with_sky, "blur": _with_blur, "inpainted
 
 
 def filled(images: torch.Tensor, mask: torch.Tensor, filling: str) -> torch.Tensor:
-    """Replace the pixels of images outside a mask: by sky, by blur, or from kept pixels around.
+    """Replace image pixels outside a mask by sky, by blur, or by values from kept neighbours.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Make galleries that explain a network or a head: attributions, maps and maximal images."""
+"""Make galleries of pictures that explain a model: pixel maps, feature maps, maximal images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gzfeatures.networks.saliency.verdict import Verdict, compare
 
 SIDE = 128
 CHANNELS = 8
-"""Number of maps of a layer that are shown, those with the strongest response."""
+"""Number of feature maps shown of a layer: those with the strongest response."""
 
 WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attributions:
-    """Hold the maps by which several methods explain the same galaxies.
+    """Store the pixel maps by which several methods explain the same galaxies.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Attributions:
     passes: dict[str, float]
 
     def verdict(self, *, seed: int = 0) -> Verdict:
-        """Measure the maps by insertion and deletion of pixels, and compare them with baselines."""
+        """Score the maps by adding and removing pixels, and compare them with baseline maps."""
         return compare(
             self.model.probabilities,
             self.inputs,
@@ -75,11 +75,12 @@ class Attributions:
         )
 
     def pictures(self) -> dict[str, list[Picture]]:
-        """Return pictures by class: each galaxy as network input, beside the map of each method.
+        """Return pictures by class: each galaxy's image beside the map of each method.
 
         Warm pixels raise the score of the class, cold ones lower it.
         """
-        # write a number only for a head, whose outputs are probabilities: a network's are logits
+        # a head's outputs are probabilities, which are shown; a network's outputs are logits, which
+        # are not
         headed = isinstance(self.model.network, Headed)
         gallery: dict[str, list[Picture]] = {}
         for code in np.unique(self.codes):
@@ -93,7 +94,7 @@ class Attributions:
 
 
 class _ForwardCounter:
-    """Count the images that pass a network forward and backward inside a `with` block."""
+    """Count how many images a network computes forward and backward inside a `with` block."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.images = network, 0
@@ -122,7 +123,7 @@ def attributions(
     target: str | None = None,
     methods: Sequence[str] = tuple(METHODS),
 ) -> Attributions:
-    """Compute on which pixels the class of each galaxy depends.
+    """Compute, by several methods, on which pixels the class of each galaxy depends.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def attributions(
             )
         passes[name] = counter.images / len(ids)
     if "integrated-gradients" in maps:
-        # single pixels of this map are noisy, so show the mean over a few pixels
+        # single pixels of this map are noisy: smooth it by a Gaussian of 2 % of the image's side
         blur = (0, model.view.size / 50, model.view.size / 50)
         maps["integrated-gradients"] = gaussian_filter(maps["integrated-gradients"], blur)
     return Attributions(model, ids, pixels, inputs, outputs, codes, maps, passes)
@@ -205,7 +206,7 @@ def layers(
 def maximal_images(
     model: ExplainedModel, *, steps: int = 200, seed: int = 0
 ) -> dict[str, list[Picture]]:
-    """Show the image that maximises each class score, by gradient ascent from noise.
+    """Show, for each class, an image with the highest score, by gradient ascent from noise.
 
     Raises
     ------
@@ -250,8 +251,8 @@ def overlaid(
         raise InputError(
             "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=attribution.shape
         )
-    # scale by a percentile instead of the maximum, because a single extreme pixel would leave the
-    # others without colour
+    # scale by a percentile, not by the maximum: one extreme pixel would leave all others without
+    # colour
     scale = max(float(np.percentile(np.abs(attribution), 99)), 1e-12)
     strength = np.clip(attribution / scale, -1, 1)[:, :, None]
     share = 0.75 * np.abs(strength)

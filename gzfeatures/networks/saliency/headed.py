@@ -1,8 +1,7 @@
-"""Join a head to its network, so that explanations of the head are maps of pixels.
+"""Join a head to its network, so that the head's probabilities can be explained by pixels.
 
-A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
-follows the network as a function whose slope is measured by small steps, so that every method works
-through it.
+A head (a support vector machine, boosted trees, …) has no gradient that PyTorch could compute. Its
+slope is therefore measured by small steps, so that methods that need gradients work too.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.fl
 """Function from vectors, shape (n, dim), to probabilities, shape (n, k)."""
 
 STEP = 0.1
-"""Step for measuring the slope of a head, in units of a vector's mean absolute entry."""
+"""Size of these steps, in units of a vector's mean absolute entry."""
 
 
 class Headed(nn.Module):
-    """Join a network and a head, so that gradients pass through both.
+    """Join a network and a head into one module, with gradients through both.
 
     Parameters
     ----------
@@ -50,14 +49,14 @@ class Headed(nn.Module):
     def slope(
         self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the gradient of a weighted sum of the head's probabilities at a vector, (dim,)."""
+        """Return the gradient (dim,), at a vector, of a weighted sum of head probabilities."""
         dim = len(vector)
-        # measure the slope along dim random orthogonal directions, which determine the gradient and
-        # prefer no entry of the vector
+        # slopes along dim random orthogonal directions determine the gradient, and prefer no entry
+        # of the vector
         if self._directions is None or len(self._directions) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
             self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
-        # use central differences, whose error is only of second order in the step
+        # central differences: their error is only of second order in the step
         step = STEP * float(np.abs(vector).mean() or 1.0)
         offsets = step * self._directions
         rise = (self.head(vector + offsets) - self.head(vector - offsets)) @ weight

@@ -12,13 +12,13 @@ from gzfeatures.errors import InputError
 from gzfeatures.networks.models.load import Features
 
 COARSEST = 6
-"""Fewest pixels per side of maps that still locate features in the image."""
+"""Fewest pixels per side with which a feature map still locates something in the image."""
 
 
 def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
-    """Return name, module and side of all maps of a network, in the order of computation."""
-    # keep only outputs (n, channels, height, width) of more than one pixel per side: no other
-    # output tells where in the image something is
+    """Return name, module and side in px of a network's feature maps, in order of computation."""
+    # record only outputs (n, channels, height, width) of more than one pixel per side: others have
+    # no position in the image
     records: list[tuple[str, nn.Module, int]] = []
 
     def watched(name: str, module: nn.Module) -> RemovableHandle:
@@ -45,13 +45,13 @@ def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.
 
 
 def finest_enough(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
-    """Return the last module whose maps have at least `COARSEST` pixels per side, if possible."""
+    """Return the last layer with maps of `COARSEST` pixels per side, or else of the finest."""
     finest = min(COARSEST, max(side for *_, side in maps))
     return [module for _, module, side in maps if side >= finest][-1]
 
 
 def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
-    """Return the last layer for each size of a network's maps, largest maps first.
+    """Return, for each size of feature maps, the last layer with it; largest maps first.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
 
 
 def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDArray[np.float32]:
-    """Return the maps of a layer, shape (n, channels, height, width).
+    """Return the feature maps of a layer, shape (n, channels, height, width).
 
     Raises
     ------
@@ -93,10 +93,10 @@ def dream(
     rate: float = 0.05,
     seed: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Return the image that a class scores highest, found by gradient ascent on its logit.
+    """Return an image with the highest score of a class, by gradient ascent on the class's logit.
 
-    Simonyan+2014, arXiv:1312.6034, eq. 1. The image is shifted by a few pixels at every step and
-    kept smooth, without which the ascent ends in noise.
+    Simonyan+2014, arXiv:1312.6034, eq. 1. At every step the image is shifted by a few pixels and
+    kept smooth; without this, the result would be noise.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def dream(
     for _ in range(steps):
         across, down = (int(n) for n in torch.randint(-4, 5, (2,), generator=random))
         logit = network(torch.roll(image, (down, across), (2, 3)))[0, target]
-        # the optimiser descends, so subtract the logit, which shall rise, from roughness and
-        # brightness, which shall stay small
+        # Adam minimises: take roughness and brightness, which shall be small, minus the logit,
+        # which shall be large
         rough = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
         adam.zero_grad()
         (rough + 0.01 * image.square().mean() - logit).backward()

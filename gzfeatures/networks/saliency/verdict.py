@@ -24,12 +24,12 @@ from gzfeatures.networks.saliency.faithfulness import (
 from gzfeatures.networks.saliency.fillings import FILLINGS
 
 RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian in its centre"}
-"""Names, in words, of the baselines that a method has to beat."""
+"""Baseline maps that a method has to beat, with their names in a sentence."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodFigures:
-    """Hold the insertion and deletion scores of one method or baseline, galaxy by galaxy.
+    """Store the insertion and deletion scores of a method or baseline, galaxy by galaxy.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion of each galaxy, (n,); by default the mean of all fillings."""
+        """Return insertion minus deletion of each galaxy, (n,); by default a mean over fillings."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))
@@ -56,7 +56,7 @@ class MethodFigures:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verdict:
-    """Compare methods of explanation with the baselines, galaxy by galaxy.
+    """Compare explanation methods with baseline maps, galaxy by galaxy.
 
     Parameters
     ----------
@@ -73,23 +73,24 @@ class Verdict:
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return how much the score of a method exceeds that of a baseline, with its interval."""
+        """Return by how much a method's score exceeds a baseline's, with an interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 
     def beats(self, method: MethodFigures, rival: str) -> bool:
-        """Tell whether the score of a method exceeds that of a baseline beyond chance.
+        """Return True if a method's score exceeds a baseline's by more than chance.
 
-        The whole interval must be; below 10 galaxies, which have no interval, the mean.
+        The whole interval of the difference must be positive; below 10 galaxies, which have no
+        interval, its mean.
         """
         found = self.against(method, rival)
         return (found.mean if math.isnan(found.low) else found.low) > 0
 
     def sentence(self) -> str:
-        """Return a sentence that says whether a method explains better than brightness does.
+        """Return a sentence that says if the best method explains better than brightness does.
 
-        The best method stands for all. Those that beat brightness and a Gaussian come first, then
-        those that beat brightness.
+        Methods are ranked by the baselines they beat (brightness and a Gaussian before brightness
+        alone), then by score.
         """
 
         def merit(method: MethodFigures) -> tuple[bool, bool, float]:
@@ -123,11 +124,11 @@ class Verdict:
         return f"{start}: insertion − deletion {figures} ({certainty})"
 
     def result(self) -> dict[str, Any]:
-        """Return the verdict in words, the number of galaxies and all scores, as JSON values."""
+        """Return the comparison as JSON values: a sentence, the number of galaxies, all scores."""
         return {"verdict": self.sentence(), "galaxies": self.galaxies, "maps": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the scores of each method and baseline as JSON values; None for no interval."""
+        """Return the scores of methods and baselines as JSON values; a missing interval is None."""
         return [
             {
                 "map": figures.name,
@@ -168,7 +169,7 @@ def compare(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Verdict:
-    """Measure the maps of several explanation methods, and baseline maps, on the same images.
+    """Score the maps of several explanation methods, and of baselines, on the same images.
 
     Parameters
     ----------

@@ -88,8 +88,8 @@ class PixelCache:
             if not path.exists():
                 shape = (len(images), *to_views(images, 0, (view,))[0].shape)
                 bar = each(blocks, handed(progress), "decoding", len(blocks), transient=True)
-                # write block by block: on a full disk, writing through a memory map kills the
-                # process
+                # write block by block: writing through a memory map kills the process on a full
+                # disk
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)

@@ -142,8 +142,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to Dirichlet concentrations, then to the cumulative vote fractions
-    expected."""
+    """Convert logits to the expected cumulative vote fractions of the Dirichlet model."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 

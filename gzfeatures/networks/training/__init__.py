@@ -1,7 +1,7 @@
-"""Train networks: recipe, steps, state on disk, and the checkpoint at the end."""
+"""Train networks, resume interrupted trainings, and write the trained network as a checkpoint."""
 
 from gzfeatures.errors import NETWORK, require_packages
 
-# every module of this folder imports PyTorch and Lightning: tell the user here, in one line, if one
-# is missing
+# every module of this folder imports PyTorch and Lightning: if one is missing, stop here with an
+# error of one line that says how to install it
 require_packages("a training", *NETWORK, "lightning")

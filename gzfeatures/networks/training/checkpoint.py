@@ -1,4 +1,4 @@
-"""Write the state from which a training resumes, and the folder of a trained network."""
+"""Write the state of a training, to resume from, and the checkpoint folder of a trained network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Watch: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], None]
 
 
 class WholeFiles(CheckpointIO):
-    """Write Lightning's checkpoints completely or not at all; read them without running code."""
+    """Write Lightning's checkpoints whole or not at all; read them without running code in them."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -49,22 +49,22 @@ class WholeFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint of tensors and plain values; refuse anything else."""
+        """Read a checkpoint; refuse a file with anything but tensors and plain values."""
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove the file of an outdated checkpoint."""
+        """Delete the file of an outdated checkpoint."""
         outputs.remove(Path(path))
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training, completely or not at all."""
+    """Write the state of a training to a file, whole or not at all."""
     with written_whole(path) as temporary:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:
-            # PyTorch reports a full disk by RuntimeError, which would read as a fault of the
-            # program
+            # PyTorch reports a full disk as RuntimeError, which users would take for a bug: raise
+            # the usual OSError instead
             raise OSError("not all of the file could be written") from error
 
 
@@ -79,8 +79,7 @@ def read_state(path: Path) -> dict[str, Any]:
     with parsing(
         "state of the training cannot be read", path, remedy="train anew, without resuming"
     ):
-        # verify the checksums of the file here, because PyTorch does not: damaged weights would be
-        # trained on
+        # verify the checksums in the file: PyTorch does not, and would train on damaged weights
         with zipfile.ZipFile(path) as file:
             if damaged := file.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -89,13 +88,13 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def machine_now() -> dict[str, Any]:
-    """Return this machine's CPU and PyTorch version, which change a training's last digits."""
+    """Return CPU, thread count and PyTorch version, which change a training's last digits."""
     kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
 
 
 class EveryEpoch(Checkpoint):
-    """Write the state of the training at the end of every epoch.
+    """Write the state of the training, to resume from, at the end of every epoch.
 
     Parameters
     ----------
@@ -114,11 +113,11 @@ class EveryEpoch(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the settings and the machine to the checkpoint."""
+        """Add the training's settings and a description of the machine to the checkpoint."""
         checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the state of the training; all processes of the training call this together."""
+        """Write the state of the training; Lightning needs this call in each of its processes."""
         trainer.save_checkpoint(self.path, weights_only=False)
         if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
             self.watch(pl_module.history)
@@ -148,8 +147,7 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    # leave out auxiliary classifiers: they are only used in training, and a backbone is loaded
-    # without them
+    # leave out auxiliary classifiers: only training uses them, and `load` builds none
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 
@@ -157,18 +155,18 @@ def write_folder(
 def write_tensors(
     folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]
 ) -> Path:
-    """Write the weights of a backbone and their description into a folder, and return the folder.
+    """Write a backbone's weights and a JSON file about them into a folder; return the folder.
 
     Raises
     ------
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    # remove the old description first, so that it never stands beside new weights if writing stops
+    # remove the old JSON file first: if writing stops, it must not stand beside new weights
     outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
-    # write the description last, with the digest of the weights: a folder without it is incomplete
+    # write the JSON file last, with the sha256 of the weights: a folder without it is incomplete
     digest = fingerprint.of_file(folder / TENSORS)
     sidecar = {
         "format": CHECKPOINT_FORMAT,

@@ -33,8 +33,8 @@ LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Choose half of the galaxies by a digest of seed and group, which keeps groups together."""
-    # use a digest, so that a galaxy's half does not depend on the other galaxies
+    """Choose half of the galaxies by a hash of seed and group id, so that groups stay together."""
+    # a hash decides, so that a galaxy's half does not depend on which other galaxies are present
     keys = (
         f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
     )
@@ -43,8 +43,8 @@ def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
-    """Return the validation galaxies scored after each epoch: all, or half of them."""
-    # galaxies that select the epoch cannot calibrate its network, so keep the other half for that
+    """Return the validation galaxies scored after each epoch: all, or half to choose an epoch."""
+    # galaxies that choose the epoch must not calibrate its network: leave the other half for that
     ids = split.validation
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
@@ -53,27 +53,27 @@ def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
 
 
 def references(training: Ids) -> Ids:
-    """Return training galaxies that define familiarity: all, or thousands evenly spaced by id."""
+    """Return the training galaxies that define what is familiar: all, or every n-th by id."""
     chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
 
 @dataclasses.dataclass(eq=False)
 class Finish:
-    """Predict galaxies by a trained network, calibrate it, and write its checkpoint.
+    """Predict galaxies with a trained network, calibrate the network, and write its checkpoint.
 
     Parameters
     ----------
     folder : Path
-        Of the checkpoint.
+        Where the checkpoint is written.
     network : nn.Module
-        Takes the weights that are kept.
+        The trained network, which gets the weights that are kept.
     backbone : Backbone
-        What it is.
+        Description of the network as a backbone.
     labels : Labels
     split : Split
     trained_on : TrainedOn
-        Galaxies it was trained on.
+        Galaxies that the network was trained on.
     settings : dict
         What the training depended on.
     inference : Inference
@@ -81,11 +81,11 @@ class Finish:
     dihedral : bool
         Average predictions over the 8 symmetries of the square.
     references : Ids
-        Training galaxies that others are compared with.
+        Training galaxies with which predicted galaxies are compared, for familiarity.
     met : Ids
         Validation galaxies that the starting weights were trained on: they calibrate nothing.
     calibration : OutputCalibration
-        Found by `finished`.
+        Filled in by `finished`.
     """
 
     folder: Path
@@ -104,7 +104,7 @@ class Finish:
     def finished(
         self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]
     ) -> Predictions:
-        """Predict the scored galaxies by the kept weights, and calibrate the predictions.
+        """Predict validation and test galaxies with the kept weights; calibrate the predictions.
 
         The calibration uses validation galaxies that did not choose the epoch.
 
@@ -119,17 +119,17 @@ class Finish:
             Takes lines for the person.
         """
         self.network.load_state_dict(state["best"])
-        # predict in single precision, because half precision serves only the speed of training
+        # predict in single precision: half precision only serves to make training faster
         final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
         network = self.network.to(device)
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # galaxies that selected the epoch are more like training galaxies than new galaxies are, so
-        # they must not calibrate familiarity
+        # a familiarity threshold needs galaxies as new as those to come; galaxies that chose the
+        # epoch are closer to the training galaxies, so leave them out
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
-        # an ensemble has no epochs of its own
+        # `state` has no history for an ensemble, whose members were trained one by one
         history = state.get("history", [])
         solved = bool(history) and history[state["kept"]]["epoch"] == 0
         self.calibration = OutputCalibration.of(
@@ -187,9 +187,8 @@ class Finish:
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Return the validation galaxies that did not select the epoch or train the network."""
-        # if there are too few validation galaxies to divide, let all of them calibrate, although
-        # they also selected the epoch
+        """Return validation galaxies that neither chose the epoch nor trained the network."""
+        # with too few validation galaxies to halve, all calibrate, although they chose the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             seed = self.settings.get("halving_seed", self.settings["seed"])
@@ -198,7 +197,7 @@ class Finish:
         return fresh
 
     def _chose(self, fresh: Ids) -> bool:
-        """Return whether the galaxies that calibrate the network also selected its epoch."""
+        """Return True if the galaxies that calibrate the network also chose its epoch."""
         return (
             len(fresh) > 0
             and self.settings["recipe"]["keep"] == "best"
@@ -213,7 +212,7 @@ def diverged(
     scored: Ids,
     say: Callable[[str], object],
 ) -> InputError:
-    """Return the error of a training whose loss became NaN; save the last good weights."""
+    """Save the last good weights after the loss became NaN, and return the error to raise."""
     kept = "nothing was kept, for no epoch was whole"
     if learner.history and is_first():
         state = learner.resumable()

@@ -33,10 +33,11 @@ def fit(
     nodes: int,
     **options: Any,
 ) -> dict[str, Any]:
-    """Start or continue a training, and return its last state.
+    """Run or continue a training with Lightning, and return its last state.
 
-    The state has the `best` weights, the `kept` row, the `history` and the number of `images`. It
-    is read from its file: whichever processes trained, they have written it.
+    The state has the `best` weights, the `kept` row of the history, the `history` of all epochs and
+    the number of `images`. It is read from disk, because the training may have run in other
+    processes.
 
     Parameters
     ----------
@@ -60,15 +61,15 @@ def fit(
     """
     goes_on = earlier is not None and not earlier.grows
     before = earlier.state["before"] if earlier is not None and goes_on else learner.before
-    # hide Lightning's hints, which tell users to change its options, but show its warnings
+    # hide Lightning's hints about options that users of this package cannot set; its warnings stay
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=(learner.recipe.epochs or 0) - before,
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # name a folder that does not exist: from an existing folder, Lightning would load the
-        # states of other trainings that a batch system saved in it
+        # name a folder that does not exist: from an existing one, Lightning would load states of
+        # other trainings that a batch system saved in it
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -78,25 +79,24 @@ def fit(
         num_nodes=nodes,
         **options,
     )
-    # remember the handler of Ctrl-C, which Lightning replaces and does not restore
+    # remember the handler of Ctrl-C: Lightning replaces it and does not restore it
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with (
             warnings.catch_warnings(),
             threads(earlier.threads if earlier else torch.get_num_threads()),
         ):
-            # hide a warning that no user can act on: Lightning 2.6 uses a name that torch 2.15
-            # declares deprecated
+            # hide a warning for developers: Lightning 2.6 uses a name that torch 2.15 deprecates
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # hide the warning: the running average and frozen blocks are in eval mode on purpose
+            # hide a warning about modules in eval mode: the running average and frozen blocks are
+            # so on purpose
             warnings.filterwarnings(
                 "ignore", ".*in eval mode at the start of training", UserWarning
             )
             # hide Lightning's advice to use `srun`: one process may train in the batch script
             # itself
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
-            # pass no argument `weights_only`, which Lightning before 2.6 does not know:
-            # `WholeFiles` reads the state without running code in any case
+            # pass no `weights_only`: Lightning before 2.6 lacks it, and `WholeFiles` runs no code
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into SystemExit: raise KeyboardInterrupt again, and restore the
@@ -123,11 +123,12 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return how Lightning starts its processes; an empty list if a batch system started them.
+    """Return a plugin that makes Lightning ignore the batch system; [] if that runs the training.
 
-    Variables of a batch system are set in every process of a job, also in one that trains alone.
-    Only where `srun` has started this very process among several (it sets SLURM_STEP_ID) are its
-    tasks the processes.
+    A batch system such as SLURM sets its variables in every process of a job, also in a process
+    that trains alone. The processes of the training are those of the batch system only if `srun`
+    (which sets SLURM_STEP_ID) or torchrun started this process among several: then the list is
+    empty.
     """
     several = "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     return (

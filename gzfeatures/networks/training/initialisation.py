@@ -1,4 +1,4 @@
-"""Choose the architecture, the view and the weights with which a training starts."""
+"""Choose the architecture, the weights and the view (crop, size) with which a training starts."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Initialisation:
-    """Hold the architecture, weights and view with which a training starts.
+    """Store the architecture, the starting weights and the view (crop, size) of a training.
 
     Parameters
     ----------
     architecture : str
-        Name for `cnns.build`.
+        Name for `architectures.build`.
     view : View
         Pixels the network will see.
     backbone : Backbone, optional
-        Whose weights it starts from; None for a random start.
+        Backbone whose weights the training starts from; None for a random start.
     weights : Path, optional
-        Their file.
+        File of these weights.
     digest : str
         Sha256 of that file, or "random".
     classes : tuple of str, optional
-        What the output layer of those weights knows, where that is recorded.
+        Classes that the output layer of these weights was trained on, where that is recorded.
     hint : str
-        What to say where weights exist and are not used; else empty.
+        Message for a start at random although weights exist; else empty.
     """
 
     architecture: str
@@ -102,8 +102,8 @@ class Initialisation:
             if architecture is not None and network not in BACKBONES:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own_view)
-        # here the network is a named backbone, a checkpoint folder or a weights file, whose weights
-        # are used unless the user asks for `none`
+        # `network` is now a backbone, a checkpoint folder or a weights file: its weights are used,
+        # except if the user asks for `none`
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":
@@ -125,7 +125,7 @@ class Initialisation:
             weights_digest(spec, path),
             classes_learned,
         )
-        # refuse test galaxies that the weights were trained on: the test score would be too good
+        # refuse weights that were trained on a test galaxy: the test score would be too good
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -137,11 +137,11 @@ class Initialisation:
         return start
 
     def seen_before(self) -> TrainedOn:
-        """Return the galaxies that the starting weights were trained on."""
+        """Return the record of galaxies that the starting weights were trained on."""
         return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
 
     def trained_on(self, images: ImageSet, others: ImageSet | None = None) -> TrainedOn:
-        """Return all galaxies that the network will have been trained on.
+        """Return the record of all galaxies that trained the network, in this training or before.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Initialisation:
     def margin(self, wanted: float | None, field: float) -> float:
         """Return how much wider a training image is than the view (input image), at most √2.
 
-        Frames are as much wider as is asked for, or as the images allow.
+        By default as wide as the images allow.
 
         Parameters
         ----------
@@ -169,8 +169,8 @@ class Initialisation:
         InputError
             The frames would be wider than the images.
         """
-        # take at most √2, because the corners of a copy rotated by 45° reach √2 times as far as its
-        # sides, and no rotation needs more
+        # √2 is always enough: rotated by 45°, the corners of a square reach √2 times as far as its
+        # sides
         room = field / self.view.crop
         if wanted is not None and wanted > room + 1e-9:
             raise InputError(
@@ -180,12 +180,12 @@ class Initialisation:
         return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
 
     def frame(self, margin: float) -> View:
-        """Return crop and size of the training images, `margin` times wider than network input."""
+        """Return the view of the training images: `margin` times wider than the network's input."""
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
     def keeps(self, classes: tuple[str, ...]) -> bool:
-        """Return whether the output layer was trained on these classes, in any order."""
+        """Return True if the weights' output layer was trained on these classes, in any order."""
         return self.classes is not None and sorted(self.classes) == sorted(classes)
 
     def network(
@@ -216,8 +216,8 @@ class Initialisation:
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
-            # keep an output layer that was trained on the same classes; another starts at zero, so
-            # that no class is preferred
+            # keep an output layer that was trained on the same classes; set a new one to zero, so
+            # that training starts without a preferred class
             if self.classes is not None and self.keeps(classes) and outputs == len(classes):
                 architectures.order_outputs(module, [self.classes.index(name) for name in classes])
             else:
@@ -239,7 +239,7 @@ class Initialisation:
 
 
 def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
-    """Return ids of the images that the starting weights were trained on, shape (m,)."""
+    """Return the ids of those images that the starting weights were trained on, shape (m,)."""
     if isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir():
         return images.ids[:0]
     record = backbone_of(network).trained_on
@@ -248,7 +248,7 @@ def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
 
 
 def require_network(network: str) -> None:
-    """Refuse a name that is neither a network, nor a backbone, nor a folder.
+    """Refuse a name that is no known network, backbone or folder.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def require_network(network: str) -> None:
 
 
 def _hint(name: str, weights: str | Path | None) -> str:
-    """Return a line that tells how to start from existing weights, or an empty text."""
+    """Return a hint for a random start: the option that starts from weights; else ""."""
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""
@@ -275,7 +275,7 @@ def _hint(name: str, weights: str | Path | None) -> str:
 
 
 def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] | None:
-    """Return the classes that a checkpoint or a packaged backbone was trained on."""
+    """Return the classes that a checkpoint or packaged backbone was trained on, if recorded."""
     kind, _, place = (spec.weights or "").partition(":")
     if kind == "package":
         return classes_of(packaged(place))

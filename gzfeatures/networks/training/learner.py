@@ -1,4 +1,4 @@
-"""Train a network by Lightning: compute losses, average weights, and keep the best epoch's."""
+"""Define a training for Lightning: losses, running average of weights, and choice of an epoch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMOOTHED = 3
 
 
 def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
-    """Return the validation metric by which a recipe compares epochs for a kind of target.
+    """Return the validation metric that compares epochs: the recipe's, or the default of a target.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
 
 
 class Diverged(Exception):
-    """Raised if the loss becomes NaN or infinite.
+    """Report that the loss of a training became NaN or infinite.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Diverged(Exception):
 
 
 class Learner(pl.LightningModule):
-    """Train a network for Lightning: compute its loss, average its weights, keep the best.
+    """Compute the losses of a training, average its weights, and keep those of the best epoch.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ class Learner(pl.LightningModule):
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, Any]] = [dict(row) for row in before]
-        # keep each galaxy's score at epoch 0, the fitted output layer, which later epochs must beat
+        # keep each galaxy's score at epoch 0, where only the output layer is fitted: later epochs
+        # must beat it
         self.solved = self.history[0].pop("shares", None) if self.history else None
         if self.solved is not None:
             self.history[0] |= {"gain": 0.0, "gain_error": 0.0}
@@ -127,7 +128,7 @@ class Learner(pl.LightningModule):
 
     @property
     def monitor(self) -> str:
-        """Return the metric that decides when training stops, and which epoch is best."""
+        """Return the metric that decides which epoch is best, and when training stops."""
         return "training_loss" if self.score is None else monitor_of(self.recipe, self.target.kind)
 
     @property
@@ -137,7 +138,7 @@ class Learner(pl.LightningModule):
 
     @property
     def stopped(self) -> bool:
-        """Return whether training must stop, because the best epoch was `patience` epochs ago."""
+        """Return True if the best epoch was `patience` epochs ago, so that training must stop."""
         patience = self.recipe.patience
         if patience is None or not self.history or self.score is None:
             return False
@@ -145,19 +146,19 @@ class Learner(pl.LightningModule):
 
     @property
     def kept_row(self) -> int:
-        """Return the row number, in the history of epochs, of the epoch whose weights are kept."""
+        """Return the index in `history` of the epoch whose weights are kept."""
         if self.recipe.keep != "best" or self.score is None:
             return len(self.history) - 1
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the row number of the epoch with the best metric, averaged over a few epochs.
+        """Return the index in `history` of the epoch with the best metric, as a running mean.
 
-        It is epoch 0, the solved output layer, unless the best row is better by more than one
-        standard error (Breiman+1984, section 3.4.3), paired by galaxy.
+        Epoch 0, where only the output layer is fitted, stays the best until another epoch is better
+        by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
+        galaxy.
         """
-        # average each epoch's metric with those of the epochs before, so that a single lucky epoch
-        # is not chosen
+        # average each epoch's metric with those of the epochs before: one lucky epoch must not win
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
@@ -169,7 +170,7 @@ class Learner(pl.LightningModule):
         return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
 
     def _gain(self, shares: Array) -> dict[str, float]:
-        """Return how much an epoch beats the first fit of the output layer, and its standard error.
+        """Return the gain of an epoch's score over epoch 0 (fitted output layer), with its error.
 
         Parameters
         ----------
@@ -203,7 +204,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout by seed and epoch alone, and keep the averages of frozen blocks fixed."""
+        """Seed dropout from seed and epoch, and put frozen blocks into eval mode."""
         torch.manual_seed(
             int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62))
         )
@@ -214,14 +215,14 @@ class Learner(pl.LightningModule):
                 for name in block.names
                 if name in self._own
             ):
-                # in a frozen block, neither running averages nor dropout may change the output
+                # eval mode: running averages and dropout would change the output of a frozen block
                 for module in block.modules:
                     module.eval()
         self._losses.clear()
         self._started = time.monotonic()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Turn a batch of training images into randomly changed copies, on the device."""
+        """Turn a batch of training images into randomly changed copies, on the CPU or GPU."""
         pixels, targets, uniforms = batch
         copies = self.augmentation.apply(pixels.float().div_(255), uniforms, self.size)
         copies, targets = mixed(
@@ -235,7 +236,7 @@ class Learner(pl.LightningModule):
         """Return the loss of one batch, with auxiliary losses if the network has them."""
         images, targets = batch
         loss = self.loss_of(self.network(images), targets)
-        # testing for NaN makes a GPU wait for the result, so test only one in 20 batches there
+        # a GPU waits for each test for NaN, so test only one in 20 batches on a GPU
         if (images.device.type == "cpu" or batch_idx % 20 == 0) and not torch.isfinite(loss):
             raise Diverged(
                 self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -243,10 +244,10 @@ class Learner(pl.LightningModule):
         return loss
 
     def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of a network's outputs, auxiliary ones included; record the main loss."""
+        """Return the loss of outputs and auxiliary outputs; record the loss of the main output."""
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        # half precision would lose the small differences between losses of late epochs
+        # compute in single precision: half precision loses small differences of late losses
         with torch.autocast(logits.device.type, enabled=False):
             main, *others = (
                 self.target.loss(each.float(), targets, weights, self.recipe.label_smoothing)
@@ -257,8 +258,8 @@ class Learner(pl.LightningModule):
         return loss
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
-        """Limit the norm of the gradient; scale the limit as float16 gradients are scaled."""
-        # clip here, because Lightning's own clipping refuses fused optimizers in mixed precision
+        """Limit the norm of the gradient; float16 gradients are scaled, and so is the limit."""
+        # override Lightning's own clipping, which refuses fused optimizers in mixed precision
         if not self.recipe.clip:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
@@ -270,7 +271,7 @@ class Learner(pl.LightningModule):
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
-        # give the first steps more weight, otherwise the average would stay near the random start
+        # let the first steps weigh more: else the average would long stay near the random start
         weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             for kept, new in zip(
@@ -282,7 +283,7 @@ class Learner(pl.LightningModule):
                     kept.copy_(new)
 
     def on_train_epoch_end(self) -> None:
-        """Score the validation galaxies, keep the best weights, and stop if nothing improves."""
+        """Score the validation galaxies, keep the best weights, and decide whether to stop."""
         loss = float(torch.stack(self._losses).mean())
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         if not math.isfinite(loss):
@@ -297,7 +298,7 @@ class Learner(pl.LightningModule):
             shares = row.pop("shares", None)
             if shares is not None and self.solved is not None:
                 row |= self._gain(shares)
-        # multiply by the number of processes, because each learned from the same number of images
+        # count the images of all processes: each learned from equally many
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
         if self.kept_row == len(self.history) - 1:
@@ -305,7 +306,7 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add to Lightning's checkpoint what a resumed training needs: best weights and history."""
+        """Add best weights, history and counts to Lightning's checkpoint, to resume from."""
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
@@ -329,6 +330,5 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
-        # allow states of earlier versions, which lack these values: epochs are then compared by the
-        # metric alone
+        # states of earlier versions lack this value: then epochs are compared by the metric alone
         self.solved = kept.get("solved")

@@ -1,4 +1,4 @@
-"""Train networks of several seeds, and join them to one that predicts their mean."""
+"""Train networks of several seeds, and join them into an ensemble that predicts their mean."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from gzfeatures.networks.training.result import Training
 from gzfeatures.networks.training.train import train
 
 FOLDER = "members"
-"""Folder in that of an ensemble, with the checkpoint of each member."""
+"""Name of the subfolder of an ensemble's folder that holds the members' checkpoints."""
 LINK_OF = {
     "classes": "softmax",
     "soft-classes": "softmax",
     "multi-label": "sigmoid",
     "sigmoid-fractions": "sigmoid",
 }
-"""Targets whose mean probability has a logit, and how it is found."""
+"""Targets whose mean probability is defined, with the function from logits to probabilities."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class JoinedTraining:
-    """Hold the result of joining trained networks to an ensemble.
+    """Collect the result of an ensemble's training: predictions, checkpoint folder, member results.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def train_members(
     members: int,
     train_one: Callable[[TrainingOptions], Training] | None = None,
 ) -> JoinedTraining | Training:
-    """Train a network with several seeds, one after the other, and join them to an ensemble.
+    """Train a network with several seeds, one after the other, and join them into an ensemble.
 
-    Each member is a training like any other, in a folder of its own, and goes on where it was
-    interrupted; those that are finished are read.
+    Each member is trained like a single network, in a folder of its own. An interrupted member is
+    continued, a finished one is read from disk.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def join(
     places: Sequence[Path],
     options: TrainingOptions,
 ) -> tuple[Predictions, float]:
-    """Join an ensemble's trained networks to one checkpoint, and calibrate their mean.
+    """Join trained networks into an ensemble's checkpoint, and calibrate their mean prediction.
 
     Parameters
     ----------
@@ -202,8 +202,7 @@ def join(
         training,
         met,
     )
-    # all members were halved by one seed, so galaxies that calibrate the mean chose no epoch of any
-    # member
+    # members share one halving seed: galaxies that calibrate their mean chose no member's epoch
     predictions = ending.finished(
         {"best": ensemble.state_dict()}, scored, machine, say=speaker(options.progress)
     )
@@ -212,7 +211,7 @@ def join(
 
 
 def _joined_network(places: Sequence[Path]) -> tuple[Backbone, NetworkEnsemble, dict[str, Any]]:
-    """Join the networks of checkpoints to an ensemble; return backbone, network and settings."""
+    """Join the networks of checkpoints into an ensemble; return backbone, network and settings."""
     specs = [backbone(place) for place in places]
     settings = dict(read_sidecar(places[0] / RECORD)["settings"])
     # divide each member's logits by its own temperature, so that no member is overconfident
@@ -236,14 +235,14 @@ def _joined_network(places: Sequence[Path]) -> tuple[Backbone, NetworkEnsemble, 
 
 
 def _write(ending: Finish, places: Sequence[Path]) -> None:
-    """Write the checkpoint of an ensemble, which names its members and their weights."""
+    """Write an ensemble's checkpoint, with folder, seed and weights' sha256 of each member."""
     records = [json.loads((place / RECORD).read_text("utf-8")) for place in places]
     seeds = [record["settings"]["seed"] for record in records]
     record = {
         "classes": list(ending.labels.classes),
         "scheme": ending.labels.scheme,
-        # write all seeds as a list, so that an ensemble is not taken for a single training in the
-        # same folder
+        # write all seeds as a list: with one seed, the ensemble would be taken for a single
+        # training in the same folder
         "settings": ending.settings | {"seed": seeds},
         "dihedral": ending.dihedral,
         "members": [
@@ -256,7 +255,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
 
 
 def require_mean(target: str) -> str:
-    """Return how an ensemble averages predictions; refuse targets whose mean is not defined.
+    """Return the function of logits that an ensemble averages; refuse targets without a mean.
 
     Raises
     ------
@@ -276,7 +275,7 @@ def require_mean(target: str) -> str:
 
 
 def _require_members(galaxies: TrainingGalaxies, options: TrainingOptions, members: int) -> None:
-    """Refuse an ensemble that could not be formed, before its first member is trained."""
+    """Refuse an ensemble that cannot be formed, before its first member is trained."""
     if members < 2:
         raise InputError("members of an ensemble", rule="be at least 2", found=members)
     require_mean(options.target or galaxies.labels.target)

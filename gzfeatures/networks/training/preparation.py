@@ -36,7 +36,7 @@ from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingGalaxies:
-    """Hold the galaxies, labels and split on which a network is trained and scored.
+    """Collect the images, labels and split with which a network is trained and scored.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class TrainingGalaxies:
 
     @property
     def scored(self) -> Ids:
-        """Return the ids of the validation galaxies, then of the test galaxies."""
+        """Return the ids of the galaxies to predict: validation galaxies, then test galaxies."""
         ids: Ids = np.concatenate([self.split.validation, self.split.test])
         return ids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Preparation:
-    """Hold what is decided before a network is built: weights, recipe, hardware, pixels.
+    """Collect what is decided before a network is built: weights, recipe, hardware, pixels.
 
     Parameters
     ----------
@@ -76,16 +76,16 @@ class Preparation:
     initialisation : Initialisation
         Architecture, weights and view.
     recipe : TrainingRecipe
-        As chosen; what follows from the network's depth is still open.
+        As chosen; numbers that depend on the network's depth are still open.
     training_targets : TrainingTargets
-        Training galaxies and what each teaches.
+        Training galaxies, and what the network shall predict of each.
     machine : Hardware
         Device and precision.
     augmentation : Augmentation
-        With the margin that the images leave.
+        Random changes of training images, with the margin that the images leave.
     pixels, exact : PixelCache
-        Frames that training copies are cut from, and the exact views of what is scored, or solved
-        on.
+        Images with a margin, from which training copies are cut, and images without margin, on
+        which the network is scored and its output layer solved.
     """
 
     galaxies: TrainingGalaxies
@@ -107,7 +107,7 @@ class Preparation:
         say: Callable[[str], object],
     ) -> Preparation:
         """Find starting weights, choose recipe and hardware, and decode the galaxies' images."""
-        # find the weights first, because weights that were trained on a test galaxy are refused
+        # load the weights first: weights that were trained on a test galaxy are refused
         start = Initialisation.of(
             network,
             options.weights,
@@ -118,7 +118,7 @@ class Preparation:
         )
         if start.hint:
             say(start.hint)
-        # random weights have no features to tune
+        # `tune` needs weights with learned features, which a random start lacks
         name = options.recipe or ("scratch" if start.backbone is None else "tune")
         recipe = TrainingRecipe.of({**options.numbers, "epochs": options.epochs}, name)
         training_targets = TrainingTargets.of(
@@ -130,7 +130,7 @@ class Preparation:
             also=galaxies.also,
         )
         machine = hardware.choose(options.device, options.precision, "torch")
-        # training images must not be cut wider than the narrowest image file
+        # a training image must not be wider than the narrowest image file allows
         field = min(files.reading.field for files in galaxies.images.galaxy_files)
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
@@ -154,10 +154,10 @@ def _pixels(
     options: TrainingOptions,
     say: Callable[[str], object],
 ) -> tuple[PixelCache, PixelCache]:
-    """Decode training images with a margin for rotation, and scored images without."""
+    """Decode training images with a margin for rotation, and validation and test images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # solving an output layer needs all training galaxies without margin; a training from scratch
-    # needs only those that define which galaxies are familiar
+    # fitting the output layer alone needs all training galaxies without margin; a training from
+    # scratch needs only those that define which galaxies are familiar
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
@@ -166,7 +166,7 @@ def _pixels(
     frame = initialisation.frame(margin)
     bands = 1 if view.grey else len(view.bands or "rgb")
     needed = pixel_bytes(len(exact), view, bands) + pixel_bytes(len(wide), frame, bands)
-    # refuse now, before an hour of decoding ends on a full disk
+    # check the disk space now, not after an hour of decoding
     require_free_bytes(options.scratch, needed)
     count = len(set(exact) | set(wide))
     say(f"pixels of {count} galaxies: {size_text(needed)} in {options.scratch}")
@@ -183,13 +183,13 @@ def _pixels(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """Hold a network with its starting weights, its recipe, and the galaxies that score it.
+    """Collect a network with its starting weights, its recipe, and the galaxies that score it.
 
     Parameters
     ----------
     module : nn.Module
     backbone : Backbone
-        What it is as a backbone.
+        Description of the network as a backbone.
     recipe : TrainingRecipe
         With every number filled in.
     settings : dict
@@ -199,7 +199,7 @@ class Model:
     watched : Ids
         Validation galaxies that are scored after every epoch.
     score : Validation, optional
-        Network → metrics of those; None where there are none.
+        Computes a network's metrics on these galaxies; None if the list is empty.
     """
 
     module: nn.Module
@@ -215,7 +215,7 @@ class Model:
         """Build the network to train; random weights come from PyTorch's current seed."""
         labels, recipe = ready.galaxies.labels, ready.recipe
         training_targets = ready.training_targets
-        # count outputs by the targets, because a second target adds outputs that are no classes
+        # count the targets' columns: a second target adds outputs that are no classes
         outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,
@@ -241,10 +241,10 @@ class Model:
 
 
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
-    """Return all settings that decide the weights; a training resumes only if all are equal."""
+    """Return the settings that decide the weights; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
-    # record the seed of halving only if it differs from the training's, so that trainings of
-    # versions without it can still resume
+    # add the seed of halving only if it differs from `seed`: states of versions without it can then
+    # still resume
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,
@@ -256,7 +256,7 @@ def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) ->
         "network": backbone.architecture,
         "weights": start.digest,
         "view": start.view.asdict(),
-        # these file names contain a digest of the images, so that a change of an image is noticed
+        # these file names contain a hash of the images: a changed image changes the setting
         "images": fingerprint.of([ready.pixels.path.stem, ready.exact.path.stem]),
         "labels": galaxies.labels.fingerprint,
         "split": galaxies.split.fingerprint,

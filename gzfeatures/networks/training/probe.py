@@ -1,4 +1,4 @@
-"""Fit only the output layer of a network, to convergence, on features of its frozen rest."""
+"""Fit only the output layer of a network, to convergence; all other layers stay frozen."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
 
 STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))
-"""Values of C in the penalty |W − W₀|² / (2 C n), for standardised vectors, strongest first."""
+"""Strengths C of the penalty |W − W₀|² / (2 C n) on the weights W, strongest penalty first."""
 
 FOLDS = 5
 MOST_ROWS = 8000
-"""Most vectors for which mirror images and turns are added, which replace missing galaxies."""
+"""Up to this number of vectors, mirror images and turns are added, because galaxies are few."""
 MOST_NUMBERS = 30_000_000
-"""Most numbers in all vectors for which double precision and all folds are used."""
+"""Up to this many numbers in all vectors, double precision and all folds are used."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Teaching:
-    """Hold the galaxies, and what an output layer shall predict of them.
+    """Collect the training galaxies, their targets, and the settings to fit an output layer.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ class Teaching:
     target : Target
     class_weights : Tensor, optional
     smoothing : float
-        Of the labels.
+        Label smoothing.
     groups : mapping of str to str
-        Id → group; a group is never parted when the penalty is chosen.
+        Galaxy id → group; all galaxies of a group are in one fold of the cross-validation.
     mean, std : tuple of float
         Normalisation of each band.
     turns : bool
-        Look at mirror images and quarter turns too, where galaxies are few.
+        Use mirror images and quarter turns too, where galaxies are few.
     seed : int
-        Of the folds.
+        Seed of the folds.
     precision : str
         Arithmetic of the network.
     """
@@ -71,14 +71,13 @@ class Teaching:
 
     @property
     def copies(self) -> int:
-        """Return how many turned and mirrored copies of each galaxy are used, 1 to 8."""
+        """Return the number of turned and mirrored copies of each galaxy to use, 1 to 8."""
         return max(1, min(8, MOST_ROWS // len(self.ids))) if self.turns else 1
 
     def folds(self) -> npt.NDArray[np.intp]:
-        """Return each galaxy's fold of the cross-validation, (n,); groups stay in one fold."""
-        # spread classes evenly, where a galaxy's class is its largest target, also for vote
-        # fractions; use a separate random stream, so that other random draws do not change the
-        # folds
+        """Return each galaxy's cross-validation fold, shape (n,); groups stay in one fold."""
+        # spread classes evenly over folds; for vote fractions, a galaxy's class is its largest
+        # fraction. Seed folds apart, so that other random draws do not change them
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
         code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
         fold_of: dict[str, int] = {}
@@ -91,12 +90,12 @@ class Teaching:
 
 
 def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, float]:
-    """Fit the output layer of a network whose other layers stay frozen, in place.
+    """Fit a network's output layer in place; all other layers stay frozen.
 
-    The loss of the training is minimised (L-BFGS) with a penalty on the distance from the present
-    output layer where the classes are those it was trained on, and from zero otherwise; the
-    penalty's strength is the one with the least loss on galaxies left out, by cross-validation
-    within the training galaxies.
+    L-BFGS minimises the training loss plus a penalty. The penalty is on the distance from the
+    present output layer if that was trained on the same classes, and from zero otherwise. Its
+    strength gives the least loss on galaxies left out, by cross-validation within the training
+    galaxies.
 
     Parameters
     ----------
@@ -114,9 +113,9 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
     layer: Any = network.get_submodule(architectures.output_layer(network))
     vectors = _vectors(network.to(device), layer, teaching)  # shape (n, copies, d, …)
     n = len(vectors)
-    # L-BFGS converges further in double precision, for which a large matrix needs too much memory
+    # use double precision, in which L-BFGS converges further, except for a very large matrix
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardise features and the present layer, so that one penalty suits features of any scale
+    # standardise features, and convert the present layer to them: one penalty then suits any scale
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
@@ -135,7 +134,7 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         solution, worse = (anchor, bias), 0
         values = np.full(len(STRENGTHS), np.inf)
         for place, strength in enumerate(STRENGTHS):
-            # to choose the penalty, half of the turned copies and a looser tolerance are enough
+            # to compare penalties, half of the turned copies and a looser tolerance are enough
             solution = problem.solve(
                 single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4
             )
@@ -146,13 +145,12 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()
         )
-    # fit once more with the chosen penalty, on all galaxies, because each fold left some out
+    # fit with the chosen penalty on all galaxies: each fold left some out
     place = int(sums.argmin())
     weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
     trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
     with torch.no_grad():
-        # convert back to the network's own features: W(x − mean)/std + b = (W/std)x + b −
-        # (W/std)mean
+        # convert back to raw features: W(x − mean)/std + b = (W/std)x + b − (W/std)mean
         raw = weight / std
         layer.weight.copy_(raw.view_as(layer.weight))
         layer.bias.copy_(bias - raw @ mean)
@@ -174,7 +172,7 @@ class _Problem:
     bias: torch.Tensor
 
     def loss(self, vectors: torch.Tensor, truth: torch.Tensor, solution: _Solution) -> torch.Tensor:
-        """Return the mean loss of an output layer on features (n, copies, d, …), targets (n, k)."""
+        """Return the mean loss of an output layer; features (n, copies, d, …), targets (n, k)."""
         weight, bias = solution
         flat = vectors.flatten(0, 1)
         raw = torch.einsum("nd...,kd->nk...", flat, weight) + bias.view(-1, *(1,) * (flat.ndim - 2))
@@ -193,7 +191,7 @@ class _Problem:
         iterations: int = 200,
         tolerance: float = 1e-6,
     ) -> _Solution:
-        """Return the output layer's weight (k, d) and bias (k,) with the least penalised loss."""
+        """Return the weights (k, d) and biases (k,) with the least sum of loss and penalty."""
         weight, bias = (part.clone().requires_grad_() for part in begin)
         optimizer = torch.optim.LBFGS(
             [weight, bias],
@@ -229,7 +227,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
     parts = []
     network.eval()
     try:
-        # use no_grad, not inference mode, because the solver needs gradients through these features
+        # use no_grad: features of inference mode could not enter the solver, which needs gradients
         with (
             torch.no_grad(),
             torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None),
@@ -250,8 +248,8 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
 def clear_output(network: nn.Module) -> None:
     """Set a network's output layer to zero, so that every class is equally probable.
 
-    A penalty on the distance from zero then shrinks the weights. A convolution is left as it was
-    drawn: a ReLU follows it, which has no slope at zero.
+    A penalty on the distance from zero then shrinks the weights. A convolution keeps its random
+    weights: the ReLU after it has no slope at zero, so it could not learn.
     """
     layer: Any = network.get_submodule(architectures.output_layer(network))
     if not isinstance(layer, nn.Linear):

@@ -1,4 +1,4 @@
-"""Choose the one process of a distributed training that writes files and prints messages."""
+"""Name the one process, among those that train together, that writes files and prints messages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gzfeatures.progress import SILENT, Progress, handed
 
 
 def wait_for_all() -> bool:
-    """Wait for the processes that trained together; return whether this is the first process.
+    """Wait until all processes of a training arrive here; return True in the first process.
 
-    Under strategies that run the caller's script in every process, all of them call this.
+    Some strategies run the caller's script in every process: then every process makes this call.
     """
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not together:
@@ -24,10 +24,10 @@ def wait_for_all() -> bool:
 
 
 def is_first() -> bool:
-    """Return whether this process is the first, or the only one, of a training."""
+    """Return True if this process is the first, or the only one, of a training."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def speaker(progress: Progress | bool) -> Callable[[str], object]:
-    """Return a function that prints a line to the user, in the first process only."""
+    """Return a function that shows messages to the user, in the first process only."""
     return handed(progress).say if is_first() else SILENT.say

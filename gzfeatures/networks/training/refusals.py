@@ -1,4 +1,4 @@
-"""Refuse a training that makes no sense, before its first step."""
+"""Refuse a training with contradictory settings, before its first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_sense(
     score: Validation | None,
     initialisation: Initialisation,
 ) -> None:
-    """Refuse a training whose recipe fits neither its weights nor its targets or galaxies.
+    """Refuse a recipe that does not suit the starting weights, the targets or the galaxies.
 
     Raises
     ------
@@ -54,11 +54,10 @@ def require_sense(
 def _require_pairs(
     plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module
 ) -> None:
-    """Refuse batches of one galaxy if a layer normalises over the galaxies of a batch."""
+    """Refuse batches of one galaxy if a trained layer normalises over the galaxies of a batch."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
-    # test only the trained blocks: frozen blocks normalise by stored statistics, so a batch of one
-    # galaxy is no fault there
+    # frozen blocks normalise by stored statistics, also a batch of one: test the others
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
     if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(
@@ -84,7 +83,7 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     if plan.monitor is None:
         return
     labels = score.labels
-    # score equal probabilities for all classes, only to learn which metrics exist for these labels
+    # evaluate equal probabilities, only to learn which metrics these labels allow
     flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
     kind = score.inference.target.kind
     metrics = evaluate(

@@ -1,4 +1,4 @@
-"""Hold the result of a training: predictions, checkpoint, and metrics of all epochs."""
+"""Define what a training returns: predictions, checkpoint folder, and metrics of all epochs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gzfeatures.networks.setup.recipe import TrainingRecipe
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Training:
-    """Hold the result of training a network: predictions, checkpoint, and metrics of all epochs.
+    """Collect what a training returns: predictions, checkpoint folder, and metrics of all epochs.
 
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets
-        of classes and familiarity where they are promised.
+        Of the validation and test galaxies, from the kept weights in float32, calibrated; with
+        conformal sets and familiarity where there were enough galaxies to calibrate them.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     seconds : float
-        Wall time of this call; where it resumed, of what was left.
+        Wall time of this call; in a resumed training without the time before.
     epochs : int
         Epochs trained, those before resuming included; 0 where the output layer alone was solved.
     history : list of dict
@@ -39,7 +39,7 @@ class Training:
     images_seen : int
         Augmented copies, and vectors of the solved output layer, that were learned from.
     temperature : float
-        That calibrates the probabilities; 1 where there was nothing to calibrate on.
+        Temperature that calibrates the probabilities; 1 if no galaxies were left to calibrate on.
     """
 
     predictions: Predictions

@@ -1,4 +1,4 @@
-"""Decide whether a training is continued, read as finished from its folder, or started anew."""
+"""Decide from a folder's files if a training starts anew, continues, or is already finished."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ from gzfeatures.files import read_sidecar
 from gzfeatures.networks.training.checkpoint import STATE, machine_now, read_state
 
 SETTINGS_FORMAT = 2
-"""Version of the settings; raise it if the same settings would train differently than before."""
+"""Version of the settings; raise it if equal settings would train differently than before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """Hold the state of an earlier training, read from disk, that is continued.
+    """Store the state, read from disk, of an earlier training that is continued.
 
     Parameters
     ----------
     path : Path
-        Its state.
+        File of the state.
     state : dict
         `best` weights, `history`, …
     grows : bool
-        It was finished, or began, with fewer epochs: it goes on from its weights with a course of
-        its own.
+        The earlier training was to have fewer epochs: a new schedule starts from its weights.
     threads : int
-        Threads it computed with.
+        Number of threads that the earlier training computed with.
     """
 
     path: Path
@@ -51,7 +50,7 @@ class EarlierTraining:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Use a fixed number of threads; another number changes the last digits of sums."""
+    """Set the number of threads in a `with` block: it changes the last digits of sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -68,11 +67,11 @@ def earlier(
     again: bool,
     say: Callable[[str], object],
 ) -> EarlierTraining | None:
-    """Return the training in a folder that is to be continued, or None to start anew.
+    """Return the earlier training in a folder if it is to be continued, or None to start anew.
 
-    An unfinished one of the same settings goes on, a finished one is read. More epochs than it had
-    are added to it. An unfinished one of other settings is replaced, which is said; a finished one
-    only `again`.
+    An unfinished training with the same settings continues, a finished one is read. If only the
+    number of epochs is now larger, the missing epochs are added. An unfinished training with other
+    settings is replaced, with a message; a finished one is replaced only by `again`.
 
     Parameters
     ----------
@@ -80,11 +79,11 @@ def earlier(
     settings : dict
         What the training depends on.
     resume : bool
-        Insist on going on: other settings are an error, and so is a damaged state.
+        Insist on continuing: other settings are an error, and so is a damaged state.
     again : bool
         Begin anew in any case.
     say : callable
-        Takes lines for the person.
+        Shows lines to the user.
 
     Raises
     ------
@@ -115,7 +114,7 @@ def earlier(
         return EarlierTraining(
             path, kept, differing is not None, int(machine.get("threads", torch.get_num_threads()))
         )
-    # the settings differ, so refuse to replace a finished training unless the user asks for it
+    # the settings differ: replace an unfinished training, but a finished one only if the user asks
     name, was, now = _named(differing, before, settings)
     if resume:
         raise InputError(
@@ -153,7 +152,7 @@ def _tell(
         say(f"{path} holds this very training, finished; it is read (--again trains anew)")
     else:
         say(f"going on after epoch {done:g} of {total}, from {path}")
-    # tell a user who compares numbers why they may differ
+    # say why numbers may differ from those of the training's first part
     present = machine_now()
     finished = stored["finished"] and not grows
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):
@@ -163,7 +162,7 @@ def _tell(
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with the checkpoint of another training, even if its state is missing."""
+    """Refuse a folder with another training's checkpoint, even if its training state is missing."""
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
@@ -183,8 +182,8 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Return the first setting in which two trainings differ; "epochs" if no other differs."""
-    # settings name the halving seed only if it was chosen, so compare it also if it is missing now
+    """Return the first setting that differs between two trainings, "epochs" after all others."""
+    # a halving seed is recorded only if it was given: compare it also if only `before` has it
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:
@@ -199,9 +198,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
-    """Return the name and both values of a setting in which two trainings differ."""
-    # in a group of settings, name the first that differs, because the whole group would not fit
-    # into an error of one line
+    """Return name, old value and new value of a setting in which two trainings differ."""
+    # of a group of settings name the first that differs: an error has only one line
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":

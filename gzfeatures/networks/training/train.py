@@ -1,4 +1,4 @@
-"""Train a network on galaxies, end to end or only its output layer, and write a checkpoint."""
+"""Train a network on galaxies, all layers or only the output layer, and write a checkpoint."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def train(
     watch: Watch | None = None,
     **fields: Any,
 ) -> Training:
-    """Train a network end to end, fine-tune one that has weights, or solve its output layer alone.
+    """Train a network from random weights, fine-tune a trained one, or fit its output layer alone.
 
-    The weights kept are the averaged last ones; of a tuned network, or where a monitor is asked
-    for, those of the best epoch by a running mean, on half of the validation galaxies. The galaxies
-    that chose nothing calibrate: a temperature, and from a hundred on the sets of classes of
+    The kept weights are the averaged last ones; those of a tuned network, or with a monitor, are
+    from the best epoch by a running mean, on half of the validation galaxies. Galaxies that did not
+    choose the epoch calibrate: a temperature, and from a hundred galaxies on the conformal sets of
     `predict`.
 
     Parameters
@@ -94,8 +94,8 @@ def train(
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
-    # set the compiler's private folder for the whole training, because PyTorch compiles at the
-    # first batch of each size
+    # PyTorch compiles at the first batch of each size, so the compiler needs its private folder
+    # during the whole training
     with private_compiler(options.compiled):
         return _training(galaxies, network, options, watch, started)
 
@@ -107,14 +107,14 @@ def _training(
     watch: Watch | None,
     started: float,
 ) -> Training:
-    """Prepare and run a training, predict with its result, and write the checkpoint."""
+    """Prepare and run a training, predict with the trained network, and write the checkpoint."""
     say = speaker(options.progress)
     ready = Preparation.of(galaxies, network, options, say)
-    # draw from the training's own seed, and leave the caller's random generator unchanged
+    # take random numbers from the training's own seed, and leave the caller's generator unchanged
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Model.of(ready)
-        # compare with an earlier training only now, when all settings are known that must be equal
+        # look for an earlier training only now, when all settings to compare are known
         before = earlier(
             options.folder,
             model.settings,
@@ -130,7 +130,7 @@ def _training(
         learner.images = copies
         ending = _ending(ready, model)
         state = _trained(ready, model, learner, ending, before, watch, say)
-    # let every process predict, because each may need the predictions afterwards
+    # predict in every process, because each process returns the predictions
     predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
     # let only one process write, because two would replace each other's files
     first = wait_for_all()
@@ -160,11 +160,10 @@ def _begun(
     started: float,
     say: Callable[[str], object],
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the metrics before the first epoch, and the number of images already learned from.
+    """Return the metrics of the epochs so far, and the number of images already learned from.
 
-    A training that goes on with more epochs starts from its weights; one that was interrupted gets
-    all of its state back later, by Lightning; a new one, unless from scratch, solves its output
-    layer first.
+    A training with added epochs starts from the earlier weights. An interrupted training gets its
+    state back later, by Lightning. A new training, except from scratch, fits its output layer here.
     """
     if before is not None:
         if not before.grows:
@@ -206,7 +205,7 @@ def _begun(
 
 
 def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) -> Learner:
-    """Return the network, its loss and its training images as a module that Lightning trains."""
+    """Return a Lightning module with the network, its loss and its training images."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
         ready.pixels,
@@ -232,7 +231,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) ->
 
 
 def _ending(ready: Preparation, model: Model) -> Finish:
-    """Return the object that will predict, calibrate and write the trained network."""
+    """Return the object that later predicts with, calibrates and writes the trained network."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
     # galaxies that the starting weights were trained on must not calibrate the network
@@ -263,12 +262,12 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Train the network, unless that is done; return its kept weights, history and settings."""
+    """Train the network if epochs are left; return its kept weights, history and settings."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
         return before.state
-    # the recipe `probe` needs no epochs: its output layer is already fitted
+    # the recipe `probe` trains no epochs: its output layer is already fitted
     if model.recipe.recipe == "probe":
         state = learner.resumable()
         write_state(path, {"gzfeatures": state, "settings": model.settings})
@@ -306,7 +305,7 @@ def _trained(
 def _plan(
     ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None
 ) -> str:
-    """Return one line on what the training will do, after measuring the time of a step."""
+    """Return one line on what the training will do, after a timed training step."""
     step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
     done = learner.before
     if before is not None and not before.grows:

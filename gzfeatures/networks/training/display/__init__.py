@@ -1,1 +1,1 @@
-"""Tell the user about a training: its plan, its time and its progress."""
+"""Show the user what a training will do, how long it will take, and how far it is."""

@@ -51,7 +51,7 @@ def time_text(seconds: float) -> str:
 
 
 def pixel_bytes(galaxies: int, view: View, bands: int) -> int:
-    """Return how many bytes the file of all galaxies' decoded pixels will have."""
+    """Return the size in bytes of the file that will hold the decoded pixels of all galaxies."""
     return galaxies * view.size**2 * bands
 
 
@@ -76,13 +76,13 @@ def require_free_bytes(folder: Path, needed: int) -> None:
 
 
 def state_bytes(learner: Learner) -> int:
-    """Return how many bytes the training state has that is written after every epoch.
+    """Return the size in bytes of the training state that is written after every epoch.
 
-    The state has the weights, what the optimizer keeps of each, their running average, and the
-    weights of the best epoch.
+    The state has the weights, the numbers that the optimizer stores for each weight, the running
+    average of the weights, and the weights of the best epoch.
     """
     numbers = sum(tensor.numel() for tensor in learner.network.state_dict().values())
-    # the optimizer's numbers count too: Adam stores two per learned weight, SGD and RMSprop one
+    # the optimizer has a state too: Adam stores two numbers per learned weight, SGD and RMSprop one
     optimizer = {"adamw": 2, "adam": 2, "sgd": 1, "rmsprop": 1}[learner.recipe.optimizer]
     learned = sum(p.numel() for p in learner.network.parameters() if p.requires_grad)
     return int(4 * (numbers * (2 + (learner.average is not None)) + optimizer * learned))
@@ -91,8 +91,8 @@ def state_bytes(learner: Learner) -> int:
 def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
     """Measure the seconds that one training step takes, on a copy of the network.
 
-    The second of two steps counts: the first allocates memory and chooses kernels. No random
-    number of the training is used.
+    Two steps run and the second is timed: the first also allocates memory and chooses kernels. The
+    random numbers of the training stay untouched.
     """
     frames, recipe = learner.pixels, learner.recipe
     size = min(recipe.batch_size, len(frames.targets))
@@ -116,7 +116,7 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - start
-            # do not repeat so long a step: the time of starting up hardly counts in it
+            # a first step of over 20 s is the result: starting up is only a small part of it
             if seconds > 20:
                 break
     return seconds * recipe.accumulate
@@ -131,7 +131,7 @@ def plan_text(
     epochs_done: int = 0,
     members: int = 1,
 ) -> str:
-    """Return one line that describes what the training will do.
+    """Return one line on a training to come: galaxies, blocks, steps, rates, time and disk space.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def plan_text(
     per_epoch = max(1, galaxies // recipe.batch_size) * (recipe.passes or 1)
     rounds = (recipe.epochs or 0) - epochs_done
     changes = rounds * -(-per_epoch // recipe.accumulate)
-    # scoring a galaxy needs only the forward pass, which takes about 0.35 of a training step
+    # scoring a galaxy needs only the forward pass, which takes about 0.35 of a training step's time
     seconds = rounds * (
         per_epoch * step / recipe.accumulate + 0.35 * step * scored / recipe.batch_size
     )
@@ -172,7 +172,7 @@ def plan_text(
     per_step = min(recipe.batch_size, galaxies) * recipe.accumulate
     passes = rounds * (recipe.passes or 1)
     state = state_bytes(learner)
-    # each member network of an ensemble keeps its own state, so say how much disk space all need
+    # each member network of an ensemble has a state of its own on disk: state the sum too
     of_all = f" for each of {members} members, {size_text(members * state)} in all"
     of_all = of_all if members > 1 else ""
     return (

@@ -22,13 +22,13 @@ class TrainingBar(pl.Callback):
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        # open the bar only in the process that draws it, because an open bar cannot be sent to
-        # another process
+        # leave the bar closed until training starts: Lightning may copy this object to another
+        # process, which an open bar does not allow
         self._bar: ExitStack | None = None
         self._advance: Advance | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the progress bar, in the first process of the training only."""
+        """Open the progress bar, in the first process of the training only."""
         if trainer.is_global_zero:
             steps = trainer.num_training_batches
             total, done = steps * (trainer.max_epochs or 0), int(steps * trainer.current_epoch)
@@ -50,8 +50,8 @@ class TrainingBar(pl.Callback):
             self._advance()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the validation metrics of the epoch before."""
-        # show the metrics only now, because they do not exist yet at the end of their epoch
+        """Show the loss and the validation metric of the previous epoch beside the bar."""
+        # show an epoch's metrics when the next epoch starts: they are computed after its end
         if self._advance is not None and isinstance(pl_module, Learner) and pl_module.history:
             row = pl_module.history[-1]
             text = f"epoch {row['epoch']} of {trainer.max_epochs}: loss {row['training_loss']:.4f}"
@@ -59,7 +59,7 @@ class TrainingBar(pl.Callback):
             self._advance(0, title=text)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remove the progress bar, also after an error."""
+        """Remove the progress bar from the terminal, also after an error."""
         if self._bar is not None:
             self._bar.close()
             self._bar = self._advance = None
