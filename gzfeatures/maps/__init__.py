@@ -1,1 +1,1 @@
-"""Draw maps of galaxies from their embeddings by UMAP: quality, interactive page, figures."""
+"""Draw maps of galaxies from their embeddings by UMAP, as web pages and figures for papers."""

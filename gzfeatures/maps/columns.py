@@ -1,4 +1,4 @@
-"""Collect the classes and numbers that can colour a map, joined by galaxy id."""
+"""Collect the classes and numbers by which the points of a map can be coloured."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MOST_CLASSES = 72
 """Most classes that colour and shape can distinguish."""
 
 USUAL = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
-"""Catalog columns that a map offers under our names."""
+"""Quantities that are found in a catalog under any of their usual column names."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapColumn:
-    """Hold one property of n galaxies, a class or a number.
+    """Store one property of n galaxies, classes or numbers, by which a map can be coloured.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def columns(
     predictions: Mapping[str, Predictions] | None = None,
     catalog: pd.DataFrame | None = None,
 ) -> list[MapColumn]:
-    """Collect the classes and numbers of galaxies, in the order in which a map's page lists them.
+    """Collect labels, predictions and catalog columns by which a map can be coloured.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ def columns(
     """
     result: list[MapColumn] = []
     if labels is not None and labels.target == "classes":
-        # use one order of classes, so that a class has the same code and colour in all columns
+        # sort the classes of the labels like those of the predictions, so that each class has one
+        # code and colour
         orders = [
             prediction.classes
             for prediction in (predictions or {}).values()
@@ -123,7 +124,7 @@ def columns(
 
 
 def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Choose the columns of a catalog that can colour a map, with `galaxy_id`.
+    """Return a data frame of `galaxy_id` and the catalog columns by which a map can be coloured.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
         names = usual + (
             names_in_catalog if len(usual) + len(names_in_catalog) <= MOST_COLUMNS else []
         )
-    # keep pandas arrays of integers and booleans with gaps: as objects they would be taken for
-    # names
+    # keep pandas' own arrays of integers and booleans with gaps: arrays of objects would be taken
+    # for texts
     chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
 
@@ -164,7 +165,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
-    """Return the class codes of galaxies on a map; `NONE` for a galaxy without a class."""
+    """Return the class codes of a map's galaxies by their row in `codes`; `NONE` for row −1."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -175,7 +176,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return a number for each galaxy on a map; NaN for a galaxy without a number."""
+    """Return the values of a map's galaxies by their row in `values`; NaN if the row is −1."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)

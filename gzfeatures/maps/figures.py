@@ -52,7 +52,7 @@ def write_figure(
     view: View | None = None,
     seed: int = 0,
 ) -> Path:
-    """Draw a map into a file for a paper: on white, with letters of 8 pt at the printed width.
+    """Draw a map for a paper, as wide as a column or a page, and write it as PNG, PDF or SVG.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def draw_figure(
 
 
 def draw_map(axes: Axes, chart: Map, labels: Labels | None = None, *, seed: int = 0) -> None:
-    """Draw a map on given axes: a mark for each galaxy by its class, and a legend.
+    """Draw a map on given axes: a point for each galaxy, coloured by class, and a legend.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def _draw_points(
         _scatter(axes, places, size, "#3b5f8f")
         return
     _scatter(axes, places[codes < 0], size, GREY)
-    # draw the points in mixed batches of all classes, so that no class covers all others
+    # draw the points in 8 random batches, so that the class drawn last does not cover all others
     batch = np.random.default_rng(seed).integers(0, 8, len(codes))
     for turn in range(8):
         for code in np.unique(codes[codes >= 0]):
@@ -249,7 +249,7 @@ def _draw_images(
     cells: int,
     view: View,
 ) -> None:
-    """Draw in each grid cell the image of the galaxy nearest to the cell's centre."""
+    """Divide the map into a grid, and draw in each cell the image of a galaxy near its centre."""
     if images is None:
         raise InputError("a figure of galaxies", rule="have images", remedy="give images")
     if cells < 1:
@@ -259,7 +259,7 @@ def _draw_images(
     low = places.min(0)
     step = float(np.ptp(places, axis=0).max()) / cells or 1.0
     cell = np.minimum((places - low) // step, cells - 1).astype(int)
-    # try the galaxies nearest to their cell's centre first, so that images do not leave the grid
+    # sort galaxies by distance to their cell's centre: the first with an image fills the cell
     off = np.linalg.norm(places - low - (cell + 0.5) * step, axis=1)
     filled: set[tuple[int, int]] = set()
     for galaxy in np.argsort(off, kind="stable"):
@@ -269,7 +269,7 @@ def _draw_images(
         try:
             picture = thumbnail(images, int(rows[galaxy]), view)
         except GzError:
-            # if an image is broken, let the next nearest galaxy take its place
+            # the image is broken: the galaxy next nearest to the cell's centre can fill the cell
             continue
         filled.add(where)
         left, bottom = low + np.asarray(where) * step
@@ -298,7 +298,7 @@ def _draw_densities(
     codes: npt.NDArray[np.int64] | None,
     labels: Labels | None,
 ) -> None:
-    """Draw contours of the density of each class."""
+    """Draw contours around 50 and 90 % of the galaxies of each class."""
     if codes is None or labels is None:
         raise InputError("densities of classes", rule="have labels", remedy="give labels")
     from scipy.ndimage import gaussian_filter
@@ -310,14 +310,16 @@ def _draw_densities(
     for code in np.unique(codes[codes >= 0]):
         members = places[codes == code]
         counts, _, _ = np.histogram2d(members[:, 0], members[:, 1], bins=160, range=span)
-        # smooth by half of Scott's rule, which assumes a single clump: a class often has several
+        # smooth by half the width of Scott's rule, which assumes one clump: a class often has
+        # several
         spread = (
             np.subtract(*np.percentile(members, [84, 16], axis=0)) / 4 * len(members) ** (-1 / 6)
         )
         width = np.clip(spread / [(high - low) / 160 for low, high in span], 1.5, 6)
         density = gaussian_filter(counts, width, mode="constant")
         falling = np.sort(density.ravel())[::-1]
-        # contours enclose 50 and 90 % of a class's galaxies: sum densities from the highest down
+        # find the densities whose contours enclose 50 and 90 % of a class's galaxies: sum cells
+        # from the densest down
         enclosed = np.cumsum(falling) / falling.sum()
         levels = sorted({float(falling[np.searchsorted(enclosed, share)]) for share in (0.9, 0.5)})
         colour = on_paper(class_mark(int(code))[0])
@@ -329,7 +331,7 @@ def _draw_densities(
 
 
 def _legend_entries(codes: npt.NDArray[np.int64], labels: Labels) -> list[Line2D]:
-    """Return the marks of a legend: one for each class on the map, and one for no label."""
+    """Return the legend's marks: one for each class on the map, one for galaxies without label."""
     from matplotlib.lines import Line2D
 
     entries = []
@@ -358,4 +360,4 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
         columnspacing=0.9,
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # show a $ sign in a class name, which would begin a formula
+        text.set_parse_math(False)  # a $ in a class name is no formula

@@ -1,10 +1,10 @@
-"""Compute the layout of UMAP on all cores, the same for the same seed.
+"""Compute UMAP's layout of galaxies on all cores; the same seed gives the same result.
 
-UMAP moves both ends of an edge at once, so that threads would race, and a seeded run keeps to one
-core. Here every galaxy moves by itself against the places all others had at the end of the last
-epoch (as in uwot's batch mode), with random numbers of its own made from seed, epoch and galaxy:
-the number of threads cannot change the result. The forces depend on the distance alone and are read
-from a table, which takes a fifth of the time of computing their powers.
+UMAP moves both ends of an edge at once, so that threads would race, and a seeded run uses one core.
+Here every galaxy is moved alone, by forces from the positions at the end of the last epoch (as in
+uwot's batch mode). Its random numbers depend on seed, epoch and galaxy, so the number of threads
+cannot change the result. Forces depend on the distance alone and are read from a table, which takes
+a fifth of the time of computing their powers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INFINITE = 0x7F800000
 def laid_out(
     graph: Any, first: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Move galaxies on the map, epoch by epoch, until similar galaxies lie together.
+    """Move galaxies on the map for a number of epochs, so that similar galaxies come together.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ def laid_out(
 
 
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return tables of UMAP's attraction and repulsion, per displacement, by squared distance s.
+    """Return tables of UMAP's attraction and repulsion (force / distance) by squared distance s.
 
-    −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry:
-    entry i holds the squares whose float32 has i in its upper bits. Forces between galaxies at the
-    same place are 0, as in UMAP.
+    They are −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)). Entry i stands for all s
+    whose float32 has i in its upper bits, and is computed at the middle of this range. Forces
+    between galaxies at the same place are 0, as in UMAP.
     """
     middles = (np.arange(INFINITE >> CUT, dtype=np.uint32) << CUT) + np.uint32(1 << (CUT - 1))
     square = middles.view(np.float32).astype(np.float64)
@@ -106,10 +106,10 @@ def _step(
     before: Array, after: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array,
     rate: Any, repelled: int, seed: int, epoch: int,
 ) -> None:  # fmt: skip
-    """Move each galaxy once in an epoch, by the forces along its edges to similar galaxies.
+    """Move each galaxy once: attracted along graph edges, repelled by random galaxies.
 
-    A pull and its pushes are taken at one place: they do not wait for each other, which halves the
-    time.
+    Attraction and repulsions of an edge all use the galaxy's position before them: so the processor
+    can compute them at once, in half the time.
     """
     n = len(before)
     most = np.float32(4)
@@ -122,8 +122,8 @@ def _step(
         state += np.uint64(i + 1) * np.uint64(0x2545F4914F6CDD1D)
         x, y, z = before[i, 0], before[i, 1], before[i, 2]
         for edge in range(bounds[i], bounds[i + 1]):
-            # an edge acts in a fraction of the epochs equal to its weight, evenly distributed
-            # (McInnes+2018, algorithm 5)
+            # an edge of weight w (0 … 1) acts in a share w of the epochs, evenly spaced: skip this
+            # epoch if floor(w · epoch) does not grow (McInnes+2018, algorithm 5)
             if int((epoch + 1) * share[edge]) == int(epoch * share[edge]):
                 continue
             right, up, out = np.float32(0), np.float32(0), np.float32(0)
@@ -134,7 +134,8 @@ def _step(
                     state ^= state >> np.uint64(12)
                     state ^= state << np.uint64(25)
                     state ^= state >> np.uint64(27)
-                    # negative sampling: scale 32 random bits to the number of a galaxy, 0 … n − 1
+                    # choose a random galaxy j that repels this one: scale 32 random bits to 0 … n −
+                    # 1
                     j = np.int64(
                         ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n))
                         >> np.uint64(32)
@@ -143,13 +144,13 @@ def _step(
                         continue
                 dx, dy, dz = x - before[j, 0], y - before[j, 1], z - before[j, 2]
                 square = dx * dx + dy * dy + dz * dz
-                # read forces from a table, by the leading bits of s, because computing powers is
-                # slower
+                # read the force from the table: the leading bits of the squared distance are the
+                # index
                 place = np.float32(square).view(np.uint32) >> np.uint32(CUT)
                 force = pull[place] if number == 0 else push[place]
                 right += min(most, max(-most, force * dx))
                 up += min(most, max(-most, force * dy))
                 out += min(most, max(-most, force * dz))
             x, y, z = x + rate * right, y + rate * up, z + rate * out
-        # write to another array, so that no thread reads a position that another thread has changed
+        # write to a second array, because other threads still read the positions before this epoch
         after[i, 0], after[i, 1], after[i, 2] = x, y, z

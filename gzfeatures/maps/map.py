@@ -1,4 +1,4 @@
-"""Hold a map of galaxies, place new galaxies on it, and read and write it as Parquet."""
+"""Store a map of galaxies, place new galaxies on a map, and read and write maps as Parquet."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AXES = ("x", "y", "z")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Map:
-    """Hold the coordinates of galaxies on a plane or in a cube.
+    """Store a map: coordinates of galaxies in two or three dimensions, and how they were computed.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Map:
         return len(self.ids)
 
     def select(self, ids: Ids) -> Map:
-        """Return the map of some galaxies only, in the order of their ids."""
+        """Return a map with only the given galaxies, in the order of the given ids."""
         rows = positions(self.ids, ids, where="map")
         return dataclasses.replace(
             self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows]
@@ -96,8 +96,8 @@ class Map:
 
         A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
         d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
-        points, with its membership weights made scale-free. One that was mapped lands where it is.
-        Nothing is random, and no umap version is needed.
+        points, with membership weights that do not depend on the scale. A galaxy that is on the map
+        keeps its position. Nothing is random, and umap is not needed.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Map:
             )
         vectors = self.feature_space.vectors(table.matrix)
         near = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
-        # weights decrease with the distance beyond the nearest neighbour, as in UMAP's graph
+        # subtract the distance to the nearest neighbour before weights are computed, as UMAP does
         # (McInnes+2018, section 3.1)
         beyond = near.distances - near.distances[:, :1]
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
@@ -144,7 +144,7 @@ class Map:
         )
 
     def joined(self, placed: Map) -> Map:
-        """Join this map with galaxies that were placed on it; earlier positions stay.
+        """Add galaxies that were placed on this map; positions of the map's own galaxies stay.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Map:
         )
 
     def aligned(self, onto: Map) -> Map:
-        """Rotate, mirror, scale and shift this map onto another, by the galaxies that both contain.
+        """Rotate, mirror, scale and shift this map to match another one, by the galaxies in both.
 
         This is a Procrustes fit.
 
@@ -228,11 +228,11 @@ class Map:
         See `interactive.MapPage`.
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
-        aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
-        hidden meanwhile. The making of thumbnails is told to `progress`. A `server` keeps the
-        labels that are given on the page. `report` names a page beside it, to link to. `answers`
-        are predicted fractions of the decision tree's answers, by which regions are named; `sky`
-        shows the galaxies on the sky too, by `ra` and `dec` of the catalog.
+        aligned with this one (Procrustes), and the page glides between the maps; galaxies that a
+        map lacks are hidden meanwhile. `progress` shows how many thumbnails are made. A `server`
+        stores the labels that a person gives on the page. `report` is the name of a page to link
+        to. `answers` are predicted fractions of the decision tree's answers, by which regions are
+        named; `sky` shows the galaxies on the sky too, by `ra` and `dec` of the catalog.
 
         Raises
         ------
@@ -270,7 +270,7 @@ class Map:
 
     @property
     def lasting_quality(self) -> dict[str, Any]:
-        """Return the map's quality without its times: the same for two runs with one seed."""
+        """Return the map's quality without run times, which differ between runs with one seed."""
         return {name: value for name, value in self.quality.items() if name != "seconds"}
 
     def write(self, path: str | Path) -> Path:
@@ -317,7 +317,7 @@ class Map:
 
     @classmethod
     def read(cls, path: str | Path) -> Map:
-        """Read a map from a Parquet file that `write` wrote.
+        """Read a map from a Parquet file that was written by `write`.
 
         Raises
         ------

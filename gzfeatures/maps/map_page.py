@@ -60,7 +60,7 @@ THUMBNAIL = View(size=80, crop=0.6)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapPage:
-    """Hold the content of an interactive map, and write it as one HTML file.
+    """Store all data of an interactive map, and write them as one HTML file.
 
     Parameters
     ----------
@@ -126,12 +126,12 @@ class MapPage:
 
     @cached_property
     def places(self) -> npt.NDArray[np.float32]:
-        """Return each galaxy's position in the cube −1 … 1 that the page draws, shape (n, 3)."""
+        """Scale each galaxy's position to the cube −1 … 1 that the page draws, shape (n, 3)."""
         return self.cube.placed(self.coordinates)
 
     @cached_property
     def cube(self) -> _Cube:
-        """Return the transformation from map coordinates to the cube −1 … 1 that the page draws."""
+        """Return the cube around all galaxies, which scales coordinates to the page's −1 … 1."""
         return _Cube.around(self.coordinates)
 
     def write(self, path: str | Path, progress: Progress = SILENT) -> Path:
@@ -174,7 +174,7 @@ class MapPage:
         return path
 
     def _header(self) -> dict[str, Any]:
-        """Return title, size, quality and colours of the map, for the scripts of its page."""
+        """Return the map's title, size, quality and colours as JSON values for the page."""
         light = [on_paper(colour) for colour in CLASS_COLOURS]
         return {
             "title": self.title,
@@ -189,7 +189,7 @@ class MapPage:
         }
 
     def _points(self) -> dict[str, Any]:
-        """Return ids and positions of the points in every layout, and columns that colour them."""
+        """Return ids, positions and colour columns of the page's points as JSON values."""
         ids = self.ids[self.rows]
         offered = columns(ids, self.labels, self.predictions, self.catalog)
         places = self.coordinates[self.rows]
@@ -207,7 +207,7 @@ class MapPage:
         }
 
     def _teaching(self) -> dict[str, Any] | None:
-        """Return embeddings for the page to learn from labels; None for too many galaxies."""
+        """Return embeddings for fitting a head on the page; None for too many galaxies."""
         return teaching_data(
             self.ids[self.rows],
             self.vectors[self.rows],
@@ -217,7 +217,7 @@ class MapPage:
         )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """Return probabilities, neighbours, thumbnails and density of galaxies for the page."""
+        """Return what the page shows of a galaxy: probabilities, neighbours, thumbnail and more."""
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
@@ -234,19 +234,19 @@ class MapPage:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Cube:
-    """Hold the cube −1 … 1 in which a page draws a map: its centre, and its unit of length."""
+    """Store the cube around a map's galaxies, its centre and half side, to scale it to −1 … 1."""
 
     centre: npt.NDArray[np.float32]
     unit: float
 
     @classmethod
     def around(cls, coordinates: npt.NDArray[np.float32]) -> _Cube:
-        """Return the smallest cube around the coordinates of a map, with one scale for all axes."""
+        """Return the smallest cube (or square) that contains all coordinates of a map."""
         low, high = coordinates.min(0), coordinates.max(0)
         return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
 
     def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scale map coordinates (n, 2 or 3) to the page's cube, (n, 3); a plane gets depth 0."""
+        """Scale map coordinates (n, 2 or 3) to the cube −1 … 1, (n, 3); z = 0 in a flat map."""
         places = np.zeros((len(coordinates), 3), dtype=np.float32)
         places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
         return places
@@ -260,14 +260,14 @@ def _filled(
     *,
     served: bool = False,
 ) -> str:
-    """Fill the template of a map's page with scripts, styles, data and thumbnails."""
+    """Return the HTML of a map's page: the template with scripts, styles, data and thumbnails."""
     from markupsafe import Markup
 
     sheets = () if sprites is None else sprites.sheets
     folder = files("gzfeatures.maps.page")
 
     def source(name: str) -> Markup:
-        """Return a script or style of this package without escaping it."""
+        """Return the text of a script or style file of this package, not escaped for HTML."""
         return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
 
     page = page_template("gzfeatures.maps.page", "map.html").render(
@@ -277,13 +277,14 @@ def _filled(
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,
     )
-    # allow no network request to a page from disk, and to a served page only those to its server
+    # forbid a page opened from disk every network request; allow a served page to ask its own
+    # server
     requests = "'self'" if served else "'none'"
     return with_policy(page, images="data: blob:", requests=requests)
 
 
 def _described(column: MapColumn) -> dict[str, Any]:
-    """Return a column that can colour the map as JSON values; classes are codes of two bytes."""
+    """Encode a column that can colour the map as JSON values; the numbers become base64 text."""
     return {
         "name": column.name,
         "kind": column.kind,
@@ -312,10 +313,11 @@ def _sheets(sprites: Sprites) -> dict[str, Any]:
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-    """Return class probabilities in units of 1/255; zero for a galaxy without a prediction."""
+    """Encode each prediction's class probabilities as bytes, 0 … 255; 0 without a prediction."""
     table = []
     for name, prediction in predictions.items():
-        # leave out predicted numbers, which are no probabilities and are shown as columns instead
+        # leave out predicted numbers such as vote fractions: the page offers them as colours
+        # instead
         if prediction.is_value:
             continue
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
@@ -338,10 +340,10 @@ def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
 
 
 def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Count galaxies in each cell of the map's square, and return the log counts as opacities."""
+    """Count galaxies in 512 × 512 cells of the map; return log counts as opacities, 0 … 190."""
     counts, _, _ = np.histogram2d(
         -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
     )
-    # take the logarithm of the counts, which differ by orders of magnitude
+    # counts differ by orders of magnitude, so draw their logarithm
     strength = np.log1p(counts)
     return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Give numba a folder for compiled code, without which umap cannot be imported."""
+"""Give numba a folder for compiled code; without a folder umap cannot be imported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LIBRARIES = ("umap", "pynndescent", "gzfeatures")
 
 
 def require_numba_cache() -> None:
-    """Give numba a temporary folder if it cannot write to either of its usual folders.
+    """Give numba a temporary folder for compiled code if both of its usual folders are read-only.
 
-    These are beside the sources, and in the user's cache.
+    The usual folders are beside the source files, and in the user's cache.
 
-    So it is with an installation that is read-only (a container, a module of a cluster) and a home
-    that cannot be written. The folder is new, private and removed at the end: compiled code is only
-    loaded from where nobody else could have put it. To be called before numba is imported, which
-    reads the address once.
+    Both are read-only if a container or a cluster's module system provides the installation, and
+    the home folder cannot be written. The temporary folder is new, private and removed at the end,
+    so nobody else can put code into it. Call this before numba is imported, which reads the
+    folder's path only once.
     """
     if "NUMBA_CACHE_DIR" in os.environ or "numba" in sys.modules:
         return
@@ -34,7 +34,7 @@ def require_numba_cache() -> None:
 
 
 def _beside(library: str) -> bool:
-    """Return whether the folder of a package's sources can be written."""
+    """Return whether files can be written into the folder of an installed package."""
     spec = importlib.util.find_spec(library)
     return (
         spec is not None
@@ -44,7 +44,7 @@ def _beside(library: str) -> bool:
 
 
 def _user_cache() -> Path:
-    """Return the folder in the user's cache in which numba keeps compiled code."""
+    """Return the folder in the user's cache in which numba stores compiled code."""
     home = os.environ.get("XDG_CACHE_HOME")
     places = {
         "darwin": Path("~/Library/Caches"),

@@ -26,7 +26,7 @@ def neighbourhoods(
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measure trustworthiness and neighbour preservation of a map.
+    """Measure how many neighbours of galaxies on the map are also neighbours in the embeddings.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def neighbourhoods(
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
     sampled = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
-    # |x − y|² = |x|² − 2 x·y + |y|², where |x|² of the sampled galaxy does not change the ranks
+    # |x − y|² = |x|² − 2 x·y + |y|²: leave out |x|², which is the same for all neighbours y of a
+    # galaxy x and does not change their ranks
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     penalty, preserved = 0.0, 0
     on_map = nearest(coordinates, coordinates[sampled], k, own=sampled, exact_up_to=n).rows
@@ -79,7 +80,7 @@ def silhouettes(
     sample: int = 5000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Compute the mean silhouette of each class on the map.
+    """Compute each class's mean silhouette on the map: how well classes separate, −1 to 1.
 
     Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7.
 
@@ -146,8 +147,8 @@ def superposed(
             remedy="share more galaxies",
         )
     turn, overlap = orthogonal_procrustes(a, b)
-    # compute the disparity here: scipy.spatial.procrustes gives the same number, but not the scale
-    # and shift that other points of the map need
+    # scipy.spatial.procrustes computes this disparity too, but not the scale and shift, by which
+    # the rest of the map has to be moved
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 
@@ -159,7 +160,7 @@ def stability(
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measure how similar maps of the same galaxies, made with other seeds, are to a map.
+    """Measure how similar a map is to maps of the same galaxies made with different seeds.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Find the regions of a map at several scales, and name each by how its galaxies differ.
+"""Find clusters (regions) of a map at several scales, and name each by what is common in it.
 
-Regions are clusters of HDBSCAN (Campello+2013, doi:10.1007/978-3-642-37456-2_14; scikit-learn's)
-on the graph of nearest neighbours that the map was laid out from, with edges as long as they are on
-the map: a region holds together in the vectors and is one place for the eye.
+Regions are clusters of HDBSCAN (Campello+2013, doi:10.1007/978-3-642-37456-2_14; scikit-learn's) on
+the graph of nearest neighbours in the embeddings, with edges as long as they are on the map. So the
+galaxies of a region have similar embeddings and lie together on the map.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def regions(
     answers: Predictions | None = None,
     seed: int = 0,
 ) -> list[MapColumn]:
-    """Return the regions of a map as columns of classes, one per scale, the coarsest first.
+    """Return one column per scale, coarsest first, with the named region of each galaxy.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ def regions(
     levels: list[MapColumn] = []
     for codes in _levels(vectors, coordinates, seed):
         names = tuple(namer.name(codes == code) for code in range(codes.max() + 1))
-        # keep regions without a name too, although they are not drawn: nothing sets them apart
+        # a region that no word distinguishes has the empty name: it stays in the column, but the
+        # page does not label it
         values = np.where(codes < 0, NONE, codes).astype(np.uint16)
         levels.append(MapColumn(f"regions {len(levels) + 1}", values, names))
     return levels
@@ -96,10 +97,10 @@ def regions(
 def _levels(
     vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
 ) -> list[Codes]:
-    """Return each galaxy's region at each scale, shape (n,); −1 for no region."""
+    """Cluster the galaxies at each scale; return arrays of region numbers, (n,), −1 for none."""
     n = len(vectors)
     whole = [np.zeros(n, dtype=np.int64)]
-    # a map of equal embeddings, or of a single position, has no regions
+    # equal embeddings or positions cannot be clustered: the whole map is one region
     if np.ptp(coordinates, axis=0).max() == 0 or np.ptp(vectors, axis=0).max() == 0:
         return whole
     from sklearn.cluster import HDBSCAN
@@ -112,8 +113,7 @@ def _levels(
             min_cluster_size=smallest,
             min_samples=CORE,
             metric="precomputed",
-            # select by leaves: the default, excess of mass, would take a map without gaps for one
-            # region
+            # the default ("eom", excess of mass) would return a map without gaps as a single region
             cluster_selection_method="leaf",
             copy=True,
         )
@@ -126,7 +126,7 @@ def _levels(
 def _graph(
     vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
 ) -> object:
-    """Return a connected graph of neighbours, as a sparse matrix of their distances on the map."""
+    """Connect nearest neighbours in the embeddings; return their map distances, sparse (n, n)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -135,15 +135,16 @@ def _graph(
     one, other = np.repeat(np.arange(n), k), near.rows.ravel().astype(np.int64)
     links = coo_matrix((np.ones(len(one)), (one, other)), shape=(n, n))
     _, part = connected_components(links, directed=False)
-    # HDBSCAN needs a connected graph: link separate parts by edges between their first galaxies
+    # HDBSCAN needs a connected graph: add edges between the first galaxies of separate parts
     firsts = np.unique(part, return_index=True)[1]
     one, other = np.concatenate([one, firsts[:-1]]), np.concatenate([other, firsts[1:]])
     length = np.linalg.norm(coordinates[one] - coordinates[other], axis=1).astype(np.float64)
-    # raise lengths of zero a little, because a sparse matrix would read them as no edge
+    # replace lengths of 0 by a tiny number, because 0 in a sparse matrix means no edge
     length = np.maximum(length, 1e-9 * float(np.ptp(coordinates)))
     rows, columns = np.concatenate([one, other]), np.concatenate([other, one])
     matrix = coo_matrix((np.tile(length, 2), (rows, columns)), shape=(n, n)).tocsr()
-    # the edge of two galaxies that are each other's neighbours was summed: divide it by two
+    # if two galaxies are each other's neighbours, the sparse matrix has added their edge twice:
+    # divide by the number of additions
     twice = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n)).tocsr()
     matrix.data /= twice.data
     return matrix
@@ -151,9 +152,9 @@ def _graph(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Namer:
-    """Hold numbers of the galaxies, shape (n, m), and words that name a region by each number.
+    """Name regions: store m properties of n galaxies, and the word that stands for each.
 
-    Where `answers` is True they are vote fractions, else labels (share of each class) and numbers.
+    `kinds` says what each property is: vote fraction (answer), class membership (label) or number.
     """
 
     values: Array
@@ -163,7 +164,7 @@ class _Namer:
 
     @classmethod
     def of(cls, ids: Ids, columns: Sequence[MapColumn], answers: Predictions | None) -> _Namer:
-        """Choose what names the regions: vote fractions, else labels, else catalog numbers."""
+        """Choose the properties that name regions: vote fractions, otherwise labels or numbers."""
         if answers is not None:
             group = {name: g for g, names in enumerate(QUESTIONS) for name in names}
             kept = [i for i, name in enumerate(answers.classes) if name in group]
@@ -194,7 +195,7 @@ class _Namer:
         return cls(values, words, ("number",) * len(words), tuple(range(len(words))))
 
     def name(self, members: npt.NDArray[np.bool_]) -> str:
-        """Return in words what sets the galaxies of a region apart from the others, or ""."""
+        """Return a name of up to two words for what is commoner in a region than outside, or ""."""
         if not self.values.shape[1]:
             return ""
         with np.errstate(invalid="ignore"):
@@ -204,7 +205,8 @@ class _Namer:
         everything = members.all()
         chosen: list[str] = []
         taken: set[int] = set()
-        # a region that is the whole map has no others, so name it by what most of its galaxies are
+        # a region that is the whole map cannot be compared with others: use its most frequent
+        # properties
         strength = means if everything else np.abs(apart) if self.kinds[0] == "number" else apart
         for i in np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable"):
             if len(chosen) == MOST_WORDS or not np.isfinite(strength[i]):
@@ -219,7 +221,7 @@ class _Namer:
         return ", ".join(chosen)
 
     def _says(self, i: int, means: Array, apart: Array, everything: np.bool_) -> bool:
-        """Return whether a value is common enough inside a region, and rarer outside."""
+        """Return whether a property is common in a region, and more common than outside."""
         if self.kinds[i] == "number":
             return not everything and abs(apart[i]) >= APART
         common = means[i] >= (0.5 if everything else 0.3 if self.kinds[i] == "label" else 0.25)
@@ -236,12 +238,12 @@ def _counts(values: Array) -> Array:
 
 
 def _means(values: Array) -> Array:
-    """Return the mean of each column's known values, shape (m,); NaN where none is known."""
+    """Return the mean of each column without NaN, shape (m,); NaN for a column of NaN."""
     return np.asarray(np.nansum(values, 0) / _counts(values))
 
 
 def _spreads(values: Array) -> Array:
-    """Return the standard deviation of each column's known values, shape (m,)."""
+    """Return the standard deviation of each column without NaN, shape (m,)."""
     known = ~np.isnan(values)
     off = np.where(known, values - _means(values), 0)
     return np.asarray(np.sqrt((off**2).sum(0) / known.sum(0)))

@@ -26,11 +26,11 @@ def write_side_by_side(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> float:
-    """Draw two maps of the same galaxies, by two tables, with the second turned onto the first.
+    """Draw the maps of two embedding tables, of their common galaxies, beside each other.
 
-    Each map is a UMAP of its own table; the second is rotated, mirrored and shifted onto the first
-    (orthogonal Procrustes) and drawn as large as it, so that what still differs is a difference of
-    the encoders or of the maps.
+    Each map is a UMAP of its own table. The second is rotated, mirrored and shifted to match the
+    first (orthogonal Procrustes) and drawn at the same size, so that differences left are those of
+    the encoders or of the UMAP computations.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def write_side_by_side(
 
 
 def _as_large(laid: Map, onto: Map) -> Map:
-    """Enlarge an aligned map around its centre until it is as large as the other map.
+    """Scale an aligned map around its centre until it has the size of the map it is aligned with.
 
-    The scale of a Procrustes fit shrinks a map that resembles the other little to a dot.
+    A Procrustes fit shrinks a map to a dot if the two maps are not similar.
     """
     centre = laid.coordinates.mean(0)
     spreads = [float(np.linalg.norm(each.coordinates.std(0))) for each in (onto, laid)]

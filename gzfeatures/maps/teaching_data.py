@@ -1,4 +1,4 @@
-"""Collect what a map's page needs to learn from labels: embeddings and orders of galaxies."""
+"""Collect the data with which a map's page fits a head to labels, such as embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST = 50_000
 
 @dataclasses.dataclass(frozen=True)
 class TeachingServer:
-    """Hold the token by which a page may send labels to its server, and the heads there.
+    """Store the secret token with which a page sends labels to its server, and the server's heads.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def teaching_data(
     server: TeachingServer | None = None,
     who: str = "",
 ) -> dict[str, Any] | None:
-    """Return the data by which a map's page learns from labels; None for too many galaxies.
+    """Return the data with which a map's page fits a head to labels; None for too many galaxies.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ An edge between two classes is then e⁵ times weaker."""
 
 @dataclasses.dataclass(frozen=True)
 class MapOptions:
-    """Hold the options of a map, with umap's defaults.
+    """Choose the options of a UMAP map, such as seed and number of neighbours.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def project(
 def _step(
     galaxies: int, seconds: dict[str, float], progress: Progress, name: str
 ) -> Iterator[None]:
-    """Show the progress of one step of a map, and record its duration."""
+    """Show a progress line while a step of a map is computed, and record its duration."""
     with progress.busy(f"map of {galaxies:,} galaxies: {name}"):
         started = time.perf_counter()
         yield
@@ -201,7 +201,8 @@ def _quality(
     options: MapOptions,
 ) -> dict[str, Any]:
     """Score how well the map preserves neighbours and, with labels, separates classes."""
-    # compare with the whole embedding, because its principal components leave out a part
+    # compare the map with the whole embeddings, because the principal components that the map was
+    # made from leave out a part
     embedding = unit_rows(table.matrix, options.metric)
     scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
     if labels is not None and codes is not None:
@@ -221,7 +222,7 @@ def _settings(
     options: MapOptions,
     near: Nearest,
 ) -> dict[str, Any]:
-    """Return options, neighbour distance, extractor and versions of a map as JSON values."""
+    """Return a map's options, extractor and library versions as JSON values to store with it."""
     return {
         "seed": options.seed,
         "n_neighbors": options.n_neighbors,
@@ -232,8 +233,8 @@ def _settings(
         "scheme": None if labels is None else labels.scheme,
         "epochs": options.epochs,
         "recall": near.recall,
-        # the distance within which 99 % of galaxies have their nearest neighbour: a new galaxy
-        # whose nearest is farther away is placed uncertainly
+        # 99 % of galaxies have their nearest neighbour within this distance; a new galaxy farther
+        # from all others has an uncertain position
         "reach": float(np.quantile(near.distances[:, 0], 0.99)),
         "extractor": table.extractor.fingerprint,
         "backbone": table.extractor.backbone,
@@ -277,8 +278,8 @@ def _laid_out(
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
     a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
-    # numba changes the number of OpenMP threads of the whole process: restore it, because a later
-    # training would add numbers in another order and round differently
+    # numba changes the number of OpenMP threads of the whole process: restore it afterwards,
+    # because with another number of threads a later training would round sums differently
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
         first = _first_layout(vectors, options.dimensions, seed)
@@ -292,16 +293,16 @@ def _graph(
     codes: npt.NDArray[np.int64] | None,
     seed: int,
 ) -> csr_matrix:
-    """Return weighted edges between neighbours, shape (n, n), by umap's public estimator.
+    """Compute UMAP's weighted edges between neighbours with the umap package, sparse (n, n).
 
     The estimator's own layout is switched off.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        # silence tqdm, which umap imports: in a notebook it asks for ipywidgets, for a progress bar
-        # that is never drawn
+        # hide a warning of tqdm, which umap imports: in a notebook it asks for ipywidgets for a
+        # progress bar, but none is drawn
         warnings.filterwarnings("ignore", "IProgress not found")
-        # silence umap's warning that it cannot place new galaxies, which `Map.place` does
+        # hide umap's warning that it will not be able to place new galaxies: `Map.place` does that
         warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
         from umap import UMAP
 
@@ -334,9 +335,9 @@ def _curve(min_dist: float) -> tuple[float, float]:
 def _first_layout(
     vectors: npt.NDArray[np.float32], dimensions: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Return positions to start from: principal components scaled to ±10, with a little noise.
+    """Return the positions before the first epoch: principal components, ±10, with little noise.
 
-    The noise parts galaxies that are equal.
+    The noise separates galaxies with equal embeddings.
     """
     axes = FeatureSpace.fit(vectors, components=dimensions)
     first = axes.vectors(vectors)[:, :dimensions]

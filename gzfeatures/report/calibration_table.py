@@ -1,4 +1,4 @@
-"""Compute the rows of the report's calibration table, and the notes below it."""
+"""Compute the rows of the report's calibration table, and the notes below the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def calibration_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
-    """Return calibration errors before and after, and coverage of class sets, of a candidate."""
+    """Return calibration errors of a network or head before and after calibration, as a row."""
     uncalibrated = candidate.calibration.get("before", {})
     errors = [
         (uncalibrated.get(name), candidate.scores.metrics[name])
@@ -36,13 +36,13 @@ def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
 
 
 def _held(coverage: Mapping[str, Any]) -> str:
-    """Return how often class sets hold the truth, with its interval, as text in percent."""
+    """Return as text, in percent, how often class sets contain the true class, with an interval."""
     low, high = coverage["interval"]
     return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def notes_of(report: Report) -> list[str]:
-    """Return the notes on calibration, such as classes with few galaxies, each note once."""
+    """Return notes on calibration, such as a class with few galaxies, without repetitions."""
     notes = (
         note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
     )

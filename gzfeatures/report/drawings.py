@@ -1,4 +1,4 @@
-"""Draw the figures of a report, and those of single networks or heads for the best only."""
+"""Draw the figures of a report: of all networks and heads, and more of the 12 best."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Return accuracy in bins of each quantity, such as redshift, for each approach's best."""
+    """Return, per quantity such as redshift, the accuracy in bins for the best of each approach."""
     bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {

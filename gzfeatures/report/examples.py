@@ -1,4 +1,4 @@
-"""Choose the galaxies of a report's galleries, with the classes predicted for each of them."""
+"""Choose galaxies to show in a report, and collect the classes predicted for each galaxy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THUMBNAIL = View(size=96, crop=0.6)
 
 @dataclasses.dataclass(frozen=True)
 class Guess:
-    """Hold the class that one network or head predicts for a galaxy.
+    """Store the class that one network or head predicts for a galaxy.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """Hold one galaxy of a gallery, with its label and the classes predicted for it.
+    """Store one galaxy of a gallery: its id, its label and the classes predicted for it.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
 
 
 def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
-    """Return the ids of galaxies that two candidates classify differently, most confident first.
+    """Return ids of galaxies that two networks or heads classify differently, surest first.
 
-    Those of which both are most certain come first.
+    Galaxies for which both predict a high probability come first.
     """
     second = second.select(first.ids)
     sure = np.minimum(first.probabilities.max(1), second.probabilities.max(1))
@@ -83,13 +83,13 @@ def disagreements(first: Predictions, second: Predictions, count: int = 24) -> I
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
-    """Return the ids of rightly predicted galaxies, the most confident of each class.
+    """Return ids of correctly predicted galaxies, of each class those of highest probability.
 
-    Classes follow one another in their order.
+    The ids are sorted by class.
     """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
-    # take the most confident galaxies, which show what a network recognises as a class
+    # choose the highest probabilities: these galaxies show what the network recognises as a class
     best = [
         _most(
             predictions.ids,
@@ -102,7 +102,7 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
 
 
 def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
-    # sort equal weights by id, so that a report is the same each time
+    # sort equal weights by id, so that a repeated report shows the same galaxies
     order = np.lexsort((ids.astype(str), -weight))[:count]
     return ids[order[np.isfinite(weight[order])]]
 
@@ -110,7 +110,7 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def examples(
     ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
 ) -> list[Example]:
-    """Return galaxies with the class of their label and the class each candidate predicts."""
+    """Return galaxies with their labels and with the class that each network or head predicts."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
@@ -136,7 +136,7 @@ def examples(
 
 
 def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
-    """Return small JPEG pictures of galaxies as `data:` addresses by id, if readable.
+    """Return a dict from id to a small JPEG as `data:` URL; unreadable images are left out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Draw the figures of a report, for its page and as files.
+"""Draw the figures of a report, such as ranking, confusion matrix and calibration.
 
 They stay legible in grey and to colour-blind readers: approaches differ by marker and colour
 (Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
@@ -35,7 +35,7 @@ WHITE_FROM = 0.85
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Hold one network or head of a plot: rank, approach, cost, score and interval."""
+    """Store one network or head of a plot: rank, approach, run time, score and interval."""
 
     rank: int
     approach: str
@@ -49,7 +49,7 @@ class Point:
 def confusion(
     matrix: npt.NDArray[np.int64], classes: Sequence[str], truth: str = "true class"
 ) -> Figure:
-    """Draw the confusion matrix in percent of the true class.
+    """Draw a confusion matrix as a figure, in percent of the galaxies of each true class.
 
     Parameters
     ----------
@@ -69,17 +69,17 @@ def confusion(
 def draw_confusion(
     axes: Axes, matrix: npt.NDArray[np.int64], classes: Sequence[str], truth: str = "true class"
 ) -> None:
-    """Draw a confusion matrix, in percent of the true class, on given axes."""
+    """Draw a confusion matrix on given axes, in percent of the galaxies of each true class."""
     from matplotlib.colors import LinearSegmentedColormap
 
     k = len(classes)
-    # use shares of the true class, since classes differ in size; a class without galaxies stays 0
+    # divide each row by its sum, because classes differ in size; a class without galaxies stays 0
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     # draw zero as transparent, which suits light and dark pages
     shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])
     axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
-    # write the numbers too, because a shade alone cannot be read
+    # write the percentages into the cells, because nobody can read a number from a shade
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
         axes.text(
@@ -135,7 +135,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
             label=name,
         )
         for row, value in zip(rows, values, strict=True):
-            # a class that was never predicted has an undefined precision, not 0
+            # write a dash for the undefined precision (NaN) of a class that was never predicted
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
     axes.set_yticks(rows, [folded(name) for name in classes])
@@ -152,7 +152,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 def reliability(
     rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
-    """Draw the fraction of right predictions against the predicted confidence.
+    """Draw the share of correct predictions against the predicted probability (confidence).
 
     The diagonal is perfect calibration.
 
@@ -192,7 +192,7 @@ def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
-    # draw larger dots for bins with more galaxies, whose position is more certain
+    # draw larger dots for bins with more galaxies, because their share is more certain
     area = 12 + 130 * count / count.max()
     axes.scatter(
         stated,
@@ -214,9 +214,9 @@ def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @styled
 def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """Draw accuracy against the fraction of galaxies kept, with one line per approach.
+    """Draw accuracy against the share of galaxies classified automatically, surest first.
 
-    The least certain galaxies are left to people first.
+    The least certain galaxies are left to people. Each approach has one line.
 
     Parameters
     ----------
@@ -226,9 +226,9 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
         marker, colour, line = MARKS[approach]
-        kept = curve["coverage"] >= 0.02  # fewer galaxies give no reliable accuracy
+        kept = curve["coverage"] >= 0.02  # accuracy is noise below 2 %
         coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
-        # put ten markers on each line, by which lines can be told apart in a grey print
+        # put ten markers on each line, so that lines can be distinguished in a grey print
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
             coverage,
@@ -252,7 +252,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
 
 @styled
 def ranking(points: Sequence[Point], metric: str) -> Figure:
-    """Draw a metric with its interval, one row per rank; marker and colour show the approach."""
+    """Draw the score and interval of each network or head, one row per rank, best on top."""
     figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
     draw_ranking(axes, points, metric)
     _legend(figure, points)
@@ -260,7 +260,7 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
 
 
 def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
-    """Draw a ranking, one row per rank, on given axes and without a legend."""
+    """Draw scores with intervals on given axes, one row per rank, without a legend."""
     _intervals(axes, points, [float(p.rank) for p in points], axis="x")
     axes.set_yticks([p.rank for p in points])
     axes.invert_yaxis()
@@ -270,9 +270,9 @@ def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
 
 @styled
 def cost(points: Sequence[Point], metric: str) -> Figure:
-    """Draw a metric against computing time on a logarithmic axis, with the rank at each point."""
+    """Draw the score of each network or head against its computing time (logarithmic axis)."""
     figure, axes = axes_of(6.4, 3.8)
-    # leave out times of zero, which a logarithmic axis cannot show
+    # a logarithmic axis cannot show times of zero
     timed = [p for p in points if p.seconds > 0]
     _intervals(axes, timed, [p.seconds for p in timed], axis="y")
     axes.set_xscale("log")
@@ -291,7 +291,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
 
 @styled
 def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric: str) -> Figure:
-    """Draw a metric against the number of labelled training galaxies.
+    """Draw scores against the number of labelled training galaxies (learning curves).
 
     Parameters
     ----------
@@ -319,9 +319,10 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
 
 @styled
 def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
-    """Draw accuracy in bins of a quantity, for the best candidate of each approach.
+    """Draw accuracy in bins of a quantity such as redshift, with one line per approach.
 
-    Dashes are the volunteers' own repeatability.
+    Each line is the best network or head of its approach. Dashes show how often volunteers repeat
+    their own majority.
 
     Parameters
     ----------
@@ -334,7 +335,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[approach]
-        # shift each approach a little, so that their intervals do not cover each other
+        # shift the points of each approach a little, so that error bars do not cover each other
         middle = [
             (row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"])
             for row in rows
@@ -354,8 +355,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
             label=approach,
         )
     for row in next(iter(rows_of.values())):
-        # draw how often volunteers repeat their majority, which limits the accuracy of each
-        # approach
+        # draw how often volunteers repeat their own majority: no approach can be more accurate
         if "ceiling" in row:
             axes.plot(
                 [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))
@@ -370,8 +370,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
         x, y = (point.value, at) if axis == "x" else (at, point.value)
-        # draw no negative lengths: a measured calibration error includes noise, and may lie above
-        # the interval of the true error
+        # error bars cannot be negative, so cut them at 0: a measured calibration error includes
+        # noise, and may lie above the interval of the true error
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if axis == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)

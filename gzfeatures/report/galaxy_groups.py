@@ -1,4 +1,4 @@
-"""Choose the galaxies that a report shows: disagreements, confident mistakes, typical examples."""
+"""Choose galaxies to show in a report: disagreements, confident mistakes, typical examples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
-    """Yield HTML anchor, title, explanation and galaxies of each gallery of a report."""
+    """Yield each gallery of a report: HTML anchor, title, explanation and galaxies."""
     (_, best), *_ = report.ranked
-    # compare the best network with the best head, because galaxies on which they disagree tell most
+    # compare the best end-to-end network with the best head: galaxies on which the two disagree
+    # show best what each has learned
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
     compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
@@ -46,9 +47,10 @@ def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.
 
 
 def _rival(report: Report) -> Candidate | None:
-    """Return the network or head whose predictions galleries compare with those of the best.
+    """Choose the network or head that the galleries compare with the best of the ranking.
 
-    It is the best of the other kind (end-to-end, or with a head), or else the second.
+    If the best is an end-to-end network, it is the best head, and the reverse. If the ranking has
+    only one of the two kinds, it is the second of the ranking.
     """
     (_, best), *others = report.ranked
     across = [

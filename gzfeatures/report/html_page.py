@@ -1,4 +1,4 @@
-"""Render the HTML page of a report; text from users and files is escaped."""
+"""Render the HTML page of a report, in which text from users and files is escaped."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def render(
     showcases: Sequence[Gallery],
     map_page: str | None = None,
 ) -> str:
-    """Render the HTML page of a report, which loads nothing and runs only its own script.
+    """Render a report as an HTML page that loads nothing and runs only its own script.
 
-    It can be read from disk, and inside another page's frame. `map_page` is the name of a map
-    beside it, to link to.
+    The page works from disk and inside another page's frame. `map_page` is the file name of a map
+    in the same folder, to which the page links.
     """
     from markupsafe import Markup
 
@@ -68,7 +68,7 @@ def render(
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
         untrained=untrained_notes(report.comparison.ranking),
-        # put figures of one kind side by side, so that readers can compare candidates
+        # the page shows figures of one kind side by side, so that readers can compare methods
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -88,7 +88,7 @@ def render(
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),
         provenance=_provenance(report),
         map_page=map_page,
-        # do not speak of votes where labels are class strings, or those of one person
+        # the page mentions votes only if the labels come from votes
         voted=report.labels.soft is not None,
         open=OPEN_PANELS,
     )
@@ -96,7 +96,7 @@ def render(
 
 
 def _template(digits: int) -> Template:
-    """Return the template of the report's page, which escapes every value but `Markup`."""
+    """Load the Jinja template of the report's page, which escapes every value except `Markup`."""
     filters: dict[str, Callable[..., Any]] = {
         "number": partial(number, digits=digits),
         "signed": partial(signed, digits=digits),
@@ -108,18 +108,19 @@ def _template(digits: int) -> Template:
 
 
 def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[int, str, Markup]]]:
-    """Return rank, title and drawing of the figures of each candidate, by kind of figure."""
+    """Return, for each kind of figure, the rank, title and SVG of each network or head."""
     panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
     for row, candidate in report.ranked:
         for kind in KINDS:
-            # skip figures that were not drawn: those of low ranks, and confusions of vote fractions
+            # some figures were not drawn: low ranks get none, vote fractions have no confusion
+            # matrix
             if (name := f"{kind}-{row.rank:02d}") in svg:
                 panels[kind].append((row.rank, report.title(candidate), svg[name]))
     return panels
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
-    # show sizes and digests, by which readers can check that two reports use the same galaxies
+    # show sizes and digests, so that readers can check whether two reports use the same galaxies
     sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
     counts = report.labels.select(report.split.test).counts
     return [

@@ -1,4 +1,4 @@
-"""Find the number of labels from which a fine-tuned network beats a head."""
+"""Find how many labels a fine-tuned network needs to beat a head on an untouched backbone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Payoff:
-    """Hold how much the best network beats the best head for one number of labels.
+    """Store the score of the best network minus that of the best head at one number of labels.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class Payoff:
 
     @property
     def pays(self) -> bool:
-        """Tell whether the best network beats the best head beyond chance."""
+        """Return whether the best network beats the best head: the whole interval is above 0."""
         return self.interval[0] > 0
 
 
 def payoffs(
     candidates: Mapping[int, Sequence[Candidate]], truth: Labels, metric: str
 ) -> list[Payoff]:
-    """Compare the best network with the best head for each number of labels that has both.
+    """Compare the best network with the best head at each number of labels.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def payoffs(
             continue
         comparison = compare([network, head], truth, metric=metric, level=LEVEL)
         (test,) = comparison.tests
-        # convert the test's difference, first minus second of the ranking, to network minus head,
-        # with the sign by which positive is better
+        # the test gives the difference of first and second of the ranking: change its sign if
+        # needed, so that a positive difference means that the network is better
         turn = sign if comparison.ranking[0].head is None else -sign
         low, high = sorted(turn * end for end in test.interval)
         rows.append(Payoff(size, network.name, head.name, turn * test.difference, (low, high)))
@@ -79,7 +79,7 @@ def payoffs(
 
 
 def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
-    """Return a sentence on the number of labels from which fine-tuning pays, or "" if unknown.
+    """Return a sentence that says from how many labels on fine-tuning pays; "" if unknown.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     else:
         verdict = f"fine-tuning does not pay beyond chance up to {rows[-1].labels:,} labels"
     title = metric.replace("_", " ")
-    # for errors, subtract the network from the head: a smaller error is better
+    # for error metrics write head minus network, so that positive means a better network
     first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
     gains = "; ".join(
         f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"

@@ -1,4 +1,4 @@
-"""Hold ranked networks and heads with paired tests, and write them as HTML, Markdown, JSON."""
+"""Collect ranked networks and heads with paired tests; write them as HTML, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ UNRECORDED = "unrecorded.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """Hold all networks and heads of one experiment on one split, ranked by their scores.
+    """Store all networks and heads of an experiment, ranked by their scores on test galaxies.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Report:
     encoders: tuple[EncoderPair, ...] = ()
 
     def __post_init__(self) -> None:
-        # refuse another split: the report would compare accuracies on different galaxies
+        # refuse a comparison on a different split, whose accuracies are of other test galaxies
         if self.comparison.split != self.split.fingerprint:
             raise InputError(
                 "report of another split",
@@ -95,8 +95,7 @@ class Report:
                 rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
-        # refuse a ranking of other candidates, because ranking and candidates are separate
-        # arguments
+        # candidates and ranking are separate arguments, so check that they name the same methods
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
@@ -104,7 +103,8 @@ class Report:
                 where=self.name,
                 rule="hold the same candidates",
             )
-        # refuse scores without intervals, which the ranking figure and the headline need
+        # refuse scores without intervals, because the ranking figure and the headline show
+        # intervals
         if not any(candidate.scores.intervals for candidate in self.candidates):
             raise InputError(
                 "report of scores without intervals",
@@ -118,13 +118,13 @@ class Report:
 
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
-        """Return the rows of the ranking with their candidates, best first."""
+        """Return pairs of a row of the ranking and its network or head, best first."""
         candidate_of = {_key(candidate): candidate for candidate in self.candidates}
         return tuple((row, candidate_of[_key(row)]) for row in self.comparison.ranking)
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Return the metrics of the ranking with their titles, first the metric that ranks."""
+        """Return metrics and their titles; the metric that decides the ranking is first."""
         return metric_titles(self.comparison)
 
     @property
@@ -134,9 +134,9 @@ class Report:
 
     @property
     def digits(self) -> int:
-        """Return how many decimals scores have: 3, or more for small numbers such as redshifts.
+        """Return the number of decimals of scores: 3, or more for small errors as of redshifts.
 
-        At least three digits of the best candidate's error are shown.
+        At least three digits of the smallest error are shown.
         """
         if self.labels.target not in VALUE_TARGETS:
             return 3
@@ -145,13 +145,13 @@ class Report:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Return the costs that are known for at least one candidate."""
+        """Return the costs, such as training time, known for at least one network or head."""
         costs = [row.costs for row in self.comparison.ranking]
         return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
 
     @property
     def headline(self) -> str:
-        """Return one sentence that names the best candidate."""
+        """Return one sentence that names the best network or head, and its score."""
         row, best = self.ranked[0]
         metric = self.comparison.metric
         spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
@@ -179,7 +179,7 @@ class Report:
 
     @property
     def _predicted(self) -> str:
-        """Return a few words that say what the candidates predict."""
+        """Return a phrase that says what is predicted, such as `5 classes of zhu-5class`."""
         if self.labels.target in VALUE_TARGETS:
             unit = ", errors in units of 1 + z" * (self.labels.target == "redshift")
             return f"the number {self.labels.classes[0]}{unit}"
@@ -187,9 +187,9 @@ class Report:
 
     @property
     def _single_trainings(self) -> str:
-        """Return a sentence on networks that were trained with one seed; empty if there are none.
+        """Return a sentence that counts the networks trained with only one seed; "" for none.
 
-        One training says nothing of how far another seed would lead.
+        A single training does not show how much the score would change with another seed.
         """
         trained = self.comparison.single_trainings
         if not trained:
@@ -201,7 +201,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """Return sentences on the sample, the differences and the best end-to-end network."""
+        """Return a few sentences: sample size, which scores differ, the best end-to-end network."""
         first, best = self.ranked[0]
         tied = {row.method for row, _ in self.ranked if row.tied}
         untrained = self.comparison.untrained
@@ -210,13 +210,14 @@ class Report:
             f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
         )
-        # without a second candidate there are no differences to report
+        # a single network or head has nothing to differ from
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             ) + self._single_trainings
-        # compare the best end-to-end network with the first, which readers want to know first
+        # say how far the best end-to-end network is behind the first of the ranking, because
+        # readers ask this first
         ends = [row for row, _ in self.ranked if row.approach == "end-to-end"]
         network = next((row for row in ends if row.method not in untrained), None)
         for note in untrained_notes(self.comparison.ranking):
@@ -282,7 +283,7 @@ class Report:
                 escape_markdown(self.title(candidate)) + signs_of(row),
                 candidate.approach,
             ]
-            # write each value with its interval, because a ranking without intervals misleads
+            # write each score with its interval, because without it chance differences look real
             for metric in self.metrics:
                 ends = row.interval(metric)
                 bounds = (
@@ -306,7 +307,7 @@ class Report:
         return "\n".join(lines)
 
     def title(self, candidate: Candidate) -> str:
-        """Return a candidate's name, with approach and seed if another candidate has this name."""
+        """Return the name of a network or head, with approach and seed if it is not unique."""
         return title_among(candidate, self.candidates)
 
     def write(
@@ -341,7 +342,7 @@ class Report:
             The folder cannot be written.
         """
         drawn = drawings.draw(self)
-        # link the map if the run has drawn one beside the report
+        # if the run has drawn a map in this folder, link to the map
         beside = "map.html" if (folder / "map.html").is_file() else None
         page = html_page.render(self, drawn, images, view, showcases, beside)
         for name, figure in drawn.items():
@@ -360,7 +361,7 @@ class Report:
 
 
 def _key(scored: Candidate | RankedRow) -> tuple[str, str, str | None, int]:
-    """Return approach, backbone, head and seed, which distinguish a candidate from others."""
+    """Return approach, backbone, head and seed, which together identify a network or head."""
     return scored.approach, scored.backbone, scored.head, scored.seed
 
 
@@ -369,6 +370,6 @@ def _counted(number: int, noun: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Escape text for Markdown, so that it adds no markup, no HTML and no table cell."""
+    """Escape text for Markdown, so that the text adds no markup, no HTML and no table cell."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)

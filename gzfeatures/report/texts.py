@@ -1,4 +1,4 @@
-"""Convert numbers and settings to the texts that a report shows."""
+"""Convert numbers and settings to text as a report shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of nested settings under dotted names, such as `galaxies.images`.
+    """Yield name and value of nested settings, with dotted names such as `galaxies.images`.
 
     Examples
     --------
@@ -22,7 +22,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with a fixed count of decimals, or a dash where it is unknown.
+    """Return a number as text with a fixed count of decimals; a dash for None.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def amount(value: float | None) -> str:
-    """Return a cost as text: whole numbers from a hundred on, below it three digits.
+    """Return a cost as text: without decimals from 100 on, below 100 with three digits.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def amount(value: float | None) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share in percent; a share below 1 that would round to 100 % is ">99%".
+    """Return a share as text in percent; a share below 1 never becomes 100 %, but ">99%".
 
     Examples
     --------

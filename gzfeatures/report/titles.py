@@ -1,4 +1,4 @@
-"""List the titles of columns, costs and bins as a report shows them."""
+"""List the titles of metrics, costs and quantities as a report shows them."""
 
 from __future__ import annotations
 
@@ -47,21 +47,22 @@ SLICES = {
 
 
 def metric_titles(comparison: Comparison) -> dict[str, str]:
-    """Return the metrics of a ranking with their titles, first the metric that ranks."""
+    """Return metrics and their titles; the metric that decides the ranking is first."""
     metric, ranked = comparison.metric, comparison.ranking[0].metrics
     titles = {key: title for key, title in COLUMNS.items() if key in ranked}
     return {metric: titles.get(metric, metric.replace("_", " "))} | titles
 
 
 def signs_of(row: RankedRow) -> str:
-    """Return the marks behind a candidate's name: † unfairly scored, ‡ too little trained."""
+    """Return the marks after a method's name: † trained on test galaxies, ‡ trained too little."""
     return " †" * row.contaminated + f" {UNTRAINED}" * (row.untrained is not None)
 
 
 def untrained_notes(rows: Sequence[RankedRow]) -> list[str]:
-    """Return a sentence for each reason why networks were not trained enough to be compared.
+    """Return one sentence per reason that lists the networks not trained enough for a comparison.
 
-    Heads on one network are not named each; seeds are, where others were trained enough.
+    Heads on the same network are not listed separately. Seeds are listed if other seeds of the
+    network were trained enough.
     """
     seeds: dict[str, dict[str, set[int]]] = {}
     for row in rows:
@@ -82,7 +83,7 @@ def untrained_notes(rows: Sequence[RankedRow]) -> list[str]:
 def title_among(
     candidate: Candidate | RankedRow, candidates: Sequence[Candidate | RankedRow]
 ) -> str:
-    """Return a candidate's name, with approach and seed if another candidate has this name."""
+    """Return the name of a network or head, with approach and seed if it is not unique."""
     _, *name = candidate.method
     same = [each for each in candidates if list(each.method[1:]) == name]
     approach = f" ({candidate.approach})" if len({each.approach for each in same}) > 1 else ""

@@ -1,4 +1,4 @@
-"""Write the galaxies that a network gets wrong with most confidence as web page and JSON."""
+"""Write the galaxies with the most confident wrong predictions as a web page and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TINY = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class WorstError:
-    """Hold one galaxy whose class was predicted wrongly, with both classes' probabilities.
+    """Store a wrongly classified galaxy, with the probabilities of its label and of the prediction.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class WorstError:
 
 
 def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) -> list[WorstError]:
-    """Return the galaxies that were predicted wrongly, those of the highest log loss first.
+    """Return the wrongly classified galaxies, sorted by falling log loss.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) ->
     of_label = predictions.probabilities[rows, truth.codes]
     loss = -np.log(np.maximum(of_label, _TINY))
     wrong = np.flatnonzero(predictions.codes != truth.codes)
-    # order equal losses by id, so that the page is the same each time
+    # order equal losses by id, so that repeated calls write the same page
     order = wrong[np.lexsort((predictions.ids[wrong].astype(str), -loss[wrong]))][:count]
     names = predictions.names
     return [
@@ -88,7 +88,7 @@ def write_worst_errors(
 ) -> list[Path]:
     """Write `errors.json`, and `errors.html` with a picture of each galaxy.
 
-    Files of an earlier call are removed where there is nothing to write now.
+    Files of an earlier call are removed first.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def write_worst_errors(
 
 
 def _gallery(title: str, errors: Sequence[WorstError], images: ImageSet) -> Gallery:
-    """Return a gallery of errors by the label's class, the class of the worst error first."""
+    """Return a gallery of errors with one section per labelled class, worst error first."""
     captions = [(error.galaxy_id, _caption(error)) for error in errors]
     sections: dict[str, list[Picture]] = {}
     for error, picture in zip(errors, tiles(images, captions), strict=True):

@@ -1,1 +1,1 @@
-"""Contain the parts of the interactive map's page, which `maps.map_page` puts together."""
+"""Contain HTML, scripts and styles that `maps.map_page` puts together to an interactive map."""
