@@ -130,7 +130,7 @@ _moved.install()
 
 
 class _Package(ModuleType):
-    """Keep a public name of gzfeatures when Python imports a module of the same name."""
+    """Stop an imported module from replacing a public function of the same name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Python stores each imported module in its package: without this check, the old module

@@ -16,7 +16,7 @@ PACKAGE = "gzfeatures."
 
 @cache
 def _table() -> dict[str, Any]:
-    """Return the old and new names of modules, and of classes and functions, from moved.toml."""
+    """Read moved.toml: the old names of modules, classes and functions, with their new names."""
     # import tomllib late, because every import of gzfeatures loads this module
     import tomllib
     from importlib.resources import files
@@ -25,7 +25,7 @@ def _table() -> dict[str, Any]:
 
 
 def names_of(old: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` function of an old module name, which finds renamed classes.
+    """Return a `__getattr__` for an old module, which looks up its classes in the new module.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def names_of(old: str) -> Callable[[str], Any]:
 
     def lookup(name: str) -> Any:
         new = _table()["modules"][old]
-        # a new name with dots lies in another module than the other names of the old module
+        # a new name with dots, such as `a.b.Name`, moved to a module of its own, `a.b`, apart from
+        # the rest of the old module
         renamed_to = _table()["names"].get(old, {}).get(name, name)
         elsewhere, _, current = renamed_to.rpartition(".")
         new = PACKAGE + (elsewhere or new)
@@ -50,8 +51,8 @@ def names_of(old: str) -> Callable[[str], Any]:
         try:
             module = importlib.import_module(new)
         except ModuleNotFoundError as error:
-            # report an absent name instead of a missing package, because pickle and skops ask every
-            # loaded module for names, also where torch is not installed
+            # raise AttributeError instead of ModuleNotFoundError: pickle and skops ask every loaded
+            # module for names, and a missing torch must not stop them
             raise absent from error
         if not hasattr(module, current):
             raise absent
@@ -64,7 +65,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
 
 def renamed(old: str, new: str) -> property:
-    """Return a property with an old name, which returns the value of the new name and warns."""
+    """Return a property for a renamed attribute; it warns and returns the new one's value."""
 
     def lookup(self: object) -> Any:
         warnings.warn(
@@ -86,8 +87,8 @@ class _Moved:
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
-            # treat a removed folder, such as gzfeatures.results, as a package, because old module
-            # names lie in it
+            # an old module name such as gzfeatures.results.x needs its folder first, so report a
+            # folder that no longer exists as an empty package
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )

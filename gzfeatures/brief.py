@@ -21,9 +21,9 @@ def line(kind: str, *facts: str) -> str:
     Parameters
     ----------
     kind : str
-        Its class.
+        Name of the object's class.
     *facts : str
-        What to tell; empty facts are left out.
+        Words about the object; empty ones are left out.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def bar(title: str, done: int, total: int, beside: str = "") -> str:
 
 
 def busy(title: str) -> str:
-    """Return HTML that names a task of unknown length which is running; escape the title."""
+    """Return HTML that shows the title of a running task of unknown length; escape the title."""
     return f"<div>{escape(title)} …</div>"
 
 
@@ -153,7 +153,7 @@ def _command(line: str, width: int) -> str:
     title, _, rest = line.partition(": ")
     lines, current = [], title + ":"
     for word in map(quote, shlex.split(rest)):
-        # a broken line ends with a blank and a backslash, which need two more characters
+        # leave room for a blank before the word (1) and for ` \` at the end of the line (2)
         if len(current) + len(word) + 3 > width:
             lines.append(current + " \\")
             current = "   "

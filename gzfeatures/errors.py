@@ -40,7 +40,7 @@ class NotFirstProcess(Exception):
 
 
 class GzError(Exception):
-    """Define the parts of every error of gzfeatures: what failed, where, rule, value and remedy.
+    """Build the one-line message of an error: what failed, where, rule, value and remedy.
 
     Parameters
     ----------

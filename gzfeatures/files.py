@@ -147,8 +147,8 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
-    # do not lock again: a process locks one folder twice if a training belongs to a run, and would
-    # wait for itself
+    # if a training belongs to a run, this process asks for the same lock twice; the second request
+    # would wait for the first for ever
     if place in _HELD:
         return
     with writing_to(folder, remedy="choose another place"):

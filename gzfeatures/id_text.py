@@ -31,12 +31,12 @@ LOST = r"^[+-]?[0-9]\.[0-9]+[eE]\+?(1[6-9]|[2-9][0-9]|[0-9]{3,})$"
 
 
 def trimmed(texts: Any) -> Any:
-    """Strip blanks around texts, but no tab at the beginning, which belongs to the text."""
+    """Strip blanks from both ends of each text, except tabs at its beginning."""
     return pc.utf8_ltrim(pc.utf8_rtrim_whitespace(texts), " \u00a0")
 
 
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
-    """Return floats that are galaxy ids, shape (n,), as decimal text; None if one is no id.
+    """Convert galaxy ids from floats to decimal text; return None if one is not whole, or ≥ 2^53.
 
     NaN is missing.
     """
@@ -64,8 +64,8 @@ def cleaned(texts: Any) -> Any:
         return texts
     texts = trimmed(texts)
     if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
-        # a spreadsheet preserves all digits of an id that is written as `="587"`; these signs are
-        # no part of the id
+        # people write an id as `="587"` so that a spreadsheet stores all its digits; remove these
+        # signs
         texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r'^"([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r"^'([+-]?[0-9]+)'?$", r"\1")
@@ -107,7 +107,7 @@ def exact(texts: Any) -> Any:
             len(texts) - texts.null_count
         )
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
-    # if one id is a name, all ids are names, and their text must not change
+    # if one id is no number, such as J1, all ids are names, and their text must not change
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
         return texts
     if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():

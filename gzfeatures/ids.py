@@ -60,8 +60,8 @@ def as_ids(
     array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     if array.ndim == 0:
         array = np.asarray(list(values), dtype=object)
-    # FITS tables store ids as padded bytes; surrogates mark bytes that are not UTF-8, which are
-    # refused below
+    # FITS tables store ids as padded bytes; `surrogateescape` marks bytes that are not UTF-8, so
+    # that `require_text` below refuses them
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
@@ -82,7 +82,7 @@ def as_ids(
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
     ids = array.astype(str).astype(object)
-    # treat an empty text as a missing id, because most programs write a missing id so
+    # most programs write a missing id as an empty text
     missing |= ids == ""
     if missing.any():
         raise InputError(
@@ -99,7 +99,7 @@ def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
-    """Convert a column to texts that match rows of two tables, shape (n,); NaN if missing.
+    """Convert a column to texts, shape (n,), to match rows of two tables by them; NaN if missing.
 
     Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
     quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are

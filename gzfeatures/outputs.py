@@ -137,7 +137,7 @@ class Guard:
         return written_by(path, self._own, self.verb, self.progress) == self.verb
 
     def allow_folder(self, folder: Path) -> None:
-        """Refuse an output folder that is also an input; remember others as output folders.
+        """Register an output folder; refuse a folder that the command also reads.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that is this path, or the input folder that contains it, or None."""
+        """Return the input that has this path, or the input folder around it; None if none."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -283,7 +283,7 @@ def current() -> Guard | None:
 
 
 def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
-    """Check output files whose names become known while a command runs; otherwise do nothing.
+    """Check output files whose names are known only now; do nothing if no command is running.
 
     Raises
     ------
@@ -319,7 +319,7 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Return an HTML page with the running command's name and checksum, if a command runs."""
+    """Mark an HTML page with the running command's name and a checksum; unchanged if none runs."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 
@@ -336,5 +336,5 @@ def _real(path: Path) -> Path:
 
 
 def _plain(path: Path) -> str:
-    """Return a file's path without links and in small letters, to compare paths of one file."""
+    """Return a path without links and in small letters, so that two paths of one file agree."""
     return os.path.realpath(path).casefold()

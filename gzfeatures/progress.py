@@ -33,7 +33,7 @@ class Advance(Protocol):
 
 
 class Progress(Protocol):
-    """Define how long tasks report progress; objects can be sent to other processes."""
+    """Define the methods by which a long task reports its progress; instances can be pickled."""
 
     @property
     def shows(self) -> bool:

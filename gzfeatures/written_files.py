@@ -1,4 +1,4 @@
-"""Tell which command wrote a file, by a list of paths and checksums or by a mark in the file."""
+"""Return which command wrote a file: by a list of paths and checksums, or by a mark in the file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def described(path: Path) -> str:
 
 
 def table_seal(path: Path, verb: str) -> str:
-    """Return Parquet metadata that name a command and the checksum of the written columns."""
+    """Return JSON for a Parquet file's metadata: a command and the written columns' checksum."""
     return json.dumps({"verb": verb, "sha256": _digest(path)})
 
 
@@ -75,12 +75,12 @@ def _parquet_seal(path: Path) -> str | None:
         note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
-            # metadata with the mark follow the columns at the end of a Parquet file; the last 8
-            # bytes state their length
+            # a Parquet file ends with its metadata (with the mark) and 8 bytes that state their
+            # length, so all bytes before them are the columns
             rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
             return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
     except Exception:
-        # treat a file that cannot be read as a file without a mark
+        # a file that cannot be read has no readable mark, so nobody is known to have written it
         return None
 
 

@@ -189,7 +189,7 @@ def _run(debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        # after an interruption report no error, because compiled code may raise others instead
+        # after Ctrl-C report no error, because the interruption can make compiled code raise one
         if interruption.exit_code() is None:
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR

@@ -1,4 +1,4 @@
-"""Fit heads on labels that were given in `teach`, and score them on galaxies drawn at random."""
+"""Fit heads on labels from the labelling page (`teach`); score them on randomly drawn galaxies."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ShowHeads = Callable[[list[tuple["Candidate", Path]], list[str], bool, dict[str,
 
 
 def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
-    """Return whether a label file holds classes, and why each galaxy was chosen to be labelled."""
+    """Return whether a label file has classes and, for each galaxy, why it was asked about."""
     from gzfeatures.galaxies.splits.asked import read_asked
 
     return labels.target == "classes" and read_asked(path, id_column=id_column) is not None
 
 
 def require_no_sizes(sizes: str | None) -> None:
-    """Refuse a learning curve of labels whose galaxies were chosen by the labels before.
+    """Refuse a learning curve if earlier labels decided which galaxies were labelled next.
 
     A random part of them would be a campaign that nobody led.
     """
@@ -54,7 +54,7 @@ def fit_campaign(
     show_heads: ShowHeads,
     as_json: bool,
 ) -> None:
-    """Fit heads on labelled galaxies, and score them on those of them that were drawn at random.
+    """Fit heads on labelled galaxies; score them on labelled ones that were drawn at random.
 
     With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
     """
@@ -93,7 +93,7 @@ def _unmeasured(
     options: FitOptions,
     catalog: Catalog | None,
 ) -> list[dict[str, Any]]:
-    """Fit heads and write them to files; return a row for each, with scores of None."""
+    """Fit heads and write them to files; return one result row per head, whose scores are None."""
     from gzfeatures.heads.fit import fit
 
     rows = []

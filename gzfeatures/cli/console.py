@@ -38,8 +38,8 @@ class VerbsByChapter(TyperGroup):
         if cmd_name not in self.commands:
             for module in modules_of(cmd_name):
                 importlib.import_module(f"gzfeatures.cli.verbs.{module}")
-            # add the commands that these modules have just defined, because this group was built
-            # before
+            # this group was built before these modules defined their commands, so add the commands
+            # now
             self.commands.update(cast("TyperGroup", get_command(app)).commands)
         return self.commands.get(cmd_name)
 

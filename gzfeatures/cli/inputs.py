@@ -52,7 +52,7 @@ def sizes_and_curves(
 def show_sizes(
     curve: LabelSizes, others: Sequence[LabelSizes], folder: Path, as_json: bool
 ) -> None:
-    """Write several learning curves as one plot, and print from where a network beats a head."""
+    """Plot several learning curves, and print from how many labels on a network beats a head."""
     from gzfeatures.experiment.label_sizes import PLOT
 
     whole = curve.joined(others)
@@ -196,7 +196,8 @@ def target_column(
 
     if column is not None:
         return TargetColumn(column, redshift, as_number)
-    # refuse an option that would have no effect, because it hides a mistake of the user
+    # refuse an option that has no effect without --target, because the user has probably forgotten
+    # it
     if redshift is not None or as_number:
         raise typer.BadParameter(
             "it goes with --target COLUMN", param_hint="--redshift or --as-number"

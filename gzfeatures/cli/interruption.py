@@ -198,7 +198,7 @@ def end(code: int) -> NoReturn:
 
 
 def _end_children() -> None:
-    """End the processes that this process started, except Python's that clean up after them."""
+    """End the processes that this process started, except Python's resource trackers."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""Print how galaxies to predict differ from galaxies like those of the training."""
+"""Compare galaxies to predict with galaxies kept out of training, and print how they differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class KeptOut(Protocol):
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """Return the object that tells how familiar galaxies are, by the training galaxies."""
+        """Return the object that measures how similar new galaxies are to the training galaxies."""
 
     @property
     def shares(self) -> Shares | None:
@@ -25,7 +25,7 @@ class KeptOut(Protocol):
 
 
 def sample_for(kept_out: KeptOut) -> TableSample | None:
-    """Return an empty sample for galaxies to predict; None if no others were kept to compare."""
+    """Return an empty sample for new galaxies; None if the model has none to compare with."""
     from gzfeatures.unlabelled.shift import TableSample
 
     return None if kept_out.familiarity is None else TableSample(kept_out.familiarity)
@@ -104,7 +104,7 @@ def _shift(
         )
         return None
     reference, new = sample.known.reference, sample.coordinates
-    # compare no smaller samples, because a classifier could not distinguish them
+    # the test trains a classifier to tell the two samples apart, which fails for fewer galaxies
     if min(len(reference), len(new)) < FEWEST:
         say(
             f"note: whether these galaxies are drawn like those of the {model} is not "

@@ -107,7 +107,7 @@ def _of_campaign(
     trained_on: Ids,
     seed: int,
 ) -> tuple[Labels, Split]:
-    """Set aside the galaxies that `teach` drew at random as test galaxies; store the split."""
+    """Make a split's test part of the galaxies that the page of `teach` drew at random."""
     from gzfeatures.galaxies.splits import split_file
     from gzfeatures.galaxies.splits.asked import require_agreement, split_by_asked
 

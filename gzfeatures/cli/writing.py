@@ -1,4 +1,4 @@
-"""Declare which files a command writes, and refuse to overwrite others before any work."""
+"""Declare which files a command writes, and refuse before any work to overwrite other files."""
 
 from __future__ import annotations
 

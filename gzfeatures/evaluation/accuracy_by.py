@@ -118,7 +118,7 @@ def against_ceiling(
 
 
 def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
-    """Return how many volunteers classified each of n galaxies; a usual number if unknown."""
+    """Return how many volunteers classified each of n galaxies; 40 where the number is unknown."""
     sizes = np.zeros(n, dtype=np.int64) if panels is None else panels
     return np.where(sizes < 1, ASSUMED_PANEL, sizes).astype(np.int64)
 
@@ -193,6 +193,6 @@ def _bin(
     level: float,
     ceiling: float | None = None,
 ) -> AccuracyBin:
-    """Return accuracy, interval and size of one bin, from which of its galaxies are correct."""
+    """Return one bin's accuracy and its interval, from a mask of correctly classified galaxies."""
     n, p = len(right), float(right.mean())
     return AccuracyBin(low, high, n, p, wilson(p, n, level), ceiling)

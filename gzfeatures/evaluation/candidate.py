@@ -15,7 +15,7 @@ Approach: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
-    """Hold predictions and scores of one way from images to classes, for one split's test galaxies.
+    """Store one model's predictions and scores on a split's test galaxies, with backbone and head.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Candidate:
 
 
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
-    """Return a sentence for each number of volunteers that the candidate models' scores assume."""
+    """Return the sentences on numbers of volunteers that scores had to assume, each only once."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
     notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

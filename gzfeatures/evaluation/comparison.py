@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def untrained(self) -> set[tuple[str, str, str | None]]:
-        """Return the methods whose networks, with most seeds, were not trained long enough."""
+        """Return the methods of which most seeds' networks were not trained long enough."""
         states: dict[tuple[str, str, str | None], list[bool]] = {}
         for row in self.ranking:
             states.setdefault(row.method, []).append(row.untrained is not None)
@@ -257,7 +257,7 @@ def _winner(
 
 
 def _comparable(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the first model; refuse models scored on different galaxies or classes."""
+    """Refuse models that were scored on different galaxies or classes; return the first model."""
     if not candidates:
         raise InputError("nothing to compare", rule="have at least one candidate")
     first, *rest = candidates
@@ -396,7 +396,7 @@ def _tests(
 
 
 def _compared(*methods: Sequence[Candidate]) -> Compared:
-    """Return "trainings" if a test's method has a single trained network, else "methods".
+    """Return "methods", or "trainings" if a method of the test was trained with one seed only.
 
     Galaxies tell how far one training is from another. How far trainings of one method scatter is
     known from several seeds alone.

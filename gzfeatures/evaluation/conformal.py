@@ -322,7 +322,7 @@ def _least(coverage: float) -> int:
 
 
 def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
-    """Return the score each class needs to enter a set, (k,); small classes share one."""
+    """Return each class's least score to enter a set, shape (k,); small classes share a value."""
     lowest = np.array([_lowest(part, coverage) for part in parts])
     if len(parts) == 1:
         return np.repeat(lowest, k)
@@ -333,7 +333,7 @@ def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
 
 
 def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
-    """Return groups of classes with at least 20 calibration galaxies each, if there are so many."""
+    """Group classes so that each group has at least 20 calibration galaxies, if so many exist."""
     groups: list[list[int]] = []
     open_ = False
     for c in sorted(range(len(sizes)), key=lambda c: (sizes[c], c)):

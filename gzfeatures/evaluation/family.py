@@ -13,7 +13,7 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
-    """Estimate how much training seeds vary each method's mean score: variances, shape (K,).
+    """Estimate the variance of each method's mean score due to its training seeds, shape (K,).
 
     Parameters
     ----------

@@ -139,7 +139,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Return the predictions of one head for several parts of a table as one object.
+        """Join the predictions for several parts of a table into one object.
 
         Parameters
         ----------
@@ -262,7 +262,7 @@ class Predictions:
         }
 
     def without_seen(self) -> Predictions:
-        """Return the predictions without the mark of which galaxies were trained on.
+        """Return the predictions without the mask `seen` of galaxies that were trained on.
 
         Scores of such galaxies are no fair test.
         """

@@ -149,8 +149,7 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Return a backbone with weights of torchvision, whose file name ends in their sha256."""
-    # torchvision lists no sha256, but the name of a weight file contains its first eight hex digits
+    """Return a backbone with torchvision's weights; file names give 8 digits of their sha256."""
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,
@@ -159,6 +158,7 @@ def _torchvision(
         layer=layer,
         dim=dim,
         url=f"https://download.pytorch.org/models/{file}",
+        # torchvision lists no sha256, but a weight file's name ends in its first eight hex digits
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         licence=IMAGENET,
         source=f"{page}.{architecture}.html",

@@ -85,7 +85,7 @@ class Store:
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
-        """Return the part of this store that holds the embeddings of one extractor.
+        """Return the part of this store with one extractor's embeddings (one network, layer, view).
 
         Parameters
         ----------

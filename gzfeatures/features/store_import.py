@@ -113,7 +113,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Return the extractor that a folder describes; its fingerprint must be the folder's name.
+    """Read the extractor of one store folder; its fingerprint must equal the folder's name.
 
     Raises
     ------
@@ -130,8 +130,8 @@ def _extractor(folder: Path) -> Extractor:
             rule=f"have {RECORD_BYTES} bytes at most",
         )
     with parsing("record of the store is damaged", record):
-        # galaxies that the backbone was trained on do not change a vector; only the weights tell
-        # them reliably
+        # drop the training galaxies that the other store claims: they change no vector, and the
+        # backbone's own files state them reliably
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
         # a JSON file may hold any type, and Python counts True as an int
         plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)

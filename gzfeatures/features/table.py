@@ -293,8 +293,8 @@ class TableFile:
         kind = schema.field("embedding").type
         number = KINDS[self.extractor.stored]
         lists = pa.types.is_fixed_size_list(kind) and kind.list_size == self.extractor.dim
-        # other programs may store another type of number, which is converted; but only float16
-        # tables may hold float16, as they are less exact
+        # another program may have changed the type of the numbers, which reading converts; but
+        # float16 has lost digits, so accept it only in tables that gzfeatures wrote as float16
         halves = lists and pa.types.is_float16(kind.value_type)
         if not lists or halves != pa.types.is_float16(number):
             raise InputError(

@@ -91,8 +91,8 @@ class VectorCache:
                 present = self._keys[at] == keys
             if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
                 return np.where(present, at, -1)
-            # the damaged file was renamed and its rows are gone, but another file may have the same
-            # image
+            # the damaged file was renamed and its rows are gone; search again, because another file
+            # may have the same images
             self._refresh()
 
     def _intact(self, path: Path) -> bool:

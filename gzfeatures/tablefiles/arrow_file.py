@@ -158,7 +158,7 @@ def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
     """Return a Parquet file's columns; refuse units that differ from those of other files."""
-    # the memory was compared with all files together
+    # `require_memory` has already checked that all files together fit into the memory
     table = pq.ParquetFile(file).read()
     own, said = stored_units.of_arrow(table.schema.metadata)
     notes += said
@@ -191,7 +191,7 @@ def _part(
 
 
 def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.DataType:
-    """Return a common type for one column of several files: the widest integer or the only type.
+    """Return one type for a column that several files store: int64 if their integer types differ.
 
     Raises
     ------

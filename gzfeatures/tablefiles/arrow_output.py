@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """Return a pandas table as an Arrow table; integer columns that were read as text are integers.
+    """Convert a pandas table to Arrow; integer columns that pandas stores as text become integers.
 
     Missing cells are null, also those of float columns.
 
@@ -19,11 +19,11 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     [18446744073709551615, None]
     """
     bare = frame.copy(deep=False)
-    bare.attrs = {}  # attributes describe the input file, not the table
+    bare.attrs = {}  # attributes describe the file that was read; Arrow would write them
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():
-        # skip columns that are no text any more: somebody has converted them since the file was
-        # read
+        # convert only columns that are still text: a column of another type was changed by the user
+        # after the file was read
         place = table.schema.get_field_index(name)
         # pandas 3 gives Arrow large strings, pandas 2 gives ordinary strings
         text = place >= 0 and table.schema.field(place).type in (pa.string(), pa.large_string())

@@ -122,8 +122,8 @@ def _columns(table: Any, notes: list[str]) -> RawTable:
             raw.columns.append(array)
             if column.info.unit:
                 raw.units[title] = str(column.info.unit)
-            # look for the UCD (meaning of a column) in `meta`, where astropy puts all column
-            # attributes but the unit
+            # astropy stores a column's unit in an attribute, but its meaning (UCD) in the
+            # dictionary `meta`
             if ucd := (column.info.meta or {}).get("ucd"):
                 raw.ucds[title] = str(ucd)
     if left_out:
@@ -146,6 +146,6 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-    if pa.types.is_string(array.type):  # a missing text is an empty text in both formats
+    if pa.types.is_string(array.type):  # VOTable and ECSV write no text for a missing text
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     return None if pa.types.is_nested(array.type) else array

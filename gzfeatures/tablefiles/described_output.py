@@ -125,7 +125,7 @@ def extend_fits(
 def _extended(
     header: Any, data: bytes, rows: npt.NDArray[np.intp], added: Any
 ) -> tuple[bytes, bytes, bytes]:
-    """Return header, rows and heap of a FITS table after adding columns on its right."""
+    """Return header, rows and heap (variable-length arrays) of a FITS table with more columns."""
     width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
     heap = data[int(header.get("THEAP", width * count)) :][: int(header["PCOUNT"])]
     # pointers to arrays of variable length count from the start of the heap, so the whole heap

@@ -161,7 +161,7 @@ def _code(column: Any, printed: bool) -> str:
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """Return a table column by its name; split a vector column `v` into v_0, v_1 and so on."""
+    """Return name → column; a vector column `v` becomes several columns v_0, v_1 and so on."""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
@@ -189,13 +189,12 @@ def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
 
 
 def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[Any]:
-    """Return TZERO + TSCAL × values of a FITS column; merely shifted integers stay integers."""
-    # treat TZERO = 2^(bits − 1) as unsigned integers, because FITS stores those as shifted signed
-    # integers
+    """Return TZERO + TSCAL × values of a FITS column; if TSCAL is 1, integers stay integers."""
     if scale == 1 and zero == 0:
         return values
     if values.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
         moved = int(zero)
+        # FITS stores unsigned 64-bit integers as signed ones shifted by 2^63: flip the highest bit
         if moved == 2**63 and values.dtype == np.int64:
             return values.view(np.uint64) ^ np.uint64(2**63)
         low, high = (int(end) + moved for end in (values.min(initial=0), values.max(initial=0)))
@@ -206,7 +205,6 @@ def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[
 
 def _strings(stored: npt.NDArray[Any]) -> Any:
     """Return FITS texts without padding, decoded from UTF-8; an empty text counts as missing."""
-    # count an empty text as missing, because FITS has no other mark for a missing text
     padded = np.ascontiguousarray(
         np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored
     )
@@ -220,12 +218,13 @@ def _strings(stored: npt.NDArray[Any]) -> Any:
         # keep bytes that are not UTF-8: ids among them are refused later, and other texts keep
         # their readable part
         trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
+    # FITS has no mark for a missing text but an empty text
     empty = pc.equal(pc.binary_length(trimmed), 0)
     return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _printed(raw: Any, column: Any, code: str) -> Any:
-    """Convert a column of a FITS ASCII table from its characters, so that I20 keeps every digit."""
+    """Convert a column of a FITS ASCII table from its characters; long integers stay exact."""
     if code == "A":
         return raw
     texts = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))

@@ -1,4 +1,4 @@
-"""Read tables from HDF5 files: one-dimensional datasets of equal length, or one of records."""
+"""Read tables from HDF5 files, stored as one dataset per column or as one dataset of records."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _require_readable(group: Any, path: Path) -> None:
 def _table_of_datasets(
     group: Any, entries: dict[str, Any], path: Path, id_columns: Sequence[str]
 ) -> _ColumnGroup | None:
-    """Return the table of a group's one-dimensional datasets in HDF5; None if there are none."""
+    """Return an HDF5 group's one-dimensional datasets as one table; None if it has none."""
     import h5py
 
     plain = {
@@ -150,7 +150,7 @@ def _table_of_datasets(
 
 
 def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:
-    """Return the number of galaxies in an HDF5 group: the length of its id or of all columns."""
+    """Return an HDF5 group's number of galaxies: the length of its id column or of all columns."""
     leading = next((name for name in id_columns if name in columns), None)
     if leading is not None:
         return len(columns[leading])
@@ -197,8 +197,9 @@ def _array(source: tuple[Any, str | None], path: Path) -> Any:
     values: npt.NDArray[Any] = np.asarray(dataset[()] if field is None else dataset[field])
     if text is not None:
         cells = [cell.encode() if isinstance(cell, str) else cell for cell in values.tolist()]
+        # HDF5 has no mark for a missing text but an empty text
         array = pa.array([cell.rstrip(b" \0") or None for cell in cells], pa.large_binary())
-        try:  # HDF5 marks a missing text only by an empty text
+        try:
             return array.cast(pa.large_string())
         except pa.ArrowInvalid:
             return array

@@ -62,8 +62,8 @@ class RawTable:
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
         integers: dict[str, str] = {}
-        # reading left unused memory, which is released now because the plain columns need more
-        # memory
+        # give memory that the reading no longer uses back to the system, because the plain columns
+        # need memory too
         pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
@@ -239,8 +239,8 @@ def _whole(column: pa.ChunkedArray) -> Any:
         return column.to_numpy()
     ends = pc.min_max(column)
     if any(abs(ends[end].as_py() or 0) > EXACT for end in ("min", "max")):
-        # keep integers of this size as text: no measurement has so many digits, and float64 would
-        # lose some of the digits of a name
+        # keep integers above 2^53 as text if some cells are empty: they must be names, whose last
+        # digits float64 would lose
         return _text(column)
     values = pc.fill_null(column, 0).to_numpy()
     return pd.arrays.IntegerArray(values.copy(), column.is_null().to_numpy().copy())
@@ -267,7 +267,7 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
-    """Return ids that are float32 or float16 and too large to be exact; None for other ids."""
+    """Return a float32 or float16 column of ids if one id is too large to be exact, or None."""
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None

@@ -166,7 +166,7 @@ def read_table(
                 found=str(error),
                 remedy="cast its columns to Int64, Float64 or String and write it again",
             ) from error
-        except pa.ArrowMemoryError as error:  # a damaged length asks for too much memory
+        except pa.ArrowMemoryError as error:  # a damaged file may declare an absurd length
             raise ValueError(f"it asks for more memory than there is: {error}") from error
 
 
@@ -205,7 +205,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Return a reader of a format with column types, which needs no list of text columns."""
+    """Adapt a reader of a typed format to `_READERS`; ignore the list of text columns."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -232,8 +232,8 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
 """Reader of each file ending; a folder is read as Parquet."""
 
 
-# protect a leading #, which would make the line a comment; spreadsheets of East Asian systems treat
-# full-width signs as plain signs
+# a text that begins with one of these gets an apostrophe: a spreadsheet may run it as a formula (in
+# East Asia also after full-width signs), and readers skip lines after #
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'", "#")
 
 
@@ -262,7 +262,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
-        bare.attrs = {}  # attributes describe the input file, not the table
+        bare.attrs = {}  # attributes describe the file that was read; Arrow would write them
         table = pa.Table.from_pandas(bare, preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
@@ -304,8 +304,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
-    # quote all texts then: Python's csv does not quote "\r" if lines end with "\n", but readers
-    # would begin a new row at "\r", and its first text could be a formula
+    # quote all texts if one contains "\r": Python's csv does not quote "\r" if lines end with "\n",
+    # but readers would begin a new row there, and its first text could be a formula
     returns = any("\r" in str(name) for name in safe) or any(
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )

@@ -103,8 +103,8 @@ def _locked_beside(path: Path) -> Iterator[Path]:
         with unfinished(temporary):
             temporary.mkdir()
             with _locked(temporary):
-                # start again if another process removed the folder before the lock, as if a dead
-                # process had left it
+                # another process may have taken this folder for that of a dead process, and removed
+                # it before it was locked: then start again
                 if not temporary.exists():
                     continue
                 yield temporary

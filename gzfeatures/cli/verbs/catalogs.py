@@ -235,7 +235,8 @@ def sample(
         from gzfeatures.images.image_set import ImageSet
 
         image_set = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
-        # group ids of the same image file, of which one could be trained on and the other tested
+        # group galaxies that share an image file; otherwise one could be trained on and another
+        # tested
         grouping = grouping.joined(SAME_FILE, image_set.duplicate_groups())
     try:
         sizes = shares(split)

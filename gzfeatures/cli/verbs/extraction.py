@@ -197,7 +197,8 @@ def extract(
     paths = [output]
     if len(extractions) > 1:
         paths = [output / _file_name(each.extractor) for each in extractions]
-    # refuse existing files only now: names of several tables contain the extractors' fingerprints
+    # check the output files only now: the names of several tables contain the fingerprints of their
+    # extractors, which were not known before
     outputs.allow(paths, output if len(paths) > 1 else None)
     if check:
         _say_findings(extractions)

@@ -313,7 +313,7 @@ def _say_written(rows: list[dict[str, Any]], comparison: Comparison) -> None:
 def _show_numbers(
     fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool, labels: Labels
 ) -> None:
-    """Print a ranking of heads that predict a number, and the scores of its median and mean."""
+    """Print how well heads predict a number, and how well its median and mean alone do."""
     from gzfeatures.evaluation.comparison import compare
     from gzfeatures.experiment.fitted_heads.files import picture_beside
 
@@ -371,7 +371,7 @@ def _percent(row: dict[str, Any]) -> str:
 
 
 def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
-    """Return how often class sets hold the true class: in all, and for the worst class."""
+    """Return a table row: how often class sets hold the true class, in all and at worst."""
     # leave out classes without test galaxies, which have no measured coverage
     measured = [row for row in sets["per_class"] if row["n"]]
     worst = min(measured, key=lambda row: row["reached"])

@@ -252,7 +252,7 @@ def _say_written(output: Path) -> None:
 
 
 def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder | None:
-    """Lock the checkpoint's folder, and open the record of the training; None in a child process.
+    """Lock the checkpoint's folder and open the training's MLflow record; None in a child process.
 
     Raises
     ------
@@ -273,7 +273,8 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
             uri, EXPERIMENT, upgrade=upgrade, progress=progress, remedy=remedy
         )
     except DamagedDatabase:
-        # stop now, before the training: a damaged database does not recover, as a server may
+        # stop before the training: a server may come back meanwhile, but a damaged database will
+        # not
         raise
     except OutputError as error:
         # go on without a record: hours of training must not be lost because a server fails
@@ -305,7 +306,7 @@ class _LabelReading:
 def _goal(
     target: str | None, redshift: bool | None, as_number: bool
 ) -> tuple[str | None, TargetColumn | None]:
-    """Return the training target, or else the column of numbers, that --target names."""
+    """Return what --target names: a training target (soft-classes, …) or a column of numbers."""
     from gzfeatures.networks.setup.targets import TARGETS
 
     # prefer a training target to a column of the same name, as in earlier versions

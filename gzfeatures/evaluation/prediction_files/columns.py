@@ -75,7 +75,7 @@ def number_columns(column: str, *, bounds: bool) -> tuple[str, ...]:
 
 
 def joined_names(classes: tuple[str, ...], flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    """Return, for each row, the names of its true classes joined by `|`.
+    """Join with `|`, for each row of booleans, the names of the classes that are True.
 
     Examples
     --------

@@ -167,8 +167,8 @@ def _f1_covariance(confusion: Array, f1: Array) -> Array:
     size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     weight = f1 / size
-    # the F1 scores of two classes c ≠ d both depend only on the cells (c, d) and (d, c), so that
-    # these give their covariance
+    # the F1 scores of two classes c ≠ d share only the cells (c, d) and (d, c) of the confusion
+    # matrix, so these alone give their covariance
     covariance: Array = (
         (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
     )

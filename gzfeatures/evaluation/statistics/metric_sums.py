@@ -161,7 +161,7 @@ def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """Return, in the column of a galaxy's confidence bin, confidence minus correctness.
+    """Return confidence − correctness in the column of its confidence bin, 0 in other columns.
 
     |Column sums| / n add up to the expected calibration error.
     """
@@ -171,7 +171,7 @@ def _bin_columns(confidence: Array, excess: Array) -> Array:
 
 
 def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
-    """Return the bin, 0 … BINS − 1, of each confidence in [0, 1]; a bin has its upper edge.
+    """Return the bin, 0 … BINS − 1, of each confidence in [0, 1]; a bin includes its upper edge.
 
     Examples
     --------
@@ -197,9 +197,9 @@ def _auc_column(p: Array, truth: Array) -> Array:
 
 
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
-    """Return the area under each class's ROC curve (k,), and each galaxy's part (n, k).
+    """Return the area under each class's ROC curve (k,), and each galaxy's influence on it (n, k).
 
-    Curves are one class against the rest; the parts have mean 0.
+    Curves are one class against the rest; the influences have mean 0.
 
     A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement
     is the share of the other side that its score is on the right side of (DeLong+1988,

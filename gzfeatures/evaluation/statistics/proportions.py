@@ -58,7 +58,7 @@ def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
 
 
 def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Return Wilson's intervals for arrays of shares and sizes n > 0, whole or not."""
+    """Return Wilson's intervals for arrays of shares and of sizes n > 0, which may be fractions."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf((1 + level) / 2)) ** 2

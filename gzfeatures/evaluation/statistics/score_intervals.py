@@ -27,7 +27,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """Hold the statistics from which the intervals of class predictions are computed.
+    """Store the sums and moments from which the confidence intervals of all metrics are computed.
 
     With leading axes, of many surveys.
 
@@ -131,7 +131,8 @@ def _curves(p: Array, truth: Array) -> Curves:
         for side in sides:
             count = int(side.sum())
             if count > 1:
-                # variance of the mean placement on one side: galaxies of the class, or all others
+                # add the variance of the mean over one group: the galaxies of the class, or all
+                # others
                 deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
         disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
     deviations = np.sqrt(deviations)
@@ -171,7 +172,7 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
-    """Return sums per confidence bin: the excess, its square and the expected square."""
+    """Return sums per confidence bin: confidence − correct, its square and the expected square."""
     which = bin_of(confidence)
     return np.stack(
         [np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)]

@@ -97,8 +97,8 @@ class ValueIntervals:
         fresh = predictions.ids
         if predictions.seen is not None:
             fresh = fresh[~predictions.seen]
-        # choose one galaxy per group by its sha256, so that the choice does not depend on their
-        # order
+        # choose one galaxy per group by the sha256 of its id, so that the order of galaxies does
+        # not matter
         first: dict[tuple[str, str], tuple[bytes, str]] = {}
         for name in fresh:
             grouped = groups is not None and name in groups

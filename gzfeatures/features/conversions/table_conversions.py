@@ -17,7 +17,7 @@ from gzfeatures.ids import Ids
 
 
 class TableConversions:
-    """Convert the ids and vectors of an embedding table, as base class of `EmbeddingTable`."""
+    """Give `EmbeddingTable` its conversions to arrays, data frames, tensors and AnnData."""
 
     ids: Ids
     digests: npt.NDArray[np.object_]

@@ -58,7 +58,7 @@ def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) 
 
 
 def _provenance(table: EmbeddingTable) -> str:
-    """Return as JSON how a table was made: its extractor, and the galaxies left out."""
+    """Return a table's origin as JSON: extractor (network, layer, view) and omitted galaxies."""
     return json.dumps({"extractor": table.extractor.asdict(), "skipped": list(table.skipped)})
 
 

@@ -95,7 +95,7 @@ def import_table(source: VectorSource, images: ImageSet | None = None) -> Embedd
 
 
 def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extractor:
-    """Return the extractor of imported vectors: it names their encoder, not a network."""
+    """Return the origin of imported vectors: the encoder's name, or the sha256 of their file."""
     file = source.path
     if source.encoder is not None and not source.encoder.strip():
         raise InputError("name of the encoder", rule="not be empty")

@@ -1,4 +1,4 @@
-"""Join embedding tables of one extractor, or select some galaxies of a table."""
+"""Join embedding tables made with equal settings (extractor), or select galaxies of a table."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
 
 
 def read_joined(paths: list[Path]) -> EmbeddingTable:
-    """Return several tables of one extractor, read from files, as one table."""
+    """Read several embedding tables that were made with equal settings, and join their rows."""
     if len(paths) < 2:
         raise InputError("tables to join", rule="be at least two", found=len(paths))
     return joined_rows([EmbeddingTable.read(path) for path in paths])

@@ -27,7 +27,7 @@ COMPARED = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Repaired:
-    """Hold a repaired table, and the evidence by which its extractor was recognised.
+    """Hold a repaired table, and how its extractor (network, layer, view) was recognised.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
 def _of_table(
     ids: Ids, digests: Ids, matrix: np.ndarray, like: Path, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return a repaired table with another table's extractor, if both have the same vectors.
+    """Return rows of the known table `like`, which must have equal vectors for shared galaxies.
 
-    Returns that table's rows and the evidence.
+    Returns also a sentence on what was compared.
     """
     other = EmbeddingTable.open(like).having(ids)
     shared = np.flatnonzero(among(ids, other.ids))
@@ -133,7 +133,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return an empty table with the extractor whose vectors in a store of embeddings are equal."""
+    """Find the extractor in a store that gave equal vectors; return an empty table with it."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]
@@ -150,7 +150,7 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield the extractors in a store of embeddings whose vectors have the given length."""
+    """Yield those extractors of a store that make vectors of the given length."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor

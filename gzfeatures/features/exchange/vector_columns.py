@@ -136,7 +136,7 @@ def _id_column(
 def _vector_column(
     columns: Mapping[str, Column], path: Path, wanted: str | None
 ) -> tuple[str, list[str]]:
-    """Return the name of the vectors, and the names of the columns that hold them."""
+    """Return the vectors' name (feat_*), and the names of their columns (feat_0, feat_1, …)."""
     lists = {name: [name] for name, column in columns.items() if not _is_single(column)}
     families = _families(columns)
     if wanted is not None:
@@ -178,14 +178,15 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
             continue
         pattern = name[: match.start(2)] + "*"
         texts[pattern] = texts.get(pattern, 0) + (not _is_number(column))
-        # feat_1 and feat_01 would be one number twice
+        # feat_1 and feat_01 have one number: the key −1 makes the test for gaps below refuse both
         if int(match[2]) in found.setdefault(pattern, {}):
             found[pattern][-1] = name
         found[pattern][int(match[2])] = name
     kept = {}
     for pattern, members in found.items():
         numbers = sorted(members)
-        # a text among numbers is a fault that reading names; leaving it out would shorten vectors
+        # drop a pattern if half of its columns are text; keep it if fewer are, so that reading
+        # reports them instead of shortening the vectors
         if 2 * texts[pattern] >= len(numbers):
             continue
         if len(numbers) > 1 and numbers in (

@@ -117,7 +117,7 @@ def _feather(path: Path, _: str | None, vector: str | None) -> dict[str, Column]
 def _csv(path: Path, id_column: str | None, __: str | None) -> dict[str, Column]:
     frame = read_table(path, id_column=id_column)
     for name in map(str, frame):
-        # pandas calls a second feat_2 feat_2.1, which would be left out
+        # pandas renames a second column feat_2 to feat_2.1, which would be left out without a word
         first, _, copy = name.rpartition(".")
         if copy.isdigit() and first[-1:].isdigit() and first in frame:
             raise InputError("two columns have one name", where=path, found=first)
@@ -171,7 +171,7 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
 
 
 def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
-    """Yield names of list columns with the array shape that hyrax's metadata states for them."""
+    """Yield list columns with the array shape that the program hyrax wrote into the metadata."""
     text = (schema.metadata or {}).get(TENSOR_SHAPE)
     if text is None:
         return
@@ -181,7 +181,7 @@ def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
     ):
         raise InputError("tensor_shape of the file's metadata", rule="be sides", found=str(shape))
     lists = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
-    # the shape is that of hyrax's own column; others may stand beside it
+    # hyrax states the shape of its own column `data`; other programs may have added further lists
     for name in lists if len(lists) == 1 else ({"data"} & set(lists)):
         yield name, shape
 
@@ -213,7 +213,6 @@ def _array(file: IO[bytes], size: int, where: object) -> npt.NDArray[Any]:
     The header states shape and type: more data than the file holds is refused before memory is
     allocated.
 
-    The header is compared with the bytes that follow it before any memory is taken.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):

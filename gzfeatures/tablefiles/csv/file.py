@@ -74,9 +74,9 @@ def _table(
     else:
         columns = _cells(path, header, names)
         if _any(columns[0], "^ *#"):
-            raise _NotPlain  # the raw line must show whether # begins a comment
+            raise _NotPlain  # only the raw line shows whether # begins a comment or a quoted cell
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
-        raise _NotPlain  # an unclosed quote makes the rest of the file one cell
+        raise _NotPlain  # perhaps an unclosed quote made the rest of the file one cell
     if header.spare:
         _require_empty(columns.pop(), path, header, line_of)
         names.pop()

@@ -95,7 +95,7 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
 
 
 def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
-    """Return the text after the byte order mark, without an incomplete last line."""
+    """Decode a file's first bytes to text, without byte order mark and incomplete last line."""
     end = len(head) if whole else head.rfind(b"\n") + 1
     try:
         return head[bom:end].decode("utf-8")

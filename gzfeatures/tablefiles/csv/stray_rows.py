@@ -132,7 +132,7 @@ def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
 
 
 def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | None:
-    """Return what a row after a CSV header contains (types, units, a ruler), or None."""
+    """Return what a row below a CSV header contains: types, units, a ruler (-----), or None."""
     words = [cell for cell in cells if cell]
     if not words or width < 2 or any(_NUMBER.fullmatch(word) for word in words if word != "1"):
         return None
