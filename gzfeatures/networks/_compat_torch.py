@@ -72,7 +72,7 @@ def announces_on_stderr() -> bool:
 
 
 class Missing(RuntimeError):
-    """Error: the installed PyTorch lacks a function that gzfeatures calls."""
+    """Report that the installed PyTorch lacks a function that gzfeatures calls."""
 
     def __init__(self, part: str) -> None:
         super().__init__(f"PyTorch {torch.__version__} has no {part}")

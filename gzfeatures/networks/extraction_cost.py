@@ -34,7 +34,7 @@ BYTES_PER_IMAGE = 600
 
 @dataclasses.dataclass(frozen=True)
 class ExtractionCost:
-    """Time, memory and disk space that the embeddings of all images will need.
+    """Store how much time, memory and disk space the embeddings of all images will need.
 
     Parameters
     ----------

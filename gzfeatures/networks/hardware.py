@@ -21,7 +21,7 @@ RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """Device, precision and library with which a network computes embeddings.
+    """Store the device, precision and library with which a network computes embeddings.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Export a head, with its backbone, as one ONNX file for other programs; read it back."""
+"""Export a head, with its backbone, as one ONNX file for other programs; read such files."""

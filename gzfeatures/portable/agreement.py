@@ -1,4 +1,4 @@
-"""Compare predictions of an exported file with predictions of the original head."""
+"""Compare the predictions of an exported ONNX file with those of the head it was made from."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from gzfeatures.portable.head_graph import CLASS, FAMILIARITY, SET, main_output
 from gzfeatures.unlabelled.familiarity import LEVEL
 
 BATCHES = {1: 32, 7: 98, 32: 500}
-"""Galaxies that are asked about in batches of each size, where they are pixels."""
+"""Batch size → number of galaxies predicted in such batches, for a file that takes pixels."""
 GALAXIES = 500
-"""Most galaxies that a file is checked on."""
+"""Largest number of galaxies on which an exported file is compared with the head."""
 TOLERANCE = 1e-4
-"""Largest allowed difference of a probability; of a number, as a share of its spread."""
+"""Largest allowed difference of a probability; of a number, as a fraction of its range."""
 RANKS = 1e-3
-"""Largest allowed difference of the p value of familiarity, where galaxies are many."""
+"""Largest allowed difference of the familiarity p value, if many galaxies calibrated it."""
 SAME_SETS = 0.99
-"""Least share of class sets that are the same: a class may lie on its threshold."""
+"""Smallest allowed fraction of equal class sets: rounding decides for a class at its threshold."""
 SAME_CLASS_INT8 = 0.98
-"""Least share of galaxies that 8-bit integers give the same class."""
+"""Smallest allowed fraction of galaxies with the same class from 8-bit integers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Expected:
-    """Hold what a head predicts for n galaxies, to compare an exported file with.
+    """Store a head's predictions for n galaxies, with which an exported file is compared.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Expected:
 
     @classmethod
     def of(cls, head: Head, vectors: npt.NDArray[np.float32]) -> Expected:
-        """Return what a head predicts for vectors of shape (n, dim)."""
+        """Return the predictions of a head for embeddings of shape (n, dim)."""
         from gzfeatures.evaluation.predictions import Predictions
 
         values, p, sets = head.probabilities(vectors), None, None
@@ -70,18 +70,18 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Hold how much an exported file, in one runtime, differs from the original head.
+    """Store how much an exported file, run by one library, differs from the original head.
 
     Parameters
     ----------
     runtime : str
-        Name and version.
+        Name and version of the library.
     batch, galaxies : int
-        Galaxies at a time, and in all.
+        Galaxies per batch, and in total.
     largest : float
-        Largest difference of a probability or fraction; of a number, as a share of its spread.
+        Largest difference of a probability or fraction; of a number, as a fraction of its range.
     same_class : float, optional
-        Share of galaxies of the same most probable class.
+        Fraction of galaxies with the same most probable class.
     familiarity : float, optional
         Largest difference of the p value.
     same_set : float, optional
@@ -106,7 +106,7 @@ def agreements(
     fixed: int | None = None,
     few: bool = True,
 ) -> list[Agreement]:
-    """Return differences between file and head, in every installed runtime.
+    """Compare the exported file with the head, in every installed library that runs ONNX files.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def agreements(
     rows : ndarray
         Pixels or vectors of n galaxies.
     expected : Expected
-        What the head says of them.
+        Predictions of the head for these galaxies.
     fixed : int, optional
-        Batch of a file that takes no other.
+        Batch size, if the file accepts only one.
     few : bool
-        Ask about fewer galaxies in small batches.
+        Predict fewer galaxies in small batches, because pixels take long.
     """
     found = []
     for name in installed():
@@ -159,13 +159,13 @@ def _compared(
 def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> None:
     """Refuse an exported file whose predictions differ from those of the head.
 
-    Probabilities agree within 1e-4. Of trees and isotonic steps, where a galaxy may lie on a step,
-    the class of every galaxy is the same instead.
+    Probabilities must agree within 1e-4. Heads with trees or isotonic calibration jump at
+    thresholds, so for these the class of every galaxy must agree instead.
 
     Raises
     ------
     InputError
-        With the first disagreement.
+        Names the first disagreement.
     """
     stepped = has_steps(head.estimator)
     for each in found:
@@ -185,12 +185,12 @@ def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> 
 
 
 def require_agreement_int8(found: Sequence[Agreement], where: object) -> None:
-    """Refuse a file of 8-bit weights that gives over 2 % of the galaxies another class.
+    """Refuse an 8-bit file that predicts another class than the head for over 2 % of galaxies.
 
     Raises
     ------
     InputError
-        With the first runtime that does.
+        Names the first library with such a result.
     """
     for each in found:
         if each.same_class is None or each.same_class < SAME_CLASS_INT8:
@@ -211,7 +211,7 @@ def _disagrees(where: str, rule: str, found: float | None) -> InputError:
 
 
 def has_steps(estimator: Any) -> bool:
-    """Return whether predictions of a head jump at thresholds (trees or isotonic calibration)."""
+    """Return whether a head's predictions jump at thresholds (trees or isotonic calibration)."""
     return any(
         isinstance(part, BoostedTrees)
         or (isinstance(part, Calibrated) and part.method == "isotonic")
@@ -220,7 +220,7 @@ def has_steps(estimator: Any) -> bool:
 
 
 def _parts(fitted: Any) -> Iterator[Any]:
-    """Yield an estimator and every estimator that it contains."""
+    """Yield an estimator and, recursively, all estimators inside it."""
     if isinstance(fitted, (list, tuple)):
         for each in fitted:
             yield from _parts(each)

@@ -1,4 +1,4 @@
-"""Write calibrated class probabilities of a head as operators of an ONNX graph."""
+"""Write the calibrated class probabilities of a head as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gzfeatures.portable.graph_builder import GraphBuilder, Value
 from gzfeatures.portable.machine_nodes import linear_scores, pipeline_output
 
 TINY = 1e-7
-"""Least probability before a logarithm or a division, as in `heads.estimators.calibrated`."""
+"""Lower limit of a probability before a logarithm, as in `heads.estimators.calibrated`."""
 NEVER = -1e30
-"""Score of a class that was not trained on: its probability is 0."""
+"""Score of a class without training galaxies: its probability becomes 0."""
 
 
 def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Value) -> Value:
-    """Add operators for a calibrated classifier; return its probabilities (n, k).
+    """Add operators for a calibrated classifier to a graph; return its probabilities (n, k).
 
-    The calibrations are those of `Calibrated`: softmax(a·score + b) with its own offsets (platt) or
-    without (temperature), and the same followed by a monotone function of each class (isotonic).
+    As in `Calibrated`: softmax(a·score + b), with offsets b (platt) or b = 0 (temperature);
+    isotonic calibration then applies a monotone function to each class.
     """
     inner = head.estimator_
     if isinstance(inner, Ensemble):
@@ -44,7 +44,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add columns of a constant value for classes that the classifier was not trained on."""
+    """Add constant columns for the classes that the classifier was not trained on."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -59,8 +59,8 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
-    """Add operators for the isotonic calibration of the classes that have one."""
-    # heads of earlier versions have a step function for every class, and no list of these classes
+    """Add operators for the isotonic calibration to the classes that have one."""
+    # a head of an older version lacks `stepped_`; in it every class has a step function
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)
     whole = builder.node("Max", builder.total(among), builder.constant([TINY]))
@@ -78,7 +78,7 @@ def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value
 
 
 def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]) -> Value:
-    """Add operators that interpolate between points (2, m), constant outside, for values (n, 1)."""
+    """Add operators for linear interpolation between points (2, m), for values (n, 1)."""
     if step.shape[1] == 1:
         flat = builder.node("Mul", x, builder.constant([0.0]))
         return builder.node("Add", flat, builder.constant(step[1]))
@@ -93,8 +93,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
     heights = builder.constant(step[1])
     x0, x1 = (builder.node("Gather", starts, at) for at in (left, right))
     y0, y1 = (builder.node("Gather", heights, at) for at in (left, right))
-    # points that differ in double precision may be equal in single precision, so prevent division
-    # by zero
+    # points that differ in float64 may be equal in float32, so prevent division by zero
     run = builder.node("Max", builder.node("Sub", x1, x0), builder.constant([1e-30]))
     share = builder.node("Div", builder.node("Sub", x, x0), run)
     share = builder.node("Clip", share, builder.constant(0.0), builder.constant(1.0))
@@ -103,7 +102,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
 
 
 def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
-    """Add operators to the graph that compute and combine the probabilities of all members."""
+    """Add operators that combine the probabilities of all members of an ensemble."""
     members = [
         builder.node("Max", calibrated_probabilities(builder, each, rows), builder.constant([TINY]))
         for each in head.members_
@@ -115,8 +114,8 @@ def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
     if head.judge_ is None:
         return builder.shared(p)
     logs = builder.node("Log", builder.node("Concat", *members, axis=1))
-    # the combining regression cannot predict a class without held-back rows; that class keeps the
-    # members' mean probability
+    # `judge_`, a regression on the members' probabilities, cannot predict a class without galaxies
+    # in its training set; such a class gets the members' mean
     k, columns = len(head.classes_), np.searchsorted(head.classes_, head.judge_.classes_)
     whole = builder.total(builder.columns(p, columns))
     judged = builder.node("Softmax", linear_scores(builder, head.judge_, logs), axis=1)

@@ -1,4 +1,4 @@
-"""Choose the galaxies on which an exported file is checked: given or simulated ones."""
+"""Choose galaxies, the user's or simulated ones, on which an exported file is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gzfeatures.synthetic.survey import draw_survey
 
 Pixels = npt.NDArray[np.uint8]
 SIDE = 212
-"""Side of simulated pictures in px."""
+"""Width and height of simulated pictures in px."""
 SIMULATED = "simulated galaxies"
 
 
@@ -33,14 +33,14 @@ def spaced(count: int, most: int) -> npt.NDArray[np.intp]:
 
 
 def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
-    """Return pixels of some images, cropped and resized for the network, uint8 (n, size, size, 3).
+    """Return pixels (n, size, size, 3) of some images, cropped and resized for the network.
 
     Images that cannot be read are left out.
 
     Raises
     ------
     InputError
-        None can be read.
+        No image can be read.
     """
     found = []
     for row in spaced(len(images), most):
@@ -54,7 +54,7 @@ def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
 
 
 def simulated_pixels(view: View, most: int, seed: int = 0, progress: Progress = SILENT) -> Pixels:
-    """Return pixels of simulated galaxies, cropped and resized; equal on every machine."""
+    """Return pixels of simulated galaxies, the same on every machine, for the network's view."""
     progress.say(f"drawing {most} simulated galaxies")
     with TemporaryDirectory() as folder:
         survey = draw_survey(Path(folder), most, seed=seed, size=SIDE)

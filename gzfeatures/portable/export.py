@@ -1,4 +1,4 @@
-"""Write a head as one ONNX file, from pixels or vectors to its predictions, and check it."""
+"""Write a head, with or without its backbone, as one ONNX file, after checking its predictions."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ from gzfeatures.progress import SILENT, Progress
 
 Source = Literal["pixels", "vectors"]
 CALIBRATION, CALIBRATION_SEED = 100, 1
-"""Simulated galaxies that calibrate 8-bit integers, and their seed: others than are judged."""
+"""Number and seed of simulated galaxies that calibrate int8; the check uses another seed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Hold the options of an export: input of the file, precision, galaxies for its check.
+    """Store the options for exporting a head: ONNX input, precision, galaxies for the check.
 
     Parameters
     ----------
     source : {"pixels", "vectors"}
-        What the graph takes: 8-bit pixels of the head's view, or vectors of its backbone.
+        Input of the graph: 8-bit pixels under the head's view, or embeddings.
     check_on : ImageSet or EmbeddingTable, optional
-        Galaxies to check the file on; by default simulated ones.
+        Galaxies on which the file is checked; by default simulated ones.
     backbone, weights : str or Path, optional
-        Where the backbone lies, if its name does not say.
+        Backbone and weights file, if the name in the head does not suffice.
     int8 : bool
         Compute the backbone in 8-bit integers.
     galaxies : int
-        Most galaxies to check on.
+        Largest number of galaxies for the check.
     progress : Progress
     """
 
@@ -66,7 +66,7 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """Hold path and size of an exported file, and the result of its check.
+    """Store the result of an export: path and size of the ONNX file, and its check.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ class Exported:
     source : str
     megabytes : float
     galaxies : int
-        Galaxies that it was checked on.
+        Number of galaxies in the check.
     origin : str
-        Which they are.
+        Source of these galaxies, as words.
     agreements : tuple of Agreement
     summary : str
-        The model card inside.
+        Model card in the file.
     """
 
     path: Path
@@ -93,7 +93,7 @@ class Exported:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Galaxies:
-    """Hold the galaxies on which an exported file is checked: its input, and their vectors."""
+    """Store the galaxies on which an ONNX file is checked: its input rows and embeddings."""
 
     rows: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]
@@ -114,8 +114,8 @@ def export_head(head: Head, path: Path, options: ExportOptions) -> Exported:
     ------
     MissingExtraError, InputError, WeightsError, OutputError
         onnx, onnxscript or onnxruntime is not installed; the head or its backbone has no form in
-        ONNX; a runtime says something else of a galaxy; the file does not fit 2 GB. Nothing is
-        written then.
+        ONNX; predictions of the file differ from the head's; the file would exceed 2 GB. No file is
+        written in these cases.
     """
     need("onnxruntime", extra="onnx")
     if path.suffix != ".onnx":
@@ -151,7 +151,7 @@ def _batch(options: ExportOptions) -> int | None:
 
 
 def _backbone_graph(backbone: PortableBackbone, options: ExportOptions) -> Any:
-    """Return the ONNX graph of a backbone, with 8-bit weights if the options ask for that."""
+    """Return the ONNX graph of a backbone, in 8-bit integers if the options ask for it."""
     options.progress.say("writing the backbone as a graph")
     base = backbone.graph(OPSET, _batch(options))
     if not options.int8:
@@ -175,7 +175,7 @@ def _agreements(
 
 
 def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
-    """Return the metadata of an exported file, without its model card."""
+    """Return the metadata of an ONNX file as a dict, without the model card."""
     return {
         "source": facts.source,
         "head": head.record(),
@@ -191,10 +191,10 @@ def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
 
 
 def joined(base: Any, top: Any) -> Any:
-    """Return one ONNX model that runs a backbone and then a head; it outputs the vectors too."""
+    """Join the ONNX graphs of a backbone and a head; the result also outputs the embeddings."""
     onnx = need("onnx", extra="onnx")
-    # tensors of both graphs may have equal names, so prefix those of the head; names of inputs and
-    # outputs are public and stay
+    # tensors of the two graphs may have equal names, so prefix the head's; keep the names of inputs
+    # and outputs, by which users address them
     top = onnx.compose.add_prefix(top, "head/", rename_inputs=False, rename_outputs=False)
     base.ir_version = top.ir_version = IR_VERSION
     for node in top.graph.node:
@@ -206,8 +206,7 @@ def joined(base: Any, top: Any) -> Any:
     model = onnx.compose.merge_models(
         base, top, io_map=[(VECTORS, "head/vectors")], outputs=outputs
     )
-    # the first output is the layer that is read if this file is used as a backbone, so put the
-    # vectors first
+    # if this file is used as a backbone, gzfeatures reads its first output as the embedding
     vectors = next(each for each in base.graph.output if each.name == VECTORS)
     rest = list(model.graph.output)
     del model.graph.output[:]
@@ -229,7 +228,7 @@ def _require_int8(head: Head, options: ExportOptions) -> None:
 
 
 def _galaxies(head: Head, backbone: PortableBackbone | None, options: ExportOptions) -> _Galaxies:
-    """Return the galaxies to check the file on, as pixels or vectors, whichever it reads."""
+    """Return the galaxies for the check: as pixels or embeddings, as the ONNX file reads them."""
     source, most = options.check_on, options.galaxies
     extractor = head.extractors[0]
     if isinstance(source, EmbeddingTable):

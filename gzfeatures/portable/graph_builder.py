@@ -15,13 +15,13 @@ OPSET = 20
 """Version of ONNX's operators: the newest that onnxruntime, OpenVINO and PyTorch all write or read.
 """
 IR_VERSION = 10
-"""Version of the file format that goes with these operators."""
+"""Version of ONNX's file format that belongs to this version of operators."""
 Value: TypeAlias = str
 """Name of a tensor in the graph."""
 
 
 class GraphBuilder:
-    """Collect the operators and constants of a graph whose rows are galaxies.
+    """Collect operators and constants of an ONNX graph; in every tensor axis 0 counts galaxies.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class GraphBuilder:
         )
 
     def named(self, output: Value, operator: str, *inputs: Value, **attributes: Any) -> Value:
-        """Add an operator whose output has the given name; return that name."""
+        """Add an operator whose output gets the given name; return this name."""
         self._nodes.append(
             self._onnx.helper.make_node(
                 operator, list(inputs), [output], name=f"{output}_node", **attributes
@@ -69,7 +69,7 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, inputs: Mapping[str, int]) -> Any:
-        """Return the graph as an ONNX model; its inputs are float32 rows of given widths."""
+        """Return the graph as an ONNX model; each input is a float32 table (n, width)."""
         helper = self._onnx.helper
         taken = [
             helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, ["n", width])
@@ -82,7 +82,7 @@ class GraphBuilder:
         return model
 
     def columns(self, value: Value, columns: npt.ArrayLike) -> Value:
-        """Add an operator that selects the given columns of each row, in the given order."""
+        """Add an operator that selects columns of a tensor, in the given order; return the name."""
         return self.node("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def total(self, value: Value, axis: int = 1, *, keep: bool = True) -> Value:

@@ -1,4 +1,4 @@
-"""Write a head as an ONNX graph: from vectors to class, probabilities, class set, familiarity."""
+"""Write a head as an ONNX graph: from embeddings to probabilities, class set and familiarity."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 VECTORS = "vectors"
 CLASS, SET, FAMILIARITY = "class", "class_set", "familiarity_p"
 VALUES = {"classes": "probabilities", "multi-label": "probabilities", "fractions": "fractions"}
-"""Name of the main output by what is predicted; of a number it is `value`."""
+"""Name of the main output for each kind of prediction; for a number it is `value`."""
 
 
 def main_output(head: Head) -> str:
-    """Return the name of the output with probabilities, vote fractions or the predicted number."""
+    """Return the name of the output with probabilities, vote fractions or predicted numbers."""
     return VALUES.get(head.target, "value")
 
 
 def head_graph(head: Head) -> Any:
-    """Return the ONNX model of a head; its input `vectors` has shape (n, dim), float32.
+    """Return the ONNX model of a head; its input `vectors` are embeddings (n, dim), float32.
 
     Returns
     -------
     ModelProto
-        Outputs `probabilities` (n, k) (of vote fractions `fractions`, of a number `value`); of one
-        class a galaxy `class` (n,), its code; `class_set` (n, k), bool, where the head promises
-        sets; `familiarity_p` (n,), where it knows familiarity. Galaxies with a p value below .01
-        have an empty set.
+        Outputs: `probabilities` (n, k), or `fractions` (n, k), or `value` (n, 1). For a head on
+        classes also `class` (n,), the code of the most probable class, and `class_set` (n, k),
+        bool, if the head has class sets. `familiarity_p` (n,), if the head measures familiarity:
+        galaxies with a p value below .01 then have an empty set.
 
     Raises
     ------
     MissingExtraError, InputError
         onnx is not installed; the head reads several tables or catalog columns, or is of a kind
-        that has no form in ONNX.
+        that cannot be written in ONNX.
     """
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
@@ -71,7 +71,7 @@ def head_graph(head: Head) -> Any:
 
 
 def _values(builder: GraphBuilder, head: Head) -> Value:
-    """Add operators that compute what `Head.probabilities` returns, shape (n, k)."""
+    """Add operators to a graph that compute what `Head.probabilities` returns, shape (n, k)."""
     estimator = head.estimator
     if head.target in VALUE_TARGETS:
         return _number(builder, estimator)
@@ -91,7 +91,7 @@ def _number(builder: GraphBuilder, head: NumberRegression) -> Value:
 def _fractions(builder: GraphBuilder, head: Answers) -> Value:
     parts = [pipeline_output(builder, each, VECTORS) for each in head.estimators_]
     together = builder.node("Concat", *parts, axis=1)
-    # answers known for the same galaxies share a regression; restore the original order of answers
+    # the regressions are ordered by groups of answers; restore the original order of answers
     order = np.argsort(np.concatenate(head.answers_))
     return builder.node(
         "Clip", builder.columns(together, order), builder.constant(0.0), builder.constant(1.0)

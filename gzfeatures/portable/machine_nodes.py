@@ -20,14 +20,14 @@ from gzfeatures.portable.tree_nodes import tree_totals
 
 
 def pipeline_output(builder: GraphBuilder, steps: Pipeline, rows: Value) -> Value:
-    """Add operators for the steps of a head; return the output of its last step.
+    """Add operators for all steps of a head to a graph; return the output of the last step.
 
-    It is a score or the probability of each class, or the value of each target, float32.
+    This is a score or probability for each class, or the value of each target, float32.
 
     Raises
     ------
     InputError
-        The machine has no form in ONNX here.
+        The classifier or regressor cannot be written in ONNX.
     """
     rounded = any(isinstance(step, Compress) for _, step in steps.steps)
     for name, step in steps.steps:
@@ -61,8 +61,7 @@ def _transformed(builder: GraphBuilder, step: Any, rows: Value) -> Value:
         along = builder.node("MatMul", centred, axes)
         if not pca.whiten:
             return along
-        # a component without variance would cause division by zero; use the same lower limit as
-        # scikit-learn
+        # a component without variance would cause division by zero: use scikit-learn's lower limit
         spread = np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).eps)
         return builder.node("Div", along, builder.constant(spread))
     raise InputError("step of the head is unknown", found=type(step).__name__)
@@ -79,12 +78,12 @@ def _affine(builder: GraphBuilder, rows: Value, weights: Any, intercept: Any) ->
 
 
 def _kernel(builder: GraphBuilder, machine: RbfMachine | RbfRegression, rows: Value) -> Value:
-    """Add operators for Σ exp(−γ‖x − vector‖²) × weights + intercept, by a matrix product."""
+    """Add operators for a kernel machine: Σ exp(−γ‖x − vector‖²) × weights + intercept."""
     vectors = np.asarray(machine.vectors_, dtype=np.float32)
     twice = builder.node("MatMul", rows, builder.constant(2 * vectors.T))
     less = builder.node("Sub", twice, builder.constant((vectors**2).sum(1)))
     squares = builder.total(builder.node("Mul", rows, rows))
-    # rounding may give a galaxy a squared distance below zero, so limit it
+    # distance is −‖x − vector‖², which rounding could make positive: limit it to 0
     distance = builder.node(
         "Min", builder.node("Sub", less, squares), builder.constant(np.zeros(1))
     )
@@ -118,7 +117,7 @@ def _network(builder: GraphBuilder, machine: Perceptron, rows: Value) -> Value:
 
 
 def _chances(builder: GraphBuilder, scores: Value, width: int) -> Value:
-    """Add operators from scores to class probabilities; two classes have one score."""
+    """Add operators that turn scores into class probabilities; one score means two classes."""
     if width > 1:
         return builder.node("Softmax", scores, axis=1)
     second = builder.node("Sigmoid", scores)

@@ -14,29 +14,29 @@ from gzfeatures.errors import InputError, need, parsing, require_format
 from gzfeatures.networks.encoders.onnx_files import nodes_of, read_model
 
 FORMAT = 1
-"""Version of exported files; raise it if older code would misread a new file."""
+"""Format version of exported files; increase it if older code would misread new files."""
 KEY, CARD = "gzfeatures", "model_card"
-"""Names of the metadata: what this package reads, and the card for people."""
+"""Names of two metadata texts: JSON that gzfeatures reads, and the model card for people."""
 LARGEST = 2**31 - 2**20
-"""Bytes of a file: one of ONNX holds less than 2 GB."""
+"""Largest size in bytes: an ONNX file holds less than 2 GB."""
 UNBOUNDED = ("Loop", "Scan", "If", "SequenceMap", "Optional", "StringNormalizer")
-"""Operators that no exported file has: they may run without end, or hide others."""
+"""Operators that are refused because they may run without end, or contain other operators."""
 MOST_NUMBERS = 2**28
-"""Numbers of one tensor for one galaxy: more is no galaxy's, and would fill the memory."""
+"""Largest tensor per galaxy, in numbers; a larger one is an attack, and would fill the memory."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFile:
-    """Hold an exported ONNX file that was read and has passed all checks.
+    """Store the content of an exported ONNX file that has passed all checks.
 
     Parameters
     ----------
     path : Path
     model : ModelProto
     record : dict
-        Of the head (see `Head.record`).
+        Facts of the head (see `Head.record`).
     source : {"pixels", "vectors"}
-        What the graph takes.
+        Input of the graph.
     """
 
     path: Path
@@ -51,7 +51,7 @@ def with_metadata(model: Any, fields: dict[str, Any], summary: str) -> Any:
     Raises
     ------
     InputError
-        The model is larger than a file of ONNX may be.
+        The model is larger than 2 GB, the limit of ONNX files.
     """
     onnx = need("onnx", extra="onnx")
     size = sum(len(each.raw_data) for each in model.graph.initializer)
@@ -69,7 +69,7 @@ def with_metadata(model: Any, fields: dict[str, Any], summary: str) -> Any:
 
 
 def read_model_file(path: str | Path) -> ModelFile:
-    """Return an exported file; refuse a file that `gzfeatures export` did not write.
+    """Read an exported ONNX file; refuse a file that `gzfeatures export` did not write.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _record(model: Any, file: Path) -> dict[str, Any]:
 
 
 def _digest(model: Any) -> str:
-    """Return the sha256 of an ONNX graph, which reveals a changed weight."""
+    """Return the sha256 of an ONNX graph; any change of a weight changes it."""
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -124,7 +124,7 @@ def _require_bounded(model: Any, file: Path) -> None:
     onnx = need("onnx", extra="onnx")
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        # a dimension without a fixed length is the number of galaxies; count one galaxy
+        # a dimension without a fixed length counts galaxies: use one galaxy
         sides = [max(side.dim_value, 1) for side in value.type.tensor_type.shape.dim]
         if math.prod(sides) > MOST_NUMBERS:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Write the model card (description for people) that is stored in an exported file."""
+"""Write the model card (a text for people) that is stored in an exported ONNX file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 
 @dataclasses.dataclass(frozen=True)
 class SummaryFacts:
-    """Hold what a model card says about the exported file, beside the head itself.
+    """Store facts for a model card: input, precision and result of the check.
 
     Parameters
     ----------
     source : {"pixels", "vectors"}
     int8 : bool
     batch : int, optional
-        None where it is open.
+        Batch size; None if any size is accepted.
     galaxies : int
     origin : str
-        Which galaxies the file was checked on.
+        Source of the galaxies in the check, as words.
     agreements : sequence of Agreement
     licence : str
     """
@@ -66,7 +66,7 @@ def model_summary(head: Head, facts: SummaryFacts) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a user's name for something as one line, without special characters of Markdown."""
+    """Return a text in one line, without the characters that would break a Markdown table."""
     return " ".join(text.replace("|", "/").replace("`", "'").split())
 
 

@@ -1,4 +1,4 @@
-"""Read an exported ONNX file as a head that predicts with the file's graph."""
+"""Read an exported ONNX file as a head; predictions are computed by the file's graph."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ SUFFIX = ".onnx"
 
 
 class GraphEstimator:
-    """Predict from vectors with the part of an exported graph after the backbone.
+    """Predict from embeddings with an exported graph, leaving out the backbone in it.
 
     Parameters
     ----------
     file : ModelFile
     output : str
-        Name of its main output.
+        Name of the graph's main output.
     classes : int
-        k.
+        Number of classes (k).
     probabilities : bool
-        Rows are probabilities, and sum to 1.
+        True if the output are probabilities, whose rows sum to 1.
     """
 
     def __init__(self, file: ModelFile, output: str, classes: int, *, probabilities: bool) -> None:
@@ -51,8 +51,8 @@ class GraphEstimator:
         onnx = need("onnx", extra="onnx")
         with parsing("exported file cannot be run", self._file.path):
             part = onnx.utils.Extractor(self._file.model).extract_model([VECTORS], [self._output])
-            # only the backbone can have a fixed number of images per batch, so let the part after
-            # it accept any number
+            # the backbone may be fixed to one image per batch; this part after it takes any number
+            # of rows
             del part.graph.value_info[:]
             for each in (*part.graph.input, *part.graph.output):
                 each.type.tensor_type.shape.dim[0].dim_param = "n"
@@ -75,7 +75,8 @@ class GraphEstimator:
                 )
             values[start : start + len(part)] = answer
         if self._sum_to_1:
-            # single precision leaves the sum of a row only within 1e-7 of 1, so divide by it
+            # in float32 the probabilities of a galaxy sum to 1 only within 1e-7: divide by their
+            # sum
             values = np.clip(values, 0, 1)
             values /= np.maximum(values.sum(1, keepdims=True), 1e-12)
         return values
@@ -93,13 +94,13 @@ class GraphEstimator:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PortableHead(Head):
-    """Hold a head that was exported to an ONNX file, whose graph predicts.
+    """Predict with the graph of an exported ONNX file, like any other head.
 
     Parameters
     ----------
     file : Path
     source : {"pixels", "vectors"}
-        What the graph takes. One of pixels computes the vectors of images by itself.
+        Input of the graph; a graph of pixels includes the backbone.
     """
 
     file: Path = Path()
@@ -112,7 +113,7 @@ class PortableHead(Head):
         Raises
         ------
         MissingExtraError, MissingFileError, InputError
-            As `read_model_file`; or its record is not that of a head.
+            As `read_model_file`; or its metadata are not those of a head.
         """
         file = read_model_file(path)
         bare = Head.of_record(file.record, None, file.path)
@@ -131,23 +132,23 @@ class PortableHead(Head):
         on_bad: str = "raise",
         progress: Progress | bool = SILENT,
     ) -> EmbeddingTable:
-        """Return the vectors of images, cropped and resized here and embedded by the graph.
+        """Return the embeddings of images: crop and resize them here, then run the file's backbone.
 
         Parameters
         ----------
         images : ImageSet
         store : Store
-            Where vectors are looked up and kept, under the digest of the file.
+            Folder in which embeddings are looked up and stored, under the file's digest.
         view : View, optional
-            Other framing of the galaxies.
+            Crop and size of the images, if other than the head's.
         on_bad : {"raise", "skip"}
-            What becomes of an image that cannot be read.
+            An image that cannot be read is an error, or is left out.
         progress : Progress or bool
 
         Raises
         ------
         InputError
-            The file takes vectors.
+            The file takes embeddings, not pixels.
         """
         from gzfeatures.networks.extraction.extract import compute_table
         from gzfeatures.networks.extraction.spec import Extraction
@@ -167,7 +168,7 @@ class PortableHead(Head):
             progress=progress,
         )
         table = compute_table(images, extraction)
-        # the export checked that the graph gives this extractor's vectors, and the extractor knows
-        # the galaxies it was trained on
+        # the file's backbone gives the embeddings of the original extractor (the export checked
+        # this), so name the original one: it is known which galaxies it was trained on
         known = dataclasses.replace(known, view=view or known.view)
         return dataclasses.replace(table, extractor=known)

@@ -13,17 +13,17 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, need
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-"""Operators that compute in integers; the first of them, and all others, stay at float32."""
+"""Operators to convert to integers; the first one in the graph, and all others, stay at float32."""
 BATCH = 1
-"""Images that the graph takes at a time.
+"""Number of images in a batch, fixed in the graph.
 
-OpenVINO computes an int8 convolution of a graph with an open batch and a Range with the bias of
-channel 0 for every channel, silently: so the batch is fixed, and the graph holds no Range.
+In an int8 graph with a variable batch size and an operator Range, OpenVINO silently uses the bias
+of channel 0 for all channels. So the batch size is fixed, and the graph has no Range.
 """
 
 
 class _Pictures:
-    """Give images to onnxruntime one at a time, which measures number ranges on them."""
+    """Pass images one by one to onnxruntime, which measures ranges of values on them."""
 
     def __init__(self, name: str, pixels: npt.NDArray[np.uint8]) -> None:
         self._rest = iter(pixels)
@@ -38,18 +38,18 @@ class _Pictures:
 
 
 def _first(model: Any) -> list[str]:
-    """Return the name of the first layer, where 8-bit integers would cost most accuracy."""
+    """Return the first layer's name in a list: in 8-bit integers it would lose most accuracy."""
     names = [node.name for node in model.graph.node if node.op_type in OPERATORS]
     return names[:1]
 
 
 def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
-    """Return a graph with 8-bit weights, where each output channel has its own scale.
+    """Return a backbone's ONNX graph with 8-bit weights, scaled separately per output channel.
 
     Parameters
     ----------
     model : ModelProto
-        From one picture to a vector.
+        Graph from one picture to its embedding.
     pixels : ndarray of uint8
         Pictures (n, size, size, 3) on which ranges are measured.
 
@@ -60,7 +60,7 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
     """
     onnx = need("onnx", extra="onnx")
     need("onnxruntime", extra="onnx")
-    # onnxruntime is an optional package, so import it only where it is needed
+    # import only here, because onnxruntime is an optional package
     from onnxruntime import quantization
 
     logger = logging.getLogger()
@@ -81,8 +81,8 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                # use 7 bits: processors without VNNI add pairs of products in 16 bits, which
-                # products of 8-bit weights would overflow
+                # 7-bit weights: CPUs without VNNI add pairs of products in 16 bits, and products
+                # with 8-bit weights would overflow
                 reduce_range=True,
             )
         finally:

@@ -1,4 +1,4 @@
-"""Write class sets and familiarity p values as operators of an ONNX graph."""
+"""Write class sets and familiarity p values of a head as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 
 
 def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
-    """Add operators for the p value of being like the training galaxies, shape (n,).
+    """Add operators for the familiarity p value of each galaxy, shape (n,).
 
-    As `Familiarity.p_values`: the share of the calibration galaxies that lie at least as far.
+    As in `Familiarity.p_values`: the fraction of calibration galaxies that are at least as far from
+    the training galaxies.
     """
-    # divide each vector by its largest number first, because the square of a very large number
+    # first divide each vector by its largest number, because the square of a very large number
     # would overflow
     largest = builder.node(
         "ReduceMax", builder.node("Abs", vectors), builder.constant([1], np.int64), keepdims=1
@@ -22,7 +23,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     largest = builder.node("Max", largest, builder.constant([np.finfo(np.float32).tiny]))
     scaled = builder.node("Div", vectors, largest)
     squared = builder.total(builder.node("Mul", scaled, scaled))
-    # the length of a row of zeros is 0: a lower limit prevents division by zero
+    # a vector of zeros has length 0, so prevent division by zero
     length = builder.node("Max", builder.node("Sqrt", squared), builder.constant([1e-30]))
     directions = builder.node("Div", scaled, length)
     along = builder.node(
@@ -40,7 +41,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     m = len(known.distances)
     farther = builder.node("LessOrEqual", distance, builder.constant(known.distances))
     count = builder.total(builder.node("Cast", farther, to=1), keep=False)
-    # a conformal p value counts the galaxy itself as one that is at least as far
+    # a conformal p value is (count + 1) / (m + 1): the galaxy itself is counted too
     more = builder.node("Add", count, builder.constant([1.0]))
     return builder.node("Div", more, builder.constant([m + 1.0]))
 
@@ -55,9 +56,9 @@ def class_set(
     builder : GraphBuilder
     sets : Conformal
     probabilities, winner : str
-        Of the classes (n, k), and the code of the most probable one (n,).
+        Probabilities of the classes (n, k), and code of the most probable class (n,).
     known : str, optional
-        Whether the galaxy is like those trained on, bool (n,): the set of another is empty.
+        Whether a galaxy is like the training galaxies, bool (n,); if not, its set is empty.
     """
     conformity = probabilities
     if sets.method == "raps":
@@ -76,8 +77,7 @@ def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
     """Add operators for the RAPS score: 1 − probability of likelier classes − rank penalty."""
     other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
     itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
-    # of classes with equal probability the earlier one ranks first, as in the stable sort of the
-    # original head
+    # of two equally probable classes the earlier ranks first, as in the head's stable sort
     earlier = builder.constant(np.triu(np.ones((k, k), dtype=bool), 1), np.bool_)
     tied = builder.node("And", builder.node("Equal", other, itself), earlier)
     ahead = builder.node(

@@ -1,7 +1,7 @@
-"""Write boosted trees as ONNX operators that every runtime supports.
+"""Write boosted trees as ONNX operators that every library supports.
 
-ONNX has an operator for trees, which OpenVINO does not read. Here all trees descend one level at a
-time, as in `BoostedTrees`.
+ONNX's own operator for trees is not supported by OpenVINO. Here all galaxies descend all trees one
+level at a time, as in `BoostedTrees`.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from gzfeatures.heads.trees import BoostedTrees
 from gzfeatures.portable.graph_builder import GraphBuilder, Value
 
 ROUNDING = 1e-5
-"""Distance by which thresholds of principal components are lowered.
+"""Relative amount by which thresholds on principal components are lowered.
 
-XGBoost's thresholds are numbers of training galaxies, to the bit. These must not reach another leaf
-because a runtime adds the products of a component in another order.
+XGBoost's thresholds equal values of training galaxies exactly. Another library rounds a principal
+component differently; without the margin, such a galaxy could reach another leaf.
 """
 
 
 def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, rounded: bool) -> Value:
-    """Add operators for the sums of the leaf values that each row reaches, (n, outputs).
+    """Add operators for the sum of leaf values that each row reaches in all trees, (n, outputs).
 
     Parameters
     ----------
     builder : GraphBuilder
     trees : BoostedTrees
-        Fitted, as read from a checked file.
+        Fitted trees.
     rows : str
         Finite rows (n, d), float32.
     rounded : bool
-        The rows are principal components, which every runtime rounds in its own way.
+        Whether the rows are principal components, which each library rounds differently.
     """
     roots = len(trees.roots_)
     leaf, itself = trees.left_ < 0, np.arange(len(trees.left_))
-    # make each leaf its own child, so that all rows can take as many steps as the deepest tree has
+    # make each leaf its own child: then every row takes as many steps as the deepest tree has
     # levels
     below = np.stack(
         [np.where(leaf, itself, trees.right_), np.where(leaf, itself, trees.left_)], axis=1
@@ -44,8 +44,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     nearer = np.maximum(np.abs(values), 1) * ROUNDING if rounded else 0.0
     thresholds = builder.constant(values - nearer)
     children = builder.constant(below.ravel(), np.int64)
-    # every galaxy starts at the roots of all trees; as the number of galaxies is unknown, add the
-    # roots to a column of zeros to repeat them
+    # every galaxy starts at the root of each tree: add the roots to a column of zeros, which
+    # repeats them for any number of galaxies
     zeros = builder.node("Mul", builder.columns(rows, [0]), builder.constant([0.0]))
     at = builder.node(
         "Add",

@@ -22,7 +22,7 @@ OTHERS = 0o077
 
 
 class PrivateFolder:
-    """A folder with mode 0700 owned by the user; its files are read only if no other user can.
+    """Manage a folder and files that only the user can access (modes 0700 and 0600).
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ MEASURE_FROM = 512
 
 
 class Engine(Protocol):
-    """Interface of the classes that turn pixels of images into embeddings, on a CPU or on GPUs."""
+    """Define the methods of a CPU or GPU engine, which turns pixels of images into embeddings."""
 
     batch: int
     """Largest number of images in one call of `vectors`."""

@@ -43,7 +43,7 @@ class Threading:
 
 
 class Forward(abc.ABC):
-    """Base class that runs one network on a CPU, in PyTorch or another library.
+    """Run one network on a CPU; subclasses use PyTorch, OpenVINO or onnxruntime.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class Forward(abc.ABC):
 
 
 class Body(nn.Module):
-    """Network that takes 8-bit pixels: normalise them, run the network, return float32 vectors."""
+    """Normalise 8-bit pixels, run a network on them, and return float32 embeddings."""
 
     mean: torch.Tensor
     std: torch.Tensor

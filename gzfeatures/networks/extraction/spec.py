@@ -1,4 +1,4 @@
-"""Settings of an extraction (backbone, layer, view, …), and the extractor defined by them."""
+"""Store the settings of an extraction (backbone, layer, view, …); derive its extractor."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _foreign_extractor(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Settings by which images become embeddings: network, layer, view, hardware and store.
+    """Store the settings of an extraction: network, layer, view, hardware and store.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ BATCH = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PortableBackbone:
-    """A backbone to be written as an ONNX graph, with its PyTorch network for comparison.
+    """Store a backbone's PyTorch network; write it as an ONNX graph, and compute with it.
 
     Parameters
     ----------
