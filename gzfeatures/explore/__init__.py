@@ -1,1 +1,1 @@
-"""Search vectors of galaxies for similar galaxies, duplicates, anomalies and label errors."""
+"""Search embeddings for similar galaxies, duplicates, anomalies and wrong labels."""

@@ -1,4 +1,4 @@
-"""Rank galaxies that are unlike the others of a table, by three measures without labels."""
+"""Rank galaxies by how unusual their embeddings are, with three measures that need no labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def anomalies(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the galaxies of a table ranked from the most to the least anomalous.
+    """Rank the galaxies of a table from the most to the least anomalous embedding.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def anomalies(
 
 
 def _outlier_factor(near: Nearest) -> npt.NDArray[np.float64]:
-    """Return the mean density of a galaxy's neighbours divided by its own density.
+    """Return the mean density at each galaxy's neighbours divided by the density at the galaxy.
 
     This is the local outlier factor (LOF).
 
-    Equal rows, infinitely dense, are held to a finite density.
+    The density is limited, because it would be infinite among equal rows.
     """
     reach = np.maximum(near.distances[near.rows, -1], near.distances).mean(1, dtype=np.float64)
     density = 1 / np.maximum(reach, 1e-10)

@@ -1,4 +1,4 @@
-"""Find the classes whose galaxies two encoders (networks that embed) arrange differently."""
+"""Find classes whose galaxies have different neighbours in the embeddings of two networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class ClassDifference:
-    """Hold how differently two encoders arrange the galaxies of one class.
+    """Store, for one class, how often neighbours have the same class in two embedding tables.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class ClassDifference:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     def asdict(self) -> dict[str, object]:
-        """Return the comparison of one class as JSON values, the class name first."""
+        """Return the fields as JSON values, the class name first."""
         fields = dataclasses.asdict(self)
         return {"class": fields.pop("name"), **fields, "differs": self.differs}
 
@@ -62,7 +62,7 @@ class ClassDifference:
 def class_differences(
     one: EmbeddingTable, other: EmbeddingTable, labels: Labels, *, k: int = 10, seed: int = 0
 ) -> list[ClassDifference]:
-    """Return how two encoders arrange each class, the class that differs most first.
+    """Compare two tables class by class: how often do nearest neighbours have the same class?
 
     Parameters
     ----------
@@ -125,13 +125,14 @@ def _influence(
     codes: npt.NDArray[np.int64],
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return how each galaxy, as a neighbour, changes a class's sum of matching neighbours, (n,).
+    """Return how much each galaxy, as a neighbour of a class's members, changes the score, (n,).
 
-    A galaxy that many have as a neighbour moves the mean of the class more than by its own share.
+    The score is the sum, over members of the class, of the share of neighbours of the same class. A
+    galaxy that is a neighbour of many members changes this sum a lot.
     """
     k = near.shape[1]
-    # without this neighbour the next nearest galaxy would count, and it has the same class about as
-    # often as the others
+    # if this galaxy did not exist, the next nearest would replace it, which has the same class as
+    # often as the mean neighbour: so subtract this mean
     added = ((codes[near] == codes[:, None]) - same[:, None]) / k
     weights = added[rows].ravel()
     return np.asarray(np.bincount(near[rows].ravel(), weights, len(codes)), dtype=np.float64)
@@ -140,9 +141,9 @@ def _influence(
 def _interval(
     mean: float, influence: npt.NDArray[np.float64], n: int, classes: int
 ) -> tuple[float, float] | None:
-    """Return the t interval of a mean over n galaxies, widened as several classes are tested.
+    """Return the t interval of a mean over n galaxies, widened because several classes are tested.
 
-    Its variance is that of the jackknife, linearised: galaxies count by their influence.
+    The variance is that of the linearised jackknife: the sum of squares of each galaxy's influence.
     """
     if n < FEWEST:
         return None

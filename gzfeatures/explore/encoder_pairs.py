@@ -1,4 +1,4 @@
-"""Compare every two encoders of a run: how alike they arrange galaxies, and each class."""
+"""Compare every two encoders of a run: do galaxies have the same neighbours in both?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEIGHBOURS = 10
 
 @dataclasses.dataclass(frozen=True)
 class EncoderPair:
-    """Hold how similarly two encoders arrange the same galaxies.
+    """Store how similar the embeddings of two encoders are, overall and for each class.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class EncoderPair:
 
     @property
     def different(self) -> tuple[ClassDifference, ...]:
-        """Return the classes that one encoder keeps together better, beyond chance."""
+        """Return the classes whose share of same-class neighbours differs significantly."""
         return tuple(row for row in self.classes if row.differs)
 
     def brief(self) -> dict[str, Any]:
-        """Return the main numbers of the comparison, by the titles that a table shows."""
+        """Return the main numbers of the comparison as a dict, with column titles as keys."""
         differ = ", ".join(f"{row.name} {row.difference:+.2f}" for row in self.different)
         return {
             "encoder": self.one,
@@ -64,7 +64,7 @@ class EncoderPair:
 
 
 def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[EncoderPair, ...]:
-    """Return a comparison of every two embedding tables, on the given galaxies.
+    """Compare every two of the given embedding tables, on the given galaxies.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[Enc
     """
     opened = {EmbeddingTable.open(path).extractor.fingerprint: path for path in reversed(tables)}
     paths = [path for path in tables if path in opened.values()]
-    # among so few galaxies, shared neighbours are mostly chance and say nothing about encoders
+    # with at most 20 galaxies most neighbours are shared by chance, so the comparison says nothing
     if len(paths) < 2 or len(ids) <= 2 * NEIGHBOURS:
         return ()
     read = [EmbeddingTable.open(path).having(ids) for path in paths]
@@ -104,7 +104,7 @@ def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[Enc
 
 
 def _names(backbones: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Return the names of encoders; a repeated name gets the name of its file added."""
+    """Return the names of encoders; the file name is added to names that occur twice."""
     return [
         name if backbones.count(name) == 1 else f"{name} ({path.stem})"
         for name, path in zip(backbones, paths, strict=True)

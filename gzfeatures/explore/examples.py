@@ -1,4 +1,4 @@
-"""Rank galaxies by likeness to several example galaxies, and unlikeness to other examples."""
+"""Rank galaxies that are similar to example galaxies and different from counterexamples."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def rank_by_examples(
     examples: npt.NDArray[np.intp],
     metric: str = "euclidean",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the k rows nearest to the mean of the examples and farthest from other examples.
+    """Return the k rows nearest to the mean example and farthest from the mean counterexample.
 
-    A row's score is its distance to the mean of the unlike examples minus its distance to the mean
-    of the like ones (relevance feedback after Rocchio 1971); without unlike examples it is minus
-    the latter. On the galaxies of Galaxy Zoo 2 the mean of three examples finds more galaxies of
-    their kind than the nearest of them does: .41 against .30 of the first twenty.
+    A row's score is its distance to the mean counterexample minus its distance to the mean example
+    (relevance feedback after Rocchio 1971); without counterexamples it is minus the distance to the
+    mean example. On Galaxy Zoo 2, with three examples, 41 % of the first twenty galaxies are of the
+    wanted kind; with the distance to the nearest example it is 30 %.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Define the space in which embeddings are compared: metric and principal components."""
+"""Define how embeddings are compared: metric, and projection to principal components."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENOUGH = 10_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureSpace:
-    """Map embeddings linearly to the vectors between which distances are measured.
+    """Project embeddings to the vectors whose Euclidean distances are compared.
 
     Distances in the space are euclidean. Under `cosine` each embedding is first scaled to unit
     length, so that the distance is the chord between directions, sqrt(2 − 2 cos): its order is that
@@ -58,7 +58,7 @@ class FeatureSpace:
         metric: str = "euclidean",
         components: int | None = 50,
     ) -> FeatureSpace:
-        """Return the space of the principal components of a matrix's rows.
+        """Compute the principal components of embeddings, and return the projection to them.
 
         Parameters
         ----------
@@ -94,13 +94,13 @@ class FeatureSpace:
         share, axes = _principal(
             rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components
         )
-        # the sign of an eigenvector is arbitrary; make its largest entry positive, so that all
+        # the sign of an eigenvector is arbitrary: make its largest component positive, so that all
         # machines give the same axes
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), share)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return embeddings, shape (n, dim), mapped into this space.
+        """Project embeddings, shape (n, dim), to the principal components.
 
         The result has shape (n, components), or (n, dim) without axes.
 
@@ -123,7 +123,7 @@ class FeatureSpace:
         return mapped
 
     def asdict(self) -> dict[str, Any]:
-        """Return metric, number of components and share of variance as JSON values."""
+        """Return metric, number of components and their share of the variance as JSON values."""
         return {
             "metric": self.metric,
             "components": None if self.axes is None else len(self.axes),
@@ -134,9 +134,9 @@ class FeatureSpace:
 def _principal(
     rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int
 ) -> tuple[float, Array]:
-    """Return the share of variance and the first principal axes, shape (count, dim).
+    """Compute principal axes, shape (count, dim), and their share of the whole variance.
 
-    Axes stand by falling variance.
+    Axes are sorted by falling variance.
     """
     from scipy.linalg import eigh
     from threadpoolctl import threadpool_limits
@@ -145,14 +145,15 @@ def _principal(
     scatter = np.zeros((min(n, dim), min(n, dim)))
     whole = (rows - mean).astype(np.float64) if n < dim else None
     if whole is not None:
-        # with fewer galaxies than dimensions, the matrix between galaxies is smaller than that
-        # between dimensions, and has the same eigenvalues
+        # with fewer galaxies than dimensions, use X Xᵀ (n × n) instead of XᵀX (dim × dim): it is
+        # smaller and has the same eigenvalues above 0
         scatter += whole @ whole.T
     else:
         for start in range(0, n, BLOCK):
             centred = rows[start : start + BLOCK] - mean
             scatter += centred.T @ centred
-    # for a matrix of this size, several threads would wait for each other longer than they compute
+    # use one thread: at this matrix size, several threads would wait for each other longer than
+    # they compute
     with threadpool_limits(1, "blas"):
         values, vectors = eigh(scatter, subset_by_index=[len(scatter) - count, len(scatter) - 1])
     axes = vectors[:, ::-1].T
@@ -165,9 +166,9 @@ def _principal(
 def unit_rows(
     matrix: npt.NDArray[np.float32], metric: str, *, first_row: int = 0
 ) -> npt.NDArray[np.float32]:
-    """Return rows unchanged (`euclidean`) or scaled to unit length (`cosine`).
+    """Return rows unchanged for `euclidean`, or scaled to length 1 for `cosine`.
 
-    An all-zero row is then an InputError; it names the row, counted from `first_row`.
+    With `cosine` a row of zeros raises InputError, which names the row, counted from `first_row`.
     """
     rows = np.asarray(matrix, dtype=np.float32)
     if metric == "euclidean":

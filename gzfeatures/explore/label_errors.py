@@ -1,4 +1,4 @@
-"""Find labels that are likely wrong, and the unlabelled galaxies to label next."""
+"""Find labels that are likely wrong, and choose unlabelled galaxies to label next."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gzfeatures.ids import among, positions
 
 
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
-    """Return labels ranked by doubt, from probabilities of heads that were not trained on them.
+    """Rank labels by how likely they are wrong, by predictions of heads not trained on them.
 
     Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold
-    is the mean probability that galaxies so labelled get for it, and a galaxy counts for the class
-    with the largest of the probabilities that pass the threshold of their class. The shares that
-    count for another class say how many labels of each class are wrong; these are the ones with the
-    lowest probability of their label ("prune by class", section 3.2). So a class that is hard as a
-    whole gets the lower bar it needs.
+    is the mean of its probability over the galaxies with that label. Each galaxy is assigned to the
+    class of largest probability among those above their threshold. In each label class, the share
+    of galaxies assigned to a different class estimates the share of wrong labels; the labels of
+    lowest probability are called doubtful ("prune by class", section 3.2). A class that is hard to
+    predict gets a lower threshold.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return which labels are doubtful: in each class, those with the lowest probability.
+    """Return a mask of doubtful labels: in each class, those of lowest predicted probability.
 
-    Confident learning estimates how many they are.
+    Confident learning estimates how many labels of each class are wrong.
     """
     k = p.shape[1]
     p_label, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
-    # confident learning (Northcutt+2021, doi:10.1613/jair.1.12125): a galaxy counts for a class if
-    # its probability is at least the mean over the galaxies with that label
+    # threshold of a class (confident learning, Northcutt+2021, doi:10.1613/jair.1.12125): the mean
+    # of its probability over the galaxies with that label
     thresholds = np.bincount(codes, weights=p_label, minlength=k) / np.maximum(members, 1)
     thresholds[members == 0] = np.inf  # no galaxy has this label, so no mean exists
     passing = np.where(p >= thresholds, p, -np.inf)
@@ -121,7 +121,7 @@ def query_next(
     pool: int = 10,
     metric: str = "euclidean",
 ) -> pd.DataFrame:
-    """Return unlabelled galaxies to label next: uncertain, and unlike each other.
+    """Return unlabelled galaxies to label next: uncertain ones that differ from each other.
 
     Among the `pool` × `count` galaxies with the smallest margin between their two most probable
     classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
@@ -176,7 +176,7 @@ def query_next(
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to label next", rule="include one without a label")
-    # similar galaxies teach a head the same, so choose different ones among the most uncertain
+    # a head learns little from two similar galaxies: choose different ones among the most uncertain
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (
         considered[_spread(vectors[considered], min(count, len(considered)))]
@@ -195,7 +195,7 @@ def query_next(
 
 
 def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Return row numbers: the first row, then always the row farthest from all returned ones."""
+    """Choose rows: the first row, then repeatedly the row farthest from all chosen rows."""
     taken = np.zeros(count, dtype=np.int64)
     apart = np.full(len(vectors), np.inf)
     for i in range(1, count):

@@ -1,4 +1,4 @@
-"""Find the nearest rows of a matrix, by all distances or by a graph of near rows."""
+"""Find the nearest rows of a matrix, exactly or with a graph of near rows (faiss)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = 1024
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nearest:
-    """Hold the k nearest rows of each query vector, with their distances.
+    """Store the k nearest rows of each query vector, with their distances.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
 def by_every_distance(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> Nearest:
-    """Return the k nearest rows of each query vector, by its distance to every row.
+    """Find the k nearest rows of each query vector exactly, by all its distances.
 
     A matrix product picks candidates (in single precision, about the mean of the rows), and their
     differences decide. Of equal distances the earlier row comes first.
@@ -75,8 +75,8 @@ def by_every_distance(
     rows, asked_about = np.ascontiguousarray(reference), np.ascontiguousarray(queries)
     centre = reference.mean(0, dtype=np.float64).astype(np.float32)
     longest = np.einsum("ij,ij->i", rows, rows).max()
-    # squared distances from squared lengths lose digits if all rows lie far from the origin, so
-    # subtract the mean; most callers pass centred rows, which need no copy
+    # |x − y|² = |x|² + |y|² − 2 x·y loses digits if all rows lie far from the origin, so subtract
+    # the mean; most callers pass rows with mean 0, which need no copy
     if centre @ centre > CENTRED * longest:
         rows, asked_about = rows - centre, asked_about - centre
         longest = np.einsum("ij,ij->i", rows, rows).max()
@@ -84,8 +84,8 @@ def by_every_distance(
     asked = min(len(reference), k + (own is not None) + SPARE)
     rough, candidates = faiss.knn(asked_about, rows, asked)
     near = _nearest_of(reference, queries, candidates, k, own)
-    # rounding errors may hide a row that is as near as the k-th one, so compute such queries again
-    # in double precision
+    # rounding errors may have left out a row that is nearer than the k-th neighbour: compute such
+    # queries again in double precision
     unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
     if asked < len(reference) and unsure.any():
         mine = None if own is None else own[unsure]
@@ -96,7 +96,7 @@ def by_every_distance(
 def _in_double(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> tuple[npt.NDArray[np.int64], Matrix]:
-    """Return nearest rows and their distances, computed in double precision."""
+    """Find nearest rows and their distances exactly, in double precision."""
     from sklearn.neighbors import NearestNeighbors
 
     index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
@@ -109,7 +109,7 @@ def _in_double(
 def by_graph(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> Nearest:
-    """Return near rows of each query vector, found along a graph that links near rows.
+    """Find near rows of each query vector, approximately, along a graph that links near rows.
 
     The graph is a hierarchical navigable small world (Malkov & Yashunin 2020,
     doi:10.1109/TPAMI.2018.2889473): its time grows with n log n.
@@ -119,21 +119,20 @@ def by_graph(
     space = None
     if reference.shape[1] > NARROW:
         space = FeatureSpace.fit(reference, components=NARROW)
-    # for most embeddings, a few principal components hold nearly all of the distances and make the
-    # search faster; otherwise compare all dimensions
+    # search in 128 principal components, which is faster, if they have at least 90 % of the
+    # variance
     narrow = space is not None and space.axes is not None and space.kept >= KEPT
     rows = reference if space is None or not narrow else space.vectors(reference)
     asked_about = queries if space is None or not narrow else space.vectors(queries)
     asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
     index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
     index.hnsw.efConstruction = BUILDING
-    # several threads would link rows in an order that changes from run to run, and with it the
-    # result
+    # use one thread: with several, rows are added in a random order, which changes the graph
     with _threads(1):
         index.add(np.ascontiguousarray(rows))
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
     candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
-    lacking = (candidates < 0).any(1)  # too few rows found, so search exactly
+    lacking = (candidates < 0).any(1)  # −1: no row was found
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
         mine = None if own is None else own[lacking]
@@ -149,7 +148,7 @@ def _nearest_of(
     k: int,
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """Return the k nearest rows among each query's candidate rows, by exact distances."""
+    """Compute exact distances to each query's candidate rows, and return the k nearest rows."""
     distances = np.empty(candidates.shape, dtype=np.float32)
     for start in range(0, len(queries), ROWS):
         part = slice(start, start + ROWS)
@@ -160,7 +159,7 @@ def _nearest_of(
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Set the number of threads that the library faiss uses while the block runs."""
+    """Let the library faiss use this number of threads inside a `with` block."""
     import faiss
 
     before = faiss.omp_get_max_threads()
@@ -177,7 +176,7 @@ def _without_own(
     k: int,
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """Return the k nearest candidate rows of each query, without the query's own row."""
+    """Return the k nearest candidate rows of each query; leave out the query's own row."""
     far = distances.astype(np.float32)
     if own is not None:
         far[rows == own[:, None]] = np.inf

@@ -1,4 +1,4 @@
-"""Find galaxies with the nearest embeddings: similar galaxies, and duplicates."""
+"""Find galaxies with similar embeddings, and pairs so similar that they are duplicates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def nearest(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> Nearest:
-    """Return the k nearest reference rows of each query vector, computed on all cores.
+    """Find the k nearest reference rows of each query vector, with all processor cores.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def nearest(
     if len(reference) <= exact_up_to:
         return by_every_distance(reference, queries, k, own)
     near = by_graph(reference, queries, k, own)
-    # the graph search may miss neighbours; an exact search on a sample measures the share that it
-    # finds
+    # the graph search may miss neighbours: search exactly for a sample of queries, to measure the
+    # share of neighbours found (recall)
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
     truth = by_every_distance(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
@@ -81,9 +81,10 @@ def similar(
     *,
     metric: str = "euclidean",
 ) -> pd.DataFrame:
-    """Return the k galaxies whose embeddings are nearest to those of each given id.
+    """Return, for each given galaxy id, the k galaxies with the nearest embeddings.
 
-    Every distance is taken, in one pass: a table on disk is read once, and none of it is kept.
+    All distances are computed. A table on disk is read once, block by block, and not stored in
+    memory.
 
     Parameters
     ----------
@@ -142,14 +143,15 @@ def duplicates(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return pairs of table rows that likely show the same galaxy.
+    """Return pairs of table rows whose embeddings are so near that they likely show one galaxy.
 
-    Two rows are twins when their images have the same bytes, or when they lie closer to each other
-    than chance puts neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within
-    a share r of the distance to neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k
-    − 1) r^D n pairs of n galaxies do. D is that of the table itself (after Levina & Bickel 2004,
-    eq. 8, without the nearest neighbour, which may be a twin). The scale is each galaxy's own, so
-    crowded and empty parts of the table are treated alike.
+    Two rows are a pair if their images have the same bytes, or if they are nearer to each other
+    than expected by chance. If galaxies are spread evenly in D dimensions, the nearest neighbour is
+    within r times the distance to neighbour number k with probability 1 − (1 − r^D)^(k−1). So about
+    (k − 1) r^D n chance pairs are expected among n galaxies, and r is chosen for `chance` pairs. D
+    is estimated from the table (after Levina & Bickel 2004, eq. 8, without the nearest neighbour,
+    which may be a duplicate). The distance to neighbour k is each galaxy's own, so that dense and
+    empty parts of the table have the same rule.
 
     Parameters
     ----------
@@ -216,9 +218,9 @@ def duplicates(
 
 
 def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
-    """Return, by id, the smallest id of each group of galaxies that are likely the same.
+    """Return a dict from id to the smallest id of its group of likely duplicates.
 
-    A table too small for `duplicates` has none.
+    The dict is empty if the table is too small for `duplicates`.
     """
     if len(table) <= AMONG:
         return {}
@@ -234,7 +236,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
     """
     k = distances.shape[1]
-    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # mean over j of 1/j + … + 1/(k−1)
+    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # mean over j = 2 … k−1
     floor = np.finfo(np.float32).tiny
     logs = np.log(
         np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)
@@ -243,7 +245,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Return, for each pair, the number of the group of galaxies that pairs connect."""
+    """Join pairs that share galaxies to groups, and return the group number of each pair."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

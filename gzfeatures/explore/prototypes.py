@@ -1,4 +1,4 @@
-"""Find the galaxies that are typical of each class."""
+"""Find typical galaxies of each class: those nearest to the class's median embedding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gzfeatures.ids import among, positions
 def prototypes(
     table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str = "euclidean"
 ) -> pd.DataFrame:
-    """Return the k galaxies of each class that are nearest to the centre of the class.
+    """Return the k galaxies of each class whose embeddings are nearest to the class's median.
 
     The centre is the median of the class's vectors in every principal component.
 

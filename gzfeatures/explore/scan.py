@@ -1,4 +1,4 @@
-"""Find the galaxies nearest to a few galaxies, reading a large table only once."""
+"""Find the nearest neighbours of a few galaxies in a large table that is read only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scan(
     own: npt.NDArray[np.intp] | None = None,
     metric: str = "euclidean",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the k nearest rows of each query vector, reading the rows block by block, once.
+    """Find the k nearest rows of each query vector, while rows are read once, block by block.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def scan(
     squares = np.zeros((len(wanted), 0))
     start = 0
     for block in blocks:
-        # the sum is finite for almost every block, and needs less memory than a mask of all numbers
+        # test the sum first: it needs less memory than a mask of all numbers, and if it is finite,
+        # no number is NaN or infinite
         if not np.isfinite(block.sum()) and not np.isfinite(block).all():
             raise InputError("embedding is not finite", rule="be finite", where=f"row {start}…")
         compared = unit_rows(block, metric, first_row=start)
@@ -86,15 +87,15 @@ def scan(
 def _of_block(
     block: Matrix, queries: npt.NDArray[np.float64], k: int, own: npt.NDArray[np.intp] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the nearest rows of a block, shape (m, at most k + `SPARE`), and squared distances."""
+    """Return near rows of a block for each query, (m, ≤ k + `SPARE`), with squared distances."""
     kept = min(len(block), k + (own is not None))
     if len(queries) <= FEW:
         whole = np.stack([_squares(block, query) for query in queries])
         candidates = np.argpartition(whole, kept - 1, axis=1)[:, :kept]
         exact = np.take_along_axis(whole, candidates, axis=1)
     else:
-        # ‖x − q‖² without the constant ‖q‖² has the same order, and needs one matrix product
-        # instead of an array of all differences
+        # rank rows x by ‖x‖² − 2 x·q, which is ‖x − q‖² without the constant ‖q‖²: a matrix product
+        # needs less memory than all differences
         centre = block.mean(0, dtype=np.float64).astype(np.float32)
         moved, asked = block - centre, (queries - centre).astype(np.float32)
         rough = (moved**2).sum(1) - 2 * (asked @ moved.T)
@@ -109,7 +110,7 @@ def _of_block(
 
 
 def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return squared distances of rows from a query, shape (r,), without loss of digits."""
+    """Return squared distances of rows from a query, shape (r,), computed from differences."""
     difference = rows - query.astype(np.float32)
     return np.asarray(np.einsum("ij,ij->i", difference, difference), dtype=np.float64)
 
@@ -117,6 +118,6 @@ def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
 def _nearest_of(
     rows: npt.NDArray[np.int64], squares: npt.NDArray[np.float64], k: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the k nearest of the candidate rows, sorted by distance and row number."""
+    """Return the k candidate rows of smallest distance, sorted by distance and row number."""
     order = np.lexsort((rows, squares), axis=1)[:, :k]
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(squares, order, axis=1)

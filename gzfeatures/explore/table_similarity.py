@@ -1,4 +1,4 @@
-"""Compare the vectors that two encoders compute from the same galaxies."""
+"""Compare the embeddings of the same galaxies in two tables: common neighbours, and CKA."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class TableSimilarity:
-    """Hold how similarly two embedding tables arrange the same galaxies.
+    """Store how similar the embeddings in two tables are: share of common neighbours, and CKA.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TableSimilarity:
 def compare_tables(
     one: EmbeddingTable, other: EmbeddingTable, *, k: int = 10, seed: int = 0
 ) -> TableSimilarity:
-    """Return how similarly two encoders arrange the galaxies that both tables contain.
+    """Measure how similar the embeddings of two tables are, on the galaxies in both tables.
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ def compare_tables(
 
 
 def drawn_alike(ids: Ids, seed: int) -> Ids:
-    """Return at most `MOST_ROWS` of the given ids, the same for every pair of tables."""
+    """Draw at most `MOST_ROWS` of the given ids, depending on ids and seed alone."""
     if len(ids) <= MOST_ROWS:
         return ids
-    # random numbers computed from the ids give the same sample for every pair of tables
+    # the random numbers are computed from the ids, so that tables with the same ids get the same
+    # sample
     return ids[np.sort(np.argsort(uniform(ids, seed))[:MOST_ROWS])]
 
 
@@ -127,14 +128,15 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
 
 
 def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
-    """Return the rows of the k nearest other galaxies of each galaxy, shape (n, k)."""
+    """Return the row numbers of each galaxy's k nearest neighbours, shape (n, k)."""
     import faiss
 
     matrix = np.ascontiguousarray(vectors, dtype=np.float32)
     index = faiss.IndexFlatL2(matrix.shape[1])
     index.add(matrix)
     found = index.search(matrix, k + 1)[1]
-    # a galaxy with exact copies need not find itself first, so remove it by its row number
+    # the galaxy itself is not always first (exact copies have distance 0 too), so remove it by its
+    # row number
     rows = np.arange(len(matrix))[:, None]
     others = found != rows
     others[others.all(1), -1] = False

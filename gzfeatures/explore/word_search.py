@@ -1,8 +1,8 @@
 """Rank galaxies by words of the Galaxy Zoo decision tree, joined by and, or and not.
 
-A query is a small language of its own, read by rules, offline: phrases of `answer_words`, commas
-and "and", "or", "not" ("no", "without"), and parentheses. Scores are predicted vote fractions:
-"and" takes the smaller one, "or" the larger, "not" what is missing to 1 (Zadeh 1965,
+A query has phrases of `answer_words`, commas, "and", "or", "not" ("no", "without") and parentheses.
+It is read by fixed rules, without a network. Scores are predicted vote fractions: "and" is the
+minimum, "or" the maximum, "not" is 1 minus the score (Zadeh 1965,
 doi:10.1016/S0019-9958(65)90241-X).
 """
 
@@ -69,7 +69,7 @@ Condition = Answered | Combined
 
 @cache
 def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Return the answers of the decision tree that each phrase (a tuple of words) can mean.
+    """Return a dict from phrase (a tuple of words) to the decision-tree answers it can mean.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 
 def read_query(text: str) -> Condition:
-    """Return the conditions on answers that a text means, such as "spiral, not bar".
+    """Parse a query such as "spiral, not bar" to conditions on answers of the decision tree.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def read_query(text: str) -> Condition:
 
 
 class _Reader:
-    """Read the words of a query from left to right: "not" binds first, then "and", then "or"."""
+    """Parse the words of a query; "not" binds more strongly than "and", "and" than "or"."""
 
     def __init__(self, tokens: list[str], text: str) -> None:
         self.tokens, self.text, self.place = tokens, text, 0
@@ -132,7 +132,7 @@ class _Reader:
 
     def all_of(self, depth: int) -> Condition:
         parts = [self.one(depth)]
-        # two phrases side by side, as in "barred spiral", mean both: join them by "and"
+        # join two phrases without a word between them, as in "barred spiral", by "and"
         while self.next not in ("", "or", ")"):
             while self.next == "and":
                 self.place += 1
@@ -142,8 +142,8 @@ class _Reader:
     def one(self, depth: int) -> Condition:
         if depth > DEEPEST:
             raise InputError("query", rule=f"nest at most {DEEPEST} deep")
-        # "no bulge" is itself an answer of the decision tree, so try phrases before reading "no" as
-        # a negation
+        # try phrases before "no" is read as a negation, because "no bulge" is an answer of the
+        # decision tree
         for length in range(min(6, len(self.tokens) - self.place), 0, -1):
             answers = phrases().get(tuple(self.tokens[self.place : self.place + length]))
             if answers is not None:
@@ -163,7 +163,7 @@ class _Reader:
         raise self._unknown()
 
     def _unknown(self) -> InputError | UnknownNameError:
-        """Return the error for words of a query that the decision tree does not have."""
+        """Return the error for an unknown word of a query; the error suggests similar words."""
         if self.next in ("", "and", "or", ")"):
             return InputError(
                 "query", where=self.text, rule="have words of the decision tree", found=self.next

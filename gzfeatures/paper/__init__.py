@@ -1,1 +1,1 @@
-"""Make parts of a paper from a finished run: figures, tables, references, methods text."""
+"""Write parts of a paper about a finished run: figures, tables, references, methods text."""

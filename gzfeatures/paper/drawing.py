@@ -10,7 +10,7 @@ from gzfeatures.paper.kinds import KINDS
 
 
 def paper_figure(run: FinishedRun, kind: str, options: FigureOptions | None = None) -> PaperFigure:
-    """Return a figure of a finished run at the printed width of a journal.
+    """Draw a figure of a finished run, as wide as a column or page of a journal.
 
     Parameters
     ----------

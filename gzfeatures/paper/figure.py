@@ -1,4 +1,4 @@
-"""Hold a journal figure with the numbers it shows and its caption; write it to files."""
+"""Store a figure for a journal with its numbers and caption, and write them to files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PAPER: dict[str, Any] = {
     "font.size": 7.0,
     "axes.titlesize": 7.0,
     "axes.linewidth": 0.6,
-    # some journals refuse Type 3 fonts; TrueType fonts (42) are embedded and their text can be
-    # searched
+    # 42 means TrueType fonts, which are embedded and can be searched; some journals refuse
+    # matplotlib's default, Type 3
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
 }
@@ -33,7 +33,7 @@ PAPER: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class FigureOptions:
-    """Hold the options of a figure: journal, width, compared model and number of galaxies.
+    """Choose the journal, width, model (by rank) and number of galaxies of a paper figure.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class FigureOptions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PaperFigure:
-    """Hold a figure with its caption and the numbers that it shows.
+    """Store a figure with its caption and the numbers that it shows.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class PaperFigure:
 
 
 def require_ending(path: str | Path) -> Path:
-    """Return the path of a figure; refuse an ending other than .pdf, .svg, .eps or .png."""
+    """Return a figure's path if it ends in .pdf, .svg, .eps or .png; refuse other endings."""
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise InputError(
@@ -138,7 +138,7 @@ def require_ending(path: str | Path) -> Path:
 
 
 def numbers_beside(path: Path) -> Path:
-    """Return the path of the CSV file with a figure's numbers.
+    """Return the path of the CSV file, beside a figure's file, with the figure's numbers.
 
     Examples
     --------

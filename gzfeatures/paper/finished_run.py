@@ -24,7 +24,7 @@ RECORD = "report.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """Hold settings, report and recorded circumstances of a finished run.
+    """Store settings, report and record (versions, machine, ranking) of a finished run.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class FinishedRun:
         return str(self.record["scheme"])
 
     def candidate(self, rank: int) -> tuple[RankedRow, Candidate]:
-        """Return the compared model with this rank, and its row of the ranking.
+        """Return the row of the ranking with this rank, and its network or head.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class FinishedRun:
 
 
 def read_run(place: str | Path) -> FinishedRun:
-    """Return a finished run, read from its folder.
+    """Read settings, report and predictions of a finished run from its folder.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def read_run(place: str | Path) -> FinishedRun:
         provenance,
         {each: [tuple(point) for point in points] for each, points in curves.items()},
     )
-    # a paper must not mix the report of one run with predictions of another
+    # refuse a folder whose report and predictions come from different runs
     if report.split.fingerprint != record["split"]:
         raise InputError(
             "report and predictions are of different runs",

@@ -29,7 +29,7 @@ def draw_gallery(
     inches: float,
     count: int,
 ) -> Figure:
-    """Draw correctly classified galaxies in one row per class, then misclassified ones.
+    """Draw images of correctly classified galaxies, one row per class, then misclassified ones.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def draw_gallery(
             if tile.picture is not None:
                 cell.imshow(np.asarray(tile.picture), interpolation="lanczos")
             cell.set_title(tile.caption, fontsize=6.0, pad=2, parse_math=False)
-        # write the class name left of the first picture, outside the axes, where it hides nothing
+        # write the class name to the left of the first picture, so that the name hides no picture
         axes_of_row[0].text(
             -0.08, 0.5, short(name, 18), transform=axes_of_row[0].transAxes, ha="right",
             va="center", fontsize=6.5,
@@ -71,7 +71,7 @@ def draw_gallery(
 
 
 def _caption(example: Example, letters: int) -> str:
-    """Return a caption in short lines: the probability and, if wrong, both classes."""
+    """Return a picture's caption: predicted probability and, for a mistake, both classes."""
     guess = example.guesses[0]
     # a probability that rounds to 1.00 would claim certainty, so write "> 0.99"
     probability = f"{guess.probability:.2f}" if guess.probability < 0.995 else "> 0.99"

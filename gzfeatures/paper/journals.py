@@ -10,7 +10,7 @@ MILLIMETRES = 25.4
 
 @dataclasses.dataclass(frozen=True)
 class Journal:
-    """Describe the column and page width of a journal.
+    """Store the printed widths of a journal's column and page, in millimetres.
 
     Parameters
     ----------

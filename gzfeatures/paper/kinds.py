@@ -1,4 +1,4 @@
-"""Draw each kind of paper figure from a finished run, with its numbers and caption."""
+"""Draw paper figures of a finished run, such as ranking or map, with numbers and captions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMN_CLASSES = 8
 
 
 def _resized(figure: Figure, width: float, height: float) -> Figure:
-    """Return a figure after setting its printed size in inches."""
+    """Set a figure's printed size in inches, and return the figure."""
     figure.set_size_inches(width, height)
     return figure
 
@@ -59,7 +59,7 @@ def _require_classes(run: FinishedRun, kind: str) -> None:
 
 
 def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the score of each compared model, best first, with its interval."""
+    """Draw the score of each network or head, with its interval, best first."""
     report = run.report
     metric, level = report.comparison.metric, report.comparison.level
     method = INTERVAL_METHODS.get(metric, "")
@@ -100,7 +100,7 @@ def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the confusion matrix of one compared model."""
+    """Draw the confusion matrix of the network or head with the chosen rank."""
     _require_classes(run, "confusion matrix")
     _, candidate = run.candidate(options.rank)
     classes, matrix = candidate.predictions.classes, candidate.scores.confusion
@@ -135,7 +135,7 @@ def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw how often one compared model is correct, against the probability that it states."""
+    """Draw how often a network or head is correct against the probability it predicts."""
     _require_classes(run, "reliability diagram")
     _, candidate = run.candidate(options.rank)
     bins = reliability(candidate.predictions, run.report.labels)
@@ -157,7 +157,7 @@ def _reliability(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw each compared model's score against the number of labels."""
+    """Draw the score of each network or head against the number of labelled galaxies."""
     report = run.report
     if not report.curves:
         raise InputError(

@@ -33,7 +33,7 @@ CALIBRATIONS = {
 
 
 def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
-    r"""Return a paragraph that describes what a run did and found.
+    r"""Return a paragraph on data, networks, heads and best score of a finished run.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
     text: Callable[[object], str] = (
         (lambda each: escape_latex(str(each))) if form == "latex" else str
     )
-    # this paragraph is not HTML, so no HTML escapes; the function `text` escapes characters that
-    # LaTeX would take for commands
+    # the paragraph is not HTML, so switch Jinja's HTML escapes off; the function `text` escapes
+    # characters that LaTeX would take for commands
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     environment.filters["listed"] = _listed
     source = files("gzfeatures.paper").joinpath("templates", "methods.txt").read_text("utf-8")
@@ -73,7 +73,7 @@ def _latex_citation(found: Sequence[Reference]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names joined by commas, with `and` before the last."""
+    """Join names with commas, and with `and` before the last name."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -83,7 +83,7 @@ Cite = Callable[[Sequence[Reference]], str]
 
 
 def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
-    """Return the values of all names in the template of the methods paragraph."""
+    """Return a dict with the value of each variable in the template of the methods paragraph."""
     record, report = run.record, run.report
     provenance = run.provenance
     digits, metric = report.digits, report.comparison.metric
@@ -127,7 +127,7 @@ def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
 
 
 def _method(method: str, text: Text, cite: Cite) -> str:
-    """Return the name of an interval's method; in LaTeX with citations of its papers."""
+    """Return the name of the method of intervals; in LaTeX the papers named in it are cited."""
     if cite is _text_citation:
         return method
     plain = text(method)
@@ -148,7 +148,7 @@ def _labels(run: FinishedRun, text: Text, cite: Cite) -> str:
 
 
 def _approaches(run: FinishedRun, text: Text, cite: Cite) -> dict[str, list[str]]:
-    """Return the backbones, heads and networks of a run, with their references."""
+    """Return names of the backbones, heads and networks of a run, with citations."""
     candidates = run.report.candidates
 
     def named(names: Iterable[str]) -> list[str]:
@@ -173,13 +173,13 @@ def _approaches(run: FinishedRun, text: Text, cite: Cite) -> dict[str, list[str]
 
 
 def _network(run: FinishedRun, name: str, text: Text, cite: Cite) -> str:
-    """Return a network's name with the reference of its architecture."""
+    """Return a network's name with a citation of its architecture."""
     reference = of_network(architecture_of(run, name))
     return text(name) + cite([reference] if reference is not None else [])
 
 
 def _headline(run: FinishedRun, text: Text) -> str:
-    """Return a clause on the best compared model, with its score and interval."""
+    """Return a clause that names the best network or head, its score and the interval."""
     row, best = run.candidate(1)
     metric, digits = run.report.comparison.metric, run.report.digits
     ends = row.interval(metric)

@@ -1,4 +1,4 @@
-"""Draw the compared models of a run by rank, each with name, score and confidence interval."""
+"""Draw the ranking of a run: name, score and confidence interval of each network or head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RankingLine:
-    """Hold one line of a ranking: a compared model's name, approach, score and interval.
+    """Store one line of a ranking: name, approach, score and interval of a network or head.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class RankingLine:
 
 @styled
 def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Figure:
-    """Draw one line per compared model, best first; open marks differ clearly from the best.
+    """Draw one line per network or head; open marks are significantly worse than the best.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Fi
             capsize=1.8,
             lw=1.0,
         )
-    # a longer name would take more than three fifths of the width from the plot, so cut it
+    # cut long names, which would fill more than three fifths of the figure's width
     limit = int(inches * 10)
     axes.set_yticks(range(len(lines)), [short(line.name, limit) for line in lines])
     axes.set(xlabel=metric, ylim=(-0.6, len(lines) - 0.4))

@@ -47,7 +47,7 @@ def ranking_table(comparison: Comparison, form: str) -> str:
 
 
 def _legend(comparison: Comparison) -> str:
-    """Return sentences that explain the brackets and marks of the table."""
+    """Return sentences that explain the brackets and marks (*, †, ‡) of the table."""
     level = f"{comparison.level:.0%}"
     method = INTERVAL_METHODS.get(comparison.metric)
     how = f", of the first metric by the method of {method}" if method else ""
@@ -66,14 +66,14 @@ def _bounds(row: RankedRow, metric: str) -> tuple[float, float] | None:
 
 
 def _latex_number(row: RankedRow, metric: str) -> str:
-    """Return a value with the distances to the ends of its interval, in LaTeX."""
+    """Return a score in LaTeX, with the distances to the ends of its interval as ± errors."""
     value, ends = row.metrics[metric], _bounds(row, metric)
     if ends is None:
         return f"${value:.{DIGITS}f}$"
     below, above = value - ends[0], ends[1] - value
     if below < 0 or above < 0:
-        # the measured calibration error may lie outside the interval of the true error, so print
-        # both ends of the interval
+        # a measured calibration error may lie outside its own interval, so ± errors are impossible:
+        # print both ends
         return f"${value:.{DIGITS}f}$ (${ends[0]:.{DIGITS}f}$--${ends[1]:.{DIGITS}f}$)"
     return f"${value:.{DIGITS}f}_{{-{below:.{DIGITS}f}}}^{{+{above:.{DIGITS}f}}}$"
 

@@ -1,4 +1,4 @@
-"""Collect the references that a run should cite: software, data, schemes, networks, tests."""
+"""Collect references that a paper about a run should cite, such as software and data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAD_LIBRARY = {"xgboost": "xgboost", "xgboost-regressor": "xgboost"}
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Hold one reference of a paper, with its BibTeX fields.
+    """Store one reference of a paper: BibTeX key, label in the text, and BibTeX fields.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Reference:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Return all references that the package knows, by BibTeX key."""
+    """Return a dict of all references in `references.toml`, with BibTeX keys as its keys."""
     text = files("gzfeatures.paper").joinpath("references.toml").read_text("utf-8")
     entries = {"gzfeatures": _own()}
     for key, entry in tomllib.loads(text).items():
@@ -96,7 +96,7 @@ def _own() -> Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Citations:
-    """Hold the references to cite for a run, and a note for each source without a reference.
+    """Store the references to cite for a run, and a note on each source without a reference.
 
     Parameters
     ----------
@@ -110,8 +110,9 @@ class Citations:
     unknown: tuple[str, ...] = ()
 
     def bibtex(self) -> str:
-        """Return BibTeX entries, with sources that lack a reference as comments above."""
-        # BibTeX ignores text outside entries, but an @ there would begin an entry
+        """Return the references as BibTeX text; notes on sources without reference come first."""
+        # write notes outside entries, which BibTeX ignores; an @ would begin an entry, so replace
+        # it
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
         entries = [reference.bibtex() for reference in self.references]
         return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"
@@ -152,8 +153,7 @@ def of_network(architecture: str) -> Reference | None:
     """
     name = architecture.lower().replace("-", "_")
     families = {family: each for each in references().values() for family in each.networks}
-    # names of families begin each other: prefer the longest that fits, efficientnet_v2 before
-    # efficientnet
+    # several family names may fit (efficientnet, efficientnet_v2): choose the longest
     begins = [family for family in families if name.startswith(family)]
     return families[max(begins, key=len)] if begins else None
 
@@ -168,7 +168,7 @@ def of_source(text: str) -> list[Reference]:
 
 
 def libraries_of(run: FinishedRun) -> list[str]:
-    """Return the libraries that a run certainly used, in the order of a methods paragraph."""
+    """Return the libraries that a run surely used, in the order of the methods paragraph."""
     used = ["torch", "torchvision"]
     if any(each.approach != "frozen" for each in run.report.candidates):
         used.append("lightning")
@@ -183,7 +183,7 @@ def architecture_of(run: FinishedRun, name: str) -> str:
     """Return torchvision's name for the architecture of a run's backbone or network."""
     if name in BACKBONES:
         return BACKBONES[name].architecture
-    # a network that the run itself trained has its checkpoint in the run's folder
+    # look for a checkpoint of this name in the run's folder: the run may have trained the network
     for place in sorted((run.folder / "networks").glob("*")):
         try:
             entry = backbone(place)
@@ -201,7 +201,7 @@ def _software(run: FinishedRun) -> Iterator[Reference]:
 
 
 def _data(run: FinishedRun) -> Iterator[Reference | str]:
-    """Yield references of the run's catalogs, recognised by their columns; else a note."""
+    """Yield references of the run's catalogs, recognised by their columns, and notes to check."""
     galaxies = run.settings.galaxies
     for entry in (galaxies, *galaxies.training_only):
         path = Path(entry.catalog)
@@ -212,8 +212,7 @@ def _data(run: FinishedRun) -> Iterator[Reference | str]:
             continue
         known = of_source(KINDS[kind].source) if kind in KINDS else []
         yield from known
-        # a simulation or selection may have the same columns as a published catalog, so ask the
-        # author to check
+        # a simulated catalog may have the columns of a published one, so ask the author to check
         if known:
             yield f"catalog {path.name} is cited by its columns ({kind}): is it from there?"
         else:
@@ -239,7 +238,7 @@ def _networks(run: FinishedRun) -> Iterator[Reference | str]:
 
 
 def statistics_of(run: FinishedRun) -> Iterator[Reference]:
-    """Yield references of the statistical methods behind a run's ranking."""
+    """Yield references of the statistical methods used for a run's ranking."""
     yield from of_source(INTERVAL_METHODS.get(run.report.comparison.metric, ""))
     if len(run.report.comparison.ranking) > 1:
         yield references()["romano2005"]
@@ -256,7 +255,7 @@ MEANT, EVERY = str.maketrans(SPECIAL), str.maketrans(SPECIAL | REST)
 
 
 def escape_latex(text: str) -> str:
-    """Return text escaped for LaTeX; control characters and line breaks become blanks.
+    """Escape text for LaTeX; control characters and line breaks become blanks.
 
     Examples
     --------
@@ -268,7 +267,7 @@ def escape_latex(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Return text of the package's own references escaped for LaTeX; braces keep their meaning."""
+    """Escape text of `references.toml` for LaTeX, but leave braces, which group letters there."""
     return text.translate(MEANT)
 
 

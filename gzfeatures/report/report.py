@@ -169,7 +169,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """Return the best score in words, corrected for being the best of several; may be empty."""
+        """Return a phrase with the best score, corrected for choosing the best of several."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
