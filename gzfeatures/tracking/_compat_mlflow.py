@@ -1,8 +1,8 @@
-"""Keep all private names of MLflow in one module: schema, machine monitors, tags of its UI.
+"""Call private parts of MLflow: database tables, machine monitors, tags that its web UI reads.
 
-Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the
-public client and command line make the schema (slower, the same tables), psutil and NVIDIA's
-library are asked for the machine, and a tag that the UI no longer reads is a tag like any other.
+No other module calls private parts. If an MLflow release lacks one, `test_compat_mlflow.py` fails,
+and gzfeatures uses a replacement: MLflow's command line creates the tables (slower, equal tables),
+and psutil and NVIDIA's library measure the machine. Tags that the UI ignores do no harm.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from typing import Any
 from gzfeatures.errors import OutputError
 
 NOTE = "mlflow.note.content"
-"""Tag whose Markdown text the UI shows as description."""
+"""Tag whose Markdown text MLflow's web UI shows as description."""
 
 VIEW = "mlflow.sharedViewState.ranking"
-"""Tag of an experiment that defines a view of its runs in the UI."""
+"""Tag of an experiment with a view of its runs (columns, order) for MLflow's web UI."""
 
 VIEW_QUERY = "workflowType=machine_learning&viewStateShareKey=ranking"
-"""End of the address at which the UI shows the view of ranked runs."""
+"""End of the web address at which MLflow's UI shows the runs in this view."""
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Tags that make the UI show training runs instead of traces of language models."""
 
 DATASET_CONTEXT = "mlflow.data.context"
-"""Tag of a run's dataset that says what the dataset was used for."""
+"""Tag of a run's dataset that says what the dataset was used for, such as "test"."""
 
 ARTIFACT_COLUMNS = (
     ("runs", "run_uuid", "artifact_uri"),
@@ -42,7 +42,7 @@ ARTIFACT_COLUMNS = (
     ("model_versions", "rowid", "source"),
     ("model_versions", "rowid", "storage_location"),
 )
-"""Tables, keys and columns in which MLflow stores absolute addresses of artifacts."""
+"""Table, key and column of each place where MLflow stores absolute addresses of files."""
 
 _STORE = "mlflow.store.db.utils"
 
@@ -58,48 +58,48 @@ def create_tables(address: str) -> None:
     Raises
     ------
     OutputError
-        MLflow's command line fails, where that has to do it.
+        The private function no longer exists, and MLflow's command line fails.
     """
     private = _function("_initialize_tables")
     if private is None:
         _command_line(["experiments", "search"], address)
-        # any command of MLflow creates missing tables, so an arbitrary harmless one serves
+        # any MLflow command creates missing tables; this one changes nothing else
         return
-    # each of a thousand statements would wait for the disk, which takes seconds; until the file is
-    # complete, nobody reads it, so a crash loses nothing
+    # do not wait for the disk after each of a thousand statements, which takes seconds. A crash
+    # loses nothing: nobody reads the file before it is complete
     _with_engine(private, address, ["pragma synchronous = off", "pragma journal_mode = memory"])
 
 
 def upgrade_tables(address: str) -> None:
-    """Upgrade the database of an older MLflow to the schema of the installed MLflow.
+    """Upgrade the database of an older MLflow to the tables of the installed version.
 
     Raises
     ------
     OutputError
-        MLflow's command line fails, where that has to do it.
+        The private function no longer exists, and MLflow's command line fails.
     """
     private = _function("_upgrade_db")
     if private is None:
         _command_line(["db", "upgrade", address], address)
         return
-    # MLflow would log "Updating database tables" before our message, which tells where the copy of
-    # the database is
+    # hide MLflow's line "Updating database tables": the user gets our own line, which names the
+    # copy of the old database
     logging.getLogger(_STORE).setLevel(logging.WARNING)
     _with_engine(private, address)
 
 
 def silence_store() -> None:
-    """Prevent MLflow from logging a traceback for database errors that it also raises."""
+    """Stop MLflow from logging the traceback of a database error that it also raises."""
     logging.getLogger(_STORE).setLevel(logging.CRITICAL)
 
 
 def schemas() -> tuple[str, set[str]]:
-    """Return the newest revision of MLflow's schema, and all revisions that it can upgrade.
+    """Return the newest revision of MLflow's tables, and the revisions that can be upgraded to it.
 
     Raises
     ------
     OutputError
-        This MLflow keeps no scripts for its schema where they were.
+        This MLflow has no upgrade scripts in the known folder.
     """
     from alembic.script import ScriptDirectory
 
@@ -123,12 +123,12 @@ def schemas() -> tuple[str, set[str]]:
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse to move files of runs if MLflow stores their addresses in unknown columns.
+    """Refuse to change addresses of files if MLflow stores them in unknown columns.
 
     Raises
     ------
     OutputError
-        A table or column is gone.
+        A table lacks a known column.
     """
     for table, key, column in ARTIFACT_COLUMNS:
         columns = {row[1] for row in database.execute(f"pragma table_info({table})")}
@@ -145,7 +145,7 @@ def require_columns(database: sqlite3.Connection, path: Path) -> None:
 def monitors() -> list[Any]:
     """Return objects that measure the load of this machine's processors, memory and GPUs.
 
-    Processors and memory, and NVIDIA GPUs where there are any and `nvidia-ml-py` is installed.
+    NVIDIA GPUs are measured if there are any and `nvidia-ml-py` is installed.
     """
     package = "mlflow.system_metrics.metrics"
     kinds: list[Callable[[], Any]] = []
@@ -153,23 +153,21 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
-        # if a new MLflow moves its monitors, measure the same numbers ourselves, under the same
-        # names
+        # if a newer MLflow has moved its monitors, use ours, which give the same numbers and names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
             kinds.append(instead)
     working = []
     for kind in kinds:
-        # an error means that this machine has no such GPU, or no library to read it; then measure
-        # nothing
+        # without a GPU, or a library to read it, leave out the monitor
         with suppress(ImportError, RuntimeError):
             working.append(kind())
     return working
 
 
 class Processors:
-    """Measure the load of processors and memory, under the names of MLflow's monitor."""
+    """Measure the load of processors and memory, with the metric names of MLflow's monitor."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, float] = {}
@@ -188,17 +186,17 @@ class Processors:
         self._numbers["system_memory_usage_percentage"] = memory.used / memory.total * 100
 
     def aggregate_metrics(self) -> dict[str, float]:
-        """Return the last measurement by metric name, rounded to one decimal as by MLflow."""
+        """Return the last measurement by metric name, rounded to one decimal as in MLflow."""
         return {name: round(number, 1) for name, number in self._numbers.items()}
 
 
 class Gpus(Processors):
-    """Measure the load of NVIDIA GPUs, under the names of MLflow's monitor.
+    """Measure the load of NVIDIA GPUs, with the metric names of MLflow's monitor.
 
     Raises
     ------
     ImportError, RuntimeError
-        The library is not installed; there is no GPU.
+        `nvidia-ml-py` is not installed; or the machine has no GPU.
     """
 
     def __init__(self) -> None:
@@ -214,7 +212,7 @@ class Gpus(Processors):
         ]
 
     def collect_metrics(self) -> None:
-        """Measure each GPU now, without values that it does not report."""
+        """Measure each GPU now; leave out values that a GPU does not report."""
         ask = self._library
         for number, device in enumerate(self._devices):
             with suppress(ask.NVMLError):
@@ -252,10 +250,10 @@ def _command_line(arguments: list[str], address: str) -> None:
 
 
 def _with_engine(act: Callable[..., Any], address: str, statements: Sequence[str] = ()) -> None:
-    """Call an MLflow function with a database engine that first runs given SQL statements."""
+    """Call an MLflow function on a database, after running SQL statements on each connection."""
     from sqlalchemy import create_engine, event
 
-    # MLflow before 3.10 lets each step of a schema be logged, before our message
+    # before version 3.10, MLflow logs every step of creating its tables
     logging.getLogger("alembic").setLevel(logging.WARNING)
     engine = create_engine(address)
 

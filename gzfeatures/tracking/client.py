@@ -1,4 +1,4 @@
-"""Create, upgrade and relocate the SQLite database in which MLflow stores runs."""
+"""Create, upgrade and move the SQLite database in which MLflow stores runs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from gzfeatures.tracking._compat_mlflow import (
 
 SQLITE = "sqlite:///"
 WAIT_SECONDS = 60
-"""Seconds that a writer of the SQLite database waits for a reader."""
+"""How long a process that writes to the SQLite database waits for one that reads, in seconds."""
 ARTIFACTS = "artifacts"
 _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
-"""Address of artifacts of one of our experiments; the group is the folder of all artifacts."""
+"""Address of the files of an experiment that gzfeatures created; the group is the folder of all."""
 
 
 class NotRecorded(OutputError):
-    """Raised if a database or server cannot be reached or written now, but perhaps later."""
+    """Report that a database or server cannot be reached or written now, but perhaps later."""
 
 
 class DamagedDatabase(OutputError):
-    """Raised for a database file on this machine that SQLite cannot read."""
+    """Report that SQLite cannot read a database file on this machine."""
 
 
 def is_damaged(path: Path) -> bool:
@@ -47,8 +47,7 @@ def is_damaged(path: Path) -> bool:
             answer: object = database.execute("pragma quick_check(1)").fetchone()
             return answer != ("ok",)
     except sqlite3.OperationalError:
-        # an operational error means that the file is locked or may not be opened, not that it is
-        # damaged
+        # SQLite's operational errors mean that the file is locked or may not be read, not damage
         return False
     except sqlite3.DatabaseError:
         return True
@@ -68,7 +67,7 @@ def file_of(address: str) -> Path | None:
 
 @contextmanager
 def without_strays(address: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow creates when it misreads `%3F` in an address."""
+    """Remove the empty folder that MLflow creates if it misreads `%3F` in an address as a path."""
     raw = Path(address.removeprefix(SQLITE).partition("?")[0]).parent
     stray = address.startswith(SQLITE) and "%" in str(raw) and not raw.exists()
     try:
@@ -80,15 +79,15 @@ def without_strays(address: str) -> Iterator[None]:
 
 
 def make_database(path: Path) -> None:
-    """Write an empty SQLite database with MLflow's tables.
+    """Create an SQLite database with MLflow's tables, without any runs.
 
-    It appears whole or not at all: killed half way, MLflow's own steps to its schema cannot be
-    taken again.
+    The file appears only when it is complete: MLflow cannot continue after its creation of tables
+    was interrupted.
 
     Parameters
     ----------
     path : Path
-        File to appear.
+        Database file to create.
 
     Raises
     ------
@@ -100,25 +99,24 @@ def make_database(path: Path) -> None:
 
 
 def require_schema(path: Path, upgrade: bool) -> str | None:
-    """Refuse a database of another MLflow version; upgrade an older one if the user allows.
+    """Refuse a database of another MLflow version; upgrade an older one if the user agrees.
 
     Parameters
     ----------
     path : Path
         The database.
     upgrade : bool
-        Keep a copy of an older one beside it and give it the schema of the MLflow that is
-        installed.
+        Upgrade an older database to the tables of the installed MLflow; keep a copy beside it.
 
     Returns
     -------
     str or None
-        What was done.
+        Line for the user about an upgrade; None if nothing was done.
 
     Raises
     ------
     OutputError
-        It is newer; or it is older, and no upgrade is wanted.
+        The database is newer; or it is older, and `upgrade` is False.
     """
     revision = _schema(path)
     if revision is None:
@@ -127,13 +125,13 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     if revision == newest:
         return None
     rule = f"have schema {newest} of MLflow {version('mlflow')}"
-    # an older MLflow cannot read or downgrade a newer schema
+    # a revision that MLflow does not know is newer, and cannot be read or downgraded
     if revision not in older:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
         raise OutputError(
             "database is of a newer MLflow", where=path, rule=rule, found=revision, remedy=remedy
         )
-    # an upgrade cannot be undone, so it needs the user's consent
+    # an upgrade cannot be undone, so the user must ask for it
     if not upgrade:
         remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
         raise OutputError(
@@ -146,31 +144,31 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
 
 
 def _schema(path: Path) -> str | None:
-    """Return the revision of MLflow's schema in a database file; None if it has none."""
+    """Return the revision of MLflow's tables in a database file; None if it has no such tables."""
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.DatabaseError:
-        # for a file that is not an MLflow database, MLflow itself raises a better error later
+        # the file is no MLflow database; MLflow itself raises a better error for it later
         return None
     return str(row[0]) if row else None
 
 
 def _upgraded(path: Path, revision: str) -> Path:
-    """Upgrade a database to the newest schema; return the path of a copy of the old one."""
-    # an earlier upgrade may have left a copy of that name, which must not be overwritten
+    """Upgrade a database to the newest tables; return the path of a copy of the old one."""
+    # an earlier upgrade may have written a copy of this name, which must not be overwritten
     names = (
         path.with_name(f"{path.stem}-{revision}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
     )
     kept = next(name for name in names if not name.exists())
-    # SQLite may keep the newest rows in a log file beside the database, which a copy of the
-    # database file would miss
+    # the newest rows may still be in SQLite's log file; move them to the database, because only the
+    # database is copied
     with _opened(path) as database:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    # upgrade a copy, so that a killed process leaves the original database unchanged
+    # upgrade a copy first: if the process is killed, the original database is unchanged
     with TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
@@ -183,12 +181,12 @@ def _upgraded(path: Path, revision: str) -> Path:
 def require_no_diversion(path: Path) -> None:
     """Refuse a database with a trigger (stored SQL) that could change where files are written.
 
-    MLflow's own triggers guard secrets; none names a column of such addresses.
+    MLflow's own triggers protect secrets; none names a column with addresses of files.
 
     Raises
     ------
     OutputError
-        It has one.
+        The database has such a trigger.
     """
     columns = {"artifact_location", *(column for _, _, column in ARTIFACT_COLUMNS)}
     with _opened(path) as database:
@@ -197,7 +195,7 @@ def require_no_diversion(path: Path) -> None:
                 "select name, sql from sqlite_master where type = 'trigger'"
             ).fetchall()
         except sqlite3.DatabaseError:
-            # for a file that is not a database, MLflow itself raises a better error later
+            # the file is no database; MLflow itself raises a better error for it later
             return
     for name, statement in triggers:
         if any(column in statement.lower() for column in columns):
@@ -220,17 +218,16 @@ def require_beside(path: Path, experiment: str, address: str) -> None:
     experiment : str
         Name of the experiment.
     address : str
-        Where MLflow would write the files of its runs.
+        Folder or server to which MLflow would write the files of its runs.
 
     Raises
     ------
     OutputError
-        That is a server, or a folder that is not below the database's.
+        The address is a server, or a folder that is not below the database's folder.
     """
     parts = urlsplit(address)
     folder = path.parent.resolve()
-    # addresses of experiments that MLflow itself made are plain paths, without a scheme such as
-    # file://
+    # an experiment that MLflow itself created has a plain path as address, without file://
     local = unquote(parts.path) if parts.scheme == "file" else address
     here = parts.scheme in ("", "file") and parts.netloc == ""
     if here and Path(local).resolve().is_relative_to(folder):
@@ -245,22 +242,21 @@ def require_beside(path: Path, experiment: str, address: str) -> None:
 
 
 def settle(path: Path) -> str | None:
-    """Change the addresses in a copied or moved database to the files beside it.
+    """In a copied or moved database, replace old addresses of files by their new ones.
 
-    MLflow keeps absolute addresses. Those of experiments that were made here tell where the
-    database lay then; new runs would be written there, and models of a moved project would not be
-    found. A run or model whose files did not come along stays where it is as long as they are
-    there.
+    MLflow stores absolute addresses. After a copy or move, new runs would be written to the old
+    folder, and models would not be found. The addresses of experiments that gzfeatures created show
+    the old folder. A run or model keeps its old address if its files exist only there.
 
     Parameters
     ----------
     path : Path
-        The database; nobody else may write it meanwhile.
+        The database; no other process may write to it during the change.
 
     Returns
     -------
     str or None
-        What was done.
+        Line for the user about the change; None if nothing was changed.
     """
     folder = path.parent.resolve() / ARTIFACTS
     with _opened(path) as database:
@@ -283,8 +279,8 @@ def settle(path: Path) -> str | None:
                 if address.startswith(f"{old}/"):
                     moved = folder.as_uri() + address.removeprefix(old)
                 elif address.startswith(f"{old_folder.parent}/"):
-                    # addresses of experiments that MLflow itself made are plain paths, without a
-                    # scheme such as file://
+                    # an experiment that MLflow itself created has a plain path as address, without
+                    # file://
                     moved = str(folder.parent / address.removeprefix(f"{old_folder.parent}/"))
                 else:
                     continue

@@ -1,7 +1,7 @@
-"""Connect to the MLflow database or server in which runs are recorded, one writer at a time.
+"""Connect to the MLflow database or server that records runs; let one process write at a time.
 
-Writers of one SQLite file take turns on a file lock, and the database appears under that lock,
-schema and all, before anything runs in parallel: they never meet "database is locked".
+Processes that write to one SQLite file take turns by a file lock. The database is also created
+under this lock, with all tables, so no process fails with "database is locked".
 """
 
 from __future__ import annotations
@@ -39,43 +39,42 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ENVIRONMENT = {
-    # nobody asked the user's consent to MLflow's usage statistics, so neither this process nor its
-    # children send them
+    # MLflow sends usage statistics by default; nobody asked the user, so switch them off here and
+    # in child processes
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # otherwise the MLflow UI starts eight processes for jobs, which gzfeatures does not use
+    # otherwise MLflow's UI starts eight processes for jobs, which gzfeatures does not use
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    # with MLflow's defaults (7 retries of 2 minutes) a server that stops answering would delay a
-    # run by a quarter of an hour; with these values, by 40 s
+    # with MLflow's own values (7 retries of 2 minutes), a server that stops answering delays a run
+    # by a quarter of an hour; with these, by 40 s
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-"""Settings of MLflow that the user's environment variables override."""
+"""Settings of MLflow that apply unless the user has set the environment variable."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""Settings for the first question to a server, and for one that did not answer the last time.
+"""Time limits while a server has not answered yet, or did not answer last time.
 
-The work that is to be recorded waits meanwhile. Those of `DEFAULTS` count from its first answer."""
+They are short because the work to be recorded waits. After the first answer `DEFAULTS` apply."""
 BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-"""Settings for the mark on a run that failed, which is most often lost with the server."""
+"""Time limits for marking a run as failed, because the server is often the cause of the failure."""
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
-    # MLflow itself causes this warning when it compares an example's columns under the newest
-    # pandas
+    # a warning about MLflow's own code, under the newest pandas, when it reads an example table
     "Operation with range is deprecated",
 )
-"""Warnings of MLflow on import, or on information that gzfeatures omits on purpose."""
+"""Warnings of MLflow that the user cannot act on: at import, or on facts omitted on purpose."""
 DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
-"""Database modules whose package to install has another name."""
+"""Python modules for databases, and the package to install if it has another name."""
 PROCESS = "gzfeatures.process"
-"""Tag that names the process that fills a run."""
+"""Tag with the process that writes a run."""
 DEFAULT_ROOT = Path("mlruns")
 LOCK_SECONDS = 600.0
-"""Longest time in seconds that a writer waits for its turn."""
+"""How long a process waits to be the one that writes to the database, in seconds."""
 
 
 class Connection:
@@ -84,27 +83,27 @@ class Connection:
     Parameters
     ----------
     uri : str, optional
-        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file
-        `mlflow.db` under `root`, or where neither is given the address in `$MLFLOW_TRACKING_URI`.
+        Address for MLflow: `sqlite:///…`, `postgresql://…`, `http://…`. By default the file
+        `mlflow.db` in `root`; without `root`, the address in `$MLFLOW_TRACKING_URI`.
     root : Path, optional
-        Folder of the default database, `mlruns`; also of the artifacts, unless a server keeps them
-        or the database is another SQLite file, beside which they lie then.
+        Folder of the default database, and of files of runs; by default `mlruns`. Files lie on the
+        server if there is one, and beside the database if it is another SQLite file.
     upgrade : bool
-        Bring a SQLite database of an older MLflow up to date, after a copy.
+        Upgrade an SQLite database of an older MLflow, after making a copy.
     progress : Progress
-        Where it is told that a training cannot be recorded; nowhere by default.
+        Shows that a training cannot be recorded; shows nothing by default.
 
     Attributes
     ----------
     uri : str
         The address without its password.
     notes : list of str
-        What was done to a database that is of an older MLflow, or was copied or moved.
+        Lines about an upgrade of the database, or about its copy or move.
 
     Raises
     ------
     NotRecorded
-        MLflow is not installed, the database cannot be made, or the server not be reached.
+        MLflow is not installed, the database cannot be created, or the server does not answer.
     OutputError
         The database is damaged, or of another version of MLflow.
     """
@@ -130,14 +129,14 @@ class Connection:
             self._database.parent if self._database else folder
         ).resolve() / ARTIFACTS
         self.lost_at: float | None = None
-        """When it was last asked and did not answer (s, monotonic); None while it does."""
+        """Time of the last question without an answer (s, monotonic); None after an answer."""
         self._answered = False
         with self.writing() as client:
             client.search_experiments(max_results=1)
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
-        """Yield an MLflow client for writing; an SQLite database has one writer at a time.
+        """Yield an MLflow client for writing; only one process at a time writes to a database file.
 
         Raises
         ------
@@ -152,7 +151,7 @@ class Connection:
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
         silence_store()
-        # warnings about MLflow's own code do not concern the user
+        # hide warnings about MLflow's own code, which the user cannot change
         patience = IMPATIENT if self._served and not self._answered else {}
         with warnings.catch_warnings(), limited(patience):
             for message in KNOWN_WARNINGS:
@@ -185,8 +184,8 @@ class Connection:
             yield MlflowClient(self._address, self._address)
             return
         self._database.parent.mkdir(parents=True, exist_ok=True)
-        # two simultaneous writers of one SQLite file would fail with "database is locked", so they
-        # take turns
+        # two processes that write to one SQLite file would fail with "database is locked"; this
+        # lock makes the second wait
         turn = FileLock(f"{self._database}.lock", timeout=LOCK_SECONDS)
         with turn, without_strays(self._address):
             if not self._database.exists():
@@ -194,7 +193,7 @@ class Connection:
                     make_database(self._database)
                 except OutputError as error:
                     raise self._unrecorded(str(error)) from error
-            # check the schema only once, because no other process changes it while this one runs
+            # check the tables once per process: no other process upgrades them while this one runs
             if not self._settled:
                 require_no_diversion(self._database)
                 done = [
@@ -217,7 +216,7 @@ class Connection:
         return NotRecorded("cannot be recorded", where=self.uri, found=_masked(why))
 
     def experiment_id(self, client: MlflowClient, name: str) -> str:
-        """Return the id of an MLflow experiment, which is created on first use.
+        """Return the id of an MLflow experiment; create the experiment if there is none.
 
         Raises
         ------
@@ -249,9 +248,9 @@ class Connection:
     def opened(
         self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
     ) -> str:
-        """Return the id of a new MLflow run; mark runs of ended processes as killed."""
+        """Create an MLflow run and return its id; mark runs of processes that died as killed."""
         home = self.experiment_id(client, experiment)
-        # a killed process cannot close its run, which the UI would show as running for ever
+        # a killed process could not close its run, which the UI would show as running for ever
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
             if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -267,18 +266,18 @@ class Connection:
         tags: Mapping[str, str],
         opened: str | None = None,
     ) -> Iterator[str]:
-        """Yield the id of a run; mark the run as finished afterwards, or as failed on error."""
+        """Yield a run's id for writing; then mark the run as finished, or as failed on an error."""
         run = opened or self.opened(client, experiment, name, tags)
         if opened:
-            # keep the run marked as unfinished until all is written, in case this process is killed
+            # show the run as unfinished until all is written, in case this process is killed
             client.update_run(run, status="RUNNING")
         try:
             for tag, value in tags.items() if opened else ():
                 client.set_tag(run, tag, value)
             yield run
         except BaseException:
-            # raise the original error, and not that of a lost server, which cannot mark the run as
-            # failed
+            # marking the run as failed may fail too if the server is lost: ignore this second
+            # error, because the first one tells the cause
             with suppress(Exception), limited(BRIEF):
                 client.set_terminated(run, "FAILED")
             raise
@@ -287,9 +286,9 @@ class Connection:
 
 @contextmanager
 def limited(limits: Mapping[str, str]) -> Iterator[None]:
-    """Set time limits of MLflow's client for the block; keep limits that the user has set.
+    """Set time limits of MLflow's client in a `with` block; respect limits that the user set.
 
-    All questions to a server get their limits here.
+    All questions to a server get their time limits here.
 
     Parameters
     ----------
@@ -297,7 +296,7 @@ def limited(limits: Mapping[str, str]) -> Iterator[None]:
         `IMPATIENT`, `BRIEF` or nothing, by the name of the environment variable.
     """
     before = {name: os.environ[name] for name in limits if name in os.environ}
-    # a value of the environment that is not one of gzfeatures was set by the user, so keep it
+    # a value that is not one of ours was set by the user: leave it unchanged
     own = {name: {values[name] for values in (DEFAULTS, IMPATIENT, BRIEF)} for name in before}
     ours = [name for name, value in before.items() if value in own[name]]
     os.environ.update({name: min(limits[name], before[name], key=float) for name in ours})
@@ -308,7 +307,7 @@ def limited(limits: Mapping[str, str]) -> Iterator[None]:
 
 
 def without_mlflow() -> MissingExtraError | None:
-    """Return the error to raise if MLflow is not installed; None if it is."""
+    """Return the error to raise if MLflow is not installed; None if it is installed."""
     try:
         require_packages("recording a run", "mlflow")
     except MissingExtraError as error:
@@ -317,5 +316,5 @@ def without_mlflow() -> MissingExtraError | None:
 
 
 def _masked(text: str) -> str:
-    """Return text in which passwords in addresses are hidden."""
+    """Return a text with passwords in web addresses replaced by dots."""
     return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)

@@ -1,4 +1,4 @@
-"""Log each class's scores after every training epoch as curves, and the confusion matrix."""
+"""Log each class's scores as curves over training epochs, and the confusion matrices as files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CURVES = ("recall", "precision", "f1", "answer_rmse")
-"""Figures of a class that become curves."""
+"""Scores of a class that are logged as curves."""
 FOLDER = "confusion"
-"""Artifacts of a run with the confusion matrix of each epoch, as JSON and as a picture."""
+"""Folder of a run's files with the confusion matrix of each epoch, as JSON and picture."""
 
 
 def log_classes(
@@ -32,12 +32,12 @@ def log_classes(
     Parameters
     ----------
     client, run
-        Where to.
+        MLflow's client, and the id of the run.
     history : sequence of mapping
-        One for each epoch, from the first, with `per_class` and `confusion` where the training has
-        them. A figure that is None, such as the precision of a class never predicted, is left out.
+        Results of each epoch from the first, with `per_class` and `confusion` if the training has
+        them. A score that is None, such as the precision of a class never predicted, is left out.
     after : int
-        Epochs that the run has already.
+        Number of epochs already logged.
     """
     fresh = list(enumerate(history, 1))[after:]
     points = [
@@ -52,13 +52,13 @@ def log_classes(
         for step, numbers in fresh:
             if numbers.get("confusion") is not None:
                 _write_matrix(Path(folder) / f"step-{step:04d}", numbers)
-        # a resumed training has many epochs to log, so send all files in one request
+        # send all files in one request, because a resumed training has many epochs to log
         if any(Path(folder).iterdir()):
             client.log_artifacts(run, folder, FOLDER)
 
 
 def _write_matrix(path: Path, numbers: Mapping[str, Any]) -> None:
-    """Write an epoch's confusion matrix as JSON and as a picture, named by the epoch's number."""
+    """Write an epoch's confusion matrix as a JSON file and as a picture."""
     classes = [row["class"] for row in numbers["per_class"]]
     record = {
         "epoch": numbers["epoch"],

@@ -1,4 +1,4 @@
-"""Save an exported head as an MLflow model that predicts from images or vectors."""
+"""Save a head exported as an ONNX file as an MLflow model that predicts from images or vectors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 
 def save_exported(file: str | Path, folder: str | Path) -> Path:
-    """Write an exported head as the folder of an MLflow model; return the folder.
+    """Write an MLflow model from a head exported as an ONNX file; return the model's folder.
 
-    Images are cropped and resampled by the model, as by `predict`; a file of vectors takes vectors,
-    and images where its backbone is known by name.
+    The model crops and resizes images itself, like `predict`. If the file reads vectors, the model
+    also reads images, provided that the backbone's name is known.
 
     Parameters
     ----------
     file : str or Path
-        The exported file; the model gets a copy.
+        ONNX file of the exported head; the model gets a copy.
     folder : str or Path
         A folder that does not exist.
 
@@ -51,7 +51,7 @@ def save_exported(file: str | Path, folder: str | Path) -> Path:
         data.mkdir()
         shutil.copy(head.file, data / models.EXPORTED)
         wheel = write_wheel(Path(scratch))
-        # MLflow loads the model by a module instead of pickle, because a pickle file could run any
+        # MLflow imports a module to load the model, instead of a pickle file, which could run any
         # code
         pyfunc.save_model(
             str(place),

@@ -1,4 +1,4 @@
-"""Tag the MLflow runs of the models that an experiment's newest comparison compares."""
+"""Mark the MLflow runs of the models in an experiment's newest comparison by tags."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MOST_RUNS = 10_000
-"""Most runs of an experiment that are searched for the candidates of a comparison."""
+"""Largest number of runs in which the compared models of an experiment are searched."""
 
 
 CHAMPION = "champion"
-"""Alias of the registered model that came first in the newest comparison."""
+"""Alias in MLflow of the registered model that came first in the newest comparison."""
 
 Key = tuple[str, str, str, str]
 
@@ -32,22 +32,22 @@ def _key(tags: Mapping[str, str] | ComparedRun) -> Key:
 
 
 def _tags_of(compared: ComparedRun) -> dict[str, str]:
-    """Return the tags that a compared run gets, for searches and as columns in MLflow's UI.
+    """Return the tags of a compared model's run, for searching and as columns in MLflow's UI.
 
-    The UI orders columns by name, so that their names begin with numbers in the order of reading.
+    The UI sorts columns by name, so the names begin with numbers in the wanted order.
     """
-    # a file of unrecorded results from an earlier version has no seconds
+    # default values, because a file of unrecorded results from an earlier version has no seconds
     values = {"seconds": "", "head": "", **compared}
-    # a column is as wide as .938–.993
+    # shorten "0.938 to 0.993" to ".938–.993", which fits the column's width
     values["interval"] = re.sub(r"(?<!\d)0\.", ".", compared["interval"].replace(" to ", "–"))
     columns = {name: str(values[name.partition(" ")[2]]) for name in COLUMNS}
     return {"tied": compared["tied"], "interval": compared["interval"], **columns}
 
 
 def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord) -> bool:
-    """Return whether the experiment contains no later comparison than this one.
+    """Return whether an experiment has no later comparison than this one.
 
-    One that is recorded late must not take the place of a newer one.
+    A comparison that is recorded late must not replace a newer one.
     """
     others = client.search_runs([experiment_id], "tags.kind = 'comparison'", max_results=MOST_RUNS)
     made = int(record.tags[MADE])
@@ -57,9 +57,10 @@ def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord
 def mark_latest(
     client: MlflowClient, experiment_id: str, record: ComparisonRecord, comparison: str
 ) -> dict[Key, str]:
-    """Tag runs of this comparison with `latest: yes`, and earlier runs with `latest: no`.
+    """Tag runs in this comparison with `latest: yes`, and all other runs with `latest: no`.
 
-    Those that are not told apart from the first are tagged `tied: yes`; `interval` is the score's.
+    Runs of models that are not clearly worse than the first get `tied: yes`; the tag `interval` is
+    the confidence interval of the score.
 
     Returns
     -------
@@ -88,12 +89,12 @@ def mark_latest(
 def name_champion(
     client: MlflowClient, record: ComparisonRecord, compared: Mapping[Key, str]
 ) -> None:
-    """Give the MLflow alias `champion` to the best of the compared models only.
+    """Give the MLflow alias `champion` to the best compared model, and take it from all others.
 
     Parameters
     ----------
     client : MlflowClient
-        Of the database that holds the models.
+        Client of the database with the models.
     record : ComparisonRecord
         The newest comparison.
     compared : mapping
@@ -105,8 +106,7 @@ def name_champion(
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
-    # a model that was recorded without its head file is not registered, so the alias has nothing to
-    # point to
+    # a model recorded without its head file has no registered version to name champion
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

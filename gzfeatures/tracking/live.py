@@ -1,4 +1,4 @@
-"""Record a training in MLflow while it runs: curves, scores by class, and machine load."""
+"""Record a training in MLflow while it runs: loss curves, scores per class, machine load."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 60.0
 """Shortest time in seconds between two attempts to reach a lost server.
 
-Each attempt takes seconds, which the training should not lose after every epoch."""
+Each attempt takes seconds, and the training should not lose them after every epoch."""
 
 
 class Live:
-    """Record a training's MLflow run; the object is called with the history after every epoch.
+    """Record a training in MLflow: called after every epoch with the results of all epochs so far.
 
-    The run is opened by the first call, so that a training that is only read again opens none. It
-    is marked as failed when the training ends in an error or is interrupted;
-    `Tracking.record_candidate` adds scores and files to it. A server or database that cannot be
-    written is said once and never stops the training: epochs are kept until it is there again.
+    The first call creates the MLflow run; a training that is only read again creates none. If the
+    training fails or is interrupted, the run is marked as failed. `Tracking.record_candidate` later
+    adds scores and files. If the server or database cannot be written, the user is told once, the
+    training continues, and its epochs are logged when the server answers again.
 
     Parameters
     ----------
     tracking : Tracking
-        Where it is recorded.
+        Database or server that records the training.
     experiment, name : str
         Names of the experiment and of the run.
     say : callable, optional
-        Takes a line for the user; default the progress of `tracking`.
+        Prints a line for the user; by default the progress of `tracking`.
 
     Attributes
     ----------
     run : str or None
-        Run id, once there is one.
+        Id of the MLflow run; None before the first call.
     logged : int
-        Epochs it has.
+        Number of epochs already logged.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Live:
         self._say = say or tracking.progress.say
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Log the epochs that are new, or print that they cannot be recorded."""
-        # each attempt to reach a lost server takes seconds, so try once a minute and not after
-        # every short epoch
+        """Log the epochs that are not yet logged, or print why they cannot be logged."""
+        # an attempt to reach a lost server takes seconds, longer than a short epoch: try once a
+        # minute
         lost_at = self.tracking.lost_at
         if lost_at is not None and time.monotonic() - lost_at < RETRY_SECONDS:
             return
@@ -78,8 +78,8 @@ class Live:
 
     def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
-            # open the run only now: a training that had finished earlier has no new epochs and
-            # needs no run
+            # create the run only if there is something to log: a training that had already finished
+            # has no new epochs
             if self.run is None:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}
@@ -106,8 +106,8 @@ class Live:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
         except OutputError as lost:
-            # if the training itself failed, the user has to see that error, so print the failure to
-            # record instead of raising it
+            # print this error instead of raising it: if the training failed, the user must see the
+            # training's error
             if self.tracking.lost_at is None:
                 self._say(f"the end of the training is not recorded: {lost}")
             self.tracking.lost_at = time.monotonic()

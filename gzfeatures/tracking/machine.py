@@ -1,4 +1,4 @@
-"""Measure the load of the machine, and find out whether a process has ended."""
+"""Measure the load of this machine, and check whether a process has ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 from gzfeatures.tracking._compat_mlflow import monitors
 
 SAME_SECONDS = 60.0
-"""Start times that differ by more seconds belong to different processes with the same number."""
+"""Start times that differ by more seconds belong to different processes with the same id."""
 
 
 def this_process() -> str:
@@ -19,7 +19,7 @@ def this_process() -> str:
 
 
 def has_ended(process: str) -> bool:
-    """Return whether a process of this machine has ended; False for another machine."""
+    """Return whether a process of this machine has ended; False if it ran on another machine."""
     host, number, began = process.rsplit(" ", 2)
     if host != platform.node():
         return False
@@ -27,8 +27,7 @@ def has_ended(process: str) -> bool:
         since: float = psutil.Process(int(number)).create_time() - float(began)
     except psutil.NoSuchProcess:
         return True
-    # the system may have given the id of an ended process to a new one, which has another start
-    # time
+    # another process may have got the id of the ended one, but has another start time
     return abs(since) > SAME_SECONDS
 
 
@@ -40,9 +39,9 @@ class Machine:
         self.sample()
 
     def sample(self) -> dict[str, float]:
-        """Return the machine's load in percent, megabytes or watts, by `system/…` name.
+        """Return the machine's load in percent, megabytes or watts, by metric name `system/…`.
 
-        Processors give the mean since the last sample.
+        The load of processors is the mean since the last call.
         """
         metrics: dict[str, float] = {}
         for monitor in self._monitors:

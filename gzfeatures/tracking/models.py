@@ -1,4 +1,4 @@
-"""Register heads and networks as MLflow models that predict from vectors or images."""
+"""Register heads and networks as MLflow models that predict from embeddings or images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
 
 FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set", "empty_because")
-"""Names of the output columns other than classes, as in files of predictions."""
+"""Names of output columns other than class probabilities, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE, EXPORTED = f"head{HEAD_SUFFIX}", "backbone", "model.onnx"
 """Names in a model's folder: the head, the network it reads from if this is no backbone, and a file
@@ -45,22 +45,22 @@ def register(
     wheel: Path,
     description: str = "",
 ) -> None:
-    """Save a head or network as an MLflow model of its run, and register a new version.
+    """Save a head or network as an MLflow model of its run; register it as a new version.
 
     Parameters
     ----------
     client, experiment_id, run
-        Where to.
+        MLflow's client, and the ids of experiment and run.
     name : str
         Name in the registry.
     head : Path, optional
         File written by `Head.write`.
     backbone : Path, optional
-        Checkpoint folder: of the network that goes with the head, so that the model reads images
-        too; or, without a head, of the network that is the model.
+        Checkpoint folder. With a head: its backbone, so that the model also reads images. Without
+        a head: the network that is the model.
     wheel : Path
-        This package, which a fresh environment installs before it loads the model. The model gets a
-        copy, or the file itself under another name where both lie on one disk.
+        Package file of gzfeatures, which a new environment installs before it loads the model. The
+        model's folder gets a copy, or a hard link if both lie on one disk.
     description : str
         Markdown that describes this version.
     """
@@ -74,7 +74,7 @@ def register(
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        # a served model can read only its own folder, so copy head and network into it
+        # MLflow's server reads only the model's own folder, so copy head and network into it
         if head is not None:
             shutil.copy(head, data / HEAD)
         if backbone is not None:
@@ -82,7 +82,7 @@ def register(
             for file in (RECORD, TENSORS):
                 shutil.copy(backbone / file, data / BACKBONE / file)
         fitted = Head.read(head) if head else None
-        # MLflow loads the model by this module instead of pickle, because a pickle file could run
+        # MLflow imports this module to load the model, instead of a pickle file, which could run
         # any code
         pyfunc.save_model(
             f"{folder}/model",
@@ -98,7 +98,7 @@ def register(
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
-    # all models contain the same wheel (package file), so one copy on the disk is enough
+    # all models contain the same wheel (package file), so store it only once on the disk
     _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
@@ -110,12 +110,12 @@ def register(
 
 
 def _share(wheel: Path, model: str) -> None:
-    """Replace the wheel (package file) in a model's folder by a hard link to a common copy."""
+    """Replace the wheel (package file) in a model's folder by a hard link to a shared copy."""
     place = urlsplit(model)
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
         return
-    # hard links fail between disks and on some file systems; then keep the copy
+    # hard links are impossible between disks; then the model keeps its own copy
     with suppress(OSError):
         link = copy.with_name(f".{copy.name}.part")
         link.unlink(missing_ok=True)
@@ -124,9 +124,9 @@ def _share(wheel: Path, model: str) -> None:
 
 
 def example_of(head: Head | None) -> pd.DataFrame:
-    """Return an example row that the MLflow model of a head, or of a network, can predict.
+    """Return an example row that the MLflow model of a head, or of a network, can predict from.
 
-    A head gets vectors of zeros, which are no galaxy's; a network a picture of a round galaxy.
+    The row for a head has embeddings of zeros; the row for a network a picture of a round galaxy.
     """
     import pandas as pd
 
@@ -142,7 +142,7 @@ def example_of(head: Head | None) -> pd.DataFrame:
 
 
 def _round_galaxy(side: int = 64) -> bytes:
-    """Return a PNG file of a simulated face-on disc galaxy, as its content."""
+    """Return the bytes of a PNG picture of a simulated face-on disc galaxy."""
     import io
 
     import numpy as np
@@ -193,9 +193,9 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 
 
 def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
-    """Return names and types of the columns that a model returns beside the classes.
+    """Return name and type of the columns that a model returns beside the class probabilities.
 
-    They are those that `predict` writes; a server has to know them before it predicts.
+    They are the columns that `gzfeatures predict` writes; a server must know them in advance.
     """
     columns = {} if familiarity is None else {FAMILIARITY: "double"}
     columns |= {PREDICTED: "string"} if one_class else {}
@@ -218,18 +218,18 @@ def _signature(
 
 
 def _columns(head: Head) -> tuple[str, ...]:
-    """Return the names of the vector columns that a model reads: `embedding`, `embedding_2`, …."""
+    """Return the names of a model's input columns for embeddings: `embedding`, `embedding_2`, …."""
     return ("embedding", *(f"embedding_{number}" for number in range(2, len(head.extractors) + 1)))
 
 
 class _Network:
-    """Predict from a data frame of images with a network that was trained end to end."""
+    """Predict from a table of images with a network that was trained end to end."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the class probabilities of each image in a data frame.
+        """Return the class probabilities of each image in a table.
 
         Parameters
         ----------
@@ -255,13 +255,13 @@ class _Network:
 
 
 class _Model:
-    """Predict from a data frame of vectors or images with a head."""
+    """Predict from a table of embeddings or images with a head."""
 
     def __init__(self, head: Head, backbone: Path | None) -> None:
         self._head, self._backbone = head, backbone
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the class probabilities of each row of a data frame.
+        """Return the class probabilities of each row of a table.
 
         Parameters
         ----------
@@ -273,7 +273,7 @@ class _Model:
         Raises
         ------
         InputError
-            Neither column is there, or the vectors are not the head's.
+            Both columns are missing, or the vectors have another length than the head's.
         """
         import numpy as np
         import pandas as pd
@@ -281,8 +281,7 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
-        # vectors need no network; images are embedded with the extractor that the head was fitted
-        # with
+        # embeddings can be used directly; images need the extractor that the head was fitted with
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -308,8 +307,7 @@ class _Model:
         from gzfeatures.networks.extraction.spec import Extraction
         from gzfeatures.portable.portable_head import PortableHead
 
-        # use a temporary store, so that images sent to a server do not fill the user's own store of
-        # embeddings
+        # use a temporary store, because a server's images would fill the user's own store
         with _images(images) as chosen, TemporaryDirectory() as folder:
             store = Store(Path(folder))
             if isinstance(self._head, PortableHead) and self._head.source == "pixels":
@@ -326,7 +324,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, predictions, class sets and familiarity as a data frame."""
+    """Return ids, predictions, class sets and familiarity as a pandas table."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -337,14 +335,14 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     if predictions.kind == "classes":
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
-        # every answer must have the same columns, even if no class set is empty
+        # write both columns even if no class set is empty: all answers must have equal columns
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 
 
 @contextmanager
 def _images(files: Iterable[bytes]) -> Iterator[ImageSet]:
-    """Yield images from the content of image files, written to a folder and named by row."""
+    """Write bytes of image files to a temporary folder; yield them as an ImageSet."""
     import numpy as np
 
     from gzfeatures.images.image_set import ImageSet
@@ -367,10 +365,7 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
 
 
 def _load_pyfunc(path: str) -> _Model | _Network:
-    """Return a head or network for MLflow from its folder, without pickle.
-
-    Nothing is unpickled.
-    """
+    """Return a head or network for MLflow from a model's folder, without pickle."""
     from gzfeatures.heads.fit import Head
 
     head, backbone = Path(path) / HEAD, Path(path) / BACKBONE

@@ -1,7 +1,7 @@
-"""Hold what MLflow gets of a compared model or a comparison, as plain values and file names.
+"""Store what is recorded in MLflow of a model or comparison, as plain values and file names.
 
-What could not be recorded at once waits in the run folder in this form, and is recorded later by
-the same steps.
+Values that cannot be recorded at once are saved in the experiment's folder in this form, and are
+recorded later by the same functions.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     from gzfeatures.tracking.live import Live
 
 KEY = "gzfeatures.record"
-"""Tag by which a run that is recorded later is known, so that it is not recorded twice."""
+"""Tag with a unique key of a run, by which it is found and not recorded twice."""
 MADE = "gzfeatures.made"
-"""Tag of a comparison: when it was made (ns since 1970), whenever it was recorded."""
+"""Tag with the time at which a comparison was made (ns since 1970), not recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CandidateRecord:
-    """Hold what the MLflow run of one compared model contains.
+    """Store what is recorded in MLflow of one compared model.
 
     Parameters
     ----------
     key : str
-        The same for no other record.
+        Unique key of this record.
     experiment, name : str
         Names of the experiment and of the run.
     model : str
         Name of the head or network in the registry.
     is_network : bool
-        A folder among the artifacts is then the model itself.
+        True if the model is a network, whose folder is among the artifacts.
     tags, parameters : mapping of str to str
     metrics : mapping of str to float
         Finite.
     dataset : mapping of str to str
-        Arguments of MLflow's dataset of the test galaxies.
+        Arguments for an MLflow dataset of the test galaxies.
     whole : str
-        The whole record as JSON text, which `pairing.json` of the run holds.
+        The whole record as JSON text, written to the run's `pairing.json`.
     confusion : list of list of float, or None
         Rows are true classes.
     classes : list of str
     artifacts : list of str
-        Files and folders to keep with it, in the run folder or absolute.
+        Files and folders to store with the run, as absolute paths or in the experiment's folder.
     opened : str or None
-        Run of the training that is filled in place of a new one.
+        Id of the training's run, which is continued; None: a new run is created.
     logged : int
-        Epochs it has.
+        Number of epochs already logged.
     run : str or None
-        Run id, once it is recorded.
+        Id of the MLflow run; None before it is recorded.
     """
 
     key: str
@@ -89,7 +89,7 @@ class CandidateRecord:
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> CandidateRecord:
-        """Return what MLflow gets of a compared model: scores, settings, files, training run."""
+        """Collect what is recorded of a compared model: scores, settings, files, training run."""
         tags, scores = run_contents.tags(experiment, candidate), candidate.scores
         record = {
             "tags": tags,
@@ -100,8 +100,8 @@ class CandidateRecord:
         return cls(
             key=_new_key(),
             experiment=experiment,
-            # a training that had finished earlier, and is only read, gets the same run name as a
-            # new training
+            # a training that finished in an earlier execution has no new run, but its run's name is
+            # used all the same
             name=candidate.name if live is None else live.name,
             model=run_contents.model_name(experiment, candidate),
             is_network=candidate.head is None,
@@ -109,7 +109,7 @@ class CandidateRecord:
             parameters=run_contents.texts_of(run_contents.parameters(candidate)),
             metrics=run_contents.metrics(candidate),
             dataset=run_contents.dataset(candidate),
-            # MLflow cuts long parameters, so this JSON text keeps them completely
+            # MLflow shortens long parameters; this JSON text contains them in full
             whole=json.dumps(record, indent=1, default=str),
             confusion=None if confusion is None else confusion.tolist(),
             classes=list(scores.classes),
@@ -120,7 +120,7 @@ class CandidateRecord:
 
 
 class ComparedRun(TypedDict):
-    """Hold the tags that identify a compared run, the tags it gets, and its model's name."""
+    """Store the tags that identify a compared model's run, its new tags, and the model's name."""
 
     road: str
     backbone: str
@@ -134,24 +134,24 @@ class ComparedRun(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRecord:
-    """Hold what the MLflow run of a comparison contains.
+    """Store what is recorded in MLflow of the comparison of several models.
 
     Parameters
     ----------
     key, experiment : str
-        As of `CandidateRecord`.
+        As in `CandidateRecord`.
     tags, parameters : mapping of str to str
     metrics : mapping of str to float
     ranking : str
-        Markdown that describes the experiment in the UI.
+        Ranking in Markdown, the description of the experiment in MLflow's UI.
     view : str
-        The UI's view of its runs, as JSON text.
+        Columns and order of the UI's list of runs, as JSON text.
     split : str
         Fingerprint of the split.
     compared : list of ComparedRun
-        Those that are compared, best first.
+        Tags of the compared models' runs, best first.
     run : str or None
-        Run id, once it is recorded.
+        Id of the MLflow run; None before it is recorded.
     """
 
     key: str
@@ -167,9 +167,8 @@ class ComparisonRecord:
 
     @classmethod
     def of(cls, experiment: str, report: Report) -> ComparisonRecord:
-        """Return what MLflow gets of the comparison in a report."""
-        # the UI shows the first line of a description as its title, so begin with the headline,
-        # without its #
+        """Collect what is recorded of a report's comparison: ranking, settings, compared models."""
+        # MLflow's UI shows the first line as title, so remove the headline's #
         ranking = report.markdown().removeprefix("# ")
         tags = {
             "kind": "comparison",
@@ -184,8 +183,8 @@ class ComparisonRecord:
             experiment=experiment,
             tags=tags,
             parameters=run_contents.texts_of(dict(flat(report.provenance))),
-            # with a score of its own the comparison would appear among the compared models, which
-            # the UI sorts by score
+            # log no score here: the UI sorts runs by score, and would list the comparison among the
+            # models
             metrics={"pairings": float(len(report.candidates))},
             ranking=ranking,
             view=run_contents.view(report),
@@ -195,7 +194,7 @@ class ComparisonRecord:
 
 
 def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
-    """Return the tags of one compared model's run, from its row of the ranking."""
+    """Return the tags of one compared model's MLflow run, from its row of the ranking."""
     seconds = row.costs.get("end_to_end_seconds")
     return {
         "road": row.approach,
@@ -210,7 +209,7 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
 
 
 def _tied(row: RankedRow) -> str:
-    """Return "first", "yes" or "no": whether a method differs clearly from the best one."""
+    """Return "first", "yes" or "no": whether a model is tied with the best, or clearly worse."""
     if row.untrained is not None:
         return "first, untrained" if row.rank == 1 else "untrained"
     if row.rank == 1:
@@ -221,10 +220,10 @@ def _tied(row: RankedRow) -> str:
 
 
 def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
-    """Return what MLflow gets of a compared model or comparison, as JSON values."""
+    """Return a record of a compared model or comparison as JSON values."""
     return dataclasses.asdict(record)
 
 
 def _new_key() -> str:
-    """Return a text that identifies one MLflow run, different for every run on any machine."""
+    """Return a key for one MLflow run that is unique on all machines."""
     return f"{time.time_ns():x}-{os.getpid():x}-{os.urandom(4).hex()}"

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PARAMETER_LIMIT = 6000
-"""Most characters of a parameter in MLflow; `pairing.json` of the run holds the full text."""
+"""Largest number of characters of an MLflow parameter; a run's `pairing.json` has the full text."""
 CARD_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "rmse", "bias")
-"""Scores that the card of a registered model names, with their intervals."""
+"""Scores shown in the description (card) of a registered model, with their intervals."""
 COLUMNS = ("1 interval", "2 tied", "3 seconds", "4 backbone", "5 head")
-"""Tags that stand beside the score in the list of runs, in the order of reading."""
+"""Tags shown beside the score in MLflow's list of runs, in this order."""
 METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
-"""Most metrics and parameters that MLflow accepts in one request."""
+"""Largest number of metrics and of parameters that MLflow accepts in one request."""
 
 
 def name_of(text: str) -> str:
-    """Return text as a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
+    """Convert a text to a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
     return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
 
 
@@ -48,7 +48,7 @@ def model_name(experiment: str, candidate: Candidate | RankedRow) -> str:
 
 
 def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
-    """Return the MLflow tags by which a compared model's run can be searched."""
+    """Return the MLflow tags by which the run of a compared model can be searched."""
     return {
         "kind": "pairing",
         "experiment": experiment,
@@ -75,7 +75,7 @@ def metrics(candidate: Candidate) -> dict[str, float]:
             for name in ("precision", "recall", "f1", "answer_rmse")
             if name in entry
         }
-    # the UI can plot one metric over all runs, so make each bin a metric named by the bin's limits
+    # MLflow's UI plots one metric over all runs, so make each bin a metric named after its limits
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
             numbers[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
@@ -87,13 +87,13 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     numbers |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
     numbers["end_to_end_seconds"] = sum(candidate.seconds.values())
     numbers |= {f"cost/{name}": value for name, value in candidate.cost.items()}
-    # the UI cannot plot NaN or infinity and shows every digit, so round; the file `pairing.json`
-    # has all digits
+    # leave out NaN and infinity, which MLflow's UI cannot plot, and round, because it shows all
+    # digits; `pairing.json` has the exact numbers
     return {name: rounded(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def rounded(value: float) -> float:
-    """Return a number with 4 significant digits; whole numbers stay unchanged.
+    """Round a number to 4 significant digits; whole numbers stay unchanged.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def model_card(record: CandidateRecord) -> str:
 
 
 def dataset(candidate: Candidate) -> dict[str, str]:
-    """Return a description of a compared model's test galaxies as an MLflow dataset."""
+    """Return name, digest and size of a compared model's test galaxies, for an MLflow dataset."""
     profile = {
         "galaxies": len(candidate.predictions),
         "classes": list(candidate.predictions.classes),
@@ -185,7 +185,7 @@ def log_dataset(client: MlflowClient, run: str, held: Mapping[str, str]) -> None
 
 
 def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings as texts for MLflow; a long text is cut and ends with an ellipsis."""
+    """Convert settings to texts for MLflow; a long text is cut and ends with an ellipsis."""
     return {
         name_of(name): short(
             value if isinstance(value, str) else json.dumps(value, default=str), PARAMETER_LIMIT
@@ -206,7 +206,7 @@ def interval_text(row: RankedRow, metric: str) -> str:
 
 
 def view(report: Report) -> str:
-    """Return settings for MLflow's list of runs (columns, order) as JSON text."""
+    """Return columns and order of MLflow's list of runs as JSON text."""
     by = report.comparison.metric
     state = {
         "orderByKey": f"metrics.`{by}`",
@@ -253,18 +253,18 @@ def log_history(
     Parameters
     ----------
     client, run
-        Where to.
+        MLflow's client, and the id of the run.
     history : sequence of mapping
-        One for each epoch, from the first; what is no finite number is left out.
+        Results of each epoch from the first; values that are no finite numbers are left out.
     after : int
-        Epochs that the run has already.
+        Number of epochs already logged.
     """
     log_points(
         client,
         run,
         [
             (f"epochs/{name_of(name)}", float(value), epoch)
-            # skip epochs that were already logged while the training ran
+            # the first `after` epochs were already logged while the training ran
             for epoch, numbers in list(enumerate(history, 1))[after:]
             for name, value in numbers.items()
             if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
@@ -273,6 +273,6 @@ def log_history(
 
 
 def in_batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the entries in batches of at most `size` entries."""
+    """Split a sequence into parts of at most `size` entries, and yield them."""
     for start in range(0, len(entries), size):
         yield entries[start : start + size]

@@ -1,6 +1,7 @@
-"""Record each compared model and the comparison as MLflow runs, in SQLite or on a server.
+"""Record each compared model, and their comparison, as MLflow runs in a database or server.
 
-Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is.
+Runs are not nested, because the UI hides nested runs when it sorts or filters; a tag names the kind
+of each run.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ COMPARED_FILES = (
     "map.json",
     "map.parquet",
 )
-"""Files of a run folder that the run of its comparison keeps."""
+"""Files of an experiment's folder that are stored with the MLflow run of its comparison."""
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -53,7 +54,7 @@ class Tracking(Connection):
     Raises
     ------
     OutputError
-        The database cannot be made, or the server not be reached; the database is of another
+        The database cannot be created, or the server does not answer; or the database is of another
         version of MLflow.
     """
 
@@ -86,14 +87,13 @@ class Tracking(Connection):
         experiment : str
             Name of the experiment.
         candidate : Candidate
-            What was fitted and scored.
+            Compared model: head or network, with scores.
         artifacts : sequence of Path
-            Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the
-            folder of the checkpoint it reads from goes into that; of a network, the folder becomes
-            the model. `history.json`, a list with one object of numbers per epoch, also becomes
-            curves.
+            Files and folders to store with the run. A head (`.skops`) becomes a registered model,
+            with the checkpoint folder of its backbone inside; for a network, the checkpoint folder
+            becomes the model. `history.json`, with numbers for each epoch, also becomes curves.
         live : Live, optional
-            The training's own run, which is then filled in place of a new one.
+            Record of the training; its run is continued, instead of creating a new one.
 
         Returns
         -------
@@ -103,9 +103,9 @@ class Tracking(Connection):
         Raises
         ------
         MissingFileError
-            An artifact is not there.
+            A file or folder of `artifacts` does not exist.
         OutputError
-            The run cannot be recorded. In either case what there is of it is marked as failed.
+            The run cannot be recorded. In both cases an incomplete run is marked as failed.
         """
         return self.write_candidate(CandidateRecord.of(experiment, candidate, artifacts, live))
 
@@ -117,7 +117,7 @@ class Tracking(Connection):
         MissingFileError, OutputError
             As `record_candidate`.
         """
-        # hold one lock until everything is written, so that other programs see no half-written run
+        # lock the database until everything is written, so that nobody reads an incomplete run
         with (
             self.writing() as client,
             self.filled(
@@ -128,7 +128,8 @@ class Tracking(Connection):
             run_contents.log_dataset(client, run, record.dataset)
             client.log_text(run, record.whole, "pairing.json")
             _draw_confusion(client, run, record)
-            # a head or network becomes an MLflow model; other files are stored with the run
+            # a head or network is registered as an MLflow model; other files are stored with the
+            # run
             for name in record.artifacts:
                 path = require_file(Path(name), "artifact")
                 self._keep(client, record, run, path)
@@ -150,8 +151,8 @@ class Tracking(Connection):
         report : Report
             The comparison.
         folder : Path
-            Where `Report.write` put it; HTML, Markdown, JSON, figures and, where there is one, the
-            map are kept.
+            Folder written by `Report.write`; its HTML, Markdown, JSON and figures are stored, and
+            its map if there is one.
 
         Returns
         -------
@@ -161,7 +162,7 @@ class Tracking(Connection):
         Raises
         ------
         OutputError
-            The run cannot be recorded; what there is of it is marked as failed.
+            The run cannot be recorded; an incomplete run is marked as failed.
         """
         return self.write_comparison(ComparisonRecord.of(experiment, report), folder)
 
@@ -180,41 +181,41 @@ class Tracking(Connection):
             self.filled(client, record.experiment, "comparison", {**record.tags, **tags}) as run,
         ):
             run_contents.log(client, run, record.metrics, record.parameters)
-            # a run without a map has no map files
+            # some files are optional: an experiment without a map has no map files
             for name in COMPARED_FILES:
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self.experiment_id(client, record.experiment)
             if is_newest(client, described, record):
-                # the UI lists only runs with the tag that is set here, so that the ranking shows no
-                # old runs
+                # tag the runs of this comparison as latest: the UI's ranking lists only these, no
+                # older ones
                 name_champion(client, record, mark_latest(client, described, record, run))
                 client.set_experiment_tag(described, NOTE, record.ranking)
                 client.set_experiment_tag(described, VIEW, record.view)
         return run
 
     def pages(self, port: int) -> dict[str, str]:
-        """Return, by experiment name, the UI's address of each compared experiment."""
+        """Map the name of each compared experiment to the web address of its ranking in the UI."""
         with self.writing() as client:
             experiments = client.search_experiments(max_results=100)
         pages = {}
         for experiment in experiments:
-            # an experiment without this tag has no comparison, and its page no ranking
+            # an experiment without this tag was never compared, so its page shows no ranking
             if VIEW in experiment.tags:
                 place = f"{experiment.experiment_id}/runs?{VIEW_QUERY}"
                 pages[experiment.name] = f"http://127.0.0.1:{port}/#/experiments/{place}"
         return pages
 
     def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
-        """Replace this process by the MLflow UI on 127.0.0.1, until it is interrupted.
+        """Replace this process by MLflow's web UI on 127.0.0.1, which runs until it is interrupted.
 
         Parameters
         ----------
         port : int
             Port to listen on.
         say : callable, optional
-            Takes a line with the address of each experiment's page.
+            Prints a line with the address of each experiment's page.
 
         Raises
         ------
@@ -225,7 +226,7 @@ class Tracking(Connection):
             raise InputError(
                 "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
             )
-        # the UI has no login, so make it reachable from this machine only
+        # MLflow's UI has no login, so let it listen on this machine only
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -243,12 +244,12 @@ class Tracking(Connection):
             "ui",
             *(part for option in options.items() for part in option),
         ]
-        # the UI replaces this process, so that Ctrl-C ends the UI directly
+        # replace this process instead of starting another, so that Ctrl-C reaches the UI directly
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     def _keep(self, client: MlflowClient, record: CandidateRecord, run: str, path: Path) -> None:
         experiment_id = self.experiment_id(client, record.experiment)
-        # a head on a fine-tuned backbone needs this network to predict from images
+        # a head on a fine-tuned network needs the network's checkpoint to predict from images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((Path(o) for o in record.artifacts if Path(o).is_dir()), None)
             models.register(
@@ -275,15 +276,15 @@ class Tracking(Connection):
             )
 
     def _wheel(self) -> Path:
-        """Write gzfeatures as a package file (wheel), once per database; return its path.
+        """Write gzfeatures as a package file (wheel), once per database; return the file's path.
 
-        Where a server keeps the artifacts, it lies in the user's cache folder.
+        If a server stores the files of runs, the wheel lies in the user's cache folder.
         """
         return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
 
 
 def _draw_confusion(client: MlflowClient, run: str, record: CandidateRecord) -> None:
-    """Store the confusion matrix with an MLflow run as a picture, if there is one."""
+    """Store the confusion matrix as a picture with an MLflow run, if the model has one."""
     if record.confusion is None:
         return
     import numpy as np

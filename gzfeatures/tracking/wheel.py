@@ -15,22 +15,22 @@ from gzfeatures.errors import OutputError
 from gzfeatures.files import written_whole
 
 FOLDER = "wheels"
-"""Name of the folder of wheels, beside the artifacts and in each model."""
+"""Folder of wheels (package files), in the folder of all recorded files and in each model."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORM = "Wheel-Version: 1.0\nGenerator: gzfeatures\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _TAKEN = ("METADATA", "entry_points.txt", "top_level.txt")
 _PACKED = (".safetensors", ".npz", ".png", ".jpg")
-"""Endings of files that are stored uncompressed, because compression would not help."""
+"""Endings of files that are already compressed, and stored without further compression."""
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel (package file) of gzfeatures into a folder, if it is not there yet.
+    """Write gzfeatures as a wheel (package file) into a folder, if the folder has none yet.
 
     Parameters
     ----------
     folder : Path
-        A folder in it is named by what the wheel holds: the same files give the same wheel, byte
-        for byte.
+        The wheel gets a subfolder named after a digest of its content. Equal files give equal
+        wheels, byte for byte.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def write_wheel(folder: Path) -> Path:
     Raises
     ------
     OutputError
-        The package is not installed, so that nothing says what it requires; the folder cannot be
+        The package is not installed, so its requirements are unknown; or the folder cannot be
         written.
     """
     content = dict(_content(_installed()))
@@ -65,9 +65,8 @@ def write_wheel(folder: Path) -> Path:
 def _installed() -> Distribution:
     """Return pip's metadata of the installed gzfeatures.
 
-    A working folder that is a checkout comes first on Python's path, and the egg-info in it has no
-    METADATA:
-    pip could not read a wheel made of it.
+    If the working folder contains the source code, Python finds the egg-info there first. It has no
+    METADATA file, without which pip could not read the wheel, so it is skipped.
     """
     for each in distributions(name="gzfeatures"):
         if each.read_text("METADATA") is not None:
@@ -81,7 +80,7 @@ def _installed() -> Distribution:
 
 
 def _content(installed: Distribution) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of the wheel's files: package and installation metadata."""
+    """Yield name and bytes of each file for the wheel: package and installation metadata."""
     package = Path(gzfeatures.__file__).parent
     for path in sorted(package.rglob("*")):
         name = path.relative_to(package.parent).as_posix()

@@ -1,1 +1,1 @@
-"""Keep what MLflow could not record in the run folder, and record it later."""
+"""Save what MLflow could not record in the experiment's folder, and record it later."""

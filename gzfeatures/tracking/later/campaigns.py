@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 
 
 class CampaignRecord:
-    """Record each round of labelling in MLflow when it ends; the object is called with it.
+    """Record rounds of labelling in MLflow: called with the results of a round when it ends.
 
-    Every round is a run with its numbers at the step of its labels, so that the UI draws accuracy
-    over labels from the runs of one campaign. A server or database that cannot be written is said
-    once and stops no labelling: rounds wait until it is there again.
+    Every round is an MLflow run, whose numbers are logged at step = number of labels. So the UI can
+    plot accuracy over labels for all rounds of one campaign. If the server or database cannot be
+    written, the user is told once, labelling continues, and rounds are recorded later.
 
     Parameters
     ----------
     tracking : Tracking
-        Where rounds are recorded.
+        Database or server that records the rounds.
     experiment : str
-        Name of the experiment; a campaign is one, by its label file.
+        Name of the experiment; each campaign (one label file) has its own.
     say : callable
-        Takes a line for the user.
+        Prints a line for the user.
     """
 
     def __init__(self, tracking: Tracking, experiment: str, say: Callable[[str], object]) -> None:
         self.tracking, self.experiment, self._say = tracking, experiment, say
-        # use a single thread, so that rounds are recorded in their order
+        # with a single thread, rounds are recorded in their order
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rounds")
         self._waiting: list[RoundRecord] = []
         self._lost_at: float | None = None
 
     def __call__(self, record: RoundRecord) -> None:
-        """Record a finished round of labelling in a thread, so that the labelling need not wait."""
+        """Record a finished round of labelling in another thread, so that labelling continues."""
         self._writer.submit(self._add, record)
 
     def close(self) -> None:
-        """Record the rounds of labelling that are still waiting; print how many could not be."""
+        """Record the rounds of labelling that are still waiting; print how many failed."""
         self._writer.submit(self._all)
         self._writer.shutdown()
         if self._waiting:
@@ -59,7 +59,7 @@ class CampaignRecord:
             self._all()
 
     def _all(self) -> None:
-        """Record all waiting rounds of labelling, or print that they cannot be recorded."""
+        """Record all waiting rounds of labelling, or print why they cannot be recorded."""
         lost = self._lost_at
         try:
             while self._waiting:

@@ -1,4 +1,4 @@
-"""Record a run in MLflow; what MLflow does not accept now is kept in the run folder."""
+"""Record an experiment in MLflow; save in its folder what MLflow cannot record now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Stand in for the MLflow record of a training that is not recorded; keep its run's name.
+    """Replace the object that records a training in MLflow, and record nothing; only store a name.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ class UnrecordedTraining:
         self.name = name
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Do nothing after an epoch, because losses and scores are saved beside the checkpoint."""
+        """Do nothing after an epoch: losses and scores are also saved beside the checkpoint."""
 
 
 class Recorder:
-    """Record compared models and their comparison in MLflow, or else in the run folder for later.
+    """Record compared models and their comparison in MLflow, or save them in a folder for later.
 
     Parameters
     ----------
     tracking : Tracking or None
-        Where runs are recorded; None where that is known not to work.
+        Database or server that records runs; None if it is known to be unreachable.
     progress : Progress
-        Where it is told, once, that the run is not recorded; nowhere by default.
+        Shows, once, that runs are not recorded; shows nothing by default.
     """
 
     def __init__(self, tracking: Tracking | None, progress: Progress = SILENT) -> None:
@@ -71,12 +71,12 @@ class Recorder:
         progress: Progress = SILENT,
         remedy: str = "gzfeatures record RUN_FOLDER",
     ) -> Self:
-        """Return a recorder for a database or server; tell the user if it cannot be reached.
+        """Return a recorder for an MLflow database or server; tell the user if it is unreachable.
 
         Parameters
         ----------
         uri, upgrade, progress
-            As of `Connection`.
+            As in `Connection`.
         experiment : str
             Name of the experiment.
         remedy : str
@@ -86,7 +86,7 @@ class Recorder:
         ------
         OutputError
             The database is damaged or of another version of MLflow, or the experiment was deleted
-            there: it does not come back by itself, and nothing was computed yet.
+            in it. The user must act, so this is an error before anything is computed.
         """
         try:
             tracking = Tracking(uri, upgrade=upgrade, progress=progress)
@@ -100,11 +100,11 @@ class Recorder:
 
     @property
     def uri(self) -> str | None:
-        """Return the address where the run is recorded; None if it is not recorded."""
+        """Return the address where the experiment is recorded; None if it is not recorded."""
         return None if self._tracking is None or self._lost is not None else self._tracking.uri
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Any]:
-        """Return an object that records a training, called with the history after each epoch."""
+        """Return a context manager with an object that records a training epoch by epoch."""
         if self._tracking is None:
             return contextlib.nullcontext(UnrecordedTraining(name))
         return self._tracking.training(experiment, name)
@@ -123,15 +123,15 @@ class Recorder:
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all compared models in MLflow; return its run's id, or None.
+        """Record the comparison of all models in MLflow; return the run's id, or None.
 
-        Whatever was not recorded until then is written to the run folder, which is said.
+        All unrecorded results are written to the experiment's folder, and the user is told.
         """
         record = ComparisonRecord.of(experiment, report)
         run = self._tried(lambda t: t.write_comparison(record, folder, {KEY: record.key}))
         if self.uri is not None:
-            # an earlier run in this folder may have left a file of unrecorded results, which is now
-            # out of date
+            # all is recorded, so delete the file of unrecorded results that an earlier experiment
+            # may have left in this folder
             outputs.remove(folder / UNRECORDED)
             return run
         address = self._tracking.uri if self._tracking is not None else None
@@ -142,7 +142,7 @@ class Recorder:
         return None
 
     def _tried(self, write: Callable[[Tracking], str]) -> str | None:
-        # each question to a lost server takes seconds, so do not ask it again for every other model
+        # a question to a lost server takes seconds; after one failure, ask no more for later models
         if self._tracking is None or self._lost is not None:
             return None
         try:
@@ -153,7 +153,7 @@ class Recorder:
 
 
 class TrainingRecorder(Recorder):
-    """Record trainings outside of an experiment in MLflow, or else beside their checkpoint."""
+    """Record trainings outside of an experiment in MLflow, or save them beside their checkpoint."""
 
     def record_candidate(
         self,
@@ -162,22 +162,22 @@ class TrainingRecorder(Recorder):
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record a trained network in MLflow; return the run's id, or None if it must wait.
+        """Record a trained network in MLflow; return the run's id, or None if saved for later.
 
-        What was not recorded is written to the folder of its checkpoint, which is said.
+        An unrecorded result is written to the folder of its checkpoint, and the user is told.
 
         Parameters
         ----------
         experiment, candidate, live
-            As of `Tracking.record_candidate`.
+            As in `Tracking.record_candidate`.
         artifacts : sequence of Path
-            Files and the folder of the checkpoint, in which they lie.
+            The folder of the checkpoint, and files in it.
         """
         run = super().record_candidate(experiment, candidate, artifacts, live)
         folder = next(path for path in artifacts if path.is_dir())
         if run is not None:
-            # an earlier training in this folder may have left a file of unrecorded results, which
-            # is now out of date
+            # all is recorded, so delete the file of unrecorded results that an earlier training may
+            # have left in this folder
             outputs.remove(folder / UNRECORDED)
             return run
         WaitingRun(self._records[-1:], None).write(folder)
@@ -189,48 +189,48 @@ class TrainingRecorder(Recorder):
 
 
 def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
-    """Record what waits in a run folder; skip what MLflow has already.
+    """Record in MLflow what was saved in an experiment's folder; skip what MLflow already has.
 
-    One process at a time records a folder: two would find nothing recorded, and record all of it
-    twice.
+    Only one process at a time records a folder: two processes would both find nothing recorded, and
+    record everything twice.
 
     Parameters
     ----------
     folder : Path
-        Run folder.
+        Folder of the experiment or checkpoint.
     tracking : Tracking
-        Where to.
+        Database or server that records the results.
 
     Returns
     -------
     WaitingRun
-        All of it, with the ids of the runs.
+        The results, with the ids of their MLflow runs.
 
     Raises
     ------
     MissingFileError
-        Nothing waits there, or an artifact is gone.
+        The folder has no unrecorded results, or a file to be stored is missing.
     InputError
-        The file of what waits cannot be read.
+        The file of unrecorded results cannot be read.
     OutputError
-        It cannot be recorded now; what was recorded until then is noted in the folder.
+        The results cannot be recorded now; the folder notes which of them were recorded.
     """
-    WaitingRun.read(folder)  # without waiting results, stop before a lock file is made
+    WaitingRun.read(folder)  # fail before a lock file is created if nothing waits
     with locked_file(folder / UNRECORDED):
-        # another process may have recorded everything while this one waited for the lock, so read
-        # the file again
+        # read again: while this process waited for the lock, another may have recorded everything
         return _recorded(WaitingRun.read(folder), folder, tracking)
 
 
 def _recorded(waiting: WaitingRun, folder: Path, tracking: Tracking) -> WaitingRun:
     comparison, done = waiting.comparison, list(waiting.candidates)
     if waiting.uri != tracking.uri:
-        # ids of runs in another database or server mean nothing in this one
+        # the runs that were recorded are in another database or server, and must be recorded again
+        # in this one
         done = [dataclasses.replace(record, run=None) for record in done]
         comparison = comparison and dataclasses.replace(comparison, run=None)
     for place, record in enumerate(done):
-        # ask MLflow for every run, even if it was recorded here before, because the database may
-        # have been replaced since
+        # ask MLflow even for runs that were recorded before, because the database may have been
+        # replaced
         done[place] = dataclasses.replace(record, run=_candidate_again(tracking, record))
         WaitingRun(done, comparison, tracking.uri).write(folder)
     if comparison is not None:
@@ -261,7 +261,7 @@ def _comparison_again(tracking: Tracking, record: ComparisonRecord, folder: Path
 
 
 def _finished(client: MlflowClient, home: str, key: str) -> str | None:
-    """Return the id of the finished run with this key; delete half-written runs with it."""
+    """Return the id of the finished run with this key; delete incomplete runs with the same key."""
     for run in client.search_runs([home], f"tags.`{KEY}` = '{key}'"):
         if run.info.status == FINISHED:
             return str(run.info.run_id)
@@ -270,7 +270,7 @@ def _finished(client: MlflowClient, home: str, key: str) -> str | None:
 
 
 def _is_active(client: MlflowClient, run: str | None) -> bool:
-    """Return whether the run that a training began still exists in MLflow."""
+    """Return whether the MLflow run of a training still exists."""
     from mlflow.exceptions import MlflowException
 
     if run is None:
@@ -278,5 +278,5 @@ def _is_active(client: MlflowClient, run: str | None) -> bool:
     try:
         return bool(client.get_run(run).info.lifecycle_stage == "active")
     except MlflowException:
-        # the id belongs to a run in another database or server
+        # the id is unknown here: the run is in another database or server
         return False

@@ -1,4 +1,4 @@
-"""Keep results of a run that MLflow could not record in a file of the run folder."""
+"""Save results that MLflow could not record in a file of the experiment's folder; read the file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gzfeatures.report.report import UNRECORDED
 from gzfeatures.tracking.records import CandidateRecord, ComparisonRecord, fields_of
 
 FORMAT = 1
-"""Version of the file; raise it if older code would misread a new file."""
+"""Format version of this file; increase it if older code would misread new files."""
 _KEY = re.compile(r"[0-9a-f-]{8,80}")
-"""Form of a record's key, which becomes part of a question to MLflow."""
+"""Allowed characters of a run's key, which becomes part of a query to MLflow."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WaitingRun:
-    """Hold the results of a run that are to be recorded; some may be in MLflow already.
+    """Store the results of an experiment to be recorded in MLflow; some may already be recorded.
 
     Parameters
     ----------
     candidates : sequence of CandidateRecord
     comparison : ComparisonRecord or None
-        None of a training on its own.
+        None for a training outside of an experiment.
     uri : str or None
-        Where those are that have a run id.
+        Database or server of the results that have a run id.
     """
 
     candidates: Sequence[CandidateRecord]
@@ -39,7 +39,7 @@ class WaitingRun:
 
     @property
     def records(self) -> list[CandidateRecord | ComparisonRecord]:
-        """Return the results of all compared models and, if there is one, the comparison."""
+        """Return the results of all compared models and, if there is one, of the comparison."""
         return [*self.candidates, *([] if self.comparison is None else [self.comparison])]
 
     @property
@@ -48,7 +48,7 @@ class WaitingRun:
         return len(self.records)
 
     def write(self, folder: Path) -> Path:
-        """Write the waiting results as a file in the run folder, with relative paths.
+        """Write the unrecorded results to a file in an experiment's folder, with relative paths.
 
         Raises
         ------
@@ -74,14 +74,14 @@ class WaitingRun:
 
     @classmethod
     def read(cls, folder: Path) -> WaitingRun:
-        """Return the waiting results in a run folder, with file paths made absolute.
+        """Read the unrecorded results from an experiment's folder; make paths absolute.
 
         Raises
         ------
         MissingFileError
-            There is none.
+            The folder has no unrecorded results.
         InputError
-            It cannot be read, is of a later version, or names files outside the folder.
+            The file cannot be read, is of a later version, or names files outside the folder.
         """
         path = require_file(folder / UNRECORDED, "records of a run that wait")
         with parsing("records of a run cannot be read", path):
@@ -103,5 +103,5 @@ def _candidate(fields: Mapping[str, Any], folder: Path) -> CandidateRecord:
 
 
 def _relative(path: Path, root: Path) -> str:
-    """Return a path of a file in the run folder, relative to this folder, with slashes."""
+    """Return a file's path relative to the experiment's folder, with slashes."""
     return path.resolve().relative_to(root).as_posix()
