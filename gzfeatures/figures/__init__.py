@@ -1,1 +1,1 @@
-"""Draw images of galaxies, and plots in one style."""
+"""Draw images of galaxies, and plots that share one style."""

@@ -1,4 +1,4 @@
-"""Draw the number of labelled galaxies of each class."""
+"""Draw the number of labelled galaxies of each class as bars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHADES = {"train": "#31688e", "validation": "#6cb8a8", "test": "#c2cf66", "": "
 
 
 def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
-    """Draw how many galaxies each class has, and list below how many have no label and why.
+    """Draw the number of galaxies of each class; below, list how many have no label, and why.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels.classes))
-    # stack the bars by part of the split, to show whether each part has the same class shares
+    # stack train, validation and test in each bar, to show whether they have the same class shares
     for name, part in parts.items():
         counts = np.asarray(list(part.counts.values()))
         axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)
@@ -59,7 +59,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     axes.set_title(labels.scheme, loc="left")
     if split is not None:
         figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
-    # a user of a class scheme should notice first how many galaxies it leaves without a label
+    # write below the bars how many galaxies the scheme leaves without label, which users often miss
     left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
     if left_out:
         figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")

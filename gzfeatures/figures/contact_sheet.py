@@ -1,4 +1,4 @@
-"""Draw many galaxy images in rows on one picture."""
+"""Draw many galaxy images side by side in one picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def contact_sheet(
     columns: int = 10,
     view: View | None = None,
 ) -> Image.Image:
-    """Return one picture with the given images in rows.
+    """Return one picture with the given galaxy images in rows, with captions if given.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
-    # without captions, put the images directly below each other
+    # height of a caption in pixels: without captions the rows of images touch
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

@@ -1,9 +1,9 @@
-"""Add a security policy to an HTML page, so that browsers run only its own scripts.
+"""Add a security policy to an HTML page, so that browsers run only the page's own scripts.
 
-The policy is W3C's Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/). A browser that
-reads it runs a script, and follows a style, only where the SHA-256 digest of its text is listed;
-it loads nothing from elsewhere and sends nothing. Styles of single elements (`style="…"`) have no
-such digest: they become classes of one style sheet.
+The policy is W3C's Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/). It makes a
+browser run a script, or apply a style, only if the policy lists the SHA-256 digest of its text. The
+browser loads nothing from the network and sends nothing. Styles of single elements (`style="…"`)
+cannot be listed by digest: they become classes of one style sheet.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
     classes: dict[str, str] = {}
     parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
     sheet = "".join(
-        # repeat the class name, because a rule with more class names overrides others, as an inline
-        # style does
+        # repeat the class name: CSS prefers rules with more class names, so that this rule
+        # overrides all others, as an inline style does
         f".{name}.{name}.{name}.{name}{{{style}}}\n"
         for style, name in classes.items()
     )
@@ -85,12 +85,12 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
         ]
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    # replace only the first mark: text from outside may contain the same comment further down
+    # replace only the first mark: text from users may contain the same comment further down
     return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Yield the parts of an HTML page, each with whether it is a script or style element."""
+    """Split an HTML page at script and style elements; yield (is such an element, text)."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]
@@ -100,11 +100,12 @@ def _split(page: str) -> Iterator[tuple[bool, str]]:
 
 
 def _without_styles(part: str, classes: dict[str, str]) -> str:
-    """Return HTML in which classes replace the styles of single tags."""
+    """Replace each `style="…"` in HTML tags by a class, and return the HTML."""
 
     def tag(match: re.Match[str]) -> str:
         text = match[0]
-        # quoted values are escaped text, so only names outside quotes can start a script
+        # remove quoted values before the search for handlers such as onclick=: a quoted value is
+        # only text
         if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
             raise InputError("HTML page", rule="have no handlers in its tags", found=text)
         style = STYLE.search(text)

@@ -1,4 +1,4 @@
-"""Show images under headings, as PNG, as an HTML page, or as part of a report."""
+"""Show galaxy images under headings, as PNG, as an HTML page, or as part of a report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADING, LINE, GAP = 30, 15, 6
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """Hold one picture with its name and caption.
+    """Store a picture of a galaxy with its name and caption.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Picture:
 def tiles(
     images: ImageSet | str | Path, captions: Iterable[tuple[str, str]], view: View = VIEW
 ) -> list[Picture]:
-    """Return pictures of galaxies; a galaxy without a readable image gets an empty picture.
+    """Return a picture for each caption; a galaxy without a readable image gets None.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def tiles(
     row_of = {name: row for row, name in enumerate(images.ids)}
     pictures: dict[str, Image.Image | None] = {}
     result = []
-    # several sections may show the same galaxy, so decode its image only once
+    # a galaxy may occur in several sections: decode its image only once
     for name, caption in captions:
         if name not in pictures:
             try:
                 pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
             except GzError:
-                # one broken image must not prevent the gallery of all others
+                # show the gallery without the broken image
                 pictures[name] = None
         result.append(Picture(name, caption, pictures[name]))
     return result
@@ -80,7 +80,7 @@ def tiles(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gallery:
-    """Hold pictures under headings, and write them to a file.
+    """Store pictures under headings, and write them as an HTML page or PNG.
 
     Parameters
     ----------
@@ -139,22 +139,22 @@ class Gallery:
         return path
 
     def _page(self) -> str:
-        """Return the gallery as an HTML page, in which names and captions are escaped."""
+        """Return the HTML text of the gallery; names and captions are escaped."""
         template = page_template(
             "gzfeatures.figures", "templates", "gallery.html", filters={"address": address}
         )
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # provides a font that has most letters
+        import matplotlib  # includes a font with most letters
 
         side = self.side
-        # a picture, such as a map, may be wider than a row of galaxies; then it sets the width of
-        # the sheet
+        # make the sheet as wide as its widest picture, because a map may be wider than a row of
+        # galaxies
         widest = max(item.width(side) for pictures in self.sections.values() for item in pictures)
         width = max(columns * (side + GAP), widest + GAP)
         sections, top = [], 0
-        # PIL cannot enlarge a picture later, so compute the layout before drawing
+        # compute the height of all sections before drawing, because PIL cannot enlarge a picture
         for heading, pictures in self.sections.items():
             rows = list(_rows(pictures, width, side))
             sections.append((top, heading, rows))
@@ -184,7 +184,7 @@ class Gallery:
 
 
 def _rows(pictures: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
-    """Yield rows of pictures, each row no wider than `width` pixels."""
+    """Break pictures into rows that are at most `width` pixels wide."""
     row: list[Picture] = []
     filled = 0
     for picture in pictures:
@@ -198,5 +198,5 @@ def _rows(pictures: Sequence[Picture], width: int, side: int) -> Iterator[list[P
 
 
 def _one_line(text: str, limit: int) -> str:
-    """Return a text without line breaks and control characters, cut to `limit` characters."""
+    """Replace line breaks and control characters in a text, and cut it to `limit` characters."""
     return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)

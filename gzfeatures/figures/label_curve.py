@@ -18,7 +18,7 @@ SPREAD = 0.012
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Hold one learning curve: the name, approach and points of a method.
+    """Store the learning curve of one method: name, approach and points with intervals.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class LabelCurve:
 
 @styled
 def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") -> Figure:
-    """Draw learning curves with intervals, over a logarithmic axis of label numbers.
+    """Draw learning curves with intervals against the number of labels, on a logarithmic axis.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     seen: dict[str, int] = {}
     for number, curve in enumerate(curves):
         marker, colour, _ = MARKS[curve.approach]
-        # methods of one kind (frozen, fine-tuned or end-to-end) have the same colour and marker, so
-        # their line styles must differ
+        # methods of one approach (frozen, fine-tuned or end-to-end) have the same colour and
+        # marker, so give them different line styles
         line = LINES[seen.setdefault(curve.approach, 0) % len(LINES)]
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T
         shifted = labels * 10 ** (SPREAD * (number - (len(curves) - 1) / 2))
-        # if one end of an interval is unknown, draw no interval
+        # NaN means an unknown end of an interval: draw an error bar of length 0
         reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
         axes.errorbar(
             shifted,
@@ -83,7 +83,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     axes.margins(x=0.08)
     axes.grid()
     axes.set(xlabel="labelled galaxies (training and validation), logarithmic", ylabel=metric)
-    # inside the plot the legend would hide curves, so put it below
+    # put the legend below the plot, because inside it would hide curves
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:
         axes.set_title(answer, fontsize=8, loc="left", wrap=True, color=INK)

@@ -1,4 +1,4 @@
-"""Read templates of HTML pages, in which every inserted text is escaped."""
+"""Read templates of HTML pages; text that is filled into them is escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def page_template(
     package: str, *place: str, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> Template:
-    """Return a Jinja template that escapes every value except `Markup`.
+    """Load a Jinja template that escapes every value except `Markup`.
 
     Parameters
     ----------

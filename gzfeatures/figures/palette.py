@@ -2,8 +2,8 @@
 
 The twelve class colours maximise the smallest OKLab distance between any two, seen normally and as
 by people without long-, middle- or short-wave cones (simulation of Machado+2009,
-doi:10.1109/TVCG.2009.113, severity 1): 0.09 at least. Beyond twelve classes the colours come again
-with another shape.
+doi:10.1109/TVCG.2009.113, severity 1): 0.09 at least. After twelve classes the colours repeat with
+a different marker shape.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def class_mark(code: int) -> tuple[str, str]:
 
 
 def on_paper(colour: str) -> str:
-    """Return a colour darkened to 72 %, so that points stand out from white.
+    """Return a colour with each channel times 0.72, so that points are visible on white.
 
     Examples
     --------

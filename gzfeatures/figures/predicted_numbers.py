@@ -26,7 +26,7 @@ COLOUR = "#0072b2"
 def write_numbers(
     predictions: Predictions, labels: Labels, scores: Scores, path: str | Path
 ) -> Path:
-    """Write a figure of predicted against true numbers, with residuals below.
+    """Draw predicted against true numbers, with residuals below, and write the figure to a file.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def drawn_numbers(
     residual = residuals(predictions.values, true, predictions.kind)
     _scatter(above, true, predictions.values)
     _scatter(below, true, residual)
-    # use the same limits for both axes, so that correct predictions lie on the diagonal of the plot
+    # draw the diagonal, on which correct predictions lie, from the smallest to the largest number
     ends = [min(true.min(), predictions.values.min()), max(true.max(), predictions.values.max())]
     diagonal = np.array(ends)
     above.plot(diagonal, diagonal, color=INK, linewidth=0.8)
@@ -89,7 +89,7 @@ def drawn_numbers(
 
 
 def _scatter(axes: Any, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
-    """Draw points, or hexagons coloured by number if there are too many points."""
+    """Draw up to 1,500 galaxies as points, more as hexagons coloured by the number of galaxies."""
     if len(x) <= MOST_POINTS:
         axes.plot(x, y, ".", markersize=3, alpha=0.5, color=COLOUR)
     else:

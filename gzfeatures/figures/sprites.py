@@ -1,4 +1,4 @@
-"""Pack small images of galaxies into square JPEG sheets, for the map page."""
+"""Put small images of galaxies into large JPEG sheets, which the map page loads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUALITY = 82
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sprites:
-    """Hold small images of galaxies in sheets of `ACROSS`² images each.
+    """Store JPEG sheets of 12 × 12 small images, and where each galaxy's image is.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def pack(
     view: View,
     progress: Progress = SILENT,
 ) -> Sprites:
-    """Return small images of galaxies in sheets, with neighbours on the map in one sheet.
+    """Put small images of galaxies into JPEG sheets; neighbours on the map share a sheet.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def pack(
     pictures = np.full(len(ids), -1, dtype=np.int32)
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
-    # fill the places in the order of readable images, so that a broken image leaves no gap
+    # count only readable images, so that a broken image leaves no gap in the sheet
     for galaxy, thumbnail in _thumbnails(images, queue, rows, view, progress):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
@@ -107,7 +107,7 @@ def _thumbnails(
     view: View,
     progress: Progress,
 ) -> Iterator[tuple[int, Image.Image | GzError]]:
-    """Yield each galaxy's row with its small image, or with the error of a broken image."""
+    """Yield each galaxy's row number with its small image, or with the error if it is broken."""
 
     def one(galaxy: int) -> Image.Image | GzError:
         try:
@@ -115,18 +115,18 @@ def _thumbnails(
         except GzError as error:
             return error
 
-    # image decoding does not hold Python's global lock, so threads can use all cores
+    # use threads: image decoding releases Python's global lock, so threads run on all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        # a few hundred images take so little time that a progress bar would only flicker
+        # no progress bar for fewer than 500 images, where it would only flicker
         shown = progress if len(queue) >= 500 else SILENT
         yield from each(done, shown, "thumbnails", len(queue), transient=True)
 
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
-    """Return the small RGB image of a galaxy; raise InputError for a broken image.
+    """Decode a galaxy's image to a small RGB picture; raise InputError for a broken image.
 
     It shows the first three channels, or one channel repeated.
     """
@@ -134,7 +134,7 @@ def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
 
 
 def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return pixels, shape (height, width, channels), as an RGB picture.
+    """Convert pixels, shape (height, width, channels), to an RGB picture.
 
     It shows the first three channels, or one channel repeated.
     """
@@ -164,7 +164,8 @@ def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     reach = np.ptp(coordinates[:, :2], axis=0)
     cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
     code = np.zeros(len(cells), dtype=np.int64)
-    # Morton order: interleave the bits of x and y, so that near points get near numbers
+    # Morton order: bit b of x becomes bit 2b, bit b of y becomes bit 2b + 1, so that near points
+    # get near numbers
     for bit in range(10):
         code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
     return code

@@ -1,4 +1,4 @@
-"""Define the style of all figures; save figures as PNG, SVG or for print."""
+"""Define the style of all figures, and save figures as PNG, SVG, PDF or EPS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Return a drawing function that draws in the common style."""
+    """Wrap a drawing function so that it uses the style of all figures."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -61,7 +61,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 @contextmanager
 def restyled(settings: dict[str, Any]) -> Iterator[None]:
-    """Draw and save figures with other matplotlib settings, as for a journal, inside the block."""
+    """Change matplotlib settings, as for a journal, of figures drawn inside a `with` block."""
     token = _CHANGED.set(_CHANGED.get() | settings)
     try:
         yield
@@ -89,9 +89,9 @@ def short(name: str, limit: int = 22) -> str:
 
 
 def folded(name: str, limit: int = 22) -> str:
-    """Return a name broken into lines of at most `limit` characters.
+    """Break a name into up to four lines of at most `limit` characters.
 
-    It is whole up to four lines: a longer text would leave a figure no room.
+    A longer name is cut, because it would leave the figure no space.
 
     Examples
     --------
@@ -108,7 +108,8 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
     for point in sorted(texts, key=lambda p: p[1]):
         x, y = axes.transData.transform(point) * scale
         height = y
-        # move a label only upwards and in small steps, so that it stays near its point
+        # move a text upwards in small steps until it overlaps no other text, so that it stays near
+        # its point
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))
@@ -127,8 +128,8 @@ def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
     with rc_context(STYLE | _CHANGED.get() | more), warnings.catch_warnings():
-        # matplotlib warns about letters that its font lacks; in an SVG the browser has other fonts
-        # for them
+        # hide matplotlib's warning about letters that its font lacks: a browser shows the letters
+        # of an SVG with its own fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
 
@@ -145,8 +146,8 @@ def write_png(figure: Figure, path: Path) -> Path:
 def svg(figure: Figure, name: str) -> str:
     """Return a figure as a transparent `<svg>` element in the text colour of the page.
 
-    Every text is escaped. `name` keeps the references inside it apart from those of other figures
-    of the page.
+    Every text is escaped. Internal ids are made from `name`, so that two figures of one page have
+    different ids.
     """
     buffer = io.StringIO()
     with _saving(**{"svg.hashsalt": name}):
@@ -160,7 +161,7 @@ def svg(figure: Figure, name: str) -> str:
 def write_vector(figure: Figure, path: Path) -> Path:
     """Write a figure for print: `.pdf`, `.svg`, `.eps`, or `.png` with 300 dots per inch.
 
-    The file holds no date, so that the same figure is the same bytes.
+    The file has no date, so that equal figures give equal files.
     """
     undated = {
         ".svg": {"Date": None, "Creator": None},

@@ -1,4 +1,4 @@
-"""Write losses and scores of each training epoch as JSON and PNG."""
+"""Write losses and scores of each training epoch as JSON, and draw them as PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = ("epoch", "lr", "seconds", "per_class", "confusion", "gain", "gain_error"
 
 
 def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
-    """Write `history.json` and `curves.png` of a training; return the picture's path.
+    """Write `history.json` and `curves.png` of a training; return the path of `curves.png`.
 
     Parameters
     ----------

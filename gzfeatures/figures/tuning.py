@@ -1,4 +1,4 @@
-"""Draw the scores of the head parameters that a search tried."""
+"""Draw the scores of all parameter combinations that a search for a head tried."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gzfeatures.files import written_whole
 
 
 def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the score of every tried combination of parameters, the best on top.
+    """Draw the cross-validation score of every tried combination of parameters, best on top.
 
-    The marker shows the rung of successive halving.
+    Each marker shape is one round (rung) of successive halving.
 
     Parameters
     ----------
@@ -38,10 +38,9 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
         for trial in trials
     ]
-    # sort the best combination to the top: high accuracy, or low loss
+    # the best combination is on top: change the sign of a loss, of which low is good
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
-    # the search scores a combination several times, each time on more galaxies; sort by the last
-    # score
+    # a combination is scored again on more galaxies in each rung; sort by its last rung and score
     latest = {
         name: (trial["rung"], sign * trial["score"])
         for name, trial in zip(names, trials, strict=True)

@@ -1,1 +1,1 @@
-"""Describe galaxies without labels: likeness to the training galaxies, and class shares."""
+"""Compare galaxies without labels with training galaxies, and estimate their class shares."""

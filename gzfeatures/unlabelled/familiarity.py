@@ -1,4 +1,4 @@
-"""Measure how like the training galaxies a galaxy is, by conformal p values."""
+"""Measure how similar a galaxy is to the training galaxies, with conformal p values."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ REFERENCE_COMPONENTS = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Familiarity:
-    """Measure a galaxy's distance from the training galaxies, with a conformal p value.
+    """Measure a galaxy's distance to the training galaxies, with a conformal p value.
 
-    The p value is the share of familiar galaxies that lie at least as far.
+    The p value is the share of galaxies kept out of training that are at least as far.
 
-    The distance is that of Mahalanobis between directions: vectors are scaled to unit length and
-    compared along the principal axes of the training galaxies, each in units of its own spread.
-    The p value is conformal: the share of calibration galaxies, kept out of training, that lie at
-    least as far. Of galaxies drawn like those, a share of at most a has p ≤ a, whatever the
-    vectors.
+    The distance is Mahalanobis': vectors are scaled to unit length and compared along the principal
+    axes of the training galaxies, in units of the standard deviation along each axis. The p value
+    is conformal: of galaxies drawn like the calibration galaxies (kept out of training), a share of
+    at most a has p ≤ a, for any embeddings.
 
     Parameters
     ----------
@@ -101,7 +100,7 @@ class Familiarity:
 
     @classmethod
     def of(cls, training: Matrix, kept_out: Matrix, strangers: Matrix | None = None) -> Familiarity:
-        """Return distances fitted to training galaxies, and p values from galaxies kept out.
+        """Fit axes and spreads to training galaxies, and store distances of galaxies kept out.
 
         Parameters
         ----------
@@ -129,18 +128,18 @@ class Familiarity:
             )
         if not (np.isfinite(training).all() and np.isfinite(kept_out).all()):
             raise InputError("vectors that familiarity is learned from", rule="be finite numbers")
-        # evenly spaced rows are the same in every run, and limit the time for large tables
+        # use at most 5,000 to 10,000 evenly spaced rows, to limit the time for large tables
         rows = _directions(training[:: max(1, len(training) // ROWS)])
         if not np.ptp(rows, axis=0).any():
             raise InputError("vectors are all equal", rule="differ between galaxies")
         count = min(MOST_COMPONENTS, max(1, len(rows) // ROWS_A_COMPONENT), rows.shape[1])
         components = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
         spread = np.sqrt(components.explained_variance_)
-        # along an axis without variance every new galaxy would be infinitely far, so leave such
-        # axes out
+        # leave out axes without variance: divided by a spread of 0, every new galaxy would be
+        # infinitely far
         spread_out = spread > 1e-4 * spread[0]
-        # a head's file stores half precision; round already now, so that a head read from its file
-        # gives the same p values
+        # a head's file stores 16-bit numbers; round now, so that a head read from its file gives
+        # the same p values
         axes, centre = _halved(components.components_[spread_out]), _halved(components.mean_)
         bare = cls(centre, axes, spread[spread_out].astype(np.float64), np.empty(0), _no_rows(axes))
         contrast = None if strangers is None else bare._contrast(rows, strangers)
@@ -151,7 +150,7 @@ class Familiarity:
         return dataclasses.replace(bare, distances=distances, reference=reference)
 
     def p_values(self, matrix: Matrix) -> Array:
-        """Return the p value of each row: the share of calibration galaxies at least as far.
+        """Return each galaxy's p value: the share of calibration galaxies at least as far away.
 
         Parameters
         ----------
@@ -171,7 +170,7 @@ class Familiarity:
         return self._p_values(matrix, 1)
 
     def p_values_of_calibration(self, matrix: Matrix) -> Array:
-        """Return the p value of each calibration galaxy, compared with the others."""
+        """Return the p value of each calibration galaxy among all calibration galaxies."""
         return self._p_values(matrix, 0)
 
     def _p_values(self, matrix: Matrix, itself: int) -> Array:
@@ -187,7 +186,7 @@ class Familiarity:
 
     @property
     def why_none_flagged(self) -> str | None:
-        """Return why no galaxy can be unfamiliar, if calibration galaxies are too few."""
+        """Return a message if too few calibration galaxies make p values below 0.01 impossible."""
         m = len(self.distances)
         if 1 / (m + 1) < LEVEL:
             return None
@@ -197,9 +196,9 @@ class Familiarity:
         )
 
     def coordinates(self, matrix: Matrix) -> Array:
-        """Return coordinates of vectors along the first principal axes, (n, up to 32).
+        """Return coordinates of embeddings along the first principal axes, shape (n, ≤ 32).
 
-        `reference` is kept in the same axes.
+        `reference` has the calibration galaxies' coordinates along the same axes.
         """
         return self._coordinates(matrix)[:, :REFERENCE_COMPONENTS]
 
@@ -208,15 +207,15 @@ class Familiarity:
         return np.asarray(along / self.spread, dtype=np.float64)
 
     def _distance(self, coordinates: Array) -> Array:
-        # the logarithm keeps the order of distances, and prevents a few very far galaxies from
-        # dominating
+        # take the logarithm of the squared distance: the order stays, and the contrast added below
+        # still matters for very far galaxies
         distance = np.log(np.maximum((coordinates**2).sum(1), 1e-12))
         if self.contrast is not None:
             distance = distance + np.clip(coordinates, -CLIP, CLIP) @ self.contrast
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Return the direction in which images without a galaxy differ from galaxies."""
+        """Fit the direction in which embeddings of images without galaxy differ from galaxies."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
@@ -224,7 +223,7 @@ class Familiarity:
         of = np.repeat([0, 1], [len(galaxies), len(others)])
         both = np.clip(both, -CLIP, CLIP)
         direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
-        # scaled by its scatter over galaxies, the contrast weighs twice as much as the distance
+        # scale the contrast to twice the standard deviation of the distance over galaxies
         spread = (both[: len(galaxies)] @ direction).std()
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 
@@ -245,7 +244,7 @@ class Familiarity:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Familiarity:
-        """Return the object from a dict that `asdict` wrote; refuse other fields."""
+        """Return the object from a dict written by `asdict`; refuse arrays that do not fit."""
         c = int(fields["components"])
         distances = _decoded(fields["distances"], "<f8")
         reference = _decoded(fields["reference"], "<f2")
@@ -263,13 +262,14 @@ class Familiarity:
 def _directions(matrix: Matrix) -> Matrix:
     """Return rows scaled to unit length; rows of zeros stay zero."""
     rows = np.asarray(matrix, dtype=np.float32)
-    # squares of very large numbers overflow in single precision, so add them in double precision
+    # add squares in double precision, because squares of very large numbers overflow in single
+    # precision
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
     return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _halved(array: npt.NDArray[Any]) -> Matrix:
-    """Return an array rounded to values that half precision can hold."""
+    """Round an array to 16-bit (half precision) values, and return it as float32."""
     return np.asarray(array, dtype=np.float16).astype(np.float32)
 
 

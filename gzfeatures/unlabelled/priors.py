@@ -1,4 +1,4 @@
-"""Estimate the class shares of galaxies without labels, and correct their probabilities."""
+"""Estimate the class shares of galaxies without labels, and correct predictions to them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROUNDS, STEP = 5000, 1e-7
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Priors:
-    """Hold class shares among unlabelled galaxies, estimated from a head's predictions.
+    """Store class shares of unlabelled galaxies, estimated from a head's predictions.
 
-    A head's probabilities hold where classes have the shares they had among its own galaxies. Where
-    only the shares differ, and galaxies of each class look as before, expectation maximisation
-    finds the new shares, and Bayes' rule the probabilities that belong to them. It cannot mend
-    galaxies that look otherwise (see `shift.Shift`).
+    A head's probabilities are right only if classes have the same shares as among its training
+    galaxies. If only the shares differ, and galaxies of each class look the same, expectation
+    maximisation finds the new shares, and Bayes' rule the corrected probabilities. It cannot
+    correct for galaxies that look different (see `shift.Shift`).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Priors:
 
     @classmethod
     def of(cls, predictions: Predictions, training: Array) -> Priors:
-        """Return class shares estimated from the predictions of galaxies without labels.
+        """Estimate the class shares of unlabelled galaxies from predictions (Saerens+2002).
 
         Parameters
         ----------
@@ -99,12 +99,11 @@ class Priors:
         return cls(predictions.classes, training, p.mean(0), after, len(rows))
 
     def corrected(self, predictions: Predictions) -> Predictions:
-        """Return predictions with probabilities corrected to the estimated class shares.
+        """Correct predicted probabilities to the estimated class shares, by Bayes' rule.
 
-        Class sets stay those of the uncorrected probabilities, with the most probable class added
-        where the correction made it another one: thresholds within each class ask nothing of the
-        classes' shares, so the promise within each class holds as before, and no set becomes
-        smaller.
+        Class sets of the uncorrected probabilities stay, and the class that is now most probable is
+        added to its set. Thresholds of sets are made within each class and do not depend on class
+        shares, so the coverage within each class is still promised; no set becomes smaller.
         """
         weights = _weights(self.after, self.training)
         p = _normalised(predictions.probabilities * weights)
@@ -112,12 +111,12 @@ class Priors:
         if predictions.sets is None:
             return moved
         sets = predictions.sets.copy()
-        corrected_rows = sets.any(1)  # an unfamiliar galaxy keeps its empty set
+        corrected_rows = sets.any(1)  # the set of an unfamiliar galaxy stays empty
         sets[np.flatnonzero(corrected_rows), moved.codes[corrected_rows]] = True
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each class's share in training, before and after the correction, as dicts."""
+        """Return a dict per class: its share in training, before and after the correction."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}
@@ -126,9 +125,9 @@ class Priors:
 
 
 def _estimated(p: Array, training: Array) -> Array:
-    """Return the class shares of maximum likelihood, found by expectation maximisation.
+    """Find the class shares of maximum likelihood by expectation maximisation, shape (k,).
 
-    The mean probabilities of each round are the shares of the next.
+    The mean corrected probabilities of a round are the class shares of the next round.
     """
     shares = training / training.sum()
     for _ in range(ROUNDS):
@@ -140,12 +139,11 @@ def _estimated(p: Array, training: Array) -> Array:
 
 
 def _weights(shares: Array, training: Array) -> Array:
-    """Return new class shares divided by old ones; 0 for a class that is never predicted."""
+    """Return estimated class shares divided by training shares; 0 for a training share of 0."""
     return np.where(training > 0, shares / np.where(training > 0, training, 1), 0.0)
 
 
 def _normalised(p: Array) -> Array:
     total = p.sum(1, keepdims=True)
-    # a galaxy whose classes all have weight 0 would give 0 / 0; equal probabilities avoid that, but
-    # real predictions do not have this case
+    # avoid 0 / 0 if all classes of a galaxy have weight 0, which real predictions never have
     return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])

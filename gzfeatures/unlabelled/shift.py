@@ -1,6 +1,6 @@
-"""Test whether a table's galaxies differ from the galaxies that a head was fitted to.
+"""Test whether a table's galaxies differ from the galaxies that a head was trained on.
 
-By class shares, and by a classifier between both.
+The test compares class shares, and tries to separate both by a classifier on embeddings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
-    """Hold the mean predicted probability of each class over many galaxies, with covariance.
+    """Store the mean predicted probability of each class over many galaxies, and the covariance.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Shares:
 
     @classmethod
     def of(cls, probabilities: Array) -> Shares:
-        """Return class shares from the class probabilities of n ≥ 1 galaxies, shape (n, k)."""
+        """Compute mean and covariance from class probabilities of n galaxies, shape (n, k)."""
         mean = probabilities.mean(0)
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
@@ -72,7 +72,7 @@ class Shares:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
-        """Return class shares from a dict that `asdict` wrote."""
+        """Return class shares from a dict written by `asdict`."""
         mean, covariance = (
             np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance")
         )
@@ -80,7 +80,7 @@ class Shares:
 
 
 class TableSample:
-    """Hold a random sample of a table's galaxies, chosen by id while the table is read.
+    """Collect a random sample of a table's galaxies, chosen by id, while the table is read.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class TableSample:
     def add(self, ids: Ids, vectors: Matrix, seen: npt.NDArray[np.bool_] | None) -> None:
         """Add galaxies to the sample, except galaxies that a network was trained on.
 
-        A network places its training galaxies otherwise than new ones.
+        A network gives its training galaxies different embeddings than new galaxies.
 
         Parameters
         ----------
@@ -110,8 +110,8 @@ class TableSample:
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
         order = uniform(ids[rows], 0)
-        # keep the galaxies with the smallest numbers computed from their ids, so that the sample
-        # does not depend on how the table is divided
+        # each id gives a fixed random number: the galaxies with the smallest 2,000 numbers are the
+        # sample, in whatever order the table is read
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]
         best = np.argsort(order, kind="stable")[:MOST]
@@ -126,14 +126,14 @@ class TableSample:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shift:
-    """Measure how a table's galaxies differ from the galaxies that a head was fitted to.
+    """Store how much a table's galaxies differ from the galaxies a head was trained on.
 
-    A small p value alone is never taken for a difference.
+    A difference is judged by its size, not by a small p value.
 
     With 10⁶ galaxies every test rejects; what matters is how large a difference is. Two are
-    measured: half the summed difference of the mean class probabilities (total variation, 0 = same
-    shares), and how well a classifier on vectors tells the table's galaxies from the head's
-    kept-out ones (AUC, ½ = not at all).
+    measured: half the sum of absolute differences of mean class probabilities (total variation, 0 =
+    same shares), and how well a classifier on vectors separates the table's galaxies from galaxies
+    that were kept out of the head's training (AUC, ½ = not at all).
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class Shift:
         shares: Shares | None = None,
         of_table: Shares | None = None,
     ) -> Shift:
-        """Return the difference between a table's galaxies and galaxies kept out of training.
+        """Measure the difference between a table's galaxies and galaxies kept out of training.
 
         Parameters
         ----------
@@ -209,17 +209,17 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Return whether the class shares surely differ by more than .05 (whole interval above)."""
+        """Return whether class shares differ by more than .05, the whole interval above .05."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Return whether a classifier separates both tables: AUC surely above .6."""
+        """Return whether a classifier separates both tables: whole interval of AUC above .6."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Return whether the class shares or the images surely differ."""
+        """Return whether class shares or embeddings differ by more than the limits .05 and .6."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False, model: str = "head") -> str | None:
@@ -241,14 +241,14 @@ class Shift:
             parts.append(f"a classifier tells them from it with an AUC of {size}, above {AUC:g}")
         if not parts:
             return None
-        # heads read tables and networks read images, so the message names the right one
+        # heads predict from tables and networks from images, so the message needs different words
         these, trained = "galaxies of this table", "the head was fitted on"
         remedy = "fit on some labelled galaxies of this table"
         if model != "head":
             these, trained = "these galaxies", f"the {model} was trained on"
             remedy = "train on some of them, labelled"
-        # corrected class shares do not repair a difference of the images, so advise them only for
-        # shares
+        # advise a correction of class shares only if these differ: it does not help if the images
+        # look different
         if self.shares_shifted and not corrected:
             remedy += "; for shares alone, --priors unlabelled corrects them"
         return f"{these} are not drawn like those {trained}: {', and '.join(parts)}; {remedy}"
@@ -259,7 +259,7 @@ class Shift:
 
 
 def _sized(value: float | None, interval: tuple[float, float] | None) -> str:
-    """Return a number with its interval as text."""
+    """Return a measured difference with its interval as text."""
     low, high = interval or (np.nan, np.nan)
     return f"{value:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f})"
 
@@ -271,20 +271,18 @@ def _thinned(rows: Array | Matrix) -> Array:
 
 
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
-    """Return by how much the class shares of two tables differ, with an interval.
+    """Return the total variation distance between two tables' class shares, with an interval.
 
-    This is the total variation distance, half of the sum of absolute differences, corrected for
-    the noise of both means; the interval is of a parametric bootstrap.
-
-    Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so
-    that a percentile interval would lie too high. Instead the true difference is taken to lie along
-    the found one, a times as long, and the interval holds every a under which the found sum is none
-    of the least or greatest draws (test inversion); the estimate is the a under which it is their
-    median.
+    This is half the sum of absolute differences, corrected for the noise of both means; the
+    interval is from a parametric bootstrap. Noise makes a sum of absolute differences larger, most
+    of all if the true differences are small, so that a percentile interval would be too high.
+    Instead the true difference is assumed to be a times the measured one. The interval contains
+    every a for which the measured sum lies inside the central 90 % of simulated sums (test
+    inversion); the estimate is the a for which it is their median.
     """
     difference = table.mean - shares.mean
     scatter = shares.covariance / shares.n + table.covariance / table.n
-    # both mean probabilities are nearly normal, so draw the noise of their difference from its
+    # simulate the noise of the difference: means of many galaxies are nearly normal, with this
     # covariance
     noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(difference)), scatter, DRAWS, method="eigh"
@@ -292,13 +290,13 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     variation = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
     if variation < 1e-9 * max(widest, 1e-9):
-        # class shares without any difference come from the same galaxies
+        # both tables have the same galaxies
         return 0.0, (0.0, widest)
     lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
-    # np.interp needs increasing values; random noise can make quantiles decrease, so take the
-    # running maximum
+    # np.interp needs increasing values: take the running maximum, because noise can make a quantile
+    # decrease
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
     low, middle, high = (
         float(np.clip(variation * np.interp(variation, row, lengths), 0, 1)) for row in rising
@@ -307,9 +305,9 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
 
 
 def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, float]]:
-    """Return the AUC of a classifier that separates two tables, with its interval (DeLong).
+    """Return the AUC of a classifier that separates two tables, with DeLong's interval.
 
-    It is scored on galaxies that it was not fitted on.
+    The classifier is cross-validated: each galaxy is scored by a fit without this galaxy.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -317,7 +315,7 @@ def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, flo
     from sklearn.preprocessing import StandardScaler
 
     rows = np.clip(np.concatenate([reference, table]), -FAR, FAR)
-    # with squares of the coordinates, a linear classifier also sees a difference in scatter
+    # add the squares of coordinates, so that a linear classifier also detects a different scatter
     rows = np.concatenate([rows, rows**2], axis=1)
     of = np.repeat([0, 1], [len(reference), len(table)])
     model = make_pipeline(

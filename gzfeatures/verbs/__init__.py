@@ -1,1 +1,1 @@
-"""Offer each command of `gzfeatures` as a Python function of the same name and options."""
+"""Offer each command of `gzfeatures` as a Python function with the same name and options."""

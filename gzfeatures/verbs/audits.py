@@ -21,7 +21,7 @@ from gzfeatures.verbs.catalogs import label
 from gzfeatures.verbs.inputs import Place, catalog_of, images_of, labels_of, table_of
 
 VOTES = "votes-37"
-"""Scheme of the morphology where no labels are given."""
+"""Class scheme that gives the morphology if no labels are given."""
 
 
 def audit(
@@ -35,7 +35,7 @@ def audit(
     output: Place | None = None,
     progress: Progress | bool = False,
 ) -> Audit:
-    """Measure what an encoder knows that it should not: redshift, seeing, JPEG quality, ….
+    """Measure how well embeddings predict nuisances, such as redshift, seeing or JPEG quality.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ from gzfeatures.verbs.inputs import Place, catalog_of, images_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checked:
-    """Hold what a check found in a catalog and in the images of its galaxies.
+    """Store what a check found: columns and problems of a catalog, broken and missing images.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def check(
     if images is None:
         return Checked(examination, None)
     if not isinstance(images, ImageSet):
-        # without usable ids, check every image instead of those of the catalog's galaxies
+        # if the catalog has no usable ids, check every image instead of only those of its galaxies
         try:
             wanted = Catalog.read(catalog, id_column=id_column).ids
         except InputError:
@@ -116,7 +116,7 @@ def label(
     seed: int = 0,
     id_column: str | None = None,
 ) -> Labels:
-    """Turn vote fractions or gz2_class strings into classes.
+    """Turn a catalog's vote fractions or gz2_class strings into a class for each galaxy.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def join(
         others = other if isinstance(other, Catalog | Rows) else described_rows(other, ())
         return catalog_of(catalog, id_column).join_sky(others, sky, kind=kind)
     left, _, right = str(on).partition("=")
-    # a single name means the same key column in both tables
+    # `on` without `=` is the name of the key column in both tables
     right = right or left
     beside = other if isinstance(other, Catalog | Rows) else described_rows(other, (right,))
     if isinstance(catalog, Catalog):
@@ -236,7 +236,7 @@ def join(
 
 
 def described_rows(path: Place, keys: Sequence[str]) -> Rows:
-    """Read a table to join, and describe its columns of predictions by UCDs (words of meaning)."""
+    """Read a table to join; add UCDs (standard words for meanings) to columns of predictions."""
     rows = Rows.read(path, keys)
     attrs = rows.frame.attrs
     meanings = {**ucds_of([str(name) for name in rows.frame]), **attrs.get("ucds", {})}
@@ -321,14 +321,15 @@ def sampled(
     seed: int,
 ) -> tuple[Labels, Grouping]:
     """Draw the galaxies of a sample, and group those that lie close together on the sky."""
-    # draw the sample before the split, whose shares must hold for the drawn galaxies
+    # draw the sample first, because the shares of train, validation and test apply to the drawn
+    # galaxies
     chosen = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    # close galaxies share light, so a split must keep them in one part
+    # the images of close galaxies overlap, so a split must not put one into train and one into test
     return chosen, Grouping().near(galaxies, chosen.ids, group_arcsec)
 
 
 def _among(images: ImageSet, labels: Labels) -> ImageSet:
-    """Select the images of labelled galaxies."""
+    """Return the images whose galaxies have a label."""
     wanted = set(labels.ids)
     return images.select(images.ids[[name in wanted for name in images.ids]])
 
@@ -349,7 +350,7 @@ def cutouts(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download a cutout of each galaxy, or cut it out of survey tiles; go on if interrupted.
+    """Download an image of each galaxy, or cut it out of survey tiles; a second call continues.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Run the demo, write experiment files, compare and record finished runs, and show records."""
+"""Run the demo, write experiment files, compare finished runs, and record them in MLflow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def demo(
     again: bool = False,
     progress: Progress | bool = False,
 ) -> Run:
-    """Run a whole experiment on a simulated survey, without a download.
+    """Simulate a survey of galaxies, and run a whole experiment on it without a download.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def new(
     scheme: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write an experiment file with comments, which is ready to run.
+    """Write a commented experiment file (TOML) that `gzfeatures run` can execute.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def new(
         )
     given = [None if each is None else Path(each) for each in (images, labels, catalog)]
     for what, place in zip(("images", "labels", "catalog"), given, strict=True):
-        # images may be at a web address, where no file test can find them
+        # skip web addresses: they are no local files, whose existence can be tested
         if place is not None and ":/" not in str(place):
             require_file(place, what)
     if scheme is not None and (labels is not None or catalog is None):
@@ -126,7 +126,8 @@ def new(
     text = experiment_text(file, given[0], given[1], given[2], scheme)
     with written_whole(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    # read the file again, to refuse an unknown scheme or an illegal name now, not when it is run
+    # read the file again, so that an unknown scheme or an illegal name is refused now and not when
+    # the experiment is run
     load(file)
     return file
 
@@ -175,7 +176,7 @@ def record(
     upgrade: bool = False,
     progress: Progress | bool = False,
 ) -> dict[str, Any]:
-    """Record in MLflow a run or a training that could not be recorded when it ended.
+    """Record a finished run or training in MLflow, if MLflow was not available when it ended.
 
     Parameters
     ----------
@@ -219,8 +220,8 @@ def record(
     if (place / UNRECORDED).exists():
         before = WaitingRun.read(place)
         tracking = Tracking(tracking_uri, upgrade=upgrade, progress=teller)
-        # allow to replace the list of unrecorded runs, although this call has just read it: it is a
-        # file of the run
+        # the list of unrecorded runs is both read and replaced: allow this, because the list
+        # belongs to the run's own files
         with outputs.guarded("run", files=[place / UNRECORDED], overwrite=True):
             after, address = record_waiting(place, tracking), tracking.uri
         earlier = {each.run for each in before.records}
@@ -239,7 +240,7 @@ def ui(
     upgrade: bool = False,
     progress: Progress | bool = False,
 ) -> None:
-    """Show the recorded runs in the MLflow UI on 127.0.0.1, until it is interrupted.
+    """Serve the MLflow pages with recorded runs on 127.0.0.1 until the program is interrupted.
 
     Parameters
     ----------

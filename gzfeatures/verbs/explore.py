@@ -1,4 +1,4 @@
-"""Search an embedding table for similar or odd galaxies, duplicates and doubtful labels."""
+"""Search an embedding table for similar or unusual galaxies, duplicates and wrong labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def similar(
     metric: str = "euclidean",
     reading: Reading | None = None,
 ) -> pd.DataFrame:
-    """Find the galaxies whose embeddings are nearest to those of given galaxies.
+    """Find the galaxies whose embeddings are nearest to the embeddings of given galaxies.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def duplicates(
     metric: str = "euclidean",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Find galaxies that appear twice in a table, with two ids.
+    """Find pairs of ids in a table that likely belong to the same galaxy.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def doubt(
     seed: int = 0,
     id_column: str | None = None,
 ) -> pd.DataFrame:
-    """Find labels that are probably wrong, by heads that were not fitted on these galaxies.
+    """Find labels that are probably wrong, by predictions of heads not fitted on these galaxies.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def label_next(
     seed: int = 0,
     id_column: str | None = None,
 ) -> pd.DataFrame:
-    """Choose unlabelled galaxies that teach a head most: uncertain, and unlike each other.
+    """Choose unlabelled galaxies to label next: uncertain ones that differ from each other.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def explain(
     measure: bool = True,
     seed: int = 0,
 ) -> Explanation:
-    """Show which pixels decide the class that a network, or a head on its embeddings, predicts.
+    """Show which pixels decide the class predicted by a network, or by a head on its embeddings.
 
     Parameters
     ----------

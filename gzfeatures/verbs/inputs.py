@@ -1,4 +1,4 @@
-"""Read a catalog, labels, a table or images where a function was given a path instead."""
+"""Read a catalog, labels, an embedding table or images if a path is given in their place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place: TypeAlias = str | Path
 
 
 def catalog_of(catalog: Catalog | Place, id_column: str | None = None) -> Catalog:
-    """Return a catalog, read from its file if a path is given.
+    """Return the given catalog; if it is a path, read the catalog from this file.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def catalog_of(catalog: Catalog | Place, id_column: str | None = None) -> Catalo
 
 
 def labels_of(labels: Labels | Place, id_column: str | None = None) -> Labels:
-    """Return labels, read from their file if a path is given.
+    """Return the given labels; if they are a path, read the labels from this file.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def labels_of(labels: Labels | Place, id_column: str | None = None) -> Labels:
 
 
 def table_of(table: EmbeddingTable | Place) -> EmbeddingTable:
-    """Return an embedding table, read from its file if a path is given.
+    """Return the given embedding table; if it is a path, read the table from this file.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def table_of(table: EmbeddingTable | Place) -> EmbeddingTable:
 
 
 def images_of(images: ImageSet | Place) -> ImageSet:
-    """Return images, listed from their folder or archive if a path is given.
+    """Return the given images; if they are a path, list the images in this folder or archive.
 
     Parameters
     ----------
@@ -70,6 +70,6 @@ def images_of(images: ImageSet | Place) -> ImageSet:
 
 
 def _require_file(option: str, value: object) -> None:
-    """Refuse an option for reading a file if no file is read: it would have no effect."""
+    """Refuse an option for reading files if no file is read, where it would have no effect."""
     if value is not None:
         raise InputError(option, rule="be left out where no file is read", found=value)

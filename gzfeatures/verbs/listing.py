@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = ("backbones", "heads", "schemes", "networks")
 
 
 def entries(kind: str) -> list[dict[str, Any]]:
-    """Return all fields of the backbones, heads, class schemes or networks, as JSON values.
+    """Return all fields of the known backbones, heads, schemes or networks, as JSON values.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def entries(kind: str) -> list[dict[str, Any]]:
 
 
 def list_(kind: str) -> pd.DataFrame:
-    """List backbones, heads, class schemes or networks with licence, source and dimension.
+    """List known backbones, heads, schemes or networks with fields such as licence and source.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def store(
     max_gb: float | None = None,
     root: Store | Place | None = None,
 ) -> pd.DataFrame:
-    """Show which embeddings are stored, remove some, or import those of another store.
+    """Show which embeddings the store has, remove some, or import embeddings of another store.
 
     Parameters
     ----------

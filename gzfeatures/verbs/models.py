@@ -45,7 +45,7 @@ def predict(
     store: Store | Place | None = None,
     progress: Progress | bool = False,
 ) -> Predictions:
-    """Predict the labels of galaxies by a head or a network, from embedding tables or images.
+    """Predict the labels of galaxies with a head or a network, from embedding tables or images.
 
     Parameters
     ----------
@@ -108,14 +108,15 @@ def predict(
             rule="be those of a model on classes, with galaxies kept out of training",
             remedy="train it again on a split that has a validation part",
         )
-    # estimate class shares by expectation maximisation (Saerens+2002), since labels are unknown
+    # estimate the class shares of these galaxies by expectation maximisation (Saerens+2002), and
+    # correct the probabilities
     return Priors.of(predictions, shares.mean).corrected(predictions)
 
 
 def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
-    """Predict images by a fine-tuned network; return also its class shares."""
+    """Predict images by a trained network; also return its class shares on galaxies kept out."""
     require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify
@@ -135,7 +136,7 @@ def _vectors(
     store: Store | Place | None,
     progress: Progress | bool,
 ) -> tuple[list[EmbeddingTable], Head]:
-    """Return the embeddings that a head reads, extracted from images if needed, and the head."""
+    """Return the head and the embeddings it predicts from; extract embeddings from images."""
     several = isinstance(table, list | tuple)
     if several or isinstance(table, EmbeddingTable) or Path(str(table)).suffix in TABLES:
         if view is not None:
@@ -152,7 +153,7 @@ def _vectors(
 
 
 def _head(head: Head | Place, scheme: str | None, table: EmbeddingTable | None) -> Head:
-    """Return a head, read from its file or found by its backbone's name."""
+    """Return the given head; if it is a path or a name, read the head from a file."""
     if isinstance(head, Head):
         return head
     return find_head(head, scheme, None if table is None else table.extractor)
@@ -171,7 +172,7 @@ def finetune(
     progress: Progress | bool = False,
     **options: Any,
 ) -> FineTuned:
-    """Train a network from random or given weights, and score it; its checkpoint is a backbone.
+    """Train a network from random or given weights, score it, and save it as a new backbone.
 
     Parameters
     ----------
@@ -226,8 +227,8 @@ def finetune(
     if chosen is None:
         near = pictures.select(known.ids)
         groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
-        # galaxies that the starting weights were trained on must not be scored; random weights were
-        # trained on none
+        # put galaxies that the starting weights were trained on into the training part, because a
+        # score on them would be too good; random weights were trained on no galaxies
         tied = None if options.get("weights") == "none" else seen_by(str(network), near)
         chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
     view = options.pop("view", None)

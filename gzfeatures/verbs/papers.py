@@ -1,4 +1,4 @@
-"""Make parts of a paper from a finished run: a figure, citations, a methods paragraph."""
+"""Write parts of a paper about a finished run: a figure, citations, a methods paragraph."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def figure(
 
 
 def cite(run: Place) -> Citations:
-    """Collect references to the software, data, scheme and networks of a finished run.
+    """Collect references to the software, data, class scheme and networks of a finished run.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def cite(run: Place) -> Citations:
 
 
 def methods(run: Place, form: str = "text") -> str:
-    """Return a methods paragraph on a finished run, with the run's own numbers.
+    """Return a paragraph on the methods of a finished run, with numbers from the run's files.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Join catalogs that stay partitioned on disk (HATS), a partition at a time."""
+"""Join catalogs that are stored in sky partitions (HATS), one partition at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_partitioned(path: Place) -> bool:
 
 
 def stays_partitioned(catalog: Place, output: Place) -> bool:
-    """Return whether catalog and output are HATS folders, to be joined a partition at a time."""
+    """Return whether catalog and output are both HATS, so that they can be joined by partitions."""
     return Path(output).suffix == ENDING and is_partitioned(catalog)
 
 
@@ -39,10 +39,10 @@ def join_partitions(
     kind: JoinKind = MATCHED,
     seed: int = 0,
 ) -> PartitionedReport:
-    """Join a HATS catalog with another catalog into a new one, by a key or by position.
+    """Join a HATS catalog with another catalog, by key or position, into a new HATS catalog.
 
-    The columns of the catalog stay as they are stored. Nothing is held as a whole but a table that
-    is no HATS catalog, or one that is joined by a key.
+    The columns of the first catalog keep their stored types. Only a second table that is no HATS
+    catalog, or is joined by a key, is read into memory as a whole.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def export(
     int8: bool = False,
     progress: Progress | bool = False,
 ) -> Exported:
-    """Write a head as one ONNX file, which predicts classes from pixels or from embeddings.
+    """Write a head as one ONNX file that predicts classes from pixels or from embeddings.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def export(
     >>> export("heads/svm.skops", "model.onnx").summary  # doctest: +SKIP
     """
     require_packages("exporting a head", *NETWORK)
-    # import only here: this module imports torch, which other functions do not need
+    # import only here: the import loads PyTorch, which other commands do not need
     from gzfeatures.portable.export import ExportOptions, export_head
 
     places = [each for each in (head, check_on, backbone, weights) if isinstance(each, str | Path)]
     inputs, files = map(Path, places), [Path(path)]
-    # protect existing files here, unless the command line already does
+    # the command line protects inputs from being overwritten; do the same in a call from Python
     guard: AbstractContextManager[object] = nullcontext()
     if outputs.current() is None:
         guard = outputs.guarded("export", inputs=inputs, files=files, overwrite=True)

@@ -1,4 +1,4 @@
-"""Turn examples of a search into vectors: ids of the table, image files, and files of ids."""
+"""Search a table with examples that are ids of the table, image files or files of ids."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def similar_to_examples(
     metric: str = "euclidean",
     reading: Reading | None = None,
 ) -> pd.DataFrame:
-    """Find the galaxies of a table that are like some examples and unlike others.
+    """Find galaxies of a table that are similar to examples and different from counterexamples.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def similar_to_examples(
 
 
 class _Examples:
-    """Hold the examples of a search by kind: ids of the table, and image files."""
+    """Store the examples of a search: ids of galaxies in the table, and image files."""
 
     def __init__(self) -> None:
         self.ids: Ids = np.zeros(0, dtype=object)
@@ -101,7 +101,7 @@ class _Examples:
 
 
 def _sorted_out(examples: Sequence[str | Path], names: Ids) -> _Examples:
-    """Sort the examples of a search into ids and image files; an id of the table is no file."""
+    """Separate examples into ids and image files; text that is an id of the table is an id."""
     known, sorted_out, ids = set(names), _Examples(), []
     for example in examples:
         if str(example) in known and not isinstance(example, Path):
@@ -122,7 +122,7 @@ def _sorted_out(examples: Sequence[str | Path], names: Ids) -> _Examples:
 
 
 def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> Matrix:
-    """Return the embeddings in some rows of a table, shape (len(rows), dim)."""
+    """Return the embeddings in the given rows of a table, shape (len(rows), dim)."""
     if isinstance(table, EmbeddingTable):
         return np.asarray(table.matrix[rows], dtype=np.float32)
     return table.vectors_of(rows)
@@ -131,10 +131,10 @@ def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> M
 def _of_images(
     paths: Sequence[Path], extractor: Extractor, reading: Reading | None
 ) -> list[Matrix]:
-    """Return each image file's embedding, (1, dim), computed as those of the table were."""
+    """Compute each image file's embedding, (1, dim), with the network and view of the table."""
     if not paths:
         return []
-    # import only here, because examples that are ids need no network
+    # import only here: the import loads PyTorch, which a search with ids does not need
     from gzfeatures.errors import NETWORK, require_packages
     from gzfeatures.features.store import Store
     from gzfeatures.networks.extraction.extract import compute_table
