@@ -38,7 +38,7 @@ ZIP, NPY, FITS, GZIP, PNG = (
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """Decode the image of one galaxy from its bytes, with given options.
+    """Decode one galaxy's image from the bytes of its files.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Decoder:
     reading: Reading = READING
 
     def see(self, view: View, frame: float | None = None) -> npt.NDArray[np.uint8]:
-        """Return the image's pixels under a view (crop, size and colours), as uint8.
+        """Return the image as a network sees it (cropped, scaled, stretched by a view), uint8.
 
         The shape is (size, size, channels).
 
@@ -74,13 +74,14 @@ class Decoder:
             picture of 8 bits.
         """
         parts = self._parts
-        # if a galaxy has a picture and bands, the view decides which is read, because only bands
-        # can be stretched or selected
+        # if a galaxy has a picture and files of bands, the view decides which is decoded: only
+        # bands can be selected or stretched
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            # decode again for the view's own stretch, which needs the original values of the file
+            # decode anew if the view has a stretch, because a stretch needs the original values,
+            # not 8-bit grey levels
             levels = Levels(self.reading.range, view.stretch)
             image = Image.fromarray(self._decoded(levels) if view.stretch else self._whole_picture)
             return cut_to_frame(view, frame, image.size, self.where).apply(image)
@@ -112,16 +113,16 @@ class Decoder:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
-        """Return the picture in colour, shape (height, width, 3); None if there are bands only."""
+        """Return the colour picture, shape (height, width, 3); None without a picture."""
         return in_colour(self._whole_picture) if PICTURE in self._parts else None
 
     @property
     def decoded(self) -> npt.NDArray[np.uint8] | None:
-        """Return the picture in colour if it was decoded before; otherwise None."""
+        """Return the colour picture if it has been decoded already; None otherwise."""
         return self.picture if "_whole_picture" in self.__dict__ else None
 
     def faults(self) -> list[str]:
-        """List the faults of the image, one line each; an empty list for a good image.
+        """List the faults of the image, one line each; the list is empty for a good image.
 
         Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their
         contrast is lost.
@@ -154,7 +155,7 @@ class Decoder:
     def nothing_shown(
         self, views: Sequence[View], pictures: Sequence[npt.NDArray[np.uint8]]
     ) -> str | None:
-        """Return why a decoded image shows no galaxy; None if it may show one.
+        """Return why an image shows no galaxy (such as one colour only); None if it may show one.
 
         Parameters
         ----------
@@ -166,16 +167,16 @@ class Decoder:
         reasons = [of_picture(pixels) for pixels in pictures]
         if PICTURE not in self._parts:
             bands = self._bands
-            # judge only the bands that the view uses, because a bad u band does not damage a
-            # picture of g, r and i
+            # check only the bands that the view uses, because a bad u band does not harm an image
+            # of g, r and i
             for view in views:
                 shown = bands if view.bands is None else bands.select(view.bands)
                 reasons.append(of_bands(shown))
-        # name each reason once, because views of one image mostly have the same reason
+        # give each reason once, because several views of one image mostly have the same reason
         return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def levels(self) -> int | None:
-        """Return the picture's number of grey levels, 1 … 256; None if there are bands only."""
+        """Return how many grey levels the picture uses, 1 … 256; None without a picture."""
         return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
@@ -192,7 +193,7 @@ class Decoder:
         return depth > 8 or self.reading.range is not None
 
     def _require_levels(self, bands: Bands, stretch: str | None) -> None:
-        """Refuse floats without a range or stretch, because nothing defines their grey levels."""
+        """Refuse floats without range or stretch: nothing says which values are black and white."""
         if (
             bands.names == (UNNAMED,)
             and bands.header is None
@@ -202,14 +203,14 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Return the galaxy's files by name: its picture, its bands, or one file per band."""
+        """Return the galaxy's files by name: `picture`, `bands` (several in one), or a band."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
             stored = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
-            # an array of 8-bit values, or with one or three channels, is a picture; an array of any
-            # other shape contains bands
+            # an array of 8-bit values, or of one or three channels, is a picture; all other arrays
+            # contain bands
             plain = stored.ndim == 2 or (
                 stored.ndim == 3 and {stored.shape[0], stored.shape[2]} & {1, 3}
             )
@@ -222,7 +223,7 @@ class Decoder:
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """Return the whole picture, shape (height, width[, 3]), which is decoded only once."""
+        """Return the whole picture, shape (height, width[, 3]); decode it only once."""
         return self._decoded(self.reading.levels)
 
     def _decoded(self, levels: Levels) -> npt.NDArray[np.uint8]:
@@ -237,8 +238,8 @@ class Decoder:
                 rule=f"hold ≤ {self.max_pixels:,} pixels",
             )
         axis = channel_axis(image.shape, None, where=self.where)
-        # move the channels to the last axis, where pictures have them, because an array may have
-        # them first
+        # move the channels to the last axis, where pictures have them; arrays may store them on the
+        # first axis
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)
@@ -273,5 +274,5 @@ class Decoder:
 
 
 def reason(error: GzError) -> str:
-    """Return an error's text without the file name, for lists that name the galaxy instead."""
+    """Return an error's text without the file name, for lists that already name the galaxy."""
     return str(GzError(error.what, rule=error.rule, found=error.found))

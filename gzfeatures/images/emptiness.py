@@ -1,4 +1,4 @@
-"""Find images that show no galaxy: blank, saturated, of one colour, or with mostly bad pixels."""
+"""Find images that show no galaxy: one colour everywhere, or mostly bad pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP = 16
 
 
 def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
-    """Return the colour that all pixels of a picture have; None if the pixels differ.
+    """Return the colour that all pixels of a picture share; None if the pixels differ.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
     (7, 7, 7)
     """
     first = pixels[0, 0]
-    # compare few pixels first (a galaxy's centre is brighter than the corner), because comparing
-    # all takes a tenth of the decoding time
+    # compare few pixels first: they mostly differ already (the galaxy's centre from the corner),
+    # and comparing all pixels takes a tenth of the decoding time
     if (pixels[len(pixels) // 2, pixels.shape[1] // 2] != first).any():
         return None
     if (pixels[::STEP, ::STEP] != first).any() or (pixels != first).any():
@@ -40,7 +40,7 @@ def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
 
 
 def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
-    """Return why a picture shows no galaxy; None if its pixels differ.
+    """Return why a picture shows no galaxy (all pixels are equal); None if its pixels differ.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
 
 
 def of_bands(bands: Bands) -> str | None:
-    """Return why an image in several bands shows no galaxy; None if most pixels are good.
+    """Return why an image in bands shows no galaxy (blank or bad pixels); None if it may show one.
 
     Margins that a shift onto the grid of another band left uncovered do not count as bad.
     """

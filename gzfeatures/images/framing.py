@@ -1,4 +1,4 @@
-"""Crop images of any survey to the field that Galaxy Zoo showed of the same galaxy.
+"""Crop images of any survey to the sky field that Galaxy Zoo 2 showed of the same galaxy.
 
 The frames of Galaxy Zoo 2, and with them the Kaggle images and all that was trained on them, have
 424 pixels of 0.02 Petrosian radii each (petroR90 in r): they show 8.48 radii of every galaxy,
@@ -65,7 +65,7 @@ class Framing:
         object.__setattr__(self, "_rows", rows)
 
     def frame_pixels(self, galaxy: str) -> float:
-        """Return the side length of a galaxy's Galaxy Zoo field, in pixels of its image.
+        """Return the side of the field that Galaxy Zoo 2 showed, in pixels of the galaxy's image.
 
         Raises
         ------
@@ -85,8 +85,8 @@ class Framing:
             )
         scale, radius = float(self.pixel_scale[row]), float(self.petrosian[row])
         for column, value in zip(self.columns, (scale, radius), strict=True):
-            # refuse a missing or impossible scale or radius, because any replacement would be a
-            # guess
+            # refuse a missing or impossible scale or radius, because the crop would be wrong with
+            # any other value
             if not 0 < value < np.inf:
                 raise InputError(
                     f"{column} sets the crop",
@@ -107,7 +107,7 @@ class Framing:
         return pixels
 
     def asdict(self) -> dict[str, Any]:
-        """Return the field's size, and the source of scale and radius, as JSON values."""
+        """Return the field's size, and the columns of scale and radius, as JSON values."""
         scale, radius = self.columns
         return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
 
@@ -119,7 +119,7 @@ class Framing:
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Convert a crop of the field around a galaxy into the same crop of the whole image.
+    """Convert a crop that is a share of the Galaxy Zoo field to a share of the whole image.
 
     Parameters
     ----------
@@ -145,12 +145,12 @@ def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: 
     if frame is None:
         return view
     side = view.crop * frame
-    # tolerate rounding errors, because a crop exactly as large as the image must not be refused
+    # allow rounding errors, because a crop exactly as large as the image must not be refused
     if side > min(size) * (1 + 1e-6):
         raise InputError(
             "view is wider than the image",
             where=where,
-            # round up, so that the message never names fewer pixels than are needed
+            # round up, so that the message never asks for fewer pixels than are needed
             rule=f"have {math.ceil(side)} pixels across, {view.crop:g} of the frame of this galaxy",
             found=min(size),
             remedy="cut larger images, or leave the galaxy out with --on-bad skip",

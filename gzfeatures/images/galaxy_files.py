@@ -36,7 +36,7 @@ MOST_BANDS = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """Store a whole decoded picture, and the central crops that will be cut out of it later.
+    """Store a whole decoded picture, and for each view the central crop that is cut from it later.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ NetworkInput: TypeAlias = WholePicture | tuple[npt.NDArray[np.uint8], ...]
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyFiles:
-    """Find and decode the image files of galaxies in an archive, with given options.
+    """Find and read the image files of each galaxy in an archive, with given reading options.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class GalaxyFiles:
     max_pixels: int = MAX_PIXELS
 
     def galaxies(self) -> dict[str, Files]:
-        """Return the files of each galaxy, sorted by id; rows of an array keep their order.
+        """Return the image files of each galaxy, sorted by id; array files keep their order.
 
         Raises
         ------
@@ -85,8 +85,8 @@ class GalaxyFiles:
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
         parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
-        # check for band files first, because each file of an unknown filter would count as a galaxy
-        # with one band
+        # check first for files of bands with unknown filter names: each file would count as a
+        # separate galaxy
         self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
         for name, (galaxy, part) in parts.items():
             of_galaxy = files.setdefault(galaxy, {})
@@ -102,16 +102,16 @@ class GalaxyFiles:
         return {galaxy: self._preferred(files[galaxy]) for galaxy in sorted(files)}
 
     def _require_no_bands(self, names: Sequence[str]) -> None:
-        """Refuse files whose headers show that they are bands of one galaxy.
+        """Refuse files whose FITS headers show that they are images of one galaxy in several bands.
 
-        Asked are the files of the first stem that others share up to a last word, which is no
-        number: they are bands where their headers name as many filters as there are files, and one
-        place on the sky.
+        Only files whose names differ in the last word are read, and only the first such group.
+        They are bands if their headers name as many filters as there are files, and one position.
+        Files that end in numbers are not read, because numbers count galaxies.
         """
         alike: dict[str, list[str]] = {}
         for name in names:
-            # ignore numbers at the end of file names, which count galaxies (`cutout_1`); words may
-            # name filters
+            # a number at the end of a file name counts galaxies (`cutout_1`), a word may name a
+            # filter, so ignore numbers
             stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)
@@ -119,8 +119,7 @@ class GalaxyFiles:
         headers = [self._filter_and_position(name) for name in first]
         filters = [each[0] for each in headers if each is not None]
         places = {each[1] for each in headers if each is not None}
-        # bands of one galaxy differ in filter and agree in position, unlike files of different
-        # galaxies
+        # if all filters differ and all positions agree, the files are bands of one galaxy
         if first and len(set(filters)) == len(first) and len(places) == 1:
             words = [
                 _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
@@ -136,7 +135,7 @@ class GalaxyFiles:
             )
 
     def _filter_and_position(self, name: str) -> tuple[str, tuple[float, float]] | None:
-        """Return the filter and sky position in a file's header; None if a value is missing.
+        """Return the filter and sky position in a file's header; None if either is missing.
 
         The position is rounded to a thousandth of a degree.
         """
@@ -163,7 +162,7 @@ class GalaxyFiles:
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Return one galaxy's files; if it has a picture and bands, those the user prefers."""
+        """Return the files to read of a galaxy: all, or the preferred of picture and bands."""
         chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
@@ -188,7 +187,7 @@ class GalaxyFiles:
         )
 
     def digest(self, data: bytes, frame: float | None = None) -> str:
-        """Return a SHA-256 of a galaxy's image and of the options that change its pixels.
+        """Return a SHA-256 of a galaxy's image bytes and of the options that change its pixels.
 
         Options at their defaults are left out, so that plain pictures have the digest of their
         file. `frame` is the side of the galaxy's frame in pixels, where the image is not the frame.
@@ -198,17 +197,17 @@ class GalaxyFiles:
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # include the frame, because stored embeddings depend on the crop, which the galaxy's
-            # radius determines
+            # include the field's side, because the galaxy's radius then determines the crop, and
+            # the crop changes embeddings
             key["frame_pixels"] = frame
-        # keep the digest of the plain bytes for plain pictures, so that other programs can compute
-        # it
+        # for plain pictures use the SHA-256 of the file's bytes, so that other programs can compute
+        # it too
         if key == {"field": 1, "bands": None}:
             return digest
         return fingerprint.of({"image": digest, **key})
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
-        """Return an object that decodes a galaxy's image from its bytes."""
+        """Return the decoder of a galaxy's image, for given bytes."""
         part = (
             BANDS
             if isinstance(self.archive, ArrayFile)
@@ -222,7 +221,7 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return a galaxy's pixels under a view (crop, size) that refers to the survey's field.
+        """Return a galaxy's pixels under a view whose crop is a share of the survey's field.
 
         Raises
         ------
@@ -234,7 +233,7 @@ class GalaxyFiles:
     def see_picture(
         self, files: Files, pixels: npt.NDArray[np.uint8], view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return a decoded picture's pixels under a view (crop, size), just as `see` does."""
+        """Return the pixels of a decoded picture under a view, cropped as `see` does."""
         within = self._within(files, [view])[0]
         size = (pixels.shape[0], pixels.shape[1])
         return cut_to_frame(within, frame, size, self.where(files)).apply(pixels)
@@ -247,14 +246,14 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> NetworkInput:
-        """Return a galaxy's whole picture, or its bands under each view (crop, size of an image).
+        """Return a galaxy's whole picture, or the pixels under each view if views select bands.
 
         The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
         image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
         is not the frame itself.
         """
         within = self._within(files, views)
-        # one decoded picture is enough for all views, but bands are stretched separately for each
+        # all views can be cut from one decoded picture, but bands are stretched separately for each
         # view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is not None:
@@ -273,7 +272,7 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> WholePicture:
-        """Return a decoded picture with the crop of each view, as `network_input` does."""
+        """Return a decoded picture with the crop of each view."""
         size = (pixels.shape[0], pixels.shape[1])
         within = [
             cut_to_frame(view, frame, size, self.where(files))
@@ -285,7 +284,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert crops of the survey's field into crops of images that show less of the sky."""
+        """Convert crops of the survey's field to crops of images that show a part of the field."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -303,7 +302,7 @@ class GalaxyFiles:
         return [self.archive.file_state(name) for name in files]
 
     def position(self, files: Files) -> int:
-        """Return the position of a galaxy's first file in the archive, for fast reading."""
+        """Return where an archive stores a galaxy's first file; reading in this order is fast."""
         return self.archive.position(files[0])
 
     def where(self, files: Files) -> str:
@@ -314,7 +313,7 @@ class GalaxyFiles:
 def galaxies_and_parts(
     names: Iterable[str], named: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Return, by file name, which galaxy each file shows, and whether as a picture or in a band.
+    """Return for each image file its galaxy, and its content: a picture, one band or several bands.
 
     Weights beside an image are left out.
 
@@ -344,8 +343,8 @@ def galaxies_and_parts(
         bands.setdefault(split_name[0], set()).add(split_name[1])
         result[name] = split_name[:2]
         if not split_name[2]:
-            # treat a capital letter or a word inside a name as part of the id, unless the galaxy
-            # has another band
+            # a capital letter, or a word inside a name, is taken for a band only if the galaxy has
+            # a second band; else it is part of the id
             doubtful.append(name)
     for name in doubtful:
         if len(bands[result[name][0]]) < 2:
@@ -354,7 +353,7 @@ def galaxies_and_parts(
 
 
 def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
-    """Return what a file shows of a galaxy, by the file's name: a picture, one band or bands.
+    """Return what an image file contains, judged by its name: a picture, one band or several bands.
 
     Of a file that lies `alone` only what is certain counts.
     """

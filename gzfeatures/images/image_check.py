@@ -1,4 +1,4 @@
-"""Describe the result of a check of images."""
+"""Store the result of checking images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gzfeatures._moved import renamed
 
 @dataclasses.dataclass(frozen=True)
 class ImageCheck:
-    """List the readable, missing, broken and shallow images that a check of all images found.
+    """List the missing and broken images, and those with few grey levels, that a check found.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Give the images of galaxies by id: files, digests, pixels, and a check for broken images."""
+"""List galaxies' images by id; read files, digests (sha256) and pixels; find broken images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHOWN, THUMBNAIL = 8, 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """List the images of galaxies by id, and read their files and pixels.
+    """List the images of galaxies by id, and read their files, digests (sha256) and pixels.
 
     It can be pickled, and is safe to use from threads, forks and spawned workers.
 
@@ -91,7 +91,7 @@ class ImageSet:
         max_pixels: int = MAX_PIXELS,
         reading: Reading | None = None,
     ) -> ImageSet:
-        """List the images in a folder or archive; the files are read where they are.
+        """List the images in a folder or archive by galaxy id; no file is copied.
 
         An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after
         _, - or .) are bands of one galaxy, and so are files named by any filter that `filters`
@@ -154,7 +154,7 @@ class ImageSet:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        """Return the number and place of the images in one line."""
+        """Return the number of images, and their folder or archive, in one line."""
         places = sorted({str(files.archive.path) for files in self.galaxy_files})
         absent = f"{len(self.missing):,} missing" if self.missing else ""
         return brief.line("ImageSet", brief.count(len(self), "image"), *places[:2], absent)
@@ -165,7 +165,7 @@ class ImageSet:
         return brief.html(repr(self), below=brief.row_of(thumbnails, len(self) - SHOWN))
 
     def _thumbnail(self, row: int) -> str:
-        """Return an image as an HTML element; its id and fault if the image cannot be read."""
+        """Return an image as an HTML element; for an unreadable image its id and the fault."""
         name = str(self.ids[row])
         try:
             pixels = self.pixels(row, View(size=THUMBNAIL))
@@ -216,11 +216,11 @@ class ImageSet:
         return self._read_again(row)[1].digest
 
     def digests(self) -> list[str]:
-        """Return the SHA-256 digest of each image, in the order of the ids."""
+        """Return each image's SHA-256 digest (bytes and options), in the order of the ids."""
         return self._each(self.digest)
 
     def file_order(self) -> npt.NDArray[np.int64]:
-        """Return all rows, shape (n,), in the order in which files and arrays store the images.
+        """Return all row numbers, shape (n,), in the order in which archives store the images.
 
         What is compressed together is then read together. Separate files keep the order of the ids.
         """
@@ -230,14 +230,14 @@ class ImageSet:
         return np.lexsort((places[:, 1], places[:, 0]))
 
     def stamp(self) -> str:
-        """Return a SHA-256 of ids and file states, which changes if any image file changes.
+        """Return a SHA-256 of ids and file states; it changes if any image file changes.
 
         It covers names, sizes and times of change, and reads no image.
 
         An archive counts as one file. A file that has vanished counts as such.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
-        # use size and modification time, which reveal a changed file without reading it
+        # size and modification time reveal a changed file without reading it
         places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
         framing = [] if self.framing is None else [self.framing.fingerprint]
         return fingerprint.of([sources, self.ids.tolist(), places, *framing])
@@ -282,7 +282,7 @@ class ImageSet:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return an image's whole picture, or its bands under each view (crop, size of an image).
+        """Return an image's whole picture, or its pixels under each view if views select bands.
 
         Parameters and errors are those of `pixels`; `noted` is called with the reason where the
         image shows no galaxy (see `emptiness`).
@@ -308,7 +308,7 @@ class ImageSet:
         return result
 
     def picture_hash(self, row: int) -> bytes:
-        """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.
+        """Return a picture's perceptual hash, 64 bytes; zeros for bands or a broken image.
 
         See `picture_hash.picture_hash`.
 
@@ -318,20 +318,20 @@ class ImageSet:
             Place of the image, from 0.
         """
         view = View(size=8, crop=1e-3)
-        # any view would do here, because the hash only needs the decoded picture
+        # the hash needs the decoded picture only, so any view serves here
         try:
             return hash_of(self.network_input(row, (view,)), (view,))
         except (InputError, MissingFileError):
             return NOTHING + NOTHING
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
-        """Return the hash of each picture, shape (n, 64), for which every image is decoded."""
+        """Return the perceptual hash of each picture, shape (n, 64); this decodes every image."""
         return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(
             len(self), -1
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """Return the same images, marked with the kind of catalog that their ids come from.
+        """Return the same images, with a note of which kind of catalog their ids come from.
 
         Parameters
         ----------
@@ -363,11 +363,11 @@ class ImageSet:
         return dataclasses.replace(self, framing=framing)
 
     def _frame(self, row: int) -> float | None:
-        """Return the side of a galaxy's field in pixels; None if the image itself is the field."""
+        """Return the side of a galaxy's Galaxy Zoo field in pixels; None for the whole image."""
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
     def cached_in(self, cache: PictureCache | None) -> ImageSet:
-        """Return the same images, with a cache that stores digests and pixels once they are read.
+        """Return the same images with a cache, which stores digests and pixels once they are read.
 
         Parameters
         ----------
@@ -377,7 +377,7 @@ class ImageSet:
         return dataclasses.replace(self, cache=cache)
 
     def adopt_digests(self, digests: Mapping[str, str]) -> None:
-        """Accept the digests of unchanged images, by id, which an earlier run has computed.
+        """Store digests of unchanged images, computed by an earlier run, in the cache.
 
         Where pixels are needed, the bytes that are decoded must have them.
 
@@ -394,19 +394,19 @@ class ImageSet:
                     self.cache.add((files, source), known)
 
     def _known(self, row: int) -> KnownImage | None:
-        """Return the cached facts about an image; None if it was not read, or has changed."""
-        # use no cache if radii determine the crops, because galaxies that share a file then have
-        # different digests
+        """Return what the cache stores about an image; None if it was not read, or has changed."""
+        # use no cache if galaxies' radii determine the crops: the digest then includes the crop,
+        # and galaxies with the same file have different digests
         if self.cache is None or self.framing is not None:
             return None
         source, files = self._place(row)
         return self.cache.known((files, source), source.states(files))
 
     def _read_again(self, row: int, digest: str | None = None) -> tuple[bytes, KnownImage]:
-        """Read an image's bytes and their digest; refuse bytes with an unexpected digest."""
+        """Read an image's bytes and digest (sha256); refuse bytes without the expected digest."""
         source, files = self._place(row)
-        # record the file's state before reading, so that a file that changes meanwhile is read once
-        # more
+        # note the file's size and time before reading: if the file changes during reading, the next
+        # call notices it and reads again
         state = [] if self.cache is None else source.states(files)
         data = source.read(files)
         found = source.digest(data, self._frame(row))
@@ -422,7 +422,7 @@ class ImageSet:
         return data, known
 
     def _decoder(self, row: int, digest: str | None = None) -> tuple[KnownImage | None, Decoder]:
-        """Read an image and return its decoder; refuse an image that changed since its digest."""
+        """Read an image and return its decoder; refuse an image that changed since it was read."""
         source, files = self._place(row)
         if digest is None and self.cache is None:
             return None, source.decoder(files, source.read(files))
@@ -434,7 +434,7 @@ class ImageSet:
         return known, source.decoder(files, data)
 
     def _cached_pixels(self, row: int, digest: str | None) -> npt.NDArray[np.uint8] | None:
-        """Return the cached pixels of a picture that was decoded before; None if there are none."""
+        """Return the cached pixels of a picture that was decoded before; None if not stored."""
         known = self._known(row)
         if known is None or self.cache is None or digest not in (None, known.digest):
             return None
@@ -461,7 +461,7 @@ class ImageSet:
         )
 
     def part(self, number: int, parts: int) -> ImageSet:
-        """Return one of several equal parts of the images; images of a part are near in the files.
+        """Return part `number` of `parts` equal parts; images stored side by side share a part.
 
         Parameters
         ----------
@@ -485,7 +485,7 @@ class ImageSet:
         return self.select(self.ids[np.sort(rows)])
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; refuse an id in both, and different rules for crops.
+        """Return two sets of images as one; refuse an id in both sets, or different crop rules.
 
         Parameters
         ----------
@@ -508,7 +508,7 @@ class ImageSet:
         )
 
     def check(self, *, progress: Progress | bool = False) -> ImageCheck:
-        """Decode every image, and list the broken images with reasons, without raising an error.
+        """Decode every image; list the broken images with reasons, instead of raising an error.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it,
         and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
@@ -532,7 +532,7 @@ class ImageSet:
         )
 
     def duplicate_groups(self) -> dict[str, str]:
-        """Group galaxies whose images are equal byte for byte; return the first id of each group.
+        """Group galaxies whose image bytes are equal; return for each the first id of its group.
 
         Images that cannot be read belong to no group.
         """
@@ -547,7 +547,7 @@ class ImageSet:
         return self.galaxy_files[source], files
 
     def _fault(self, row: int) -> tuple[str | None, int | None]:
-        """Return why an image cannot be used, or None, and how many grey levels the image has."""
+        """Return why an image cannot be used (None if it can), and its number of grey levels."""
         try:
             known = self._known(row)
             if known is not None and known.fault is not None:
@@ -572,8 +572,8 @@ class ImageSet:
     def _each(
         self, work: Callable[[int], Result], progress: Progress = SILENT, title: str = ""
     ) -> list[Result]:
-        """Return the results of `work` for every image, in order, and show the progress."""
-        # use threads, which can occupy all cores because image decoders release Python's lock
+        """Return the result of `work` for every image, in the order of the ids."""
+        # threads can occupy all cores, because image decoders release Python's global lock
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = self.file_order()
             results = pool.map(work, rows.tolist())
@@ -584,7 +584,7 @@ class ImageSet:
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Return the hash of a decoded picture, 64 bytes; all zero for an image of bands."""
+    """Return the perceptual hash of a decoded picture, 64 bytes; zeros for an image in bands."""
     if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
     return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -1,4 +1,4 @@
-"""Store decoded pictures on disk during a run, so that each file is read and decoded once.
+"""Store decoded pictures on disk during a run, so that each file is read and decoded only once.
 
 The first step that needs an image reads its file once: the digest is of the bytes that are decoded,
 and the pixels go to a file without a name. Later steps take them from there as long as size and
@@ -32,7 +32,7 @@ SHARE = 0.5
 
 @dataclasses.dataclass(slots=True)
 class KnownImage:
-    """Store the facts about an image that was read: file state, digest, faults, place of pixels.
+    """Store facts about an image that was read: file state, digest (sha256), faults, pixel offset.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class KnownImage:
 
 
 class PictureCache:
-    """Store digests, faults and pixels of images, with all pixels in one file of limited size.
+    """Cache digests, faults and pixels of images; all pixels are in one file of limited size.
 
     Several threads may use it. A forked process reads what was kept before and keeps nothing; in a
     pickle it is None.
@@ -98,17 +98,17 @@ class PictureCache:
             self._file, self.limit = None, 0
 
     def known(self, image: Hashable, state: State) -> KnownImage | None:
-        """Return the facts about an image; None if it was not read, or its files changed since."""
+        """Return the facts about an image; None if it was never read, or its files have changed."""
         known = self._known.get(image)
         return known if known is not None and known.state == state else None
 
     def add(self, image: Hashable, known: KnownImage) -> KnownImage:
-        """Remember the facts about an image that was read: digest, faults, place of its pixels."""
+        """Store the facts about an image: digest (sha256), faults, and offset of its pixels."""
         self._known[image] = known
         return known
 
     def store(self, known: KnownImage, pixels: npt.NDArray[np.uint8]) -> None:
-        """Store an image's pixels, shape (height, width, 3), if the disk has space for them."""
+        """Store an image's pixels, shape (height, width, 3), if limit and disk leave space."""
         if known.place is not None or known.refused or os.getpid() != self._process:
             return
         place = self._reserved(pixels.nbytes)
@@ -120,7 +120,7 @@ class PictureCache:
             self.left_out += 1
 
     def pixels(self, known: KnownImage) -> npt.NDArray[np.uint8] | None:
-        """Return an image's stored pixels, shape (height, width, 3); None if there are none."""
+        """Return an image's stored pixels, shape (height, width, 3); None if not stored."""
         file = self._file
         if known.place is None or known.shape is None or file is None:
             return None
@@ -129,7 +129,7 @@ class PictureCache:
         return pixels if read == pixels.nbytes else None
 
     def say(self, progress: Progress = SILENT) -> None:
-        """Report how many pixels are stored, and which option would store the rest."""
+        """Report how many pictures are stored, and which option would let the cache store all."""
         kept = f"kept the pixels of {self.pictures:,} images on disk, {self.size / 1e9:.2f} GB"
         if self.left_out:
             progress.say(
@@ -140,7 +140,7 @@ class PictureCache:
             progress.say(f"{kept} while the run lasts (at most --pixel-gb)")
 
     def _reserved(self, size: int) -> int | None:
-        """Reserve bytes in the file; return their offset, or None if the limit or disk is full."""
+        """Reserve bytes in the cache file; return their offset, or None if no space is left."""
         with self._lock:
             if self.size + size > self.limit or not self._opened(size):
                 return None
@@ -148,7 +148,7 @@ class PictureCache:
             return place
 
     def _written(self, pixels: npt.NDArray[np.uint8], place: int) -> bool:
-        """Write pixels at an offset of the file; return whether all of them could be written."""
+        """Write pixels at an offset of the cache file; return whether writing succeeded."""
         try:
             if self._file is None:
                 return False
@@ -158,13 +158,13 @@ class PictureCache:
             whole = False
         with self._lock:
             self.pictures += whole
-            # stop storing pixels if the disk is full, because other files are more important than
-            # pixels that can be decoded again
+            # if writing failed, the disk is full: store no more pixels, because they can be decoded
+            # again, and other files need the space
             self.limit = self.limit if whole else 0
         return whole
 
     def _opened(self, size: int) -> bool:
-        """Create the file of pixels if needed; return whether the disk has space for more."""
+        """Create the cache file if needed; return whether `size` bytes fit on the disk."""
         if self._file is not None:
             return True
         folder = user_folders.scratch()
@@ -180,4 +180,4 @@ class PictureCache:
 
 
 def _nothing() -> None:
-    """Return None in place of an unpickled cache, because its file has no name to open again."""
+    """Replace an unpickled cache by None, because another process cannot open its unnamed file."""

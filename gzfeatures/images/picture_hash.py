@@ -1,4 +1,4 @@
-"""Hash pictures by the signs of 256 frequencies, which survive compression and resizing.
+"""Hash pictures by the signs of 256 low frequencies, which survive compression and resizing.
 
 The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine
 transform. Of the 256 lowest frequencies but the mean only the sign is kept (perceptual hashing by
@@ -33,7 +33,7 @@ NOTHING = bytes(BYTES)
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return rows and columns of the 256 lowest frequencies without the mean, one for each bit.
+    """Return row and column of the 256 lowest frequencies, without the mean, in the order of bits.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """
@@ -49,18 +49,18 @@ COUNT = int(max(DOWN.max(), ACROSS.max())) + 1
 
 @lru_cache(maxsize=64)
 def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]]:
-    """Return the slice of the central pixels in a row, and their weights in each cosine."""
+    """Return the slice of central pixels in a row, and each pixel's weight in each cosine wave."""
     scale = side / SIZE
     reach = max(scale, 1.0)
-    # weigh pixels by a triangle as wide as one pixel of the result, as in Pillow's bilinear filter
+    # weigh pixels by a triangle two result pixels wide, as Pillow's bilinear filter does
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))
     pixels = np.arange(part.start, part.stop) + 0.5
     shares = np.clip(1 - np.abs(pixels - centres[:, None]) / reach, 0, None)
     shares /= shares.sum(1, keepdims=True)
-    # use the orthonormal discrete cosine transform (DCT-II), without the mean, whose sign is always
-    # positive
+    # orthonormal discrete cosine transform (DCT-II); the mean, whose sign is always positive, is
+    # not used
     waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(
         2 / SIZE
     )
@@ -68,7 +68,7 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
 
 
 def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
-    """Hash the central share of a picture; return zeros for a flat or too small picture."""
+    """Hash the central share of a picture; return zero bytes for a flat or too small picture."""
     height, width = pixels.shape[:2]
     side = share * min(height, width)
     if share > 1 + 1e-6 or side < FEWEST:
@@ -77,8 +77,8 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     across, columns = _transform(width, side)
     light = _first_product(rows, pixels[down, across])
     waves = (light @ columns.T)[DOWN, ACROSS]
-    # return no hash for a flat picture, whose signs are rounding errors, so that flat pictures
-    # would seem alike
+    # in a flat picture the signs are rounding errors; a hash would make all flat pictures look
+    # alike, so return none
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()
@@ -87,7 +87,7 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
 def _first_product(
     rows: npt.NDArray[np.float32], window: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
-    """Return the cosine transform of a colour picture's luminance along its columns.
+    """Return the cosine transform of a colour picture's luminance along each of its columns.
 
     Brightness survives JPEG compression better than colour. Bands of rows are taken one by one,
     so that the numbers stay in the processor's cache, and that OpenBLAS keeps each product on one
@@ -113,7 +113,7 @@ def _first_product(
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
-    """Hash a picture in 64 bytes: its central part, and the whole picture if it is small.
+    """Hash a picture in 64 bytes: 32 for its centre, and 32 for the whole picture if it is small.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     >>> picture_hash(disk.astype(np.uint8))[32:] == NOTHING
     True
     """
-    # round the field, because dividing two numbers has left a small error
+    # remove the rounding error of the division that gave `field`, so that it can be compared with 1
     field = round(field, 9)
     cut_out = field == 1 and min(pixels.shape[:2]) <= CUT_OUT
     return _signs(pixels, MIDDLE / field) + (_signs(pixels, 1.0) if cut_out else NOTHING)

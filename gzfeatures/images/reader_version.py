@@ -1,4 +1,4 @@
-"""Tell which version of the decoding code makes an image's pixels, for keys of embeddings."""
+"""Return which version of our decoding code makes an image's pixels; embeddings depend on it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
 def version(data: bytes, *, max_pixels: int) -> int | None:
-    """Return the version of the decoding code that makes the pixels of an image's bytes.
+    """Return the version number of the code that decodes an image of this kind; None for pictures.
 
     Parameters
     ----------
@@ -58,8 +58,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
         try:
             parts = unpacked(data, where="image", max_bytes=limit).values()
         except GzError:
-            # give damaged bytes any version, because they are refused with a reason when they are
-            # decoded
+            # damaged bytes may get any version, because decoding refuses them later, with a reason
             return VALUES
         return SKY if any(_changed(part, limit) for part in parts) else VALUES
     if data.startswith((FITS, GZIP)):
@@ -71,7 +70,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Return whether the bytes are a kind of FITS that the newest version decodes differently.
+    """Return whether bytes are FITS that the newest decoding code decodes to other pixels.
 
     These are integers, or a sky in a first header without pixels, plain or gzipped.
 

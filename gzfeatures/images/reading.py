@@ -1,4 +1,4 @@
-"""Define the options for reading image files: what the files do not state themselves."""
+"""Define the options for reading image files: facts that the files do not state themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gzfeatures.images.decoding.grey_levels import Levels
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Store the options for reading image files, such as range, stretch and band names.
+    """Store options for reading image files: range or stretch, band names, ids, sky field.
 
     Every option that changes pixels also changes an image's digest.
 
@@ -67,7 +67,7 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """Return how pixel values become grey levels: the range or stretch of the options."""
+        """Return how pixel values become grey levels: by these options' range or stretch."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class Reading:
 
     @property
     def key(self) -> dict[str, Any]:
-        """Return the options for reading images that change pixels and differ from the default.
+        """Return those options that change pixels and are not at their default.
 
-        Field and bands are always among them.
+        Field and bands are always included.
         """
         values = {"range": self.range, "stretch": self.stretch, "science": self.science}
         return {

@@ -1,4 +1,4 @@
-"""Define a view: crop, size, colours and stretch from an image to the pixels of a network."""
+"""Define a view: the crop, size, colours and stretch that turn an image into a network's input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Store a view: central crop, size, colours and bands of the pixels that a network receives.
+    """Store a view of images: central crop, size, colours and bands that a network receives.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class View:
 
     @classmethod
     def parse(cls, text: str, base: View | None = None) -> View:
-        """Read a view such as `size=128,crop=0.566,bands=i+r+g`; `base` gives the other fields.
+        """Read a view from a text such as `size=128,crop=0.566`; `base` gives the other fields.
 
         Parameters
         ----------
@@ -115,14 +115,14 @@ class View:
             **dataclasses.asdict(self),
             "bands": None if self.bands is None else list(self.bands),
         }
-        # leave out the default filter, so that views stored before there was another filter stay
-        # equal
+        # leave out the default interpolation, so that views stored by earlier versions, which had
+        # no other, stay equal
         if self.interpolation == "bilinear":
             del fields["interpolation"]
         return fields
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the pixels of an image after the crop, resizing and colours of this view.
+        """Return the pixels of an image after this view's crop, resizing and colours.
 
         Parameters
         ----------
@@ -161,21 +161,21 @@ class View:
         )
 
     def _box(self, width: int, height: int) -> Box:
-        """Return the left, upper, right and lower edge of the crop in a picture, in pixels."""
+        """Return the edges of the crop in a picture, in pixels: left, upper, right, lower."""
         side = self.crop * min(width, height)
         # crop at the centre, because a cutout shows its galaxy at the centre
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
 
     def _window(self, pixels: npt.NDArray[np.uint8]) -> tuple[Image.Image, Box]:
-        """Return the part of an array that resampling reads, and the crop's edges in this part.
+        """Return the part of an array that resizing reads, and the edges of the crop in this part.
 
         The array has shape (height, width[, 3]).
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
-        # include a margin of one result pixel (two for bicubic), which resampling reads too, so
-        # that the part gives the same pixels as the whole image
+        # resizing also reads a margin of one result pixel (two for bicubic) around the crop;
+        # without this margin the result would differ from the whole image's
         reach = math.ceil(RADII[self.interpolation] * max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]

@@ -51,24 +51,25 @@ def celestial(header: Header | None) -> WCS | None:
 
 
 def mirrored(header: Header | None) -> bool:
-    """Return whether east is to the right of north in the image, so that it is mirrored."""
+    """Return whether the image is mirrored, compared with the sky (east to the right of north)."""
     world = celestial(header)
     return world is not None and _handedness(world) > 0
 
 
 def _handedness(world: WCS) -> float:
-    """Return the determinant of the pixel-to-sky matrix, whose sign tells mirrored images."""
-    # if a header puts latitude on the first axis, the determinant has the opposite sign
+    """Return the determinant of the pixel-to-sky matrix; its sign shows whether it mirrors."""
+    # if a header has latitude on the first axis, two matrix columns are exchanged, which changes
+    # the determinant's sign
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
 
 
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
-    """Shift images in several bands onto the pixel grid of one of them, by their sky coordinates.
+    """Shift images of several bands onto the pixel grid of one band, by their sky coordinates.
 
-    The grid is that of the band in the middle of the wavelengths. Others are shifted by whole
-    pixels where that is right to a tenth of one, else interpolated linearly; pixels that nothing
-    was observed for are bad.
+    The grid is that of the band in the middle of the wavelengths. The other images are shifted by
+    whole pixels where that is right to a tenth of a pixel, or else interpolated linearly; pixels
+    that nothing was observed for are bad.
 
     Parameters
     ----------
@@ -109,13 +110,13 @@ def _cards(header: Header | None) -> tuple[object, ...] | None:
 
 
 def _middle(parts: Sequence[Bands]) -> int:
-    """Return the number of the band that is in the middle of all bands by wavelength."""
+    """Return the index of the band that is in the middle when bands are sorted by wavelength."""
     order = sorted(range(len(parts)), key=lambda row: (wavelength(parts[row].names[0]) or 0.0, row))
     return order[len(order) // 2]
 
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
-    """Shift the image in every band onto the pixel grid of the middle band."""
+    """Shift every band onto the pixel grid of the middle band; refuse bands that are turned."""
     height, width = parts[middle].flux.shape[1:]
     corners = np.array(
         [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
@@ -134,15 +135,15 @@ def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> 
 
 
 def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
-    """Convert pixels (x, y) of one image to pixels of another; NaN beyond the projection."""
+    """Convert pixel positions of one image to those of a second image; NaN where impossible."""
     from astropy.coordinates import SkyCoord
     from astropy.wcs.utils import wcs_to_celestial_frame
 
     try:
         sky = np.asarray(source.all_pix2world(corners, 0))[:, [source.wcs.lng, source.wcs.lat]]
         frames = [wcs_to_celestial_frame(world) for world in (source, target)]
-        # convert to one celestial frame first, because bands may use different frames (FK5, ICRS,
-        # galactic)
+        # convert both images to one celestial frame first, because bands may use different frames
+        # (FK5, ICRS, galactic)
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
@@ -150,7 +151,7 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
             target.all_world2pix(sky if target.wcs.lng < target.wcs.lat else sky[:, ::-1], 0)
         )
     except Exception:
-        # return NaN, because the projection cannot represent the point, or the distortion terms do
+        # any error means that the projection cannot represent a point, or that distortion terms do
         # not converge
         return np.full_like(corners, np.nan)
 
@@ -158,14 +159,14 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
 def _require_alike(
     shift: Corners, corners: Corners, pair: str, reference: WCS, moved: WCS, where: object
 ) -> None:
-    """Refuse two images that differ by more than a shift, or by a shift over half the image."""
+    """Refuse two images if one is not the other shifted, or is shifted by over half the image."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (moved, reference)]
     remedy = "put them on one grid first, or leave one of them out"
     fault = "bands of one galaxy cannot be aligned"
     size = corners.max(axis=0) + 1
-    # pixel scales may differ, as long as a corner moves by less than half a pixel
+    # pixel scales may differ slightly, as long as no corner moves by more than half a pixel
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
         values = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
         raise InputError(
@@ -177,7 +178,7 @@ def _require_alike(
         )
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():
-        # a NaN shift (images far apart on the sky) fails this comparison too
+        # a NaN shift (images far apart on the sky) fails the comparison above, so it is refused too
         raise InputError(
             fault, where=where, rule="show one field of the sky", found=pair, remedy=remedy
         )
@@ -186,7 +187,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band's image by (x, y) pixels; mark uncovered pixels as NaN, bad and uncovered."""
+    """Shift a band's image by (x, y) pixels; pixels without data become NaN, bad and uncovered."""
     flux = np.full_like(part.flux, np.nan)
     bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)
@@ -204,8 +205,8 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
         if not (x or y):
             return part
         return dataclasses.replace(part, flux=flux, bad=bad, header=header, uncovered=uncovered)
-    # a shift by a fraction of a pixel interpolates, so fill bad pixels before it and mark them bad
-    # again after it
+    # a shift by a fraction of a pixel mixes neighbours: set bad pixels to 0 before, and mark pixels
+    # that contain part of a bad one as bad
     from scipy import ndimage
 
     for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):
@@ -224,7 +225,7 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
 
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:
-    """Return the target slice and the source slice for shifting an image along one axis."""
+    """Return the slices to write to and to read from, for shifting an image along one axis."""
     return slice(max(0, -shift), min(length, length - shift)), slice(
         max(0, shift), min(length, length + shift)
     )

@@ -1,4 +1,4 @@
-"""Find image pixels without a measurement: areas filled with zeros, and pixels marked by a mask."""
+"""Find image pixels without a measurement: areas filled with zeros, and pixels marked by masks."""
 
 from __future__ import annotations
 
@@ -44,19 +44,20 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
         than a fifth of the pixels are zero the square and the run grow until scattered zeros would
         not make them.
     """
-    # compare integers directly, because np.abs of the most negative integer is negative
+    # compare integers with 0 directly, because np.abs of the most negative integer is negative
     zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
     if not zero.any() or zero.all():
         return zero
     from scipy import ndimage
 
     height, width = plane.shape
-    # look for connected zeros, which an unobserved area has, because zeros of a noisy sky are
+    # an unobserved area contains a solid block or run of zeros, while zeros of a noisy sky are
     # scattered
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
     if run > RUN:
-        # in an image narrower than the run of zeros that is required, a row of zeros proves nothing
+        # in an image narrower than the run of zeros that is required, a complete row of zeros
+        # proves nothing
         shapes = {(square, square), (1, run), (run, 1)}
     solid, opened = np.zeros_like(zero), np.zeros_like(zero)
     for shape in shapes:
@@ -66,8 +67,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     if not solid.any():
         return solid
     if (zero & ~opened).sum() > MANY * (~opened).sum():
-        # do not extend the areas to all connected zeros if many zeros are outside, because with few
-        # photons zeros are connected all over the sky
+        # with few photons, zeros are connected all over the sky; so if many zeros lie outside the
+        # blocks, do not extend the blocks to connected zeros
         return opened
     areas, _ = ndimage.label(zero)
     filled: Mask = np.isin(areas, np.unique(areas[solid]))
@@ -75,17 +76,17 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Return the side of a square, and the length of a run, of zeros too large for chance."""
+    """Return the side of a square and the length of a run of zeros that chance does not make."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
-    # a pattern of m zeros arises by chance at about size × share^m places of the image
+    # m zeros in a given pattern arise by chance about size × share^m times in an image; solve for m
     pixels = math.log(CHANCE / zero.size) / math.log(share)
     return max(BLOCK, math.ceil(math.sqrt(pixels))), max(RUN, math.ceil(pixels))
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
-    """Find the pixels that a weight or mask image marks as bad; None for other images.
+    """Find the pixels that a weight or mask image marks as bad; None if it is neither.
 
     Parameters
     ----------
@@ -109,8 +110,8 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     flags = np.nan_to_num(plane).astype(np.int64)
     bits = [int(cards[f"MP_{name}"]) for name in HSC if f"MP_{name}" in cards]
     if any(str(key).startswith("MP_") for key in cards):
-        # use only these bits of HSC masks, because other bits mark sources and edges, whose pixels
-        # are good
+        # in HSC masks use only these bits, because the other bits mark sources and edges, whose
+        # pixels are good
         flags &= sum(1 << bit for bit in bits)
     elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
         flags &= 1

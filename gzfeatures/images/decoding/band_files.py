@@ -66,7 +66,8 @@ def read_fits(
             "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
         )
     total = sum(map(len, cubes))
-    # limit the sum of pixels over all bands, because each unit alone may be below the limit
+    # check the sum of pixels over all bands, because each image of the file alone may be below the
+    # limit
     if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
@@ -81,8 +82,7 @@ def read_fits(
         )
         for plane, cube in zip(chosen, cubes, strict=True)
     ]
-    # refuse two images in the same band, because nothing tells which of the exposures or versions
-    # to use
+    # refuse two images in one band, because nothing says which exposure or version is the right one
     twice = [
         name
         for part in bands
@@ -188,7 +188,7 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
 
 
 def _compatible(in_file: str, requested: str) -> bool:
-    """Return whether a band's name in the file may mean the name that the user gives."""
+    """Return whether a band name in the file and the user's name may mean the same band."""
     return canonical(requested) is None or alike(in_file, requested)
 
 
@@ -226,8 +226,8 @@ def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
     ):
-        # read one byte more than allowed, which proves that the file is too large, whatever its
-        # header states
+        # read one byte more than allowed: if it exists, the file is too large, whatever its header
+        # states
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError(
@@ -244,7 +244,7 @@ def _native(planes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _bad(planes: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Find pixels without a measurement from the pixel values, shape (bands, height, width)."""
+    """Find pixels that are not finite, or in areas filled with zeros, (bands, height, width)."""
     if planes.dtype.kind != "f":
         return np.zeros(planes.shape, dtype=bool)
     return np.stack([~np.isfinite(plane) | unobserved(plane) for plane in planes])

@@ -1,4 +1,4 @@
-"""Store an image in several bands; select bands, cut out a sky position, check, and draw."""
+"""Store one image in several bands; select bands, crop at a sky position, check, and draw it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Bands:
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
     def select(self, names: Sequence[str]) -> Bands:
-        """Return the images in the bands with these names, in the order of the names.
+        """Return the images of the bands with these names, in the order of the names.
 
         `r` also selects `HSC-R` where no other band is an r, and `f115w` selects `F115W`.
 
@@ -152,7 +152,7 @@ class Bands:
         )
 
     def faults(self, most_bad: float = MAX_BAD) -> list[str]:
-        """List the faults of the image: blank bands, and bands with many bad pixels.
+        """List the faults of the image: bands that are blank, or have many bad pixels.
 
         Parameters
         ----------
@@ -166,8 +166,8 @@ class Bands:
             self.names, self.flux, self.bad, uncovered, strict=True
         ):
             good = flux[~bad]
-            # count bad pixels among observed pixels only, because unobserved margins do not make
-            # the image worse
+            # count bad pixels only inside the band's own image, because the margin that a shift
+            # left is no fault
             share = bad[~outside].mean() if not outside.all() else 1.0
             if len(good) == 0 or good.min() == good.max():
                 lines.append(f"band {name} is blank")
@@ -181,7 +181,7 @@ class Bands:
         stretch: str = "lupton",
         range: tuple[float, float] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Draw the image with 8 bits per channel, oriented as on the sky.
+        """Draw the image in 8 bits per channel, mirrored where needed to look as on the sky.
 
         Parameters
         ----------
@@ -210,8 +210,7 @@ class Bands:
         blank = [line for line in chosen.faults() if line.endswith("blank")]
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
-        # make bad pixels NaN, so that the stretch ignores them in its statistics and draws them
-        # black
+        # make bad pixels NaN, so that the stretch ignores them and draws them black
         flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
         planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
         planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
@@ -221,7 +220,7 @@ class Bands:
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
-        """Return the default colour channels: one band, or three from long to short wavelength."""
+        """Return the bands to draw as colour channels: one band, or three by falling wavelength."""
         if len(self.names) == 1:
             return self.names
         lengths = {name: wavelength(name) for name in self.names}

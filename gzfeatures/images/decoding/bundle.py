@@ -1,4 +1,4 @@
-"""Pack the files or arrays of one galaxy into bytes that are equal for equal content."""
+"""Pack the files or arrays of one galaxy into bytes; the same content gives the same bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bundle(parts: Mapping[str, bytes]) -> bytes:
 
 
 def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
-    """Return the files in a zip file by name, after a check of their total size.
+    """Return the files in a zip file by name; refuse it if their total size is too large.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
-    """Return the array in the bytes of a .npy file, read-only.
+    """Return the array that the bytes of a .npy file contain, read-only.
 
     Its shape is checked before it is read; pickled objects are refused.
 

@@ -83,7 +83,8 @@ def picture(
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
-    # choose the decoder by the first bytes, because file endings of downloads are often wrong
+    # choose the decoder by the first bytes, because names of downloaded files often have a wrong
+    # ending
     reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
     if reader is None:
         raise InputError(
@@ -93,8 +94,8 @@ def picture(
             found=data[:12],
         )
     try:
-        # call the decoder directly, because the size limit and warnings of `Image.open` apply to
-        # the whole process
+        # call the decoder directly: size limit and warnings of Pillow's `Image.open` are settings
+        # of the whole process
         with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
             image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
@@ -105,14 +106,14 @@ def picture(
                 found=f"{image.width}×{image.height}",
             )
         if image.format == "TIFF" and image.info.get("compression") != "raw":
-            # refuse compressed TIFF, because libtiff would write its error messages to stderr,
-            # where we cannot catch them
+            # refuse compressed TIFF, because libtiff writes its error messages to stderr, where we
+            # cannot catch them
             raise InputError(
                 "TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF"
             )
         if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
             raise InputError(
-                # refuse 16-bit colours here, because Pillow keeps only their upper 8 bits
+                # refuse a range for 16-bit colours, because Pillow keeps only their upper 8 bits
                 "colour picture of 16 bits",
                 where=where,
                 rule="be read over its whole range",
@@ -124,7 +125,7 @@ def picture(
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        # catch all exceptions, because damaged bytes make decoders raise any kind of error
+        # catch every exception, because decoders raise any kind of error for damaged bytes
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "image is truncated" if truncated else "image cannot be decoded"
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
@@ -144,12 +145,12 @@ def decode_rgb(
 def decode(
     data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
 ) -> npt.NDArray[np.uint8]:
-    """Decode one picture, shape (height, width, 3), or (height, width) if it is grey.
+    """Decode one picture: shape (height, width, 3) in colour, or (height, width) in grey.
 
     Parameters and errors are those of `picture`; an undamaged JPEG is decoded as in `decode_rgb`.
     """
     if levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:
-        # a JPEG without EXIF has no rotation, so the faster JPEG decoder can be used
+        # a JPEG without EXIF is not rotated, so the faster decoder of simplejpeg can be used
         with suppress(ValueError):
             height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
             if colour_space in ("YCbCr", "RGB") and height * width <= max_pixels:
@@ -163,7 +164,7 @@ def in_colour(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def no_bands(where: object) -> InputError:
-    """Return the error for a view (crop, size, bands) that asks for bands of an 8-bit picture."""
+    """Return the error for a view that selects or stretches bands of an 8-bit picture."""
     return InputError(
         "view asks for bands of a picture",
         where=where,
@@ -172,13 +173,13 @@ def no_bands(where: object) -> InputError:
 
 
 def _may_warn(data: bytes) -> bool:
-    """Return whether Pillow may warn of a damaged header; False for plain JPEG and PNG."""
+    """Return whether Pillow may warn about a header; False for JPEG and PNG without EXIF."""
     head = data[:HEAD]
     return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a picture upright, by the orientation in its EXIF data."""
+    """Rotate a picture upright, as the orientation in its EXIF data says."""
     if "exif" not in image.info and image.format != "TIFF":
         return image
     with without_warnings():
@@ -186,20 +187,17 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def bits(data: bytes) -> tuple[str, int] | None:
-    """Return the kind (u, i or f) and the bits of a TIFF's values; None for other files.
-
-    None for a damaged one too.
-    """
+    """Return type (u, i or f) and bits of a TIFF's values; None for other or damaged files."""
     if not data.startswith((b"II*\0", b"MM\0*")):
         return None
-    # suppress errors here, because damage in the file is reported when the picture is decoded
+    # ignore errors here, because a damaged file is reported when the picture is decoded
     with suppress(Exception), without_warnings():
         return _bits(TiffImagePlugin.TiffImageFile(io.BytesIO(data), ""))
     return None
 
 
 def _bits(image: Image.Image) -> tuple[str, int]:
-    """Return the kind and bits of a picture's values in the file, unknown to Pillow's mode."""
+    """Return type (u, i or f) and bits of a picture's values in its file; Pillow does not say."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         kinds = {1: "u", 2: "i", 3: "f"}
         formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
@@ -208,19 +206,19 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Return the bits per sample in a picture file; Pillow shows only the upper 8 of colours."""
+    """Return the bits per sample in a picture file; Pillow keeps only the upper 8 of colours."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
 
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
-    """Return the image as 8-bit grey or RGB; `levels` converts values with more bits."""
-    # drop the transparency, because Pillow would warn that the conversion loses it
+    """Return the image in 8-bit grey or RGB; values of more bits are converted by `levels`."""
+    # drop the entry about transparency, because Pillow would warn that conversion loses it
     image.info.pop("transparency", None)
     if image.mode in DEEP:
-        # restore the integer type of the file, whose maximum is white, because Pillow reads 16-bit
-        # integers as 32-bit
+        # Pillow reads 16-bit integers as 32-bit; restore the type in the file, because its largest
+        # value is drawn white
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

@@ -1,4 +1,4 @@
-"""List the filters of surveys: their names in files and headers, and their wavelengths."""
+"""List the filters of surveys: their names in files and headers, and their central wavelengths."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def wavelength(name: str) -> float | None:
 
 
 def alike(one: str, other: str) -> bool:
-    """Return whether two names may mean the same filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`.
+    """Return whether two names may mean the same filter: `HSC-R` and `r` may, `HSC-I` and `r` not.
 
     Examples
     --------
@@ -154,16 +154,16 @@ def alike(one: str, other: str) -> bool:
 
 
 def _letter(name: str) -> str:
-    """Return the letter of a survey's filter in lower case; an empty text if it has none."""
+    """Return the last letter of a survey's filter name (`HSC-R` gives r); "" if it has none."""
     last = re.split(r"[-_]", name)[-1].lower()
     return last if last in LETTERS else ""
 
 
 def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | None:
-    """Split a file name into galaxy, band and certainty; None if the name contains no band.
+    """Split a file name into galaxy, band, and whether this is certain; None without a band.
 
-    A band at the end of the name is certain where nothing else is written so; elsewhere in the
-    name, and for capital letters, it is certain only once another band of the same galaxy is there.
+    A band at the end of a name is certain. A band elsewhere in a name, W1 … W4, or a capital letter
+    is certain only if the galaxy has a second band.
 
     Parameters
     ----------
@@ -179,11 +179,12 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
     """
     words = re.split(r"([-_.])", stem)
     tail = len(words)
-    # skip words after the filter, such as `drz` or `i2d`, which tell how the file was made
+    # skip words after the filter, such as `drz` or `i2d`, which describe how the file was made
     while tail > 2 and words[tail - 1].lower() in TAILS:
         tail -= 2
     for last in range(tail, 0, -2):
-        # try the longer name first, because filter names have up to two words (`HSC-G`, `NIR_Y`)
+        # try two words first (`HSC-G`, `NIR_Y`), then one word (`g`), so that the longest filter
+        # name is found
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
@@ -209,12 +210,12 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
 
 
 def _joined(before: list[str], after: list[str]) -> str:
-    """Join the parts of a file name that remain after its band and one separator are removed."""
+    """Return a file name without its band and without one of the separators beside the band."""
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 
 def is_weight(name: str) -> bool:
-    """Return whether a file or image name indicates weights, errors or a mask instead of an image.
+    """Return whether a name says that an image contains weights, errors or a mask, not a galaxy.
 
     A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
 
@@ -228,7 +229,7 @@ def is_weight(name: str) -> bool:
 
 
 def images_among(names: Iterable[str]) -> list[str]:
-    """Return the names of image files, without files of their weights, errors and masks.
+    """Return the names of image files; leave out files of their weights, errors and masks.
 
     The name of such a file begins with the name of the image: `a.fits` and `a_weight.fits`.
     """
@@ -243,7 +244,7 @@ def _stem(name: str) -> str:
 
 
 def _lies_beside(stem: str, stems: set[str]) -> bool:
-    """Return whether a file name (without ending) is that of a listed image's weights or mask."""
+    """Return whether a file name says: weights, errors or mask of an image in the same list."""
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False

@@ -26,7 +26,7 @@ Source: doi:10.1051/0004-6361:20021327."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
-    """Return a FITS image's header, with the first header's celestial coordinates if it has none.
+    """Return an image's FITS header; if it has no sky coordinates, add those of the file's first.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def with_sky(header: Header, first: Header) -> Header:
     if "CTYPE1" in header or "CTYPE2" in header:
         for key in [key for key in result if _COORDINATES.fullmatch(key)]:
             del result[key]
-    # take scale and matrix from the same header, because mixed ones define no transformation
+    # take pixel scale and matrix from one header, because a mixture would define a wrong
+    # transformation
     whole = any(_MATRIX.fullmatch(key) for key in result)
     for card in first.cards:
         replaced = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))

@@ -1,4 +1,4 @@
-"""Find the images in a FITS file, and mark their bad pixels by the file's weights and masks."""
+"""Find the images in a FITS file; mark their bad pixels by weight and mask images of the file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plane:
-    """Store an image or cube of a FITS file, with its bands, bad pixels and header.
+    """Store one image or cube of a FITS file, with its band names, bad pixels and header.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Plane:
 def planes(
     data: bytes, *, where: object, max_pixels: int, science: str | None = None
 ) -> list[Plane]:
-    """Return the images in a FITS file, in the order of the file, without weights and masks.
+    """Return the images in a FITS file, in the file's order, without weight, error and mask images.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def plane_headers(
 
 
 def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
-    """Return the images in a FITS file whose headers were checked before."""
+    """Return the images in a FITS file whose headers have been checked."""
     from astropy.io import fits
 
     with (
@@ -145,8 +145,7 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
         images = [
             (number, unit)
             for number, unit in enumerate(units)
-            # exclude random groups, which contain radio visibilities: they have axes, but are no
-            # images
+            # leave out random groups: they have axes like images, but contain radio visibilities
             if unit.is_image
             and unit.header.get("NAXIS", 0) >= 2
             and not isinstance(unit, fits.GroupsHDU)
@@ -179,21 +178,21 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
 
 
 def _label(unit: Any) -> str:
-    """Return the name of a FITS unit (HDU): IMAGETYP if it names a weight, else EXTNAME."""
+    """Return the name of a FITS unit (HDU): EXTNAME, or IMAGETYP if this names a weight."""
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
 
 
 def _words(name: str, keep: bool = False) -> list[str]:
-    """Split a file's or FITS unit's name into words; with `keep`, the list includes separators."""
+    """Split the name of a file or FITS unit into words; with `keep`, separators are listed too."""
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
 def _chosen(
     images: Sequence[tuple[int, Any]], science: str | None, where: object
 ) -> list[tuple[int, Any]]:
-    """Choose those units (HDUs) of a FITS file that contain the image of the galaxy."""
+    """Choose the units (HDUs) of a FITS file that contain the galaxy's image, one or more."""
     units = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
     if science is not None:
         name, _, version = science.partition(",")
@@ -215,8 +214,7 @@ def _chosen(
                 remedy="name another with --science",
             )
         return named
-    # exclude weights, errors and masks by their names, because they have the same shape as the
-    # image
+    # weights, errors and masks have the same shape as the image, so recognise them by name
     able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
     if not able:
         raise InputError(
@@ -245,9 +243,9 @@ def _chosen(
 def _mark(
     images: Sequence[tuple[int, Any]], chosen: Sequence[int], planes_of_image: Sequence[Plane]
 ) -> None:
-    """Mark the bad pixels of each image in a FITS file by the file's weights and masks.
+    """Mark the bad pixels of each image, as the weight and mask images of the FITS file say.
 
-    That is the plane of the same version, or else the one before it.
+    A weight or mask belongs to the image of the same version (EXTVER), else to the one before.
     """
     versions = {unit.ver for number, unit in images if number in chosen}
     for number, unit in images:
@@ -261,7 +259,7 @@ def _mark(
                 for row, plane in enumerate(planes_of_image)
                 if plane.header.get("EXTVER", 1) == unit.ver
             ] or rows
-        # a mask has one plane for each band of a cube, or one plane that is valid for all bands
+        # a mask has one plane for each band of a cube, or a single plane for all bands
         for row in rows:
             shape = planes_of_image[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:
@@ -271,7 +269,7 @@ def _mark(
 
 
 def _names(header: Header, first: Header) -> tuple[str, ...] | None:
-    """Return the band names of a FITS unit (HDU), from its own or the file's first header."""
+    """Return the band names of a FITS unit (HDU), from its header or the file's first header."""
     n = int(header.get("NAXIS3", 1)) if header.get("NAXIS", 0) > 2 else 1
     numbered = tuple(str(header.get(f"BAND{k}", "")).strip() for k in range(n))
     if all(numbered):
@@ -294,7 +292,7 @@ def _names(header: Header, first: Header) -> tuple[str, ...] | None:
 
 
 def _filter(header: Header) -> str:
-    """Return the filter in an image's header; of two filter wheels, the one that is not clear."""
+    """Return the filter named in an image's header; skip a filter wheel in position CLEAR."""
     for key in ("BAND", "FILTER"):
         text = str(header.get(key, "")).strip()
         if text and not text.upper().startswith("CLEAR"):
@@ -307,7 +305,7 @@ def _filter(header: Header) -> str:
 
 
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
-    """Find image pixels without a measurement: not finite, or in areas filled with zeros.
+    """Find pixels without a measurement: values that are not finite, or areas filled with zeros.
 
     The same values in integers and in floats have the same bad pixels.
     A step of quantisation may have moved a zero by half of it, or have made one of sky.
@@ -321,7 +319,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
-    """Return half the quantisation step at each pixel of compressed FITS images, by unit number.
+    """Return half the quantisation step of each pixel, for each compressed image, by unit number.
 
     Their tiles are checked first: see `fits.tiles.check_tiles`.
     """

@@ -1,4 +1,4 @@
-"""Convert pixel values of any type to 256 grey levels."""
+"""Convert pixel values of any number type to 256 grey levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAGS = "--stretch NAME or --range LOW HIGH"
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """Define how pixel values become grey levels: by given limits, or by a stretch.
+    """Define how pixel values become grey levels: by black and white values, or by a stretch.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Levels:
             )
 
     def of(self, values: npt.NDArray[Any], *, where: object) -> npt.NDArray[np.uint8]:
-        """Return the grey levels of an image as uint8, with the shape of the image.
+        """Return the grey levels of an image, as uint8 in the shape of the image.
 
         Parameters
         ----------
@@ -109,8 +109,8 @@ class Levels:
                 remedy=f"give {FLAGS}",
             )
         most = int(np.iinfo(values.dtype).max)
-        # divide integers directly, which is exact for a maximum that is a multiple of 255; for 16
-        # bits it gives the same levels as in earlier versions
+        # if the type's maximum is a multiple of 255, integer division is exact; for 16 bits it
+        # gives the same levels as earlier versions
         if most % 255 == 0:
             whole = most // 255
             half = values.dtype.type(whole // 2)
@@ -121,19 +121,19 @@ class Levels:
 
 
 def _span(values: npt.NDArray[Any]) -> str:
-    """Return the smallest and the largest finite pixel value as text."""
+    """Return the smallest and the largest finite pixel value as one text."""
     finite = values[np.isfinite(values)]
     return f"{finite.min():.6g} … {finite.max():.6g}" if finite.size else "no number"
 
 
 def number_of(pixels: npt.NDArray[np.uint8]) -> int:
-    """Return the number of grey levels that an image uses in all channels together, 1 … 256.
+    """Count the grey levels that an image uses, all channels together, 1 … 256.
 
-    Few pixels are looked at first: most images show all they need there.
+    Not all pixels are counted if a few of them use enough levels already.
     """
     levels = 0
-    # count in few pixels first: one pixel in 256 shows enough levels for most images, one in 64 for
-    # nearly all others
+    # count in few pixels first, to save time: one pixel in 256 shows enough levels in most images,
+    # one in 64 in nearly all others
     for step in (16, 8, 4, 1):
         used = np.bincount(pixels[::step, ::step].ravel(), minlength=256)
         levels = int(np.count_nonzero(used))

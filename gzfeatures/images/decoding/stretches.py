@@ -1,4 +1,4 @@
-"""Convert flux in any unit to 8-bit grey levels by published stretches."""
+"""Convert fluxes in any unit to 8-bit grey levels, by published formulas (stretches)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Flux = npt.NDArray[np.float64]
 
 
 class Stretch(Protocol):
-    """Define the function by which a stretch converts flux to 8 bits."""
+    """Define the call of a stretch: fluxes in, 8-bit grey levels out."""
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
         """Return the stretched image as 8-bit values, shape (channels, height, width).
@@ -24,7 +24,7 @@ class Stretch(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Lupton:
-    """Stretch an image by the asinh of its mean intensity, so that bright pixels keep their colour.
+    """Stretch an image by the arcsinh of its mean over bands; bright pixels keep their colour.
 
     Lupton et al. 2004, doi:10.1086/382245.
 
@@ -58,27 +58,27 @@ class Lupton:
 
 
 def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> npt.NDArray[np.uint8]:
-    """Stretch flux to 8 bits by equations 2 to 4 of Lupton et al. (2004).
+    """Convert fluxes to 8-bit levels by equations 2 to 4 of Lupton et al. (2004).
 
     The slope is astropy's: intensity 0.1 `scale` becomes 25.5.
     """
-    # equation 2 of Lupton et al. (2004): arcsinh is linear for faint and logarithmic for bright
-    # pixels
+    # equation 2 of Lupton et al. (2004): arcsinh grows linearly for faint pixels, logarithmically
+    # for bright pixels
     slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
     positive = intensity > 0
     safe = np.where(positive, intensity, 1.0)
     colour = flux * np.where(positive, np.arcsinh(safe * softening / scale) * slope / safe, 0.0)
-    # equation 3: if a channel would saturate, scale all channels down, so that the colour does not
-    # change
+    # equation 3: if one channel would exceed 255, scale all channels of the pixel down, so that its
+    # colour stays
     colour *= 255 / np.maximum(colour.max(axis=0), 255)
     return np.clip(colour, 0, 255).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """Scale each channel between two levels, measured from the channel's background.
+    """Scale each channel between black and white levels that follow from the channel's background.
 
-    The background is the lower half of the sorted pixels.
+    The background is the fainter half of the pixels.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Background:
 
     def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
         pixels = np.sort(flux[~np.isnan(flux)])
-        # take the fainter half of the pixels as sky, because the galaxy is in the brighter half
+        # use the fainter half of the pixels as sky, because the galaxy is in the brighter half
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""Suppress warnings of image decoders, in one thread at a time."""
+"""Suppress the warnings of image decoders, without disturbing other threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _locks = [threading.RLock()]
 
 
 def _renew() -> None:
-    """Make a new lock in a forked process, where nobody would release another thread's lock."""
+    """Make a new lock after a fork, because nobody in the new process releases the old lock."""
     _locks[0] = threading.RLock()
 
 
@@ -21,7 +21,7 @@ os.register_at_fork(after_in_child=_renew)
 
 @contextmanager
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
-    """Ignore warnings in one thread at a time, but raise the warnings in `errors`."""
+    """Ignore warnings while decoding, one thread at a time; raise warnings of types `errors`."""
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind in errors:

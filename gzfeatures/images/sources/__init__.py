@@ -1,1 +1,1 @@
-"""Open the sources of image files: folders, archives, arrays and web addresses."""
+"""Read image files by name from folders, archives, array files and web addresses."""

@@ -32,7 +32,7 @@ from gzfeatures.outputs import IMAGES
 
 
 class Archive(Protocol):
-    """Define a source from which images can be listed and read by name."""
+    """Define the functions of an image source: list the images, and read an image by name."""
 
     @property
     def path(self) -> Path | str:
@@ -52,12 +52,12 @@ class Archive(Protocol):
         ...
 
     def position(self, name: str) -> int:
-        """Return an image's place in the source; reading images in this order is fastest."""
+        """Return a number by which to sort images, so that reading them in this order is fast."""
         ...
 
 
 def archive(source: str | Path, how: Reading = READING) -> Archive:
-    """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, .npy stack, or one image file.
+    """Open a source of images: folder, .zip, .tar, .tar.gz, HDF5, .npy, image file or web address.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ Place: TypeAlias = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Zip:
-    """Read images from a zip file, whose directory is read only once."""
+    """Read images from a zip file; its directory is read only once."""
 
     path: Path
     rows: dict[str, int]
@@ -113,7 +113,7 @@ class Zip:
 
     @classmethod
     def of(cls, path: Path) -> Zip:
-        """List the images in a zip file; remember why an image is unsafe to read."""
+        """List the images in a zip file, with reasons why some are unsafe to read."""
         rows: dict[str, int] = {}
         refused: dict[str, str] = {}
         with (
@@ -129,7 +129,7 @@ class Zip:
             places = np.array(
                 [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
             )
-        # copy the names, because texts of the zip directory would keep the whole directory in
+        # copy the names, because each name from the zip directory would keep the whole directory in
         # memory
         return cls(
             path, {name.encode().decode(): row for name, row in rows.items()}, places, refused
@@ -171,7 +171,7 @@ class Zip:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the offset of an image in the zip file; reading in this order is fastest."""
+        """Return an image's offset in the zip file; sort by it to read fast."""
         return int(self.places[self.rows[name], 0])
 
 
@@ -179,7 +179,7 @@ class Zip:
 class Tar:
     """Read images from a .tar or .tar.gz file.
 
-    A gzipped one is read from the nearest of the marks that were set while listing it.
+    A gzipped file is read from the nearest decompressor state that was stored while listing it.
     """
 
     path: Path
@@ -189,7 +189,7 @@ class Tar:
 
     @classmethod
     def of(cls, path: Path) -> Tar:
-        """List the images in a tar file; remember why an image is unsafe to read."""
+        """List the images in a tar file, with reasons why some are unsafe to read."""
         places: dict[str, Place] = {}
         refused: dict[str, str] = {}
         with path.open("rb") as file:
@@ -207,7 +207,8 @@ class Tar:
                 reason = reason or name_fault(member.name, member.size)
                 if reason is not None:
                     refused[member.name] = reason
-            # `tarfile` does not report a missing end, so a cut file would look complete
+            # check that the closing block exists: `tarfile` does not, so a file that was cut off
+            # would look complete
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("no closing block, so it is cut off or damaged")
@@ -239,7 +240,7 @@ class Tar:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the offset of an image in the tar file; reading in this order is fastest."""
+        """Return an image's offset in the tar file; sort by it to read fast."""
         return self.places[name][0]
 
 
@@ -248,7 +249,7 @@ def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
 
 
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
-    """Refuse an image that was found unsafe when the archive was listed."""
+    """Refuse to read an image that was found unsafe when the archive was listed."""
     if name in refused:
         raise InputError(
             refused[name], where=f"{path}: {name}", remedy="pack the archive again without it"

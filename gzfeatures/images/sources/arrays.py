@@ -1,4 +1,4 @@
-"""Read images from HDF5 (Galaxy10, GalaxyMNIST) and .npy stacks, one galaxy per row."""
+"""Read images from HDF5 (Galaxy10, GalaxyMNIST) and .npy files that contain an image per galaxy."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class ArrayFile:
 
     @staticmethod
     def is_stack(path: Path) -> bool:
-        """Return whether a .npy file contains several images."""
+        """Return whether a .npy file contains many images (4 axes), not one."""
         return _mapped(path).ndim == 4
 
     @classmethod
     def of(cls, path: Path, reading: Reading = READING) -> ArrayFile:
-        """Find the images in an HDF5 or .npy file, and the ids of their galaxies.
+        """List the images in an HDF5 or .npy file by galaxy id; refuse unclear types and shapes.
 
         Parameters
         ----------
@@ -102,8 +102,8 @@ class ArrayFile:
                 found=str(kind),
                 remedy=f"give --bands g,r,z, or {FLAGS}",
             )
-        # check for an ambiguous shape of images now, because reading many images before the error
-        # would waste time
+        # check now which axis is the channels, because an error after reading many images would
+        # waste time
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
             raise InputError(
@@ -126,7 +126,7 @@ class ArrayFile:
         return cls(path, found.dataset, rows, bands, found.together)
 
     def names(self) -> list[str]:
-        """Return the galaxy id of each row, in the order of the array file."""
+        """Return the galaxy ids of the rows, in the order of the rows."""
         return list(self.rows)
 
     def read(self, name: str) -> bytes:
@@ -150,12 +150,12 @@ class ArrayFile:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return the row number of a galaxy's image; reading in this order is fastest."""
+        """Return a galaxy's row number; sort by it to read fast."""
         return self.rows[name]
 
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
-    """Return the axis of the channels in an image's shape; refuse an ambiguous shape.
+    """Return which axis of an image's shape is the channels; refuse a shape where this is unclear.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """Describe the images in an array file: array name, shape, type, ids and rows per chunk."""
+    """Store facts about an array file: array name, shape, type, galaxy ids and rows per chunk."""
 
     dataset: str
     shape: tuple[int, ...]
@@ -192,13 +192,13 @@ class _Found:
 
 
 def _npy_array(path: Path) -> _Found:
-    """Return shape and type of the images in a .npy file, which contains no ids."""
+    """Return shape and type of the images in a .npy file, which stores no ids."""
     array = _mapped(path)
     return _Found("", array.shape, array.dtype)
 
 
 def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
-    """Find the array of images in an HDF5 file, with its shape, type, ids and chunks."""
+    """Find the array of images in an HDF5 file; return its shape, type, ids and rows per chunk."""
     import h5py
 
     with (
@@ -219,11 +219,11 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
         shape, chunks = arrays[name].shape, arrays[name].chunks
-        # limit by the array's length, because chunks of an array that may grow can be longer than
-        # the array
+        # chunks of a growing array can be longer than the array, so use at most the array's length
         together = 1 if chunks is None else max(1, min(chunks[0], shape[0]))
         if ids is not None and ids.shape != shape[:1]:
-            # check the shape before reading, because a damaged file may claim 10^18 ids
+            # check the shape before reading, because a damaged file may claim 10^18 ids, too many
+            # for the memory
             raise InputError(
                 "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape
             )
@@ -231,8 +231,8 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
             return _Found(name, shape, arrays[name].dtype, together=together)
         read = ids[:MAX_ROWS]
         if read.dtype.kind not in "iuf":
-            # do not convert numeric ids to text here, because their type tells how many digits an
-            # id can have
+            # keep numeric ids as numbers here: their type says how many digits are exact, and
+            # `as_ids` checks this
             texts = [
                 value.decode("utf-8") if isinstance(value, bytes) else value
                 for value in read.tolist()
@@ -243,7 +243,7 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
 
 
 def _images_key(able: Sequence[str], science: str | None, path: Path, listing: str) -> str:
-    """Choose the HDF5 array of images: the one the user names, or one with a usual name."""
+    """Choose the HDF5 array of images: as the user says, or the one with a usual name."""
     if science is not None:
         if science not in able:
             rule = (
@@ -274,7 +274,7 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, listing: s
 
 
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
-    """Choose the HDF5 array of ids: the one the user names, or the only one with a known name.
+    """Choose the HDF5 array of ids: as the user says, or the only one with a known name.
 
     None for none.
     """
@@ -304,7 +304,7 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         try:
             array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except SystemError:
-            # try once more, because Python 3.11's parser of the header counts its depth for all
-            # threads together, and can fail if two threads parse at once
+            # try once more: in Python 3.11 reading the header can fail if two threads do it at
+            # once, because the parser counts their depth together
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

@@ -1,4 +1,4 @@
-"""Read images that are separate files, and tell which files are images."""
+"""Read images that are separate files; recognise image files by their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gzfeatures.outputs import IMAGES
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Read image files from a folder and its subfolders.
+    """Read image files in a folder and its subfolders.
 
     Hidden names are passed over, linked folders are not entered.
     """
@@ -54,7 +54,7 @@ class Folder:
         return file_state(self.path / name)
 
     def position(self, name: str) -> int:
-        """Return 0 for each image, because separate files can be read in any order."""
+        """Return 0 for each image: separate files are equally fast to read in any order."""
         return 0
 
 
@@ -77,12 +77,12 @@ class Single:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return 0 as the image's place in the reading order, because there is one image only."""
+        """Return 0, because a single image needs no order."""
         return 0
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file name is that of an image; False for hidden files.
+    """Return whether a file name has the ending of an image; False for hidden files.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def is_image(name: str) -> bool:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open an image file for reading; raise an error if it has vanished since it was listed.
+    """Open an image file for reading; raise an error if it was removed after listing.
 
     Raises
     ------

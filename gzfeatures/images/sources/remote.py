@@ -1,4 +1,4 @@
-"""Read images from an address: a cloud bucket, a web folder with an index page, or a zip file."""
+"""Read images from web addresses: cloud buckets, web folders with index pages, or zip files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Remote:
-    """Read images from a web address or cloud bucket.
+    """Read images from a web address or cloud bucket, by name.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Remote:
 
     @classmethod
     def of(cls, address: str, wanted: Callable[[str], bool]) -> Remote:
-        """List the images at a web address for which `wanted` returns True.
+        """List the images at a web address; `wanted` says which file names are images.
 
         Raises
         ------
@@ -70,15 +70,15 @@ class Remote:
         with _told("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             if not WEB.search(address):
-                # list the folder first, which raises an error if nothing answers, because `find`
-                # then returns an empty list
+                # list the folder first: this raises an error if no server answers, where `find`
+                # would return an empty list
                 system.ls(root, detail=False)
             listed = system.find(root, detail=True)
         root = root.rstrip("/")
         sizes: dict[str, int | None] = {}
         paths: dict[str, str] = {}
         for path, entry in sorted(listed.items()):
-            # make names relative to the address, so that galaxy ids do not depend on the protocol
+            # use names relative to the address, so that galaxy ids do not depend on the protocol
             name = str(entry.get("relative", str(path).removeprefix(root).lstrip("/")))
             if _below(name) and wanted(name):
                 sizes[name] = entry.get("size")
@@ -107,8 +107,8 @@ class Remote:
             if isinstance(getattr(system, "zip", None), zipfile.ZipFile):
                 _allow_member(system.zip.getinfo(path), where)
             if WEB.match(self.path):
-                # read the file in a single request; the reader of web files limits the length of
-                # the answer
+                # read the file in a single request; our reader of web files limits the length of
+                # the answer itself
                 data: bytes = system.cat_file(path)
                 return data
             data = _read(system, path, self.path)
@@ -117,16 +117,16 @@ class Remote:
         return data
 
     def file_state(self, name: str) -> list[int | None]:
-        """Return the size of an image if the server told it; the time is unknown."""
+        """Return an image's size, if the server stated it; the modification time is unknown."""
         return [self.sizes[name]]
 
     def position(self, name: str) -> int:
-        """Return 0 for each image, because each image needs its own request in any order."""
+        """Return 0 for each image: each needs its own request, so no order is faster."""
         return 0
 
 
 def address(source: str | Path) -> str | None:
-    """Return a source as an address with all its slashes restored; None for a local path.
+    """Return a web or file address with its double slashes restored; None for a local path.
 
     Examples
     --------
@@ -137,8 +137,8 @@ def address(source: str | Path) -> str | None:
     match = SCHEME.match(text)
     if match is None:
         return None
-    # restore three slashes for a local file and two for other addresses, because pathlib joins
-    # slashes into one
+    # pathlib joins slashes into one; restore three slashes for a local file, two for other
+    # addresses
     if not match[0].endswith("//"):
         local = match[0].rstrip("/").rpartition("::")[2].lower() in ("file:", "local:")
         return match[0] + ("//" if local else "/") + text[match.end() :]
@@ -167,7 +167,7 @@ def local_path(address: str) -> Path:
 
 
 def _read(system: Any, path: str, address: str) -> bytes:
-    """Return the first bytes of a file at an address, one more than an image may have."""
+    """Return a file's first bytes, one more than allowed, so that a too large file is noticed."""
 
     def read() -> bytes:
         with system.open(path, "rb") as file:
@@ -175,13 +175,13 @@ def _read(system: Any, path: str, address: str) -> bytes:
             return data
 
     if WEB.search(address):
-        # set no time limit here, because the reader of web files limits the time of each part
-        # itself
+        # no time limit is needed here, because our reader of web files limits the time of each
+        # request
         return read()
     from gzfeatures.images.sources.web_files import service_for
 
-    # limit the time, because clients of buckets and other servers may wait for ever or repeat
-    # requests themselves
+    # limit the time, because programs for buckets and other servers may wait or repeat requests for
+    # ever
     return service_for(address).waits_for(read)
 
 
@@ -193,7 +193,7 @@ def _too_large(where: str) -> InputError:
 
 @contextlib.contextmanager
 def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
-    """Turn an error of a server or of its client library into an InputError of one line."""
+    """Turn errors of a server, or of the library that asks it, into an InputError of one line."""
     with parsing(what, where, remedy=remedy):
         try:
             yield
@@ -202,14 +202,14 @@ def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
 
 
 def _allow_member(member: zipfile.ZipInfo, where: str) -> None:
-    """Refuse an image in a zip file that is encrypted, too large, or outside its archive."""
+    """Refuse an image in a zip file that is encrypted, too large, or has an unsafe name."""
     reason = zip_fault(member)
     if reason is not None:
         raise InputError(reason, where=where, remedy="pack the archive again without it")
 
 
 def _below(name: str) -> bool:
-    """Return whether a listed name is below the address, since index pages may link elsewhere."""
+    """Return whether a name is below the address; index pages may link to other places too."""
     return bool(name) and ".." not in name.split("/") and "://" not in name
 
 

@@ -1,4 +1,4 @@
-"""Read a gzip file from any offset, by decompressor states stored every few megabytes."""
+"""Read a gzip file from any offset: decompressor states are stored every few megabytes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Mark: TypeAlias = tuple[int, int, Any]
 
 
 class _SeekPoints:
-    """Store the positions and decompressor states at which reading a gzip file can start again.
+    """Store decompressor states of a gzip file, from which reading can start again.
 
-    There is one at every stride, and where the last readers stopped.
+    There is a state at every stride, and where the last readers stopped.
     """
 
     def __init__(self) -> None:
@@ -37,22 +37,22 @@ class _SeekPoints:
         return best
 
     def keep_beyond(self, mark: Mark) -> None:
-        """Store a decompressor state if it is far enough after the last stored state."""
+        """Store a decompressor state if it is 8 MB or more beyond the last stored state."""
         if mark[0] >= self.strides[-1][0] + STRIDE:
             self.strides.append(mark)
 
 
 @functools.lru_cache(maxsize=8)
 def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
-    """Return the stored decompressor states of a gzip file, in this process.
+    """Return the decompressor states stored in this process for a gzip file.
 
-    Lists and deques need no lock that a fork could break.
+    They are stored in lists and deques, which need no lock that a fork could break.
     """
     return _SeekPoints()
 
 
 class GzipReader(io.RawIOBase):
-    """Read the decompressed bytes of a gzip file, with fast seeking backwards.
+    """Read the decompressed bytes of a gzip file; going backwards is fast too.
 
     Raises
     ------
@@ -76,11 +76,11 @@ class GzipReader(io.RawIOBase):
         self._file.seek(self._packed)
 
     def readable(self) -> bool:
-        """Return True, because the gzip file can be read."""
+        """Return True, as Python's file interface asks, because the gzip file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True, because the gzip file supports `seek`."""
+        """Return True, as Python's file interface asks, because `seek` works."""
         return True
 
     def tell(self) -> int:
@@ -111,7 +111,7 @@ class GzipReader(io.RawIOBase):
         return b"".join(parts)
 
     def _more(self) -> bool:
-        """Decompress the next block of the gzip file; return False at the end of the file."""
+        """Decompress the next block of the gzip file; return False if the file has ended."""
         self._done += len(self._ready)
         self._ready = b""
         self._start = (self._done, self._packed, self._state.copy())
@@ -130,7 +130,7 @@ class GzipReader(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the gzip file, and store the decompressor state where reading stopped."""
+        """Close the gzip file; store the decompressor state at this position for later readers."""
         if not self.closed:
             self._marks.stops.append(self._start)
             self._file.close()

@@ -40,28 +40,28 @@ Key: TypeAlias = tuple[Path, str, tuple[int, int], int]
 
 @dataclasses.dataclass
 class _Slab:
-    """Store the images that share chunks of an HDF5 array, once a thread has read them."""
+    """Store the images that share chunks of an HDF5 array (a slab), once a thread has read them."""
 
     lock: Any = dataclasses.field(default_factory=Lock)
     images: Pixels | None = None
 
 
 class _Slabs:
-    """Cache the images that were read last from HDF5 chunks, for all threads of a process."""
+    """Cache the slabs (images that share HDF5 chunks) read last, for all threads of a process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._slabs: OrderedDict[Key, _Slab] = OrderedDict()
 
     def slab(self, key: Key) -> _Slab:
-        """Return the cached images of one range of chunks; a new entry contains no images yet."""
+        """Return the cached slab (images that share HDF5 chunks) of a key; empty at first."""
         with self._lock:
             slab = self._slabs.setdefault(key, _Slab())
             self._slabs.move_to_end(key)
         return slab
 
     def give_up_oldest(self, size: int, keep: Key) -> None:
-        """Remove the images used least recently from the cache, to make space for `size` bytes."""
+        """Remove the slabs used least recently from the cache, to make space for `size` bytes."""
         with self._lock:
             held = {
                 key: slab.images.nbytes
@@ -70,13 +70,13 @@ class _Slabs:
             }
             for key in list(held):
                 after = sum(held.values()) + size
-                # keep at least two groups of images, because threads may read on both sides of a
-                # border; keep more if they are small, because a slow thread may be several groups
-                # behind
+                # keep at least two slabs, because threads may read on both sides of a border
+                # between slabs; keep more if they are small, because a slow thread may be several
+                # slabs behind
                 if after <= IN_MEMORY or (len(held) < HELD and (len(held) < 2 or after <= ON_DISK)):
                     break
-                # removing is safe, because a thread that still copies from these images keeps them
-                # in memory until it is done
+                # removing is safe: a thread that still copies from this slab keeps the memory until
+                # it is done
                 del self._slabs[key], held[key]
 
 
@@ -84,7 +84,7 @@ _slabs = _Slabs()
 
 
 def _forget() -> None:
-    """Empty the cache in a forked process, where nobody would release the parent's locks."""
+    """Empty the cache after a fork, because nobody in the new process releases its locks."""
     global _slabs
     _slabs = _Slabs()
 
@@ -126,17 +126,18 @@ def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
     key = (path, dataset, (state[0], state[1]), first)
     slab = _slabs.slab(key)
     with slab.lock:
-        # read under the lock, so that threads that want other images of the same chunks wait and
-        # then find them read
+        # read under the lock: threads that want other images of the same chunks wait, and then find
+        # them in the cache
         if slab.images is None:
             slab.images = _read(key, together)
         images = slab.images
-    # read the image alone if the images of its chunks together would be too large even for the disk
+    # if the images of the chunks were too large even for the disk, the cache contains none; read
+    # this image alone
     return np.array(images[row - first]) if len(images) else _alone(path, dataset, row)
 
 
 def _read(key: Key, together: int) -> Pixels:
-    """Read all images that share chunks, into memory or, if they are many, a temporary file."""
+    """Read all images that share chunks; large ones go to a temporary file, others to memory."""
     import h5py
 
     path, dataset, _, first = key
@@ -148,8 +149,8 @@ def _read(key: Key, together: int) -> Pixels:
             return np.empty((0, *shape[1:]), dtype=array.dtype)
         _slabs.give_up_oldest(size, key)
         if size <= IN_MEMORY:
-            # use mapped memory, which returns to the system when the images are dropped, unlike
-            # memory of the heap
+            # use mapped memory: unlike memory of the heap, it returns to the system when the images
+            # are removed
             pages = mmap.mmap(-1, size)
             images: Pixels = np.frombuffer(pages, dtype=array.dtype).reshape(shape)
             array.read_direct(images, np.s_[first : first + shape[0]])
@@ -163,7 +164,7 @@ def _read(key: Key, together: int) -> Pixels:
 
 
 def _columns(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the part of an image that each column of chunks contains."""
+    """Yield the range of pixels that each column of chunks covers in an image."""
     steps = (range(0, size, step) for size, step in zip(shape, chunk, strict=True))
     for corner in itertools.product(*steps):
         yield tuple(slice(at, at + step) for at, step in zip(corner, chunk, strict=True))

@@ -1,4 +1,4 @@
-"""List web folders from their index pages and read their files within limits, for fsspec.
+"""List web folders by their index pages, and read their files with limits, for fsspec.
 
 fsspec's own reader of web addresses follows redirects from https to http, reads answers of any
 length whole, and waits for them without end. This one asks as cutouts are asked: `polite_http`.
@@ -40,14 +40,14 @@ PICTURE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"
 ARRAY = (b"SIMPLE", b"\x93NUMPY", b"PK\3\4", b"\x1f\x8b")
 """First bytes of pictures, and of FITS files, NumPy arrays, and zip and gzip archives."""
 
-# let each alternative end at the next quote, so that a page without closing quotes does not slow
-# down the search
+# each alternative ends at the next quote, so that a page with missing quotes does not slow down the
+# search
 LINK = re.compile(r"""\bhref\s*=\s*(?:"([^"]{1,4096})"|'([^']{1,4096})')""", re.IGNORECASE)
 PART_OF = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class WebFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Let fsspec read files of web servers, with index pages as folders."""
+    """Let the library fsspec read files of web servers; index pages serve as folders."""
 
     protocol = (MARK + "http", MARK + "https")
     cachable = True
@@ -58,12 +58,12 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return str(path).removeprefix(MARK)
 
     def ls(self, path: str, detail: bool = True, **_: object) -> list[Any]:
-        """Return the files that a web folder's index page, and those of its subfolders, link to."""
+        """Return the files that a web folder's index page and those of its subfolders link to."""
         found = list(self.find(path, detail=True).values())
         return found if detail else [entry["name"] for entry in found]
 
     def find(self, path: str, *_: object, detail: bool = False, **__: object) -> Any:
-        """Return the files that an index page and the index pages below it link to, by address.
+        """Return all files of a web folder and its subfolders by address, found by their links.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return {"name": url, "size": None, "type": "directory" if url.endswith("/") else "file"}
 
     def isdir(self, path: str) -> bool:
-        """Return False for every address, because only files are read from web servers."""
+        """Return False for every address: web servers have files only, no folders."""
         return False
 
     def cat_file(self, path: str, *_: object, **__: object) -> bytes:
@@ -98,18 +98,18 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return service.ask(lambda: service.answer(url, limit=longest_image)).body
 
     def get_file(self, rpath: str, lpath: str, **_: object) -> None:
-        """Write an image from a web server to a local file, for the caches of fsspec."""
+        """Copy an image from a web server to a local file; fsspec's caches use this."""
         Path(lpath).write_bytes(self.cat_file(rpath))
 
     def _open(self, path: str, mode: str = "rb", **_: object) -> io.BufferedReader:
-        """Open a file on a web server; fetch its parts when they are read."""
+        """Open a file on a web server for reading; only the parts that are read are fetched."""
         if mode != "rb":
             raise NoAnswer("web files are only read")
         return io.BufferedReader(_InPlace(self._strip_protocol(path)), BLOCK)
 
 
 class _InPlace(io.RawIOBase):
-    """Read a file on a web server part by part.
+    """Read a file on a web server in parts, each by its own request.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class _InPlace(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position in the file without fetching bytes from the web server."""
+        """Set the position of the next read; nothing is fetched from the web server."""
         begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, begin + offset)
         return self._at
@@ -155,7 +155,7 @@ Processes must not share connections, and a server that is down must not delay a
 
 
 def service_for(url: str, *, anew: bool = False) -> Service:
-    """Return the `Service` for the web server of an address; `anew` forgets earlier failures."""
+    """Return the connections to the server of an address; with `anew`, forget earlier failures."""
     parts = urlsplit(url)
     key = os.getpid(), f"{parts.scheme}://{parts.netloc}"
     if anew or key not in _services:
@@ -164,13 +164,13 @@ def service_for(url: str, *, anew: bool = False) -> Service:
 
 
 def register() -> None:
-    """Register `WebFiles` with fsspec under its own schemes; fsspec's own reader stays usable."""
+    """Tell fsspec to use `WebFiles` for our own schemes; its own web reader remains for http."""
     for scheme in WebFiles.protocol:
         fsspec.register_implementation(scheme, WebFiles, clobber=True)
 
 
 def longest_image(answer: WebAnswer) -> int:
-    """Return the longest allowed web answer with an image, judged by its first bytes.
+    """Return how long a web answer with an image may be, judged by its first bytes.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def longest_image(answer: WebAnswer) -> int:
 
 
 def _longest_page(answer: WebAnswer) -> int:
-    """Return the longest allowed index page; refuse content that is no web page."""
+    """Return how long an index page may be; refuse an answer that is no web page."""
     kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if kind not in ("text/html", "application/xhtml+xml"):
         raise NoAnswer(f"answer is no index page, but {kind}")
@@ -204,11 +204,11 @@ def _part(url: str, first: int, end: int) -> tuple[bytes, int]:
 
 
 def _files_below(address: str) -> Iterator[tuple[str, str]]:
-    """Yield address and relative name of the files that a web folder's index pages link to."""
+    """Yield address and relative name of each file that a web folder's index pages link to."""
     service = service_for(address, anew=True)
     answer = _first_page(service, address)
-    # use the address of the first page after all redirects as the folder, because links are
-    # relative to it
+    # use the address of the first page, after all redirects, as the folder, because links are
+    # relative to this address
     root = answer.url if answer.url.endswith("/") else answer.url + "/"
     pages, seen = [answer.url], {answer.url}
     while pages:
@@ -217,7 +217,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
             answer = _page(service, page)
         for url in sorted(_links(answer, root) - seen):
             relative = url[len(root) :]
-            # limit the depth, because folders may link to themselves under new names without end
+            # limit the depth, because a folder that links to itself under new names would never end
             if relative.count("/") > DEEPEST:
                 raise NoAnswer(f"folders lie more than {DEEPEST} deep")
             seen.add(url)
@@ -230,7 +230,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
 
 
 def _first_page(service: Service, address: str) -> WebAnswer:
-    """Return the index page of a web folder; try its address with a closing slash first."""
+    """Return the index page of a web folder; try the address with a closing slash first."""
     if not address.endswith("/"):
         with contextlib.suppress(NoAnswer):
             return _page(service, address + "/")
@@ -238,22 +238,22 @@ def _first_page(service: Service, address: str) -> WebAnswer:
 
 
 def _page(service: Service, address: str) -> WebAnswer:
-    """Request an index page from a web server, and return the answer."""
+    """Return the index page that a web server sends for an address."""
     return service.ask(lambda: service.answer(address, limit=_longest_page))
 
 
 def _links(answer: WebAnswer, root: str) -> set[str]:
-    """Return the addresses below `root` that a web page links to, without queries."""
+    """Return the addresses below `root` to which a web page links, without those with a query."""
     found = set()
     for match in LINK.finditer(answer.body.decode("utf-8", errors="replace")):
         link = urldefrag(html.unescape(match[1] or match[2]).strip()).url
-        # try both bases, because a page without a closing slash may mean links relative to its
-        # parent or to itself
+        # try both bases: links on a page without a closing slash may be relative to the page or to
+        # its parent folder
         for base in dict.fromkeys((answer.url, answer.url.rstrip("/") + "/")):
             try:
                 url = urljoin(base, link)
-            # Python raises ValueError if an address has square brackets around anything but an IPv6
-            # address
+            # urljoin raises ValueError for square brackets around anything but an IPv6 address, so
+            # skip such a link
             except ValueError:
                 break
             if url.startswith(root) and url != root and "?" not in url:
@@ -263,7 +263,7 @@ def _links(answer: WebAnswer, root: str) -> set[str]:
 
 
 def _name(relative: str) -> str:
-    """Decode the file name in a link's address; leave it unchanged if it is not UTF-8."""
+    """Decode the percent signs of a link to a file name; leave it unchanged if not UTF-8."""
     try:
         return unquote(relative, errors="strict")
     except UnicodeDecodeError:

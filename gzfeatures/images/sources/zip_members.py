@@ -8,7 +8,7 @@ from gzfeatures.images.sources.arrays import MAX_BYTES
 
 
 def zip_fault(member: zipfile.ZipInfo) -> str | None:
-    """Return the reason why an image in a zip file must not be read; None if it is safe."""
+    """Return why an image in a zip file must not be read; None if it is safe."""
     if member.flag_bits & 1:
         return "zip member is encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -21,7 +21,7 @@ def zip_fault(member: zipfile.ZipInfo) -> str | None:
 
 
 def name_fault(name: str, size: int) -> str | None:
-    """Return the reason why an image in an archive must not be read, or None."""
+    """Return why an image with this name and size must not be read; None if it is safe."""
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
         return "name leaves the archive"
