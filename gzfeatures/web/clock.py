@@ -1,11 +1,11 @@
-"""Limit the time of one answer of a web server, from its first header to its last byte.
+"""Limit the time that a web server's answer may take, from the first header to the last byte.
 
-A timeout of a socket counts silence: a server that sends a byte now and then, in headers or in a
-body, never trips it. So every read of a connection goes through a reader that looks at a deadline,
-and at an event by which another thread breaks it off, several times a second.
+A socket's timeout limits silence only: a server that sends a byte now and then never exceeds it. So
+every read goes through a reader that checks, several times a second, a deadline and an event by
+which another thread can stop the reading.
 
-Looking up a name, connecting and agreeing on TLS are single calls into C that nothing breaks off.
-They happen in a thread of their own, which is left behind when the deadline or the event says so.
+Looking up a host, connecting and agreeing on TLS are calls into C that cannot be stopped. They run
+in another thread; at the deadline, or after the event, the program continues without this thread.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from gzfeatures.web.outcomes import NoAnswer, Unanswered
 Result = TypeVar("Result")
 
 STEP = 0.2
-"""Seconds after which a waiting read checks its clock."""
+"""While waiting for bytes, check the time limit after so many seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """Describe how long a program waits for one answer of a web server.
+    """Store the time limits of one answer of a web server, and an event that stops the reading.
 
     Parameters
     ----------
     silence : float
-        Seconds without a byte after which reading fails.
+        Longest time in seconds without a byte.
     whole : float
-        Seconds that the whole answer may take.
+        Longest time in seconds for the whole answer.
     end : float
-        Time on the monotonic clock at which it has to be complete.
+        Time at which the answer must be complete (s, `time.monotonic`).
     stopped : threading.Event
-        Breaks the reading off when it is set.
+        Stops the reading when it is set.
     """
 
     silence: float
@@ -53,7 +53,7 @@ class Clock:
     stopped: threading.Event
 
     def check(self) -> None:
-        """Raise NoAnswer if the work was stopped, and Unanswered if the answer takes too long."""
+        """Raise NoAnswer if the reading was stopped, Unanswered if the answer takes too long."""
         if self.stopped.is_set():
             raise NoAnswer("stopped")
         if time.monotonic() > self.end:
@@ -61,12 +61,12 @@ class Clock:
 
 
 _running = threading.local()
-"""Clock of the answer that each thread is reading."""
+"""Time limits of the web answer that each thread is reading."""
 
 
 @contextlib.contextmanager
 def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
-    """Limit the time in which this thread reads answers of web servers inside a `with` block."""
+    """In a `with` block, limit the time in which this thread reads an answer of a web server."""
     clock, around = Clock(silence, whole, time.monotonic() + whole, stopped), _of_thread()
     _running.clock = clock
     try:
@@ -76,7 +76,7 @@ def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Cl
 
 
 def _of_thread() -> Clock | None:
-    """Return the time limits of the web answer that this thread is reading; None if none."""
+    """Return the time limits of the web answer that this thread is reading; None without limits."""
     clock: Clock | None = getattr(_running, "clock", None)
     return clock
 
@@ -84,24 +84,24 @@ def _of_thread() -> Clock | None:
 def interruptible(
     work: Callable[[], Result], late: Callable[[Result], object] | None = None
 ) -> Result:
-    """Return the result of a call that cannot be stopped; wait only within an answer's time limit.
+    """Call a function that cannot be stopped in another thread; wait only as long as allowed.
 
-    The call runs in a thread of its own. When the clock of this thread stops the waiting, that
-    thread is left behind. Without a clock the call runs here.
+    At the end of this thread's time limits, the program continues while the call still runs in the
+    other thread. Without time limits the call runs in this thread.
 
     Parameters
     ----------
     work : callable
-        Called without arguments. What it raises is raised here.
+        Function without arguments; its exceptions are raised here.
     late : callable, optional
-        Takes the result of a call that was left behind, to give back what it holds.
+        Called with a result that comes too late, to release connections or other resources.
 
     Raises
     ------
     NoAnswer
-        The work was stopped.
+        The reading was stopped.
     Unanswered
-        The time of the answer is over.
+        The time limit of the answer is over.
     """
     clock = _of_thread()
     if clock is None:
@@ -109,15 +109,15 @@ def interruptible(
     future: Future[Result] = Future()
 
     def run() -> None:
-        # time this thread too, because connecting through a proxy means reading the answer of the
-        # proxy
+        # give this thread the same limits, because `work` may itself read an answer, that of a
+        # proxy server
         _running.clock = clock
         try:
             future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
 
-    # use a daemon thread, because Python would wait for any other thread before it ends
+    # a daemon thread: Python would wait for any other thread before it exits
     threading.Thread(target=run, name="left behind if late", daemon=True).start()
     try:
         while not wait([future], STEP).done:
@@ -134,15 +134,15 @@ class _TimedReader(io.RawIOBase):
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
-        # the file keeps the socket open if the server closes the connection after its answer; the
-        # answer could not be read from a closed socket
+        # if the server ends the connection after its answer, http.client closes the socket before
+        # it has read the answer; this open file keeps the socket readable
         self._file = connection.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with the bytes that a server has sent; wait for them in short steps."""
+        """Fill a buffer with bytes from the server; wait in short steps, to check the limits."""
         silent_until = time.monotonic() + self._clock.silence
         while True:
             self._clock.check()
@@ -159,13 +159,13 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedSocket:
-    """Replace the socket of http.client, so that each answer is read within its time limits."""
+    """Replace http.client's socket by one whose answers are read within their time limits."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        """Return the file from which http.client reads a web server's answer within time limits."""
+        """Return a file from which http.client reads a web server's answer within time limits."""
         return io.BufferedReader(_TimedReader(self._connection, self._clock))
 
 
@@ -182,7 +182,7 @@ class _Connection(urllib3.connection.HTTPConnection):
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        """Look up a server's address and connect, within a thread's time limits."""
+        """Look up the server's address and connect, within the time limits of this thread."""
         interruptible(super().connect, late=lambda _: self.close())
 
 
@@ -190,7 +190,7 @@ class _SecureConnection(urllib3.connection.HTTPSConnection):
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        """Look up a server's address, connect and agree on TLS, within a thread's time limits."""
+        """Look up the server's address, connect and agree on TLS, within this thread's limits."""
         interruptible(super().connect, late=lambda _: self.close())
 
 
@@ -203,7 +203,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 def connections(number: int) -> urllib3.PoolManager:
-    """Return a pool of connections to web servers that read answers within time limits."""
+    """Return a pool of connections to web servers that reads answers within time limits."""
     manager = urllib3.PoolManager(
         maxsize=number, retries=False, headers={"User-Agent": "gzfeatures"}
     )

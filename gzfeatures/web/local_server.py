@@ -1,8 +1,8 @@
-"""Serve a page to one person's browser on this machine (127.0.0.1), and to nobody else.
+"""Serve a page to a browser on this machine (127.0.0.1), and to no other machine or website.
 
-A page of another origin can make a browser send requests to this machine, and a name of its own can
-be made to point here (DNS rebinding). So a request needs the name and port of this server in
-`Host`, its own origin in `Origin`, and a token that only the page it gave out knows.
+Any website can make a browser send requests to this machine, also under the website's own name (DNS
+rebinding). So a request must have name and port of this server in `Host`, the origin of its page in
+`Origin`, and a secret token that only its page contains.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from gzfeatures.errors import GzError
 
 Action = Callable[[Any], Any]
 LARGEST = 2**22
-"""Most bytes of a request's body."""
+"""Largest body of a request, in bytes."""
 TOKEN = "X-Gzfeatures-Token"
 PATIENCE = 30.0
-"""Seconds after which a request that does not go on is given up."""
+"""Seconds of silence after which the server gives up an incomplete request."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -40,12 +40,12 @@ class LocalServer(ThreadingHTTPServer):
     Parameters
     ----------
     port : int
-        Of 127.0.0.1; 0 takes a free one.
+        Port of 127.0.0.1; 0 takes a free port.
 
     Raises
     ------
     OSError
-        The port is taken.
+        Another program uses the port.
     """
 
     daemon_threads = True
@@ -58,7 +58,7 @@ class LocalServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Write no traceback if a browser closes its connection during a request."""
+        """Print no traceback if a browser closes its connection during a request."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -79,7 +79,7 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class _Refusal(Exception):
-    """Describe a request that the server refuses, by an HTTP status and a reason."""
+    """Store why the server refuses a request: an HTTP status and a reason."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def log_message(self, format: str, *values: object) -> None:
-        """Write no line to a log, because each requested address contains the secret token."""
+        """Log nothing, because every requested address contains the secret token."""
 
     def do_GET(self) -> None:
         """Send the web page to a browser whose request contains the secret token."""
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
 
     def do_POST(self) -> None:
-        """Answer a request that the web page sends; answer only one request at a time."""
+        """Run the action that the web page requests, one at a time; send its result as JSON."""
         try:
             content = self._content()
             action = self.server.actions.get(self.path.lstrip("/"))
@@ -126,16 +126,16 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             raise
         except Exception as error:
-            # send an unexpected error to the page, which shows it, so that the server can continue
+            # show any unexpected error on the page, and let the server continue
             self._refuse(_Refusal(500, f"unexpected {type(error).__name__}: {error}"))
 
     def _content(self) -> Any:
-        """Return the JSON of a request; refuse other web pages' requests, or without the token."""
+        """Return the JSON of a request; refuse requests of other web pages or without the token."""
         self._require_host()
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # a form on another web page can send other types of content without asking the browser, but
+        # a browser lets any web page send a form here without checking with this server first, but
         # not JSON
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(403, "the token is missing: open the address that was printed")
 
     def _refuse(self, refusal: _Refusal) -> None:
-        # close the connection, because an unread body would be taken for the next request
+        # part of the refused request may be unread, and would be read as the next request: close
         self.close_connection = True
         self._send(refusal.status, str(refusal).encode(), "text/plain; charset=utf-8")
 

@@ -1,4 +1,4 @@
-"""Send requests to web services: limit their rate, wait as the server asks, limit answer sizes."""
+"""Send requests to web services, limiting their rate and the size and time of answers."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ LONGEST_WAIT = 300.0
 """Longest wait in seconds that a server may ask for; after a longer one, the request fails."""
 
 SILENCE = 20
-"""Number of requests in a row without an answer, after which the service counts as down."""
+"""So many requests in a row without an answer mean that the service is down: send no more."""
 
 PART = 2**16
 """Number of bytes that are read and decompressed together."""
 
 BEGINNING = 16
-"""Number of first bytes from which the kind of content is known."""
+"""Number of first bytes that suffice to recognise the kind of content."""
 
 _at_work: weakref.WeakSet[Service] = weakref.WeakSet()
-"""Services of this process."""
+"""All services in this process, for `stop_all`."""
 
 
 def stop_all() -> None:
@@ -53,13 +53,13 @@ class WebAnswer:
     Parameters
     ----------
     url : str
-        The address that gave it, after all redirects.
+        Address of the answer, after all redirects.
     status : int
         200, or 206 for a part of a file.
     headers : mapping of str to str
-        Its headers; names in any case.
+        Headers; upper and lower case of names are equal.
     body : bytes
-        Unpacked.
+        Decompressed content.
     """
 
     url: str
@@ -70,23 +70,23 @@ class WebAnswer:
 
 @dataclasses.dataclass(eq=False)
 class Service:
-    """Send many threads' requests to one web service, within a common limit of requests per second.
+    """Send requests of many threads to one web service, with a common limit of requests per second.
 
     Parameters
     ----------
     workers : int
-        Connections kept open.
+        Number of connections kept open.
     rate : float, optional
-        Questions per second, all threads together.
+        Largest number of requests per second, of all threads together.
     retries : int
-        Further tries after a failed one.
+        Number of repeated requests after a failed one.
     backoff : float
-        Seconds before the second try; doubled for each further one, less a random part of up to a
-        half.
+        Seconds before the first repetition; doubled for each further one, and shortened by a random
+        part of up to a half.
     timeout : float
-        Seconds without a byte after which a try fails; a whole answer may take four times as long.
+        Longest time in seconds without a byte; a whole answer may take four times as long.
     max_bytes : int
-        Longest answer that is read.
+        Longest answer that is read, in bytes.
     """
 
     workers: int = 8
@@ -118,7 +118,8 @@ class Service:
         Raises
         ------
         NoAnswer
-            It raised NoAnswer, every try failed, the service is down, or the work was stopped.
+            `question` raised NoAnswer or failed every time, the service is down, or `stop` was
+            called.
         """
         for attempt in range(self.retries + 1):
             if self._silent >= SILENCE:
@@ -131,8 +132,8 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                # spread the requests of many threads by a random part of the pause; no result
-                # depends on this random number
+                # a random pause keeps many threads from repeating their requests at the same time;
+                # no result depends on this random number
                 pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
@@ -166,35 +167,35 @@ class Service:
         ----------
         url : str
         headers : mapping of str to str, optional
-            Further headers of the question.
+            Further headers of the request.
         limit : callable, optional
-            Takes the answer with the first bytes of its body, and returns the longest body that
-            is read of such content; or raises NoAnswer. Default `max_bytes` for every content.
+            Function from the answer with the first bytes of its body to the longest body allowed
+            for this content; may raise NoAnswer. By default `max_bytes` for every content.
 
         Raises
         ------
         BadAnswer
-            Another try may help: busy, timed out, cut off.
+            The server was busy or too slow, or the answer was cut off; a repetition may help.
         NoAnswer
-            It will not: refused, too long, stopped, or a redirect to an address of an inner
-            network from a public one.
+            The request was refused or stopped, the answer too long, or a public address redirects
+            to a private one.
         """
         asked = url
-        # follow redirects one by one, because the address of each is checked before it is requested
+        # follow redirects here, not in urllib3, because each new address must be checked first
         for _ in range(redirects.MOST_REDIRECTS + 1):
             try:
                 with timed(self.timeout, 4 * self.timeout, self._stopped) as clock:
                     step = self._step(asked, headers or {}, limit, clock)
                     if isinstance(step, WebAnswer):
                         return step
-                    # compare each new address with the first address, so that a public page cannot
-                    # lead to a private address in two steps
+                    # compare with the first address, not the previous one: otherwise a public page
+                    # could reach a private address in two steps
                     public = redirects.is_public(urlsplit(url).hostname)
                     asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            # this error comes before the timeouts, because urllib3 counts a refused connection as a
-            # timeout
+            # this error first: urllib3 derives it from its timeout error, which the next clause
+            # catches
             except urllib3.exceptions.NewConnectionError as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
@@ -204,14 +205,14 @@ class Service:
         raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
 
     def waits_for(self, work: Callable[[], Answer]) -> Answer:
-        """Return the result of a call into another web client, within this service's time limits.
+        """Call a function of another web client; stop waiting after this service's time limits.
 
         Raises
         ------
         Unanswered
-            It takes longer than a whole answer may.
+            The call takes longer than allowed for a whole answer.
         NoAnswer
-            The work was stopped.
+            `stop` was called.
         """
         with timed(self.timeout, 4 * self.timeout, self._stopped):
             return interruptible(work)
@@ -223,7 +224,7 @@ class Service:
         limit: Callable[[WebAnswer], int] | None,
         clock: Clock,
     ) -> WebAnswer | _Redirect:
-        """Request one web address; return the server's answer, or where it redirects to."""
+        """Request one web address; return the server's answer, or the address it redirects to."""
         response = self._pool.request(
             "GET",
             url,
@@ -247,8 +248,8 @@ class Service:
                 response, WebAnswer(url, response.status, response.headers, b""), limit, clock
             )
         finally:
-            # release the connection; if the answer was read completely, urllib3 has already done
-            # so, and closing changes nothing
+            # free the connection for other requests; this does nothing if urllib3 has already freed
+            # it
             response.close()
 
     def _read(
@@ -261,19 +262,17 @@ class Service:
         """Read the body of a web server's answer, within limits of size and time."""
         body, longest = bytearray(), self.max_bytes
         length = response.headers.get("Content-Length", "")
-        # Content-Length counts compressed bytes, so it is not the length of a decompressed body
+        # Content-Length counts compressed bytes, so ignore it for a compressed body
         stated = (
             int(length)
             if length.isdecimal() and "Content-Encoding" not in response.headers
             else None
         )
-        # check the length after each part, because a small compressed answer can decompress to a
-        # huge one
+        # check the length after each part: a small compressed answer can decompress to a huge one
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # wait for enough bytes before the content is recognised, because servers may send the
-            # first bytes one by one
+            # servers may send the first bytes one by one, too few to recognise the kind of content
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None
@@ -287,7 +286,7 @@ class Service:
         return dataclasses.replace(answer, body=bytes(body))
 
     def _wait_for_turn(self) -> None:
-        """Wait until this thread may send a request, so that all threads together keep the rate."""
+        """Wait for this thread's turn to send a request: all threads share one limit of rate."""
         with self._lock:
             turn = max(time.monotonic(), self._next)
             self._next = turn + (1 / self.rate if self.rate else 0)
@@ -296,8 +295,8 @@ class Service:
             raise NoAnswer("stopped")
 
     def _postpone(self, seconds: float) -> None:
-        """Let no thread send a request to the web service during the next `seconds`."""
-        # a server's Retry-After header asks this client to delay all its requests, so all threads
+        """Delay the next request of every thread to this web service by at least `seconds`."""
+        # a server's Retry-After header is meant for all requests of this client, so all threads
         # wait
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
@@ -311,7 +310,7 @@ class _Redirect:
 
 
 def _retry_after(text: str | None) -> float:
-    """Return the seconds to wait by a Retry-After header (a number or a date); 0 for other text."""
+    """Return the seconds to wait from a Retry-After header (number or date); 0 for other text."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():
@@ -323,6 +322,6 @@ def _retry_after(text: str | None) -> float:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the cause of a connection error in one line, without object addresses."""
+    """Return the cause of a connection error in one line, without memory addresses of objects."""
     cause = error.__cause__ or error.__context__ or error
     return (str(cause) or type(cause).__name__).splitlines()[0]

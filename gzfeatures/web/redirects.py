@@ -1,4 +1,4 @@
-"""Decide which redirects of a web server are followed, by their addresses."""
+"""Check the address to which a web server redirects, and refuse private or unsafe addresses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_REDIRECTS = 5
 
 
 def is_public(host: str | None) -> bool:
-    """Return whether all network addresses of a host are public; False for an unknown host.
+    """Return whether all IP addresses of a host are public; False for an unknown host.
 
     Raises
     ------
     NoAnswer, Unanswered
-        Inside `clock.timed`: the work was stopped, or its time is over.
+        Only inside `clock.timed`: the reading was stopped, or its time is over.
     """
     try:
         found = interruptible(lambda: socket.getaddrinfo(host, None))
@@ -31,12 +31,12 @@ def is_public(host: str | None) -> bool:
 
 
 def followed(url: str, location: str | None, public: bool) -> str:
-    """Return the web address to which a server redirects from `url`; refuse a forbidden address.
+    """Return the address to which a web server redirects from `url`; refuse a forbidden address.
 
     Raises
     ------
     NoAnswer
-        It is no web address, falls from https to http, or is private although the page is public.
+        The new address is no web address, leads from https to http, or from public to private.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
         target = urljoin(url, location or "")
         before, after = urlsplit(url), urlsplit(target)
         host = after.hostname
-    # Python raises ValueError if an address has square brackets around anything but an IPv6 address
+    # Python raises ValueError for square brackets around anything but an IPv6 address
     except ValueError as error:
         raise NoAnswer(f"redirected to an address that cannot be used: {location!r}") from error
     if location is None or after.scheme not in ("http", "https") or not host:

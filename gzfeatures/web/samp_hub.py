@@ -1,7 +1,7 @@
 """Send a table to other astronomy programs on this machine (TOPCAT, Aladin) by SAMP.
 
-SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) joins programs of one machine by a hub that
-one of them runs; the client is pyvo's, since astropy's is deprecated.
+In SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) programs on one machine exchange messages
+through a hub, which one of them runs. The client is pyvo's, because astropy's is deprecated.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from gzfeatures.errors import InputError, need
 
 WHO = "gzfeatures"
 LOADS = "table.load.votable"
-"""Message type by which programs load a table."""
+"""Message type that asks a program to load a table."""
 
 
 def send_votable(path: Path, name: str) -> list[str]:
-    """Ask every program connected to the SAMP hub that can load tables to load a VOTable.
+    """Ask every program at the SAMP hub that can load tables to load a VOTable.
 
     Parameters
     ----------
     path : Path
         VOTable on this machine; it must stay there while the programs read it.
     name : str
-        What the programs call the table.
+        Name of the table in the other programs.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def send_votable(path: Path, name: str) -> list[str]:
         No hub runs, or no program at the hub loads tables.
     """
     samp = need("pyvo.samp", extra="samp")
-    # a SAMP client that is not callable opens no network port on this machine
+    # a client that receives no calls needs no open network port
     client = samp.SAMPIntegratedClient(name=WHO, callable=False)
     try:
         client.connect()
@@ -59,6 +59,6 @@ def send_votable(path: Path, name: str) -> list[str]:
 
 
 def _name_of(described: object, key: str) -> str:
-    """Return a program's own name at the SAMP hub; if it has none, return the hub's name for it."""
+    """Return a program's own name at the SAMP hub; without one, the name that the hub gave it."""
     known = described if isinstance(described, dict) else {}
     return str(known.get("samp.name", key))
