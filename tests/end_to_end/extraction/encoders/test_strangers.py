@@ -409,18 +409,22 @@ def test_programs_that_give_no_rows_of_real_numbers_are_refused(
 def test_weights_without_names_or_of_complex_numbers_are_refused(
     state: dict[Any, Any], tmp_path: Path
 ) -> None:
-    from safetensors.torch import save_file
-
     from gzfeatures.networks.models.load import read_tensors
 
     torch.save(state, tmp_path / "w.pth")
-    files = [tmp_path / "w.pth"]
-    if "w" in state:
-        save_file(state, tmp_path / "w.safetensors")
-        files.append(tmp_path / "w.safetensors")
-    for file in files:
-        with pytest.raises(GzError, match="hold tensors of real numbers by name"):
-            read_tensors(file)
+    with pytest.raises(GzError, match="hold tensors of real numbers by name"):
+        read_tensors(tmp_path / "w.pth")
+
+
+def test_safetensors_of_complex_numbers_are_refused(tmp_path: Path) -> None:
+    from gzfeatures.networks.models.load import read_tensors
+
+    # older releases of safetensors neither write complex numbers nor know them in a header
+    header = json.dumps({"w": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}}).encode()
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(GzError, match="hold tensors of real numbers by name|cannot be read"):
+        read_tensors(file)
 
 
 def test_a_configuration_of_more_layers_than_tensors_is_refused_before_they_are_built(
