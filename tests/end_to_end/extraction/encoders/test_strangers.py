@@ -423,7 +423,7 @@ def test_safetensors_of_complex_numbers_are_refused(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}}).encode()
     file = tmp_path / "w.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    with pytest.raises(GzError, match="hold tensors of real numbers by name|cannot be read"):
+    with pytest.raises(GzError, match=r"real numbers by name|cannot be read"):
         read_tensors(file)
 
 
