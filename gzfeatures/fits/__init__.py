@@ -1,1 +1,1 @@
-"""Check the sizes that a FITS file declares, before another library allocates memory for them."""
+"""Check the sizes that FITS headers state, before another library allocates memory for them."""

@@ -1,4 +1,4 @@
-"""Append known bytes to each HCOMPRESS stream of a FITS image, to detect incomplete streams.
+"""Append known bytes to each HCOMPRESS stream of a FITS image, to detect streams that are cut off.
 
 A stream does not state its length: decompressors read bits until every pixel is known, and of a
 stream that is cut short they read on behind its end (White, Postman & Lattanzi 1992, "Compression
@@ -28,7 +28,7 @@ _PCOUNT = re.compile(rb"PCOUNT  = .{70}", re.DOTALL)
 
 
 def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
-    """Return two copies of a FITS file, with different bytes after each HCOMPRESS stream.
+    """Return a FITS file twice, with different bytes appended to its HCOMPRESS streams.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
 
 
 def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) -> bytes:
-    """Return header and data of a FITS unit, with `filling` bytes after each HCOMPRESS stream."""
+    """Return header and data of a FITS unit; `filling` bytes follow each HCOMPRESS stream."""
     header, begin = unit.header, place["datLoc"]
     form = str(unit.columns["COMPRESSED_DATA"].format)
     if form.lstrip("01")[1:2] != "B":
@@ -76,7 +76,7 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
     rows = np.frombuffer(data, unit.data.dtype, len(unit.data), begin).copy()
     heap = heap_of(unit, begin, data)
     shape, whole = shape_and_tiles(header)
-    # PCOUNT counts the heap and the gap that may precede it (THEAP), so both are copied
+    # PCOUNT counts the heap and a gap that may precede it (THEAP), so copy both
     size = rows.nbytes + int(header["PCOUNT"])
     copies, at = bytearray(), len(heap)
     for row, (count, start) in enumerate(rows["COMPRESSED_DATA"].tolist()):
@@ -92,9 +92,9 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
 
 
 def _most_read(shape: list[int]) -> int:
-    """Return more bytes than a decompressor can read after the end of a tile's HCOMPRESS stream.
+    """Return how many bytes to append to a tile's HCOMPRESS stream: more than can be read there.
 
-    It is the rest of one bit plane, at most six bits for each four pixels and a third of that for
-    the coarser levels, and one bit for the sign of each pixel: three bits in all, here four.
+    A decompressor reads the rest of one bit plane (six bits for four pixels, a third of that for
+    coarser levels) and a sign bit per pixel: three bits per pixel; four are returned, in bytes.
     """
     return math.prod(shape) // 2 + 8 * sum(shape) + 64

@@ -1,4 +1,4 @@
-"""Check the sizes in FITS headers against the file's length, before another library reads them.
+"""Check the sizes that FITS headers state against the file's length, before astropy reads them.
 
 A parser that believes a header allocates what it asks for, or seeks where it points: with a
 negative size it reads the same unit again, for ever. So headers are read here first, card by card,
@@ -41,7 +41,7 @@ _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
 
 @contextmanager
 def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
-    """Open a FITS file, plain or gzipped, after checking the sizes that its headers declare.
+    """Open a FITS file, plain or gzipped, once the sizes that its headers state are checked.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # decompress and check at the same time, so that no more data are written to disk than
-            # the headers declare
+            # decompress and check in one pass, so that no more data reach the disk than the headers
+            # state
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(
@@ -89,17 +89,18 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                         copy=plain,
                     )
             else:
-                # copy no bytes after the last unit, because they were not checked
+                # leave out the bytes after the last unit (HDU), because they were not checked
                 _copy(file, plain, end)
             plain.flush()
-            # reopen the temporary file read-only, because astropy refuses a writable file here
+            # reopen the temporary file read-only, because astropy refuses a file here that is open
+            # for writing
             with os.fdopen(os.dup(plain.fileno()), "rb") as read_only:
                 read_only.seek(0)
                 yield read_only
 
 
 def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
-    """Return the bytes of a plain FITS file up to the last unit whose header was checked.
+    """Check the sizes in a plain FITS file's headers; return its bytes up to the last checked unit.
 
     Otherwise as `judged`.
 
@@ -165,8 +166,8 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
-        # refuse sizes beyond the end of the file, because astropy would allocate as much memory as
-        # a header declares
+        # refuse sizes beyond the end of the file, because astropy would allocate the memory that a
+        # header states
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         check_table(cards, name)
@@ -192,7 +193,7 @@ def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
 def _header(
     file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
 ) -> tuple[dict[str, str] | None, int]:
-    """Return a FITS header's size keywords and its length; None if no header begins here.
+    """Return the size keywords in a FITS header, and its length; None if no header begins here.
 
     Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
     """
@@ -222,7 +223,7 @@ def _header(
                     raise damaged(where, "have a blank END card", card.strip())
                 return cards, length
             match = _CARD.match(card)
-            # skip all keywords that declare no size, because their values may be any text
+            # skip keywords that state no size, because their values may be any text
             if match is None or not _SIZE.fullmatch(key := match[1].upper()):
                 continue
             value = _VALUE.fullmatch(match[2].rstrip())
@@ -236,7 +237,7 @@ def _header(
 def _skip_data(
     file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
 ) -> int:
-    """Skip `length` bytes, fewer if the file ends, or copy them to `copy`; return their number."""
+    """Skip `length` bytes of a file, or copy them to `copy`; return how many the file had."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)
@@ -245,7 +246,7 @@ def _skip_data(
 
 
 def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int) -> int:
-    """Copy bytes from one file to another until the first file ends; return the number of bytes."""
+    """Copy up to `length` bytes from one file to another; return the number of copied bytes."""
     done = 0
     while done < length:
         block = source.read(min(2**20, length - done))

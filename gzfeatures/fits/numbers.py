@@ -1,4 +1,4 @@
-"""Check the sizes in one FITS header against each other and against a limit.
+"""Check that the sizes in one FITS header agree with each other and stay below a limit.
 
 FITS standard 4.0 (doi:10.1051/0004-6361/201015362), sections 4.4 (units), 7.2 and 7.3 (tables),
 10.1 (tiled images).
@@ -54,7 +54,7 @@ def damaged(where: Unit, rule: str, found: object) -> InputError:
 def _number(
     cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None
 ) -> int:
-    """Return an integer from a FITS header; refuse a missing value or one below `least`."""
+    """Return an integer from a FITS header; refuse a missing value, or a value below `least`."""
     text = cards.get(key)
     if text is None and default is not None:
         return default
@@ -94,22 +94,23 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         A number is missing or cannot be, or the image is larger than the limit.
     """
     shape = _shape(cards, "", where)
-    # random groups (FITS standard, section 6) have NAXIS1 = 0, which the product of the axes leaves
-    # out
+    # in random groups (FITS standard, section 6) NAXIS1 = 0 only marks the format, so leave this
+    # axis out of the product
     groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T" and "SIMPLE" in cards
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
-    # refuse many parameters, because astropy creates a field for each, which would fill the memory
+    # refuse many parameters, because astropy creates a table column for each, which would fill the
+    # memory
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
         _check_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
-    # for a plain image, GCOUNT = 1 and PCOUNT = 0, so one formula covers equations 1, 2 and 4 of
+    # a plain image has GCOUNT = 1 and PCOUNT = 0, so this formula covers equations 1, 2 and 4 of
     # the FITS standard
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
@@ -125,7 +126,7 @@ def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> Non
 
 
 def _check_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
-    """Require that a compressed FITS image has one row per tile (FITS standard, section 10.1)."""
+    """Require one table row for each tile of a compressed image (FITS standard, section 10.1)."""
     shape = _shape(cards, "Z", where)
     if not shape:
         raise damaged(where, "have axes in ZNAXIS", 0)
@@ -167,7 +168,7 @@ def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
             raise damaged(where, f"state {name.strip()} as a number from 0 to {most}", value)
     if not cards.get("ZQUANTIZ", "").startswith("SUBTRACTIVE_DITHER"):
         return
-    # limit the seed, because the decompressor uses it as an index of a table with 10,000 random
+    # limit the seed of the dither: decompressors use it as an index into a table of 10,000 random
     # numbers
     seed = cards.get("ZDITHER0", "none")
     if not re.fullmatch(r"\d{1,9}", seed) or not 1 <= int(seed) <= 10_000:
@@ -215,7 +216,7 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
 
 
 def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
-    """Return a FITS column's width in bytes; check TDIM and pointers to arrays in the heap."""
+    """Return a FITS column's width in bytes; check its array shape (TDIM) and its heap pointers."""
     form = cards.get(f"TFORM{field}", "")
     match = _BINARY.fullmatch(form)
     if match is None or len(match[1]) > 18:

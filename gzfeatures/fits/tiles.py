@@ -28,7 +28,7 @@ MOST_PLANES = 64
 
 
 def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
-    """Require that each tile lies in the FITS heap and decompresses to no more than its pixels.
+    """Require that each tile lies in the FITS heap, and decompresses to at most its pixels' bytes.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
 
 
 def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
-    """Return the heap of a FITS table, which contains the tiles of a compressed image.
+    """Return the heap of a FITS table: the bytes after its rows, with the compressed tiles.
 
     Parameters
     ----------
@@ -77,23 +77,22 @@ def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
     """
     header = unit.header
     rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
-    # a gap may separate the heap from the rows of the table; THEAP then states where the heap
-    # begins
+    # a gap may separate the table's rows from the heap; THEAP then states where the heap begins
     return data[begin + int(header.get("THEAP", rows)) : begin + rows + int(header["PCOUNT"])]
 
 
 def shape_and_tiles(header: Any) -> tuple[list[int], list[int]]:
-    """Return the side lengths of a compressed FITS image and of a full tile, first axis first."""
+    """Return the side lengths of a compressed image and of its tiles, first FITS axis first."""
     axes = range(1, int(header["ZNAXIS"]) + 1)
     shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
     return shape, [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
 
 
 def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
-    """Return an image tile's side lengths, last FITS axis first; tiles at edges are shorter."""
+    """Return the side lengths of a tile, last FITS axis first; tiles at the edge are shorter."""
     lengths = []
     for length, side in zip(shape, whole, strict=True):
-        # successive table rows hold tiles that advance along the first FITS axis first
+        # successive table rows contain tiles that follow each other along the first FITS axis
         row, place = divmod(row, -(-length // side))
         lengths.append(min(side, length - place * side))
     return lengths[::-1]
@@ -102,10 +101,10 @@ def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int
 def _tiles(
     descriptors: npt.NDArray[Any], width: int, heap: bytes, name: str, where: Unit
 ) -> Iterator[tuple[int, memoryview]]:
-    """Yield row and compressed bytes of each non-empty tile; refuse tiles outside the heap."""
+    """Yield row number and bytes of each compressed tile; refuse tiles outside the heap."""
     pairs = descriptors.reshape(-1, 2).astype(np.int64)
     counts, starts = pairs[:, 0], pairs[:, 1]
-    # compare by division, because the product of counts and widths may not fit into 64 bits
+    # divide instead of multiplying, because the product of count and width may exceed 64 bits
     outside = (counts < 0) | (starts < 0) | (starts > len(heap))
     outside |= counts > (len(heap) - starts) // width
     if outside.any():
@@ -127,7 +126,8 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
         while rest:
             unpacker = zlib.decompressobj(wbits=31)
             while not unpacker.eof and total <= most:
-                # decompress part by part, so that a huge result never fills the memory
+                # decompress in parts of 1 MB, so that a stream with a huge result never fills the
+                # memory
                 part = unpacker.decompress(rest, 2**20)
                 rest, total = unpacker.unconsumed_tail, total + len(part)
                 if not part and not rest:
@@ -140,7 +140,7 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
 
 
 def _require_instructions(stream: memoryview, where: Unit) -> None:
-    """Require that a PLIO stream is as long as the number of instructions that it states."""
+    """Require that a PLIO stream contains as many instructions as it states."""
     words = np.frombuffer(stream[: len(stream) // 2 * 2], dtype=">i2")
     # old PLIO streams state their length in the third word, newer streams in the fourth and fifth
     length = 0
@@ -153,7 +153,7 @@ def _require_instructions(stream: memoryview, where: Unit) -> None:
 
 
 def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> None:
-    """Require that an HCOMPRESS stream states the shape of the image tile that it compresses."""
+    """Require that an HCOMPRESS stream states the shape of its image tile, and few bit planes."""
     sides = [length for length in shape if length != 1]
     stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
     if stated != sides:

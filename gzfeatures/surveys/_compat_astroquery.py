@@ -1,4 +1,4 @@
-"""Use the one private part of astroquery that gzfeatures needs: the HTTP session of a query.
+"""Change the one private attribute of astroquery that gzfeatures needs: a query's HTTP session.
 
 Nothing else in the package names it; `test_compat_astroquery.py` warns where it is gone.
 """
@@ -12,7 +12,7 @@ from gzfeatures.errors import InputError
 
 
 def refuse_redirects(query: Any) -> None:
-    """Make an astroquery request fail on redirects, which could lead to a private address.
+    """Make an astroquery request fail on redirects, which could lead to a private web address.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Write the images of a galaxy in several bands as one FITS cube."""
+"""Write the images of one galaxy in several bands to a single FITS cube."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def cube_of(bands: Bands) -> bytes:
 
     with without_warnings():
         header = WCS(bands.header, naxis=2).to_header()
-        # write one-letter band names into one header card BANDS, as the Legacy Surveys do
+        # if band names are single letters, also write them into the header card BANDS, as the
+        # Legacy Surveys do
         if all(len(name) == 1 for name in bands.names):
             header["BANDS"] = "".join(bands.names)
         for k, name in enumerate(bands.names):

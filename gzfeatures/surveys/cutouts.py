@@ -1,4 +1,4 @@
-"""Download images of a catalog's galaxies (cutouts), verify each file, and resume after a stop."""
+"""Download cutouts (images) of a catalog's galaxies; verify each file; continue after a stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class CutoutReport:
-    """Report how many cutouts were downloaded, were already present, or failed.
+    """Report how many cutouts were downloaded, already present, or failed, with reasons.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def download(
 ) -> CutoutReport:
     """Download one image per galaxy as `<galaxy_id>.jpg` or `.fits`; complete files stay unchanged.
 
-    An existing file that is no such cutout is fetched again where a download wrote it, or where it
-    does not decode in a folder of cutouts only; any other stays and is listed as failed.
+    An existing file that is no such cutout is downloaded again if an earlier download wrote it, or
+    if it does not decode in a folder of cutouts only; otherwise it stays and is listed as failed.
 
     A file appears only when it decodes, has the size asked for, is not blank, and is not byte for
     byte the answer for another position. Servers that answer 429, 5xx or not at all are asked
@@ -135,8 +135,8 @@ def download(
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
     ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
-    # limit the rate of requests for the public server only, because the user's own server needs no
-    # protection
+    # limit the rate of requests to the survey's public server only; a user's own server needs no
+    # limit
     rule = _rule(scale, source, catalog)
     service = Service(
         workers=workers,
@@ -161,7 +161,7 @@ def download(
 
 
 def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutReport:
-    """Return a report that counts the results of galaxies (DONE, KEPT or a reason for failure)."""
+    """Return a report that counts downloaded, kept and failed cutouts, with reasons of failure."""
     told = [results[name] for name in ids]
     failed = tuple(
         (name, why) for name, why in zip(ids, told, strict=True) if why not in (DONE, KEPT)
@@ -170,7 +170,7 @@ def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutRepo
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
-    """Return the arcsec per pixel of cutouts: what the user asks for, or the survey's rule."""
+    """Return the arcsec per pixel of cutouts: as the user says, or by the survey's own rule."""
     if isinstance(scale, Scale):
         return scale
     if scale is not None:
@@ -190,7 +190,7 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
 def _fetch(
     survey: CutoutService, url: str, service: Service, pixels: int
 ) -> Callable[[float, float, float], bytes]:
-    """Return a function that downloads the cutout at (ra, dec) with a given scale."""
+    """Return a function that downloads the cutout at (ra, dec) with a given arcsec per pixel."""
     if survey.through == "astroquery":
         from gzfeatures.surveys.skyview import SkyView
 
@@ -205,7 +205,7 @@ def _fetch(
 
 
 def prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Store the download settings in the folder of cutouts, and remove old half-written files.
+    """Write a cutout folder's settings file if it is new; refuse other settings; tidy up.
 
     Parameters
     ----------
@@ -228,8 +228,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
-    # do not replace damaged files in a folder that has files but no stored settings, because they
-    # may be the user's own files
+    # if a folder has files but no settings file, its files may be the user's own: mark it as
+    # shared, so that damaged files are not replaced
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))
@@ -243,8 +243,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             found=json.dumps(found),
             remedy="choose another folder",
         )
-    # remove half-written files of killed downloads; keep recent ones, which may belong to a running
-    # download
+    # remove half-written files of downloads that were killed; keep those of the last hour, because
+    # a running download may write them
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

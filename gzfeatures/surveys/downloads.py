@@ -26,7 +26,7 @@ DONE, KEPT = "", "kept"
 
 
 class _SameAnswer(BadAnswer):
-    """Raised if a downloaded image has the same bytes as the image of another position."""
+    """Report that a downloaded image has the same bytes as the image of another position."""
 
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cutout of {name}, another position")
@@ -34,12 +34,12 @@ class _SameAnswer(BadAnswer):
 
 
 class _OtherPicture(BadAnswer):
-    """Raised if a downloaded image has a wrong size, wrong bands, or shows no galaxy."""
+    """Report that a downloaded image has a wrong size, wrong bands, or shows nothing."""
 
 
 @dataclasses.dataclass(eq=False)
 class Download:
-    """Download many cutouts with several threads, which share the results of this object.
+    """Download the cutouts of many galaxies with several threads, and remember the results.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
-        # the same bytes for two positions are a placeholder of the server, so remove the earlier
-        # file too
+        # a server that sends the same bytes for two positions sent a placeholder, so remove the
+        # first file as well
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)
@@ -109,7 +109,7 @@ class Download:
         return self.folder / (self.ids[row] + self.survey.suffix)
 
     def _one(self, row: int) -> str:
-        """Download the cutout of one galaxy; return DONE, KEPT, or the reason of a failure."""
+        """Download one galaxy's cutout; return DONE, KEPT (present already), or why it failed."""
         reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
         if reason is not None:
             return reason
@@ -142,7 +142,7 @@ class Download:
         return DONE
 
     def _ours(self, path: Path) -> bool:
-        """Return whether a file may be replaced: a download wrote it, or the user allows it."""
+        """Return whether a file may be replaced: a download wrote it, or the user agrees."""
         guard = outputs.current()
         if guard is None:
             return self.overwrite
@@ -155,7 +155,7 @@ class Download:
         return data
 
     def _verified(self, data: bytes) -> bytes:
-        """Return a downloaded image's bytes if size and bands are right; else raise an error.
+        """Return a downloaded image's bytes if size and bands are right; otherwise raise an error.
 
         Raises
         ------
@@ -173,8 +173,7 @@ class Download:
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
-                # refuse an image of a single colour, which a server sends for a position without
-                # data
+                # refuse an image of a single colour, which servers send for a position without data
                 blank = ["image is blank"] if (image == image[0, 0]).all() else []
         except InputError as error:
             raise BadAnswer(str(error)) from error
@@ -185,7 +184,7 @@ class Download:
         return data
 
     def _claim(self, row: int, data: bytes) -> None:
-        """Remember which galaxy received this image; refuse the same image for another position."""
+        """Store which galaxy received this image; refuse the same image for another position."""
         digest = fingerprint.of_bytes(data)
         with self._lock:
             other = self._seen.setdefault(digest, row)
@@ -194,7 +193,7 @@ class Download:
 
 
 def _unsafe(name: str) -> str | None:
-    """Return the reason why a galaxy's id cannot be a file name; None if it can."""
+    """Return why a galaxy's id cannot be used as a file name; None if it can."""
     # refuse an unsafe id instead of changing it, because the file name must identify the galaxy
     plain = (
         name.isprintable()
@@ -207,22 +206,22 @@ def _unsafe(name: str) -> str | None:
 
 
 def _nowhere(ra: float, dec: float, scale: float) -> str | None:
-    """Return the reason why no cutout can be requested (missing position or size), or None."""
+    """Return why no cutout can be requested (position or size is missing); None if it can."""
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return "position is missing"
     return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
 
 
 def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
-    """Return whether two cutouts differ in scale, or by more than an arcsecond in position."""
-    # take the difference in ra the shorter way around the circle, times cos(dec), because circles
-    # of constant dec shrink towards the poles
+    """Return whether two cutouts differ in scale, or by more than an arcsec in position."""
+    # take the shorter way around the circle in ra; multiply by cos(dec), because circles of
+    # constant dec shrink towards the poles
     ra = (a[0] - b[0] + 180) % 360 - 180
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 
 
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
-    """Yield the results of downloads, and show a progress bar that counts the failures."""
+    """Yield the results of downloads one by one; show a progress bar that counts failures."""
     failed = 0
     with progress.counted("cutouts", total) as advance:
         for item in items:

@@ -19,7 +19,7 @@ from gzfeatures.web.redirects import followed, is_public
 
 
 class SkyView:
-    """Download images from NASA's SkyView; astroquery fills in the query form of its website.
+    """Download images from NASA's SkyView; the library astroquery fills in the website's form.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class SkyView:
         self._service, self._url, self._lock = service, url, threading.Lock()
 
     def get(self, ra: float, dec: float, scale: float, pixels: int, bands: Sequence[str]) -> bytes:
-        """Return a FITS cube (bands, pixels, pixels) with band names and celestial coordinates.
+        """Return a position's image as a FITS cube (bands, pixels, pixels) with sky coordinates.
 
         Parameters
         ----------
@@ -67,8 +67,8 @@ class SkyView:
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         """Return SkyView's image of one position in one SDSS band."""
-        # check the link like a redirect before it is followed, because it comes from a web page and
-        # could lead to a private address
+        # check the link before it is followed, as redirects are checked: it comes from a web page,
+        # and could lead to a private address
         found = self._link(ra, dec, scale, pixels, f"SDSS{band}")
         host = urlsplit(self._url).hostname
         link = self._service.waits_for(lambda: followed(self._url, found, is_public(host)))
@@ -80,7 +80,7 @@ class SkyView:
             raise BadAnswer(str(error)) from error
 
     def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
-        """Return the web address of one image, for which SkyView's query form is sent."""
+        """Send SkyView's query form, and return the web address of the image that it makes."""
         from astropy import units
         from astropy.coordinates import SkyCoord
         from astroquery import cache_conf
@@ -88,12 +88,11 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # lock, because threads share one form; disable the cache, because astroquery would
-            # store pickles in the user's cache folder, and its argument `cache=False` does not
-            # cover the form itself
+            # lock, because threads share one form; switch the cache off, because astroquery would
+            # write pickles to the user's cache folder, even with `cache=False`
             with self._lock, cache_conf.set_temp("cache_active", False):
-                # stop waiting after a stop or time limit, because astroquery's own requests cannot
-                # be cancelled
+                # wait in `waits_for`, which ends after a stop or a time limit, because astroquery's
+                # own requests cannot be cancelled
                 links: list[Any] = self._service.waits_for(
                     lambda: self._form.get_image_list(
                         place, [survey], pixels=str(pixels), width=side, height=side, cache=False

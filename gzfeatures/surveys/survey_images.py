@@ -1,4 +1,4 @@
-"""Find the survey images (tiles) in a folder, with their positions on the sky and their bands."""
+"""List the survey images (tiles) in a folder, with their sky positions and bands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALIKE = 0.01
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SurveyImage:
-    """Describe one band of one FITS image (tile) of a survey.
+    """Store facts about one survey image (tile) in one band: file, sky coordinates and size.
 
     Parameters
     ----------
@@ -55,29 +55,29 @@ class SurveyImage:
 
     @cached_property
     def middle(self) -> SkyCoord:
-        """Return the sky position of the middle of the survey image."""
+        """Return the sky position of the survey image's centre."""
         return self.world.pixel_to_world((self.width - 1) / 2, (self.height - 1) / 2)
 
     @cached_property
     def reach(self) -> float:
-        """Return the angle in degrees from the survey image's middle to its farthest corner."""
+        """Return the angle in degrees between the survey image's centre and its farthest corner."""
         ends = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * [self.width, self.height] - 0.5
         corners = self.world.pixel_to_world(*ends.T)
         return float(np.max(corners.separation(self.middle).deg))
 
     @cached_property
     def scale(self) -> float:
-        """Return the survey image's arcseconds per pixel: the square root of a pixel's area."""
+        """Return the survey image's arcseconds per pixel: the square root of a pixel's sky area."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(np.sqrt(proj_plane_pixel_area(self.world)) * 3600)
 
     def depth(self, place: SkyCoord) -> float:
-        """Return a sky position's distance in pixels from the image's border; negative outside."""
+        """Return a sky position's distance in pixels to the image's border; negative outside."""
         from astropy.wcs.utils import skycoord_to_pixel
 
-        # refuse far positions first, because beyond its valid area a projection may give pixels for
-        # the other side of the sky
+        # treat far positions as outside first: beyond its valid area a projection may give pixels
+        # for the other side of the sky
         if float(place.separation(self.middle).deg) > self.reach * 1.01:
             return -np.inf
         x, y = (float(part) for part in skycoord_to_pixel(place, self.world))
@@ -86,7 +86,7 @@ class SurveyImage:
 
 
 class SurveyImages:
-    """List the survey images (tiles) of a folder by band, and remember the pixels read last.
+    """List the survey images (tiles) in a folder, and cache the pixels read last.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class SurveyImages:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Return the bands of all survey images, from short to long wavelength."""
+        """Return the bands of all survey images, sorted by wavelength."""
         return tuple(
             sorted(
                 {image.band for image in self.tiles}, key=lambda name: (wavelength(name) or 0, name)
@@ -130,7 +130,7 @@ class SurveyImages:
 
     @property
     def scale(self) -> float:
-        """Return the arcseconds per pixel that all survey images share.
+        """Return the arcseconds per pixel of the survey images; refuse images with different ones.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class SurveyImages:
         return float(np.median(scales))
 
     def at(self, place: SkyCoord, band: str) -> SurveyImage | None:
-        """Return the survey image in which a position is farthest inside; None if none shows it."""
+        """Return the survey image that shows a position farthest inside; None if none shows it."""
         with without_warnings():
             depths = [
                 (image.depth(place), row)

@@ -1,4 +1,4 @@
-"""List the web services that cut out galaxy images, and define the scale of these cutouts."""
+"""List the web services that send galaxy cutouts, and define the arcsec per pixel of cutouts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ the network."""
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Define the arcseconds per pixel of cutouts: fixed, or proportional to a measured galaxy size.
+    """Define the arcsec per pixel of cutouts: fixed, or proportional to a measured galaxy size.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Scale:
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
-        """Return arcsec per pixel for each galaxy, shape (n,); NaN if its size is missing."""
+        """Return the arcsec per pixel for each galaxy, shape (n,); NaN if its size is missing."""
         if self.column is None:
             return np.full(len(catalog.ids), max(self.factor, self.minimum))
         size = catalog.column(self.column).astype(np.float64)
@@ -71,7 +71,7 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class CutoutService:
-    """Describe a web service of cutouts: address, query, image sizes and bands.
+    """Store how to ask a web service for cutouts: address, query, image sizes and bands.
 
     Parameters
     ----------
@@ -158,8 +158,8 @@ SURVEYS: dict[str, CutoutService] = {
         bands=("u", "g", "r", "i", "z"),
         through="astroquery",
     ),
-    # the CDS service cuts any HiPS survey at any scale (Fernique et al. 2017, IVOA Recommendation
-    # HiPS 1.0)
+    # the CDS service makes cutouts of any HiPS survey at any scale (Fernique et al. 2017, IVOA
+    # Recommendation HiPS 1.0)
     "hips": CutoutService(
         url="https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
         query="hips={hips}&ra={ra:.7f}&dec={dec:.7f}&fov={fov:.9f}&width={pixels}&height={pixels}"
@@ -188,7 +188,7 @@ _HIPS_ID = re.compile(r"[\w.+-]+(/[\w.+-]+)+", re.ASCII)
 
 
 def service_of(name: str) -> CutoutService:
-    """Return a cutout service by its name; `hips:ID` means a HiPS survey by its identifier.
+    """Return a cutout service by its name; `hips:ID` means the HiPS survey with this identifier.
 
     Parameters
     ----------

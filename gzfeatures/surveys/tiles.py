@@ -1,4 +1,4 @@
-"""Cut galaxies out of a survey's images (tiles), north up and east left, by their coordinates."""
+"""Cut galaxies out of a survey's images (tiles) by sky position, with north up and east left."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def cut_tiles(
         "pixels": pixels,
     }
     places = np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1)
-    # sort galaxies by position, because neighbours on the sky are in the same survey image, which
-    # is then read only once
+    # sort galaxies by position: neighbours on the sky are in the same survey image, which is then
+    # read only once
     order = np.lexsort((places[:, 0], np.floor(np.nan_to_num(places[:, 1]) * 4)))
     cutter = GalaxyCutter(source, chosen, pixels)
     work = Download(
@@ -126,7 +126,7 @@ def cut_tiles(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GalaxyCutter:
-    """Cut galaxies at given positions out of the survey images of a folder.
+    """Cut galaxies at given sky positions out of the survey images (tiles) in a folder.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class GalaxyCutter:
         return cube_of(Bands(self.bands, flux, ~np.isfinite(flux), target.to_header()))
 
     def _target(self, ra: float, dec: float, scale: float, tiles: list[SurveyImage]) -> WCS:
-        """Return a cutout's celestial coordinates, if possible on the survey's own pixel grid."""
+        """Return a cutout's sky coordinates, on the survey images' pixel grid if they share one."""
         from astropy.wcs import WCS
 
         world = WCS(naxis=2)
@@ -183,15 +183,15 @@ class GalaxyCutter:
             if not bent <= STRAIGHT * self.pixels / 2:
                 return world
             offsets.append(offset)
-        # if all survey images share one pixel grid, move the cutout onto it by at most half a
-        # pixel, to avoid interpolation
+        # if all survey images share one pixel grid, shift the cutout onto this grid by at most half
+        # a pixel, so that no interpolation is needed
         shifts = [np.rint(offset) - offset for offset in offsets]
         if max(np.abs(shift - shifts[0]).max() for shift in shifts) <= STRAIGHT * self.pixels:
             world.wcs.crpix = world.wcs.crpix - shifts[0]
         return world
 
     def _part(self, image: SurveyImage, target: WCS, scale: float) -> Grid:
-        """Return one band of a survey image on the pixel grid of a cutout; bad pixels are NaN."""
+        """Return one survey image resampled to a cutout's pixels; bad pixels become NaN."""
         finer = max(1, int(np.ceil(scale / image.scale - 0.01)))
         x, y = _pixels_in(image, target, self.pixels, finer)
         share = 1 - np.mean(
@@ -224,7 +224,7 @@ class GalaxyCutter:
 
 
 def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:
-    """Return x and y in a survey image of `finer`² points in each pixel of a cutout."""
+    """Return where `finer`² points in each cutout pixel lie in a survey image, as x and y."""
     from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 
     steps = (np.arange(pixels * finer) + 0.5) / finer - 0.5
@@ -234,12 +234,12 @@ def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tupl
 
 
 def _sampled(plane: npt.NDArray[np.float32], x: Grid, y: Grid) -> Grid:
-    """Interpolate pixels of a survey image linearly at (x, y); NaN where a used pixel is bad."""
+    """Interpolate a survey image linearly at (x, y); the result is NaN if it needs a bad pixel."""
     from astropy.nddata import Cutout2D
     from scipy import ndimage
 
-    # interpolate in a small part of the survey image only, because converting the whole image would
-    # need much memory
+    # interpolate in a small part of the survey image, because converting the whole image to float64
+    # needs much memory
     low_x, low_y = np.floor(x.min()) - 1, np.floor(y.min()) - 1
     size = (int(np.ceil(y.max()) + 2 - low_y), int(np.ceil(x.max()) + 2 - low_x))
     centre = (low_x + (size[1] - 1) / 2, low_y + (size[0] - 1) / 2)

@@ -1,1 +1,1 @@
-"""Simulate a survey: galaxies of known shape, their images, and the votes of volunteers."""
+"""Simulate a survey: galaxies of known shape, their images, and volunteers' votes."""

@@ -1,4 +1,4 @@
-"""Compute the light of simulated galaxies in three bands, before seeing and noise."""
+"""Compute the light of simulated galaxies in the bands g, r and i, before seeing and noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DUST = np.array([1.35, 1.0, 0.75])
 
 
 def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
-    """Compute the light of a simulated galaxy in g, r and i on pixels, before seeing and noise.
+    """Compute a simulated galaxy's light per pixel in g, r and i, before seeing and noise.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
 
 
 def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Shift pixel coordinates by a long wave, so that isophotes of a galaxy lose their symmetry."""
+    """Shift pixel coordinates by a sine wave, so that a galaxy drawn on them loses its symmetry."""
     if not galaxy.disturbance:
         return x, y
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
@@ -89,8 +89,8 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
     if galaxy.arms:
         arms = _arms(galaxy, disk, rng)
         young, opacity = arms.young, arms.opacity
-        # brighten the old stars in the arms too, because the density wave gathers them, though less
-        # than young stars
+        # brighten the old stars in the arms too, because the spiral density wave gathers them,
+        # though less than young stars
         old = old * (1 + 0.9 * galaxy.strength * (arms.crest - 0.3))
         knots = _knots(galaxy, disk, (x, y), rng)
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
@@ -102,7 +102,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         bar = _bar(galaxy, disk)
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
-        # a bulge is thicker than the disk, so it appears only half as flattened
+        # a bulge is thicker than the disk, so it looks only half as flattened
         q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
             lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
@@ -111,7 +111,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    # give old stars the rest of the light, so that the shares of all layers sum to 1
+    # old stars give the rest of the light, so that the shares of all layers sum to 1
     rest = max(1 - sum(share for _, share, _ in layers), 0.1)
     layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)
@@ -120,7 +120,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _FaceOnDisk:
-    """Store pixel coordinates in the plane of a disk galaxy, in arcsec and radians."""
+    """Store the coordinates of pixels in the plane of a galaxy's disk, in arcsec and radians."""
 
     major: Plane
     minor: Plane
@@ -134,8 +134,8 @@ class _FaceOnDisk:
 def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
     """Return pixel coordinates in the plane of a galaxy's disk, and the radius where arms begin."""
     along, across = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    # convert the half-light radius to a scale length: half of an exponential disk's light is within
-    # 1.678 scale lengths
+    # half of an exponential disk's light is inside 1.678 scale lengths, so this divides the
+    # half-light radius by 1.678
     h = galaxy.r50 / 1.678
     deprojected = across / galaxy.axis_ratio
     return _FaceOnDisk(
@@ -164,11 +164,11 @@ def _winding(galaxy: Galaxy) -> float:
 
 
 def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _SpiralArms:
-    """Draw logarithmic spiral arms with young stars, and with dust lanes beside the arms."""
+    """Draw logarithmic spiral arms of young stars, with a dust lane beside each arm."""
     h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
     wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-    # unwind the arms, which are logarithmic spirals of constant pitch: their angle grows as
-    # ln(radius) from the end of the bar
+    # unwind the arms: in a logarithmic spiral the angle grows as ln(radius), here counted from the
+    # end of the bar
     unwound = np.log(np.maximum(radius, 0.3 * h) / disk.arms_begin)
     phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
     lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
@@ -177,8 +177,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
     young = np.exp(-radius / (1.35 * h)) * crest * grains
-    # place the dust lane beside the crest of the arm, shifted by 0.9 rad in the phase of the
-    # density wave
+    # the dust lane runs beside the arm: its phase in the density wave differs by 0.9 rad
     lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
     opacity = 0.7 * galaxy.strength * begun * lane
     return _SpiralArms(crest, young, opacity)
@@ -187,7 +186,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
 def _knots(
     galaxy: Galaxy, disk: _FaceOnDisk, sky: tuple[Plane, Plane], rng: np.random.Generator
 ) -> Plane:
-    """Draw star-forming knots in spiral arms as point sources, on pixels with coordinates `sky`."""
+    """Draw star-forming knots along the spiral arms as point sources, on pixels at `sky`."""
     count = rng.poisson(14 * galaxy.strength * galaxy.arms)
     r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.arms_begin
     arm = 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
@@ -199,7 +198,7 @@ def _knots(
 
 
 def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
-    """Draw the bar of a disk galaxy: a boxy ellipse whose light falls steeply at its end."""
+    """Draw the bar of a disk galaxy: a boxy ellipse whose light falls steeply at its ends."""
     angle = disk.angle - disk.bar_angle
     cross = np.cos(angle) * disk.radius, np.sin(angle) * disk.radius
     length = galaxy.bar * disk.h
@@ -212,7 +211,7 @@ def _bulge_size(galaxy: Galaxy) -> float:
 
 
 def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a simulated exponential disk seen edge-on, with bulge and dust lane.
+    """Draw a simulated exponential disk seen from the side, with bulge and dust lane.
 
     van der Kruit & Searle 1981, A&A 95, 105.
     """
@@ -263,7 +262,7 @@ def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> 
 
 
 def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw two simulated merging galaxies in contact, both distorted, with tidal debris."""
+    """Draw two simulated galaxies that merge: in contact, distorted, with tidal debris."""
     ratio, direction = rng.uniform(0.35, 1.0), rng.uniform(0, 2 * math.pi)
     gap = rng.uniform(1.3, 3.0) * galaxy.r50
     companion = dataclasses.replace(
@@ -314,9 +313,9 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 
 def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw the trail of a satellite across a simulated image.
+    """Draw the trail that a satellite leaves in an image, in one of the three bands only.
 
-    It appears in one band only, as the bands are exposed minutes apart.
+    The bands are exposed minutes apart, so the satellite is in one of them.
     """
     _, v = turned(x, y, galaxy.position_angle)
     line = np.exp(-0.5 * (v / (0.9 * PIXEL)) ** 2)

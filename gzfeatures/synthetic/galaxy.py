@@ -1,4 +1,4 @@
-"""Describe the true shape of one simulated galaxy, star or satellite trail."""
+"""Define the true shape of one simulated galaxy, star or satellite trail."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Galaxy:
 
     @property
     def flux(self) -> float:
-        """Return the total flux of the source in the r band, in nanomaggies."""
+        """Return the total flux in the r band, in nanomaggies."""
         return nanomaggies(self.magnitude)
 
     @property

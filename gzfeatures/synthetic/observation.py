@@ -1,4 +1,4 @@
-"""Simulate a camera: seeing, neighbouring sources, noise, and the JPEG that volunteers saw."""
+"""Simulate a camera: seeing, neighbouring sources, noise, and the JPEG that volunteers see."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEDESTAL = 0.008
 
 
 def observed(flux: Plane) -> Plane:
-    """Blur an image by a simulated seeing: a Gaussian core, and wings about three times wider.
+    """Blur an image by simulated seeing: a narrow Gaussian, and a faint one three times as wide.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def observed(flux: Plane) -> Plane:
 
 
 def neighbours(side: int, rng: np.random.Generator) -> Plane:
-    """Draw field stars and small distant galaxies, shape (3, side, side), before seeing.
+    """Draw field stars and small distant galaxies, shape (3, side, side), before seeing and noise.
 
     The unit is nanomaggies per pixel.
     """
@@ -55,8 +55,8 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
     for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
-        # leave the centre empty, because a neighbour in front of the galaxy would change its
-        # visible shape
+        # keep the centre empty, because a source in front of the galaxy would change its visible
+        # shape
         if np.hypot(*(place - side / 2)) < keep_clear:
             continue
         if far and magnitude > 17:
@@ -79,8 +79,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                     1.6,
                 )
             )
-            # draw a halo and spikes for bright stars only, because those of fainter stars are
-            # invisible
+            # draw halo and spikes of bright stars only; those of fainter stars are invisible
             if magnitude < 13.5:
                 source = Galaxy(
                     "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
@@ -94,7 +93,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
 def _field_catalog(
     side: int, area: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
-    """Draw positions (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of random field sources.
+    """Draw random field sources: positions (n, 2), r magnitudes (n,), and which are galaxies (n,).
 
     The field covers `area` square arcmin.
     """
@@ -104,7 +103,7 @@ def _field_catalog(
 
 
 def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
-    """Add a small image to `field`, centred on pixel `place`; cut it at the border."""
+    """Add a small image to `field`, centred on the pixel `place`; cut it off at the border."""
     side, width = field.shape[-1], stamp.shape[-1]
     row, column = (int(p) - width // 2 for p in place)
     top, left, bottom, right = (
@@ -120,17 +119,18 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
-    """Add the noise of sky and sources to a simulated image, and a small error of the sky level."""
-    # photons of the source add Poisson noise of variance flux / gain to the noise of the sky
+    """Add noise of sky and sources to a simulated image, and a small error in the sky level."""
+    # Poisson noise: photons of the source have the variance flux / gain, which adds to the variance
+    # of the sky
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
-    # sky subtraction in a real survey is not exact, so each band keeps a constant error of 0.15 of
-    # the noise
+    # a real survey subtracts the sky with a small error, so add a constant of 0.15 times the noise
+    # to each band
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 
 
 def coloured(flux: Plane, size: int) -> Image.Image:
-    """Compose a colour image from the bands g, r and i: i as red, r as green, g as blue.
+    """Compose a colour image from the bands g, r and i: i is red, r is green, g is blue.
 
     The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
     function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
@@ -155,9 +155,9 @@ def coloured(flux: Plane, size: int) -> Image.Image:
 def photograph(
     galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator
 ) -> bytes:
-    """Return a JPEG of a simulated galaxy with neighbours, as wide as the images in Galaxy Zoo.
+    """Return a JPEG of a simulated galaxy and its neighbours, as wide as Galaxy Zoo's images.
 
-    These are 8.48 Petrosian 90 % radii wide.
+    Galaxy Zoo's images are 8.48 Petrosian 90 % radii wide.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Draw the galaxies of a simulated survey: types, distances, luminosities, sizes and shapes."""
+"""Draw random galaxies for a simulated survey: types, distances, luminosities, sizes, shapes."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of the survey's galaxy `index`; types keep their shares for any survey size.
+    """Return the type of galaxy number `index`; type shares are right in surveys of any size.
 
     Types follow a golden-ratio sequence.
     """
     start = float(np.random.default_rng([seed, 0]).random())
-    # multiples of the golden ratio fill [0, 1) evenly, so every type gets its share in a survey of
-    # any size
+    # golden-ratio sequence: multiples of this number, modulo 1, fill [0, 1) evenly, so each type
+    # gets its share in a survey of any size
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
     return list(TYPES)[
@@ -81,7 +81,7 @@ def distance(redshift: float) -> tuple[float, float]:
     The universe is flat, with H0 = 70 km/s/Mpc and Ωm = 0.3.
     """
     # equations 14 and 15 of Hogg 1999 (arXiv:astro-ph/9905116): comoving distance = c / H0 ∫ dz /
-    # E(z) with E² = Ωm (1 + z)³ + 1 − Ωm
+    # E(z), with E² = Ωm (1 + z)³ + 1 − Ωm
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
     return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (
@@ -90,7 +90,7 @@ def distance(redshift: float) -> tuple[float, float]:
 
 
 def member(index: int, seed: int, rng: np.random.Generator) -> Member:
-    """Draw the galaxy with number `index` of a simulated survey: position, distance and shape.
+    """Draw galaxy number `index` of a simulated survey: position, redshift, luminosity and shape.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
 
 def nearby(galaxy: Member, redshift: float) -> Galaxy:
-    """Return a simulated galaxy's shape if moved to `redshift`; unchanged if already nearer."""
+    """Return a simulated galaxy's shape as seen if moved nearer, to `redshift`; else unchanged."""
     if galaxy.redshift <= redshift or galaxy.type == "artifact":
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)
@@ -155,18 +155,18 @@ def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) ->
     return _disk(kind, magnitude, r50, rng)
 
 
-# each function below draws its random numbers in a fixed order, because another order would change
-# the survey that belongs to a seed
+# each function below must draw its random numbers in the same order for ever: another order would
+# give another survey for the same seed
 
 
 def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
     """Draw the shape of a simulated smooth galaxy: round, in-between, or cigar-shaped."""
     low, high = AXIS_RATIOS[kind]
-    # cigars are mostly disks seen from the side, whose light falls less steeply than that of
-    # ellipticals
+    # most cigar-shaped galaxies are disks seen from the side, whose light falls less steeply than
+    # that of ellipticals
     sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
     axis_ratio = rng.uniform(low, high)
-    # most smooth galaxies are old and red; about one in six still forms stars
+    # most smooth galaxies are old and red; 18 % still form stars, and are bluer
     colour = rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0)
     return Galaxy("elliptical", magnitude, r50, sersic=sersic, axis_ratio=axis_ratio, colour=colour)
 
@@ -233,13 +233,14 @@ def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> 
     arms = (
         int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
     )
-    # galaxies with many arms are late types, whose bulges are small
+    # galaxies with three or more arms are later types, whose bulges are smaller
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
     axis_ratio = rng.uniform(0.42, 1.0)
-    # galaxies with bulges, and disks without arms, are redder because they contain fewer young
-    # stars
+    # disks with a large bulge, and disks without arms, contain fewer young stars, so make them
+    # redder
     colour = rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0)
-    # draw tight, medium or loose arms, because Galaxy Zoo 2 asks volunteers for these three
+    # draw one pitch angle for tight, medium and loose arms each, because Galaxy Zoo 2 asks for
+    # these three
     pitches = [rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)]
     return Galaxy(
         "disk",

@@ -1,4 +1,4 @@
-"""Compute brightness distributions of galaxies: Sérsic profile, clumps, point sources, colours."""
+"""Compute brightness distributions: Sérsic profiles, clumps, point sources, colours."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def nanomaggies(magnitude: float) -> float:
 
 
 def bands(g_minus_r: float) -> Plane:
-    """Return the flux of stars in g, r and i relative to r, shape (3,), for a given g − r."""
+    """Return the flux of stars in g, r and i, divided by that in r, for a given g − r."""
     return np.array([10 ** (-0.4 * g_minus_r), 1.0, 10 ** (0.4 * (0.02 + 0.42 * g_minus_r))])
 
 
 def sersic_b(n: float) -> float:
-    """Compute the constant b of a Sérsic profile, with which r_e encloses half of the light.
+    """Compute the constant b of a Sérsic profile, for which half of the light lies within r_e.
 
     Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
     from n = 1.
@@ -53,12 +53,12 @@ def sersic_b(n: float) -> float:
 
 
 def sersic(radius: Plane, r_e: float, n: float) -> Plane:
-    """Compute the Sérsic surface brightness, which is 1 at the effective radius `r_e`."""
+    """Compute a Sérsic profile's surface brightness, which is 1 at the effective radius `r_e`."""
     return np.exp(-sersic_b(n) * ((radius / r_e) ** (1 / n) - 1))
 
 
 def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2.0) -> Plane:
-    """Return the major-axis radius of the generalised ellipse through (x, y).
+    """Return the major-axis radius of the ellipse, or boxy ellipse, through the point (x, y).
 
     A boxiness of 2 is an ellipse; more is boxier.
     """
@@ -70,7 +70,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 def on_pixels(
     profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Return a brightness profile on pixels; average over `fine`² points in each central pixel.
+    """Return a brightness profile on pixels, sum 1; average `fine`² points in each central pixel.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def on_pixels(
 
 
 def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
-    """Rotate coordinates to those parallel and perpendicular to the direction `angle`.
+    """Rotate coordinates, so that they run along and across the direction `angle`.
 
     Applied twice, the rotation changes nothing.
 
@@ -110,7 +110,7 @@ def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.Generator) -> Plane:
-    """Draw a random log-normal texture with mean near 1 and clumps of `size` arcsec."""
+    """Draw a random log-normal texture with a mean near 1, and clumps of `size` arcsec."""
     from scipy.ndimage import gaussian_filter
 
     sigma = max(size / PIXEL, 0.7)
@@ -120,7 +120,7 @@ def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.
 
 
 def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Plane) -> Plane:
-    """Draw point sources on the pixels at (x, y); share each among the four nearest pixels.
+    """Draw point sources on the pixels at (x, y); divide each among the four nearest pixels.
 
     All coordinates are in the same arcsec.
     """

@@ -1,4 +1,4 @@
-"""Simulate a survey of galaxies of known shape: images, volunteers' votes, and true shapes."""
+"""Simulate a survey of galaxies: images, volunteers' votes, and the true shapes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class MockSurvey:
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRow:
-    """Describe one row of a simulated survey: a new galaxy, or the previous galaxy again.
+    """Store one row of a simulated survey: a new galaxy, or the galaxy of the row before again.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ class SurveyRow:
 
     @classmethod
     def at(cls, index: int) -> SurveyRow:
-        """Return the survey's row with this index: a new galaxy, or the previous galaxy again.
+        """Return row number `index` of the survey: a new galaxy, or the galaxy of the row before.
 
-        It is a galaxy of its own, or by turns the galaxy before on another night, or the same file
+        A repeated galaxy is shown by turns on another night, or by a copy of the same file.
         again.
         """
         repeat, turn = index % REPEAT_EVERY == REPEAT_EVERY - 1, index // REPEAT_EVERY % 2
@@ -85,7 +85,7 @@ class SurveyRow:
 
     @property
     def repeats(self) -> str:
-        """Return how the row repeats the previous row: "" (not), "seen-again" or "same-file"."""
+        """Return how the row repeats the row before: "" (not), "seen-again" or "same-file"."""
         return (
             "same-file"
             if self.observation != self.index
@@ -102,7 +102,7 @@ def draw_survey(
     size: int = 212,
     progress: Progress | bool = False,
 ) -> MockSurvey:
-    """Simulate a survey that looks like SDSS, with votes of simulated volunteers.
+    """Simulate a survey of SDSS-like images, with votes of simulated volunteers.
 
     Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same,
     byte for byte. The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and
@@ -178,7 +178,7 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Return the random number generator for one purpose in one row of a simulated survey."""
+    """Return the random numbers for one purpose (such as votes) in one row of the survey."""
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
@@ -205,18 +205,18 @@ def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
-    # let the same volunteers classify the galaxy near and far, so that their votes differ because
-    # of distance alone
+    # let the same volunteers classify the galaxy far and near, so that only distance changes their
+    # votes
     observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # debiased votes are those that the same volunteers would give if the galaxy were nearby
+    # these are the "debiased" votes: those that the same volunteers give to the galaxy brought near
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 
 def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return the metadata of simulated galaxies, named as in GZ2: ids, position, redshift, size."""
+    """Return positions, redshifts, magnitudes and sizes of simulated galaxies, named as in GZ2."""
     return pd.DataFrame(
         [
             {
@@ -235,7 +235,7 @@ def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.Dat
 
 
 def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return the true shapes of the simulated galaxies as a table with one row per galaxy."""
+    """Return the true types and shapes of simulated galaxies, as a table with one row per image."""
     return pd.DataFrame(
         [
             {
@@ -255,7 +255,7 @@ def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) ->
 def _write(path: Path, table: pd.DataFrame) -> None:
     """Write a table to a CSV file with nine digits; the complete file appears, or none at all.
 
-    Nine are enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8.
+    Nine digits are enough for 0.1 arcsec on the sky, and for sums of fractions to 1e-8.
     """
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

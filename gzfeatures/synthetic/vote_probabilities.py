@@ -18,9 +18,9 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 
 def visibility(galaxy: Galaxy) -> float:
-    """Return how well volunteers can see the features of a simulated galaxy, in (0, 1).
+    """Return how well volunteers can see a simulated galaxy's features, between 0 and 1.
 
-    It grows with apparent size in units of the seeing, and with brightness.
+    Large apparent size, compared with the seeing, and brightness make features visible.
     """
     return 1 / (
         1
@@ -31,7 +31,7 @@ def visibility(galaxy: Galaxy) -> float:
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
-    """Return the probability of each answer about a simulated galaxy if its question is asked.
+    """Return the probability of each answer about a simulated galaxy, if its question is asked.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Share votes among answers with `centres` near `value`; more evenly if the view is unclear."""
+    """Share votes among answers: the nearest to `value` gets most, less if the view is unclear."""
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
     return shares

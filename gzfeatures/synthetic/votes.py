@@ -37,7 +37,7 @@ WALK: tuple[str, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """Store the simulated volunteers who classify one galaxy, with their random numbers.
+    """Store the simulated volunteers who classify one galaxy: their care, and random numbers.
 
     The same panel can be shown the galaxy twice, at two distances, which is what debiasing
     estimates.
@@ -64,7 +64,7 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Return each volunteer's weight, which is smaller for careless ones, shape (volunteers,).
+        """Return the weight of each volunteer's votes, shape (volunteers,); careless ones get less.
 
         Willett+2013, section 3.
         """
@@ -84,8 +84,8 @@ class Panel:
         ndarray of bool
             Shape (volunteers, 37); False under questions a volunteer did not reach.
         """
-        # use random numbers drawn before, so that the same volunteers can vote on two images of a
-        # galaxy
+        # use random numbers that were drawn before, so that the same volunteers can vote on two
+        # images of a galaxy
         answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
@@ -95,7 +95,7 @@ class Panel:
         return answers & self._asked_answers(answers)
 
     def _asked_answers(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which questions each simulated volunteer is asked, shape (volunteers, 37)."""
+        """Return for each answer whether volunteers are asked its question, (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
             for answer, chosen in zip(
@@ -103,8 +103,8 @@ class Panel:
             ):
                 after = NEXT[answer]
                 if after is not None:
-                    # several answers can lead to the same question, which is asked if a volunteer
-                    # chose any of them
+                    # several answers can lead to one question; it is asked if the volunteer chose
+                    # any of these answers
                     on_way[after] |= on_way[question] & chosen
         return np.column_stack(
             [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]
