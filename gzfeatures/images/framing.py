@@ -85,8 +85,8 @@ class Framing:
             )
         scale, radius = float(self.pixel_scale[row]), float(self.petrosian[row])
         for column, value in zip(self.columns, (scale, radius), strict=True):
-            # refuse a missing or impossible scale or radius, because the crop would be wrong with
-            # any other value
+            # refuse a missing or impossible scale or radius, because any replacement would give a
+            # wrong crop
             if not 0 < value < np.inf:
                 raise InputError(
                     f"{column} sets the crop",

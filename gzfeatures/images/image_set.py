@@ -230,7 +230,7 @@ class ImageSet:
         return np.lexsort((places[:, 1], places[:, 0]))
 
     def stamp(self) -> str:
-        """Return a SHA-256 of ids and file states; it changes if any image file changes.
+        """Return a SHA-256 of ids, file sizes and file times; it changes if any image file changes.
 
         It covers names, sizes and times of change, and reads no image.
 

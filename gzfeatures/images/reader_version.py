@@ -70,7 +70,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Return whether bytes are FITS that the newest decoding code decodes to other pixels.
+    """Return whether bytes are FITS that new code decodes to other pixels than older code.
 
     These are integers, or a sky in a first header without pixels, plain or gzipped.
 

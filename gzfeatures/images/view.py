@@ -115,8 +115,8 @@ class View:
             **dataclasses.asdict(self),
             "bands": None if self.bands is None else list(self.bands),
         }
-        # leave out the default interpolation, so that views stored by earlier versions, which had
-        # no other, stay equal
+        # leave out the default interpolation, so that views stored by earlier versions, which knew
+        # no other interpolation, stay equal
         if self.interpolation == "bilinear":
             del fields["interpolation"]
         return fields

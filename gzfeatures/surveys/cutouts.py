@@ -205,7 +205,7 @@ def _fetch(
 
 
 def prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Write a cutout folder's settings file if it is new; refuse other settings; tidy up.
+    """Write a new cutout folder's settings file; refuse other settings; remove partial files.
 
     Parameters
     ----------

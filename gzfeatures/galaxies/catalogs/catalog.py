@@ -241,7 +241,7 @@ class Catalog:
         return identification.notes_of(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Return whether a Galaxy Zoo campaign has votes (counts or fractions) on these answers.
+        """Return whether the catalog has votes on all these answers from one Galaxy Zoo campaign.
 
         Parameters
         ----------

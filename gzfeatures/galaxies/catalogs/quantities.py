@@ -193,8 +193,8 @@ def _remedy(name: str, *, is_text: bool) -> str:
     """Return advice to a user whose column does not contain the quantity that its name suggests."""
     if not is_text:
         return f"name the column {name} where it is one"
-    # gzfeatures also finds a quantity under its own name for it (such as redshift), so a user can
-    # rename a column to that; any other column has only one name
+    # gzfeatures looks for a known quantity under its own name (such as redshift) too, so renaming
+    # the right column helps; for an unknown quantity, only another column helps
     other = f"name the right column {name}" if name in QUANTITIES else "choose another column"
     return f"correct these cells, or {other}"
 

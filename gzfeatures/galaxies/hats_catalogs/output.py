@@ -58,7 +58,7 @@ def write_checked(catalog: Catalog, path: Path) -> Path:
 
 
 def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
-    """Return a table in memory as the second catalog of a join by sky position.
+    """Prepare a table in memory to be the second catalog of a join by sky position.
 
     Raises
     ------

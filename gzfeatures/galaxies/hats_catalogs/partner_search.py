@@ -91,7 +91,7 @@ class PartitionedSource:
         return Nearby(np.concatenate(vectors), np.concatenate(rows))
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the stored columns of these catalog rows, in the order of the rows."""
+        """Return the stored columns of these catalog rows, in the order of `rows`."""
         parts = np.unique(rows[rows[:, 0] >= 0, 0]).tolist()
         tables, starts, total = [], np.zeros(len(self._partitions), dtype=np.intp), 0
         for part in parts:
@@ -131,5 +131,5 @@ class MemorySource:
         return Nearby(self._vectors[within], np.stack([np.zeros_like(within), within], axis=1))
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the table columns of these rows, in the order of the rows."""
+        """Return the table columns of these rows, in the order of `rows`."""
         return self._table.take(pa.array(rows[:, 1], mask=rows[:, 0] < 0))

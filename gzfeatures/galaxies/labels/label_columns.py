@@ -97,8 +97,8 @@ def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
         _require_distinct([name for names in sets for name in names], path)
         values = np.array([[name in names for name in classes] for names in sets])
         return {"ids": ids, "classes": classes, "values": values, "target": "multi-label"}
-    # an empty cell means "no label" here; in multi-label files (above) it means that no class is
-    # true
+    # an empty cell means "no label" in this file; in a multi-label file it would mean that no class
+    # is true
     labelled = text != ""
     _require_distinct(text[labelled], path)
     names, codes = np.unique(text[labelled], return_inverse=True)
@@ -117,8 +117,8 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
     numbers = pd.Series(names, dtype=object).value_counts()
     alike: dict[str, list[str]] = {}
     for name in sorted(numbers.index):
-        # normalise by Unicode's NFKC form, so that letters that look equal are equal, whether they
-        # are one sign or two
+        # Unicode's NFKC form makes letters that look equal compare equal, even if one of them is
+        # written as two characters (a letter and its accent)
         folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
         alike.setdefault(folded, []).append(name)
     for spellings in alike.values():

@@ -250,7 +250,7 @@ class Labels:
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Return each galaxy's class or quantile bin, for drawing samples with equal shares, (n,).
+        """Return each galaxy's class or quantile bin, shape (n,); splits keep the shares equal.
 
         Classes are numbered in the order of their names. The parts of a number hold equally many
         galaxies, ten parts at most; other labels have one part.

@@ -105,8 +105,8 @@ class TargetColumn:
 
     def _target(self, catalog: Catalog) -> Target:
         """Return whether the column is a redshift, by the user's choice or by its name."""
-        # a column `z` can also be the brightness in the z band: if it contains magnitudes, or if
-        # columns g and r exist
+        # a column `z` that contains magnitudes, or stands beside columns g and r, is the brightness
+        # in the z band: then its name does not make it a redshift
         misnamed = self.column in column_of(catalog.frame, "redshift").refused
         by_name = self.column.lower() in REDSHIFTS and not misnamed
         return "redshift" if (by_name if self.redshift is None else self.redshift) else "value"
@@ -121,7 +121,7 @@ class TargetColumn:
                 rule="have two different known numbers at least",
                 found=f"{different[0]:g} everywhere" if len(different) else "none that is known",
             )
-        # if each value occurs less than twice on average, whole numbers cannot be codes of classes
+        # codes of classes repeat: if values occur less than twice on average, they are no codes
         few = len(different) <= FEW_NUMBERS and 2 * len(different) <= len(numbers)
         if few and not self.as_number and (different == np.rint(different)).all():
             shown = ", ".join(f"{number:g}" for number in different[:8])

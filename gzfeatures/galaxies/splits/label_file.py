@@ -159,8 +159,8 @@ def read_target(
     """
     galaxies = Catalog.read(path, id_column=id_column)
     source = galaxies
-    # prefer the column in the label file to the same column in the catalog, because the user named
-    # the label file for it
+    # prefer the label file's own column to the same column in the catalog, because the user named
+    # this file as the one with labels
     if catalog is not None and not galaxies.has_column(target.column):
         source = catalog.select(galaxies.ids[among(galaxies.ids, catalog.ids)])
     labels = target.labels(source)

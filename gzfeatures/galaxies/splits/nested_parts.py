@@ -75,7 +75,7 @@ def nested_parts(
 
 
 def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
-    """Order groups of galaxies so that any first n groups have about the same class shares."""
+    """Order groups of galaxies so that, for every n, the first n have about equal class shares."""
     # sort the ids, so that the order of rows in a file has no effect on the subsets
     ids = np.sort(ids)
     if not len(ids):
@@ -90,7 +90,7 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
 def nested_order(
     codes: npt.NDArray[np.int64], seed: int, first: int = FIRST
 ) -> npt.NDArray[np.int64]:
-    """Order rows so that any first n rows have about the same class shares.
+    """Order rows so that, for every n, the first n rows have about the same class shares.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def nested_order(
     place: npt.NDArray[np.float64] = np.empty(len(codes))
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
-        # spread each class evenly over (0, 1), so that any first n rows have about the same class
-        # shares
+        # spread each class evenly over (0, 1), so that, for every n, the first n rows have about
+        # the same class shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return np.argsort(place, kind="stable")
 
 
 def _beginning(groups: Sequence[Ids], number: int) -> Ids:
-    """Return the galaxies of the first groups, as many whole groups as have `number` galaxies."""
+    """Return the galaxies of the first groups: as many whole groups as fit into `number`."""
     counts = np.cumsum([len(ids) for ids in groups], dtype=np.int64)
     fitting = groups[: int(np.searchsorted(counts, number, side="right"))]
     empty: Ids = np.empty(0, dtype=object)

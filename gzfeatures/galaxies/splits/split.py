@@ -171,7 +171,7 @@ class Split:
         of: int = 10,
         groups: Mapping[str, str] | None = None,
     ) -> Split:
-        """Split by a digest of each galaxy id, so that a galaxy has the same part in every catalog.
+        """Split by the sha256 of each galaxy id: a galaxy has the same part in every catalog.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class Split:
 
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
-    """Return the remainder of each galaxy id's sha256, taken as an integer, by `of`; shape (n,)."""
+    """Return each galaxy id's sha256, read as an integer, modulo `of`; shape (n,)."""
     return np.asarray(
         [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
     )

@@ -181,7 +181,8 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    # if two names differ only in case, the first column is used: in reverse order it is stored last
+    # if two names differ only in case, use the first column: in reverse order it comes last, and
+    # replaces the other
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5

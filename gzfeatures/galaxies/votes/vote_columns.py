@@ -113,7 +113,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return for which galaxies nobody was asked the question of an answer, shape (n,).
+        """Return for which galaxies nobody was asked the question that an answer belongs to.
 
         Their NaN is not a missing vote.
         """

@@ -159,7 +159,7 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
 def _require_alike(
     shift: Corners, corners: Corners, pair: str, reference: WCS, moved: WCS, where: object
 ) -> None:
-    """Refuse two images if one is not the other shifted, or is shifted by over half the image."""
+    """Refuse two images that differ by more than a shift, or by a shift over half the image."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (moved, reference)]

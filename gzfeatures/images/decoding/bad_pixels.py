@@ -51,8 +51,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     from scipy import ndimage
 
     height, width = plane.shape
-    # an unobserved area contains a solid block or run of zeros, while zeros of a noisy sky are
-    # scattered
+    # look for solid blocks or runs of zeros: an unobserved area contains them, while zeros of a
+    # noisy sky are scattered
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
     if run > RUN:

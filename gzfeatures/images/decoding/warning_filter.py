@@ -1,4 +1,4 @@
-"""Suppress the warnings of image decoders, without disturbing other threads."""
+"""Suppress the warnings of image decoders; a lock lets only one thread do so at a time."""
 
 from __future__ import annotations
 
