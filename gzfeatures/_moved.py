@@ -77,7 +77,7 @@ def renamed(old: str, new: str) -> property:
 
 
 class _Moved:
-    """Find a module of gzfeatures by its old name, after all other finders have failed.
+    """Find a module of gzfeatures by its old name, after Python's other import finders have failed.
 
     It has the methods of importlib's finders and loaders, whose base classes take long to import.
     """

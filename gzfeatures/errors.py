@@ -101,7 +101,7 @@ class WeightsError(GzError, RuntimeError):
 
 
 class LeakError(GzError, ValueError):
-    """Raised if a galaxy, or another of its group, is used both for training and for scoring."""
+    """Raised if a galaxy, or a related one (same group), is used for training and for scoring."""
 
 
 class OutputError(GzError, OSError):

@@ -218,7 +218,8 @@ def scratch_memory(size: int, what: str) -> mmap.mmap:
 
 def _reserve(file: BinaryIO, size: int) -> None:
     """Reserve disk space for the full size of a file."""
-    # otherwise a disk that becomes full would kill the process while it writes to the mapped file
+    # reserve the space now: if the disk became full later, the system would kill the process while
+    # it writes to the mapped file
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return

@@ -46,7 +46,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
             "and paired tests."
         ),
         "record": (
-            "Record a run or a training that MLflow did not take when it ended; none of it twice."
+            "Record in MLflow a run or training that was not recorded when it ended; nothing twice."
         ),
         "ui": "Show the recorded runs in the MLflow UI on 127.0.0.1.",
     },
@@ -92,7 +92,8 @@ CHAPTERS: dict[str, dict[str, str]] = {
             "true class in 90 %."
         ),
         "export": (
-            "Write a head as one ONNX file: to class, probabilities, class set and familiarity_p."
+            "Write a head as an ONNX file that gives class, probabilities, class set and "
+            "familiarity_p."
         ),
     },
     "Looking and teaching": {

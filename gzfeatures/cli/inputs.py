@@ -112,7 +112,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
         galaxies = "" if number is None else f" for {number} galaxies"
         say(f"votes read: {measure} of {name}{galaxies}")
     for name, few in (labels.origin.few or {}).items():
-        # warn of classes by few volunteers, because their vote fractions are mostly chance
+        # warn of labels from few volunteers, because their vote fractions are mostly chance
         if few and min_votes < FEW:
             say(
                 f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
@@ -251,7 +251,7 @@ def selected_ids(selection: Path) -> Ids:
 
 
 def among_selected(ids: Ids, selection: Path | None) -> Ids:
-    """Return those of some galaxy ids that the file of --ids lists; all if no file is named."""
+    """Return the given galaxy ids that the file of --ids lists; return all if no file is named."""
     if selection is None:
         return ids
     from gzfeatures.ids import among

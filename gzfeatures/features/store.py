@@ -1,4 +1,4 @@
-"""Keep embeddings on disk by extractor and image sha256, shared by all runs and processes.
+"""Keep embeddings on disk by extractor (network, layer, view) and image sha256, for all runs.
 
 `<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`), which are data
 and no code. Each row is looked up by itself. The key contains everything that changes an embedding,
@@ -27,7 +27,7 @@ STALE_SECONDS = 86_400.0
 
 @dataclasses.dataclass(frozen=True)
 class StoredVectors:
-    """Describe the embeddings of one extractor in the store: number, size and last use.
+    """Hold number, size and last use of the stored embeddings of one network, layer and view.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StoredVectors:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Keep the embeddings of every extractor in one folder, for later runs.
+    """Keep embeddings in one folder, by extractor (network, layer, view), for later runs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read, hold and write embedding tables: galaxy ids, image sha256, vectors and extractor."""
+"""Read, hold and write embedding tables: ids, image sha256, vectors, and how they were made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingTable(TableConversions):
-    """Hold one embedding per galaxy, all made by one extractor.
+    """Hold one embedding per galaxy, all made by one extractor (same network, layer and view).
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class EmbeddingTable(TableConversions):
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write the embedding table as Parquet, with its extractor in the metadata.
+        """Write the embedding table as Parquet; its extractor (network, layer, view) is metadata.
 
         Parameters
         ----------

@@ -146,6 +146,6 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-    if pa.types.is_string(array.type):  # VOTable and ECSV write no text for a missing text
+    if pa.types.is_string(array.type):  # VOTable and ECSV leave a missing text empty
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     return None if pa.types.is_nested(array.type) else array

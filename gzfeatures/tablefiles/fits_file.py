@@ -218,7 +218,7 @@ def _strings(stored: npt.NDArray[Any]) -> Any:
         # keep bytes that are not UTF-8: ids among them are refused later, and other texts keep
         # their readable part
         trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
-    # FITS has no mark for a missing text but an empty text
+    # FITS marks a missing text only by leaving it empty
     empty = pc.equal(pc.binary_length(trimmed), 0)
     return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
 

@@ -197,7 +197,7 @@ def _array(source: tuple[Any, str | None], path: Path) -> Any:
     values: npt.NDArray[Any] = np.asarray(dataset[()] if field is None else dataset[field])
     if text is not None:
         cells = [cell.encode() if isinstance(cell, str) else cell for cell in values.tolist()]
-        # HDF5 has no mark for a missing text but an empty text
+        # HDF5 marks a missing text only by leaving it empty
         array = pa.array([cell.rstrip(b" \0") or None for cell in cells], pa.large_binary())
         try:
             return array.cast(pa.large_string())

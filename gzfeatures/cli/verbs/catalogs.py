@@ -156,7 +156,7 @@ def label(
         with written_whole(plot) as temporary:
             balance_figure(labels).savefig(temporary, dpi=150)
         say(f"class balance drawn in {plot}")
-    # keep the votes in the JSON only, because people have read them on stderr
+    # print the votes as JSON only, because a person has already read them on stderr
     result = {
         "scheme": labels.scheme,
         "galaxies": len(labels),

@@ -271,7 +271,7 @@ def record(
     upgrade: Upgrade = False,
     as_json: Json = False,
 ) -> None:
-    """Record a run or a training that MLflow did not take when it ended; none of it twice."""
+    """Record in MLflow a run or training that was not recorded when it ended; nothing twice."""
     from gzfeatures.verbs.experiments import record as record_run
 
     lock_folder(folder, say)

@@ -332,7 +332,7 @@ def explain(
     from gzfeatures.images.image_set import ImageSet
 
     named = [*(ids or ()), *([] if selection is None else selected_ids(selection))]
-    # pass no ids if none are named: then the prototypes of each class are explained, which need a
+    # without ids, typical galaxies (prototypes) of each class are explained; to choose them takes a
     # table and labels
     explanation = explained(
         Classifier(network, weights, table, head),
@@ -348,7 +348,7 @@ def explain(
         measure=measure,
     )
     gallery, verdict = explanation.gallery, explanation.verdict
-    # print the main result first: do the maps explain more than the brightness of the image?
+    # print the main result first: do the saliency maps explain more than the image's brightness?
     if verdict is not None:
         say(verdict.sentence())
     elif measure:

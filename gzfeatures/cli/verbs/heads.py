@@ -209,7 +209,8 @@ def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> Non
     from gzfeatures.experiment.fitted_heads.replacing import require_same_target
     from gzfeatures.heads.fit import suited
 
-    # refuse them before a split is drawn, because the split is written beside the labels
+    # check the heads before a split is drawn: a refused command must not leave a new split file
+    # beside the label file
     for name in heads:
         suited(name, labels)
         if folder is not None:
@@ -272,7 +273,7 @@ def _show_heads(
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
-    # print no warning of few galaxies for labels of `teach`, which have limits of their own
+    # labels from the page of `teach` have limits of their own, so print no warning of few galaxies
     for line in () if more else few_galaxies(fitted[0][0].scores.n, len(split.validation)):
         say(f"warning: {line}")
     rows: list[dict[str, Any]] = [
@@ -371,7 +372,7 @@ def _percent(row: dict[str, Any]) -> str:
 
 
 def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
-    """Return a table row: how often class sets hold the true class, in all and at worst."""
+    """Return how often class sets hold the true class, in all and in the worst class, as a row."""
     # leave out classes without test galaxies, which have no measured coverage
     measured = [row for row in sets["per_class"] if row["n"]]
     worst = min(measured, key=lambda row: row["reached"])

@@ -92,7 +92,7 @@ def store(
     from gzfeatures.features.store_import import import_vectors
     from gzfeatures.networks.compilation import code_folder
 
-    # refuse an option that would have no effect, because it hides a mistake of the user
+    # an option without effect hides a mistake of the user, so refuse it
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):

@@ -226,7 +226,7 @@ def map_(
         sky=sky,
         progress=Terminal(),
     )
-    # align the other maps with the first, so that the figure shows all in the same frame
+    # turn and scale the other maps onto the first, so that a galaxy has a similar place in all
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         maps = {table.stem: chart, **laid} if laid else chart

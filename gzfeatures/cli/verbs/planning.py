@@ -144,7 +144,7 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a head as one ONNX file: to class, probabilities, class set and familiarity_p."""
+    """Write a head as an ONNX file that gives class, probabilities, class set and familiarity_p."""
     from gzfeatures.experiment.prediction import TABLES
     from gzfeatures.verbs.portable import export as export_file
 

@@ -195,8 +195,7 @@ def predict(
         say(f"note: {answer.familiarity.why_none_flagged}")
     if answer.why_no_sets is not None:
         say(f"note: {answer.why_no_sets}")
-    # measure class sets on uncorrected probabilities, because only for these they promise a
-    # coverage
+    # class sets promise their coverage only for uncorrected probabilities, so measure these
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
     elif labels is not None:
@@ -236,7 +235,7 @@ class _PredictOptions:
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """Hold predicted galaxies, with calibration, familiarity, and the images left out.
+    """Hold the result of `predict`: predictions, class sets, familiarity, and images left out.
 
     `kept_out` holds what is known of galaxies kept out of training; `blank` is None where no image
     was read.

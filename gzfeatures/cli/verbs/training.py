@@ -333,7 +333,7 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups of galaxies with one image, and galaxies that the weights were trained on."""
+    """Return groups of galaxies that share an image, and galaxies that the weights have seen."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among

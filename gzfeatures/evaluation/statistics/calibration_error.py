@@ -41,7 +41,7 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return the measured error's quantile if `true` is the true error, and the lower tail."""
+        """Return the measured error's quantile for a true error, and the tail left out below."""
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
         # a sum of folded normal numbers has no simple distribution; a gamma distribution of equal

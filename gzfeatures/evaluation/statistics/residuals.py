@@ -116,8 +116,8 @@ def value_intervals_of_metrics(
     if len(sizes) < FEWEST:
         return {}
     square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
-    # a few outliers dominate the sum of squares, so use only as many degrees of freedom as groups
-    # that matter
+    # a few outliers can dominate the sum of squares s: count as degrees of freedom only groups that
+    # contribute, (Σ s)² / Σ s²
     squares = np.bincount(group, residual**2)
     worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
     low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
@@ -179,8 +179,8 @@ def _share_interval(
 ) -> tuple[float, float]:
     """Return the interval of a share, for the effective number of independent galaxies."""
     n, share = sizes.sum(), flags.mean()
-    # if all flags are equal, their variance is unknown; assume that all galaxies of a group have
-    # the same flag
+    # `effect` is how many galaxies count as one; if all flags are equal it cannot be measured, so
+    # assume that a group's galaxies always have equal flags
     effect = (sizes**2).sum() / n
     if 0 < share < 1:
         variance = float(_of_groups(flags, group, sizes).variance) / len(sizes)

@@ -118,8 +118,8 @@ def _encoded(entry: Any, kind: str, version: str) -> None:
 
 def _csv(table: EmbeddingTable, path: Path) -> None:
     frame = pd.DataFrame({COLUMNS[0]: table.ids, COLUMNS[1]: table.digests})
-    # the shortest text of a float32 reads back as the same number; as float64 it would have
-    # needless digits
+    # leave the numbers float32: CSV then gets the shortest text that reads back as the same number,
+    # while float64 would add needless digits
     numbers = pd.DataFrame(
         {f"{VECTORS}_{place}": table.matrix[:, place] for place in range(table.dim)}
     )
