@@ -143,7 +143,8 @@ def audit_table(
     teller.say(f"{len(sample.table)} galaxies with vectors and labels; folds keep {description}")
     nuisances, not_judged = _nuisances(sample, catalog, images, steps, teller)
     probes = []
-    # with fewer draws, no p value could pass the correction for so many nuisances
+    # the smallest possible p value is 1 / (draws + 1): with few draws it could not pass the
+    # correction for the number of nuisances
     draws = max(options.draws, DRAWS_EACH * len(nuisances))
     with teller.counted("probing nuisances", len(nuisances)) as advance:
         for nuisance in nuisances:
@@ -182,7 +183,7 @@ def audit_table(
 def _sample(
     table: EmbeddingTable, labels: Labels, catalog: Catalog | None, options: AuditOptions
 ) -> tuple[_Sample, str]:
-    """Choose the galaxies of an audit; also return a phrase that says which share a fold."""
+    """Choose the galaxies of an audit; also return a phrase on which galaxies share a fold."""
     whole = morphology_of(labels)
     ids = drawn_alike(table.ids[among(table.ids, whole.ids)], options.seed)
     if len(ids) < FEWEST:

@@ -56,8 +56,8 @@ class FinishedSteps:
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
         path = self.folder / STEPS / f"{stem}-{fingerprint.of(name)[:8]}.json"
         note = read_sidecar(path)
-        # do not trust a file that somebody changed: compute the step again; `outputs` decides
-        # whether the file may be replaced
+        # use the stored result only if the inputs are the same and nobody edited the file: its text
+        # would differ from json.dumps
         if note.get("key") == digest and path.read_text(encoding="utf-8") == json.dumps(note):
             return note["result"]
         result = jsonable(compute())

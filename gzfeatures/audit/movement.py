@@ -193,7 +193,7 @@ def _vectors_of(
     from gzfeatures.networks.extraction.extract import compute_table
 
     scratch = user_folders.scratch()
-    # make the folder, which does not exist yet on a new machine
+    # on a new machine the folder for temporary files does not exist yet
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         names = {}

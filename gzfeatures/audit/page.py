@@ -32,7 +32,7 @@ def write_audit(audit: Audit, folder: str | Path) -> Path:
     """
     place = Path(folder)
     numbers = json.dumps(audit.asdict(), indent=1, ensure_ascii=False) + "\n"
-    # add the digest to the page last, when its text is final
+    # call `sealed` last: it adds a checksum of the page's text, which must not change afterwards
     for name, text in ((NUMBERS, numbers), (PAGE, sealed(render(audit)))):
         with written_whole(place / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

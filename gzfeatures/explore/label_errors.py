@@ -15,7 +15,7 @@ from gzfeatures.ids import among, positions
 
 
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
-    """Rank labels by how likely they are wrong, by predictions of heads not trained on them.
+    """Rank labels by how likely they are wrong, with predictions of heads not trained on them.
 
     Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold
     is the mean of its probability over the galaxies with that label. Each galaxy is assigned to the

@@ -132,7 +132,7 @@ def by_graph(
         index.add(np.ascontiguousarray(rows))
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
     candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
-    lacking = (candidates < 0).any(1)  # −1: no row was found
+    lacking = (candidates < 0).any(1)  # faiss writes −1 if it finds too few rows
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
         mine = None if own is None else own[lacking]

@@ -61,7 +61,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 @contextmanager
 def restyled(settings: dict[str, Any]) -> Iterator[None]:
-    """Change matplotlib settings, as for a journal, of figures drawn inside a `with` block."""
+    """Use other matplotlib settings, such as a journal's, for figures drawn in a `with` block."""
     token = _CHANGED.set(_CHANGED.get() | settings)
     try:
         yield

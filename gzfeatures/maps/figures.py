@@ -360,4 +360,4 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
         columnspacing=0.9,
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a $ in a class name is no formula
+        text.set_parse_math(False)  # a $ in a class name would begin a formula

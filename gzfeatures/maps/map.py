@@ -199,7 +199,7 @@ class Map:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Return columns `galaxy_id`, `x`, `y` (and `z`), to be joined with a catalog."""
+        """Return a data frame of `galaxy_id`, `x`, `y` (and `z`), to join with a catalog."""
         columns = {
             name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])
         }

@@ -217,7 +217,7 @@ class MapPage:
         )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """Return what the page shows of a galaxy: probabilities, neighbours, thumbnail and more."""
+        """Return what the page shows of galaxies: probabilities, neighbours, images, density."""
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
@@ -316,8 +316,8 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
     """Encode each prediction's class probabilities as bytes, 0 … 255; 0 without a prediction."""
     table = []
     for name, prediction in predictions.items():
-        # leave out predicted numbers such as vote fractions: the page offers them as colours
-        # instead
+        # leave out predicted numbers such as redshifts, which are no probabilities: the page offers
+        # them as colours
         if prediction.is_value:
             continue
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))

@@ -1,4 +1,4 @@
-"""List journals with the widths of their columns and pages, for which figures are drawn."""
+"""List journals with the printed widths of their columns and pages."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
     ]
     with axes_for(ax, 6.4, 0.8 + 0.24 * len(points)) as axes:
         draw_ranking(axes, points, metric.replace("_", " "))
-        # this plot has no table below it, so write the names of the methods beside their ranks
+        # a report lists the names of methods in a table; here write the names beside their ranks
         names = [
             f"{row.rank}  {row.backbone}" + (f", {row.head}" if row.head else "")
             for row in comparison.ranking

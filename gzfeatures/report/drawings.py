@@ -86,7 +86,7 @@ def truth_of(report: Report) -> str:
 
 
 def _best(report: Report) -> dict[str, Candidate]:
-    """Return the best candidate of each approach, such as "frozen" or "end-to-end"."""
+    """Return the best network or head of each approach, such as "frozen" or "end-to-end"."""
     best: dict[str, Candidate] = {}
     for _, candidate in report.ranked:
         best.setdefault(candidate.approach, candidate)

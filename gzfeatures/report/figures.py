@@ -226,7 +226,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
         marker, colour, line = MARKS[approach]
-        kept = curve["coverage"] >= 0.02  # accuracy is noise below 2 %
+        kept = curve["coverage"] >= 0.02  # below 2 % of galaxies, accuracy is mostly noise
         coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
         # put ten markers on each line, so that lines can be distinguished in a grey print
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)

@@ -92,8 +92,8 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     """
     if not rows:
         return ""
-    # count a number of labels only if the network is better at all larger numbers too, because a
-    # single success may be chance
+    # find the smallest number of labels from which the network is better at all larger numbers too,
+    # because a single success may be chance
     first = len(rows)
     while first and rows[first - 1].pays:
         first -= 1

@@ -129,7 +129,7 @@ class Report:
 
     @property
     def approaches(self) -> frozenset[str]:
-        """Return the approaches of all candidates, such as "frozen" or "end-to-end"."""
+        """Return the approaches of all networks and heads, such as "frozen" or "end-to-end"."""
         return frozenset(candidate.approach for candidate in self.candidates)
 
     @property
@@ -349,7 +349,8 @@ class Report:
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
             gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
-        # add the digest to the page last, when its text is final
+        # call `sealed` last: it adds a checksum of the page's text, which must not change
+        # afterwards
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),

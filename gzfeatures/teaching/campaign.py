@@ -166,7 +166,7 @@ class Campaign:
         return asked
 
     def end_round(self) -> None:
-        """Start the next round of questions; keep the answered random galaxy for tests."""
+        """Start the next round; keep the galaxy drawn at random, if it was answered, for tests."""
         if self._drawn is not None and self._drawn in self.answers:
             before = self.answers[self._drawn]
             self.answers[self._drawn] = dataclasses.replace(before, asked="random")

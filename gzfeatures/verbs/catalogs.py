@@ -56,7 +56,7 @@ def check(
     label_as_is: bool = False,
     progress: Progress | bool = False,
 ) -> Checked:
-    """Check a catalog file and its images: what will be used, what is broken and why.
+    """Check a catalog file and its images: list usable columns, problems and broken images.
 
     Parameters
     ----------

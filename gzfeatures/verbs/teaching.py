@@ -1,4 +1,4 @@
-"""Teach a head by labelling galaxies in the browser, and find galaxies by words."""
+"""Serve a page for labelling galaxies, from which heads are trained; find galaxies by words."""
 
 from __future__ import annotations
 
