@@ -113,8 +113,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
         if name not in known:
             raise Missing(f"option {name} of torch._inductor")
     with warnings.catch_warnings():
-        # before version 2.7, PyTorch warns of options missing in its log, which the user cannot
-        # change
+        # hide a harmless warning of PyTorch before 2.7: it leaves these options out of its log
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
         try:
             return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
@@ -193,7 +192,7 @@ def _without_pickle() -> Iterator[None]:
         try:
             for place, name, function in closed:
                 setattr(place, name, function)
-            # PyTorch logs the traceback of an error that the caller already reports in one line
+            # hide PyTorch's log of the traceback: the caller reports the same error in one line
             for each in loggers:
                 each.setLevel(logging.CRITICAL + 1)
             yield
@@ -239,7 +238,8 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     GraphModule
         Network with fewer layers and the same output up to rounding.
     """
-    # copy the network: the traced one shares its layers, and the caller changes their precision
+    # copy the network first: the result shares its layers, and the caller changes their precision,
+    # which must not change the original
     traced = symbolic_trace(copy.deepcopy(network))
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):

@@ -178,7 +178,7 @@ def cpu_flags() -> list[str]:
 
 
 def load_newest_tbb() -> None:
-    """Load the newest TBB library before OpenVINO loads an older one.
+    """Load the newest TBB (a threading library) before OpenVINO loads an older one.
 
     A process can load only one library with this name. With OpenVINO's older one,
     scikit-learn-intelex could not be imported, and support vector machines would be several times
@@ -187,7 +187,8 @@ def load_newest_tbb() -> None:
     try:
         libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
     except PackageNotFoundError:
-        # scikit-learn-intelex is not installed, so there is no conflict
+        # without the package tbb, scikit-learn-intelex is not installed either, and nothing
+        # conflicts
         return
     if libraries:
         ctypes.CDLL(str(libraries[0].locate()))

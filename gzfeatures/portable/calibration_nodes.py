@@ -44,7 +44,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add constant columns for the classes that the classifier was not trained on."""
+    """Add constant columns to a table in the graph, for classes without training galaxies."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -59,7 +59,7 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
-    """Add operators for the isotonic calibration to the classes that have one."""
+    """Add operators that calibrate class probabilities by step functions (isotonic calibration)."""
     # a head of an older version lacks `stepped_`; in it every class has a step function
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)

@@ -1,4 +1,4 @@
-"""Write class sets and familiarity p values of a head as operators of an ONNX graph."""
+"""Write conformal class sets and p values of familiarity as operators of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 
 
 def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
-    """Add operators for the familiarity p value of each galaxy, shape (n,).
+    """Add operators for each galaxy's p value of being like the training galaxies, shape (n,).
 
     As in `Familiarity.p_values`: the fraction of calibration galaxies that are at least as far from
     the training galaxies.
@@ -49,7 +49,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
 def class_set(
     builder: GraphBuilder, sets: Conformal, probabilities: Value, winner: Value, known: Value | None
 ) -> Value:
-    """Add operators for the classes in each galaxy's class set, bool (n, k).
+    """Add operators that mark the classes in each galaxy's conformal set, bool (n, k).
 
     Parameters
     ----------

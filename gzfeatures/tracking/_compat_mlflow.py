@@ -63,7 +63,8 @@ def create_tables(address: str) -> None:
     private = _function("_initialize_tables")
     if private is None:
         _command_line(["experiments", "search"], address)
-        # any MLflow command creates missing tables; this one changes nothing else
+        # the command `experiments search` has created the missing tables, as any MLflow command
+        # does
         return
     # do not wait for the disk after each of a thousand statements, which takes seconds. A crash
     # loses nothing: nobody reads the file before it is complete
@@ -160,7 +161,7 @@ def monitors() -> list[Any]:
             kinds.append(instead)
     working = []
     for kind in kinds:
-        # without a GPU, or a library to read it, leave out the monitor
+        # skip a monitor that fails: this machine has no GPU, or no library to read it
         with suppress(ImportError, RuntimeError):
             working.append(kind())
     return working

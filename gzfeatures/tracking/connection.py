@@ -151,8 +151,8 @@ class Connection:
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
         silence_store()
-        # hide warnings about MLflow's own code, which the user cannot change
         patience = IMPATIENT if self._served and not self._answered else {}
+        # hide warnings about MLflow's own code, which the user cannot change
         with warnings.catch_warnings(), limited(patience):
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)

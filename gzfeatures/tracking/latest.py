@@ -106,7 +106,7 @@ def name_champion(
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
-    # a model recorded without its head file has no registered version to name champion
+    # without its head file the model is not registered, and this loop finds no version
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

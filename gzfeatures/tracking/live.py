@@ -21,7 +21,7 @@ Each attempt takes seconds, and the training should not lose them after every ep
 
 
 class Live:
-    """Record a training in MLflow: called after every epoch with the results of all epochs so far.
+    """Record a training in MLflow; call it after every epoch with the results of all epochs so far.
 
     The first call creates the MLflow run; a training that is only read again creates none. If the
     training fails or is interrupted, the run is marked as failed. `Tracking.record_candidate` later

@@ -30,8 +30,8 @@ FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set",
 """Names of output columns other than class probabilities, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE, EXPORTED = f"head{HEAD_SUFFIX}", "backbone", "model.onnx"
-"""Names in a model's folder: the head, the network it reads from if this is no backbone, and a file
-of `gzfeatures export` in place of both."""
+"""Names in a model's folder: the head, the checkpoint folder of a network (the model itself, or the
+head's backbone), and a file of `gzfeatures export`, which replaces both."""
 
 
 def register(

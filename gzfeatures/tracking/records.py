@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from gzfeatures.tracking.live import Live
 
 KEY = "gzfeatures.record"
-"""Tag with a unique key of a run, by which it is found and not recorded twice."""
+"""Tag with a unique key of a run, by which it is found, so that it is not recorded twice."""
 MADE = "gzfeatures.made"
-"""Tag with the time at which a comparison was made (ns since 1970), not recorded."""
+"""Tag with the time at which a comparison was made (ns since 1970); it may be recorded later."""
 
 
 @dataclasses.dataclass(frozen=True)

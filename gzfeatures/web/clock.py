@@ -84,7 +84,7 @@ def _of_thread() -> Clock | None:
 def interruptible(
     work: Callable[[], Result], late: Callable[[Result], object] | None = None
 ) -> Result:
-    """Call a function that cannot be stopped in another thread; wait only as long as allowed.
+    """Run an unstoppable function in another thread; wait only within the time limits.
 
     At the end of this thread's time limits, the program continues while the call still runs in the
     other thread. Without time limits the call runs in this thread.

@@ -135,8 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # a browser lets any web page send a form here without checking with this server first, but
-        # not JSON
+        # a browser sends forms of any web page here without asking this server first, but not JSON
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
         length = self.headers.get("Content-Length", "")
@@ -158,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(403, "the token is missing: open the address that was printed")
 
     def _refuse(self, refusal: _Refusal) -> None:
-        # part of the refused request may be unread, and would be read as the next request: close
+        # close the connection: an unread part of the refused request would be read as the next
+        # request
         self.close_connection = True
         self._send(refusal.status, str(refusal).encode(), "text/plain; charset=utf-8")
 

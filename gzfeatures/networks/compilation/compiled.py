@@ -50,7 +50,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    # the compiler warns of a missing GPU, which does not matter for code that runs on the CPU
+    # hide the compiler's warning of a missing GPU: the code is compiled for the CPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, compiler_in(workshop):
         program = torch.export.export(network, (example,))

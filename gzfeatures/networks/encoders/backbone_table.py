@@ -75,8 +75,8 @@ def entry_backbone(
         key: _numbers(entry[key], key, where) for key in ("mean", "std") if key in entry
     }
     pixels = None
-    # a table with view, mean and std suffices; for the encoder's own values a configuration file
-    # would have to exist beside its weights
+    # use the table's own view, mean and std if it has all three: then the encoder needs no
+    # configuration file beside its weights
     if len(numbers) == 2 and "view" in entry:
         view = View.parse(str(entry["view"]))
         pixels = PixelConfig(view, numbers["mean"], numbers["std"], f"from {where}")

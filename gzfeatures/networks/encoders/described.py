@@ -84,15 +84,15 @@ def described(
     )
     if kind in ("timm", "zoobot"):
         place = file
-    # include the configuration files beside the weights: if only their view changes, the weights
-    # file stays the same, and the cache below would return the old view
+    # include configuration files: if only one of them changes, the weights file stays the same, and
+    # a cached backbone with the old view would be returned
     others = () if place is None else (place.with_name(each) for each in CONFIGS)
     states = (_state(file), _state(place), *map(_state, others))
     return _described(kind, name, file, pixels, states)
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:
-    """Return size and modification time of a file, which show that it changed; None without one."""
+    """Return size and modification time of a file, to notice changes; None without a file."""
     state = None if path is None else file_state(path)
     return None if state is None else tuple(state)
 
@@ -101,7 +101,7 @@ def _state(path: Path | None) -> tuple[int, ...] | None:
 def _described(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None, states: object
 ) -> Backbone:
-    """Return the backbone of an encoder, from a cache while its files are unchanged."""
+    """Return an encoder's backbone; reuse the cached one while its files are unchanged."""
     return _DESCRIBE[kind](kind, name, weights, pixels)
 
 
@@ -195,7 +195,7 @@ def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
 
 
 def kind_of(backbone: Any) -> str:
-    """Return the kind of a foreign encoder, such as "onnx"; empty for gzfeatures' own backbones."""
+    """Return the kind of another library's encoder, such as "onnx"; empty for own backbones."""
     if isinstance(backbone, HandedModule):
         return "module"
     if isinstance(backbone, Backbone):

@@ -1,4 +1,4 @@
-"""Run networks saved by torch.export (.pt2 files) without running any other code of the file."""
+"""Run networks saved by torch.export (.pt2 files) without running any other code in the file."""
 
 from __future__ import annotations
 

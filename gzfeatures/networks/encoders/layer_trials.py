@@ -1,4 +1,4 @@
-"""Find layers of a foreign network that are in train mode, or that resize unlike PyTorch."""
+"""Find layers of another library's network that are in train mode, or resize unlike PyTorch."""
 
 from __future__ import annotations
 

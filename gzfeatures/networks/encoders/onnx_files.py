@@ -99,7 +99,7 @@ def read_graph(path: str | Path) -> OnnxGraph:
 
 
 def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
-    """Return an OnnxGraph from a model in memory: its input images, outputs and special operators.
+    """Return an OnnxGraph of a loaded model: input images, outputs, int8 and antialias flags.
 
     Raises
     ------
@@ -426,7 +426,7 @@ class OnnxSession:
         return lambda images: session.run(self._outputs, {name: images})
 
     def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
-        # OpenVINO ignores `antialias` without a message, so its embeddings would be different
+        # refuse: OpenVINO ignores `antialias` without a message, so its embeddings would be wrong
         if self._graph.antialiased:
             raise InputError(
                 "OpenVINO ignores antialias of Resize, so its vectors would be others",
@@ -457,8 +457,8 @@ class OnnxSession:
         requests = threading.local()
 
         def run(images: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-            # give each thread its own request, because two threads would overwrite each other's
-            # results
+            # give each thread its own request (memory for one inference): two threads with one
+            # request would overwrite each other's results
             if not hasattr(requests, "own"):
                 requests.own = compiled.create_infer_request()
             requests.own.infer([images])

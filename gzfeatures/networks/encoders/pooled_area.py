@@ -60,7 +60,7 @@ class Pooling:
 
     @property
     def sound(self) -> bool | None:
-        """Return whether the pooling reads every cell; None if it may leave out cells on purpose.
+        """Return whether the pooling reads the whole map; None if it may omit cells on purpose.
 
         PyTorch exports an adaptive pooling with the kernel that suits the example image. For a
         larger image that kernel does not reach the end of the map, and no error is raised.

@@ -1,4 +1,4 @@
-"""Test whether a foreign encoder gives an image the same embedding in every batch."""
+"""Test whether another library's encoder gives an image the same embedding in every batch."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def findings_of(
     layers: Sequence[Trial] = (),
     batch: int | None = None,
 ) -> list[Trial]:
-    """Run an encoder on a few random images, and return the result of each test.
+    """Test an encoder on a few random images, and return the result of each test.
 
     Parameters
     ----------

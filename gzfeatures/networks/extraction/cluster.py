@@ -54,7 +54,7 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
     OutputError
         `$TMPDIR` is too long, and no folder can be made in /tmp.
     """
-    # Ray reads these two variables in this order to choose its folder
+    # read these two variables in Ray's order, to know which folder Ray would choose
     wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
@@ -123,7 +123,7 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
 
 
 def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
-    """Compute embeddings on the cluster, which writes them to the store; count what was computed.
+    """Compute embeddings on a Ray cluster, whose nodes write them to the common store.
 
     Parameters
     ----------

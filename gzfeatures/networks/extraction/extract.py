@@ -1,4 +1,4 @@
-"""Compute tables of image embeddings, here or on a Ray cluster; reuse those in the store."""
+"""Return tables of image embeddings: read stored ones, compute the others here or on a cluster."""
 
 from __future__ import annotations
 

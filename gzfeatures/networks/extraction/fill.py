@@ -1,4 +1,4 @@
-"""Compute those embeddings of images that are missing in the store, and write them to it."""
+"""Compute the embeddings of images that are not yet stored on disk, and store them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def filled(
     make: Make | None = None,
     elsewhere: Compute | None = None,
 ) -> Job:
-    """Compute the embeddings missing in the store; return the Job, which then builds the tables.
+    """Compute and store missing embeddings; return the Job, from which tables can be read.
 
     Parameters
     ----------

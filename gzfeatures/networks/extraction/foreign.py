@@ -58,7 +58,8 @@ class EagerForward(Forward):
         As for `Forward`.
     """
 
-    # never compile: compiling needs a recorded graph, and most foreign networks cannot be recorded
+    # never compile: compiling needs a recorded graph, and most networks of other libraries cannot
+    # be recorded
     compile_from, suffix = math.inf, ".none"
 
     def __init__(
@@ -72,7 +73,7 @@ class EagerForward(Forward):
         self._size = self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Set the number of images per forward pass; foreign networks are not compiled."""
+        """Set the number of images per forward pass; this network is never compiled."""
         self.prepare(threading)
 
     def _library(self) -> str:

@@ -86,7 +86,7 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
-        """Make the network ready to run soon, without compiling it."""
+        """Make the network ready to run within a short time, without compiling it."""
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
@@ -178,7 +178,8 @@ class Body(nn.Module):
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
     """Return a network that normalises its input, with batch norms merged into convolutions."""
-    # merge in the network's own memory order; only then choose channels last, the fastest order
+    # merge batch norms first; then store the weights with channels last, which makes convolutions
+    # faster
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
     # tracing gives each network Python code of its own: torch.compile fails if many networks share
     # the code of one class

@@ -70,7 +70,7 @@ class Pending:
 
 
 class Job:
-    """Compute the embeddings of images that the store lacks, and build tables from the store.
+    """Compute and store missing embeddings of images; read tables of embeddings from the store.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Return the row numbers of images to compute, each different image once."""
+        """Return the row numbers of images without a stored embedding, each image only once."""
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:

@@ -37,9 +37,9 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 CALIBRATION, SIDE = 300, 424
 """Number of simulated galaxies that calibrate int8, and their width in pixels, as in Galaxy Zoo."""
 JUDGED, KEPT = 48, 0.8
-"""Number of other simulated galaxies on which int8 is compared with float32, and the least share of
-nearest neighbours that is not called little: ResNet-50 and GoogLeNet, whose heads lose nothing to
-int8, keep .83 and more, MobileNetV2 .74."""
+"""Number of other simulated galaxies on which int8 is compared with float32, and the smallest share
+of equal nearest neighbours without a warning. ResNet-50 and GoogLeNet, whose heads lose nothing in
+int8, have .83 and more; MobileNetV2 has .74."""
 
 
 class OpenVinoForward(Forward):
@@ -104,7 +104,8 @@ class OpenVinoForward(Forward):
 
     def _use(self, compiled: Any) -> None:
         """Use this compiled network in all later forward passes."""
-        # forget old requests, which belong to the previous network; each thread makes its own
+        # start without requests (memory for one inference): each thread makes its own for this
+        # network
         self._compiled, self._requests = compiled, threading.local()
 
     def _embed(self, pixels: Pixels) -> Vectors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CampaignRecord:
-    """Record rounds of labelling in MLflow: called with the results of a round when it ends.
+    """Record rounds of labelling in MLflow; call it with a round's results when the round ends.
 
     Every round is an MLflow run, whose numbers are logged at step = number of labels. So the UI can
     plot accuracy over labels for all rounds of one campaign. If the server or database cannot be
