@@ -1,4 +1,4 @@
-"""Run experiments: train networks, fit heads on embeddings, rank both, and write a report."""
+"""Run experiments: train networks, fit heads on embeddings, rank all by score, write a report."""
 
 from gzfeatures._moved import names_of
 

@@ -1,4 +1,4 @@
-"""Train the networks of an experiment, and extract its embedding tables."""
+"""Train an experiment's networks, and extract the embeddings of its galaxies into tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PREDICTIONS = "predictions.parquet"
 CHECKPOINT = (TENSORS, RECORD)
 HISTORY = "history.json"
 FINISHED = (*CHECKPOINT, PREDICTIONS, HISTORY, "curves.png")
-"""Files of a finished training; if one is missing or damaged, the training is resumed."""
+"""Files of a finished training; if one is missing or damaged, the training continues."""
 
 
 def train_network(
@@ -49,7 +49,7 @@ def train_network(
 ) -> Candidate:
     """Train a network end to end, and score it on the test galaxies.
 
-    A finished training of the same inputs is read from its folder.
+    A finished training with the same inputs is read from its folder.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def train_network(
     NotFirstProcess
         Several processes trained together, and this is not the one to go on.
     """
-    # training.json holds a key (digest of all inputs) of the last training in this folder
+    # training.json stores the sha256 of all inputs of the last training in this folder
     key = _training_key(network, group, settings, seed)
     note = read_sidecar(folder / "training.json")
     unchanged = note.get("key") == key and not again
@@ -97,11 +97,11 @@ def train_network(
 def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
-    """Return the sha256 of all inputs on which the network's weights depend, including the seed."""
-    # other seeds and points of the learning curve are separate trainings, so exclude them
+    """Return a sha256 of all inputs that the weights of a network depend on, with the seed."""
+    # trainings with other seeds or fewer labels are separate: their settings do not change this one
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
-    # all members of an ensemble select their epochs on the same galaxies, so the seed that chose
-    # these galaxies is an input too
+    # the members of an ensemble choose their epochs on the same galaxies, which
+    # depend on the first seed
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
@@ -119,12 +119,12 @@ def _train(
     watch: Watch | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train a network, write its predictions, and record costs and file digests beside them."""
+    """Train a network, and write its predictions, its costs and the sha256 of its files."""
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.train import train
 
     path = folder / "training.json"
-    # name no files yet, so that an unfinished training is not taken for a finished one
+    # list no files yet: an interrupted training must not be taken for a finished one
     write_sidecar(path, {"key": key})
     fields = {
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
@@ -150,8 +150,8 @@ def _train(
     training.predictions.write(folder / PREDICTIONS)
     tested = training.predictions.select(group.split.test)
     write_worst_errors(folder, tested, group.labels, group.images, "test")
-    # add the seconds of all epochs, because after a resumed training this process knows only those
-    # of the last part
+    # sum the seconds of all epochs: after a resumed training, `training.seconds`
+    # covers the last part only
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
         **{"key": key, "seconds": spent, "epochs": training.epochs},
@@ -174,9 +174,9 @@ def join_members(
     curve: tuple[float, ...] = (),
     progress: Progress = SILENT,
 ) -> Candidate:
-    """Join trained members into one network, and score it on the test galaxies.
+    """Join trained networks into an ensemble, and score the ensemble on the test galaxies.
 
-    An ensemble of the same members is read from its folder.
+    If the folder has an ensemble of the same members already, it is read.
 
     Parameters
     ----------
@@ -231,15 +231,15 @@ def join_members(
 
 
 def _predictions(folder: Path, group: LabelledSample) -> Predictions:
-    """Read the predictions of a finished training for the test galaxies."""
+    """Read the predictions that a finished training made for the test galaxies."""
     target = group.labels.target
-    # tell the reader whether numbers are redshifts, because the file does not say so
+    # pass on whether the numbers are redshifts: the file of predictions does not say so
     number = target if target in VALUE_TARGETS else None
     return Predictions.read(folder / PREDICTIONS, number=number).select(group.split.test)
 
 
 def _curve(folder: Path, group: LabelledSample) -> tuple[float, ...]:
-    """Read the validation score after each epoch of a finished training."""
+    """Read the validation score after each epoch from the history of a finished training."""
     with parsing("history of a training cannot be read", folder / HISTORY):
         history = json.loads((folder / HISTORY).read_text("utf-8"))
         return validation_curve(history, group.labels.target)
@@ -252,8 +252,8 @@ def _scored(
     sidecar: Mapping[str, Any],
     seed: int,
 ) -> Candidate:
-    """Score a finished training on the test galaxies, from the predictions it wrote."""
-    # the file also holds validation galaxies, which chose the epoch and are not read here
+    """Score a finished training on the test galaxies, from its file of predictions."""
+    # test galaxies only: the file also has the validation galaxies, which chose the epoch
     predictions = _predictions(folder, group)
     trained = TrainedNetwork(
         network.name,
@@ -279,7 +279,7 @@ def network_curve(
     whole: Candidate,
     progress: Progress = SILENT,
 ) -> list[tuple[int, float, float, float]]:
-    """Measure the accuracy of a network trained on more and more of the training galaxies.
+    """Train a network on growing numbers of training galaxies, and measure each accuracy.
 
     Returns
     -------
@@ -288,11 +288,11 @@ def network_curve(
     """
     from gzfeatures.heads.learning_curve import nested
 
-    # each sample contains the smaller ones, so that points differ only by added galaxies
+    # the first n of `train` are the sample of n labels: each sample contains all smaller ones
     train = nested(group.split.train, group.labels, seed)
     plain = network.model_copy(update={"learning_curve": ()})
     candidate_of = {len(train): whole}
-    # train for smaller sizes only, because the network trained on all galaxies exists already
+    # train on smaller samples only: the network trained on all galaxies exists already
     for size in sorted(size for size in network.learning_curve if size < len(train)):
         part = dataclasses.replace(
             group, split=dataclasses.replace(group.split, train=train[:size])
@@ -321,10 +321,10 @@ def extract_table(
     again: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
-    """Extract or read the embedding table of all galaxies; return also the seconds it took.
+    """Extract or read an embedding table of all galaxies; also return the seconds it took.
 
-    A table at `path` that the same extractor made of the same images is read; neither network nor
-    image is touched.
+    If `path` has a table of the same images, made with the same extractor (network, weights, layer,
+    view), the table is read, and no network runs.
 
     Parameters
     ----------
@@ -359,16 +359,15 @@ def extract_table(
         store=store,
         progress=progress,
     )
-    # leave labels and split out of the key: embeddings depend on extractor and images alone
+    # the key has no labels and no split: embeddings depend on extractor and images alone
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
-    # extract only if no table with the same key exists, because extraction is slow
+    # extraction is slow: read the table if it has this key and is undamaged
     if again or note.get("key") != key or not _noted(path.parent, note):
         cost = write_table(group.images, extraction, path).made
         try:
-            # refuse images that changed during the run: a network may have been trained on the
-            # earlier images
+            # refuse images that changed during the run: networks were trained on the earlier images
             require_unchanged(group.images, group.stamp)
         except InputError:
             path.unlink()
@@ -384,7 +383,7 @@ def extract_table(
 
 
 def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Return whether the files that an earlier run noted all exist and have not changed since."""
+    """Return True if all files listed by an earlier run exist and have not changed since."""
     files = sidecar.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest

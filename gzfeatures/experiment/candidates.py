@@ -83,10 +83,10 @@ def fit_heads(
     """
     options = options or FitOptions(**fields)
     split = split or fitting_split
-    # a test galaxy that the backbone was trained on would make the score too good
+    # refuse test galaxies that the backbone was trained on: their scores would be too good
     if not options.allow_seen:
         _refuse_seen(tables, split)
-    # validation galaxies calibrate class sets and familiarity, so no head is fitted on them
+    # fit no head on these galaxies: they calibrate its conformal sets and familiarity
     promised_by = split.test if options.set_aside else split.validation
     kept_out = [table.select(promised_by) for table in tables]
     bench = _Bench(
@@ -101,7 +101,7 @@ def fit_heads(
         options,
     )
     candidates = []
-    # all heads and seeds use the tables that were read and compared above, which is slow
+    # loop here, because all heads and seeds share the tables above, which took long to prepare
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
             candidates.append(bench.candidate(choice, seed, seconds or {}))
@@ -110,7 +110,7 @@ def fit_heads(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bench:
-    """Hold the tables, labels and split that several heads share, and fit head after head."""
+    """Fit one head after another on the same tables, labels and split."""
 
     tables: Sequence[EmbeddingTable]
     tests: Sequence[EmbeddingTable]
@@ -124,7 +124,7 @@ class _Bench:
 
     @property
     def source(self) -> Catalog | None:
-        """Return the catalog if the heads also read catalog columns, otherwise None."""
+        """Return the catalog if the heads read catalog columns too, otherwise None."""
         return self.catalog if self.options.columns else None
 
     def candidate(
@@ -141,11 +141,11 @@ class _Bench:
         fitted = time.perf_counter()
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
-        # galaxies that the backbone was trained on are scored only if the options allow it
+        # leave out test galaxies that the backbone was trained on, and mark the candidate
         saw_any = predictions.seen is not None and bool(predictions.seen.any())
         contaminated = self.options.allow_seen and saw_any
         predictions = predictions.without_seen() if contaminated else predictions
-        # predict without calibration too, so that the report can show what the calibration changed
+        # predict without calibration too: the report compares both
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
@@ -183,7 +183,7 @@ class _Bench:
         return candidate, path
 
     def _fit(self, choice: HeadChoice, seed: int) -> Head:
-        """Fit a head on the training galaxies."""
+        """Fit a head on the training galaxies, with the options of the run."""
         from gzfeatures.heads.fit import fit
 
         return fit(
@@ -201,7 +201,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add class sets and shares, or intervals, to a head, measured on validation galaxies."""
+        """Add conformal sets and class shares, or intervals, to a head by validation galaxies."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(
@@ -224,7 +224,7 @@ class _Bench:
 
         name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
         path = head.write(self.options.folder / f"{name}.skops")
-        # remove the figure of an earlier fit, which would look like one of this fit
+        # remove the tuning figure of an earlier fit: it would be taken for one of this fit
         outputs.remove(trials_beside(path))
         if head.trials:
             draw_trials(head.trials, trials_beside(path))
@@ -234,27 +234,27 @@ class _Bench:
         """Draw predicted against true numbers beside the head's file; draw nothing for classes."""
         from gzfeatures.figures.predicted_numbers import write_numbers
 
-        # remove the picture of an earlier fit, which would look like one of this fit
+        # remove the picture of an earlier fit: it would be taken for one of this fit
         outputs.remove(picture_beside(head))
         if predictions.is_value:
             write_numbers(predictions, self.labels, scores, picture_beside(head))
 
     def _uncalibrated(self, head: Head) -> Predictions | None:
-        """Return a head's predictions before calibration; None for a head without calibration."""
+        """Return test predictions before calibration; None for a head without calibration."""
         if head.target != "classes" or head.parameters["calibration"] == "none":
             return None
         return head.predict(self.tests, self.source, calibrated=False)
 
 
 def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
-    """Return the name of a candidate's inputs, such as `resnet50 & redshift`."""
+    """Return the name of a head's inputs: backbones and columns, such as `resnet50 & redshift`."""
     return " & ".join([*(table.extractor.backbone for table in tables), *columns])
 
 
 def learning_curves(
     tables: Sequence[EmbeddingTable], labels: Labels, fitting_split: Split, settings: Experiment
 ) -> dict[str, list[tuple[int, float, float, float]]]:
-    """Measure the accuracy of each head against the number of labelled galaxies.
+    """Measure the accuracy of each head for growing numbers of labelled galaxies.
 
     Returns candidate name → (galaxies, accuracy or RMSE, lower end, upper end).
     """

@@ -1,4 +1,4 @@
-"""Define the settings of an experiment file (TOML), and read such files."""
+"""Define the settings of an experiment file (TOML), and read an experiment file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Experiment(Section):
-    """Hold all settings of one run, which stay fixed during the run."""
+    """Store all settings of one run; they cannot change during the run."""
 
     name: Name
     """Name of the run and of its folder."""
@@ -109,7 +109,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _heads_once(self) -> Experiment:
-        # heads with the same name would write to the same file
+        # two heads of one name would write to the same file
         names = [choice.name for choice in self.heads]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -134,19 +134,19 @@ class Experiment(Section):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Return the files and folders that a run reads: catalogs, images, labels, weights."""
+        """Return all paths that a run reads from: catalogs, images, labels and weights."""
         return tuple(_paths(self.model_dump()))
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 digest of all settings except the description."""
+        """Return a sha256 of all settings but the description, to recognise equal experiments."""
         settings = self.model_dump(mode="json", exclude={"description"})
         for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
-            # leave out an unused setting that the first runs do not have, so that their fingerprint
-            # stays the same
+            # leave out the section `reading` if it is empty: the sha256 of older runs, which had no
+            # such section, then stays the same
             if not any(source["reading"].values()):
                 del source["reading"]
-        # likewise leave out younger settings that earlier runs do not have, unless they are used
+        # leave out all settings that older runs lack, where they have their default
         for section, younger in (
             (settings, _YOUNGER),
             (settings["galaxies"], _YOUNGER_OF_GALAXIES),
@@ -168,7 +168,7 @@ _YOUNGER_OF_GALAXIES: dict[str, Any] = {
 }
 _YOUNGER_OF_NETWORKS: dict[str, Any] = {"members": 1}
 _YOUNGER_OF_BACKBONES: dict[str, Any] = {"architecture": None, "mean": None, "std": None}
-"""Settings that earlier runs lack, with their defaults."""
+"""Settings that older runs lack, with their defaults."""
 
 
 def _paths(fields: Any) -> Iterator[Path]:
@@ -180,7 +180,7 @@ def _paths(fields: Any) -> Iterator[Path]:
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file, or the settings of an earlier run from its folder.
+    """Read an experiment file, or the settings that an earlier run stored in its folder.
 
     Parameters
     ----------
@@ -197,17 +197,17 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = require_file(path, "experiment")
     if path.is_dir():
-        # a folder stands for an earlier run, which wrote its settings into it
+        # the folder of an earlier run has a file with the run's settings
         path = require_file(path / SETTINGS, "settings of the earlier run")
     with parsing("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    # paths in the file are relative to the file, paths of --set to the working folder
+    # paths in the file are relative to the file; paths of --set are relative to the working folder
     fields = with_settings(absolute(fields, path.parent), settings)
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:
-        # report all problems at once, because a run may wait a day in a queue
+        # report all problems at once: a corrected run may wait a day in a queue again
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()
         ]

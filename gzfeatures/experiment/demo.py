@@ -1,4 +1,4 @@
-"""Simulate a survey, and configure the demo experiment on it."""
+"""Simulate a galaxy survey, and load an experiment that runs on its images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gzfeatures.synthetic.survey import draw_survey
 def experiment(
     folder: Path, galaxies: int = 1000, seed: int = 0, progress: Progress = SILENT
 ) -> Experiment:
-    """Simulate the survey in a folder if it is absent, and return the demo experiment.
+    """Simulate a survey in a folder, if it is not there yet, and return the demo experiment.
 
-    The settings are those of `demo.toml`.
+    The settings of the experiment come from `demo.toml`.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def experiment(
     OutputError
         The folder cannot be written.
     """
-    # require the packages that the experiment needs now, before half a minute of simulating
+    # check for the packages of the experiment now, not after half a minute of simulating
     require_packages("the demo", *NETWORK, "lightning")
     note, drawn = (
         folder / "survey.json",
         {"galaxies": galaxies, "seed": seed, "version": __version__},
     )
-    # simulate only if the settings differ, because simulating is slow and the same settings give
-    # the same survey
+    # simulating is slow, and equal settings give an equal survey: simulate only if
+    # the settings differ
     if read_sidecar(note) != drawn:
         outputs.allow(
             folder / name

@@ -1,4 +1,4 @@
-"""Draw the map of an experiment's best table, and explain networks and heads."""
+"""Draw a map of galaxies for an experiment, and explain its networks and heads."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from gzfeatures.networks.saliency.verdict import Verdict
 
 FILES = ("map.html", "map.parquet", "map.json")
-"""Names of the files that `draw_map` writes, besides pictures."""
+"""Names of the files that `draw_map` writes, besides the pictures."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """Name the model that predicts a class: a network alone, or a head on embeddings.
+    """Name the files of a model that predicts a class: a network, or a head on its embeddings.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Classifier:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """Hold the gallery of an explanation, and the comparison of its methods with baselines.
+    """Store the pictures that explain a model, and how well they do so against baselines.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def draw_map(
     *,
     title: str,
 ) -> tuple[Path, Gallery]:
-    """Draw a map of the galaxies of an embedding table: web page, pictures, positions, quality.
+    """Draw a map of the galaxies in an embedding table: web page, pictures, positions, quality.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def draw_map(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import project
 
-    # leave out galaxies that are only trained on: another catalog would distort the map
+    # leave out galaxies that only serve training: another catalog would distort the map
     mapped = EmbeddingTable.read(table).select(group.scored_split.ids)
     umap = project(mapped, group.labels, progress=progress)
     umap.write(folder / "map.parquet")
     with written_whole(folder / "map.json") as temporary:
         record = {"galaxies": len(umap), "quality": umap.quality, "settings": umap.settings}
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    # votes, redshift and other columns can colour the interactive page
+    # on the web page, users can colour points by these columns: votes, redshift and others
     columns = None if group.catalog is None else offered(group.catalog)
     page = umap.write_html(
         folder / "map.html",
@@ -127,7 +127,7 @@ def draw_map(
     )
     pictures = []
     classes = group.labels if group.labels.target == "classes" else None
-    # also draw pictures for the report, which cannot contain the interactive page
+    # the report cannot contain the interactive page: draw pictures for it
     for kind in ("points", "images"):
         path = folder / "figures" / f"map-{kind}.png"
         with Image.open(
@@ -148,7 +148,7 @@ def draw_map(
 
 
 def _require_classes(target: str, head: Path) -> None:
-    """Refuse to explain a head that predicts a number."""
+    """Refuse a head that predicts a number, because only classes are explained."""
     if target in VALUE_TARGETS:
         raise InputError(
             "head predicts a number", where=head, rule="predict classes, one of which is explained"
@@ -169,7 +169,7 @@ def explain(
     seed: int = 0,
     measure: bool = False,
 ) -> Explanation:
-    """Find the parts of images that lead a network, or a head on its embeddings, to its classes.
+    """Find the parts of images that lead a model (network, or head on embeddings) to a class.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def explain(
     from gzfeatures.networks.saliency.attribution import METHODS
 
     sections: dict[str, Sequence[Picture]] = {}
-    # show prototypes first: the galaxies nearest to the centre of their class are typical of it
+    # first the prototypes: galaxies whose embeddings are nearest to the mean of their class
     if classifier.table is not None and labels is not None:
         central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
         captions = zip(central["galaxy_id"], central["class"], strict=True)
@@ -229,12 +229,12 @@ def explain(
         f"{name}: {', '.join(methods)}": pictures
         for name, pictures in attributions.pictures().items()
     }
-    # the layers of one galaxy are enough to see what a network responds to
+    # show the layers for one galaxy: that is enough to see what a network responds to
     if layers:
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
-    # name the head too, so that the title tells a head on a backbone from a network alone
+    # title: `head on network`, or the name of a network alone
     name = " on ".join(
         [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
     )
@@ -247,7 +247,7 @@ def explain(
 
 
 def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
-    """Read the model to explain: a network alone, or a head on its embeddings."""
+    """Load the model to explain: a network alone, or a head joined to its network."""
     from gzfeatures.networks.saliency.explained_model import ExplainedModel
 
     if classifier.head is None:
@@ -256,7 +256,7 @@ def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
 
     head = Head.read(classifier.head)
     _require_classes(head.target, classifier.head)
-    # a head has no gradient to the pixels, so measure its slope along directions instead
+    # a head has no gradient to the pixels: its slope is measured along random directions (`seed`)
     return ExplainedModel.of_head(
         classifier.network,
         head.probabilities,
@@ -275,9 +275,10 @@ def explain_candidate(
     *,
     seed: int = 0,
 ) -> Gallery:
-    """Explain the most confident correct predictions of a network or head, class by class.
+    """Explain the most confident correct predictions of a model, class by class.
 
-    Prototypes are added for a head, layers for a network.
+    Prototypes are added for a head, feature maps for a network. A head is explained by Grad-CAM
+    alone, because explanations in a report have to be cheap.
 
     Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
 

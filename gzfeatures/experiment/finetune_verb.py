@@ -1,4 +1,4 @@
-"""Train a network for the command `finetune`; score it, show its errors, and record it."""
+"""Train a network for the command `finetune`, score it, show its errors, and record it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from gzfeatures.networks.training.result import Training
 
 PICTURE = "predicted.png"
-"""Name of the picture of predicted against true numbers, next to the checkpoint."""
+"""File name of the picture of predicted against true numbers, next to the checkpoint."""
 EXPERIMENT = "finetune"
-"""Name in MLflow under which trainings of the verb are recorded."""
+"""Name of the MLflow experiment in which trainings of this command are recorded."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuned:
-    """Hold the result of a fine-tuning.
+    """Store the result of a fine-tuning: checkpoint folder, costs, and scores.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class FineTuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuning:
-    """Hold how a network is trained, scored and recorded, for any training galaxies.
+    """Train, score and record a network with fixed options, on any training galaxies.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class FineTuning:
     tracker: Tracker | None = None
 
     def of(self, galaxies: TrainingGalaxies) -> FineTuned:
-        """Train on some galaxies, score the test galaxies, and write the worst errors.
+        """Train on given galaxies, score the test galaxies, and write the worst errors.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class FineTuning:
     def _single(
         self, galaxies: TrainingGalaxies, options: TrainingOptions
     ) -> tuple[Training, FineTuned]:
-        """Train one network, and record each of its epochs in the tracker (MLflow) meanwhile."""
+        """Train one network, and record the metrics of each epoch in MLflow during the training."""
         from gzfeatures.networks.training.train import train
 
         name = options.folder.resolve().name
@@ -183,7 +183,7 @@ class FineTuning:
         return training, self._finished(galaxies, trained, training.predictions, figures, live)
 
     def _of_members(self, galaxies: TrainingGalaxies) -> FineTuned:
-        """Train the members of an ensemble one after another, and join them."""
+        """Train the members of an ensemble one after another, and join them into one network."""
         from gzfeatures.networks.training.members import train_members
         from gzfeatures.networks.training.result import Training
 
@@ -194,7 +194,8 @@ class FineTuning:
             self.members,
             lambda options: self._single(galaxies, options)[0],
         )
-        # only the first of several processes joins the members, so the others end here
+        # several processes may have trained together: only the first joins the
+        # members, the others stop
         if isinstance(joined, Training):
             raise NotFirstProcess
         parameters = {"members": self.members, **_parameters(joined.members[0], self.options)}
@@ -213,7 +214,7 @@ class FineTuning:
 
     @property
     def _name(self) -> str:
-        # name a checkpoint folder without its path, which means nothing on another machine
+        # drop the path of a checkpoint folder: it means nothing on another machine
         return Path(self.network).name if Path(self.network).is_dir() else self.network
 
     def _finished(
@@ -224,7 +225,7 @@ class FineTuning:
         figures: Mapping[str, Any],
         live: Any,
     ) -> FineTuned:
-        """Score a trained network, write its worst errors, and record it."""
+        """Score a trained network, write its worst errors, and record it in MLflow."""
         side, ids = _scored_side(galaxies.split, self.say)
         folder = trained.folder
         if side is None:
@@ -247,7 +248,7 @@ class FineTuning:
 
 
 def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
-    """Draw predicted against true numbers; for classes, only remove an earlier picture."""
+    """Draw predicted against true numbers; for classes, only delete an earlier picture."""
     from gzfeatures.figures.predicted_numbers import write_numbers
 
     outputs.remove(path)
@@ -256,7 +257,7 @@ def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
 
 
 def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None, Ids]:
-    """Return the galaxies to score: test, or else validation; tell the user which."""
+    """Return the test galaxies, or if none exist the validation galaxies; tell the user which."""
     if len(split.test):
         return "test", split.test
     if len(split.validation):
@@ -268,7 +269,7 @@ def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None
 
 
 def _figures(training: Training) -> dict[str, Any]:
-    """Return the costs of a training and its selected epoch, as JSON values."""
+    """Return seconds, images and epochs of a training, and its chosen epoch, as JSON values."""
     return {
         "recipe": training.recipe.recipe if training.recipe else None,
         "epochs": training.epochs,
@@ -280,7 +281,7 @@ def _figures(training: Training) -> dict[str, Any]:
 
 
 def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
-    """Return the costs of all members of an ensemble together, as JSON values."""
+    """Return seconds, images and epochs of an ensemble's members together, as JSON values."""
     first = joined.members[0]
     return {
         "recipe": first.recipe.recipe if first.recipe else None,
@@ -293,7 +294,7 @@ def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
 
 
 def _parameters(training: Training, options: TrainingOptions) -> dict[str, Any]:
-    """Return the settings of a training: every number of its recipe, view and weights."""
+    """Return the settings of a training: every number of its recipe, its view and weights."""
     numbers = {} if training.recipe is None else dataclasses.asdict(training.recipe)
     return {
         **numbers,

@@ -1,4 +1,4 @@
-"""Write the candidates of a run to its folder, and read them again."""
+"""Write scored networks and heads (candidates) to a run's folder, and read them again."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ FIELDS = {
     "calibration": "calibration",
     "validation_curve": "curve",
 }
-"""Keys in `pairings.json`, with the fields of a candidate that the keys hold."""
+"""Keys in `pairings.json`, each with the attribute of `Candidate` that it stores."""
 
 
 TARGET = "target"
-"""Key of a candidate's record that tells the kind of predicted numbers: `value` or `redshift`."""
+"""Key in `pairings.json` for what predicted numbers are: `value` or `redshift`."""
 
 
 def slug(text: str) -> str:
-    """Return a file name for a candidate or backbone: letters, digits, dots and hyphens."""
+    """Turn a candidate's or backbone's name into a file name: letters, digits, dots, hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
 
 
 def record_of(candidate: Candidate, predictions: str) -> dict[str, Any]:
-    """Return a scored network or head as JSON values, with a path instead of its predictions."""
+    """Return a scored network or head as JSON values, with the path of its predictions."""
     fields = {key: getattr(candidate, field) for key, field in FIELDS.items()}
-    # note whether predicted numbers are redshifts, because their own file does not say so
+    # record if predicted numbers are redshifts: the file of predictions does not say so
     number = {TARGET: candidate.predictions.kind} if candidate.predictions.is_value else {}
     return fields | {"predictions": predictions} | number
 
 
 def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Scores) -> Candidate:
-    """Rebuild a scored network or head from its JSON values, its predictions and its scores."""
+    """Rebuild a scored network or head from JSON values, predictions and scores."""
     fields = {FIELDS[key]: value for key, value in record.items()}
-    # files of earlier versions hold no validation curve
+    # files of earlier versions have no validation curve
     fields["curve"] = tuple(map(float, fields.get("curve", ())))
     return Candidate(**fields, predictions=predictions, scores=scores)
 
 
 def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
-    """Write the test predictions of each candidate (Parquet), and all else as `pairings.json`.
+    """Write each candidate's test predictions (Parquet), and all else to `pairings.json`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path
 
 
 def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
-    """Read the candidates, labels and split of a finished run, and score the candidates again.
+    """Read candidates, labels and split of a finished run, and score the candidates again.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
         for note in notes:
             file = join_inside(folder, note.pop("predictions"))
             predictions = Predictions.read(file, number=note.pop(TARGET, None))
-            # use the predictions' order of classes, which a CSV of labels does not contain
+            # order the classes as in the predictions: the CSV file of labels has no
+            # order of classes
             labels = labels.ordered(predictions.classes)
             scores = evaluate(predictions, labels, groups=split.groups, train=split.train)
             candidates.append(candidate_of(note, predictions, scores))
@@ -112,7 +113,7 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
 
 
 def _labels(path: Path, target: str | None, column: str) -> tuple[Labels, Split]:
-    """Read the labels of a run, or the numbers of its target column, with their split."""
+    """Read class labels, or numbers of a target column, and the split of a run."""
     if target is None:
         labels, split = read_labels(path, words=AS_IS)
     else:

@@ -1,4 +1,4 @@
-"""Measure from how many labels a fine-tuned network beats a head."""
+"""Score heads and networks for growing numbers of labels, to find where fine-tuning pays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FORMAT = 1
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
-    """Read the numbers of labels in `--sizes`, such as 100,300,1000.
+    """Parse the numbers of labels given to `--sizes`, such as 100,300,1000.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def sizes_of(text: str) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SizePoint:
-    """Hold the scores of one method for one number of labels.
+    """Store a network or head that was trained on a certain number of labels, with its scores.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class SizePoint:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSizes:
-    """Hold a learning curve over labels, of heads and networks on the same galaxies.
+    """Store scores of heads and networks for growing numbers of labels, on the same galaxies.
 
     Parameters
     ----------
@@ -106,18 +106,18 @@ class LabelSizes:
         return headline(self.truth.target)
 
     def payoffs(self) -> list[Payoff]:
-        """Compare the best network with the best head for each number of labels that has both."""
+        """Compare the best network with the best head, for each number of labels with both."""
         by_size: dict[int, list[Candidate]] = {}
         for point in sorted(self.points, key=lambda point: point.labels):
             by_size.setdefault(point.labels, []).append(point.candidate)
         return payoffs(by_size, self.truth, self.metric)
 
     def answer(self) -> str:
-        """Return in words from how many labels a network beats a head; empty if unknown."""
+        """Return a sentence on how many labels a network needs to beat a head; "" if unknown."""
         return answer(self.payoffs(), self.metric, len(self.truth))
 
     def joined(self, others: Sequence[LabelSizes]) -> LabelSizes:
-        """Join this learning curve with others on the same galaxies.
+        """Join this learning curve with other curves of the same test galaxies.
 
         Raises
         ------
@@ -164,9 +164,9 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row per point: method, numbers of galaxies, metrics with intervals."""
+        """Return one mapping per point: method, numbers of galaxies, metrics with intervals."""
         rows: list[dict[str, Any]] = []
-        # sort by number of labels, because the files of the points are written in this order
+        # sort by number of labels, as `write` does with the predictions
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)
@@ -237,12 +237,12 @@ class LabelSizes:
         return [LabelCurve(*key, curve) for key, curve in points.items()]
 
     def curves_by_name(self) -> dict[str, Sequence[CurvePoint]]:
-        """Return the points of each method by its name: (labels, value, low, high)."""
+        """Return the points (labels, value, low, high) of each method, by the method's name."""
         return {curve.name: curve.points for curve in self._curves()}
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with every column that any row has."""
+    """Return mappings as CSV text, with a column for every key in any of them."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -256,7 +256,7 @@ def _tested(curve: LabelSizes) -> str:
 
 
 def place_of(folder: Path, size: int) -> Path:
-    """Return the folder of the heads or networks for one number of labels."""
+    """Return the folder for the heads or networks trained on a certain number of labels."""
     return folder / f"labels-{size}"
 
 
@@ -308,7 +308,7 @@ def measure_heads(
     sizes: Sequence[int],
     catalog: Catalog | None = None,
 ) -> LabelSizes:
-    """Fit heads on growing numbers of labels; arguments are those of `fit_heads` and `measure`."""
+    """Fit heads on growing numbers of labels; arguments as in `fit_heads` and `measure`."""
 
     def fitted(part: Split, size: int) -> list[Candidate]:
         chosen = dataclasses.replace(options, folder=place_of(options.folder, size))
@@ -319,7 +319,7 @@ def measure_heads(
 
 
 def read_sizes(path: Path, labels: Labels) -> LabelSizes:
-    """Read a learning curve that `LabelSizes.write` wrote, and score its points again.
+    """Read a learning curve that `LabelSizes.write` wrote, and score its predictions again.
 
     Parameters
     ----------

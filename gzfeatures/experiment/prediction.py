@@ -1,4 +1,4 @@
-"""Find heads by name or file, and extract the embeddings that a head reads."""
+"""Find a head by name or file, and extract the embeddings that the head needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from gzfeatures.images.view import View
 
 FOLDER = "heads"
-"""Folder with the heads of a packaged backbone, named by their class scheme."""
+"""Folder of the heads that come with a packaged backbone; files are named by class scheme."""
 FRACTIONS = "votes-37"
-"""Scheme of the heads that predict all vote fractions."""
+"""Class scheme of the heads that predict all 37 vote fractions."""
 PORTABLE = ".onnx"
 """File ending of exported heads."""
 TABLES = (".parquet", ".pq")
@@ -30,9 +30,9 @@ TABLES = (".parquet", ".pq")
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
-    """Return the files of a packaged backbone's heads by class scheme, the default first.
+    """Return the heads that come with a backbone: class scheme → file, the default first.
 
-    Other backbones have none.
+    A backbone that does not come with the package has no heads.
 
     Examples
     --------
@@ -40,14 +40,15 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
     ['zhu-5class', 'votes-37']
     """
     files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
-    # leave out names with a second word, which are heads of the same scheme for other extractors
+    # `scheme.skops` is the default head; leave out `scheme.word.skops`, heads of
+    # the same scheme for other extractors
     return {file.stem: file for file in files if "." not in file.stem}
 
 
 def find_head(
     name: str | Path, scheme: str | None = None, extractor: Extractor | None = None
 ) -> Head:
-    """Read a head from its file, or a head that comes with a packaged backbone.
+    """Read a head from a file, or the head of a packaged backbone by the backbone's name.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def find_head(
     if Path(name).exists():
         if scheme is not None:
             raise InputError("scheme", rule="be left out: the file is one head", found=scheme)
-        # import only here: this module imports torch, which other heads do not need
+        # only an exported head needs PyTorch: check for it here, so that other
+        # heads work without it
         if Path(name).suffix == PORTABLE:
             require_packages("predicting by an exported file", *NETWORK)
             from gzfeatures.portable.portable_head import PortableHead
@@ -88,13 +90,13 @@ def find_head(
     if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
         return head
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
-    # for an unknown extractor return the default head, whose later error names the extractor that
-    # it needs
+    # if no head suits the extractor, return the default head: its later error names
+    # the extractor it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 
 def fractions_head(extractor: Extractor) -> Head:
-    """Return the packaged head that predicts the 37 vote fractions from vectors of an extractor.
+    """Return the packaged head that predicts 37 vote fractions from an extractor's embeddings.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def fractions_head(extractor: Extractor) -> Head:
 
 
 def answers_of(table: EmbeddingTable) -> Predictions | None:
-    """Return the vote fractions that a packaged head predicts from a table; None without a head."""
+    """Predict the vote fractions of a table's galaxies by a packaged head; None if none suits."""
     try:
         head = fractions_head(table.extractor)
     except InputError:
@@ -135,7 +137,7 @@ def vectors_of(
     on_bad: str = "raise",
     progress: Progress = SILENT,
 ) -> EmbeddingTable:
-    """Extract the embeddings that a head reads, with the backbone it was fitted on.
+    """Extract the embeddings that a head needs, with the backbone it was fitted on.
 
     Parameters
     ----------
@@ -162,7 +164,7 @@ def vectors_of(
     from gzfeatures.networks.extraction.spec import Extraction
     from gzfeatures.portable.portable_head import PortableHead
 
-    # images give the embeddings of one backbone; other inputs have to come as tables
+    # images can only give the embeddings of one backbone
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
             "head reads more than the vectors of one backbone",
@@ -171,13 +173,13 @@ def vectors_of(
         )
     extractor = head.extractors[0]
     require_framing(extractor, view)
-    # an exported file that begins with pixels contains the network, and needs no extraction
+    # an exported file that starts from pixels contains the network: it needs no extraction
     if isinstance(head, PortableHead) and head.source == "pixels":
         return head.table_of(images, store, view=view, on_bad=on_bad, progress=progress)
     extraction = Extraction.repeating(
         extractor, store=store, view=view, on_bad=on_bad, progress=progress
     )
-    # other weights give other embeddings, which the head would classify without an error
+    # refuse other weights: the head would classify their embeddings wrongly, without any error
     if extraction.extractor.weights != extractor.weights:
         raise InputError(
             "backbone has other weights than the head was fitted on",
@@ -188,7 +190,7 @@ def vectors_of(
 
 
 def require_framing(extractor: Extractor, view: View | None) -> None:
-    """Refuse a view (crop and size of images) that differs from a head's in more than the crop."""
+    """Refuse a view (crop, size, colours) that differs from the head's in more than the crop."""
     if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",

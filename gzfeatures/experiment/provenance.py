@@ -1,4 +1,4 @@
-"""Record what the results depend on: versions, hardware, and the state of the code."""
+"""Record what results depend on: versions of libraries, hardware, and state of the code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LIBRARIES = (
     "scikit-learn-intelex", "xgboost", "numpy",
     "pandas", "pyarrow", "pillow", "umap-learn", "mlflow", "skops",
 )  # fmt: skip
-"""Libraries whose version can change a result."""
+"""Libraries whose version may change a result."""
 
 
 def surroundings() -> dict[str, Any]:
-    """Return versions of Python and libraries, the machine, and the git commit of the code.
+    """Return the versions of Python and libraries, the machine, and the git commit of the code.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def surroundings() -> dict[str, Any]:
         files were changed.
     """
     installed = {}
-    # leave out optional libraries that are not installed
+    # an optional library that is not installed changes no result: leave it out
     for name in LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)
@@ -39,7 +39,7 @@ def surroundings() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
-    # add + to the commit if its code was changed: the results are then not those of the commit
+    # add + to the commit if files were changed since: results are then not those of the commit
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit:
         versions["commit"] = commit + (
@@ -49,7 +49,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """Return git's output on the checkout of gzfeatures; an empty text without a checkout."""
+    """Return git's output for the source folder of gzfeatures; "" if that has no git history."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""

@@ -1,9 +1,9 @@
-"""Run an experiment: train, extract, fit, score, compare, draw and record.
+"""Run an experiment: train networks, fit heads, score and compare them, write a report.
 
-A run folder holds everything a run made: `experiment.json` (settings), `labels.csv` (labels and
-split), `networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`.
-Running again goes on from what is there: a network or table is taken as it is when nothing it
-depends on has changed; heads are fitted anew, they take seconds.
+A run's folder has all its results: `experiment.json` (settings), `labels.csv` (labels and split),
+`networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`.
+A second run in the same folder reads each network and table whose inputs have not changed, and
+makes the rest anew. Heads are always fitted anew, which takes seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gzfeatures.report.report import UNRECORDED, Report
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """Hold the results of a finished run of an experiment.
+    """Store the results of a finished run of an experiment, with the paths of its files.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Run:
         return brief.line("Run", str(self.folder), candidates, f"{self.seconds:.0f} s")
 
     def _repr_html_(self) -> str:
-        """Return the run's headline, ranking and paths of its pages as HTML for a notebook."""
+        """Return a summary for a notebook as HTML: result, ranking, and paths of the pages."""
         facts = {
             "result": self.report.headline,
             "report": self.folder / "report.html",
@@ -88,7 +88,7 @@ class Run:
         return brief.html(repr(self), facts, ranking)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the results of the run as JSON values, ranked candidates first."""
+        """Return the run's results as JSON values: ranked candidates, then paths of the files."""
         return {
             "pairings": [_flat(row) for row in self.report.comparison.ranking],
             "table": self.table,
@@ -117,7 +117,7 @@ def run(
     progress: Progress | bool = False,
     pixel_gb: float | None = None,
 ) -> Run:
-    """Run an experiment: train, extract, fit, score, compare, draw, record.
+    """Run an experiment: train networks, fit heads, score and compare them, write a report.
 
     Parameters
     ----------
@@ -170,8 +170,7 @@ def run(
         for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)
     ]
     if _settings_of(run_folder) == settings:
-        # equal settings are not written again, so nothing depends on whether their file may be
-        # replaced
+        # equal settings are not written again, so an existing settings file is no obstacle
         written.remove(run_folder / SETTINGS)
     with outputs.guarded(
         "run",
@@ -192,7 +191,7 @@ def run(
 
 
 def _settings_of(place: Path) -> Experiment | None:
-    """Read the settings of the last run in a folder; None without readable settings."""
+    """Read the settings of the last run in a folder; None if they cannot be read."""
     try:
         return configs.load(place) if (place / SETTINGS).exists() else None
     except InputError:
@@ -201,7 +200,7 @@ def _settings_of(place: Path) -> Experiment | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunPlace:
-    """Hold the places where a run keeps its files, embeddings and pixels."""
+    """Collect where a run stores files, embeddings and decoded pixels."""
 
     folder: Path
     store: Store
@@ -215,13 +214,13 @@ def _run(
     again: bool,
     progress: Progress,
 ) -> Run:
-    """Run all steps of an experiment; each step writes files that a later run can use again."""
+    """Run the steps of an experiment; each step writes files that a later run can use again."""
     start = time.perf_counter()
     _require_weights(settings, progress)
     place = where.folder
     group = _gathered(settings, where, progress)
     session = RunSession(settings, group, place, where.store, tracker, again, progress)
-    # train networks first, because they are backbones of later tables
+    # networks first: each trained network is also a backbone, whose embeddings are a table below
     trained = every_network(session)
     columns = [
         *planned_tables(settings),
@@ -229,21 +228,21 @@ def _run(
     ]
     outcomes, tables = list(trained), []
     for number, column in enumerate(columns):
-        # hold one table in memory at a time, because the tables of a survey are large
+        # one table after the other: a survey's tables are too large to be in memory together
         table, vectors = session.table(number, column)
         tables.append(table)
         outcomes += session.with_heads(table, vectors)
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
-    # rank the candidates first, because curves, map and explanations show the best of them
+    # ranking first: curves, map and explanations show the best candidates only
     ranked = explainable(report, outcomes)
     pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)
     sizes = session.label_sizes(tables)
     if sizes is not None:
         report = dataclasses.replace(report, curves=sizes.curves_by_name())
-    # from these files, a later process can compare or report the run again
+    # a later process can compare runs, or write the report again, from these files
     write_candidates(place, report.candidates)
     explanations = session.explanations(ranked)
     page, pictures = session.map(ranked)
@@ -254,9 +253,8 @@ def _run(
 
 
 def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> LabelledSample:
-    """Load the galaxies of an experiment, and write their labels and split to the run's folder."""
-    # read what the backbones were trained on: a new split puts these galaxies into the training
-    # part
+    """Load the galaxies of an experiment, and write labels and split to the run's folder."""
+    # a new split puts galaxies that a backbone was trained on into the training part: list them
     records = []
     if not settings.allow_seen:
         names = [name for name in starting_weights(settings) if not is_foreign(name)]
@@ -275,7 +273,7 @@ def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> Labe
 
 
 def _require_weights(settings: Experiment, progress: Progress) -> None:
-    """Refuse missing weights before any training, without loading a network."""
+    """Refuse missing weights of backbones before any training, without loading a network."""
     from gzfeatures.networks.extraction.spec import extractor_of
 
     for choice in settings.backbones:
@@ -288,7 +286,7 @@ def compare_runs(
     metric: str | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Compare the candidates of several finished runs.
+    """Rank the networks and heads of several finished runs together.
 
     Parameters
     ----------
@@ -317,7 +315,7 @@ def compare_runs(
 
 
 def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
-    """Compare every two encoders of finished runs, by their embeddings of the test galaxies.
+    """Compare every two backbones of finished runs by their embeddings of the test galaxies.
 
     Parameters
     ----------
@@ -336,5 +334,5 @@ def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
 
 
 def _folder_of(place: Path) -> Path:
-    """Return the folder of a run that is named by its folder or by its experiment file."""
+    """Return a run's folder, given that folder or the experiment file of the run."""
     return Path("runs") / configs.load(place).name if place.is_file() else place

@@ -1,4 +1,4 @@
-"""Load the galaxies of an experiment: read labels, check images, and split."""
+"""Load the galaxies of an experiment: read labels, check images, and split the galaxies."""
 
 from __future__ import annotations
 
@@ -32,37 +32,36 @@ from gzfeatures.progress import SILENT, Progress
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledSample:
-    """Hold the galaxies of an experiment, each with a label, an image and a part of the split.
+    """Store the galaxies of an experiment, each with label, image, and part of the split.
 
     Parameters
     ----------
     labels : Labels
-        Of all galaxies, those that only train included.
+        Labels of all galaxies, also of those that are only trained on.
     split : Split
         Training, validation and test galaxies.
     scored_split : Split
-        The same without the galaxies that only train.
+        The same split without galaxies that are only trained on.
     images : ImageSet
-        One readable image per label, of either target.
+        One readable image per label of the first or second target.
     catalog : Catalog, optional
-        The catalog that was split; None where labels were given.
+        Catalog of the galaxies; None where labels were given instead.
     skipped : tuple of (str, str)
-        Id and reason of labelled galaxies left out for their image.
+        Id and reason of each labelled galaxy without a usable image.
     auxiliary_labels : Labels, optional
-        Second target of the networks: of galaxies above, and of others with an image that train for
-        it alone.
+        Labels of the networks' second target, also for galaxies that have only these labels.
     grouping : Grouping
-        Galaxies that the split holds together, and why.
+        Groups of galaxies that the split leaves together, and why.
     moved : tuple of str
-        Galaxies that an earlier split had elsewhere, and that are tested on for the company they
-        keep.
+        Test galaxies that were in another part of an earlier split, and moved because a galaxy
+        of their group is a test galaxy.
     left_out : mapping of str to int
-        Reason → galaxies that have no label, or no known number, for it.
+        Reason → number of galaxies that have no label, or no known number, for this reason.
 
     Attributes
     ----------
     stamp : str
-        Of the images (their files' names, sizes and times) when the galaxies were gathered.
+        Hash of the image files' names, sizes and times when the galaxies were loaded.
     """
 
     labels: Labels
@@ -82,13 +81,13 @@ class LabelledSample:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the sha256 of labels, split and state of the image files."""
+        """Return a sha256 of labels, split, and the state of the image files."""
         also = None if self.auxiliary_labels is None else self.auxiliary_labels.fingerprint
         return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
 
 
 def require_unchanged(images: ImageSet, stamp: str) -> None:
-    """Refuse images whose files have changed since their stamp (sizes and times) was taken."""
+    """Refuse image files that changed (in size or time) since a hash of their state was taken."""
     if images.stamp() != stamp:
         raise InputError(
             "an image was changed or removed while it was in use",
@@ -105,11 +104,11 @@ def load_sample(
     progress: Progress = SILENT,
     cache: PictureCache | None = None,
 ) -> LabelledSample:
-    """Read catalogs, label galaxies, check images, find groups, and split.
+    """Load galaxies: read catalogs, label galaxies, check images, find groups, and split.
 
-    Galaxies that only train join the training side; one that shares its id or its very image with a
-    galaxy of the main catalog is left out of them, and so is one that a split by digest keeps for
-    validation or test.
+    Galaxies that are only trained on join the training part. Left out of them are galaxies with the
+    id or the image of a galaxy in the main catalog, and galaxies that a split by digest reserves
+    for validation or test.
 
     Parameters
     ----------
@@ -137,17 +136,17 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, check)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # find groups before the split, which must keep each group in one part
+    # find groups before splitting: the split must leave each group in one part
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
-    # galaxies that are only trained on are added after the split, so they cannot be tested
+    # add galaxies that are only trained on after the split: they cannot get into the test part
     for source in settings.training_only:
         readable, new_ids = _with_training_only(readable, settings, source, seed, check)
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
-    # a second target may add images of galaxies that the first target has no labels of
+    # a second target may have labels, and so need images, of galaxies that the first target lacks
     if settings.also is not None:
         auxiliary, images = _second_target(settings, settings.also, readable, split, seed, check)
     skipped = readable.skipped
@@ -167,7 +166,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """Hold where the check of images writes its result, shows progress, and keeps pixels."""
+    """Collect where an image check writes its result, shows progress, and stores pixels."""
 
     notes: Path
     progress: Progress
@@ -176,7 +175,7 @@ class _Check:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Readable:
-    """Hold labelled galaxies with readable images, their digests, and skipped galaxies."""
+    """Store labelled galaxies with readable images, their files' sha256, and skipped galaxies."""
 
     labels: Labels
     images: ImageSet
@@ -185,7 +184,7 @@ class _Readable:
 
 
 def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read labels and split from a file, or label a catalog by a scheme or a column."""
+    """Read labels and split from a file, or label a catalog by a class scheme or a column."""
     if settings.target is not None:
         return _numbered(
             settings, TargetColumn(settings.target, settings.redshift, settings.as_number)
@@ -202,7 +201,7 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
 def _numbered(
     settings: Galaxies, target: TargetColumn
 ) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read the numbers to predict from the label file, or else from the catalog."""
+    """Read the numbers to predict from the label file, or if there is none, from the catalog."""
     catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
     if settings.labels is None:
         return catalog, target.labels(catalog), None
@@ -213,14 +212,14 @@ def _numbered(
 
 
 def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) -> Grouping:
-    """Find groups of galaxies that share a file, lie close together, or share a group label."""
+    """Group galaxies that have the same file, lie close together, or have equal group labels."""
     ids = readable.labels.ids
     keys = key_groups(ids, (readable.digests[name] for name in ids))
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
-    # labelled galaxies have no catalog, so their positions on the sky come from the label file, if
-    # it has them
+    # with a label file there is no catalog: take positions on the sky and groups
+    # from the label file
     groups = split_file.known_of(
         settings.labels,
         ids,
@@ -239,11 +238,11 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split galaxies by digest, by an earlier split, or anew; return also those that moved."""
+    """Split galaxies by a rule on ids, by an earlier split, or anew; also return moved galaxies."""
     rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
-    # continue the split beside the label file, so that test galaxies remain test galaxies
+    # continue the split stored beside the label file: its test galaxies remain test galaxies
     kept = None if settings.labels is None else split_file.kept_beside(settings.labels)
     only_train = None
     if seen:
@@ -268,13 +267,13 @@ def _with_training_only(
     seed: int,
     check: _Check,
 ) -> tuple[_Readable, Ids]:
-    """Add galaxies that are trained on, but never scored; return also their ids."""
+    """Add galaxies that are only trained on, never scored; also return their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
-    # leave out images that the split contains under another id: a test galaxy would be trained on
+    # leave out images that the split has under another id: a test galaxy would be trained on
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
     images = added.images.select(new).of_kind(catalog.kind)
@@ -295,7 +294,7 @@ def _second_target(
     seed: int,
     check: _Check,
 ) -> tuple[Labels, ImageSet]:
-    """Label galaxies for a second target, and add the images of those that the first lacks."""
+    """Label galaxies for the second target, and add images of galaxies that only it labels."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images
@@ -305,8 +304,8 @@ def _second_target(
         if not len(more):
             break
         readable = _with_images(more, source, "skip", check)
-        # leave out images of validation and test galaxies under another id: they would be trained
-        # on
+        # leave out images of validation and test galaxies under another id: they
+        # would be trained on
         ids = readable.labels.ids
         new = ids[[readable.digests[name] not in scored for name in ids]]
         images = images.joined(readable.images.select(new))
@@ -316,12 +315,12 @@ def _second_target(
 def _trained_on(
     galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
 ) -> npt.NDArray[np.bool_]:
-    """Return which images show galaxies that a backbone was trained on, shape (n,).
+    """Return a mask of images that show galaxies a backbone was trained on, shape (n,).
 
-    Picture hashes are noted in a sidecar, so that images are decoded once.
+    Hashes of the pictures are stored in a file, so that images are decoded once.
     """
     files = [digests[name] for name in images.ids]
-    # decoding every image is slow, and unnecessary without picture hashes to compare
+    # decoding every image is slow: skip it if the backbone has no picture hashes to compare with
     if not len(galaxies.pictures):
         return galaxies.contains(images.ids, files=files, kind=images.kind)
     stamp = images.stamp()
@@ -335,7 +334,7 @@ def _trained_on(
 
 
 def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
-    """Return the ids that are not in a list, and that no split keeps for validation or test."""
+    """Return the ids that are not in a list, and not reserved for validation or test."""
     free = ~among(ids, taken)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
@@ -343,10 +342,10 @@ def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
 
 
 def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, check: _Check) -> _Readable:
-    """Keep the galaxies whose image is readable, by a new check or the notes of an earlier one."""
+    """Select the galaxies with readable images, by a new check or the stored result of a check."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     images = images.cached_in(check.cache)
-    # the stamp covers names, sizes and times of files, so unchanged images need no second check
+    # the stamp is a hash of names, sizes and times of files: if it is unchanged, so are the images
     stamp = images.stamp()
     path = check.notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
@@ -362,7 +361,7 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, check: _Che
         }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
-    # report missing and broken images together, so that all can be repaired at once
+    # report missing and broken images in one error: users can repair all at once
     bad = (
         *((name, "image is missing") for name in images.missing),
         *((n, r) for n, r in note["broken"]),

@@ -1,4 +1,4 @@
-"""Score trained networks on test galaxies, to be ranked among the candidates of a run."""
+"""Score trained networks on test galaxies, so that a run can rank them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """Hold a trained network's folder, and what distinguishes it: name, parameters and seed.
+    """Store a trained network's folder, name, parameters and seed.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class TrainedNetwork:
         split: Split,
         catalog: Catalog | None = None,
     ) -> Candidate:
-        """Score the network by its predictions, and return it as a candidate of the ranking.
+        """Score the network by its test predictions, and return it as a candidate to rank.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class TrainedNetwork:
 
 
 def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple[float, ...]:
-    """Return the score on validation galaxies after each epoch of a training, higher is better.
+    """Return the validation score after each epoch of a training; higher is better.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple
 
 
 def mean_curve(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """Return the mean of several trainings' validation curves, aligned at their last epochs.
+    """Return the mean of several trainings' validation curves; their last epochs are aligned.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def mean_curve(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
 
 
 def ensemble_name(name: str, members: int) -> str:
-    """Return the name of an ensemble, made from the name of its members.
+    """Return the name of an ensemble: the name of its members, and their number.
 
     Examples
     --------
@@ -148,14 +148,14 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Measure how well probabilities fit before calibration, and how often class sets are right."""
+    """Score probabilities before calibration, and measure how often conformal sets are right."""
     calibration: dict[str, Any] = {}
     if record.get("intervals"):
         intervals = ValueIntervals.fromdict(record["intervals"])
         calibration["intervals"] = intervals.coverage_report(predictions, labels)
     if labels.target == "classes":
         temperature = float(record.get("temperature", 1.0))
-        # the file holds calibrated probabilities: undo the temperature to get the network's own
+        # these probabilities are calibrated: undo the temperature to get the network's own
         plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
         bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
         calibration |= {"before": measured(bare, labels), "temperature": temperature}
@@ -169,10 +169,10 @@ def _calibration(
 
 
 def _learned(path: Path) -> int:
-    """Count the numbers that a network has learned, from the header of its weights file."""
+    """Return how many numbers a network has learned, from the header of its weights file."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
-        # leave out running means of batch normalisation, which are measured, not learned
+        # leave out the running means of batch normalisation: they are measured, not learned
         names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)

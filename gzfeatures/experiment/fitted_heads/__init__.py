@@ -1,1 +1,1 @@
-"""Hold the options, the calibration and the file names of fitted heads."""
+"""Define options, calibration and file names for the heads that a run fits."""

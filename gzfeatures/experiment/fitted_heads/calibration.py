@@ -1,4 +1,4 @@
-"""Calibrate a fitted head on validation galaxies: class sets, class shares, familiarity."""
+"""Calibrate a fitted head on validation galaxies: conformal sets, class shares, familiarity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def familiarity_of(
     tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
 ) -> Familiarity | None:
-    """Learn from embeddings which galaxies are unlike the training galaxies.
+    """Learn, from embeddings, to recognise galaxies that are unlike the training galaxies.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def familiarity_of(
     skipped = {name for table in tables for name, _ in table.skipped}
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
-    # take evenly spaced galaxies only, which are enough and need no copy of a large table
+    # a sample of the training galaxies, evenly spaced by id, is enough, and saves memory
     train = train[:: max(1, len(train) // ROWS)]
-    # leave out galaxies that a backbone was trained on, recognised by file, picture or id: they are
-    # too familiar to calibrate
+    # a backbone was trained on these galaxies (same file, picture or id): they look too familiar to
+    # calibrate, so leave them out
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # the distance needs two training galaxies, and its calibration one other galaxy
+    # two training galaxies are needed for a distance, and one other galaxy to calibrate it
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
@@ -69,18 +69,18 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate class sets on validation galaxies; unfamiliar galaxies count as missed."""
+    """Calibrate conformal sets on validation galaxies; an unfamiliar galaxy counts as a miss."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
-        # compare each calibration galaxy only with the others, because it is similar to itself
+        # leave a galaxy out of its own comparison, because it is similar to itself
         p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
         predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
     return calibrate_sets(predictions, labels, coverage, method)
 
 
 def class_shares(kept_out: Predictions) -> Shares | None:
-    """Measure the class shares that a head predicts for galaxies outside any training."""
+    """Measure the share of each class among a head's predictions for untrained galaxies."""
     fresh = (
         kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
     )
@@ -96,7 +96,7 @@ def calibration_report(
     *,
     crossed: bool = False,
 ) -> dict[str, Any]:
-    """Return how well a head is calibrated: errors before it, coverage of sets, and notes."""
+    """Return scores before calibration, coverage of conformal sets or intervals, and notes."""
     calibration: dict[str, Any] = (
         {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )

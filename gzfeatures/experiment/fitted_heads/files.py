@@ -1,4 +1,4 @@
-"""Name the files that the fit of a head writes: the head and its two pictures."""
+"""Name the files that fitting a head writes: the head and its two pictures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def files_of(head: Path) -> list[Path]:
-    """Return the files that exist after a fit: the head, and the pictures next to it."""
+    """Return those files of a fitted head that exist: the head, and the pictures next to it."""
     return [path for path in _files(head) if path.exists()]
 
 
 def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
-    """Return every file that `fit_heads` may write into a folder."""
+    """Return the paths of all files that `fit_heads` may write into a folder."""
     names = [name for choice in choices for name in _names(choice)]
     return [path for name in names for path in _files(folder / f"{name}.skops")]
 
@@ -26,15 +26,15 @@ def _names(choice: HeadChoice) -> list[str]:
 
 
 def _files(head: Path) -> list[Path]:
-    """Return every file that a fit may write: the head, and its two pictures."""
+    """Return the paths of all files that one fit may write: the head, and its two pictures."""
     return [head, trials_beside(head), picture_beside(head)]
 
 
 def picture_beside(head: Path) -> Path:
-    """Return the path of a head's picture of predicted against true numbers."""
+    """Return the path of the picture of a head's predicted against true numbers."""
     return head.with_name(f"{head.stem}-predicted.png")
 
 
 def trials_beside(head: Path) -> Path:
-    """Return the path of a head's picture of the trials of its tuning."""
+    """Return the path of the picture of the parameters tried while a head was tuned."""
     return head.with_name(f"{head.stem}-trials.png")

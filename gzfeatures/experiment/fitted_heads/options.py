@@ -1,4 +1,4 @@
-"""Hold the options with which the heads of a run are fitted and scored."""
+"""Collect the options with which a run fits and scores heads."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from gzfeatures.progress import SILENT, Progress
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """Hold the options with which heads are fitted and scored.
+    """Collect the options of fitting and scoring heads, such as folder, seed and coverage.
 
     Parameters
     ----------
     folder : Path
         Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
     seed : int
-        Of a fit for which no seeds are chosen.
+        Seed of each fit without seeds of its own.
     columns : tuple of str
         Catalog columns that heads read beside the vectors.
     jobs : int
-        Candidates tried at once when tuning.
+        Parameter settings tried at the same time when a head is tuned.
     allow_seen : bool
         Score also on test galaxies that a backbone was trained on: such candidates are marked
         contaminated.
     coverage : float
-        Share of galaxies, of each class, whose class set is to hold the true class.
+        Share of galaxies, of each class, whose conformal set shall contain the true class.
     sets_by : {"threshold", "raps"}
-        How class sets are formed (see `conformal.Conformal`).
+        How conformal sets are formed (see `conformal.Conformal`).
     approach : {"frozen", "fine-tuned"}
         Whether the backbone was trained on galaxies of the run.
     title : str, optional
-        What tells the tables from others of the same backbone; default its name and the columns.
+        Name of the head's inputs in reports; default the names of backbones and columns.
     curve : tuple of float
         Validation score after each epoch of the network that was trained on galaxies of the run.
     set_aside : bool
-        Test galaxies are a random sample that was set aside, and no other is: class sets and
-        familiarity come from them too, and the coverage reported is cross-fitted.
+        Test galaxies are a random sample, and no other sample was set aside: conformal sets and
+        familiarity come from the test galaxies too, and the reported coverage is cross-fitted.
     progress : Progress
-        Where trials of tuning are told; nowhere by default.
+        Shows the trials of tuning; nothing by default.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Refuse to replace the file of a head by a head that predicts something else."""
+"""Refuse to overwrite the file of a head that predicts something else."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gzfeatures.heads.head import Head
 
 
 def require_same_target(path: Path, labels: Labels) -> None:
-    """Refuse a file that holds a head of another target, unless files may be overwritten.
+    """Refuse a path where a head for another target lies, except if files may be overwritten.
 
-    Other labels of the same classes, or the same number, are the same target: a head is then fitted
-    again. A file that is no head is left to the rules of `outputs`.
+    The target is the same if a head predicts some of the same classes, or the same number: fitting
+    it again is allowed. Whether a file that is no head may be replaced, `outputs` decides.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Define the settings of an experiment that choose backbones, networks, heads and joined inputs."""
+"""Define settings of an experiment file that choose backbones, networks and heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FrozenBackbone(Section):
-    """Name a backbone that is not trained further, with settings to override."""
+    """Name a backbone to use without further training, with settings that replace its own."""
 
     name: str
     """Name from `list backbones`, or a checkpoint; with `architecture` any name."""
@@ -40,7 +40,7 @@ class FrozenBackbone(Section):
         return self
 
     def backbone(self) -> str | Backbone:
-        """Return the backbone's name, or the description of an encoder of another library.
+        """Return a backbone's name, or an object that describes an encoder of another library.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class FrozenBackbone(Section):
         """
         if self.architecture is None:
             return self.name
-        # import only here: this module imports torch, which a named backbone does not need
+        # `described` imports PyTorch, which a backbone given by name does not need yet
         from gzfeatures.networks.encoders.backbone_table import FIELDS, entry_backbone
         from gzfeatures.networks.encoders.described import described
 
@@ -58,12 +58,12 @@ class FrozenBackbone(Section):
 
     @property
     def own_weights(self) -> str | None:
-        """Return the weights to load into the backbone; None for an encoder of another library."""
+        """Return the weights file to load into a backbone; None for another library's encoder."""
         return self.weights if self.architecture is None else None
 
 
 class NetworkChoice(Section):
-    """Name a network to train."""
+    """Name a network to train, with the settings of its training."""
 
     name: str
     """Name from `list networks`, or a checkpoint."""
@@ -112,7 +112,7 @@ class NetworkChoice(Section):
         return self
 
     def seeds_from(self, seed: int) -> tuple[int, ...]:
-        """Return the seeds of the trainings; if none are given, count from the experiment's seed.
+        """Return the training seeds; if none are given, count up from the experiment's seed.
 
         Examples
         --------
@@ -123,7 +123,7 @@ class NetworkChoice(Section):
 
 
 class HeadChoice(Section):
-    """Name a head and its parameters."""
+    """Name a head to fit on embeddings, with its parameters."""
 
     name: str
     """Name from `list heads`."""
@@ -136,7 +136,7 @@ class HeadChoice(Section):
 
 
 class Joined(Section):
-    """Join several tables and catalog columns as one more input of every head."""
+    """Name embedding tables and catalog columns that together are one more input of all heads."""
 
     backbones: tuple[str, ...] = ()
     """Names of backbones of the experiment."""
@@ -147,7 +147,7 @@ class Joined(Section):
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
-        """Return approach ("frozen" or "fine-tuned") and backbone of each table to join."""
+        """Return approach ("frozen" or "fine-tuned") and backbone name of each table to join."""
         return (
             *(("frozen", name) for name in self.backbones),
             *(("fine-tuned", name) for name in self.networks),

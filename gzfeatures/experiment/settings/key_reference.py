@@ -1,4 +1,4 @@
-"""List all keys of an experiment file with types, defaults and meanings, from their definition."""
+"""List all keys of an experiment file with types, defaults and meanings, from the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
-"""Words for the types of values."""
+"""Words for Python types in the list of keys."""
 
 
 def key_lines(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -43,7 +43,7 @@ def key_lines(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, st
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """Yield all types that a type annotation of Python contains."""
+    """Yield all types inside a type annotation of Python, such as `int` and `str`."""
     inner = () if get_origin(annotation) is Literal else get_args(annotation)
     if not inner:
         yield annotation
@@ -52,7 +52,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _type(annotation: Any) -> str:
-    """Return a type annotation of Python in words for users."""
+    """Translate a type annotation of Python into words for users, such as "list of text"."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f'"{each}"' for each in inner)
@@ -74,7 +74,7 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _default(field: FieldInfo) -> str:
-    """Return a setting's default as TOML text; "" without a default, or "required"."""
+    """Return a setting's default as TOML text; "required" or "" if it has none."""
     if field.is_required():
         return "required"
     value = field.default

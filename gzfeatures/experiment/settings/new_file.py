@@ -1,4 +1,4 @@
-"""Write a commented experiment file for images, labels and a catalog that a user has."""
+"""Write an experiment file with comments, for a user's images, labels and catalog."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def experiment_text(
 
 
 def _line(key: str, given: Path | None, example: str, file: Path) -> str:
-    """Return a line with a path relative to the file, or with an example to be edited."""
+    """Return a line of the file with a path relative to the file, or an example path to edit."""
     if given is None:
         return f"{key} = {_text(example)}   # EDIT"
     there, here = given.expanduser().resolve(), file.resolve().parent
@@ -97,11 +97,11 @@ def _line(key: str, given: Path | None, example: str, file: Path) -> str:
 
 
 def _name(file: Path) -> str:
-    """Return the name of a file, without ending and blanks, as the name of a run."""
+    """Derive a run's name from a file name: without ending, other characters replaced by "-"."""
     allowed = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in file.stem)
     return allowed.lstrip("._-") or "experiment"
 
 
 def _text(value: str) -> str:
-    # write the text as a JSON string, which TOML reads too, if the character DEL is escaped
+    # TOML reads JSON strings too, if the character DEL is escaped
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Override settings of an experiment file by `key=value`, and make its paths absolute."""
+"""Replace settings of an experiment file by `key=value`, and make its paths absolute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gzfeatures.features.backbones import PATHS
 
 
 def _value(text: str) -> Any:
-    """Parse the value of a setting by the rules of TOML; text that is not TOML stays text."""
+    """Parse a setting's value by the rules of TOML; text that is no TOML value stays text."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -22,7 +22,7 @@ def _value(text: str) -> Any:
 def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
     key: Any = keys[0]
     try:
-        # in `backbones.0.weights`, the number counts list entries from 0
+        # in `backbones.0.weights`, the number is the index in a list
         if isinstance(fields, list):
             key = int(key)
         if len(keys) == 1:
@@ -43,9 +43,9 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths in settings absolute; names that begin with `./`, `../`, `/` or `~` are paths.
+    """Make paths in settings absolute; names that start with `./`, `../`, `/` or `~` are paths.
 
-    Paths of encoders, as in `onnx:FILE`, always do.
+    A path after the kind of an encoder, as in `onnx:FILE`, is always made absolute.
     """
     if isinstance(fields, list):
         return [absolute(item, base, key) for item in fields]
@@ -65,9 +65,9 @@ def absolute(fields: Any, base: Path, key: str = "") -> Any:
 
 
 def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Put settings `key=value`, such as `galaxies.images=DIR`, into the fields of an experiment.
+    """Put settings `key=value`, such as `galaxies.images=DIR`, into an experiment's fields.
 
-    Relative paths start at the working folder.
+    A relative path in them counts from the working folder.
 
     Raises
     ------

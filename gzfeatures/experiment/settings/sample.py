@@ -1,4 +1,4 @@
-"""Define the settings of an experiment that name its galaxies, images, votes and split."""
+"""Define settings of an experiment file that name galaxies, images, votes and split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HowRead(Section):
-    """Hold the options of reading image files, for what the files do not say."""
+    """Set how image files are read where the files do not say, such as stretch and bands."""
 
     range: tuple[float, float] | None = None
     """Values that become black and white, as `--range`."""
@@ -38,7 +38,7 @@ class HowRead(Section):
 
 
 class _Votes(Section):
-    """Say which votes of a catalog are read: `label --campaign`, `--measure`, `--min-votes`."""
+    """Set which votes of a catalog are read: `label --campaign`, `--measure`, `--min-votes`."""
 
     campaign: str | None = None
     """Campaign whose votes are read; default: the one that asked about each galaxy."""
@@ -49,14 +49,14 @@ class _Votes(Section):
 
     @property
     def choice(self) -> Choice:
-        """Return which votes to read: Galaxy Zoo campaign, kind of fraction, fewest votes."""
+        """Return which votes to read: Galaxy Zoo campaign, kind of vote fraction, fewest votes."""
         from gzfeatures.galaxies.votes.vote_columns import Choice
 
         return Choice(self.campaign, self.measure, self.min_votes)
 
 
 class ImagedCatalog(Section):
-    """Name a catalog and its images."""
+    """Name a catalog of galaxies and the place of their images."""
 
     catalog: Path
     """Catalog, or table of votes; for the galaxies that are split, labels may take its place."""
@@ -72,12 +72,12 @@ class ImagedCatalog(Section):
 
     @property
     def how(self) -> Reading:
-        """Return the options of reading image files, such as stretch and bands, as one value."""
+        """Return the options for reading image files, such as stretch and bands, as one object."""
         return Reading(**dict(self.reading), field=self.field)
 
 
 class ByDigest(Section):
-    """Split galaxies by a digest of their ids."""
+    """Split galaxies by the remainder of a hash of their ids."""
 
     test: tuple[int, ...]
     """Remainders that go to test."""
@@ -88,7 +88,7 @@ class ByDigest(Section):
 
 
 class SecondTarget(_Votes):
-    """Name a catalog and a second class scheme, which networks learn besides the first target."""
+    """Name a catalog and class scheme that networks learn in addition to the first target."""
 
     catalog: Path
     """Catalog with the votes of the second target."""
@@ -99,7 +99,7 @@ class SecondTarget(_Votes):
 
 
 class Galaxies(ImagedCatalog, _Votes):
-    """Name the galaxies that are split and scored, and galaxies that are only trained on."""
+    """Name the galaxies to split and score, and further galaxies that are only trained on."""
 
     scheme: str = "zhu-5class"
     """Class scheme from `list schemes`, or a TOML file."""

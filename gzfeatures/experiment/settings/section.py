@@ -1,4 +1,4 @@
-"""Define a section of an experiment file, which has no unknown key and never changes."""
+"""Define the base of all sections of an experiment file: no unknown keys, fixed values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Hold the settings of one section; an unknown key is refused, and no value changes later."""
+    """Store the settings of a section; refuse an unknown key, and any change of a value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""Hold results of a run: scored networks and heads with their files, and timed tables."""
+"""Define what steps of a run return: scored networks and heads, and timed tables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
-"""Candidates that can be explained, best first, each with its model."""
+"""Networks and heads that can be explained, best first, each with the names of its files."""
 
 
 def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
-    """Return the networks, and the heads on a single embedding table, best first.
+    """Return the networks, and the heads on a single embedding table, with the best first.
 
-    Those on joined tables cannot be explained.
+    A head on several joined tables cannot be explained.
     """
     classifiers = {}
     for outcome in outcomes:
@@ -35,20 +35,20 @@ def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
 
 
 def best_table(ranked: Ranked) -> Path | None:
-    """Return the embedding table of the best head that reads a single table."""
+    """Return the path of the embedding table under the best head that reads a single table."""
     tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
     return next(tables, None)
 
 
 def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Add up the seconds that each step took for several embedding tables."""
+    """Add up, step by step, the seconds that several embedding tables took."""
     steps = dict.fromkeys(step for cost in costs for step in cost)
     return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
 
 
 @dataclasses.dataclass(frozen=True)
 class TimedTable:
-    """Hold the path of a backbone's embedding table, and the seconds that each step took."""
+    """Store the path of a backbone's embedding table, and the seconds that each step took."""
 
     path: Path
     column: PlannedTable
@@ -57,9 +57,9 @@ class TimedTable:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Hold a scored network or head, with its files, the model to explain, and its MLflow run.
+    """Store a scored network or head, with its files, its model to explain, its MLflow run.
 
-    Of a network also: the network as a backbone, and its learning curve.
+    A network also has its planned embedding table (as a backbone) and its learning curve.
     """
 
     candidate: Candidate

@@ -1,4 +1,4 @@
-"""List the networks that a run trains, and the tables that it extracts."""
+"""List the networks that a run trains, and the embedding tables that it extracts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gzfeatures.features.backbones import BACKBONES
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTable:
-    """Describe an embedding table to extract: backbone, heads to fit, and seconds of training.
+    """Plan an embedding table: its backbone, the heads to fit, and seconds of earlier training.
 
-    `apart` tells it from another backbone of the same name; `curve` is the validation score of a
-    trained network after each epoch.
+    `apart` is a suffix that distinguishes backbones of the same name; `curve` is the validation
+    score of a trained network after each epoch.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PlannedTable:
         seed: int,
         spent: float,
     ) -> PlannedTable:
-        """Plan the embedding table of a trained network; its heads use the network's seed."""
+        """Plan the embedding table of a trained network; its heads use the training's seed."""
         own_heads = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
             if network.seeds or network.members > 1
@@ -58,10 +58,11 @@ class PlannedTable:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTraining:
-    """Describe one training of a network: folder name, network and seed.
+    """Plan one training of a network: folder name, network and seed.
 
-    `apart` tells the network from others of its name; `first` is true for the first of its seeds,
-    `last` for the last. `stem` is what the folders of all its seeds begin with.
+    `apart` is a suffix that distinguishes networks of the same name. `first` is true for the first
+    of a network's seeds, `last` for the last. `stem` is the common start of the folder names of all
+    its seeds.
     """
 
     folder: str
@@ -94,19 +95,19 @@ def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
 
 
 def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """Return a suffix for each chosen network, by which equal names differ: settings or number."""
+    """Return a suffix for each chosen network, so that equal names differ: settings or number."""
     names = [each.name for each in choices]
     counts: Counter[str] = Counter()
     suffixes = []
     for each in choices:
-        # name the settings in which a choice differs from the plain backbone, which tell most
+        # these settings, where they are given, say best how backbones of one name differ
         parts = [
             each.view,
             getattr(each, "layer", None),
             "dihedral" if getattr(each, "dihedral", False) else None,
         ]
         apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
-        # number choices whose settings are equal too
+        # number choices of one name that also have equal settings
         counts[each.name + apart] += 1
         number = counts[each.name + apart]
         suffixes.append(f"{apart} {number}" if number > 1 else apart)
@@ -114,9 +115,9 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 
 
 def starting_weights(settings: Experiment) -> list[str]:
-    """Return the names of all backbones whose weights are used, or from which trainings start."""
+    """Return the names of backbones that are used, or whose weights trainings start from."""
     starts = [each.name for each in settings.networks if each.weights != "none"]
-    # keep backbones only: just they name the galaxies that they were trained on
+    # only backbones record which galaxies they were trained on: leave out other networks
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
     named = [choice.name for choice in settings.backbones if choice.architecture is None]
     return [*named, *starts]

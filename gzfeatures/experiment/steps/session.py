@@ -1,4 +1,4 @@
-"""Execute the steps of a run: train networks, extract embeddings, fit heads, draw, record."""
+"""Carry out the steps of a run: train networks, extract embeddings, fit heads, draw, record."""
 
 from __future__ import annotations
 
@@ -43,25 +43,26 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Define how runs are recorded in a database; `gzfeatures.tracking.Tracking` does it."""
+    """Define the methods of a database of runs; `gzfeatures.tracking.Tracking` has them."""
 
     @property
     def uri(self) -> str | None:
-        """Return the address of the database of runs; None if recording did not work."""
+        """Return the address of the database of runs; None if recording failed."""
         ...
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """Open the record of a training; call it with the metrics so far after every epoch."""
+        """Open a training's record, a function to call with all metrics so far after each epoch."""
         ...
 
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str | None:
-        """Record one candidate, as a new MLflow run or in that of its training; return its id."""
+        """Record a network or head as an MLflow run, new or of its training; return
+        the run's id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all candidates; return the id of its MLflow run."""
+        """Record the comparison of all networks and heads; return the id of its MLflow run."""
         ...
 
 
@@ -70,11 +71,11 @@ def every_network(session: RunSession) -> list[Outcome]:
     from gzfeatures.networks.training.members import require_mean
 
     for network in session.settings.networks:
-        # refuse a target that an ensemble cannot average before its first member is trained
+        # an ensemble cannot average every target: refuse such a target before hours of training
         if network.members > 1:
             require_mean(network.options.get("target") or session.group.labels.target)
     outcomes: list[Outcome] = []
-    # trainings of a network's seeds follow one another, so join an ensemble after its last seed
+    # a network's seeds are trained one after another: join the ensemble after the last seed
     for training in planned_trainings(session.settings):
         outcomes.append(session.trained(training))
         if training.network.members > 1 and training.last:
@@ -84,7 +85,7 @@ def every_network(session: RunSession) -> list[Outcome]:
 
 @dataclasses.dataclass(frozen=True)
 class RunSession:
-    """Run the steps of an experiment on its settings, galaxies, folder, store and tracker."""
+    """Carry out the steps of an experiment, with its settings, galaxies, folder and database."""
 
     settings: Experiment
     group: LabelledSample
@@ -96,7 +97,7 @@ class RunSession:
 
     @property
     def fitting_split(self) -> Split:
-        """Return the split on whose training galaxies heads are fitted."""
+        """Return the split whose training galaxies the heads are fitted on."""
         return self.group.split if self.settings.heads_on == "all" else self.group.scored_split
 
     def trained(self, training: PlannedTraining) -> Outcome:
@@ -105,7 +106,7 @@ class RunSession:
         checkpoint = self.place / "networks" / training.folder
         named = network.name + training.apart
         recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
-        # open the record before the training, so that MLflow shows it after the first epoch
+        # open the record before the training: MLflow then shows it from the first epoch on
         with recorded as live:
             candidate = train_network(
                 network,
@@ -119,7 +120,7 @@ class RunSession:
             )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + training.apart)
         curve: Curve | None = None
-        # one seed is enough for a learning curve, which needs a training for each size
+        # a learning curve takes a training for each number of labels: measure it for one seed only
         if network.learning_curve and training.first:
             curve = network_curve(
                 network,
@@ -131,7 +132,7 @@ class RunSession:
                 progress=self.progress,
             )
         column = None
-        # let the trained network become a backbone, whose heads are candidates of their own
+        # the trained network becomes a backbone; heads on its embeddings are candidates too
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = PlannedTable.of(network, checkpoint, settings.heads, seed, spent)
@@ -141,7 +142,7 @@ class RunSession:
         return Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
 
     def joined_members(self, last: PlannedTraining, members: Sequence[Outcome]) -> Outcome:
-        """Join the members of an ensemble into one network, and score it."""
+        """Join the members of an ensemble into one network, and score that network."""
         network, settings = last.network, self.settings
         folder = self.place / "networks" / f"{last.stem}-x{network.members}"
         places = [member.artifacts[-1] for member in members]
@@ -166,7 +167,7 @@ class RunSession:
         return Outcome(candidate, [*files, folder], Classifier(str(folder)), None, column)
 
     def table(self, number: int, column: PlannedTable) -> tuple[TimedTable, EmbeddingTable]:
-        """Extract the embedding table of one backbone, or read it if it is finished."""
+        """Extract a backbone's embedding table, or read the table if an earlier run finished it."""
         name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
         path = self.place / "tables" / name
         vectors, seconds = extract_table(
@@ -195,7 +196,7 @@ class RunSession:
             ),
             table.seconds,
         )
-        # record the network together with a head on it, because the head is of no use alone
+        # a head is useless without its network: record the trained network with each head
         checkpoint = [Path(column.choice.name)] if column.approach == "fine-tuned" else []
         outcomes = []
         for candidate, head in fitted:
@@ -204,10 +205,10 @@ class RunSession:
         return outcomes
 
     def joined(self, tables: Sequence[TimedTable]) -> list[Outcome]:
-        """Fit heads on embeddings of several tables, side by side with catalog columns."""
+        """Fit heads on several embedding tables joined side by side, with catalog columns."""
         table_of: dict[tuple[str, str], TimedTable] = {}
         for table in tables:
-            # a network of several seeds has several tables: join that of the first seed
+            # a network with several seeds has several tables: join the table of the first seed
             table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[Outcome] = []
         for number, joint in enumerate(self.settings.joined):
@@ -220,7 +221,7 @@ class RunSession:
                     folder=self.place / "heads" / f"joined-{number:02d}",
                     seed=self.settings.seed,
                     columns=joint.columns,
-                    # count a candidate as fine-tuned if at least one of its tables is
+                    # one table of a fine-tuned network makes the whole candidate fine-tuned
                     approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
                     curve=next((p.column.curve for p in parts if p.column.curve), ()),
                 ),
@@ -255,7 +256,7 @@ class RunSession:
         )
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        """Rank networks and heads by their scores, and test their differences for significance."""
+        """Rank networks and heads by score, and test if their differences are significant."""
         group, settings = self.group, self.settings
         candidates = tuple(outcome.candidate for outcome in outcomes)
         comparison = compare(candidates, group.labels, seed=settings.seed)
@@ -263,9 +264,10 @@ class RunSession:
         return Report(settings.name, candidates, comparison, group.labels, group.split, provenance)
 
     def curves(self, trained: Sequence[Outcome], ranked: Ranked) -> dict[str, Curve]:
-        """Measure learning curves of networks, and of heads on the best table of each approach."""
+        """Measure learning curves of networks, and of heads on each approach's best table."""
         curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
-        # go from worst to best, so that the best table of each approach remains in the dict
+        # from worst to best: later entries replace earlier ones, so the best table
+        # of each approach stays
         best: dict[str, Path] = {}
         for candidate, classifier in reversed(ranked):
             if classifier.table is not None and self.settings.learning_curve:
@@ -276,7 +278,7 @@ class RunSession:
         return curves
 
     def label_sizes(self, tables: Sequence[TimedTable]) -> LabelSizes | None:
-        """Measure networks, and heads on embeddings, trained on growing numbers of labels."""
+        """Score networks, and heads on embeddings, for growing numbers of labels."""
         settings, group = self.settings, self.group
         if not settings.sizes:
             return None
@@ -287,13 +289,14 @@ class RunSession:
             sample = dataclasses.replace(group, split=part, scored_split=part)
             smaller = dataclasses.replace(self, group=sample, place=place, tracker=None)
             candidates = []
-            # train one seed only of each network, because the curve compares numbers of labels
+            # one seed per network is enough, because the curve compares numbers of
+            # labels, not seeds
             for training in planned_trainings(settings):
                 if training.first:
                     alone = training.network.model_copy(update={"members": 1})
                     plain = dataclasses.replace(training, network=alone)
                     candidates.append(smaller.trained(plain).candidate)
-            # fit heads on the embeddings that the run already has, so that no image is read again
+            # fit heads on the embeddings of the run's tables: no image has to be read again
             for table in tables:
                 if table.column.approach == "frozen":
                     heads = [each.model_copy(update={"seeds": ()}) for each in table.column.heads]
@@ -308,7 +311,7 @@ class RunSession:
         return curve
 
     def explanations(self, ranked: Ranked) -> list[Gallery]:
-        """Explain the best head and the best network, by galleries of some of their galaxies."""
+        """Explain the best head and the best network by pictures of some of their galaxies."""
         group, settings = self.group, self.settings
         wanted = settings.explain if group.labels.target == "classes" else 0
         if not wanted:
@@ -316,7 +319,7 @@ class RunSession:
         firsts: dict[bool, tuple[Candidate, Classifier]] = {}
         for candidate, classifier in ranked:
             firsts.setdefault(candidate.head is None, (candidate, classifier))
-        # show the best head before the best network: False (has a head) sorts before True
+        # show the best head before the best network: False (not a bare network) sorts before True
         best = [firsts[bare] for bare in sorted(firsts)]
         return [explain_candidate(*each, group, wanted, seed=settings.seed) for each in best]
 
@@ -325,7 +328,7 @@ class RunSession:
         best = best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
-        # go from worst to best, so that the best candidate of each approach remains in the dict
+        # from worst to best: later entries replace earlier ones, so the best of each approach stays
         first_of = {scored.approach: scored for scored, _ in reversed(ranked)}
         predictions = {}
         for approach, candidate in first_of.items():
@@ -336,7 +339,7 @@ class RunSession:
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[Outcome]) -> str | None:
-        """Record each network and head, and their comparison; return the database's address."""
+        """Record each network and head and their comparison; return the address of the database."""
         if self.tracker is None:
             return None
         for outcome in outcomes:
@@ -351,7 +354,7 @@ class RunSession:
 
 
 SIZES = "sizes"
-"""Folder in a run folder that holds the learning curve over labels."""
+"""Subfolder of a run's folder for the learning curve over numbers of labels."""
 
 
 def _provenance(settings: Experiment, group: LabelledSample) -> dict[str, Any]:

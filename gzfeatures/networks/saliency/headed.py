@@ -18,7 +18,7 @@ Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.fl
 """Function from vectors, shape (n, dim), to probabilities, shape (n, k)."""
 
 STEP = 0.1
-"""Size of these steps, in units of a vector's mean absolute entry."""
+"""Step for measuring the slope of a head, in units of a vector's mean absolute entry."""
 
 
 class Headed(nn.Module):
