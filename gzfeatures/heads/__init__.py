@@ -1,1 +1,1 @@
-"""Fit classifiers and regressors ("heads") to vectors of galaxies, and predict with them."""
+"""Fit classifiers and regressors ("heads") to embeddings of galaxies, and predict with them."""

@@ -1,8 +1,8 @@
-"""Check that each array of a head read from disk has the shape and type the head needs.
+"""Check the arrays of a head read from disk: do their shapes and types fit each other?
 
-Each part is checked against the part before it: the rows of a table have `dim` numbers, a step of
-the pipeline may change that number, and a machine predicts a known number of classes. At the end
-the head predicts two rows of zeros, and its answer is checked too.
+Each step of the head is checked against the step before it: the rows of a table have `dim` numbers,
+a step may change that number, and the last step, the machine, predicts a known number of classes.
+At the end the head predicts two rows of zeros, and its answer is checked too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Shape = tuple[int | None, ...]
 
 
 def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
-    """Refuse a fitted estimator that does not fit rows of `dim` numbers and `k` classes.
+    """Refuse a fitted estimator whose arrays do not fit rows of `dim` numbers and `k` classes.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
     else:
         classes = _calibrated(_typed(estimator, Calibrated, "head on classes"), dim)
         _codes(estimator.classes_, classes, k, "classes of the head")
-    # arrays of correct shapes may still predict nonsense, which a trial prediction reveals
+    # arrays of correct shapes may still predict nonsense: try two rows of zeros
     zeros = np.zeros((2, dim), dtype=np.float32)
     answer = np.asarray(estimator.predict(zeros) if regression else estimator.predict_proba(zeros))
     width = k if target != "classes" else len(estimator.classes_)
@@ -90,7 +90,8 @@ def _number(head: NumberRegression, dim: int) -> None:
 
 def _flags(head: Flags, dim: int, k: int) -> None:
     constant = _array(head.constant_, "constant flags", (k,), "f", finite=False)
-    # a label that all training galaxies share is predicted as a constant, without a classifier
+    # a label with one value in all training galaxies is predicted as a constant,
+    # without a classifier
     if len(head.estimators_) != int(np.isnan(constant).sum()):
         raise InputError(
             "classifiers of flags",
@@ -111,7 +112,7 @@ def _calibrated(head: Calibrated, dim: int) -> int:
     _array(head.bias_, "offsets of the calibration", (k,), "f")
     _array(head.weights_, "weights of the classes", (k,), "f")
     _codes(head.unchecked_, None, k, "classes without calibration")
-    # heads of earlier versions lack `stepped_`: their step functions are for every class
+    # heads of earlier versions lack `stepped_`, and have a step function for every class
     stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
     if head.steps_ and len(head.steps_) != len(stepped):
         raise InputError(
@@ -139,7 +140,7 @@ def _ensemble(head: Ensemble, dim: int, k: int) -> None:
 
 
 def _pipeline(steps: Any, dim: int, outputs: int) -> None:
-    """Check each step of a pipeline that reads `dim` numbers and returns `outputs` numbers."""
+    """Check each step of a pipeline that takes `dim` numbers and returns `outputs` numbers."""
     for name, step in _typed(steps, Pipeline, "steps of the head").steps:
         if name == "machine":
             model = _MACHINES.get(type(step))
@@ -152,7 +153,7 @@ def _pipeline(steps: Any, dim: int, outputs: int) -> None:
             _array(step.mean_, "means of the columns", (dim,), "f")
             if not (_array(step.scale_, "scales of the columns", (dim,), "f") > 0).all():
                 raise InputError("scales of the columns", rule="be above 0")
-        # after the PCA, the next step receives one number per principal component
+        # the PCA changes the number of columns for the steps after it
         elif isinstance(step, Compress):
             dim = _pca(_typed(step.pca_, PCA, "components"), dim)
         else:
@@ -187,8 +188,8 @@ def _prototype(machine: Prototype, dim: int, k: int) -> None:
 
 
 def _neighbours(machine: Neighbours, dim: int, k: int) -> None:
-    # other algorithms or metrics would run compiled code of scikit-learn that does not check
-    # indices, so a hostile file could read other memory
+    # allow only these settings: with others, scikit-learn runs compiled code that does not check
+    # indices, and a hostile file could make it read other memory
     for name, only in (("algorithm", "brute"), ("metric", "cosine"), ("weights", "distance")):
         _choice(getattr(machine, name), f"{name} of the neighbours", (only,))
     vectors, codes, algorithm = fitted_neighbours(machine)
@@ -207,7 +208,7 @@ def _neighbours(machine: Neighbours, dim: int, k: int) -> None:
 
 
 def _discriminant(machine: LinearDiscriminantAnalysis, dim: int, k: int) -> None:
-    scores = 1 if k == 2 else k  # two classes need one score only: its sign decides
+    scores = 1 if k == 2 else k  # two classes have a single score, whose sign decides
     _array(machine.coef_, "coefficients", (scores, dim), "f")
     _array(machine.intercept_, "intercepts", (scores,), "f")
     _codes(machine.classes_, k, k, "classes of the machine")
@@ -229,7 +230,7 @@ def _ridge(machine: Ridge, dim: int, k: int) -> None:
 
 
 def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
-    """Refuse trees of nodes that are not in order or loop, so that every prediction ends."""
+    """Refuse trees whose nodes are out of order or form a loop, so that every prediction ends."""
     nodes = len(_array(machine.left_, "left children", (None,), "i"))
     right = _array(machine.right_, "right children", (nodes,), "i")
     feature = _array(machine.feature_, "columns of the nodes", (nodes,), "i")
@@ -249,8 +250,8 @@ def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
         raise InputError("columns of the nodes", rule=f"be from 0 to {dim - 1}")
     if trees and (outputs.min() < 0 or outputs.max() >= sums):
         raise InputError("classes of the trees", rule=f"be from 0 to {sums - 1}")
-    # a child must stand after its parent in the array; then no path loops, and every prediction
-    # ends at a leaf
+    # each child must come after its parent in the array: then no path loops, and
+    # every prediction ends at a leaf
     inner_nodes = np.flatnonzero((machine.left_ >= 0) | (right >= 0))
     children = np.concatenate([machine.left_[inner_nodes], right[inner_nodes]])
     if len(children) and (children.max() >= nodes or (children <= np.tile(inner_nodes, 2)).any()):
@@ -275,7 +276,7 @@ _MACHINES: dict[type, Callable[[Any, int, int], None]] = {
 
 
 def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = True) -> Any:
-    """Return an array; refuse one of another shape or of another type (as NumPy's letters)."""
+    """Return a value that is an array of given shape and type (NumPy's letters); else refuse it."""
     if not isinstance(value, np.ndarray):
         raise InputError(what, rule="be an array", found=type(value).__name__)
     wanted = len(shape) == value.ndim and all(
@@ -294,7 +295,7 @@ def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = Tr
 
 
 def _codes(value: Any, count: int | None, limit: int | None, what: str) -> Any:
-    """Return class codes; refuse codes that do not increase or reach a limit."""
+    """Return class codes; refuse codes that do not increase or that reach a limit."""
     codes = _array(value, what, (count,), "iu")
     if len(codes) and (
         (np.diff(codes) <= 0).any() or codes[0] < 0 or (limit is not None and codes[-1] >= limit)

@@ -1,4 +1,4 @@
-"""Check a head file for unknown types and damaged arrays before any object is built."""
+"""Check a head file for unknown types and damaged arrays, before any object in it is built."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRUSTED = (
     *(f"gzfeatures.heads.{module}.{name}" for module, names in _OURS.items() for name in names),
     *OPTIMIZERS,
 )
-"""Types of gzfeatures that skops may build."""
+"""Types of gzfeatures that skops may build from a head file."""
 OBJECTS = (
     *TRUSTED,
     *(
@@ -48,7 +48,7 @@ OBJECTS = (
     ),
     f"{LabelBinarizer.__module__}.{LabelBinarizer.__qualname__}",
 )
-"""All types that a head may contain; of scikit-learn, only types that predict in numpy."""
+"""All types that a head file may contain; of scikit-learn, only types that predict in numpy."""
 LOADERS = {
     "ObjectNode": OBJECTS,
     "DictNode": ("builtins.dict",),
@@ -66,15 +66,15 @@ LOADERS = {
     ),
     "RandomStateNode": ("numpy.random.mtrand.RandomState",),
 }
-"""Types that each skops loader may build."""
+"""Loaders of skops, with the types that each may build."""
 ALLOWED = tuple(sorted({kind for kinds in LOADERS.values() for kind in kinds}))
-"""All types that skops may build for a head, of whatever loader."""
+"""All types that skops may build for a head, by any loader."""
 SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
-"""File name of the structure in a head file, its largest depth and its largest size in bytes."""
+"""Member of a head file that lists its objects; largest depth and size (bytes) of this list."""
 
 
 def renewed(path: Path) -> bytes | None:
-    """Return a head file of an earlier version with present class names; None if it is up to date.
+    """Return a head file's bytes with today's class names; None if its names are up to date.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def renewed(path: Path) -> bytes | None:
 
 
 def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the present module and class name of a type in a head file."""
+    """Return today's module and class name of a type named in a head file."""
     module, name = node.get("__module__"), node.get("__class__")
     folder, _, old = str(module).rpartition(".")
     if folder != "gzfeatures.heads" or old not in _MODULES:
@@ -115,7 +115,7 @@ def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def check_members(path: Path) -> None:
-    """Refuse a head file with an unknown type, or an array whose size differs from its header.
+    """Refuse a head file with an unknown type, or an array of another size than its header says.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def check_members(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            # a small compressed file could decompress to more data than fits in memory
+            # refuse compressed data: a small file could decompress to more than fits in memory
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
                 raise InputError(
                     "member of the head is compressed", where=path, found=member.filename
@@ -145,8 +145,8 @@ def check_members(path: Path) -> None:
 
 
 def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
-    """Yield each node that names a type, from the nested structure of a head file."""
-    # a structure that is nested too deeply would overflow Python's stack
+    """Yield each part of a head file's nested JSON structure that names a type."""
+    # too many levels would overflow Python's stack
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
     if isinstance(value, dict):
@@ -176,9 +176,9 @@ def _check_node(node: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header claims another size than the file holds."""
+    """Refuse an array whose header claims another size than the file has."""
     with archive.open(member) as file:
-        # read only the header, so that no memory is allocated for a false size
+        # read only the header: a false size must not allocate memory
         version = np.lib.format.read_magic(file)
         read = (
             np.lib.format.read_array_header_1_0

@@ -1,4 +1,4 @@
-"""Fit a head to the vectors and labels of a split's training galaxies."""
+"""Fit a head to the embeddings and labels of a split's training galaxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREDICTED = {
     "value": "numbers",
     "redshift": "numbers",
 }
-"""Names, in words, of what a head predicts for each kind of labels."""
+"""What a head predicts for each kind of labels, in words for error messages."""
 
 
 def fit(
@@ -46,7 +46,7 @@ def fit(
     progress: Progress | bool = False,
     **parameters: Any,
 ) -> Head:
-    """Fit a head to the training galaxies of a split; no other galaxy of the table is used.
+    """Fit a head to the training galaxies of a split; other galaxies in the table are not used.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def fit(
     >>> head = fit(table, labels, "svm", split=split, C=3)  # doctest: +SKIP
     >>> head.predict(table.select(split.test)).summary  # doctest: +SKIP
     """
-    # refuse arguments that do not fit together before any slow work begins
+    # check the arguments first, before slow work begins
     chosen = suited(head, labels).for_target(labels.target)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
@@ -93,15 +93,15 @@ def fit(
     if labels.target == "classes":
         _check_classes(targets, labels.classes)
     examples = (inputs.matrix, targets, _groups(train, split), rows)
-    # catalog columns may have missing values, which the head replaces by the training median
+    # catalog columns may have missing values: the head then replaces them by the training median
     settings = {**parameters, **({"impute": True} if inputs.columns else {})}
     class_weight = settings.get("class_weight")
     if isinstance(class_weight, Mapping):
         settings["class_weight"] = _by_code(class_weight, labels)
     seconds: dict[str, float] = {}
     trials: tuple[dict[str, Any], ...] = ()
-    # choose parameters by cross-validation on training galaxies only, because test galaxies used
-    # for this choice would make the scores too good
+    # choose parameters by cross-validation on training galaxies: a choice on test galaxies would
+    # make the scores too good
     if tune:
         from gzfeatures.heads.tune import search
 
@@ -125,7 +125,7 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        # class codes have no meaning outside this fit, so the head stores class names
+        # store class weights by class name: class codes have no meaning outside this fit
         parameters=chosen.complete(
             settings | ({"class_weight": class_weight} if class_weight is not None else {})
         ),
@@ -136,7 +136,7 @@ def fit(
 
 
 def suited(head: str, labels: Labels) -> HeadKind:
-    """Return the kind of head with this name; refuse one that cannot predict these labels.
+    """Return the kind of head with a given name; refuse a kind that cannot predict these labels.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def suited(head: str, labels: Labels) -> HeadKind:
 
 
 def _remedy(target: str) -> str | None:
-    """Return how labels that were meant otherwise are given."""
+    """Return advice for an error: how to give labels of another kind."""
     if target == "fractions":
         return (
             "call the column of classes label: without one, columns of numbers are read as "
@@ -168,15 +168,15 @@ def _remedy(target: str) -> str | None:
 
 
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:
-    """Return the sorted ids of training galaxies with a vector, and their rows in the table."""
-    # sort the ids, so that the order of rows in the table does not change the fitted head
+    """Return the sorted ids of training galaxies with an embedding, and their rows in the table."""
+    # sort: the order of rows in the table must not change the fitted head
     train = np.sort(split.train)
     train = train[~among(train, inputs.skipped)] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
 
 
 def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
-    """Return class weights by class code instead of class name."""
+    """Replace class names by class codes in class weights."""
     if labels.target != "classes":
         raise InputError(
             "weights of classes",
@@ -207,7 +207,7 @@ def _check_classes(codes: npt.NDArray[np.int64], classes: Sequence[str]) -> None
 def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
     if not split.groups:
         return None
-    # mark groups and ids by a word, because a group may have the same name as a galaxy
+    # write "group" or "id" before the name, because a group may have the same name as a galaxy
     return np.array(
         [f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train],
         dtype=object,
@@ -215,15 +215,14 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return all galaxies that head or backbone were trained on, with their whole groups."""
+    """Return the galaxies that trained the head or its backbone, with their whole groups."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # members of a group that have no row in the table have no image here, so recognise them by
-    # their ids only
+    # galaxies of a group without a row in the table have no image here: recognise them by their ids
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])
-    # if one galaxy of a group was trained on, no galaxy of the group is a fair test
+    # if one galaxy of a group was trained on, none of the group is a fair test
     seen_groups = {group for name, group in split.groups.items() if name in seen}
     seen_groups |= {split.groups[name] for name in split.train if name in split.groups}
     members = [name for name, group in split.groups.items() if group in seen_groups]

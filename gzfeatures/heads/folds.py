@@ -1,4 +1,4 @@
-"""Divide training galaxies into folds with equal class shares; groups stay together."""
+"""Divide training galaxies into folds with equal class shares; groups are never divided."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folds_of(
         folds is missing from some of them, but a class with a single group always stays in `rest`.
     """
     n = len(codes)
-    # distribute whole groups, not rows, to the folds; a group counts as its most frequent class
+    # distribute whole groups to the folds; a group counts as its most frequent class
     block = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     members = int(block.max()) + 1
     votes = np.zeros((members, int(codes.max()) + 1))
@@ -45,13 +45,12 @@ def folds_of(
     rng = np.random.default_rng(seed)
     fold = np.empty(members, dtype=np.intp)
     turn = 0
-    # distribute the groups of each class to the folds in turn, and continue where the last class
-    # ended, so that folds have equal sizes
+    # deal the groups of each class to the folds in turn, starting where the last
+    # class ended: folds get equal sizes
     for code in np.unique(kind):
         of_class = rng.permutation(np.flatnonzero(kind == code))
         fold[of_class] = (turn + np.arange(len(of_class))) % count
-        # if a class has only one group, put it in no test fold, so that every training fold has the
-        # class
+        # put the only group of a class in no test fold: then every training part has the class
         if len(of_class) == 1:
             fold[of_class] = -1
         turn += len(of_class)

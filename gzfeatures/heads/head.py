@@ -1,4 +1,4 @@
-"""Hold a fitted head: classifier or regressor, its inputs, and its training galaxies."""
+"""Define a fitted head: a classifier or regressor, its inputs, and its training galaxies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """Hold a fitted classifier or regressor of vectors, with data on its inputs and training.
+    """Store a fitted classifier or regressor of embeddings, with its inputs and training galaxies.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Head:
     intervals: ValueIntervals | None = None
 
     def __repr__(self) -> str:
-        """Return the head's name, its backbones and what it predicts in one line."""
+        """Return the head's name, its backbones, and what it predicts, in one line."""
         backbones = " + ".join(extractor.backbone for extractor in self.extractors)
         of = (
             f"number {self.classes[0]}"
@@ -131,7 +131,7 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Return predictions for every galaxy of a table made by the head's extractor.
+        """Predict every galaxy of an embedding table made by the head's extractor.
 
         Parameters
         ----------
@@ -192,13 +192,13 @@ class Head:
                 found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
-        # vectors of galaxies that the backbone was trained on are too good for a fair test, so mark
-        # these galaxies as seen too
+        # mark galaxies that the backbone was trained on as seen too: their
+        # embeddings are too good for a fair test
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        # familiarity and class sets were computed with calibrated probabilities, so without
-        # calibration their promised rates would be wrong
+        # familiarity and conformal sets were calibrated with calibrated probabilities: without
+        # calibration, their promised rates would be wrong
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)
@@ -213,7 +213,7 @@ class Head:
         return predictions
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the columns of a matrix that come from embedding tables, shape (n, dim).
+        """Return those columns of a matrix that come from embedding tables, shape (n, dim).
 
         Parameters
         ----------
@@ -223,9 +223,9 @@ class Head:
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
-        """Return the head with class sets, or intervals of numbers, for another coverage.
+        """Return the head with conformal sets, or intervals of numbers, for another coverage.
 
-        The thresholds are found anew on the calibration galaxies that the head keeps.
+        The thresholds are computed again, from the calibration galaxies stored in the head.
 
         Parameters
         ----------
@@ -282,7 +282,7 @@ class Head:
 
     @property
     def uncalibrated_classes(self) -> tuple[str, ...]:
-        """Return classes that have no calibration galaxies, so that their probabilities are raw."""
+        """Return classes without calibration galaxies: their probabilities stay uncalibrated."""
         codes = getattr(self.estimator, "unchecked_", ())
         return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 
@@ -292,7 +292,7 @@ class Head:
         return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
-        """Write the head as a skops file; return the file's path.
+        """Write the head to a skops file, and return the file's path.
 
         Parameters
         ----------
@@ -317,7 +317,8 @@ class Head:
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
             "shares": None if self.shares is None else self.shares.asdict(),
         }
-        # earlier versions refuse an unknown field, so write it only for heads that have intervals
+        # write this field only for heads with intervals, because earlier versions
+        # refuse unknown fields
         if self.intervals is None:
             del record["intervals"]
         else:
@@ -326,7 +327,7 @@ class Head:
 
     @classmethod
     def read(cls, path: str | Path) -> Head:
-        """Return a head from its file; refuse an unsafe file before any object is built.
+        """Read a head from its file; refuse an unsafe file before any object in it is built.
 
         Parameters
         ----------
@@ -341,7 +342,7 @@ class Head:
         """
         record, estimator = persist.read(path)
         head = cls.of_record(record, estimator, path)
-        # in a damaged file the JSON fields may contradict the arrays, so compare them
+        # compare arrays with JSON fields, which may contradict each other in a damaged file
         with parsing("numbers of the head do not go together", path):
             try:
                 check_estimator(estimator, head.dim, head.target, len(head.classes))
@@ -351,7 +352,7 @@ class Head:
 
     @classmethod
     def of_record(cls, record: dict[str, Any], estimator: Any, path: str | Path) -> Self:
-        """Return a head from its fitted estimator and the fields that `record` returned.
+        """Rebuild a head from its fitted estimator and the fields that `record` returned.
 
         Parameters
         ----------

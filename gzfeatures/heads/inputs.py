@@ -1,4 +1,4 @@
-"""Join the numbers that a head reads for each galaxy: embeddings and catalog columns."""
+"""Join, for each galaxy, the numbers that a head reads: embeddings and catalog columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
-    """Hold the numbers that a head reads, one row per galaxy, and where they come from.
+    """Store the numbers that a head reads, one row per galaxy, and where they come from.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Inputs:
     first: EmbeddingTable
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Return which rows are galaxies of a set of training galaxies, shape (n,)."""
+        """Return a mask of rows whose galaxies are in a record of training galaxies, shape (n,)."""
         rows = self.first.among(galaxies)
         return rows if len(rows) == len(self.ids) else rows[positions(self.first.ids, self.ids)]
 
@@ -59,7 +59,7 @@ class Inputs:
     def of(
         cls, tables: Tables, catalog: Catalog | None = None, columns: Sequence[str] = ()
     ) -> Inputs:
-        """Return embedding tables and catalog columns joined by galaxy id.
+        """Join embedding tables and catalog columns by galaxy id.
 
         Raises
         ------
@@ -67,8 +67,8 @@ class Inputs:
             There is no table, a galaxy of the first is in no row of another and not among its
             skipped, it is not in the catalog, or columns are named without a catalog.
         """
-        # a single table without columns is the usual case and may be large, so do not copy its
-        # matrix
+        # a single table without columns, the usual case, may be large: use its
+        # matrix without a copy
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:
             raise InputError("no embedding table", rule="be at least one")
@@ -95,7 +95,7 @@ class Inputs:
                 (numbers, positions(catalog.ids, ids, where=f"catalog {catalog.source}"))
             )
         matrix = allocate(len(ids), sum(source.shape[1] for source, _ in sources))
-        # join block by block, because a joined copy of each whole table would double the memory
+        # join block by block: joining whole tables would need twice the memory
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
             np.concatenate(

@@ -1,4 +1,4 @@
-"""Find catalog columns that reveal the label, from which a head would learn no morphology."""
+"""Find catalog columns that reveal the label: a head would copy them and learn no morphology."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
 
 SURE = 0.98
-"""Balanced accuracy, or explained variance, above which columns are reported as label leaks."""
+"""Balanced accuracy, or explained variance, above which a column is reported as a label leak."""
 SAME_ORDER = 0.999
-"""Rank correlation (Spearman) above which a column is the number to predict in another unit."""
+"""Rank correlation (Spearman) above which a column is the predicted number in another unit."""
 MOST = 5000
-"""Most galaxies that the search for label leaks uses."""
+"""Largest number of galaxies in the search for label leaks."""
 
 
 def telling_columns(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0
 ) -> list[str]:
-    """Return a warning for each catalog column that reveals the label to be predicted.
+    """Return a warning for each catalog column that reveals the label to predict.
 
-    A column of votes is named whatever it says: labels are made of votes. So is the column that is
-    to be predicted, and any that rises or falls with it throughout. Of the others a shallow
-    decision tree (CART) tries to tell the label, on galaxies it was not grown on; redshift or
-    magnitude cannot, a copied label can.
+    A column of votes is always reported, because labels are made of votes. So is the column to
+    predict, and any column that rises or falls with it throughout. From each other column a shallow
+    decision tree (CART) predicts the labels of galaxies it was not fitted to: redshift or magnitude
+    cannot reveal them, a copied label can.
 
     Parameters
     ----------
@@ -68,13 +68,12 @@ def telling_columns(
     others = [name for name in columns if name not in vote_names]
     if labels.target == "multi-label" or not others:
         return lines
-    # a few thousand galaxies suffice, because a column that reveals the label predicts nearly all
-    # of them
+    # a few thousand galaxies suffice: a column that reveals the label predicts nearly all of them
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
     rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
     targets = labels.select(sample).values
-    # test each column alone, then all together, because a label may depend on two columns
+    # test each column alone, then all together: a label may follow from two columns only
     parts = [[number] for number in range(len(others))]
     if len(others) > 1:
         parts.append(list(range(len(others))))
@@ -86,15 +85,15 @@ def telling_columns(
                 f"column {names} tells the label of {score:.1%} of the training galaxies by itself"
             )
             if len(part) == 1 and len(others) > 1:
+                # stop: if one column reveals the label, all columns together do so too
                 break
-    # stop here: if one column predicts the label, all columns together do so too
     return lines
 
 
 def _telling_number(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
 ) -> list[str]:
-    """Return a warning for each column that equals or orders like the number to predict."""
+    """Return a warning for each column that equals the number to predict, or sorts like it."""
     from scipy.stats import spearmanr
 
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
@@ -104,8 +103,8 @@ def _telling_number(
     for name in columns:
         numbers = catalog.column(name)[rows]
         known = present(numbers)
-        # a distance computed from the redshift, or a mass in other units, sorts the galaxies in the
-        # same order
+        # a distance computed from the redshift, or a mass in another unit, sorts
+        # galaxies in the same order
         several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
         order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
         if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):
@@ -122,10 +121,10 @@ def _telling_number(
 def _score_of_tree(
     values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
 ) -> float:
-    """Return how well a shallow decision tree predicts labels of galaxies not in its fit.
+    """Return how well a shallow decision tree predicts the labels of galaxies left out of its fit.
 
-    That is balanced accuracy for classes, explained variance for fractions, and 0 for too few
-    galaxies.
+    The score is balanced accuracy for classes, explained variance for fractions,
+    and 0 for too few galaxies.
     """
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor

@@ -29,7 +29,7 @@ def learning_curve(
     seeds: Sequence[int] = (0, 1, 2),
     allow_seen: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return scores of heads fitted to more and more galaxies, on the same test galaxies.
+    """Fit heads to growing numbers of galaxies, and score them on the same test galaxies.
 
     Parameters
     ----------
@@ -64,8 +64,7 @@ def learning_curve(
     steps = [*sorted({size for size in sizes if size < whole}), whole]
     tests = _tests(table, split.test)
     rows = []
-    # larger samples contain the smaller ones, so that points of a curve differ only by added
-    # galaxies
+    # each sample contains all smaller ones, so that points of a curve differ only by added galaxies
     for seed in seeds:
         train = nested(split.train, labels, seed)
         for size in steps:
@@ -93,7 +92,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return a head's learning curve: (galaxies, mean score, lowest, highest over seeds)."""
+    """Return a head's learning curve: (galaxies, mean score, lowest and highest over seeds)."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:
@@ -110,7 +109,7 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Return training ids in an order whose first n have equal class shares, for every n."""
+    """Return training ids in an order whose first n ids have equal class shares, for every n."""
     train = np.sort(train)
     chosen = labels.select(train)
     codes = chosen.codes if labels.target == "classes" else chosen.strata

@@ -1,4 +1,4 @@
-"""Predict every labelled galaxy by a head that was fitted without this galaxy."""
+"""Predict every labelled galaxy with a head that was fitted without this galaxy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out_of_sample(
     seed: int = 0,
     **parameters: Any,
 ) -> Predictions:
-    """Return predictions for the galaxies of each fold, by a head fitted to all other folds.
+    """Predict the galaxies of each fold with a head that was fitted to all other folds.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def out_of_sample(
             "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
         )
     ids = table.ids[labelled]
-    # a galaxy without a group is its own group, so that folds can be made of groups only
+    # give a galaxy without a group a group of its own: every row then has a group,
+    # as `folds_of` needs
     group_of = {name: name for name in ids} | {
         name: f"group {group}" for name, group in (groups or {}).items()
     }

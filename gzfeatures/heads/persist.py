@@ -1,4 +1,4 @@
-"""Write and read heads as skops files; reading builds only objects of known types."""
+"""Write heads to skops files and read them; reading builds only objects of known types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Any]:
-    """Return fields and estimator of a head file; no code in the file is executed.
+    """Read fields and estimator from a head file, without executing code in the file.
 
     Raises
     ------
@@ -43,14 +43,14 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
     """
     path = require_file(path, "head")
     with parsing("not a readable head", path), warnings.catch_warnings():
-        # another version of scikit-learn causes a warning; a head needs only arrays, which are
+        # hide scikit-learn's warning about another version: a head needs only arrays, which are
         # checked, and tests show equal predictions with the oldest and newest supported version
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        # skops builds objects while it reads, so check the whole file before
+        # check the whole file first, because skops builds objects while it reads
         check_members(path)
         data = renewed(path)
-        # within `own_process` skops trusts no type by itself, so name all types that a head may
-        # contain
+        # give skops all types that a head may contain: within `own_process` it
+        # trusts no type by itself
         trusted, io = list(ALLOWED), skops_io()
         content = (
             io.load(path, trusted=trusted) if data is None else io.loads(data, trusted=trusted)

@@ -1,7 +1,7 @@
-"""Fit boosted trees by XGBoost, keep them as plain arrays, and predict from the arrays.
+"""Fit boosted trees with XGBoost, store them as plain arrays, and predict from the arrays.
 
-XGBoost reads its own files without checks: a damaged one can overwrite memory. So a head holds no
-object of that library, and its predictions come from arrays that `checks` verifies.
+XGBoost reads its own files without checks: a damaged file can overwrite memory. So a head stores no
+XGBoost object, and predicts from arrays that `array_checks` verifies.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gzfeatures.errors import InputError, require_packages
 from gzfeatures.features.matrices import Matrix
 
 ROWS = 256
-"""Number of rows that pass through all trees at once."""
+"""Number of rows that go through all trees at once."""
 DEEPEST = 64
-"""Largest depth of a tree that is read."""
+"""Largest allowed depth of a tree in a file."""
 
 
 class BoostedTrees(BaseEstimator):  # type: ignore[misc]
-    """Hold boosted trees of XGBoost (doi:10.1145/2939672.2939785) as plain arrays.
+    """Fit boosted trees with XGBoost (doi:10.1145/2939672.2939785), and store them as plain arrays.
 
     Parameters
     ----------
@@ -102,11 +102,12 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y, sample_weight=sample_weight)
-        # read XGBoost's JSON, because this format is documented and its objects are not
+        # take the trees from XGBoost's JSON, whose format is documented, unlike the objects
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]
-        # one array holds the nodes of all trees, so node numbers within a tree need an offset
+        # one array contains the nodes of all trees: add to each tree's node numbers
+        # the index of its first node
         sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
         first = np.cumsum(sizes) - sizes
 
@@ -131,9 +132,10 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:
-                # XGBoost stores this start value as a probability, but adds its logit to the sums
+                # XGBoost stores the start value as a probability, but adds its
+                # logit to the sums: convert it
                 base = np.log(base) - np.log1p(-base)
-        # a classifier of two classes has a single sum, whose sign decides
+        # a classifier of two classes has a single sum (the logit of the second class)
         outputs = max(1, int(self.outputs_.max()) + 1)
         self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
         self.n_features_in_ = X.shape[1]
@@ -156,12 +158,12 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         )
 
     def _tree_totals(self, X: Matrix) -> Matrix:
-        """Return the sums over trees of the leaf values that each row reaches, (n, outputs)."""
+        """Return the sum, over trees, of the leaf values that each row reaches, (n, outputs)."""
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
         adds[np.arange(len(self.roots_)), self.outputs_] = 1
-        # make each leaf its own child, so that all rows can take as many steps as the deepest tree
-        # has levels; both children of a node are stored side by side
+        # let each leaf be its own child: all rows can then take as many steps as the deepest tree
+        # has levels. Store both children of a node side by side
         leaf, itself = self.left_ < 0, np.arange(len(self.left_))
         below = np.stack(
             [np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1
@@ -172,8 +174,8 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             gaps = bool(np.isnan(rows).any())
             at = np.tile(self.roots_.astype(np.int64), (len(rows), 1))
             begin = np.arange(len(rows))[:, None] * rows.shape[1]
-            # all rows descend all trees one level at a time, because a Python loop over rows would
-            # be slow
+            # all rows go down all trees together, level by level, because a Python
+            # loop over rows is slow
             for _ in range(depth):
                 values = rows.take(begin + self.feature_.take(at))
                 lower = values < self.value_.take(at)
@@ -185,7 +187,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
     @property
     def levels(self) -> int:
-        """Return the number of levels below the root of the deepest tree.
+        """Return the depth of the deepest tree: its number of levels below the root.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Choose the parameters of a head by cross-validation on the training galaxies."""
+"""Choose a head's parameters by cross-validation on the training galaxies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDS = 3
 RUNGS = (3000, 9000)
-"""Numbers of rows on which parameters compete; after each, the better third stays."""
+"""Numbers of rows to compare parameters on; after each, the best third goes on to the next."""
 
 
 def search(
@@ -40,13 +40,13 @@ def search(
     jobs: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """Return the best combination of a head's parameters on the training rows, and all trials.
+    """Return the best combination of a head's parameters on training rows, and all trials.
 
-    Large tables are tried by successive halving: all combinations on few rows, the best third on
-    more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
-    Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes
-    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Ties go to the
-    earlier candidate: the space names the default first.
+    For large tables, all combinations are tried on few rows, and the best third on more rows
+    (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943).
+    Combinations are scored without calibration, by accuracy (classes; balanced accuracy if classes
+    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Of equal scores
+    the earlier combination wins, and the default is the first.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def search(
     ]
     strata = _strata(targets, target)
     trials: list[dict[str, Any]] = []
-    # each round of the search has more galaxies and fewer combinations than the round before
+    # each round has more galaxies and fewer combinations than the round before
     for rung, size in enumerate(_rungs(len(rows))):
         kept = _subset(strata, groups, size, seed + rung)
         block = X[rows[kept]]
@@ -115,8 +115,7 @@ def search(
                 f" ({result['seconds']:.1f} s)"
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
-        # sorting keeps the order of equal scores, so the combination nearest to the defaults wins a
-        # tie
+        # a stable sort: of equal scores, the combination nearest to the defaults comes first
         order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
         best = order[: max(1, len(order) // 3)]
         for i, trial in enumerate(tried):
@@ -127,7 +126,7 @@ def search(
 
 
 def _strata(targets: npt.NDArray[Any], target: Target) -> npt.NDArray[np.int64]:
-    """Return the class or quantile of each galaxy; every fold gets equal shares of them."""
+    """Return the class, or quantile of a number, of each galaxy; folds get equal shares of each."""
     if target == "classes":
         return targets
     if target in VALUE_TARGETS:
@@ -141,7 +140,7 @@ def _rungs(n: int) -> tuple[int, ...]:
 
 
 def _subset(strata: npt.NDArray[Any], groups: Groups | None, size: int, seed: int) -> Rows:
-    """Return about `size` rows, as whole groups with the same class shares."""
+    """Select about `size` rows in whole groups, with unchanged class shares."""
     count = round(len(strata) / size)
     return np.arange(len(strata)) if count < 2 else folds_of(strata, groups, count, seed)[0][1]
 
@@ -163,14 +162,14 @@ def _trial(
     )
     if bare and parameters.get("class_weight") == "macro-f1":
         bare["class_weight"] = (
-            # weights for macro F1 need the calibration, which the search leaves out to save time
+            # weights for macro F1 need the calibration, which is left out here to save time
             None
         )
     start = time.perf_counter()
     scores = []
     for rest, part in folds:
         estimator = build_for(chosen, target, seed, {**parameters, **bare})
-        # a worker process does not inherit the folder for temporary files, so set it again
+        # set the folder for temporary files again: a worker process does not inherit it
         with user_folders.scratch_in(scratch):
             estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
         scores.append(

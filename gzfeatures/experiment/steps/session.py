@@ -57,8 +57,7 @@ class Tracker(Protocol):
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str | None:
-        """Record a network or head as an MLflow run, new or of its training; return
-        the run's id."""
+        """Record a network or head as a new MLflow run or in its training's; return the run id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:

@@ -1,1 +1,1 @@
-"""Define the classifiers and regressors that heads consist of, and their calibration."""
+"""Define the classifiers and regressors that heads are made of, and their calibration."""

@@ -1,7 +1,7 @@
-"""Use private parts of scikit-learn: a network's optimiser, and the data of neighbours.
+"""Use private attributes of scikit-learn: the optimiser of a network, the data of neighbours.
 
-Predicting needs no optimiser, so heads are written without one; the path of its class remains for
-heads of earlier versions.
+Predicting needs no optimiser, so a head is written without it. Heads of earlier versions contain
+one, and can be read because its class path is listed here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
-"""Types in heads of earlier versions, which can be read as long as scikit-learn has these types."""
+"""Types in heads of earlier versions; these heads can be read while scikit-learn has the types."""
 
 
 def without_optimizer(network: MLPClassifier) -> None:
-    """Remove the optimiser from a fitted network; its private type would enter the head file."""
+    """Remove the optimiser from a fitted network, to keep its private type out of head files."""
     vars(network).pop("_optimizer", None)
 
 

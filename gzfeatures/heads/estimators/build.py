@@ -1,4 +1,4 @@
-"""Build the unfitted scikit-learn estimator of a head from its name and parameters."""
+"""Build an unfitted scikit-learn estimator from a head's name and parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gzfeatures.heads.trees import BoostedTrees
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
-    """Build the unfitted estimator of a head from its name and all its parameters."""
+    """Build the unfitted estimator of a head from the head's name and all its parameters."""
     machine = _MACHINES[name](parameters, seed)
     if name == "ensemble":
         steps: Any = machine
@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several vote fractions; each is fitted on the galaxies where it is known.
+    """Predict several vote fractions; each is fitted to the galaxies where its value is known.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
         """Fit vote fractions y (n, m), NaN for unknown, to X (n, d) or to its `rows` (n,).
 
-        Groups are taken and not used: a regression has no rows to hold back.
+        Groups are accepted but not used: a regression is not calibrated on held-back rows.
 
         Raises
         ------
@@ -84,8 +84,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 rule="be known on two",
             )
         rows = np.arange(len(y)) if rows is None else rows
-        # vote fractions that are known for the same galaxies share a regression, which is fitted
-        # once for all of them
+        # fit one regression for all vote fractions that are known for the same galaxies
         patterns, owner = np.unique(known, axis=1, return_inverse=True)
         self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
@@ -111,7 +110,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several labels per galaxy, each by its own calibrated classifier (yes or no).
+    """Predict several yes-or-no labels per galaxy, each by a calibrated classifier of its own.
 
     Parameters
     ----------
@@ -123,7 +122,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit classifiers of labels y (n, k), each 0 or 1, to X (n, d) or to its `rows` (n,)."""
+        """Fit one classifier per label, y (n, k) of 0 or 1, to X (n, d) or to its `rows` (n,)."""
         y = np.asarray(y, dtype=np.int64)
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
@@ -144,7 +143,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Combine the class probabilities of several calibrated classifiers.
+    """Combine several calibrated classifiers: mean of their probabilities, or a regression on them.
 
     Parameters
     ----------
@@ -168,7 +167,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit every classifier of the ensemble to rows X (n, d) with class codes y (n,)."""
+        """Fit all classifiers of the ensemble to rows X (n, d) with class codes y (n,)."""
         self.classes_ = np.unique(y)
         everything = np.arange(len(y))
         folds = (
@@ -176,8 +175,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.combine == "stack"
             else [(everything, everything[:0])]
         )
-        # the regression that combines the classifiers learns only classes in the held-back rows, so
-        # hold back the fold with most classes
+        # the combining regression is fitted to held-back rows and learns only classes in these
+        # rows: hold back the fold with most classes
         rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
         self.judge_ = (
@@ -190,8 +189,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         logs = self._member_logs(X)
         p = np.exp(logs).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
         if self.judge_ is not None:
-            # the combining regression cannot predict a class without held-back rows; that class
-            # keeps the classifiers' mean probability
+            # the combining regression does not know a class without held-back rows: the class gets
+            # the mean probability of all classifiers instead
             columns = np.searchsorted(self.classes_, self.judge_.classes_)
             whole = p[:, columns].sum(1, keepdims=True)
             p[:, columns] = (
@@ -200,21 +199,21 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _member_logs(self, X: Matrix) -> Matrix:
-        """Return the log probabilities of all classifiers in one matrix, shape (n, members·k)."""
+        """Return the log probabilities of all classifiers as one matrix, shape (n, members·k)."""
         return np.hstack(
             [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
         ).astype(np.float32)
 
 
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
-    """Classify by nearest neighbours, with one extra vote shared by all classes."""
+    """Classify by nearest neighbours, plus one vote shared equally by all classes."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit to rows X (n, d) with class codes y (n,); refuse fewer rows than neighbours.
 
-        Calibration fits on a part of the galaxies, so that part has to be large enough too.
+        Calibration fits on a part of the galaxies, so this part needs enough galaxies too.
         """
-        # scikit-learn raises an unclear error for too few rows, and only at the first prediction
+        # scikit-learn would raise an unclear error, and only at the first prediction
         if len(X) < self.n_neighbors:
             raise InputError(
                 f"head knn needs {self.n_neighbors} neighbours, but has fewer galaxies",
@@ -226,7 +225,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Return each class's share of the neighbours' votes, (n, k), never 0."""
+        """Return each class's share of the votes of all neighbours, (n, k), never 0."""
         share = super().predict_proba(X)
         return np.asarray(
             (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),
@@ -235,7 +234,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
 
 
 class Perceptron(MLPClassifier):  # type: ignore[misc]
-    """Train scikit-learn's network for a fixed number of epochs, without convergence warnings."""
+    """Train scikit-learn's neural network for fixed epochs, without a warning of no convergence."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit the network to rows X (n, d) with class codes y (n,)."""
@@ -247,7 +246,7 @@ class Perceptron(MLPClassifier):  # type: ignore[misc]
 
 
 def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
-    # each member calibrates on a held-back share of rows, because cross-validation within the
+    # calibrate each member on held-back rows (`crossed_below=0`): cross-validation inside the
     # ensemble's cross-validation would need 30 fits
     built = [
         (name, build(name, task, seed, complete).set_params(crossed_below=0))

@@ -1,4 +1,4 @@
-"""Calibrate a classifier's probabilities on training galaxies that it was not fitted on."""
+"""Calibrate a classifier's probabilities on training galaxies kept out of its own fit."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _TINY = 1e-7
 _FACTORS = tuple(
     sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor)))
 )
-"""Class weights that `weights_for_macro_f1` tries, smallest changes first."""
+"""Factors that `weights_for_macro_f1` tries as class weights, smallest changes first."""
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classify with calibrated probabilities; the input rows stay unchanged.
+    """Fit a classifier and calibrate its probabilities; the input rows stay unchanged.
 
-    A large table is fitted once, on all rows but a held-back share, which teaches the calibration.
-    A small one (`crossed_below`) is too precious for that: its rows are scored out of fold, and the
-    classifier kept saw all. Both ways rows of one group stay together and classes keep their
-    shares.
+    For a large table, a share of the rows is held back from the fit, and calibrates the classifier.
+    A small table (`crossed_below`) has no rows to spare: each row is scored by cross-validation,
+    and the final classifier is fitted to all rows. In both cases rows of one group stay together,
+    and classes keep their shares.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows: Rows | None = None,
         sample_weight: RowWeights | None = None,
     ) -> Self:
-        """Fit classifier and calibration to X and class codes y (n,); groups stay together.
+        """Fit classifier and calibration to X and class codes y (n,); groups are never divided.
 
-        X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is
-        not copied first. `sample_weight` (n,) weighs the rows in the classifier, in its calibration
-        and in the balance of the classes.
+        X has shape (n, d), or has more rows of which `rows` (n,) are used: so a large table need
+        not be copied. `sample_weight` (n,) weighs rows in the classifier, in its calibration and in
+        the balance of classes.
 
         Raises
         ------
@@ -118,7 +118,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.arange(n) if rows is None else rows
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
-        # scores of rows that the classifier was fitted on are too good, so calibrate on other rows
+        # calibrate on other rows than the classifier is fitted to: its scores of
+        # its own rows are too good
         if self.method == "none":
             self._learn(take_rows(X, rows), codes, weights)
             scores, truth, judged = np.empty((0, k)), codes[:0], np.arange(0)
@@ -127,13 +128,12 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._learn(take_rows(X, rows[rest]), codes[rest], _of_rows(weights, rest))
             scores, truth = self._scores_of(X, rows[judged]), codes[judged]
         else:
-            # with few rows, none can be held back: score each row by cross-validation, then fit the
-            # classifier to all rows
+            # too few rows to hold some back: score each row by cross-validation,
+            # then fit the classifier to all
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest], _of_rows(weights, rest))
-                # the classifier of this fold cannot score rows of a class that it was not trained
-                # on
+                # this fold's classifier cannot score a class that has no rows in its training part
                 scored = part[np.isin(codes[part], self.known_)]
                 parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
                 order.append(scored)
@@ -145,8 +145,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if len(truth):
             self._calibrate(scores, truth, _of_rows(weights, judged))
-        # class weights multiply calibrated probabilities, so they can only be chosen after the
-        # calibration
+        # class weights multiply calibrated probabilities, so choose them after the calibration
         if self.class_weight == "macro-f1":
             self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
         else:
@@ -171,17 +170,17 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
-        """Return a fold for calibration and the rest, which has all classes; None if impossible."""
+        """Return rows to fit, with all classes, and rows to calibrate on; None if impossible."""
         k = len(self.classes_)
         folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
         whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def recalibrate(self, X: Any, y: Any) -> Self:
-        """Fit the calibration again, on galaxies that neither head nor backbone trained on.
+        """Fit the calibration again, on galaxies that trained neither the head nor its backbone.
 
-        A backbone places the galaxies it was trained on more surely than others, and a calibration
-        learned on those promises too much. `method` stays as it is; weights stay too.
+        Probabilities of galaxies that the backbone was trained on are more certain than others; a
+        calibration on them promises too much. `method` and class weights stay as they are.
 
         Parameters
         ----------
@@ -196,7 +195,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, X: Matrix, codes: Codes, weights: RowWeights | None) -> None:
-        """Fit the classifier to class codes renumbered without gaps, as a fold may lack a class."""
+        """Fit the classifier to class codes renumbered without gaps: a fold may lack a class."""
         self.known_, compact = np.unique(codes, return_inverse=True)
         weighted = {} if weights is None else {"machine__sample_weight": weights}
         self.estimator_ = clone(self.estimator).fit(X, compact, **weighted)
@@ -217,7 +216,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return winners
 
     def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
-        """Return the classifier's scores of rows, computed in blocks, shape (n, k)."""
+        """Return the classifier's scores of rows, computed block by block, shape (n, k)."""
         X, k = np.asarray(X), len(self.classes_)
         rows = np.arange(len(X)) if rows is None else rows
         if not len(rows):
@@ -229,7 +228,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _scores(self, X: Matrix, k: int) -> Scores:
-        """Return the scores of all k classes; −inf for a class absent from the training rows."""
+        """Return the scores of all k classes; −inf for a class without training rows."""
         outputs = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
             outputs = np.log(np.maximum(outputs, _TINY))
@@ -242,15 +241,15 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _calibrate(self, scores: Scores, codes: Codes, weights: RowWeights | None = None) -> None:
         """Fit the calibration to scores of held-back rows: scale, offsets and step functions.
 
-        A class that none of them has (all its galaxies lie in one group, say) is left out of the
-        softmax here, for its absence from these rows says nothing of its frequency; it gets the
-        mean offset of the others and no steps.
+        A class without held-back rows (because all its galaxies are in one group, for example) is
+        left out of the softmax here: its absence from these rows says nothing about its frequency.
+        It gets the mean offset of the other classes, and no step function.
         """
         present = np.unique(codes)
         scores, codes = scores[:, present], np.searchsorted(present, codes)
         n, k = scores.shape
-        # a score of −inf (a class that the fold's classifier was not trained on) would make the
-        # gradient NaN
+        # replace −inf (a class unknown to a fold's classifier) by 0, because it
+        # would make the gradient NaN
         truth = np.eye(k)[codes]
         weights = np.ones(n) if weights is None else weights * (n / weights.sum())
         finite = np.where(np.isfinite(scores), scores, 0.0)
@@ -258,11 +257,11 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
-            # fit the logarithm of the scale, so that the scale stays positive and does not depend
-            # on the units of the scores
+            # fit the logarithm of the scale, in units of the scores' spread: the
+            # scale is then always positive
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
             p = softmax(a * scores + b, axis=1)
-            # mean log loss, plus a weak penalty that keeps the offsets finite where classes are
+            # mean log loss plus a weak penalty: without it, offsets diverge if classes are
             # separated without error
             slope = (p - truth) * (weights[:, None] / n)
             losses = -np.log(np.maximum((p * truth).sum(1), 1e-30))
@@ -281,8 +280,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if biased:
             self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
             self.bias_[present] = optimum.x[1:]
-        # the step functions map probabilities and not scores, because scores of different classes
-        # have different scales
+        # step functions map probabilities: scores of different classes have different scales
         if self.method == "isotonic":
             p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
             self.stepped_ = present
@@ -296,8 +294,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions have a step function for every class, and no list of these
-            # classes
+            # heads of earlier versions have no `stepped_`, and a step function for every class
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)
@@ -319,16 +316,16 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _of_rows(weights: RowWeights | None, rows: Rows) -> RowWeights | None:
-    """Return the weights of the given rows; None if all rows have the same weight."""
+    """Return the weights of selected rows; None if all rows have the same weight."""
     return None if weights is None else weights[rows]
 
 
 def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
-    """Return the class weights for which the predicted classes have the highest macro F1.
+    """Return class weights that give the predicted classes the highest macro F1.
 
-    As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
-    doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the
-    rarest first, takes the best of 33 factors from 1/16 to 16; three rounds.
+    For a rare class the best threshold of F1 is below that of accuracy (Lipton+2014,
+    doi:10.1007/978-3-662-44851-9_15), so its weight mostly grows. Three times, each class, the
+    rarest first, gets the best of 33 factors from 1/16 to 16.
 
     Parameters
     ----------

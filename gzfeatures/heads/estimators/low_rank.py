@@ -1,11 +1,11 @@
-"""Fit a kernel classifier to survey-sized tables; its memory does not grow with the rows.
+"""Fit a kernel classifier to very large tables, with memory that does not grow with the rows.
 
-The exact machine compares all rows with each other: its time grows with their square. Here scores
-are sums over at most `LANDMARKS` rows of the table (Nyström approximation: Williams & Seeger 2001,
-NIPS 13, 682), and the weights are those of least squares with the machine's own penalty (Suykens &
-Vandewalle 1999, doi:10.1023/A:1018628609742), solved exactly. That so few landmarks cost no
-accuracy where the penalty decides is shown by Rudi, Camoriano & Rosasco 2015, arXiv:1507.04717; a
-preconditioned solver (FALKON, arXiv:1705.10958) would be needed for many more of them.
+An exact support vector machine compares all rows with each other: its time grows with their square.
+Here scores are sums over at most `MORE` rows of the table, the landmarks (Nyström approximation:
+Williams & Seeger 2001, NIPS 13, 682). Their weights are those of least squares with the same
+penalty (Suykens & Vandewalle 1999, doi:10.1023/A:1018628609742), solved exactly. Rudi, Camoriano &
+Rosasco 2015, arXiv:1507.04717, show that so few landmarks cost no accuracy where the penalty
+decides; many more would need a preconditioned solver (FALKON, arXiv:1705.10958).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from scipy.linalg.blas import ssyrk
 from gzfeatures.features.matrices import Matrix
 
 LANDMARKS, MORE, MANY = 1024, 2048, 50_000
-"""Rows of the table that scores are sums over: so many, and more where galaxies are many."""
+"""Number of landmarks: the first, or the second for a table of more than `MANY` rows."""
 ROWS = 2048
-"""Rows whose kernel is held at once: 16 MB."""
+"""Number of rows whose kernel is in memory at once: 16 MB."""
 JITTER = 1e-4
-"""Added to the kernel of a landmark with itself, which is 1: equal landmarks have no inverse."""
+"""Added to the kernel's diagonal, which is 1: with two equal landmarks it has no inverse."""
 
 Array = npt.NDArray[np.float64]
 
 
 def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
-    """Return rows spread evenly through each class, in proportion to the class's size.
+    """Choose landmark rows evenly from each class, in proportion to the size of the class.
 
-    Nothing is drawn: the same rows give the same landmarks.
+    No random numbers are used: the same rows give the same landmarks.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
 
 def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
     """Return the Gaussian kernel exp(−γ‖x − vector‖²) of rows and vectors, float32, (n, m)."""
-    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product instead of an array of all differences
+    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v takes one matrix product, not an array of all differences
     values: Matrix = rows @ vectors.T
     values *= 2
     values -= (vectors**2).sum(1)
@@ -57,7 +57,7 @@ def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
 def least_squares(
     X: Matrix, codes: npt.NDArray[np.int64], classes: int, C: float, gamma: float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Return landmarks, weights and intercepts of one score per class, fitted to ±1.
+    """Fit one score per class to ±1; return landmarks, weights and intercepts.
 
     The scores f = K(x, landmarks) weights + intercept minimise C Σ (y − f)² + ½ ‖f‖², the norm
     being that of the kernel's space, without the intercept.
@@ -84,14 +84,14 @@ def least_squares(
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER
-    # with features φ = k T⁻¹, where KLL = TᵀT, the squared norm of the weights is the kernel's
+    # change to features φ = k T⁻¹, where KLL = TᵀT: the weights' squared norm is then the kernel's
     # squared norm of the score
     to_features = solve_triangular(cholesky(among), np.eye(m)).astype(np.float32)
     products, class_products = np.zeros((m, m)), np.zeros((m, classes))
     for start in range(0, n, ROWS):
         features = kernel(X[start : start + ROWS], vectors, gamma) @ to_features
-        # the matrix is symmetric, so compute one triangle; add up the blocks in double precision,
-        # as single loses digits
+        # compute one triangle of the symmetric matrix; sum in double precision,
+        # because single loses digits
         products += ssyrk(1.0, features.T)
         own = np.eye(classes, dtype=np.float32)[codes[start : start + ROWS]]
         class_products += features.T @ own
@@ -104,10 +104,10 @@ def least_squares(
 def _solved(
     products: Array, class_products: Array, counts: npt.NDArray[np.int64], C: float
 ) -> tuple[Array, Array]:
-    """Return weights and intercepts that solve the normal equations of the least squares."""
+    """Solve the normal equations of least squares for weights and intercepts."""
     n, total = counts.sum(), class_products.sum(1)
     mean = total / n
-    truth = 2 * counts / n - 1  # mean of the targets: +1 in the class, −1 outside
+    truth = 2 * counts / n - 1  # mean of the targets, +1 in the class and −1 outside
     right = 2 * class_products - total[:, None] - n * np.outer(mean, truth)
     left = 2 * C * (products - n * np.outer(mean, mean))
     left[np.diag_indices(len(left))] += 1

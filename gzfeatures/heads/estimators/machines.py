@@ -1,8 +1,8 @@
-"""Define support vector machines, linear classifiers and class means in single precision.
+"""Define classifiers in single precision: support vector machines, linear, and class means.
 
-Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only:
-a head fitted with Intel's accelerated scikit-learn predicts alike, and as fast, where that library
-is absent.
+`decision_function` returns one score per class, shape (n, k). A fitted machine has plain arrays
+only: if Intel's accelerated scikit-learn fitted it, it predicts the same, and as fast, without that
+library.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from gzfeatures.heads.estimators.low_rank import kernel, least_squares
 Codes = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.floating]
 EXACT_UP_TO = 20_000
-"""Most rows for which support vectors are found among all rows."""
+"""Largest number of rows for which an exact support vector machine is fitted."""
 CACHED = 256
 """Number of rows that a linear machine processes at once, so that they stay in the cache."""
 
 
 def library(module: str, accelerated: bool) -> Any:
-    """Import a module of Intel's accelerated scikit-learn if installed, else of scikit-learn."""
+    """Import a module of Intel's accelerated scikit-learn; if not installed, of scikit-learn."""
     if accelerated:
         try:
             return importlib.import_module(f"sklearnex.{module}")
         except ImportError:
             pass
-    # without the accelerated library, or on a platform that it does not support, scikit-learn gives
-    # the same result more slowly
+    # not installed, or no such platform: scikit-learn gives the same result more slowly
     return importlib.import_module(f"sklearn.{module}")
 
 
@@ -57,8 +56,8 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _kernel_scale(gamma: float, X: Matrix) -> float:
-    """Return the kernel's γ, converted from units of 1 / (d × variance of X)."""
-    # sums of millions of float32 numbers are inaccurate, so add in double precision
+    """Convert γ from units of 1 / (d × variance of X) to the units of X."""
+    # sum in double precision: a sum of millions of float32 numbers is inaccurate
     mean = X.mean(dtype=np.float64)
     blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
     variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
@@ -66,7 +65,7 @@ def _kernel_scale(gamma: float, X: Matrix) -> float:
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
-    """Return Σ exp(−γ‖x − vector‖²) × weight over vectors, shape (n, m), in blocks of rows."""
+    """Return Σ weight × exp(−γ‖x − vector‖²) over vectors, shape (n, m), in blocks of rows."""
     sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
     for start in range(0, len(X), BLOCK // 4):
         rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
@@ -77,9 +76,9 @@ def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Ma
 class RbfMachine(_Scored):
     """Fit a support vector machine with a Gaussian kernel to each pair of classes.
 
-    The score of a class is the sum of its machines' margins: finer than the count of votes, and one
-    matrix product. Beyond `EXACT_UP_TO` rows the machines, whose time grows with the square of the
-    rows, give way to one of low rank (see `low_rank`), with the same penalty.
+    The score of a class is the sum of margins of its machines: finer than a count of votes, and one
+    matrix product. The time grows with the square of the rows; beyond `EXACT_UP_TO` rows an
+    approximation of low rank takes over (see `low_rank`), with the same penalty.
 
     Parameters
     ----------
@@ -102,8 +101,7 @@ class RbfMachine(_Scored):
         svm = library("svm", self.accelerated)
         self.classes_, codes = np.unique(y, return_inverse=True)
         k = len(self.classes_)
-        # the approximation for large tables cannot weigh rows, so weighted rows need the exact
-        # machine
+        # the approximation for large tables cannot weigh rows: fit weighted rows exactly
         if len(y) > EXACT_UP_TO and sample_weight is None:
             self.vectors_, self.weights_, self.intercept_ = least_squares(
                 X, codes, k, self.C, self.gamma_
@@ -113,11 +111,11 @@ class RbfMachine(_Scored):
             np.zeros((len(y), k), dtype=np.float32),
             np.zeros(k, dtype=np.float32),
         )
-        # for two classes, the margin is the difference of both scores, so each score gets half of
-        # it
+        # with two classes, the margin is the difference of their scores: give each
+        # score half of the margin
         margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)
-        # fit each pair of classes separately, because scikit-learn's joint fit stores the vectors
-        # several times
+        # fit each pair of classes in a machine of its own: scikit-learn's joint fit
+        # stores vectors several times
         for i, j in combinations(range(k), 2):
             pair = np.flatnonzero((codes == i) | (codes == j))
             weighted = {} if sample_weight is None else {"sample_weight": sample_weight[pair]}
@@ -137,7 +135,7 @@ class RbfMachine(_Scored):
 
 
 class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Fit support vector regressions of several numbers; keep them as plain arrays.
+    """Fit support vector regressions of several numbers, and store them as plain arrays.
 
     Parameters
     ----------
@@ -168,7 +166,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             machine.fit(X, np.ascontiguousarray(target), **weighted)
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
             # scikit-learn-intelex returns no intercept if all numbers lie within epsilon of one
-            # value; then their middle is the best constant
+            # value; the best constant is then the middle of their range
             offset = np.ravel(machine.intercept_)
             self.intercept_[c] = offset[0] if len(offset) else (target.min() + target.max()) / 2
         used = np.flatnonzero(weights.any(1))
@@ -181,7 +179,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class LinearMachine(_Scored):
-    """Classify by linear scores with an L2 penalty, fitted to all classes at once.
+    """Classify by linear scores with an L2 penalty; the scores of all classes are fitted together.
 
     Parameters
     ----------
@@ -215,14 +213,14 @@ class LinearMachine(_Scored):
         weight = (
             np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
-        # scikit-learn's C multiplies the sum of losses; divide by Σ weight to get a mean loss,
-        # whose gradient does not grow with n
+        # C multiplies the sum of losses, as in scikit-learn; divide all by Σ weight, so that the
+        # gradient does not grow with n
         share = (weight / weight.sum()).astype(np.float32)[:, None]
         penalty = 1 / (self.C * weight.sum())
         slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
 
-        # a block of rows fits in the processor's cache, so that scores and gradient read each row
-        # from memory only once
+        # loop over blocks of rows that fit in the processor's cache: each row is
+        # read from memory only once
         def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             W = flat.reshape(k, d + 1).astype(np.float32)
             total, step = 0.0, np.zeros_like(W)
@@ -241,8 +239,8 @@ class LinearMachine(_Scored):
             ).ravel()
 
         options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
-        # the matrix products are so small that starting a second thread takes longer than the
-        # product
+        # use one thread: the products are so small that a second thread takes
+        # longer to start than to compute
         with threadpool_limits(1):
             optimum = minimize(
                 objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options
@@ -251,7 +249,7 @@ class LinearMachine(_Scored):
             warnings.warn(
                 f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2
             )
-        # store the weights as (d, k), so that the scores of many rows are one matrix product
+        # store the weights as (d, k): the scores of many rows are then one matrix product
         solution = optimum.x.reshape(k, d + 1).T.astype(np.float32)
         self.coefficients_, self.intercept_ = np.ascontiguousarray(solution[:d]), solution[d]
         self.steps_ = int(optimum.nit)
@@ -266,7 +264,7 @@ Slope = Callable[[Matrix, Matrix, Matrix], tuple[float, Matrix]]
 
 
 def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean of −ln p of the true class, and its gradient by the scores."""
+    """Return the weighted mean of −ln p of the true class, and its derivative by the scores."""
     scores = scores - scores.max(1, keepdims=True)
     odds = np.exp(scores)
     total = odds.sum(1, keepdims=True)
@@ -275,7 +273,7 @@ def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float,
 
 
 def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean squared hinge loss, class against rest, and its gradient."""
+    """Return the weighted mean squared hinge loss, class against rest, and its derivative."""
     sign = 2 * truth - 1
     # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008, JMLR 9, 1871)
     short = np.maximum(1 - sign * scores, 0)
@@ -283,7 +281,7 @@ def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, M
 
 
 class Prototype(_Scored):
-    """Classify by the nearest class mean; scores rank classes by −½ squared distance over √d."""
+    """Classify by the nearest class mean: scores sort classes by −½ squared distance / √d."""
 
     def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
         """Fit to rows X (n, d) with class codes y (n,) and optional weights of rows, shape (n,)."""

@@ -1,4 +1,4 @@
-"""Fit regressions of one number per galaxy, such as redshift, in standardised units."""
+"""Fit a regression of one number per galaxy, such as redshift, in standardised units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gzfeatures.heads.folds import Rows
 
 
 class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Fit a regression of one number in any unit; the number is standardised for the fit.
+    """Standardise a number of any unit, fit a regression to it, and predict in the original unit.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Fit to rows of X (n, d), by default all, with finite numbers y (n, 1).
 
-        Groups are taken and not used: a regression has no rows to hold back. `sample_weight` (n,)
-        weighs the rows, in mean and deviation too.
+        Groups are accepted but not used: a regression is not calibrated on held-back rows.
+        `sample_weight` (n,) weighs the rows, in mean and deviation too.
 
         Raises
         ------
@@ -56,8 +56,8 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mean = np.average(y[:, 0], weights=sample_weight)
         variance = np.average((y[:, 0] - mean) ** 2, weights=sample_weight)
         self.mean_, self.scale_ = np.asarray(mean), np.asarray(np.sqrt(variance))
-        # rounding can give equal numbers a small standard deviation, so compare the smallest and
-        # largest instead
+        # compare smallest and largest, because rounding can give equal numbers a
+        # small standard deviation
         if y.min() == y.max():
             raise InputError(
                 "training galaxies have one number",
@@ -65,7 +65,7 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 found=float(y.min()),
             )
         rows = np.arange(len(y)) if rows is None else rows
-        # single precision cannot resolve numbers near 1e9, so standardise before the conversion
+        # standardise in double precision: single precision cannot resolve numbers near 1e9
         standard = ((y - self.mean_) / self.scale_).astype(np.float32)
         with threads_for(len(y) * X.shape[1]):
             weighted = {} if sample_weight is None else {"machine__sample_weight": sample_weight}
@@ -77,7 +77,7 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X = np.asarray(X)
         numbers = np.empty((len(X), 1))
         for start in range(0, len(X), BLOCK):
-            # the steps of the regressor change rows in place, so give them a copy
+            # copy the rows, because the steps of the regressor change them in place
             block = np.array(X[start : start + BLOCK], dtype=np.float32, order="C")
             part = np.asarray(self.estimator_.predict(block), dtype=np.float64)
             numbers[start : start + BLOCK] = part.reshape(len(block), 1)

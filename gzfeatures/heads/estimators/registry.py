@@ -1,4 +1,4 @@
-"""List the heads by name with their parameters, without importing scikit-learn or XGBoost."""
+"""List all kinds of heads with their parameters, without importing scikit-learn or XGBoost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TREES: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class HeadKind:
-    """Describe a kind of classifier or regressor of vectors, and build its unfitted estimator.
+    """Define a kind of head by its default parameters, and build its unfitted estimator.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class HeadKind:
     numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
-        """Return this kind of head with defaults and search ranges for a kind of labels.
+        """Return this kind of head with the defaults and search ranges for classes or numbers.
 
         Examples
         --------
@@ -87,7 +87,7 @@ class HeadKind:
         )
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
-        """Return the unfitted estimator, with scaling and calibration, for class codes 0…k−1.
+        """Build the unfitted estimator, with scaling and calibration, for class codes 0…k−1.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class HeadKind:
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters of the head: the given ones, and defaults for the others.
+        """Fill up given parameters of the head with the defaults of all others.
 
         Raises
         ------
@@ -266,7 +266,7 @@ HEADS: dict[str, HeadKind] = {
 
 
 def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
-    """Return name, task and all parameters of one classifier in an ensemble."""
+    """Return name, task and all parameters of a classifier that is a member of an ensemble."""
     if member.task != "classes" or member.name == "ensemble":
         raise InputError(
             "ensemble member", rule="be a head that predicts classes", found=member.name
@@ -275,7 +275,7 @@ def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
 
 
 def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
-    """Return the unfitted estimator of a head for one kind of labels."""
+    """Build the unfitted estimator of a head for classes, several labels, fractions or a number."""
     estimator = chosen(seed, **parameters)
     if target in VALUE_TARGETS:
         # this import loads scikit-learn, which is slow, so it happens only when a head is built
@@ -291,7 +291,7 @@ def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[s
 
 
 def recipe(name: str) -> HeadKind:
-    """Return the kind of head with this name; the error for an unknown name lists all names."""
+    """Return the kind of head with a given name; the error for an unknown name lists all names."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)
     return HEADS[name]

@@ -1,8 +1,8 @@
-"""Offer every head as a scikit-learn estimator, for use in pipelines and searches.
+"""Offer every head as a scikit-learn estimator, for pipelines and parameter searches.
 
-A class for each entry of `HEADS` is made from its parameters, so that both have the same names and
-defaults. Unlike the estimators inside a `Head`, these check what they are given, take labels of
-any kind, and know the names of their columns.
+Each entry of `HEADS` becomes a class with the same parameter names and defaults. Unlike the
+estimators inside a `Head`, these classes check their arguments, accept labels of any type, and
+remember the names of their columns.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from gzfeatures.heads.estimators.numbers import NumberRegression
 from gzfeatures.heads.estimators.registry import HEADS, recipe
 
 UNWEIGHTED = ("knn", "lda", "mlp", "ensemble")
-"""Heads whose method has no place for weights of rows; their `fit` takes none."""
+"""Heads whose method cannot weigh rows: their `fit` has no `sample_weight`."""
 INSIDE = {"enable_metadata_routing": False, "transform_output": "default"}
-"""Settings of scikit-learn under which the steps inside a head run, whatever the user's are."""
+"""Settings of scikit-learn for the steps inside a head, in place of the user's settings."""
 
 
 class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
-    """Check rows and targets for scikit-learn, and build the head that is to be fitted."""
+    """Check rows and targets as scikit-learn requires, and build the head to fit."""
 
     head: ClassVar[str]
 
     def _built(self, classes: npt.NDArray[Any] | None = None) -> Any:
-        """Return the unfitted head with the parameters of this estimator."""
+        """Build the unfitted head with the parameters of this estimator."""
         parameters = self.get_params(deep=False)
         seed = parameters.pop("seed")
         weights = parameters.get("class_weight")
@@ -57,14 +57,14 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         return rows
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's description of the input this estimator accepts."""
+        """Return scikit-learn's tags, which say what input this estimator accepts."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = bool(self.get_params(deep=False)["impute"])
         return tags
 
 
 class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
-    """Classify vectors by a head, with calibrated probabilities; labels may be of any type.
+    """Classify vectors with a head, by calibrated probabilities; labels may be of any type.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
         return self._fit(X, y, groups, None)
 
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> Self:
-        """Fit the head to rows, labels, groups and weights, after checking them."""
+        """Check rows, labels, groups and weights, and fit the head to them."""
         _require_targets(y)
         rows = self._rows(X, ensure_min_samples=2)
         check_consistent_length(rows, y)
@@ -145,7 +145,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 class WeightedHeadClassifier(HeadClassifier):
-    """Classify vectors by a head that can give rows different weights in its fit."""
+    """Classify vectors with a head whose fit can weigh rows."""
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> Self:
         """Fit the head to rows X and labels y, with optional weights of rows.
@@ -170,7 +170,7 @@ class WeightedHeadClassifier(HeadClassifier):
 
 
 class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
-    """Predict one number from vectors by a head, which standardises the number.
+    """Predict one number from vectors with a head, which standardises the number.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 def _require_targets(y: Any) -> None:
-    """Refuse a fit without labels or numbers, with the error text that scikit-learn expects."""
+    """Refuse a missing y, with the error text that scikit-learn's own tests expect."""
     if y is None:
         raise ValueError("this head requires y to be passed, but the target y is None")
 
@@ -236,7 +236,7 @@ def _require_targets(y: Any) -> None:
 def _counting_rows(
     rows: npt.NDArray[np.float32], sample_weight: Any, groups: Any
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
-    """Return the indices, weights and groups of rows whose weight is not 0."""
+    """Return the indices, weights and groups of the rows with a weight above 0."""
     members = None if groups is None else column_or_1d(groups)
     if members is not None:
         check_consistent_length(rows, members)
@@ -250,13 +250,13 @@ def _counting_rows(
     check_consistent_length(rows, weights)
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError("sample_weight", rule="be finite, not negative, and not zero in every row")
-    # a galaxy of weight 0 must have no influence, not even on a fold or a mean, so remove its row
+    # remove rows of weight 0: they must not influence even a fold or a mean
     kept = np.flatnonzero(weights)
     return kept, weights[kept], None if members is None else members[kept]
 
 
 def _by_code(weights: Mapping[Any, float], classes: npt.NDArray[Any]) -> dict[int, float]:
-    """Return class weights by class code instead of label; refuse a label that no row has."""
+    """Replace labels by class codes in class weights; refuse a label that no row has."""
     labels = classes.tolist()
     for label in weights:
         if label not in labels:
@@ -267,7 +267,7 @@ def _by_code(weights: Mapping[Any, float], classes: npt.NDArray[Any]) -> dict[in
 
 
 def _class_of(name: str) -> type[_HeadEstimator]:
-    """Return the estimator class of a head, with the head's parameters as arguments."""
+    """Make the scikit-learn class of a head, with the head's parameters as arguments."""
     kind = HEADS[name]
     base: type[_HeadEstimator] = HeadRegressor
     if kind.task == "classes":
@@ -279,8 +279,7 @@ def _class_of(name: str) -> type[_HeadEstimator]:
     made = dataclasses.make_dataclass(
         title, fields, bases=(base,), eq=False, repr=False, namespace={"head": name}
     )
-    # pickle finds a class by its module and name, so set both for this class, which is made at run
-    # time
+    # this class is made at run time: set its module and name, by which pickle finds it
     made.__module__, made.__qualname__ = __name__, title
     about = "Predict one number by" if base is HeadRegressor else "Classify vectors by"
     parameters = f"    Parameters\n    ----------\n{listed}"
@@ -289,7 +288,7 @@ def _class_of(name: str) -> type[_HeadEstimator]:
 
 
 ESTIMATORS: dict[str, type[_HeadEstimator]] = {name: _class_of(name) for name in HEADS}
-"""Class of each head, as an estimator of scikit-learn."""
+"""Scikit-learn class of each head, by the head's name."""
 globals().update({kind.__name__: kind for kind in ESTIMATORS.values()})
 
 

@@ -1,4 +1,4 @@
-"""Transform vectors before the classifier: fill gaps, standardise, compress by PCA."""
+"""Transform vectors before a classifier: fill gaps, standardise, compress by PCA."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from threadpoolctl import threadpool_limits
 from gzfeatures.features.matrices import BLOCK, Matrix
 
 SMALL = 4_000_000
-"""Size of a table, in numbers, below which a single thread is faster than several."""
+"""Number of values in a table below which one thread is faster than several."""
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:
-    """Limit computations to one thread if the table has few numbers."""
+    """Limit a `with` block to one thread if the table is small."""
     return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
 class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Replace NaN in place by the training median of its column, or by 0 if all values are NaN."""
+    """Replace each NaN, in place, by the training median of its column (0 for a column of NaN)."""
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Compute the median of each column without NaN, shape (d,)."""
@@ -42,21 +42,21 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Scale columns in place to zero mean and unit variance; constant columns keep their scale.
 
-    Mean and variance are computed by blocks of rows. `transform` may work in place, for the
-    estimator around the pipeline gives it a copy of the rows.
+    Mean and variance are computed by blocks of rows. `transform` may work in place, because the
+    estimator around the pipeline passes a copy of the rows.
     """
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Compute mean and scale of each column, shape (d,)."""
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        # a float64 copy of a large table needs too much memory, so convert and add up block by
-        # block
+        # sum block by block: a float64 copy of a large table needs too much memory
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
         variance = sum(
             ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
         ) / len(X)
-        # rounding gives a constant column a tiny variance, and division by it would amplify noise
+        # do not divide by the variance of a constant column, which is tiny
+        # (rounding): it would amplify noise
         scale = np.sqrt(np.asarray(variance))
         self.scale_: Matrix = np.where(
             scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1
@@ -87,8 +87,7 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Compute the principal components from the covariance of the columns."""
-        # n rows vary in at most n − 1 directions around their mean, so more components would be
-        # noise
+        # n rows vary in at most n − 1 directions around their mean: further components are noise
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
         self.pca_ = PCA(kept, whiten=self.whiten, svd_solver="covariance_eigh").fit(X)
         return self
