@@ -106,8 +106,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]
-        # one array contains the nodes of all trees: add to each tree's node numbers
-        # the index of its first node
+        # one array contains the nodes of all trees: a tree's node numbers start at its first node
         sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
         first = np.cumsum(sizes) - sizes
 
@@ -132,8 +131,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:
-                # XGBoost stores the start value as a probability, but adds its
-                # logit to the sums: convert it
+                # XGBoost stores the start value as a probability, but adds its logit to the sums
                 base = np.log(base) - np.log1p(-base)
         # a classifier of two classes has a single sum (the logit of the second class)
         outputs = max(1, int(self.outputs_.max()) + 1)
