@@ -101,7 +101,7 @@ def fit_heads(
         options,
     )
     candidates = []
-    # loop here, because all heads and seeds share the tables above, which took long to prepare
+    # all heads and seeds share the tables above, which took long to prepare
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
             candidates.append(bench.candidate(choice, seed, seconds or {}))
@@ -201,7 +201,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add conformal sets and class shares, or intervals, to a head by validation galaxies."""
+        """Add conformal sets and class shares, or intervals, to a head, by validation galaxies."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(

@@ -96,7 +96,7 @@ def find_head(
 
 
 def fractions_head(extractor: Extractor) -> Head:
-    """Return the packaged head that predicts 37 vote fractions from an extractor's embeddings.
+    """Return the packaged head for 37 vote fractions that fits an extractor (network, layer, view).
 
     Raises
     ------
@@ -120,7 +120,7 @@ def fractions_head(extractor: Extractor) -> Head:
 
 
 def answers_of(table: EmbeddingTable) -> Predictions | None:
-    """Predict the vote fractions of a table's galaxies by a packaged head; None if none suits."""
+    """Predict the vote fractions of a table's galaxies by a packaged head; None if no head fits."""
     try:
         head = fractions_head(table.extractor)
     except InputError:

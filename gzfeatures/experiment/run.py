@@ -170,7 +170,8 @@ def run(
         for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)
     ]
     if _settings_of(run_folder) == settings:
-        # equal settings are not written again, so an existing settings file is no obstacle
+        # list no settings file: equal settings are not written again, so an
+        # existing file is no obstacle
         written.remove(run_folder / SETTINGS)
     with outputs.guarded(
         "run",

@@ -294,7 +294,7 @@ def _second_target(
     seed: int,
     check: _Check,
 ) -> tuple[Labels, ImageSet]:
-    """Label galaxies for the second target, and add images of galaxies that only it labels."""
+    """Label galaxies for a second target, and add images of galaxies with only this label."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images
@@ -315,7 +315,7 @@ def _second_target(
 def _trained_on(
     galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask of images that show galaxies a backbone was trained on, shape (n,).
+    """Return a mask of the images whose galaxies a backbone was trained on, shape (n,).
 
     Hashes of the pictures are stored in a file, so that images are decoded once.
     """

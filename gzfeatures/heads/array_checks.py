@@ -1,4 +1,4 @@
-"""Check the arrays of a head read from disk: do their shapes and types fit each other?
+"""Check that the arrays of a head read from disk fit each other in shape and type.
 
 Each step of the head is checked against the step before it: the rows of a table have `dim` numbers,
 a step may change that number, and the last step, the machine, predicts a known number of classes.

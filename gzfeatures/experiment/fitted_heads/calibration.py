@@ -80,7 +80,7 @@ def class_sets(
 
 
 def class_shares(kept_out: Predictions) -> Shares | None:
-    """Measure the share of each class among a head's predictions for untrained galaxies."""
+    """Measure the class shares that a head predicts for galaxies outside any training."""
     fresh = (
         kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
     )

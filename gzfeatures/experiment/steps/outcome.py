@@ -35,7 +35,7 @@ def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
 
 
 def best_table(ranked: Ranked) -> Path | None:
-    """Return the path of the embedding table under the best head that reads a single table."""
+    """Return the path of the embedding table that the best head on a single table reads."""
     tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
     return next(tables, None)
 

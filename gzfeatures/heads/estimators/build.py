@@ -234,7 +234,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
 
 
 class Perceptron(MLPClassifier):  # type: ignore[misc]
-    """Train scikit-learn's neural network for fixed epochs, without a warning of no convergence."""
+    """Train scikit-learn's network for a fixed number of epochs; hide its convergence warning."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit the network to rows X (n, d) with class codes y (n,)."""

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 
 def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
-    """Choose landmark rows evenly from each class, in proportion to the size of the class.
+    """Choose rows (landmarks) evenly from each class, in proportion to the class's size.
 
     No random numbers are used: the same rows give the same landmarks.
 
@@ -57,7 +57,7 @@ def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
 def least_squares(
     X: Matrix, codes: npt.NDArray[np.int64], classes: int, C: float, gamma: float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Fit one score per class to ±1; return landmarks, weights and intercepts.
+    """Fit one score per class to +1 in it and −1 outside; return landmarks, weights, intercepts.
 
     The scores f = K(x, landmarks) weights + intercept minimise C Σ (y − f)² + ½ ‖f‖², the norm
     being that of the kernel's space, without the intercept.
@@ -84,8 +84,8 @@ def least_squares(
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER
-    # change to features φ = k T⁻¹, where KLL = TᵀT: the weights' squared norm is then the kernel's
-    # squared norm of the score
+    # K = TᵀT is the kernel among landmarks, k that of rows with landmarks: features φ = k T⁻¹ make
+    # the squared norm of the weights equal to that of the score
     to_features = solve_triangular(cholesky(among), np.eye(m)).astype(np.float32)
     products, class_products = np.zeros((m, m)), np.zeros((m, classes))
     for start in range(0, n, ROWS):

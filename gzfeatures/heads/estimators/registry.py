@@ -105,7 +105,7 @@ class HeadKind:
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Fill up given parameters of the head with the defaults of all others.
+        """Return given parameters of the head, with the defaults of all other parameters.
 
         Raises
         ------

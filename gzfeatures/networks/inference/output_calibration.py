@@ -119,13 +119,13 @@ class OutputCalibration:
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         temperature, shares = temperature_of(kept_out, labels, spread), None
         if kept_out.kind == "classes" and familiarity is not None:
-            # apply the temperature before class shares are computed: predictions, with which the
-            # shares are compared, have it too
+            # compute class shares after the temperature is applied, as in the predictions that are
+            # later compared with them
             shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
         return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 
     def promising(self, coverage: float) -> OutputCalibration:
-        """Return the calibration with sets or intervals that hold the truth at another frequency.
+        """Return the calibration with conformal sets or intervals for another coverage.
 
         Raises
         ------
@@ -247,7 +247,7 @@ def _familiarity(
 
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels, spread: float) -> Predictions:
-    """Return each galaxy's probabilities, calibrated by a temperature that other galaxies gave."""
+    """Calibrate each galaxy's probabilities by a temperature fitted to other galaxies."""
     # conformal sets are only valid if no galaxy takes part in the calibration of its own
     # probabilities
     fold = np.arange(len(kept_out)) % FOLDS

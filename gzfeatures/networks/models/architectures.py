@@ -100,7 +100,7 @@ def unknown_network(name: str) -> UnknownNameError:
 
 
 def is_grey(architecture: str) -> bool:
-    """Return whether a network was made for grey images."""
+    """Return True if a network was designed for grey images (one band)."""
     return architecture in NETWORKS and NETWORKS[architecture].bands == 1
 
 
@@ -286,7 +286,7 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
 
 
 def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
-    """Convert what the output layer returns to logits, shape (n, classes)."""
+    """Convert the raw values of an output layer to logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
     # torchvision's SqueezeNet ends in a convolution: apply the ReLU and the mean over pixels that

@@ -67,7 +67,8 @@ class NetworkEnsemble(nn.Module):
                 for number, member in enumerate(self.members)
             ]
         )
-        # compute the log of the mean probability, log Σ p/N, from logarithms: small p underflow
+        # compute log Σ p/N, the log of the mean probability, from logarithms: small
+        # p would underflow
         less = math.log(len(self.members))
         if self.link == "softmax":
             return torch.logsumexp(functional.log_softmax(logits, dim=2), 0) - less

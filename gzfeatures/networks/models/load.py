@@ -88,8 +88,8 @@ def build(backbone: Backbone) -> nn.Module:
         network = architectures.build(
             backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size
         )
-    # the original ResNets halve the image in the first convolution of a block, torchvision's in the
-    # second (He+2016, arXiv:1512.03385)
+    # the original ResNets halve the image in a block's first convolution, torchvision's in the
+    # second (He+2016, arXiv:1512.03385): `stride_on` says which of the two the weights need
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
             for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):

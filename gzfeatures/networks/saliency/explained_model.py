@@ -151,7 +151,7 @@ class ExplainedModel:
 
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
         """Return the pixels of galaxies in the network's crop and size, (n, size, size, bands)."""
-        # raises an error for an id without an image
+        # `positions` raises an error for an id without an image
         rows = positions(images.ids, ids, where="images")
         return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
 

@@ -120,7 +120,7 @@ def faithfulness(
 
 
 def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tensor:
-    """Return masks of pixels to keep: first with growing shares added, then with shares removed."""
+    """Return masks of kept pixels: growing shares of the most important, then all others."""
     # maps after a ReLU are zero over wide areas: put equal pixels in random order, because row by
     # row would prefer a direction
     chance = np.random.default_rng(seed).random(map_.size)

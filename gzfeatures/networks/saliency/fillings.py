@@ -100,8 +100,8 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     while min(level.shape[2:]) > 1:
         level = functional.avg_pool2d(level, 2, ceil_mode=True)
         mean = functional.avg_pool2d(weight, 2, ceil_mode=True)
-        # (eq. 7) one known pixel of four makes a square known: its weight is the sum of the four
-        # weights, at most 1
+        # one known pixel of four makes a square known: its weight is the sum of the four weights,
+        # at most 1 (eq. 7 of Gortler+1996)
         weight = (4 * mean).clamp(max=1.0)
         level = level * weight / mean.clamp(min=1e-6)
         pyramid.append((level, weight))

@@ -29,7 +29,7 @@ RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodFigures:
-    """Store the insertion and deletion scores of a method or baseline, galaxy by galaxy.
+    """Store how the maps of one method or baseline score, for each galaxy and filling.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion minus deletion of each galaxy, (n,); by default a mean over fillings."""
+        """Return insertion − deletion of each galaxy, (n,); by default the mean of all fillings."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))

@@ -40,7 +40,7 @@ class TrainingPixels:
     seed: int
 
     def order(self, epoch: int) -> npt.NDArray[np.intp]:
-        """Return the galaxies' row numbers in an epoch's random order; rare classes may recur."""
+        """Return the galaxies' row numbers in an epoch's random order; some may occur twice."""
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(self.targets))
         if self.shares is None:

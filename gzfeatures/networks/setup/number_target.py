@@ -67,7 +67,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
         isinstance(numbers.get(part), float) and np.isfinite(numbers[part])
         for part in ("mean", "scale")
     )
-    if not valid or not numbers["scale"] > 0:  # type: ignore[index]  # valid means a mapping
+    if not valid or not numbers["scale"] > 0:  # type: ignore[index]  # a mapping if valid
         raise InputError(
             "checkpoint of a number",
             rule="hold mean and deviation of its training galaxies",
@@ -77,7 +77,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return the mean and standard deviation of a number target for a checkpoint; else {}."""
+    """Return mean and standard deviation of a number target as settings; {} for classes."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}

@@ -273,7 +273,7 @@ class TrainingRecipe:
         return np.where(counts > 0, np.maximum(counts, 1) ** -self.balance_power, 0.0)
 
     def class_weights(self, labels: Labels) -> torch.Tensor | None:
-        """Return the weight of each class in the loss, shape (k,); None without weights.
+        """Return the weight of each class in the loss, shape (k,); None if no class is weighted.
 
         The mean over galaxies is 1, so that the learning rate keeps its meaning.
         """

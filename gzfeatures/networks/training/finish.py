@@ -125,8 +125,8 @@ class Finish:
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # a familiarity threshold needs galaxies as new as those to come; galaxies that chose the
-        # epoch are closer to the training galaxies, so leave them out
+        # familiarity must be calibrated on galaxies as new as those to predict; galaxies that chose
+        # the epoch are closer to the training galaxies, so leave them out
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         # `state` has no history for an ensemble, whose members were trained one by one

@@ -88,8 +88,8 @@ def fit(
         ):
             # hide a warning for developers: Lightning 2.6 uses a name that torch 2.15 deprecates
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # hide a warning about modules in eval mode: the running average and frozen blocks are
-            # so on purpose
+            # hide a warning about modules in eval mode: running average and frozen
+            # blocks are in it on purpose
             warnings.filterwarnings(
                 "ignore", ".*in eval mode at the start of training", UserWarning
             )
@@ -123,7 +123,7 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return a plugin that makes Lightning ignore the batch system; [] if that runs the training.
+    """Return a plugin to ignore the batch system, or [] if the batch system started the training.
 
     A batch system such as SLURM sets its variables in every process of a job, also in a process
     that trains alone. The processes of the training are those of the batch system only if `srun`

@@ -170,7 +170,7 @@ class Learner(pl.LightningModule):
         return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
 
     def _gain(self, shares: Array) -> dict[str, float]:
-        """Return the gain of an epoch's score over epoch 0 (fitted output layer), with its error.
+        """Return by how much an epoch beats epoch 0 (fitted output layer), and standard error.
 
         Parameters
         ----------

@@ -107,7 +107,7 @@ class Preparation:
         say: Callable[[str], object],
     ) -> Preparation:
         """Find starting weights, choose recipe and hardware, and decode the galaxies' images."""
-        # load the weights first: weights that were trained on a test galaxy are refused
+        # choose the weights first: weights that were trained on a test galaxy are refused here
         start = Initialisation.of(
             network,
             options.weights,
@@ -178,7 +178,7 @@ def _pixels(
     if far is None and near is None:
         raise InputError("training galaxies", rule="be at least one", found=0)
     first, second = far or near, near or far
-    return first, second  # type: ignore[return-value]  # one of them is there
+    return first, second  # type: ignore[return-value]  # not both are None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

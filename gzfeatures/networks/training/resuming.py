@@ -182,7 +182,7 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Return the first setting that differs between two trainings, "epochs" after all others."""
+    """Return the first setting that differs between two trainings; "epochs" if no other does."""
     # a halving seed is recorded only if it was given: compare it also if only `before` has it
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))

@@ -116,7 +116,8 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - start
-            # a first step of over 20 s is the result: starting up is only a small part of it
+            # stop after a first step of over 20 s: starting up is a small part of
+            # it, so its time will do
             if seconds > 20:
                 break
     return seconds * recipe.accumulate
@@ -172,7 +173,7 @@ def plan_text(
     per_step = min(recipe.batch_size, galaxies) * recipe.accumulate
     passes = rounds * (recipe.passes or 1)
     state = state_bytes(learner)
-    # each member network of an ensemble has a state of its own on disk: state the sum too
+    # each member network of an ensemble has a state of its own on disk: print the sum too
     of_all = f" for each of {members} members, {size_text(members * state)} in all"
     of_all = of_all if members > 1 else ""
     return (
