@@ -141,7 +141,8 @@ class _Bench:
         fitted = time.perf_counter()
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
-        # leave out test galaxies that the backbone was trained on, and mark the candidate
+        # leave out test galaxies that the backbone was trained on, and mark the
+        # result in the report
         saw_any = predictions.seen is not None and bool(predictions.seen.any())
         contaminated = self.options.allow_seen and saw_any
         predictions = predictions.without_seen() if contaminated else predictions

@@ -93,7 +93,7 @@ def draw_map(
         Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in
         `figures/` go.
     progress : Progress
-        Where the steps are told; nowhere by default.
+        Shows the steps; nothing by default.
     title : str
         Of the page, which links to the report beside it.
 

@@ -91,7 +91,7 @@ class FineTuning:
     options : TrainingOptions
         How it is trained, and the folder of its checkpoint.
     say : callable
-        Takes lines for the user.
+        Shows lines to the user.
     members : int
         Seeds whose mean is the network; 1 trains a single one.
     tracker : Tracker, optional

@@ -63,7 +63,7 @@ def candidate_of(record: Mapping[str, Any], predictions: Predictions, scores: Sc
 
 
 def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
-    """Write each candidate's test predictions (Parquet), and all else to `pairings.json`.
+    """Write the test predictions of each network or head (Parquet), all else to `pairings.json`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path
 
 
 def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
-    """Read candidates, labels and split of a finished run, and score the candidates again.
+    """Read networks, heads, labels and split of a finished run, and compute the scores again.
 
     Raises
     ------

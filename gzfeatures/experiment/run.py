@@ -70,7 +70,7 @@ class Run:
     label_sizes: LabelSizes | None = None
 
     def __repr__(self) -> str:
-        """Return the run's folder, number of candidates and duration in one line."""
+        """Return the run's folder, number of scored networks and heads, and seconds, in a line."""
         candidates = brief.count(len(self.report.comparison.ranking), "candidate")
         return brief.line("Run", str(self.folder), candidates, f"{self.seconds:.0f} s")
 
@@ -88,7 +88,7 @@ class Run:
         return brief.html(repr(self), facts, ranking)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the run's results as JSON values: ranked candidates, then paths of the files."""
+        """Return the run's results as JSON values: ranked networks and heads, paths of files."""
         return {
             "pairings": [_flat(row) for row in self.report.comparison.ranking],
             "table": self.table,

@@ -122,7 +122,7 @@ def load_sample(
     seen : TrainedOn, optional
         Galaxies that backbones to come were trained on: a split that is drawn has them train.
     progress : Progress
-        Where the check of images is told; nowhere by default.
+        Shows the check of images; nothing by default.
     cache : PictureCache, optional
         Keeps digests and pixels that the check finds, for all later steps; by default nothing is.
 

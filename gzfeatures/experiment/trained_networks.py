@@ -59,7 +59,7 @@ class TrainedNetwork:
         split: Split,
         catalog: Catalog | None = None,
     ) -> Candidate:
-        """Score the network by its test predictions, and return it as a candidate to rank.
+        """Score the network by its test predictions, and return a record to rank it with others.
 
         Parameters
         ----------

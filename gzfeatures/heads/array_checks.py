@@ -36,7 +36,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
     Parameters
     ----------
     estimator : estimator
-        As it was read.
+        The estimator as it was read from a file.
     dim : int
         Length of a row.
     target : {"classes", "multi-label", "fractions", "value", "redshift"}

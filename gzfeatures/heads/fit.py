@@ -57,7 +57,7 @@ def fit(
     head : str
         Name in `HEADS`.
     split : Split
-        Its `train` ids are fitted on, its groups stay together in every inner fold.
+        The head is fitted to the split's `train` ids; groups stay together in every inner fold.
     seed : int
         Equal inputs and seed give the equal head, whatever the order of rows.
     tune : bool
@@ -68,7 +68,7 @@ def fit(
     jobs : int
         Candidates tried at once when tuning.
     progress : Progress or bool
-        Where each trial of tuning is told; nowhere by default. True is the terminal.
+        Shows each trial of tuning; nothing by default. True is the terminal.
     **parameters
         Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight`
         may name classes.

@@ -192,8 +192,8 @@ class Head:
                 found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
-        # mark galaxies that the backbone was trained on as seen too: their
-        # embeddings are too good for a fair test
+        # mark galaxies that the backbone, not only the head, was trained on: their embeddings are
+        # too good for a fair test
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)

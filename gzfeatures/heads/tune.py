@@ -69,7 +69,7 @@ def search(
     jobs : int
         Candidates tried at once; the rows are memory-mapped for the workers.
     progress : Progress
-        Where each trial is told; nowhere by default.
+        Shows each trial; nothing by default.
 
     Returns
     -------

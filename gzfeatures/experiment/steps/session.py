@@ -131,7 +131,7 @@ class RunSession:
                 progress=self.progress,
             )
         column = None
-        # the trained network becomes a backbone; heads on its embeddings are candidates too
+        # the trained network becomes a backbone: heads are fitted to its embeddings and ranked too
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = PlannedTable.of(network, checkpoint, settings.heads, seed, spent)
@@ -220,7 +220,7 @@ class RunSession:
                     folder=self.place / "heads" / f"joined-{number:02d}",
                     seed=self.settings.seed,
                     columns=joint.columns,
-                    # one table of a fine-tuned network makes the whole candidate fine-tuned
+                    # a head on joined tables counts as fine-tuned if one of its networks is
                     approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
                     curve=next((p.column.curve for p in parts if p.column.curve), ()),
                 ),
@@ -263,10 +263,10 @@ class RunSession:
         return Report(settings.name, candidates, comparison, group.labels, group.split, provenance)
 
     def curves(self, trained: Sequence[Outcome], ranked: Ranked) -> dict[str, Curve]:
-        """Measure learning curves of networks, and of heads on each approach's best table."""
+        """Measure learning curves of networks, and of heads on the best table of each approach."""
         curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
-        # from worst to best: later entries replace earlier ones, so the best table
-        # of each approach stays
+        # from worst to best: later entries replace earlier ones, so that the best table of each
+        # approach (frozen, fine-tuned) stays
         best: dict[str, Path] = {}
         for candidate, classifier in reversed(ranked):
             if classifier.table is not None and self.settings.learning_curve:
@@ -323,11 +323,12 @@ class RunSession:
         return [explain_candidate(*each, group, wanted, seed=settings.seed) for each in best]
 
     def map(self, ranked: Ranked) -> tuple[Path | None, list[Gallery]]:
-        """Draw a map of the best embedding table, coloured by each approach's best predictions."""
+        """Draw a map of the best embedding table, coloured by predictions of the best models."""
         best = best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
-        # from worst to best: later entries replace earlier ones, so the best of each approach stays
+        # from worst to best: later entries replace earlier ones, so that the best network or head
+        # of each approach (frozen, fine-tuned, end-to-end) stays
         first_of = {scored.approach: scored for scored, _ in reversed(ranked)}
         predictions = {}
         for approach, candidate in first_of.items():

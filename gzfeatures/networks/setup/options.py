@@ -45,7 +45,7 @@ class TrainingOptions:
     target : str, optional
         Entry of `targets.TARGETS`; default the kind of the labels.
     augmentation : Augmentation
-        What may happen to training galaxies.
+        Random changes of the training images.
     dihedral : bool
         Average the returned predictions over the 8 symmetries of the square.
     precision, device : str
@@ -59,7 +59,7 @@ class TrainingOptions:
         Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at
         the end.
     progress : Progress or bool
-        Where it is told what will be done before the first step, and how far it is; nowhere by
+        Shows what the training will do, before the first step, and how far it is; nothing by
         default. True is the terminal.
     members : int
         Number of networks of the ensemble that this training is a part of; 1 for a single network.

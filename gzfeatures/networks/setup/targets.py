@@ -32,7 +32,7 @@ class Target:
     Parameters
     ----------
     kind : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What its predictions are.
+        What is predicted.
     loss : callable
         (logits (n, k), targets (n, k), weights (k,) or None, smoothing) → mean loss.
     probabilities : callable
@@ -42,9 +42,9 @@ class Target:
     tree : bool
         The k outputs are the 37 answers of the decision tree.
     smooths : bool
-        Its loss knows what smoothing labels means.
+        Whether the loss can smooth labels.
     mean, scale : float
-        Of a number: mean and standard deviation of the training galaxies, in which it is learned.
+        Of a number: mean and standard deviation of the training galaxies, which standardise it.
     """
 
     kind: str

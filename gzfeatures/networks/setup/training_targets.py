@@ -60,7 +60,7 @@ class TrainingTargets:
         labels : Labels
             Hold every galaxy of the split's training side.
         split : Split
-            Its training side is trained on.
+            The network is trained on the split's training galaxies.
         recipe : TrainingRecipe
             How classes are balanced, and how much the second target weighs.
         target, counts

@@ -111,12 +111,12 @@ class Finish:
         Parameters
         ----------
         state : dict
-            Of the learner.
+            Best weights and history, as `Learner.resumable` returns them.
         scored : Ids
             Validation and test galaxies.
         device : str
         say : callable
-            Takes lines for the person.
+            Shows lines to the user.
         """
         self.network.load_state_dict(state["best"])
         # predict in single precision: half precision only serves to make training faster

@@ -180,7 +180,7 @@ class Initialisation:
         return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
 
     def frame(self, margin: float) -> View:
-        """Return the view of the training images: `margin` times wider than the network's input."""
+        """Return crop and size of training images: `margin` times wider than network input."""
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 

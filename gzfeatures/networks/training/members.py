@@ -60,7 +60,7 @@ class JoinedTraining:
     seconds : float
         Wall time of this call.
     temperature : float
-        That calibrates the mean.
+        Temperature that calibrates the mean.
     """
 
     predictions: Predictions
@@ -85,7 +85,7 @@ def train_members(
     Parameters
     ----------
     galaxies : TrainingGalaxies
-        What all of them are trained on.
+        Galaxies that all members are trained and scored on.
     network, options
         As for `train`; the seed is that of the first member, the next ones follow.
     members : int
@@ -157,9 +157,9 @@ def join(
     Parameters
     ----------
     galaxies : TrainingGalaxies
-        What all members were trained on.
+        Galaxies that all members were trained and scored on.
     network : str, Path or Backbone
-        What they started from.
+        Network and weights that the members started from.
     places : sequence of Path
         Checkpoint folders of the members, which share one split, and one half of the validation
         galaxies that chose their epochs.

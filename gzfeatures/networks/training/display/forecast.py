@@ -146,7 +146,7 @@ def plan_text(
     step : float
         Seconds.
     epochs_done : int
-        Of an earlier training.
+        Epochs of an earlier training.
     members : int
         Networks of the ensemble that are trained like this one; 1 for a single network.
     """
