@@ -359,7 +359,8 @@ def extract_table(
         store=store,
         progress=progress,
     )
-    # the key has no labels and no split: embeddings depend on extractor and images alone
+    # embeddings depend only on images and on network, layer and view: the key needs no labels or
+    # split
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)

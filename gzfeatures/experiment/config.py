@@ -207,7 +207,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:
-        # report all problems at once: a corrected run may wait a day in a queue again
+        # report all problems at once: on a cluster, a corrected run may wait a day before it starts
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()
         ]

@@ -55,7 +55,7 @@ class Classifier:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """Store the pictures that explain a model, and how well they do so against baselines.
+    """Store pictures that explain a model, and how well they mark the pixels that decide the class.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ def draw_map(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import project
 
-    # leave out galaxies that only serve training: another catalog would distort the map
+    # leave out galaxies that are only trained on: they come from other catalogs and would distort
+    # the map
     mapped = EmbeddingTable.read(table).select(group.scored_split.ids)
     umap = project(mapped, group.labels, progress=progress)
     umap.write(folder / "map.parquet")

@@ -294,7 +294,7 @@ def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
 
 
 def _parameters(training: Training, options: TrainingOptions) -> dict[str, Any]:
-    """Return the settings of a training: every number of its recipe, its view and weights."""
+    """Return a training's settings: learning rate etc., epochs, view (crop, size), weights."""
     numbers = {} if training.recipe is None else dataclasses.asdict(training.recipe)
     return {
         **numbers,

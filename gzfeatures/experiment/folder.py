@@ -42,7 +42,7 @@ TARGET = "target"
 
 
 def slug(text: str) -> str:
-    """Turn a candidate's or backbone's name into a file name: letters, digits, dots, hyphens."""
+    """Turn the name of a network or head into a file name: letters, digits, dots, hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
 
 

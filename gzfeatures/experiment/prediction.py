@@ -30,7 +30,7 @@ TABLES = (".parquet", ".pq")
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
-    """Return the heads that come with a backbone: class scheme → file, the default first.
+    """Return a backbone's packaged heads by what they predict, such as `zhu-5class`, default first.
 
     A backbone that does not come with the package has no heads.
 
@@ -40,8 +40,8 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
     ['zhu-5class', 'votes-37']
     """
     files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
-    # `scheme.skops` is the default head; leave out `scheme.word.skops`, heads of
-    # the same scheme for other extractors
+    # `zhu-5class.skops` is a default head; `zhu-5class.one-view.skops` predicts the same from
+    # embeddings made in another way: leave it out
     return {file.stem: file for file in files if "." not in file.stem}
 
 
@@ -90,13 +90,13 @@ def find_head(
     if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
         return head
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
-    # if no head suits the extractor, return the default head: its later error names
-    # the extractor it needs
+    # if no packaged head fits these embeddings, return the default head: its error in predicting
+    # says which embeddings it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 
 def fractions_head(extractor: Extractor) -> Head:
-    """Return the packaged head for 37 vote fractions that fits an extractor (network, layer, view).
+    """Return the packaged head for Galaxy Zoo's 37 vote fractions that reads these embeddings.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def fractions_head(extractor: Extractor) -> Head:
 
 
 def answers_of(table: EmbeddingTable) -> Predictions | None:
-    """Predict the vote fractions of a table's galaxies by a packaged head; None if no head fits."""
+    """Predict Galaxy Zoo's 37 vote fractions from embeddings; None if no packaged head fits."""
     try:
         head = fractions_head(table.extractor)
     except InputError:

@@ -236,7 +236,7 @@ def _run(
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
-    # ranking first: curves, map and explanations show the best candidates only
+    # ranking first: curves, map and explanations show only the best networks and heads
     ranked = explainable(report, outcomes)
     pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)

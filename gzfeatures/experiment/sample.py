@@ -146,7 +146,7 @@ def load_sample(
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
-    # a second target may have labels, and so need images, of galaxies that the first target lacks
+    # the second target may label galaxies that the first target does not: load their images too
     if settings.also is not None:
         auxiliary, images = _second_target(settings, settings.also, readable, split, seed, check)
     skipped = readable.skipped
@@ -273,7 +273,7 @@ def _with_training_only(
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
-    # leave out images that the split has under another id: a test galaxy would be trained on
+    # leave out images that the split has under another id: a test galaxy could be trained on
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
     images = added.images.select(new).of_kind(catalog.kind)
@@ -334,7 +334,7 @@ def _trained_on(
 
 
 def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
-    """Return the ids that are not in a list, and not reserved for validation or test."""
+    """Return the ids that are neither in `taken` nor reserved for validation or test."""
     free = ~among(ids, taken)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))

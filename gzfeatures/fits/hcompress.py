@@ -92,7 +92,7 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
 
 
 def _most_read(shape: list[int]) -> int:
-    """Return how many bytes to append to a tile's HCOMPRESS stream: more than can be read there.
+    """Return how many bytes to append to an HCOMPRESS stream: more than a decompressor can read.
 
     A decompressor reads the rest of one bit plane (six bits for four pixels, a third of that for
     coarser levels) and a sign bit per pixel: three bits per pixel; four are returned, in bytes.

@@ -48,8 +48,8 @@ def skops_io() -> ModuleType:
     try:
         return importlib.import_module("skops.io")
     except (AttributeError, ImportError):
-        # a future skops may use more of the replaced module than its lists: then
-        # import the real module
+        # a future skops may use more of its module of trusted types than the empty lists of
+        # `_Empty`: then import skops again with its real module
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         return importlib.import_module("skops.io")

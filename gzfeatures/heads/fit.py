@@ -218,11 +218,12 @@ def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     """Return the galaxies that trained the head or its backbone, with their whole groups."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # galaxies of a group without a row in the table have no image here: recognise them by their ids
+    # some galaxies of the groups have no row in the embedding table, so no image to compare: ask by
+    # id whether the backbone was trained on them
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])
-    # if one galaxy of a group was trained on, none of the group is a fair test
+    # if one galaxy of a group was trained on, no galaxy of this group is a fair test galaxy
     seen_groups = {group for name, group in split.groups.items() if name in seen}
     seen_groups |= {split.groups[name] for name in split.train if name in split.groups}
     members = [name for name, group in split.groups.items() if group in seen_groups]

@@ -131,7 +131,7 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Predict every galaxy of an embedding table made by the head's network, layer and view.
+        """Predict every galaxy of an embedding table made as the head's training embeddings were.
 
         Parameters
         ----------

@@ -92,7 +92,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return a head's learning curve: (galaxies, mean score, lowest and highest over seeds)."""
+    """Return a head's learning curve: numbers of galaxies; mean, lowest, highest score of seeds."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:
@@ -109,7 +109,7 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Return training ids in an order whose first n ids have equal class shares, for every n."""
+    """Order training ids so that, for every n, the first n have about the class shares of all."""
     train = np.sort(train)
     chosen = labels.select(train)
     codes = chosen.codes if labels.target == "classes" else chosen.strata

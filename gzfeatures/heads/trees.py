@@ -102,7 +102,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y, sample_weight=sample_weight)
-        # take the trees from XGBoost's JSON, whose format is documented, unlike the objects
+        # take the trees from XGBoost's JSON: its format is documented, its Python objects are not
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]

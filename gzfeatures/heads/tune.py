@@ -85,7 +85,7 @@ def search(
     ]
     strata = _strata(targets, target)
     trials: list[dict[str, Any]] = []
-    # each round has more galaxies and fewer combinations than the round before
+    # each round tries fewer combinations of parameters, on more galaxies, than the round before
     for rung, size in enumerate(_rungs(len(rows))):
         kept = _subset(strata, groups, size, seed + rung)
         block = X[rows[kept]]

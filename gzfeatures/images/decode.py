@@ -58,7 +58,7 @@ class Decoder:
     reading: Reading = READING
 
     def see(self, view: View, frame: float | None = None) -> npt.NDArray[np.uint8]:
-        """Return the image as a network sees it (cropped, scaled, stretched by a view), uint8.
+        """Return the pixels that a network receives under a view (crop, size, stretch), uint8.
 
         The shape is (size, size, channels).
 
@@ -74,8 +74,8 @@ class Decoder:
             picture of 8 bits.
         """
         parts = self._parts
-        # if a galaxy has a picture and files of bands, the view decides which is decoded: only
-        # bands can be selected or stretched
+        # if a galaxy has a colour picture and files of bands, decode the bands only if the view
+        # (crop, size, stretch) selects or stretches bands
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
@@ -223,7 +223,7 @@ class Decoder:
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """Return the whole picture, shape (height, width[, 3]); decode it only once."""
+        """Return the uncropped picture, shape (height, width[, 3]); decode it only once."""
         return self._decoded(self.reading.levels)
 
     def _decoded(self, levels: Levels) -> npt.NDArray[np.uint8]:

@@ -119,7 +119,7 @@ class Framing:
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Convert a crop that is a share of the Galaxy Zoo field to a share of the whole image.
+    """Return the view with its crop converted: as a share of the image, not of Galaxy Zoo's field.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ MOST_BANDS = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """Store a whole decoded picture, and for each view the central crop that is cut from it later.
+    """Store an uncropped picture, and the central shares of its side to cut out as network inputs.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class GalaxyFiles:
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Return the files to read of a galaxy: all, or the preferred of picture and bands."""
+        """Return a galaxy's files to read; of picture and bands only what the user prefers."""
         chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
@@ -221,7 +221,7 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return a galaxy's pixels under a view whose crop is a share of the survey's field.
+        """Return pixels under a view (crop, size); its crop is a share of the survey's sky field.
 
         Raises
         ------
@@ -233,7 +233,7 @@ class GalaxyFiles:
     def see_picture(
         self, files: Files, pixels: npt.NDArray[np.uint8], view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return the pixels of a decoded picture under a view, cropped as `see` does."""
+        """Return pixels of a decoded picture under a view (crop, size), cropped as `see` does."""
         within = self._within(files, [view])[0]
         size = (pixels.shape[0], pixels.shape[1])
         return cut_to_frame(within, frame, size, self.where(files)).apply(pixels)
@@ -246,15 +246,15 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> NetworkInput:
-        """Return a galaxy's whole picture, or the pixels under each view if views select bands.
+        """Return the uncropped picture, or pixels per view (crop, size, bands) if views name bands.
 
         The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
         image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
         is not the frame itself.
         """
         within = self._within(files, views)
-        # all views can be cut from one decoded picture, but bands are stretched separately for each
-        # view
+        # all crops can be cut from one decoded picture, but bands are stretched anew for each view
+        # (crop, size, stretch)
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is not None:
             return self.whole_picture(files, pixels, views, noted, frame)
@@ -272,7 +272,7 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> WholePicture:
-        """Return a decoded picture with the crop of each view."""
+        """Return a decoded picture, uncropped, with the crop that each view cuts out later."""
         size = (pixels.shape[0], pixels.shape[1])
         within = [
             cut_to_frame(view, frame, size, self.where(files))
@@ -284,7 +284,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert crops of the survey's field to crops of images that show a part of the field."""
+        """Convert crops: from shares of the survey's field to shares of images, which show less."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(

@@ -282,7 +282,7 @@ class ImageSet:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return an image's whole picture, or its pixels under each view if views select bands.
+        """Return the uncropped picture, or pixels per view (crop, size, bands) if views name bands.
 
         Parameters and errors are those of `pixels`; `noted` is called with the reason where the
         image shows no galaxy (see `emptiness`).
@@ -318,7 +318,7 @@ class ImageSet:
             Place of the image, from 0.
         """
         view = View(size=8, crop=1e-3)
-        # the hash needs the decoded picture only, so any view serves here
+        # the hash uses the uncropped picture, so crop and size of this view do not matter
         try:
             return hash_of(self.network_input(row, (view,)), (view,))
         except (InputError, MissingFileError):

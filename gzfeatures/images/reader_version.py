@@ -31,7 +31,7 @@ _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
 def version(data: bytes, *, max_pixels: int) -> int | None:
-    """Return the version number of the code that decodes an image of this kind; None for pictures.
+    """Return which version of our code decodes these bytes; None for pictures of 8 or 16 bits.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """Return how pixel values become grey levels: by these options' range or stretch."""
+        """Return the converter of pixel values to grey levels: by a range or a stretch."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:

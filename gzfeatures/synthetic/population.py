@@ -61,7 +61,7 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of galaxy number `index`; type shares are right in surveys of any size.
+    """Return the type of galaxy number `index`; in surveys of any size each type gets its share.
 
     Types follow a golden-ratio sequence.
     """
@@ -130,7 +130,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
 
 def nearby(galaxy: Member, redshift: float) -> Galaxy:
-    """Return a simulated galaxy's shape as seen if moved nearer, to `redshift`; else unchanged."""
+    """Return a galaxy's shape as seen at a lower `redshift`; unchanged if it is nearer already."""
     if galaxy.redshift <= redshift or galaxy.type == "artifact":
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)

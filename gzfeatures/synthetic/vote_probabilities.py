@@ -56,7 +56,7 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Share votes among answers: the nearest to `value` gets most, less if the view is unclear."""
+    """Share votes among answers: the nearest to `value` gets most, less in an unclear image."""
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
     return shares

@@ -69,11 +69,11 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate conformal sets on validation galaxies; an unfamiliar galaxy counts as a miss."""
+    """Calibrate conformal sets on validation galaxies; those unlike training galaxies miss."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
-        # leave a galaxy out of its own comparison, because it is similar to itself
+        # compare each galaxy with the other galaxies only, because it is most similar to itself
         p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
         predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
     return calibrate_sets(predictions, labels, coverage, method)

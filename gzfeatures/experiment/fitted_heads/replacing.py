@@ -11,7 +11,7 @@ from gzfeatures.heads.head import Head
 
 
 def require_same_target(path: Path, labels: Labels) -> None:
-    """Refuse a path where a head for another target lies, except if files may be overwritten.
+    """Refuse to replace a head that predicts something else, unless files may be overwritten.
 
     The target is the same if a head predicts some of the same classes, or the same number: fitting
     it again is allowed. Whether a file that is no head may be replaced, `outputs` decides.

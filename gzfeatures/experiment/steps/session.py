@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Define the methods of a database of runs; `gzfeatures.tracking.Tracking` has them."""
+    """Define the methods of a database of runs; `gzfeatures.tracking.Tracking` implements them."""
 
     @property
     def uri(self) -> str | None:
@@ -51,13 +51,13 @@ class Tracker(Protocol):
         ...
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """Open a training's record, a function to call with all metrics so far after each epoch."""
+        """Open one training's record: a function that stores the metrics of all epochs so far."""
         ...
 
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str | None:
-        """Record a network or head as a new MLflow run or in its training's; return the run id."""
+        """Record a network or head in its training's MLflow run or in a new one; return its id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
@@ -70,7 +70,8 @@ def every_network(session: RunSession) -> list[Outcome]:
     from gzfeatures.networks.training.members import require_mean
 
     for network in session.settings.networks:
-        # an ensemble cannot average every target: refuse such a target before hours of training
+        # members of an ensemble average their predictions, which some targets do not allow: refuse
+        # these targets before hours of training
         if network.members > 1:
             require_mean(network.options.get("target") or session.group.labels.target)
     outcomes: list[Outcome] = []

@@ -259,7 +259,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return votes as counts, as fractions of volunteers who were asked, or of all volunteers.
+        """Return votes as counts, or as fractions of the volunteers asked a question or of all.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class Catalog:
 
     @property
     def counts(self) -> Counts:
-        """Return how many volunteers gave each answer; weighted if only weighted counts exist.
+        """Return the number of volunteers per answer, or their summed weights if only these exist.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class Catalog:
         seed: int = 0,
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, SkyReport]:
-        """Add another catalog's columns to galaxies; partners are each other's nearest on the sky.
+        """Add columns of a second catalog, matched by mutual nearest neighbours on the sky.
 
         Parameters
         ----------

@@ -75,7 +75,7 @@ class JoinReport:
 
 
 def shadows(report: JoinReport | SkyReport) -> str:
-    """Return a sentence on columns that both joined catalogs have, and on values that get lost."""
+    """Return a sentence on columns in both catalogs, and on values that the join does not copy."""
     return listed_names(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone

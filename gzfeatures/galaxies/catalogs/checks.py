@@ -53,7 +53,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Store the result of checking a catalog: its columns, those that commands use, its problems.
+    """Store what a check found in a catalog: its columns, which of them commands use, its problems.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
-    """Return a finding about a whole column, which names the first row only."""
+    """Return a finding about a whole table or column, not single cells; only row 0 is named."""
     rows = np.arange(min(len(frame), 1))
     return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
 
@@ -280,7 +280,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
 
 
 def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
-    """Raise an error for the first fatal problem, with its first galaxy and the number of galaxies.
+    """Raise an error for a catalog's first fatal problem; name the first bad galaxy, count them.
 
     Raises
     ------

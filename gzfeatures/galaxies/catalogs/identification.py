@@ -64,7 +64,7 @@ def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
 def identified(
     path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Read a table and name its galaxies; return the table, its kind and the file's columns."""
+    """Read a table and name its galaxies; return table, catalog kind (such as kaggle), columns."""
     frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
     return with_ids(quantities.understood(frame), path, kind, id_column, keys)
 
@@ -76,7 +76,7 @@ def with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return a table with the column `galaxy_id` first, its kind, and its original columns.
+    """Return a table with `galaxy_id` first, its catalog kind (such as kaggle), its old columns.
 
     Missing ids stay missing. Where the table has no id column and none is asked for, the first of
     the keys names its galaxies.

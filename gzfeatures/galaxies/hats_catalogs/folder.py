@@ -55,7 +55,7 @@ class HatsFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> HatsFolder:
-        """Find the partitions of a HATS catalog; ignore margins (copies), thumbnail, summaries.
+        """Find a HATS catalog's partitions; skip margin copies, the thumbnail and summary files.
 
         Raises
         ------

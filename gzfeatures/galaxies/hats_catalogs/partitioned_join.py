@@ -234,7 +234,7 @@ def _sample(places: Vectors, total: int, partition: Partition, seed: int) -> Vec
 def _by_chance(
     chosen: Vectors, others: Vectors, far: float, radius: float
 ) -> npt.NDArray[np.bool_]:
-    """Return whether positions, shifted in four directions, have chance matches in the radius."""
+    """Return for positions, shifted in four directions, whether they match a row by chance."""
     from scipy.spatial import cKDTree
 
     if not (len(chosen) and len(others)):

@@ -1,4 +1,4 @@
-"""Label a catalog by a class scheme, and count why galaxies stay unlabelled."""
+"""Label a catalog's galaxies by rules on their votes, and count why galaxies stay unlabelled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _UNREAD = "?"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelling:
-    """Label the galaxies of one catalog by one class scheme.
+    """Label one catalog's galaxies by one class scheme (rules that turn votes into classes).
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class Labelling:
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
         if self.scheme.target == "multi-label":
             reasons = self._exclusions()
-            # leave a galaxy unlabelled if votes for one of its classes are missing, because a label
-            # file stores only true and false
+            # leave a galaxy unlabelled if missing votes leave one class undecided, because a label
+            # file stores only true and false for each class
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
         return self._one_class(claims, unsure)
@@ -109,12 +109,13 @@ class Labelling:
         """
         reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
-        # with `first`, only the first class that holds counts, so ignore missing votes for the
-        # classes after it
+        # with the rule `first`, the first class whose conditions hold is the label, so missing
+        # votes for the classes after it do not matter
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # if two classes hold, the galaxy is a conflict, even if votes for a third class are missing
+        # if the conditions of two classes hold, the galaxy is a conflict, even if votes for a third
+        # class are missing
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
         if self.has_none_class:
@@ -187,8 +188,8 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # a scheme that draws classes has no conditions, so count the voters of the question
-            # whose fraction is the class's soft label
+            # a scheme that draws classes at random has no conditions, so count the voters of the
+            # question with the answer whose vote fraction is the class's probability
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
@@ -251,7 +252,7 @@ class Labelling:
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return for each reason which galaxies get no label; class conditions come later."""
+        """Return a mask of the galaxies without label for each reason but the class conditions."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -273,7 +274,8 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # two flagged answers to one question contradict each other, so exclude these galaxies
+            # GZ2 flags at most one answer to a question as sure; two flagged answers contradict
+            # each other, so exclude these galaxies
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
@@ -341,7 +343,7 @@ class Labelling:
         return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
-        """Return campaigns and columns of the votes, and numbers of labels with few volunteers."""
+        """Return campaigns and columns of the votes, and how many labels rest on few volunteers."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)

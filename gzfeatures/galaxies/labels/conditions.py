@@ -1,4 +1,4 @@
-"""Read the conditions of class schemes from text, and evaluate them for each galaxy.
+"""Read the conditions on votes that define classes, and evaluate them for each galaxy.
 
 ======================= =====================================================================
 `smooth >= 0.469`       a cut on an answer's fraction, or on a numeric column of the catalog
@@ -92,7 +92,7 @@ def answer_name(text: str) -> str:
 
 
 def parse(text: str, *, where: object = "scheme") -> Condition:
-    """Read one condition of a class scheme from text.
+    """Read one condition that defines a class, such as `smooth >= 0.469`, from text.
 
     Raises
     ------

@@ -129,11 +129,11 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse the class `none-of-these` if the class scheme draws classes or has it already."""
+        """Refuse the class `none-of-these` if classes are drawn at random, or it exists already."""
         if self.others != "class":
             return
-        # a scheme that draws classes gives every galaxy one, and a multi-label scheme gives each
-        # class true or false, so no galaxy is without a class
+        # a scheme that draws classes at random gives every galaxy a class, and a multi-label scheme
+        # gives each class true or false, so no galaxy is without a class
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",
@@ -180,7 +180,7 @@ class LabelScheme:
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """Return a copy of the scheme that leaves out galaxies without a class, or gives them one.
+        """Return a copy that leaves out galaxies without a class, or labels them `none-of-these`.
 
         Parameters
         ----------

@@ -52,7 +52,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
-    """Store the label of each galaxy under one class scheme.
+    """Store the label of each galaxy: a class, several classes, vote fractions or a number.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class Labels:
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Return each galaxy's class or quantile bin, shape (n,); splits keep the shares equal.
+        """Return each galaxy's class or quantile bin, (n,); all parts of a split get equal shares.
 
         Classes are numbered in the order of their names. The parts of a number hold equally many
         galaxies, ten parts at most; other labels have one part.

@@ -202,7 +202,7 @@ SCHEMES: dict[str, LabelScheme] = {entry.name: entry for entry in _ALL}
 
 
 def scheme(name: str | Path) -> LabelScheme:
-    """Return a class scheme by name, or read a class scheme from a TOML file.
+    """Return a class scheme (rules that turn votes into classes) by name, or read it from TOML.
 
     ::
 

@@ -104,7 +104,7 @@ class TargetColumn:
         )
 
     def _target(self, catalog: Catalog) -> Target:
-        """Return whether the column is a redshift, by the user's choice or by its name."""
+        """Return "redshift" if the user or the column's name says that it is one, else "value"."""
         # a column `z` that contains magnitudes, or stands beside columns g and r, is the brightness
         # in the z band: then its name does not make it a redshift
         misnamed = self.column in column_of(catalog.frame, "redshift").refused

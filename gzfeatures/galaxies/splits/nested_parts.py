@@ -75,7 +75,7 @@ def nested_parts(
 
 
 def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) -> list[Ids]:
-    """Order groups of galaxies so that, for every n, the first n have about equal class shares."""
+    """Order groups so that, for every n, the first n groups have about the class shares of all."""
     # sort the ids, so that the order of rows in a file has no effect on the subsets
     ids = np.sort(ids)
     if not len(ids):
@@ -90,7 +90,7 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
 def nested_order(
     codes: npt.NDArray[np.int64], seed: int, first: int = FIRST
 ) -> npt.NDArray[np.int64]:
-    """Order rows so that, for every n, the first n rows have about the same class shares.
+    """Order rows so that, for every n, the first n rows have about the class shares of all rows.
 
     Parameters
     ----------
@@ -117,14 +117,14 @@ def nested_order(
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
         # spread each class evenly over (0, 1), so that, for every n, the first n rows have about
-        # the same class shares
+        # the class shares of all rows
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return np.argsort(place, kind="stable")
 
 
 def _beginning(groups: Sequence[Ids], number: int) -> Ids:
-    """Return the galaxies of the first groups: as many whole groups as fit into `number`."""
+    """Return the galaxies of the first groups: whole groups of at most `number` galaxies in all."""
     counts = np.cumsum([len(ids) for ids in groups], dtype=np.int64)
     fitting = groups[: int(np.searchsorted(counts, number, side="right"))]
     empty: Ids = np.empty(0, dtype=object)

@@ -56,8 +56,8 @@ class Split:
             names.append(ids)
             parts.append(np.full(len(ids), code))
         ids, part_of = np.concatenate(names), np.concatenate(parts)
-        # count a single galaxy as a group too, because the same id in two parts of the split is
-        # also a leak
+        # a galaxy without a group counts as a group of its own, so that an id in two parts of the
+        # split is found too
         group = group_codes(ids, self.groups)
         first = np.full(len(ids), len(PARTS))
         np.minimum.at(first, group, part_of)
@@ -292,7 +292,8 @@ def _strata(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
     """Return the class or quantile bin of each galaxy, shape (n,); 0 for an unlabelled galaxy."""
     codes = np.zeros(len(ids), dtype=np.int64)
     labelled = among(ids, labels.ids)
-    # select labels by id, so that the order of rows or classes does not change the split
+    # the labels have the order of their file, `ids` are sorted: look up each galaxy's label by its
+    # id
     codes[labelled] = labels.select(ids[labelled]).strata
     return codes
 

@@ -127,7 +127,7 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """Return the largest possible value of each galaxy's vote fraction of an answer, (n,).
+        """Return upper limits of an answer's vote fraction, shape (n,), also where it is unknown.
 
         A known fraction is its own limit. The limit of an unknown fraction is the fraction of its
         path (1 in the conditional form). Counts have no limit.

@@ -245,8 +245,8 @@ class Conditional(_VoteTable):
         parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
         if parent is None:
             return np.ones_like(fractions)
-        # multiply the fractions along the path; zero times an unknown fraction is zero, because
-        # nobody went on from there
+        # multiply the fractions along the path of questions; zero times an unknown fraction is
+        # zero, because no volunteer reached the later question
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 

@@ -1,4 +1,4 @@
-"""Use private attributes of scikit-learn: the optimiser of a network, the data of neighbours.
+"""Use private attributes of scikit-learn: a network's optimiser, a neighbour classifier's vectors.
 
 Predicting needs no optimiser, so a head is written without it. Heads of earlier versions contain
 one, and can be read because its class path is listed here.

@@ -216,7 +216,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return winners
 
     def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
-        """Return the classifier's scores of rows, computed block by block, shape (n, k)."""
+        """Return the classifier's class scores of rows, computed block by block, shape (n, k)."""
         X, k = np.asarray(X), len(self.classes_)
         rows = np.arange(len(X)) if rows is None else rows
         if not len(rows):

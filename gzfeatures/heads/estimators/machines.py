@@ -281,7 +281,7 @@ def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, M
 
 
 class Prototype(_Scored):
-    """Classify by the nearest class mean: scores sort classes by −½ squared distance / √d."""
+    """Classify by the nearest class mean: scores are −½ distance² / √d plus a constant per row."""
 
     def fit(self, X: Matrix, y: Codes, sample_weight: Weights | None = None) -> Self:
         """Fit to rows X (n, d) with class codes y (n,) and optional weights of rows, shape (n,)."""

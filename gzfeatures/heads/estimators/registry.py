@@ -266,7 +266,7 @@ HEADS: dict[str, HeadKind] = {
 
 
 def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
-    """Return name, task and all parameters of a classifier that is a member of an ensemble."""
+    """Return name, task (`classes`) and all parameters of a classifier that joins an ensemble."""
     if member.task != "classes" or member.name == "ensemble":
         raise InputError(
             "ensemble member", rule="be a head that predicts classes", found=member.name

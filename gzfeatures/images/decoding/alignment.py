@@ -187,7 +187,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band's image by (x, y) pixels; pixels without data become NaN, bad and uncovered."""
+    """Shift a band's image by (x, y) pixels; pixels that it no longer covers become NaN and bad."""
     flux = np.full_like(part.flux, np.nan)
     bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)

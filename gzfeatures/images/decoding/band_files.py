@@ -188,14 +188,14 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
 
 
 def _compatible(in_file: str, requested: str) -> bool:
-    """Return whether a band name in the file and the user's name may mean the same band."""
+    """Return whether a band name in the file and one given by the user may mean the same band."""
     return canonical(requested) is None or alike(in_file, requested)
 
 
 def _agreed(
     in_file: tuple[str, ...], requested: tuple[str, ...] | None, n: int, *, where: object
 ) -> tuple[str, ...]:
-    """Return the names of a file's bands; refuse a user's names that contradict the file's."""
+    """Return the names of a file's bands; refuse names from the user that contradict the file."""
     if (
         in_file
         and requested

@@ -113,7 +113,8 @@ def picture(
             )
         if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
             raise InputError(
-                # refuse a range for 16-bit colours, because Pillow keeps only their upper 8 bits
+                # refuse a range of pixel values for 16-bit colours, because Pillow keeps only their
+                # upper 8 bits
                 "colour picture of 16 bits",
                 where=where,
                 rule="be read over its whole range",
@@ -214,7 +215,7 @@ def _stored_bits(data: bytes, image: Image.Image) -> int:
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
     """Return the image in 8-bit grey or RGB; values of more bits are converted by `levels`."""
-    # drop the entry about transparency, because Pillow would warn that conversion loses it
+    # drop the picture's note about transparency, because Pillow would warn that it gets lost
     image.info.pop("transparency", None)
     if image.mode in DEEP:
         # Pillow reads 16-bit integers as 32-bit; restore the type in the file, because its largest
