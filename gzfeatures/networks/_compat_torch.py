@@ -1,4 +1,4 @@
-"""Call private parts of PyTorch: its ahead-of-time compiler, C functions and program loader.
+"""Call undocumented functions of PyTorch: ahead-of-time compiler, C interface, program loader.
 
 No other module calls private parts. If a PyTorch release lacks one, `Missing` is raised with the
 part's name, and the caller runs the network uncompiled: slower, with the same embeddings.
@@ -67,7 +67,7 @@ ANNOUNCEMENT = "Downloading: "
 
 
 def announces_on_stderr() -> bool:
-    """Return whether torch.hub prints "Downloading" to stderr, as older releases do."""
+    """Return whether torch.hub prints "Downloading" to stderr, as older PyTorch does."""
     return "sys.stderr.write" in inspect.getsource(torch.hub.load_state_dict_from_url)
 
 

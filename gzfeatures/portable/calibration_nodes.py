@@ -44,7 +44,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add constant columns to a table in the graph, for classes without training galaxies."""
+    """Add operators that fill columns of classes without training galaxies with a constant."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))

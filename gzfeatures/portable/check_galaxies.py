@@ -54,7 +54,7 @@ def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
 
 
 def simulated_pixels(view: View, most: int, seed: int = 0, progress: Progress = SILENT) -> Pixels:
-    """Return pixels of simulated galaxies, the same on every machine, for the network's view."""
+    """Return pixels of simulated galaxies, the same on every machine, in the network's size."""
     progress.say(f"drawing {most} simulated galaxies")
     with TemporaryDirectory() as folder:
         survey = draw_survey(Path(folder), most, seed=seed, size=SIDE)

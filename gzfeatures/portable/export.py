@@ -38,7 +38,7 @@ CALIBRATION, CALIBRATION_SEED = 100, 1
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Store the options for exporting a head: ONNX input, precision, galaxies for the check.
+    """Store the options for exporting a head: ONNX input, precision, galaxies for a comparison.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """Store the result of an export: path and size of the ONNX file, and its check.
+    """Store the result of an export: path and size of the ONNX file, agreement with the head.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Exported:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Galaxies:
-    """Store the galaxies on which an ONNX file is checked: its input rows and embeddings."""
+    """Store galaxies on which an ONNX file is checked, as the file's input and as embeddings."""
 
     rows: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]
@@ -228,7 +228,7 @@ def _require_int8(head: Head, options: ExportOptions) -> None:
 
 
 def _galaxies(head: Head, backbone: PortableBackbone | None, options: ExportOptions) -> _Galaxies:
-    """Return the galaxies for the check: as pixels or embeddings, as the ONNX file reads them."""
+    """Return galaxies on which head and ONNX file are compared, as pixels or as embeddings."""
     source, most = options.check_on, options.galaxies
     extractor = head.extractors[0]
     if isinstance(source, EmbeddingTable):

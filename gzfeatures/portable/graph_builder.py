@@ -82,7 +82,7 @@ class GraphBuilder:
         return model
 
     def columns(self, value: Value, columns: npt.ArrayLike) -> Value:
-        """Add an operator that selects columns of a tensor, in the given order; return the name."""
+        """Add an operator that selects columns in a given order; return the output's name."""
         return self.node("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def total(self, value: Value, axis: int = 1, *, keep: bool = True) -> Value:

@@ -91,7 +91,7 @@ def _number(builder: GraphBuilder, head: NumberRegression) -> Value:
 def _fractions(builder: GraphBuilder, head: Answers) -> Value:
     parts = [pipeline_output(builder, each, VECTORS) for each in head.estimators_]
     together = builder.node("Concat", *parts, axis=1)
-    # the regressions are ordered by groups of answers; restore the original order of answers
+    # each regression predicts the fractions of some answers: restore the original order of answers
     order = np.argsort(np.concatenate(head.answers_))
     return builder.node(
         "Clip", builder.columns(together, order), builder.constant(0.0), builder.constant(1.0)

@@ -17,7 +17,7 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 
 @dataclasses.dataclass(frozen=True)
 class SummaryFacts:
-    """Store facts for an exported head's model card: input, precision, result of the check.
+    """Store facts for an exported head's model card: input, precision, agreement with the head.
 
     Parameters
     ----------

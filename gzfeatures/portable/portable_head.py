@@ -168,7 +168,7 @@ class PortableHead(Head):
             progress=progress,
         )
         table = compute_table(images, extraction)
-        # the file's backbone gives the embeddings of the original extractor (the export checked
-        # this), so name the original one: it is known which galaxies it was trained on
+        # record the original network as the source: the export checked that both give the same
+        # embeddings, and only for the original it is known which galaxies trained it
         known = dataclasses.replace(known, view=view or known.view)
         return dataclasses.replace(table, extractor=known)

@@ -20,7 +20,7 @@ component differently; without the margin, such a galaxy could reach another lea
 
 
 def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, rounded: bool) -> Value:
-    """Add operators for the sum of leaf values that each row reaches in all trees, (n, outputs).
+    """Add operators for the sum of leaf values that each galaxy reaches in all trees, (n, outputs).
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     """
     roots = len(trees.roots_)
     leaf, itself = trees.left_ < 0, np.arange(len(trees.left_))
-    # make each leaf its own child: then every row takes as many steps as the deepest tree has
-    # levels
+    # make each leaf its own child: then every galaxy takes as many steps as the deepest tree
+    # has levels
     below = np.stack(
         [np.where(leaf, itself, trees.right_), np.where(leaf, itself, trees.left_)], axis=1
     )

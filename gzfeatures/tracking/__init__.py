@@ -1,4 +1,4 @@
-"""Record compared models and their comparison in MLflow, and the models for later predictions.
+"""Record models and their comparison in MLflow; register the models for later predictions.
 
 No other folder imports MLflow.
 """

@@ -1,4 +1,4 @@
-"""Call private parts of MLflow: database tables, machine monitors, tags that its web UI reads.
+"""Use undocumented names of MLflow: database tables, machine monitors, tags for its web UI.
 
 No other module calls private parts. If an MLflow release lacks one, `test_compat_mlflow.py` fails,
 and gzfeatures uses a replacement: MLflow's command line creates the tables (slower, equal tables),
@@ -233,7 +233,7 @@ class Gpus(Processors):
 
 
 def _function(name: str) -> Callable[..., Any] | None:
-    """Return a private function of MLflow's database module; None if it no longer exists."""
+    """Return an undocumented function of MLflow's database module; None if it no longer exists."""
     try:
         return getattr(import_module(_STORE), name, None)
     except ImportError:

@@ -64,7 +64,7 @@ KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
-    # a warning about MLflow's own code, under the newest pandas, when it reads an example table
+    # MLflow's own code causes this under the newest pandas, when it reads a table of examples
     "Operation with range is deprecated",
 )
 """Warnings of MLflow that the user cannot act on: at import, or on facts omitted on purpose."""

@@ -281,7 +281,8 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
-        # embeddings can be used directly; images need the extractor that the head was fitted with
+        # use given embeddings directly; turn images into embeddings with the network, layer and
+        # crop (extractor) with which the head was fitted
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -335,7 +336,7 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     if predictions.kind == "classes":
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
-        # write both columns even if no class set is empty: all answers must have equal columns
+        # write both columns even if no class set is empty: every call must return equal columns
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 

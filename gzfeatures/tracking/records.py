@@ -100,8 +100,7 @@ class CandidateRecord:
         return cls(
             key=_new_key(),
             experiment=experiment,
-            # a training that finished in an earlier execution has no new run, but its run's name is
-            # used all the same
+            # a training recorded epoch by epoch (`live`) gave its MLflow run a name: keep that name
             name=candidate.name if live is None else live.name,
             model=run_contents.model_name(experiment, candidate),
             is_network=candidate.head is None,
@@ -225,5 +224,5 @@ def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
 
 
 def _new_key() -> str:
-    """Return a key for one MLflow run that is unique on all machines."""
+    """Return a random text that identifies one MLflow run on all machines."""
     return f"{time.time_ns():x}-{os.getpid():x}-{os.urandom(4).hex()}"

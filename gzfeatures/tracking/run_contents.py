@@ -1,4 +1,4 @@
-"""Convert compared models and reports to MLflow's tags, metrics, parameters and views."""
+"""Convert compared models and reports to MLflow's tags, metrics, parameters and columns."""
 
 from __future__ import annotations
 

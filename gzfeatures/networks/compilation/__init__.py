@@ -1,1 +1,1 @@
-"""Compile networks to machine code for this machine, and store the code in a private folder."""
+"""Compile networks to machine code for this machine; store it where only the user can write."""

@@ -59,7 +59,7 @@ class CodeFolder:
 
     @property
     def workshop(self) -> Path:
-        """Return the private folder for files that the compiler reuses between compilations."""
+        """Return the user's folder for files that the compiler reuses between compilations."""
         return self._folder.path / "compiler"
 
     def obstacle(self) -> str | None:
@@ -162,7 +162,7 @@ def disk_use(root: Path) -> tuple[int, int]:
 def prune(
     root: Path, extractors: Collection[str] = (), unused_days: float | None = None
 ) -> tuple[int, int]:
-    """Delete compiled networks of given extractors, or those not used for a number of days.
+    """Delete compiled networks with a fingerprint in a list, or unused for a number of days.
 
     Parameters
     ----------

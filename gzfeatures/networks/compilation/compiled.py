@@ -91,7 +91,7 @@ class Compiled:
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return embeddings (n, dim) of pixels whose shape is that of the compiled example.
+        """Return embeddings (n, dim) of pixels, which must have the shape of the compiled example.
 
         Raises
         ------

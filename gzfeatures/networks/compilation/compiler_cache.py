@@ -21,7 +21,7 @@ COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 @contextmanager
 def compiler_in(workshop: Path) -> Iterator[None]:
-    """Make PyTorch's compiler write to a folder inside a `with` block, unless the user set one.
+    """In a `with` block, make PyTorch's compiler write to a given folder, unless the user set one.
 
     An environment variable of this process is set, which processes of the compiler inherit.
     """
@@ -38,7 +38,7 @@ def compiler_in(workshop: Path) -> Iterator[None]:
 
 @contextmanager
 def private_compiler(needed: bool = True) -> Iterator[None]:
-    """Make PyTorch's compiler write to the user's private folder inside a `with` block.
+    """In a `with` block, make PyTorch's compiler write to a folder that only the user can enter.
 
     Parameters
     ----------

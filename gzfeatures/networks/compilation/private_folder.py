@@ -51,7 +51,7 @@ class PrivateFolder:
         return list(self.uses())
 
     def uses(self) -> dict[str, tuple[int, float]]:
-        """Map the name of each private file to its size in bytes and the time of its last use."""
+        """Map each file that only the user can access to its size in bytes and time of last use."""
         if not os.path.lexists(self.path):
             return {}
         with self._entered() as folder, self._told():
@@ -65,7 +65,7 @@ class PrivateFolder:
             }
 
     def read(self, name: str) -> bytes | None:
-        """Return the bytes of a file that only the user can access; None if there is none."""
+        """Return the bytes of a file that only the user can access; None if no such file exists."""
         if not os.path.lexists(self.path):
             return None
         with self._entered() as folder, self._told():

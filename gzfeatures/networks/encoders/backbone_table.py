@@ -1,4 +1,4 @@
-"""Read a backbone from a TOML file with one table `[[backbones]]`: name, architecture, view, …."""
+"""Read a TOML file about a backbone: its name, architecture, weights, image crop and size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Describe = Callable[[str, "str | Path | None", "PixelConfig | None"], Backbone]
 
 
 def read_entry(path: Path, describe: Describe) -> Backbone:
-    """Read a TOML file with one table `[[backbones]]`, and return the backbone from it.
+    """Read a TOML file that defines one backbone (table `[[backbones]]`); return this backbone.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def entry_backbone(
         key: _numbers(entry[key], key, where) for key in ("mean", "std") if key in entry
     }
     pixels = None
-    # use the table's own view, mean and std if it has all three: then the encoder needs no
-    # configuration file beside its weights
+    # use view (crop and size), mean and std of the TOML table if it has all three: then no
+    # configuration file is needed beside the weights
     if len(numbers) == 2 and "view" in entry:
         view = View.parse(str(entry["view"]))
         pixels = PixelConfig(view, numbers["mean"], numbers["std"], f"from {where}")

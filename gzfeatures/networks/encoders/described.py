@@ -1,4 +1,4 @@
-"""Turn an encoder of another library (timm, ONNX, …) into a backbone, and build it."""
+"""Turn an encoder of another library (timm, ONNX, …) into a backbone, and build its network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def described(
     weights: str | Path | None = None,
     pixels: PixelConfig | None = None,
 ) -> Backbone:
-    """Return the backbone of a name, a checkpoint folder, a TOML file or a PyTorch module.
+    """Return the backbone that is given by name, checkpoint folder, TOML file or PyTorch module.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def described(
     )
     if kind in ("timm", "zoobot"):
         place = file
-    # include configuration files: if only one of them changes, the weights file stays the same, and
-    # a cached backbone with the old view would be returned
+    # the cached backbone is valid only while these files are unchanged: include configuration
+    # files, which may change the image size while the weights file stays the same
     others = () if place is None else (place.with_name(each) for each in CONFIGS)
     states = (_state(file), _state(place), *map(_state, others))
     return _described(kind, name, file, pixels, states)
@@ -106,7 +106,7 @@ def _described(
 
 
 def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None = None) -> str:
-    """Return the digest of an encoder's weights, used in the key of stored embeddings."""
+    """Return a text that changes with an encoder's weights: a hash, or one word for random ones."""
     if isinstance(backbone, HandedModule):
         return backbone.digest
     if spec.kind == "onnx":
@@ -158,7 +158,7 @@ def _own_file(spec: Backbone) -> Path | None:
 
 
 def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
-    """Check device, precision and library for a backbone; replace `auto` by a value that it allows.
+    """Refuse a device, precision or library that cannot run a backbone; return the settings to use.
 
     Encoders of others are computed at float32 unless asked; ONNX files in onnxruntime.
 
@@ -195,7 +195,7 @@ def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
 
 
 def kind_of(backbone: Any) -> str:
-    """Return the kind of another library's encoder, such as "onnx"; empty for own backbones."""
+    """Return a backbone's library or file type, such as "timm" or "onnx"; "" for built-in ones."""
     if isinstance(backbone, HandedModule):
         return "module"
     if isinstance(backbone, Backbone):

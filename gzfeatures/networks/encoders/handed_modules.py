@@ -19,7 +19,7 @@ OUTPUT = "output"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HandedModule:
-    """Store a user's PyTorch module, with its name and the view and normalisation of its images.
+    """Store a user's PyTorch module, with its name, and crop, size, normalisation of its images.
 
     Parameters
     ----------

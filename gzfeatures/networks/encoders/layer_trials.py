@@ -77,7 +77,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
 
 
 def _training(alive: list[str], across: list[str], norms: int, dropouts: int) -> Trial:
-    """Return the test's result: failed for layers in train mode, unknown for means over a batch."""
+    """Return the result of the test for train mode; unknown if a network averages over a batch."""
     counted = f"{norms} batch norms, {dropouts} dropouts"
     if alive:
         return Trial(TRAINING, False, f"{', '.join(alive[:3])} in train mode; {counted}")
@@ -92,7 +92,7 @@ def _nodes(model: Any) -> list[Any]:
 
 
 def _constants(model: Any) -> Mapping[str, Any]:
-    """Map the name of each constant tensor of an ONNX model to its value; None if it is long."""
+    """Map the name of each constant tensor of an ONNX model to its value; None for long ones."""
     from onnx import TensorProto, numpy_helper
 
     found: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _reached(model: Any, constants: Mapping[str, Any]) -> set[str]:
 
 def _learns(node: Any, of_images: set[str]) -> bool:
     """Return whether a batch norm computes mean and variance from the batch, as in training."""
-    # before version 14 of the ONNX operators, a batch norm had further outputs in train mode only
+    # before version 14 of the ONNX operators, a batch norm in train mode had more than one output
     more = [name for name in node.output[1:] if name]
     computed = bool(of_images.intersection(node.input[3:5]))
     return bool(_attribute(node, "training_mode", 0)) or bool(more) or computed

@@ -339,7 +339,7 @@ class OnnxSession:
     ) -> None:
         self._graph, self._layer = graph, layer
         require_layers(layer, graph.path, graph.outputs)
-        # `mean` and `cls` are no outputs of the graph; both pool its first output
+        # the layers `mean` and `cls` are no outputs of the graph: they are computed from its first
         names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
         self._outputs = list(dict.fromkeys(names))
         scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))

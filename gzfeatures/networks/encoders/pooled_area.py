@@ -144,7 +144,7 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
     if "auto_pad" in known and known["auto_pad"].s not in (b"NOTSET", b"VALID"):
         return  # padding SAME lets the kernel reach every cell
     if "ceil_mode" in known and known["ceil_mode"].i:
-        return  # in ceil mode the last kernel may pass the map's end: it reads all
+        return  # in ceil mode the last kernel may pass the map's end: all cells are read
     strides = list(known["strides"].ints) if "strides" in known else [1] * len(kernels)
     pads = list(known["pads"].ints) if "pads" in known else [0] * 2 * len(kernels)
     dilations = list(known["dilations"].ints) if "dilations" in known else [1] * len(kernels)

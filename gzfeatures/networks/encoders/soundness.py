@@ -115,8 +115,8 @@ def findings_of(
     found += layers
     found.append(_sizes(size, vectors.shape[1], sizes))
     if quantised:
-        # the loss by rounding to 8-bit integers stays unknown: two libraries give the same vectors
-        # even if the file was rounded badly
+        # how much accuracy the rounding to 8 bits cost stays unknown: the libraries compared below
+        # run the same rounded weights, so they agree even if the rounding was bad
         found.append(Trial(FLOATS, None, "the file holds no network in floats"))
     if other is None:
         found.append(Trial("another library", None, "there is no second one to compare with"))
@@ -139,7 +139,7 @@ def _quantised(trial: str, vectors: Vectors, others: Vectors) -> Trial:
 
 
 def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float, float]:
-    """Return the mean cosine between two libraries' embeddings, and their shared neighbours.
+    """Compare two libraries' embeddings: mean cosine, and share of equal nearest neighbours.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _values(vectors: Vectors) -> Trial:
 
 
 def _alike(trial: str, one: Vectors, other: Vectors, all_: Vectors) -> Trial:
-    """Test whether two tables of embeddings are equal up to `TOLERANCE` of the largest number."""
+    """Test whether two tables of embeddings are equal up to `TOLERANCE` × largest number."""
     if one.shape != other.shape:
         return Trial(trial, False, f"shape {one.shape}, not {other.shape}")
     scale = max(float(np.abs(all_).max()), 1e-12)

@@ -25,7 +25,7 @@ PREFIX = "encoder."
 def describe(
     kind: str, name: str, weights: Path | None, pixels: PixelConfig | None = None
 ) -> Backbone:
-    """Return the backbone for a timm model: name, view, normalisation and embedding length.
+    """Return a timm model as a backbone: name, crop, image size, normalisation, embedding length.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _model(spec: Backbone, size: int | None) -> Any:
             name, pretrained=False, num_classes=0, dynamic_img_size=True
         ).eval()
     except TypeError:
-        # convolutional networks have no position embeddings, and refuse this option
+        # convolutional networks refuse `dynamic_img_size`, and work at any image size without it
         return timm.create_model(name, pretrained=False, num_classes=0).eval()
 
 
@@ -152,7 +152,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
 
 
 def _without_classifier(state: dict[str, torch.Tensor], spec: Backbone) -> dict[str, torch.Tensor]:
-    """Remove the classifier's tensors, and zoobot's name prefix, from a file's tensors."""
+    """Return a file's tensors without those of the classifier, and without zoobot's name prefix."""
     name = spec.architecture.partition(":")[2]
     if any(key.startswith(PREFIX) for key in state):
         state = {

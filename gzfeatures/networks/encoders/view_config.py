@@ -130,7 +130,7 @@ def _side(size: Any) -> int:
 def _checked(
     size: int, crop: float, interpolation: str, numbers: tuple[Any, Any], where: object
 ) -> PixelConfig:
-    """Return view and normalisation as a PixelConfig; refuse what gzfeatures cannot apply."""
+    """Return a PixelConfig of image size, crop and normalisation; refuse unsupported values."""
     if interpolation not in INTERPOLATIONS:
         raise InputError(
             "interpolation",

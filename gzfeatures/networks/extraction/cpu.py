@@ -38,7 +38,7 @@ class Engine(Protocol):
         """Return a pool of threads in which `vectors` may be called in parallel."""
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
+        """Return the embeddings of n images: an array (n, dim) per network and layer."""
 
 
 class CpuEngine:
@@ -88,7 +88,7 @@ class CpuEngine:
         return ThreadPoolExecutor(self.workers, "worker", torch.set_num_threads, (threads,))
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
+        """Return the embeddings of n images: an array (n, dim) per network and layer."""
         views = batch_views(images, self._views, torch.device("cpu"))
         return tables_of(
             (task, forward.run(views[task.view].numpy())) for task, forward in self._work
@@ -109,7 +109,7 @@ class CpuEngine:
                     pool.submit(getattr(forward, step), self.threading).result()
 
     def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
-        """Measure each split of the cores into workers; use the fastest, return its images/s."""
+        """Measure several ways to divide cores among workers; use the fastest, return images/s."""
         best, chosen = 0.0, threadings[0]
         for threading in threadings:
             self._set(threading)

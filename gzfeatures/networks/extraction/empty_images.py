@@ -15,7 +15,7 @@ MOST_LINES = 10
 
 
 class EmptyImages:
-    """Collect the digests of images that show no galaxy, and pairs of images of one flat colour.
+    """Collect images that show no galaxy, and pairs of images that have the same flat colour.
 
     Attributes
     ----------

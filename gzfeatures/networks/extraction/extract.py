@@ -104,7 +104,7 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
 
 
 def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
-    """Return a PyTorch module together with its name and view; refuse a module without them."""
+    """Return a PyTorch module with its name and view (crop, size); refuse one without them."""
     # import only here: this module imports torch, which takes seconds and not every call needs
     from gzfeatures.networks.encoders.handed_modules import HandedModule
 

@@ -143,11 +143,11 @@ def session_of(
     library: str | None = None,
     graph: OnnxGraph | None = None,
 ) -> OnnxSession:
-    """Return an OnnxSession that computes the embeddings of an extractor from an ONNX file."""
+    """Return an OnnxSession, which runs an ONNX file to compute embeddings of one layer."""
     graph = graph or read_graph(str(spec.weights).partition(":")[2])
     return OnnxSession(
-        # OpenVINO compiles a graph for one image size: pass the size of the images to come, not
-        # that of the file
+        # OpenVINO compiles a graph for one image size: pass the size of the images to embed, which
+        # may differ from the size in the file
         dataclasses.replace(spec, view=extractor.view),
         graph,
         extractor.layer,
@@ -161,7 +161,7 @@ def session_of(
 
 @dataclasses.dataclass(frozen=True)
 class SoundEncoder:
-    """Test an encoder of another library; return an object that runs it only if it passes.
+    """Test an encoder of another library on a few images, and let it run only if it passes.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class SoundEncoder:
     extractor: Extractor
 
     def body(self) -> nn.Module:
-        """Return the encoder on the CPU, with normalisation in front; refuse it if a test fails.
+        """Return encoder and normalisation as one PyTorch module, after testing its embeddings.
 
         Raises
         ------
@@ -188,8 +188,8 @@ class SoundEncoder:
         network = encoder_of(self.backbone, self.spec, extractor.layer, extractor.view.size)
         body = Body(network, extractor, getattr(torch, extractor.precision))
         if extractor.view.bands is None:
-            # bfloat16 rounds differently in batches of different size, which tests with several
-            # batches would call a fault: use only those of finite values and of layers
+            # bfloat16 rounds differently in batches of different size, so comparisons of batches
+            # would fail: test only for finite numbers, train mode and too small pooling kernels
             exact = extractor.precision == "float32"
             size = extractor.view.size
             findings = _findings_of_network(network, body, size)
@@ -199,7 +199,7 @@ class SoundEncoder:
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
-        """Return an object that runs the encoder on the CPU; refuse the encoder if a test fails."""
+        """Return an object that runs the encoder on the CPU, after testing its embeddings."""
         code, extractor = CodeFolder.default(), self.extractor
         if self.spec.kind == "onnx":
             require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)
@@ -230,7 +230,7 @@ def _findings_of_network(
 
 
 def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False) -> list[Trial]:
-    """Test an ONNX file on a few images, if possible against a second library; return results."""
+    """Test an ONNX file on a few images, and compare two libraries if possible; return results."""
     file, model, outside = read_model(str(spec.weights).partition(":")[2])
     graph = graph_of(file, model, outside)
     size = extractor.view.size
@@ -275,7 +275,7 @@ def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
 
 
 def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
-    """Test the encoder of an extraction on a few images; return its backbone and the results.
+    """Test on a few images if an encoder can be trusted; return its backbone and the test results.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def check(extraction: Extraction) -> tuple[Backbone, list[Trial]]:
 
 
 def shown(spec: Backbone, extractor: Extractor) -> str:
-    """Return a line with an encoder's layer and embedding length, and its images' preparation."""
+    """Return a line about an encoder: layer, embedding length, image size, crop, normalisation."""
     view: Mapping[str, object] = extractor.view.asdict()
     numbers = " ".join(f"{value:.4g}" for value in (*extractor.mean, *extractor.std))
     return (

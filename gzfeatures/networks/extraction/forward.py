@@ -125,7 +125,7 @@ class Forward(abc.ABC):
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
         """Return all settings on which compiled code depends, except the machine."""
-        # the extractor's fingerprint includes the weights, so they are not listed
+        # do not list the weights: the extractor's fingerprint changes with them, too
         fields = {
             "extractor": self._extractor.fingerprint,
             "library": self._library(),
@@ -146,7 +146,7 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return the number of images per forward pass: an eighth if each is turned to 8 copies."""
+        """Return the number of images per forward pass: fewer if each is turned to 8 copies."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )

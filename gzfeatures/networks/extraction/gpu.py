@@ -79,7 +79,7 @@ class GpuEngine:
         return ThreadPoolExecutor(self.workers, "worker")
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return the embeddings of n images, an array (n, dim) for each embedding table."""
+        """Return the embeddings of n images: an array (n, dim) per network and layer."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._numbers) % len(self._devices)
             device = self._devices[self._local.number]

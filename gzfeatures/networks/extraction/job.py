@@ -234,13 +234,13 @@ class Job:
             rows.add(keys[wanted].tolist(), vectors[wanted])
 
     def _copy(self) -> None:
-        """Copy the stored embedding of one image of a colour to all other images of that colour."""
+        """Copy the stored embedding of an image of one flat colour to all images of this colour."""
         copies = np.array(list(self.empty.copies), dtype=object)
         if not len(copies):
             return
         first = np.array(list(self.empty.copies.values()), dtype=object)
         for rows, cache in zip(self.pending, self.caches, strict=True):
-            # the first image of a colour has no vector to copy if an error ended the run before
+            # the first image of a colour has no embedding if an error ended the run too early
             wanted = cache.has(first) & ~cache.has(copies)
             rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
         self._flush()
@@ -268,7 +268,7 @@ class Job:
             self._keep_hashes()
 
     def _keep_hashes(self) -> None:
-        """Write the picture hashes that were computed since the last call to the store."""
+        """Write to the store the picture hashes that were computed since the last call."""
         keys = list(self._fresh)
         if self.hashes is not None and keys:
             hashed = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)

@@ -150,7 +150,7 @@ class OpenVinoForward(Forward):
         self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {seconds:.0f} s, kept")
         others = _galaxies(self._extractor.view, JUDGED, seed=1)
         # an int8 network runs some layers in bfloat16: compare with float32, so that the printed
-        # loss includes both kinds of rounding
+        # numbers include the errors of both roundings
         exact = self._vectors(model, others, "f32")
         self._say(_loss(exact, self._vectors(quantised, others, HINTS["int8"])))
         return quantised
@@ -167,7 +167,7 @@ class OpenVinoForward(Forward):
 
 
 def _loss(exact: Vectors, rounded: Vectors) -> str:
-    """Return a line that compares 8-bit with float32 embeddings, by cosine and neighbours."""
+    """Return a line: mean cosine and shared nearest neighbours of 8-bit and float32 embeddings."""
     cosine, shared = directions_and_neighbours(exact, rounded)
     told = (
         f"int8 against float32 on {len(exact)} other synthetic galaxies: centred cosine "

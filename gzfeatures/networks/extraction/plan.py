@@ -18,7 +18,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class ForwardPlan:
-    """Store one forward pass: its network and view, and the embedding tables it fills.
+    """Store one forward pass of a network, and which embedding tables its output is split into.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class ForwardPlan:
 
 
 def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
-    """Plan one forward pass for all extractors with equal network and view (crop and size)."""
+    """Plan one forward pass for all embedding tables with equal network, image crop and size."""
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
-        # extractors that differ only in the layer share a forward pass, which returns all their
-        # layers
+        # an extractor says how a table's embeddings are made (network, layer, crop); tables that
+        # differ only in the layer share one forward pass, which returns all these layers
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
     views = views_of(extractors)
     return [
@@ -70,7 +70,7 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Return the different views (crop and size of an image) of extractors, in order."""
+    """Return the views (image crop and size) of several extractors, each different view once."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 

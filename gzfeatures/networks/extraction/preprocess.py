@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return an image's pixels for each view; crop and resize it if it is a whole picture."""
+    """Crop and resize an image for each view (crop, size), unless this is done; return pixels."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -92,7 +92,7 @@ def batch_views(
 def _alike(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return the pixels for each view of images that all have the same size and crop."""
+    """Crop and resize images of equal size for each view (crop, size); return a tensor per view."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]

@@ -1,4 +1,4 @@
-"""Store the settings of an extraction (backbone, layer, view, …); derive its extractor."""
+"""Store the settings with which embeddings are computed: backbone, layer, crop, precision, …."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def extractor_of(
     dihedral: bool = False,
     progress: Progress = SILENT,
 ) -> Extractor:
-    """Return the extractor (network, weights, layer, view, …) from settings; load no network.
+    """Return an Extractor (network, weights, layer, crop, …) from settings; load no network.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def extractor_of(
 
 
 def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> Backbone:
-    """Return the backbone of a name, a checkpoint folder, a TOML file or a PyTorch module.
+    """Return the backbone that is given by name, checkpoint folder, TOML file or PyTorch module.
 
     The backbone of another library's encoder is returned by the adapter of that library; for any
     other backbone no such library is imported.
@@ -118,7 +118,7 @@ def _foreign_extractor(
     runtime: str,
     dihedral: bool,
 ) -> Extractor:
-    """Return the extractor (network, weights, layer, view, …) of another library's encoder."""
+    """Return an Extractor (network, weights, layer, crop, …) for another library's encoder."""
     from gzfeatures.networks.encoders.described import described, digest_of, length_of_layer
 
     spec = described(backbone, weights)
@@ -155,7 +155,7 @@ def _foreign_extractor(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Store the settings of an extraction: network, layer, view, hardware and store.
+    """Store the settings with which embeddings are computed: network, layer, crop, device, store.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ class Extraction:
 
     @property
     def extractor(self) -> Extractor:
-        """Return the extractor (network, weights, layer, view, …); load no network."""
+        """Return the Extractor (network, weights, layer, crop, …) of settings; load no network."""
         machine = self.hardware
         extractor = extractor_of(
             self.backbone,

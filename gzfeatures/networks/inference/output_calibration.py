@@ -119,8 +119,8 @@ class OutputCalibration:
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         temperature, shares = temperature_of(kept_out, labels, spread), None
         if kept_out.kind == "classes" and familiarity is not None:
-            # compute class shares after the temperature is applied, as in the predictions that are
-            # later compared with them
+            # average probabilities after their calibration by the temperature: later predictions,
+            # which are compared with these averages, are calibrated too
             shares = Shares.of(tempered(kept_out.probabilities, temperature, kept_out.kind))
         return cls(temperature, len(kept_out), sets, familiarity, notes, shares=shares)
 
@@ -222,8 +222,8 @@ def _intervals(
     kept_out: Predictions, labels: Labels, fresh: bool, groups: Mapping[str, str] | None
 ) -> tuple[ValueIntervals | None, tuple[str, ...]]:
     """Calibrate intervals around predicted numbers; return None and a reason if impossible."""
-    # the network's epoch was chosen by its errors on these galaxies: they are too small for
-    # intervals around other galaxies
+    # the epoch was chosen for small errors on these galaxies: intervals from these errors would be
+    # too narrow for other galaxies
     if not fresh and len(kept_out):
         return None, ("no interval is promised: all validation galaxies chose the epoch",)
     intervals = ValueIntervals.of(kept_out, labels, groups=groups)

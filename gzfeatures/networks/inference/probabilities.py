@@ -250,7 +250,7 @@ class Validation:
     monitor: str
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
-        """Predict the validation galaxies with a network, and return metrics that fit its target.
+        """Predict validation galaxies with a network; return metrics for its classes or numbers.
 
         Returns
         -------
@@ -293,7 +293,7 @@ class Validation:
 
 
 def epoch_figures(scores: Scores) -> dict[str, Any]:
-    """Return an epoch's scores as JSON values: metrics, figures per class, confusion matrix.
+    """Return an epoch's scores as JSON values: metrics, scores per class, confusion matrix.
 
     Examples
     --------

@@ -15,7 +15,7 @@ Layer: TypeAlias = tuple[str | int | float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SmallNetwork:
-    """List the layers of a small CNN, with its source, image size and number of bands.
+    """Store the layers of a small CNN, its publication, image size and number of bands.
 
     Parameters
     ----------

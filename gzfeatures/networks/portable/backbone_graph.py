@@ -52,7 +52,7 @@ class PortableBackbone:
         backbone: str | Path | None = None,
         weights: str | Path | None = None,
     ) -> PortableBackbone:
-        """Load the network of an extractor; refuse it if its weights have another digest.
+        """Load the network that made some embeddings; refuse weights with another digest (sha256).
 
         Parameters
         ----------

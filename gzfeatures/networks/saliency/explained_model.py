@@ -63,7 +63,7 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load a network to explain, from a checkpoint folder or from those in this package.
+        """Load a network to explain, from a checkpoint folder, or from one in this package.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class ExplainedModel:
             )
         folder = packaged(place) if kind == "package" else Path(checkpoint)
         network, classes = load(spec), classes_of(folder)
-        # checkpoints of earlier versions name no target, and predict classes
+        # a checkpoint of an earlier version does not say what it predicts: it predicts classes
         fields = json.loads((folder / RECORD).read_text("utf-8"))
         target = fields.get("settings", {}).get("target", "classes")
         if target in VALUE_TARGETS:

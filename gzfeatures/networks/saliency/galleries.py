@@ -206,7 +206,7 @@ def layers(
 def maximal_images(
     model: ExplainedModel, *, steps: int = 200, seed: int = 0
 ) -> dict[str, list[Picture]]:
-    """Show, for each class, an image with the highest score, by gradient ascent from noise.
+    """Show, for each class, an image that a network scores highest, by gradient ascent from noise.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class Headed(nn.Module):
     def slope(
         self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the gradient (dim,), at a vector, of a weighted sum of head probabilities."""
+        """Return the gradient (dim,) of a weighted sum of class probabilities, at one embedding."""
         dim = len(vector)
         # slopes along dim random orthogonal directions determine the gradient, and prefer no entry
         # of the vector

@@ -29,7 +29,7 @@ RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodFigures:
-    """Store how the maps of one method or baseline score, for each galaxy and filling.
+    """Store each galaxy's insertion and deletion scores for the maps of one method or baseline.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion of each galaxy, (n,); by default the mean of all fillings."""
+        """Return insertion minus deletion score per galaxy, (n,), for one or all fill methods."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))
@@ -73,12 +73,12 @@ class Verdict:
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return by how much a method's score exceeds a baseline's, with an interval."""
+        """Return a method's insertion − deletion minus a baseline's, with an interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 
     def beats(self, method: MethodFigures, rival: str) -> bool:
-        """Return True if a method's score exceeds a baseline's by more than chance.
+        """Return True if a method's maps score better than a baseline's by more than chance.
 
         The whole interval of the difference must be positive; below 10 galaxies, which have no
         interval, its mean.

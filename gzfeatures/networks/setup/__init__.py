@@ -1,4 +1,4 @@
-"""Define the parts of a training: recipe, options, targets, batches, and random image copies."""
+"""Prepare what a training needs: settings, loss functions, batches, and random image copies."""
 
 from gzfeatures.errors import NETWORK, require_packages
 

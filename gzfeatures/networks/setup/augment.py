@@ -138,7 +138,7 @@ class Augmentation:
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        # `half` is half the side of the copied square, in units of half the side of the view
+        # `half` is half the side of the copied square; 1 is half the side of the network's image
         half = torch.exp(-(low + (high - low) * u[5]))
         # a square rotated by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the
         # frame
@@ -208,7 +208,7 @@ def mixed(
     mixup: float,
     cutmix: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix the image and the target of each galaxy of a batch with those of the next galaxy.
+    """Mix the image and the label of each galaxy of a batch with those of the next galaxy.
 
     Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square
     (Yun+2019, arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α,
@@ -251,7 +251,7 @@ def mixed(
         share = 1 - (edge / side) ** 2
     else:
         pictures = share * images + (1 - share) * partner
-    # where a target is unknown (NaN) for only one galaxy of a pair, the mixture's target would be
+    # where a label is unknown (NaN) for only one galaxy of a pair, the mixture's label would be
     # unknown too: leave such a pair unmixed
     alike = (torch.isnan(targets) == torch.isnan(partner_targets)).all(1)
     pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)

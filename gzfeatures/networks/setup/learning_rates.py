@@ -60,7 +60,7 @@ FIRST_RATE = 0.05
 
 
 def decay_per_block(depth: int) -> float:
-    """Return the ratio of neighbouring blocks' learning rates that gives the first block 1/20.
+    """Return the ratio of neighbouring blocks' learning rates: the first gets 1/20 of the last.
 
     It depends on the depth, so that the first block has the same rate in every network (Howard &
     Ruder 2018, doi:10.18653/v1/P18-1031, take 1/2.6 from layer to layer).

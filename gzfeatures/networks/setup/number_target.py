@@ -1,4 +1,4 @@
-"""Define the training target for one number per galaxy, such as redshift."""
+"""Define how a network learns to predict one number per galaxy, such as redshift."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "number"
 
 
 def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
-    """Return the target for a number, and the standardised numbers of the training galaxies.
+    """Return a Target (loss, step from output to number), and the standardised labels.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
 
 
 def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
-    """Read the training target from a checkpoint's settings; None if they name no known target.
+    """Return the Target (loss, outputs) named by a checkpoint's settings; None for an unknown name.
 
     Raises
     ------
@@ -77,14 +77,14 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return mean and standard deviation of a number target as settings; {} for classes."""
+    """Return mean and standard deviation of a predicted number as settings; {} for classes."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}
 
 
 def _scaled(kind: str, mean: float, scale: float) -> Target:
-    """Return the target for a number with given mean and standard deviation."""
+    """Return a Target (loss, step from output to number) from mean and deviation of labels."""
     return Target(kind, _huber, lambda z: mean + scale * z, kind, False, False, mean, scale)
 
 

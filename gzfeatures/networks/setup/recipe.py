@@ -206,13 +206,13 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Return a recipe by its name, with the given numbers in place of its own."""
+        """Return the recipe of a name, with the given numbers in place of its defaults."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
 
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
-        """Return the recipe with open numbers filled in, from the number of galaxies and of blocks.
+        """Return the recipe with each None computed from the numbers of galaxies and blocks.
 
         Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
         `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes

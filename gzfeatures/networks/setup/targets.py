@@ -75,7 +75,7 @@ def _binary(
 
 
 def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to the logarithms of the 37 cumulative vote fractions, shape (n, 37).
+    """Convert logits to log vote fractions of Galaxy Zoo 2's 37 answers, shape (n, 37).
 
     Softmax per question times the fraction of the answer it follows from, so that the answers of a
     question sum to its parent's fraction by construction (the constraints of the Kaggle table;
@@ -93,7 +93,7 @@ def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
 
 
 def tree_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to the 37 cumulative vote fractions, shape (n, 37), in [0, 1]."""
+    """Convert logits to vote fractions of Galaxy Zoo 2's 37 answers, shape (n, 37), in [0, 1]."""
     return tree_log_fractions(logits).exp()
 
 
@@ -106,7 +106,7 @@ def _squared(
 
 
 def concentrations(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to Dirichlet concentrations in (1, 101), one per answer.
+    """Convert logits to Dirichlet concentrations in (1, 101), one per answer of Galaxy Zoo.
 
     Walmsley+2022, doi:10.1093/mnras/stab2093, sect. 4.2.
 
@@ -175,7 +175,7 @@ Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return a training target by name, or the labels' own; refuse labels that do not fit it.
+    """Return the Target (loss, outputs) of a name, or a default; refuse labels that do not fit.
 
     Raises
     ------
@@ -226,8 +226,8 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
         known, more = (
             ~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:])
         )
-        # begin with a zero that has a gradient, because a batch may have galaxies of one target
-        # only, and each output needs a gradient
+        # begin with a zero that has a gradient, because a batch may lack labels of one of the two
+        # targets, but each output needs a gradient
         total = logits.sum() * 0.0
         if more.any():
             total = total + weight * second.loss(

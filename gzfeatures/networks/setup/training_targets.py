@@ -83,7 +83,7 @@ class TrainingTargets:
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
-        # leave out validation and test galaxies, whose labels would leak through the second target
+        # leave out validation and test galaxies: the network must not train on any label of them
         also = also.select(
             also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))]
         )
@@ -94,7 +94,7 @@ class TrainingTargets:
                 rule="know at least one training galaxy",
             )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
-        # NaN marks a target without label: such a galaxy trains only the other target
+        # NaN marks missing labels: such a galaxy trains only the outputs for its other labels
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (
@@ -112,7 +112,7 @@ class TrainingTargets:
 
 
 def _require_numbers(labels: Labels, target: str | None, recipe: TrainingRecipe) -> None:
-    """Refuse options for classes (another target, class balance) if the network learns a number."""
+    """Refuse options that fit only classes, such as class balance, if a network learns a number."""
     if target not in (None, labels.target):
         raise InputError(
             f"target {target}",

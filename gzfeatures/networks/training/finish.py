@@ -170,7 +170,7 @@ class Finish:
 
     def _write(self, state: dict[str, Any], more: dict[str, Any]) -> None:
         network, classes = self.network, self.labels.classes
-        # leave out the outputs of a second target, which only helped the training
+        # leave out outputs for the second set of labels, which only helped the training
         if self.settings["also"] is not None:
             architectures.keep_outputs(network, len(classes))
         backbone = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Train a network with Lightning, epoch by epoch, and write its state after each epoch."""
+"""Train a network with Lightning, epoch by epoch; write a file to resume from after each epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fit(
     nodes: int,
     **options: Any,
 ) -> dict[str, Any]:
-    """Run or continue a training with Lightning, and return its last state.
+    """Run or continue a training with Lightning, and return its last state (weights, history).
 
     The state has the `best` weights, the `kept` row of the history, the `history` of all epochs and
     the number of `images`. It is read from disk, because the training may have run in other

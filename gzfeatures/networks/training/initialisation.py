@@ -153,7 +153,7 @@ class Initialisation:
         return self.seen_before() | TrainedOn.of_images(images, others=others)
 
     def margin(self, wanted: float | None, field: float) -> float:
-        """Return how much wider a training image is than the view (input image), at most √2.
+        """Return how much wider a training image is than the network's input image, at most √2.
 
         By default as wide as the images allow.
 
@@ -262,7 +262,7 @@ def require_network(network: str) -> None:
 
 
 def _hint(name: str, weights: str | Path | None) -> str:
-    """Return a hint for a random start: the option that starts from weights; else ""."""
+    """Return a hint how to start from trained instead of random weights; "" if none applies."""
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""

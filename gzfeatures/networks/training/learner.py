@@ -32,7 +32,7 @@ SMOOTHED = 3
 
 
 def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
-    """Return the validation metric that compares epochs: the recipe's, or the default of a target.
+    """Return the metric by which epochs are compared: the recipe's, or the default of the labels.
 
     Examples
     --------
@@ -330,5 +330,5 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
-        # states of earlier versions lack this value: then epochs are compared by the metric alone
+        # files of earlier versions lack `solved`: then epochs are compared by the metric alone
         self.solved = kept.get("solved")

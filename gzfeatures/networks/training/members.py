@@ -202,7 +202,7 @@ def join(
         training,
         met,
     )
-    # members share one halving seed: galaxies that calibrate their mean chose no member's epoch
+    # all members halve the validation galaxies equally: one half chose epochs, the other calibrates
     predictions = ending.finished(
         {"best": ensemble.state_dict()}, scored, machine, say=speaker(options.progress)
     )
@@ -255,7 +255,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
 
 
 def require_mean(target: str) -> str:
-    """Return the function of logits that an ensemble averages; refuse targets without a mean.
+    """Return "softmax" or "sigmoid", whose values an ensemble averages; refuse other targets.
 
     Raises
     ------

@@ -118,7 +118,7 @@ class Preparation:
         )
         if start.hint:
             say(start.hint)
-        # `tune` needs weights with learned features, which a random start lacks
+        # the recipe `tune` needs trained weights: with random ones, choose `scratch`
         name = options.recipe or ("scratch" if start.backbone is None else "tune")
         recipe = TrainingRecipe.of({**options.numbers, "epochs": options.epochs}, name)
         training_targets = TrainingTargets.of(
@@ -183,7 +183,7 @@ def _pixels(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """Collect a network with its starting weights, its recipe, and the galaxies that score it.
+    """Collect a network with its starting weights, recipe, and the galaxies on which it is scored.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ class Model:
         """Build the network to train; random weights come from PyTorch's current seed."""
         labels, recipe = ready.galaxies.labels, ready.recipe
         training_targets = ready.training_targets
-        # count the targets' columns: a second target adds outputs that are no classes
+        # count columns, not classes: a second set of labels to learn adds columns
         outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,
@@ -243,8 +243,8 @@ class Model:
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
     """Return the settings that decide the weights; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
-    # add the seed of halving only if it differs from `seed`: states of versions without it can then
-    # still resume
+    # versions without a seed of halving stored none: store it only if it differs from `seed`, so
+    # that settings of their trainings are still equal, and such trainings can resume
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,

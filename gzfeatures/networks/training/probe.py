@@ -140,7 +140,7 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
             )
             values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
             worse = worse + 1 if place and values[place] > values[:place].min() else 0
-            if worse == 3:  # weaker penalties will not help: losses fall, then rise along the path
+            if worse == 3:  # the loss falls, then rises: weaker penalties will not help
                 break
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()

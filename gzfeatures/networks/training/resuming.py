@@ -23,7 +23,7 @@ SETTINGS_FORMAT = 2
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """Store the state, read from disk, of an earlier training that is continued.
+    """Store the state (weights, history) of an earlier training that is continued.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _tell(
         say(f"{path} holds this very training, finished; it is read (--again trains anew)")
     else:
         say(f"going on after epoch {done:g} of {total}, from {path}")
-    # say why numbers may differ from those of the training's first part
+    # say why results may differ slightly: the first epochs ran elsewhere, or with another PyTorch
     present = machine_now()
     finished = stored["finished"] and not grows
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):

@@ -1,1 +1,1 @@
-"""Save what MLflow could not record in the experiment's folder, and record it later."""
+"""Save results on disk if MLflow cannot be reached, and record them in MLflow later."""

@@ -142,7 +142,7 @@ class Recorder:
         return None
 
     def _tried(self, write: Callable[[Tracking], str]) -> str | None:
-        # a question to a lost server takes seconds; after one failure, ask no more for later models
+        # each attempt to reach a lost server takes seconds: after one failure, make no further one
         if self._tracking is None or self._lost is not None:
             return None
         try:
@@ -153,7 +153,7 @@ class Recorder:
 
 
 class TrainingRecorder(Recorder):
-    """Record trainings outside of an experiment in MLflow, or save them beside their checkpoint."""
+    """Record in MLflow trainings that belong to no experiment, or save them beside checkpoints."""
 
     def record_candidate(
         self,
@@ -215,7 +215,7 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     OutputError
         The results cannot be recorded now; the folder notes which of them were recorded.
     """
-    WaitingRun.read(folder)  # fail before a lock file is created if nothing waits
+    WaitingRun.read(folder)  # if nothing is unrecorded, fail before the lock file exists
     with locked_file(folder / UNRECORDED):
         # read again: while this process waited for the lock, another may have recorded everything
         return _recorded(WaitingRun.read(folder), folder, tracking)
@@ -261,7 +261,7 @@ def _comparison_again(tracking: Tracking, record: ComparisonRecord, folder: Path
 
 
 def _finished(client: MlflowClient, home: str, key: str) -> str | None:
-    """Return the id of the finished run with this key; delete incomplete runs with the same key."""
+    """Return the id of the finished MLflow run with this key as tag; delete unfinished ones."""
     for run in client.search_runs([home], f"tags.`{KEY}` = '{key}'"):
         if run.info.status == FINISHED:
             return str(run.info.run_id)

@@ -1,4 +1,4 @@
-"""Save results that MLflow could not record in a file of the experiment's folder; read the file."""
+"""Save results in a file of the experiment's folder if MLflow is unreachable; read the file."""
 
 from __future__ import annotations
 
