@@ -149,7 +149,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
     module = importlib.import_module(f"gzfeatures.{_HOME[name]}")
-    # modules that use Python's own list or map define ours as list_ and map_
+    # the functions gzfeatures.list and gzfeatures.map have an underscore in their own modules,
+    # which also need Python's list and map
     return getattr(module, f"{name}_" if name in ("list", "map") else name)
 
 

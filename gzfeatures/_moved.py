@@ -40,8 +40,8 @@ def names_of(old: str) -> Callable[[str], Any]:
 
     def lookup(name: str) -> Any:
         new = _table()["modules"][old]
-        # a new name with dots, such as `a.b.Name`, moved to a module of its own, `a.b`, apart from
-        # the rest of the old module
+        # most names of an old module are in one new module; a new name with dots, such as
+        # `a.b.Name`, is in another module, `a.b`
         renamed_to = _table()["names"].get(old, {}).get(name, name)
         elsewhere, _, current = renamed_to.rpartition(".")
         new = PACKAGE + (elsewhere or new)
@@ -87,8 +87,8 @@ class _Moved:
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
-            # an old module name such as gzfeatures.results.x needs its folder first, so report a
-            # folder that no longer exists as an empty package
+            # Python imports gzfeatures.results before gzfeatures.results.x: if an old folder no
+            # longer exists, give Python an empty package of its name
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )

@@ -129,8 +129,8 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             return True
-        # look at the error's context too, where an ImportError stores the original error of the
-        # system
+        # an ImportError stores the operating system's error (out of memory) as its context, not as
+        # its cause
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     return False
 

@@ -76,8 +76,8 @@ def written_whole(path: Path) -> Iterator[Path]:
             # leave an empty file
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            # check the target again, because another process may have written it since the first
-            # check
+            # check the output path again: since the first check another process may have written a
+            # file there
             if (guard := outputs.current()) is not None:
                 guard.replacing(path, temporary)
             # the temporary file was readable by this user only; the finished file gets the usual

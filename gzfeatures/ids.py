@@ -117,8 +117,8 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
-    # a column that was not read as galaxy ids may contain blanks, quotes and words for missing
-    # values
+    # clean texts: a column that was not read as galaxy ids may contain blanks, quotes and words
+    # such as "null"
     if values.dtype.kind not in "iufb":
         import pyarrow as pa
 

@@ -24,7 +24,7 @@ def in_notebook() -> bool:
 
 
 class _Shown:
-    """Show a piece of HTML below a notebook cell, which can be replaced later."""
+    """Show HTML below a notebook cell; `replace` shows other HTML in its place."""
 
     def __init__(self, text: str) -> None:
         # import IPython only here, because it is no dependency, but every notebook has it
@@ -32,7 +32,7 @@ class _Shown:
         self._handle = self._module.display(self._module.HTML(text), display_id=True)
 
     def replace(self, text: str) -> None:
-        """Replace the HTML below the notebook cell by another text."""
+        """Replace the HTML below the notebook cell by other HTML."""
         # outside of a notebook, IPython returns no handle, and no text can be replaced
         if self._handle is not None:
             self._handle.update(self._module.HTML(text))

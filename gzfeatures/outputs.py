@@ -201,7 +201,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb, self.progress)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that has this path, or the input folder around it; None if none."""
+        """Return the input file that has this path, or the input folder around it; None if none."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -310,7 +310,7 @@ def remove(path: Path) -> None:
 
 
 def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
-    """Add the command's name and a checksum to a Parquet file whose columns are all written.
+    """Add the running command's name and a checksum to a Parquet file whose columns are complete.
 
     Without a guard nothing is written.
     """
@@ -319,7 +319,7 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Mark an HTML page with the running command's name and a checksum; unchanged if none runs."""
+    """Add the running command's name and a checksum to an HTML page; if none runs, add nothing."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 

@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class Advance(Protocol):
-    """Define the function that advances a progress bar."""
+    """Define the arguments of a function that advances a progress bar."""
 
     def __call__(self, number: int = 1, *, title: str | None = None, beside: str = "") -> None:
         """Add to the number of finished items; change the title or the words beside the bar."""

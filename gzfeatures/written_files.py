@@ -48,7 +48,7 @@ def written_by(
 
 
 def described(path: Path) -> str:
-    """Describe an existing file by the command that wrote it, or by its size."""
+    """Return a phrase on an existing file: the command that wrote it or, if unknown, its size."""
     verb = written_by(path)
     size = path.stat().st_size
     return f"a file of '{verb}'" if verb else f"a file of {size:,} bytes"

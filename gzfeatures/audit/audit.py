@@ -51,7 +51,7 @@ FIRST = 20
 
 @dataclasses.dataclass(frozen=True)
 class AuditOptions:
-    """Choose the nuisances (such as redshift), random draws, seed and encoder of an audit.
+    """Choose an audit's nuisances (such as redshift), number of random draws, seed and encoder.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def _key_of(nuisance: Nuisance) -> list[Any]:
 def _class_scores(
     sample: _Sample, nuisances: Sequence[Nuisance], steps: FinishedSteps
 ) -> tuple[dict[str, Any], list[SliceScore]]:
-    """Score how well embeddings predict morphology, for all galaxies and in nuisance slices."""
+    """Score how well embeddings predict morphology, overall and in slices of each nuisance."""
     key = [sample.key, [_key_of(nuisance) for nuisance in nuisances]]
     found = steps.result("classes", key, lambda: _computed_scores(sample, nuisances))
     rows = []

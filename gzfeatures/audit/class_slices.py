@@ -50,7 +50,7 @@ class SliceScore:
 
     @property
     def left(self) -> float | None:
-        """Return (score − chance) in the slice over (score − chance) everywhere, or None."""
+        """Return (score − chance) in the slice divided by that of all galaxies; None if unknown."""
         if self.within is None or self.everywhere is None:
             return None
         chance = 1 / self.classes
@@ -91,7 +91,7 @@ def predicted_codes(
 def balanced_accuracy(
     truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
-    """Return balanced accuracy, its interval, and a mask of classes with enough galaxies; or None.
+    """Return the mean recall of classes with ten galaxies, its interval, and a mask of classes.
 
     A class needs ten galaxies to count; the result is None with fewer than two such classes. The
     interval is that of `intervals.of_confusion`.

@@ -73,7 +73,7 @@ def labelled(
     min_votes: int,
     others: Literal["class", "left-out"] | None = None,
 ) -> Labels:
-    """Label a catalog by a scheme, and print which votes were read and what was left out."""
+    """Label a catalog by a class scheme; print which votes were read, which galaxies left out."""
     from gzfeatures.galaxies.labels import schemes
     from gzfeatures.galaxies.votes.vote_columns import RAW
     from gzfeatures.verbs.catalogs import label
@@ -89,7 +89,8 @@ def labelled(
         seed=seed,
     )
     _say_votes(labels, min_votes)
-    # tell the user if the scheme's paper used debiased votes, because these change class shares
+    # tell the user if the paper of the class scheme used debiased votes, because these change class
+    # shares
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
             f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
@@ -121,7 +122,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
 
 
 def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
-    """Print the share of galaxies that fit no class of a scheme, and whether they get a label."""
+    """Print which share of galaxies has no class in a scheme, and whether they get a label."""
     from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, without_class
 
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
@@ -138,7 +139,7 @@ def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) 
         return
     claimed = {}
     for name, other in SCHEMES.items():
-        # skip schemes that fail, because most need columns of votes that the catalog lacks
+        # skip class schemes that fail, because most need columns of votes that the catalog lacks
         with suppress(GzError):
             claimed[name] = len(other.label(catalog, seed))
     if not claimed:

@@ -38,7 +38,7 @@ def compared(
     correct: bool,
     model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare predicted galaxies with galaxies kept out of training; correct class shares if asked.
+    """Compare predicted galaxies with galaxies kept out of training; correct shares if `correct`.
 
     Parameters
     ----------

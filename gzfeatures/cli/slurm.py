@@ -12,7 +12,7 @@ from gzfeatures.errors import InputError
 
 
 def part_of(text: str) -> tuple[int, int]:
-    """Read a part such as `3/16`; return its number, from 1, and the number of parts.
+    """Read a share of the work such as `3/16`; return its number, from 1, and the number of shares.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def part_of(text: str) -> tuple[int, int]:
 
 
 def array_script(context: Any, tasks: int, store: Path) -> str:
-    """Return the script of a SLURM array whose tasks share one store.
+    """Return the script of a SLURM array whose tasks share one store of embeddings.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def _of_campaign(
     trained_on: Ids,
     seed: int,
 ) -> tuple[Labels, Split]:
-    """Make a split's test part of the galaxies that the page of `teach` drew at random."""
+    """Return a split whose test galaxies are those that the page of `teach` drew at random."""
     from gzfeatures.galaxies.splits import split_file
     from gzfeatures.galaxies.splits.asked import require_agreement, split_by_asked
 
@@ -141,7 +141,7 @@ def _with_image_or_vector(labels: Labels, ids: Ids) -> Labels:
 
 
 def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
-    """Print how many galaxies stay where an earlier split has them, and how many are new."""
+    """Print how many galaxies keep their place in an earlier split, and how many are new."""
     if drawn.new:
         say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
     elif unchanged:

@@ -46,7 +46,7 @@ def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator
 
 
 def widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
-    """Return the width of each column in characters, none below its longest word.
+    """Return the width of each column in characters, at least that of its longest word.
 
     Columns that are broken between words share what is left in proportion to what they lack.
 

@@ -79,7 +79,7 @@ def by_agreement(
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """Compare how well predictions and other volunteers agree with the volunteers' votes.
+    """Return how often predictions agree with volunteers, and volunteers with each other.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such

@@ -1,4 +1,4 @@
-"""Define a candidate model: a trained way from images to classes, with its test scores."""
+"""Define a candidate model: a trained network, or a backbone with a head, and its test scores."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Candidate:
 
     @property
     def method(self) -> tuple[Approach, str, str | None]:
-        """Return approach, backbone and head; candidate models with different seeds share them."""
+        """Return approach (such as frozen), backbone and head, which do not depend on the seed."""
         return self.approach, self.backbone, self.head
 
 

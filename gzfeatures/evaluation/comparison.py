@@ -201,7 +201,7 @@ def compare(
     def measure(totals: Array, size: Array | float) -> Array:
         return metrics_of(totals, size, kind, k)[metric]
 
-    # the best of several methods owes part of its score to luck (Tsamardinos+2018)
+    # estimate how much of the best score is luck: it is the best of several (Tsamardinos+2018)
     luck = 0.0
     if len(methods) > 1:
         parts = [[columns[i] for i in members] for members in methods]
@@ -301,7 +301,7 @@ def _label(seeds: Sequence[Candidate]) -> str:
 def _row(
     rank: int, candidate: Candidate, test: PairTest | None, level: float, truth: Labels
 ) -> RankedRow:
-    """Return one candidate model's row of the ranking, with its distance from the best method."""
+    """Return a candidate model's row of the ranking, with its difference to the best method."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
         costs[f"{step}_seconds"] = candidate.seconds.get(step)

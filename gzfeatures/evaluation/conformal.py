@@ -82,7 +82,7 @@ class Conformal:
         per_class: bool = True,
         method: Method = "threshold",
     ) -> Conformal:
-        """Return class sets calibrated on galaxies that were kept out of training.
+        """Return thresholds for class sets, calibrated on galaxies that were kept out of training.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Conformal:
         return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
 
     def at(self, coverage: float) -> Conformal:
-        """Return class sets for another coverage, from the same calibration galaxies.
+        """Return thresholds for another coverage (share of sets with the true class).
 
         Raises
         ------
@@ -271,7 +271,7 @@ class Conformal:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
-        """Return class sets from a dict that `asdict` of this or an earlier version wrote."""
+        """Return the thresholds from a dict that `asdict` of this or an earlier version wrote."""
         return cls(
             tuple(fields["classes"]),
             np.asarray(fields["thresholds"], dtype=np.float64),
@@ -285,7 +285,7 @@ class Conformal:
 def calibrate_sets(
     kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
 ) -> Conformal | None:
-    """Return class sets calibrated on galaxies kept out of training; None if impossible.
+    """Return thresholds for class sets, calibrated on galaxies not trained on; None if impossible.
 
     It is impossible without such galaxies, or where labels are not one class per galaxy.
     """
@@ -327,7 +327,8 @@ def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
     if len(parts) == 1:
         return np.repeat(lowest, k)
     for members in _sharing([len(part) for part in parts], coverage):
-        # with the lowest threshold of the group, each of its classes reaches the coverage
+        # classes with few galaxies share a threshold: the lowest in their group, so that each class
+        # reaches the coverage
         lowest[members] = lowest[members].min()
     return lowest
 

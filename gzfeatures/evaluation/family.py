@@ -112,7 +112,7 @@ def _ratio(difference: Array, error: Array) -> Array:
 
 
 def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Array:
-    """Return each method's mean over galaxies with random signs, in B resamples, (B, K)."""
+    """Return each method's mean over galaxies after random sign flips, in B resamples, (B, K)."""
     n = len(shares)
     means = np.empty((resamples, shares.shape[1]))
     block = max(1, _BLOCK_BYTES // (4 * n))

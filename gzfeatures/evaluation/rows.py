@@ -91,7 +91,7 @@ class RankedRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """Return approach, backbone and head; rows with different seeds share them."""
+        """Return approach (such as frozen), backbone and head, which do not depend on the seed."""
         return self.approach, self.backbone, self.head
 
     def interval(self, metric: str) -> list[float] | None:

@@ -125,7 +125,7 @@ def _influence(
     codes: npt.NDArray[np.int64],
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return how much each galaxy, as a neighbour of a class's members, changes the score, (n,).
+    """Return how much each galaxy changes the class's share of neighbours of the same class, (n,).
 
     The score is the sum, over members of the class, of the share of neighbours of the same class. A
     galaxy that is a neighbour of many members changes this sum a lot.

@@ -236,7 +236,8 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
     """
     k = distances.shape[1]
-    # mean over j = 2 … k − 1 of the sum 1/j + … + 1/(k − 1)
+    # expected mean of log(d_k / d_j) over j = 2 … k − 1 for dimension D = 1, from the sums 1/j + …
+    # + 1/(k − 1)
     expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()
     floor = np.finfo(np.float32).tiny
     logs = np.log(

@@ -32,12 +32,12 @@ DEEPEST = 50
 
 @dataclasses.dataclass(frozen=True)
 class Answered:
-    """Score galaxies by the predicted vote fraction of one answer."""
+    """Score galaxies by the predicted vote fraction of one Galaxy Zoo answer, such as a bar."""
 
     answer: str
 
     def score(self, fractions: Array) -> Array:
-        """Return scores, shape (n,), from vote fractions of the 37 answers, shape (n, 37)."""
+        """Return the answer's vote fraction, (n,), from those of all 37 answers, (n, 37)."""
         return fractions[:, ANSWERS.index(self.answer)]
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Combined:
     parts: tuple[Answered | Combined, ...]
 
     def score(self, fractions: Array) -> Array:
-        """Return scores, shape (n,), from vote fractions of the 37 answers, shape (n, 37)."""
+        """Return how well galaxies fit the condition, 0 to 1, (n,), from 37 vote fractions each."""
         scores = [part.score(fractions) for part in self.parts]
         if self.operator == "not":
             return 1 - scores[0]

@@ -26,7 +26,7 @@ IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """Describe a network that turns an image into an embedding: weights, layer, input size.
+    """Store the facts on a network that turns images into embeddings: weights, layer, input size.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Backbone:
 
     @property
     def kind(self) -> str:
-        """Return which other library the encoder comes from; "" for a network of gzfeatures."""
+        """Return the other library, such as timm, that the network comes from; "" if none."""
         return foreign_kind(self.architecture)
 
     @property
@@ -123,8 +123,8 @@ class Backbone:
         """Return the fields of this backbone as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         fields["view"] = self.view.asdict()
-        # files of single networks, written before ensembles existed, had no field for members; keep
-        # their content unchanged
+        # `members` counts the networks of an ensemble: a file of a single network lacks this field,
+        # as in versions before ensembles
         if self.members == 1:
             del fields["members"], fields["link"]
         return fields

@@ -1,4 +1,4 @@
-"""Describe extractors: all settings that change an embedding, and their fingerprint."""
+"""Store all settings that change an embedding (the extractor), and compute their fingerprint."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Extractor:
 
     @classmethod
     def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
-        """Return the extractor of vectors from another program, whose settings are unknown.
+        """Return an extractor for another program's vectors; all settings but the name are unknown.
 
         Parameters
         ----------
@@ -112,8 +112,8 @@ class Extractor:
     def asdict(self) -> dict[str, Any]:
         """Return the fields of this extractor as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        # earlier versions of gzfeatures refuse the field `stored`, but can read tables of float32,
-        # so leave the field out there
+        # earlier versions of gzfeatures refuse the field `stored`, but can read float32 tables:
+        # leave the field out of these
         if self.stored == "float32":
             del fields["stored"]
         return {**fields, "view": self.view.asdict()}
@@ -142,8 +142,8 @@ class Extractor:
         """
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
-        # fingerprints in older stores of embeddings were computed without the field `dihedral`;
-        # leaving out its default keeps their vectors valid
+        # stores of earlier versions have fingerprints without the field `dihedral` (mean over
+        # turned images); leave its default out, so that their embeddings are still found
         if not self.dihedral:
             del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

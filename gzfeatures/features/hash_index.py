@@ -97,7 +97,7 @@ class HashIndex:
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
         """Return which hashes of a block are near an indexed hash, as booleans, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
-        # a hash that was matched by an earlier chunk needs no further search
+        # search only for hashes that no earlier 16-bit chunk has matched
         for chunk in range(CHUNKS):
             met[self._within(hashes, np.flatnonzero(~met), chunk, distance)[0]] = True
         return met
@@ -105,7 +105,7 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return row pairs (given hash, indexed hash) within a Hamming distance.
+        """Return row pairs (given hash, indexed hash) within a distance and alike in one chunk.
 
         Only pairs whose 16 bits number `chunk` differ in at most one bit are looked at.
         """
@@ -122,7 +122,7 @@ class HashIndex:
             - np.repeat(np.cumsum(count) - count, count)
             + np.repeat(begin, count)
         )
-        # these pairs are sure to be alike in one chunk only, so now compare all 256 bits
+        # until here only one chunk of 16 bits was compared, so now compare all 256 bits
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 

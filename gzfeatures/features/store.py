@@ -93,12 +93,12 @@ class Store:
             What made the vectors.
         """
         folder = self.root / extractor.fingerprint
-        # set the modification time of the extractor's file, by which `prune` knows the last use; a
-        # store that is read-only can still be read
+        # set the modification time of the file of settings (extractor), by which `prune` knows the
+        # last use; a store that is read-only can still be read
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
-            # a damaged extractor file can be written again, because the folder's name is the
-            # extractor's fingerprint
+            # the folder's name is the sha256 of these settings, so a damaged file of settings can
+            # be written again
             if not read_sidecar(folder / EXTRACTOR_FILE):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
@@ -106,7 +106,7 @@ class Store:
     shelf = renamed("shelf", "vectors_of")
 
     def show(self) -> list[StoredVectors]:
-        """Return number, size and last use of each extractor's embeddings, latest use first."""
+        """Return number, size and last use of embeddings, for each network, layer and view."""
         entries = []
         for record in self.root.glob("*/" + EXTRACTOR_FILE):
             if not (fields := read_sidecar(record)):
@@ -160,8 +160,8 @@ class Store:
             removed.append(rest.pop())
         for entry in removed:
             shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
-        # nothing reads damaged embedding files, or compiled code that an earlier version kept in
-        # the store
+        # remove damaged embedding files, and compiled code that an earlier version kept in the
+        # store: nothing reads them
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):

@@ -29,7 +29,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """Count the embeddings of one extractor that were copied, already present or refused.
+    """Count copied, already present and refused embeddings of one extractor (network, layer, view).
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
 
 
 def _imported(store: Store, folder: Path) -> Imported:
-    """Copy the embeddings of one extractor; continue after a file that is refused."""
+    """Copy the embeddings of one network, layer and view; continue after a file that is refused."""
     extractor = _extractor(folder)
     target = store.vectors_of(extractor)
     rows, present, refused = 0, 0, list[str]()
@@ -113,7 +113,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Read the extractor of one store folder; its fingerprint must equal the folder's name.
+    """Read the settings (network, layer, view) of a folder's embeddings; its name is their sha256.
 
     Raises
     ------
@@ -130,8 +130,8 @@ def _extractor(folder: Path) -> Extractor:
             rule=f"have {RECORD_BYTES} bytes at most",
         )
     with parsing("record of the store is damaged", record):
-        # drop the training galaxies that the other store claims: they change no vector, and the
-        # backbone's own files state them reliably
+        # drop the other store's list of galaxies that the network was trained on: the list changes
+        # no vector, and only the list in the network's own files can be trusted
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
         # a JSON file may hold any type, and Python counts True as an int
         plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)
@@ -154,8 +154,8 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         A link, damaged, or no vectors of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        # verify and read one private copy; in the original, somebody could exchange the file
-        # between the two steps
+        # copy the file, then verify and read the copy: somebody could exchange the original between
+        # these two steps
         copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
@@ -209,7 +209,7 @@ def _linked(*paths: Path) -> bool:
 
 @contextmanager
 def _writing(copy: Path) -> Iterator[None]:
-    """Report a full disk as OutputError; let errors of reading the source pass."""
+    """Report a full disk as OutputError; leave errors of reading the other store unchanged."""
     try:
         yield
     except OSError as error:

@@ -392,8 +392,8 @@ class TableFile:
             ends = np.cumsum(sizes)
             for group in np.unique(np.searchsorted(ends, rows, side="right")):
                 here = np.flatnonzero((rows >= ends[group] - sizes[group]) & (rows < ends[group]))
-                # asked for as many rows as the group has, Arrow returns the whole group as one
-                # batch
+                # with a batch size equal to the number of rows in the group, Arrow returns the
+                # group as one batch
                 batches = file.iter_batches(
                     sizes[group], row_groups=[int(group)], columns=list(COLUMNS[2:])
                 )
@@ -420,7 +420,7 @@ class TableFile:
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
-        """Return an embedding table of some rows, with the extractor of this file."""
+        """Return an embedding table of some rows, with this file's network, layer and view."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids,
@@ -436,7 +436,7 @@ class TableFile:
 
 
 def _of_ids(listed: tuple[tuple[str, str], ...], ids: Ids) -> tuple[tuple[str, str], ...]:
-    """Return those (id, reason) pairs whose id is among the given ids."""
+    """Return those pairs (id, why the image shows no galaxy) whose id is among the given ids."""
     if not listed:
         return listed
     chosen = set(ids)

@@ -19,7 +19,7 @@ normalised once.
 
 @dataclasses.dataclass(frozen=True)
 class TorchvisionClassifier:
-    """Describe one classifier of torchvision: constructor, weights, layer and input size.
+    """Store the facts on one torchvision classifier: constructor, weights, layer and input size.
 
     Parameters
     ----------

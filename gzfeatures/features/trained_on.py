@@ -159,7 +159,7 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """Return the set without pictures that resemble given pictures; keep its ids and files.
+        """Return the set without picture hashes near the given ones; keep its ids and files.
 
         A split keeps galaxies of one file together, and near duplicates where the user asks for
         that. Where galaxies on two sides of a split look alike, their pictures cannot tell which of
@@ -229,8 +229,8 @@ class TrainedOn:
         for other, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items():
             if not len(hashes) or not (other == kind or UNKNOWN in (other, kind)):
                 continue
-            # within one kind of catalog equal ids mean one galaxy; if a kind is unknown, equal ids
-            # count only where no picture hash can decide
+            # in catalogs of one kind (such as Kaggle's) equal ids mean one galaxy; if a catalog's
+            # kind is unknown, equal ids count only where no picture hash can decide
             asked = ~met if other == kind else ~met & unsure
             names = _hashes(ids) if names is None else names
             np.logical_or(met, asked & _among(names, hashes), out=met)
@@ -294,7 +294,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write this set of galaxies into a backbone's folder in gzfeatures; return a short name.
+        """Write this set of galaxies into a packaged backbone's folder; return folder and sha256.
 
         Raises
         ------
@@ -339,7 +339,7 @@ def _decoded(text: str) -> TrainedOn:
 
 
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
-    """Return the union of several sets of galaxies; ids of each kind of catalog stay apart."""
+    """Return the union of sets of galaxies; ids of different kinds of catalogs are not mixed."""
     names_of: dict[str, list[Hashes]] = {}
     for record in sets:
         for kind, hashes in record.of_kind.items():

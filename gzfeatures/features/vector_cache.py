@@ -203,8 +203,8 @@ class VectorCache:
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
-        # embedding files of similar age come from one run, whose galaxies will be read together
-        # again
+        # merge embedding files of similar age: they come from one run, whose galaxies will be read
+        # together again
         group: list[Path] = []
         for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)

@@ -59,7 +59,8 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     axes.set_title(labels.scheme, loc="left")
     if split is not None:
         figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
-    # write below the bars how many galaxies the scheme leaves without label, which users often miss
+    # write below the bars how many galaxies the class scheme leaves without label, which users
+    # often miss
     left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
     if left_out:
         figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")

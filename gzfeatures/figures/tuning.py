@@ -40,7 +40,8 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     ]
     # the best combination is on top: change the sign of a loss, of which low is good
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
-    # a combination is scored again on more galaxies in each rung; sort by its last rung and score
+    # the search scores good combinations again on more galaxies, in the next round (rung): sort by
+    # last rung and score
     latest = {
         name: (trial["rung"], sign * trial["score"])
         for name, trial in zip(names, trials, strict=True)

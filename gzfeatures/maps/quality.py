@@ -147,8 +147,8 @@ def superposed(
             remedy="share more galaxies",
         )
     turn, overlap = orthogonal_procrustes(a, b)
-    # scipy.spatial.procrustes computes this disparity too, but not the scale and shift, by which
-    # the rest of the map has to be moved
+    # scipy.spatial.procrustes computes this disparity too, but does not return the scale and shift,
+    # which galaxies that only one map has need too
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 

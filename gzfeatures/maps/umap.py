@@ -222,7 +222,7 @@ def _settings(
     options: MapOptions,
     near: Nearest,
 ) -> dict[str, Any]:
-    """Return a map's options, extractor and library versions as JSON values to store with it."""
+    """Return options, network, layer and library versions as JSON values, to store with a map."""
     return {
         "seed": options.seed,
         "n_neighbors": options.n_neighbors,

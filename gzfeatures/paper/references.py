@@ -111,8 +111,8 @@ class Citations:
 
     def bibtex(self) -> str:
         """Return the references as BibTeX text; notes on sources without reference come first."""
-        # write notes outside entries, which BibTeX ignores; an @ would begin an entry, so replace
-        # it
+        # BibTeX ignores text outside entries, so write notes there; an @ would begin an entry, so
+        # replace it
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
         entries = [reference.bibtex() for reference in self.references]
         return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"

@@ -94,7 +94,7 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Return, per quantity such as redshift, the accuracy in bins for the best of each approach."""
+    """Return accuracy in bins of quantities such as redshift, for each approach's best model."""
     bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {

@@ -95,7 +95,8 @@ class Report:
                 rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
-        # candidates and ranking are separate arguments, so check that they name the same methods
+        # `candidates` (networks and heads) and the ranking are separate arguments, so check that
+        # they agree
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(

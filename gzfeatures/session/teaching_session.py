@@ -248,7 +248,7 @@ class TeachingSession:
         return Path(self._folders[-1].name)
 
     def labels(self, *asked: str) -> Labels:
-        """Return a person's answers as labels: those with one of the given reasons, default all."""
+        """Return all answers as labels, or those on galaxies asked about for a given reason."""
         wanted = asked or (RANDOM, QUEUE, USER)
         known = set(self.table.ids)
         answers = {

@@ -19,7 +19,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     [18446744073709551615, None]
     """
     bare = frame.copy(deep=False)
-    bare.attrs = {}  # attributes describe the file that was read; Arrow would write them
+    bare.attrs = {}  # drop notes on the file that was read: Arrow would write them
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():
         # convert only columns that are still text: a column of another type was changed by the user

@@ -64,7 +64,7 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
 def _required_bytes(
     file: Path, whole: pq.ParquetFile, columns: Sequence[str] | None, before: float
 ) -> float:
-    """Return the bytes of memory for a Parquet file and those before it; refuse too many."""
+    """Return how many bytes a Parquet file and earlier ones need in memory; refuse too many."""
     rows, most = whole.metadata.num_rows, memory_of_machine()
     read = [field for field in whole.schema_arrow if columns is None or field.name in columns]
     needed: float = before + rows * sum(_width(field.type) for field in read)

@@ -205,7 +205,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Adapt a reader of a typed format to `_READERS`; ignore the list of text columns."""
+    """Return a reader that ignores its third argument (text columns): the file has types."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -262,7 +262,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
-        bare.attrs = {}  # attributes describe the file that was read; Arrow would write them
+        bare.attrs = {}  # drop notes on the file that was read: Arrow would write them
         table = pa.Table.from_pandas(bare, preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)

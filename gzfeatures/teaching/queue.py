@@ -231,7 +231,7 @@ def entropy(probabilities: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Places:
-    """Store the position of each pool galaxy in the order of ids, which decides equal scores."""
+    """Store each galaxy's position in the order of ids; of equal scores the first position wins."""
 
     ranks: Rows
 

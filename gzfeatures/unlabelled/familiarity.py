@@ -223,7 +223,8 @@ class Familiarity:
         of = np.repeat([0, 1], [len(galaxies), len(others)])
         both = np.clip(both, -CLIP, CLIP)
         direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
-        # scale the contrast to twice the standard deviation of the distance over galaxies
+        # scale the contrast so that it has twice the standard deviation of the distance over
+        # galaxies, and can outweigh the distance
         spread = (both[: len(galaxies)] @ direction).std()
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 

@@ -290,7 +290,8 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     variation = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
     if variation < 1e-9 * max(widest, 1e-9):
-        # equal class shares mean that both tables have the same galaxies
+        # class shares without any difference come only from two tables of the same galaxies; stop
+        # here, because the steps below divide by the difference
         return 0.0, (0.0, widest)
     lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])

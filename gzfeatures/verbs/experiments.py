@@ -126,8 +126,8 @@ def new(
     text = experiment_text(file, given[0], given[1], given[2], scheme)
     with written_whole(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    # read the file again, so that an unknown scheme or an illegal name is refused now and not when
-    # the experiment is run
+    # read the file again, so that an unknown class scheme or an illegal name is refused now and not
+    # when the experiment is run
     load(file)
     return file
 

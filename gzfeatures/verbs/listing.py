@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = ("backbones", "heads", "schemes", "networks")
 
 
 def entries(kind: str) -> list[dict[str, Any]]:
-    """Return all fields of the known backbones, heads, schemes or networks, as JSON values.
+    """Return all fields of the known backbones, heads, class schemes or networks, as JSON values.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def entries(kind: str) -> list[dict[str, Any]]:
 
 
 def list_(kind: str) -> pd.DataFrame:
-    """List known backbones, heads, schemes or networks with fields such as licence and source.
+    """List known backbones, heads, class schemes or networks, with licence, source and more.
 
     Parameters
     ----------

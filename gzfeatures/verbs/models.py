@@ -116,7 +116,7 @@ def predict(
 def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
-    """Predict images by a trained network; also return its class shares on galaxies kept out."""
+    """Predict images by a trained network; also return class shares of galaxies not trained on."""
     require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify

@@ -272,7 +272,8 @@ class Service:
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # servers may send the first bytes one by one, too few to recognise the kind of content
+            # wait for enough bytes to recognise the content (such as an image): servers may send
+            # the first bytes one by one
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None

@@ -66,7 +66,7 @@ class Nuisance:
 
     @property
     def targets(self) -> Matrix:
-        """Return the targets of a regression, (n, k): the numbers, or one-hot categories."""
+        """Return what a regression predicts, (n, k): the numbers, or one-hot categories."""
         if not self.categories:
             return np.asarray(self.values[:, None], dtype=np.float64)
         return _indicators(self.values, len(self.categories))

@@ -75,7 +75,7 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Return the part of the score that neither morphology nor its prediction explains.
+        """Return how much embeddings raise the score above that of morphology.
 
         A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
         """
@@ -186,7 +186,7 @@ def probed(
 def _figures(
     nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
 ) -> npt.NDArray[np.float64]:
-    """Score how well features predict a nuisance and its random draws, shape (draws,)."""
+    """Score how well features predict a nuisance, and each simulation of it, shape (draws,)."""
     draws, n, k = targets.shape
     columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
     predicted = out_of_fold(features, columns, folds)

@@ -1,4 +1,4 @@
-"""Predict targets by cross-validated ridge regressions: no galaxy is in its own fit."""
+"""Predict columns of numbers (targets) by ridge regressions that are fitted to other galaxies."""
 
 from __future__ import annotations
 

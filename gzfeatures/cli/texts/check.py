@@ -28,8 +28,8 @@ def print_columns(report: Examination) -> None:
     """Print a line for each catalog column that other commands use."""
     above = ""
     for used in report.used[:MOST_COLUMNS]:
-        # print kind and Galaxy Zoo campaign of votes once above their columns, to keep the lines
-        # short
+        # columns of votes have long names: print the shared beginning (such as the Galaxy Zoo
+        # project) once, above their lines
         votes = VOTES.fullmatch(used.name)
         if votes is None:
             typer.echo(wrapped(str(used)))

@@ -61,7 +61,7 @@ def _give(
     as_json: bool,
     *steps: str,
 ) -> None:
-    """Write galaxies as CSV and as a gallery, print them, and tell the user what comes next."""
+    """Write galaxies that a search found as CSV and gallery, print them, say what comes next."""
     if output is not None:
         from gzfeatures.tablefiles.tables import write_csv
 

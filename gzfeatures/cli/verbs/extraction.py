@@ -197,8 +197,8 @@ def extract(
     paths = [output]
     if len(extractions) > 1:
         paths = [output / _file_name(each.extractor) for each in extractions]
-    # check the output files only now: the names of several tables contain the fingerprints of their
-    # extractors, which were not known before
+    # check the output files only now: the names of several tables contain the sha256 of their
+    # settings (extractor), which was not known before
     outputs.allow(paths, output if len(paths) > 1 else None)
     if check:
         _say_findings(extractions)
@@ -246,7 +246,7 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
         "table": table.path,
     }
     row |= {"framing": table.framing} if table.framing else {}
-    # add the extractor only for scripts, because it has dozens of fields
+    # add all settings (the extractor) only for scripts, because they are dozens
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 

@@ -205,7 +205,7 @@ def fit(
 
 
 def _require_heads(heads: list[str], labels: Labels, folder: Path | None) -> None:
-    """Refuse heads that cannot learn the labels, or would replace heads of another target."""
+    """Refuse heads that cannot learn these labels, or would overwrite heads for other classes."""
     from gzfeatures.experiment.fitted_heads.replacing import require_same_target
     from gzfeatures.heads.fit import suited
 
@@ -273,7 +273,8 @@ def _show_heads(
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
-    # labels from the page of `teach` have limits of their own, so print no warning of few galaxies
+    # `more` is filled for labels from the page of `teach`, for which `fit_campaign` itself has
+    # checked that there are enough galaxies: print no warning here
     for line in () if more else few_galaxies(fitted[0][0].scores.n, len(split.validation)):
         say(f"warning: {line}")
     rows: list[dict[str, Any]] = [

@@ -57,8 +57,8 @@ TABLES = (".parquet", ".pq")
 
 def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
     """Refuse options that would have no effect on the given head and table."""
-    # --view has no effect on a table, which holds embeddings, nor on a network, which has a view of
-    # its own
+    # --view (crop and size of images) has no effect on a table, which holds embeddings, nor on a
+    # network, which has its own crop and size
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -195,7 +195,7 @@ def predict(
         say(f"note: {answer.familiarity.why_none_flagged}")
     if answer.why_no_sets is not None:
         say(f"note: {answer.why_no_sets}")
-    # class sets promise their coverage only for uncorrected probabilities, so measure these
+    # class sets promise their coverage for uncorrected probabilities only, so measure it on these
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
     elif labels is not None:

@@ -200,7 +200,7 @@ def finetune(
     require_sizes_with_curve(sizes, with_curve)
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
-    # leave out galaxies without an image here; `labels_and_split` prints how many they are
+    # leave out galaxies without an image; `labels_and_split` will print how many they are
     chosen = images_of(source, images, "skip", id_column, reading, selection=selection)
     catalog = None if images is None else catalog_from(source, id_column)
     read = reader.first(labels, number, catalog)
@@ -217,7 +217,7 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # train the second target on every galaxy with an image, also on those without a first label
+    # use the labels of --also for all galaxies with an image, also for those that --labels lacks
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
@@ -225,7 +225,7 @@ def finetune(
         **{"target": loss, "unfreeze": unfreeze, "weights": weights, "progress": Terminal()},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
-    # let --set override the other options, so that a script can vary single numbers of a recipe
+    # let --set override the other options, so that a script can vary single settings of a training
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
@@ -317,7 +317,7 @@ def _goal(
 
 
 def _require_trainable(network: str, members: int, target: str) -> None:
-    """Refuse an unknown network, or a target that an ensemble cannot average, before any work."""
+    """Refuse, before any work, an unknown network, or an ensemble whose outputs have no mean."""
     from gzfeatures.networks.training.initialisation import require_network
     from gzfeatures.networks.training.members import require_mean
 
@@ -333,7 +333,7 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups of galaxies that share an image, and galaxies that the weights have seen."""
+    """Return groups of galaxies that share an image, and galaxies the weights were trained on."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among

@@ -159,7 +159,7 @@ def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dic
 
 
 def _probabilities(frame: pd.DataFrame, path: Path) -> dict[str, Any]:
-    """Return probabilities, class names, kind and class sets from a file's columns."""
+    """Return probabilities, class names, class sets and kind (such as fractions) from columns."""
     # every column without a reserved name holds the probabilities of one class
     classes = tuple(str(name) for name in frame.columns if name not in RESERVED)
     kind = next((RESERVED[name] for name in frame.columns if RESERVED.get(name)), "fractions")

@@ -41,7 +41,7 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return the measured error's quantile for a true error, and the tail left out below."""
+        """Return, for a true error, how likely a smaller measured one is, and the lower tail."""
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
         # a sum of folded normal numbers has no simple distribution; a gamma distribution of equal

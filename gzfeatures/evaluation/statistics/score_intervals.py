@@ -131,8 +131,8 @@ def _curves(p: Array, truth: Array) -> Curves:
         for side in sides:
             count = int(side.sum())
             if count > 1:
-                # add the variance of the mean over one group: the galaxies of the class, or all
-                # others
+                # the variance of the area under the curve is a sum of two: of the mean over
+                # galaxies of the class, and of the mean over all others
                 deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
         disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
     deviations = np.sqrt(deviations)
@@ -211,7 +211,8 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
     result["accuracy"] = clopper_pearson(
         np.float64((chosen == truth).all(1).sum()), np.float64(n), level
     )
-    # a galaxy can have several labels, so the F1 scores of different labels are correlated
+    # a galaxy can have several labels, so the F1 scores of labels are correlated: use their
+    # correlations in the interval of the mean
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     f1 = 2 * hit / np.maximum(true + predicted, 1)
     slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(
@@ -222,8 +223,8 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         *intervals.f1_of(score_interval(hit / wide, wide, level)),
         correlation_of(slope.T @ slope),
     )
-    # balanced accuracy is a mean of k recalls and k specificities of the same galaxies, which are
-    # correlated
+    # balanced accuracy is here the mean of all labels' recalls and specificities, which are
+    # correlated, because they count the same galaxies: use the correlations in the interval
     off = np.maximum(miss, 1)
     rates = np.concatenate([hit / safe, (miss - (predicted - hit)) / off])
     adds = np.hstack([truth * (chosen - rates[:k]) / safe, ~truth * (~chosen - rates[k:]) / off])

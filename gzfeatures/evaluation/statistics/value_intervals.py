@@ -76,7 +76,7 @@ class ValueIntervals:
         coverage: float = 0.9,
         groups: Mapping[str, str] | None = None,
     ) -> ValueIntervals | None:
-        """Return intervals calibrated on galaxies not trained on; None for fewer than 20.
+        """Store errors of galaxies not trained on, which give intervals; None for fewer than 20.
 
         Parameters
         ----------
@@ -97,8 +97,8 @@ class ValueIntervals:
         fresh = predictions.ids
         if predictions.seen is not None:
             fresh = fresh[~predictions.seen]
-        # choose one galaxy per group by the sha256 of its id, so that the order of galaxies does
-        # not matter
+        # galaxies of a group are related and have similar errors: use one of each, chosen by the
+        # sha256 of its id, so that the order of galaxies does not matter
         first: dict[tuple[str, str], tuple[bytes, str]] = {}
         for name in fresh:
             grouped = groups is not None and name in groups
@@ -117,7 +117,7 @@ class ValueIntervals:
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 
     def at(self, coverage: float) -> ValueIntervals:
-        """Return intervals for another coverage, from the same calibration galaxies.
+        """Return the same errors, for intervals that hold the truth in another share of cases.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class ValueIntervals:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return calibration errors, coverage and kind as JSON values."""
+        """Return calibration errors, coverage and kind (number or redshift) as JSON values."""
         return {"errors": self.errors.tolist(), "coverage": self.coverage, "kind": self.kind}
 
     @classmethod

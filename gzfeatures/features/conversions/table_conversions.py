@@ -49,7 +49,7 @@ class TableConversions:
         return brief.line("EmbeddingTable", size, self.extractor.backbone, self.extractor.layer)
 
     def _repr_html_(self) -> str:
-        """Return the table's size, extractor and first rows as HTML for a notebook."""
+        """Return the table's size, network, layer and first rows as HTML for a notebook."""
         facts = {
             "backbone": self.extractor.backbone,
             "layer": self.extractor.layer,

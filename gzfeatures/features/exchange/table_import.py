@@ -1,4 +1,4 @@
-"""Make an embedding table of vectors that another program wrote."""
+"""Make an embedding table from vectors that another program wrote."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class VectorSource:
 
 
 def import_table(source: VectorSource, images: ImageSet | None = None) -> EmbeddingTable:
-    """Return an embedding table of the vectors in a file that another program wrote.
+    """Return an embedding table with the vectors from a file that another program wrote.
 
     Parameters
     ----------
@@ -95,11 +95,12 @@ def import_table(source: VectorSource, images: ImageSet | None = None) -> Embedd
 
 
 def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extractor:
-    """Return the origin of imported vectors: the encoder's name, or the sha256 of their file."""
+    """Return an extractor with the origin of vectors: the encoder's name or the file's sha256."""
     file = source.path
     if source.encoder is not None and not source.encoder.strip():
         raise InputError("name of the encoder", rule="not be empty")
-    # without a name of the encoder, only vectors of the same file surely come from the same encoder
+    # if the user names no encoder, the file's sha256 stands for it: only vectors of the same file
+    # surely have the same encoder
     if source.encoder is not None:
         origin = source.encoder
     elif file.is_dir():

@@ -110,7 +110,7 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
 def _of_table(
     ids: Ids, digests: Ids, matrix: np.ndarray, like: Path, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return rows of the known table `like`, which must have equal vectors for shared galaxies.
+    """Return rows of the intact table `like`; refuse if it has other vectors for the same galaxies.
 
     Returns also a sentence on what was compared.
     """
@@ -133,7 +133,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Find the extractor in a store that gave equal vectors; return an empty table with it."""
+    """Find the network, layer and view in a store that gave equal vectors, as an empty table."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]
@@ -150,7 +150,7 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield those extractors of a store that make vectors of the given length."""
+    """Yield extractors (network, layer, view) in a store whose vectors have the given length."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor

@@ -178,15 +178,16 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
             continue
         pattern = name[: match.start(2)] + "*"
         texts[pattern] = texts.get(pattern, 0) + (not _is_number(column))
-        # feat_1 and feat_01 have one number: the key −1 makes the test for gaps below refuse both
+        # feat_1 and feat_01 both have number 1: store one under −1, so that the numbers do not run
+        # from 0 or 1, and the pattern is refused below
         if int(match[2]) in found.setdefault(pattern, {}):
             found[pattern][-1] = name
         found[pattern][int(match[2])] = name
     kept = {}
     for pattern, members in found.items():
         numbers = sorted(members)
-        # drop a pattern if half of its columns are text; keep it if fewer are, so that reading
-        # reports them instead of shortening the vectors
+        # drop a pattern if half of its columns are text; keep it if fewer are: reading them raises
+        # an error, while leaving them out would shorten the vectors
         if 2 * texts[pattern] >= len(numbers):
             continue
         if len(numbers) > 1 and numbers in (
@@ -274,7 +275,7 @@ def _numbers(column: Any) -> npt.NDArray[Any]:
 
 
 def _lengths(chunk: pa.Array) -> Any:
-    """Return the length of each list in a part of an Arrow column, shape (n,)."""
+    """Return the length of each list in one array (chunk) of an Arrow column, shape (n,)."""
     if pa.types.is_fixed_size_list(chunk.type):
         return np.full(len(chunk), chunk.type.list_size)
     return pc.list_value_length(chunk)

@@ -117,7 +117,8 @@ def _feather(path: Path, _: str | None, vector: str | None) -> dict[str, Column]
 def _csv(path: Path, id_column: str | None, __: str | None) -> dict[str, Column]:
     frame = read_table(path, id_column=id_column)
     for name in map(str, frame):
-        # pandas renames a second column feat_2 to feat_2.1, which would be left out without a word
+        # pandas renames a second column feat_2 to feat_2.1, which would be left out without a
+        # warning
         first, _, copy = name.rpartition(".")
         if copy.isdigit() and first[-1:].isdigit() and first in frame:
             raise InputError("two columns have one name", where=path, found=first)
