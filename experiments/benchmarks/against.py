@@ -13,11 +13,12 @@ alike. The first pair warms up. Images are drawn from a seed: JPEGs of 424 px. T
 are tried: eager, and compiled. The ratio of processor seconds says what the code costs; the clock's
 includes what else runs.
 
-    python experiments/benchmarks/against.py OTHER_VENV --part run --count 400 --pairs 3
+    python experiments/benchmarks/against.py OTHER --part run --count 400 --pairs 3
 
 With `--part` (one of `parts.PARTS`) whole processes are compared, each from a cold cache: OTHER is
-then the virtual environment of another build. A row of the table has the ratio of seconds by the
-clock and of processors, with its range over the pairs, and that of the peak of memory.
+then such a folder, or the virtual environment of another build. A row of the table has the ratio of
+seconds by the clock and of processors, with its range over the pairs, and that of the peak of
+memory; the trainings of a run are left out of its seconds.
 """
 
 from __future__ import annotations
@@ -149,9 +150,14 @@ def summary(values: list[float]) -> str:
     )
 
 
+def build_of(place: Path) -> tuple[Path, Path | None]:
+    """Return the Python of a build, and the folder to import it from if Python does not have it."""
+    installed = place / "bin" / "python"
+    return (installed, None) if installed.exists() else (Path(sys.executable), place.resolve())
+
+
 def whole(name: str, other: Path, count: int, pairs: int) -> None:
     """Run a part in both builds in turns, and print a row of the table for each measure."""
-    sys.path.insert(0, str(Path(__file__).parent))
     from parts import PARTS, Cost, cost
 
     part, costs = PARTS[name], dict[str, list[Cost]](this=[], other=[])
@@ -159,8 +165,7 @@ def whole(name: str, other: Path, count: int, pairs: int) -> None:
         given = part.draw(Path(folder), count)
         for pair in range(pairs):
             for build in ("this", "other") if pair % 2 else ("other", "this"):
-                python = Path(sys.executable) if build == "this" else other / "bin" / "python"
-                root = ROOT if build == "this" else None
+                python, root = (Path(sys.executable), ROOT) if build == "this" else build_of(other)
                 place = Path(folder) / f"{build}-{pair}"
                 costs[build].append(cost(part, python, root, given, place))
                 print(f"{build} {costs[build][-1]}", file=sys.stderr, flush=True)
@@ -179,10 +184,11 @@ def whole(name: str, other: Path, count: int, pairs: int) -> None:
 
 def main() -> None:
     """Compare the builds and print the ratios."""
-    if any(word.startswith("--part") for word in sys.argv[1:]):
-        # whole verbs, each in a process of its own
-        import against_verbs
+    sys.path.insert(0, str(Path(__file__).parent))
+    import against_verbs
 
+    # tables and their verbs: one process for each verb, with both builds' files kept
+    if any(word.rpartition("=")[2] in against_verbs.PARTS for word in sys.argv[1:]):
         against_verbs.main(sys.argv[1:])
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

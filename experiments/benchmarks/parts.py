@@ -30,6 +30,28 @@ sys.exit(main())
 """
 """Program that is gzfeatures with 5 ms more for each image file that is read."""
 
+TIMED = """
+import importlib, os, sys
+for name in ("gzfeatures.networks.training.train", "gzfeatures.networks.finetune"):
+    try:
+        module = importlib.import_module(name)
+        break
+    except ModuleNotFoundError:
+        pass
+really = module.train
+def timed(*arguments, **options):
+    start = sum(os.times()[:4])
+    try:
+        return really(*arguments, **options)
+    finally:
+        with open("training-processors", "a") as file:
+            print(sum(os.times()[:4]) - start, file=file)
+module.train = timed
+from gzfeatures.cli import main
+sys.exit(main())
+"""
+"""Program that is gzfeatures and writes the processor seconds of each training."""
+
 RUN = """
 name = "whole"
 [galaxies]
@@ -66,12 +88,15 @@ class Part:
         Python in place of `-m gzfeatures`.
     apart : callable, optional
         Seconds by the clock, from the folder of the process, that do not count.
+    processors_apart : callable, optional
+        The same of the processors.
     """
 
     arguments: tuple[str, ...]
     draw: Callable[[Path, int], Path]
     program: str | None = None
     apart: Callable[[Path], float] = lambda _: 0.0
+    processors_apart: Callable[[Path], float] = lambda _: 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +159,15 @@ def trained(place: Path) -> float:
     return sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in notes)
 
 
+def trained_processors(place: Path) -> float:
+    """Processor seconds that the trainings of a run took, as `TIMED` writes them."""
+    return sum(map(float, (place / "training-processors").read_text(encoding="utf-8").split()))
+
+
 _RUN = ("run", "{input}", "-o", "{here}/run", "--tracking-uri", "sqlite:///{here}/mlflow.db")
 _EXTRACT = ("extract", "{input}", "--backbone", "googlenet-gz2", "-o", "{here}/t.parquet")
 PARTS: Mapping[str, Part] = {
-    "run": Part((*_RUN, "--set", "explain=1"), experiment, apart=trained),
+    "run": Part((*_RUN, "--set", "explain=1"), experiment, TIMED, trained, trained_processors),
     "run-5ms": Part((*_RUN, "--set", "explain=1"), experiment, SLOW, trained),
     "packaged": Part(_EXTRACT, pictures),
     "packaged-int8": Part((*_EXTRACT, "--precision", "int8"), pictures),
@@ -166,4 +196,5 @@ def cost(part: Part, python: Path, root: Path | None, given: Path, place: Path) 
         raise SystemExit(f"{python} failed: {' '.join(arguments)}")
     clock -= part.apart(place)
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(clock, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
+    processors = used.ru_utime + used.ru_stime - part.processors_apart(place)
+    return Cost(clock, processors, used.ru_maxrss * unit)

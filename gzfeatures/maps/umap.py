@@ -27,6 +27,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.maps import quality
+from gzfeatures.maps._compat_umap import keep_compiled
 from gzfeatures.maps.map import Map
 from gzfeatures.maps.numba_cache import require_numba_cache
 from gzfeatures.progress import Progress, handed
@@ -306,6 +307,7 @@ def _graph(
         warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
         from umap import UMAP
 
+        keep_compiled()
         estimator = UMAP(
             n_neighbors=rows.shape[1],
             precomputed_knn=(rows, distances),

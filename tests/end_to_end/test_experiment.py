@@ -120,6 +120,29 @@ def test_a_run_reads_and_decodes_each_image_once(
     assert 1 <= touched["decodes"] / images <= 1.3
 
 
+def test_two_backbones_and_a_network_that_is_one_too_read_and_decode_each_image_once(
+    survey: MockSurvey, toml: Path, tmp_path: Path
+) -> None:
+    # googlenet-gz2 knows the pictures that it was trained on: every picture is hashed too
+    backbones = 'backbones=[{name="googlenet-gz2"}, {name="resnet18", weights="none"}]'
+    network = 'networks=[{name="engel", view="size=32", epochs=1}]'
+    changes = [backbones, "backbones.1.view=size=32", network, 'heads=[{name="logistic"}]']
+    touched: Counter[str] = Counter()
+    with pytest.MonkeyPatch.context() as patch:
+        count_touches(patch, touched)
+        done = run(
+            load(toml, [*changes, "explain=1"]),
+            folder=tmp_path / "run",
+            store=Store(tmp_path / "store"),
+        )
+    names = {candidate.backbone for candidate in done.report.candidates if candidate.head}
+    assert names == {"googlenet-gz2", "resnet18", "engel-q1-3class"}
+    assert done.map is not None and list((done.folder / "figures").glob("showcase*"))
+    images = len(ImageSet.of(survey.images))
+    assert 1 <= touched["reads"] / images <= 2.2
+    assert 1 <= touched["decodes"] / images <= 1.3
+
+
 def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:
     report = finished.report
     expected = {

@@ -74,6 +74,17 @@ def test_two_runs_of_one_seed_write_the_same_bytes(
     assert "seconds" not in Map.read(tmp_path / "0.map.parquet").quality
 
 
+def test_functions_of_umap_are_stored_compiled_for_later_processes(
+    made: tuple[EmbeddingTable, Labels, Map],
+) -> None:
+    from umap.umap_ import compute_membership_strengths, smooth_knn_dist
+
+    for function in (smooth_knn_dist, compute_membership_strengths):
+        assert function.signatures and function.stats.cache_path is not None
+        stored = Path(function.stats.cache_path).glob(f"*.{function.__name__}-*.nbc")
+        assert list(stored)
+
+
 def test_the_number_of_threads_does_not_change_a_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     graph = sparse.random(200, 200, 0.05, random_state=0, format="csr")
