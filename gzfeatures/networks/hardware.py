@@ -187,8 +187,8 @@ def load_newest_tbb() -> None:
     try:
         libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
     except PackageNotFoundError:
-        # without the package tbb, scikit-learn-intelex is not installed either, and nothing
-        # conflicts
+        # scikit-learn-intelex, which needs the newest TBB, requires the package tbb: without tbb it
+        # is not installed, so OpenVINO may load its own TBB
         return
     if libraries:
         ctypes.CDLL(str(libraries[0].locate()))

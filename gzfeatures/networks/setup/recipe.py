@@ -283,7 +283,7 @@ class TrainingRecipe:
         return torch.from_numpy(factors / factors[labels.codes].mean()).float()
 
     def shares(self, labels: Labels) -> npt.NDArray[np.float64] | None:
-        """Return the expected copies of each galaxy in an epoch, shape (n,); None: one of each."""
+        """Return each galaxy's expected number of copies in an epoch, (n,); None: one copy each."""
         if self.balance != "sampling":
             return None
         shares = self._class_factors(labels)[labels.codes]

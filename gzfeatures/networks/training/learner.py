@@ -170,7 +170,7 @@ class Learner(pl.LightningModule):
         return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
 
     def _gain(self, shares: Array) -> dict[str, float]:
-        """Return by how much an epoch beats epoch 0 (fitted output layer), and standard error.
+        """Return the mean gain over epoch 0 (only output layer fitted), and its standard error.
 
         Parameters
         ----------

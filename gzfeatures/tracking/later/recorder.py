@@ -28,7 +28,7 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Replace the object that records a training in MLflow, and record nothing; only store a name.
+    """Stand in for the object that records a training in MLflow: store a name, record nothing.
 
     Parameters
     ----------
