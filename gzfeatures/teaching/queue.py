@@ -187,9 +187,10 @@ def informative(
 
 def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: int) -> Rows:
     """Choose galaxies one by one, each the farthest from labelled and already chosen galaxies."""
-    nearest_known = np.full(len(pool), np.inf)
-    for row in labelled:
-        nearest_known = np.minimum(nearest_known, ((vectors[pool] - vectors[row]) ** 2).sum(1))
+    from scipy.spatial.distance import cdist
+
+    points = vectors[pool]
+    nearest_known = cdist(points, vectors[labelled], "sqeuclidean").min(1, initial=np.inf)
     chosen: list[int] = []
     left = np.ones(len(pool), dtype=bool)
     places = _Places(draws.ranks[pool])
@@ -197,8 +198,7 @@ def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: i
         best = int(_best(nearest_known[left], np.flatnonzero(left), places)[0])
         chosen.append(int(pool[best]))
         left[best] = False
-        distance = ((vectors[pool] - vectors[pool[best]]) ** 2).sum(1)
-        nearest_known = np.minimum(nearest_known, distance)
+        nearest_known = np.minimum(nearest_known, ((points - points[best]) ** 2).sum(1))
     return np.asarray(chosen, dtype=np.intp)
 
 

@@ -11,7 +11,7 @@ from gzfeatures.teaching.campaign import Answer, Campaign
 from gzfeatures.teaching.page_vectors import page_vectors
 from gzfeatures.teaching.random_sample import RandomSample
 
-CAMPAIGNS, ROUNDS, N, NEW = 120, 30, 600, 6000
+CAMPAIGNS, ROUNDS, N, NEW = 200, 30, 600, 6000
 CLASSES = ("a", "b", "c")
 SHARES = (0.5, 0.3, 0.2)
 
