@@ -167,7 +167,9 @@ class MapPage:
             sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
         data |= {"teaching": self._teaching()}
-        page = _filled(self.title, self.report, data, sprites, served=self.server is not None)
+        # a page in a frame sends its requests to the page around it, and none to the network
+        asks = self.server is not None and not self.server.framed
+        page = _filled(self.title, self.report, data, sprites, served=asks)
         path = Path(path)
         with written_whole(path) as temporary:
             temporary.write_text(sealed(page), encoding="utf-8")

@@ -29,10 +29,13 @@ class TeachingServer:
         Sent in the header of each request.
     heads : tuple of str
         Names of heads that the server can fit.
+    framed : bool
+        The page lies in a frame, and sends requests to the page around it, without a token.
     """
 
     token: str
     heads: tuple[str, ...] = ()
+    framed: bool = False
 
 
 def teaching_data(

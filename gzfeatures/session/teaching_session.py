@@ -327,13 +327,7 @@ class TeachingSession:
         self, images: ImageSet | None = None, *, port: int = 0, progress: Progress = SILENT
     ) -> LocalServer:
         """Return a web server for the page; it has a port, but does not answer requests yet."""
-        if len(self.chart) > MOST:
-            raise InputError(
-                "table to be taught on",
-                rule=f"have at most {MOST:,} galaxies",
-                found=len(self.chart),
-                remedy="teach on a sample: its heads predict the whole table",
-            )
+        self.require_few()
         try:
             server = LocalServer(port)
         except OSError as error:
@@ -345,13 +339,28 @@ class TeachingSession:
             ) from error
         about = TeachingServer(server.token, HEADS)
         server.page = self.page(about, images, progress=progress)
-        server.actions = {
+        server.actions = self.actions
+        return server
+
+    @property
+    def actions(self) -> dict[str, Callable[[Any], Any]]:
+        """Return what a page can ask this session to do, by the name that its requests use."""
+        return {
             "answers": self.keep,
             "state": self.state,
             "fit": self.fit,
             "selection": self.selection,
         }
-        return server
+
+    def require_few(self) -> None:
+        """Refuse a table that has more galaxies than a page can teach on."""
+        if len(self.chart) > MOST:
+            raise InputError(
+                "table to be taught on",
+                rule=f"have at most {MOST:,} galaxies",
+                found=len(self.chart),
+                remedy="teach on a sample: its heads predict the whole table",
+            )
 
 
 def _answer(content: Mapping[str, Any]) -> Answer | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, need
 from gzfeatures.experiment.prediction import answers_of, fractions_head
 from gzfeatures.explore.word_search import read_query
 from gzfeatures.features.table import EmbeddingTable
@@ -23,8 +23,10 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.maps.columns import offered
 from gzfeatures.maps.map import Map
 from gzfeatures.maps.umap import MapOptions, project
+from gzfeatures.notebook import in_notebook
 from gzfeatures.progress import Progress, handed
 from gzfeatures.session.teaching_session import TeachingSession
+from gzfeatures.session.teaching_view import EXTRA, TeachingView
 from gzfeatures.teaching.answers_file import AnswersFile
 from gzfeatures.teaching.rounds import RoundRecord
 from gzfeatures.verbs.inputs import Place, catalog_of, table_of
@@ -45,8 +47,12 @@ def teach(
     say: Callable[[str], object] = print,
     on_round: Callable[[RoundRecord], object] | None = None,
     progress: Progress | bool = False,
-) -> Labels:
-    """Serve a page on 127.0.0.1 on which galaxies are labelled, until Ctrl-C or an interrupt.
+    widget: bool | None = None,
+) -> Labels | TeachingView:
+    """Show a page on which galaxies are labelled: in the notebook cell, or on 127.0.0.1.
+
+    In a notebook the page is a widget, and other cells can run meanwhile. Elsewhere it is served on
+    127.0.0.1 until Ctrl-C or an interrupt.
 
     Parameters
     ----------
@@ -61,7 +67,7 @@ def teach(
     catalog : Catalog, str or Path, optional
         Columns that can colour the map; with `ra` and `dec` the page shows the sky.
     port : int
-        Port on 127.0.0.1; 0 takes a free one.
+        Port on 127.0.0.1; 0 takes a free one. A widget takes none.
     seed : int
         Of the map, and of heads that are fitted.
     say : callable
@@ -70,22 +76,33 @@ def teach(
         Is told what each round asked and reached, such as `CampaignRecord` of the tracking.
     progress : Progress or bool
         Where the steps are told; nowhere by default. True is the terminal.
+    widget : bool, optional
+        Whether to show the page by a widget (anywidget); by default in notebooks.
 
     Returns
     -------
-    Labels
-        All labels of the table's galaxies in the file.
+    Labels or TeachingView
+        All labels of the table's galaxies in the file, after the server has ended; or the widget,
+        whose `labels` are these at any time.
 
     Raises
     ------
     InputError
-        There are too many galaxies, the port is taken, or the label file cannot be understood.
+        There are too many galaxies, the port is taken or not used, or the label file cannot be
+        understood.
+    MissingExtraError
+        A widget is to show the page, and anywidget is not installed.
 
     Examples
     --------
     >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
     """
-    # read the label file before the map is computed, so that a damaged file stops the command early
+    shows = in_notebook() if widget is None else widget
+    # check what a widget needs, and read the label file, before the map is computed: errors come early
+    if shows:
+        need("anywidget", extra=EXTRA)
+        if port:
+            raise InputError("port", rule="be left out where a widget shows the page", found=port)
     file = AnswersFile(labels)
     vectors, told = table_of(table), handed(progress)
     columns_of = None if catalog is None else offered(catalog_of(catalog))
@@ -95,6 +112,8 @@ def teach(
         drawn = map if isinstance(map, Map) else Map.read(map)
     session = TeachingSession(vectors, drawn, file, seed, answers_of(vectors), columns_of, on_round)
     shown = images if isinstance(images, ImageSet) or images is None else ImageSet.of(images)
+    if shows:
+        return TeachingView(session, shown, told)
     try:
         session.serve(say, shown, port=port, progress=told)
     except KeyboardInterrupt:

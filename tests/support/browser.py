@@ -129,6 +129,10 @@ class Browser:
             {"id": self.until(f"return document.querySelector({json.dumps(selector)})")},
         )
 
+    def leave(self) -> None:
+        """Go back from a frame to the page around it."""
+        self._call("POST", "/frame", {"id": None})
+
     def run(self, script: str) -> Any:
         """Value of a script's `return`."""
         return self._call("POST", "/execute/sync", {"script": script, "args": []})

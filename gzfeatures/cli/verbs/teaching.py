@@ -75,6 +75,7 @@ def teach(
             say=say,
             on_round=recorder,
             progress=Terminal(),
+            widget=False,
         )
     finally:
         if recorder is not None:
