@@ -98,7 +98,7 @@ def teach(
     >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
     """
     shows = in_notebook() if widget is None else widget
-    # check what a widget needs, and read the label file, before the map is computed: errors come early
+    # check what a widget needs and read the label file first: the map takes longer than errors may
     if shows:
         need("anywidget", extra=EXTRA)
         if port:
