@@ -279,7 +279,7 @@ def network_curve(
     whole: Candidate,
     progress: Progress = SILENT,
 ) -> list[tuple[int, float, float, float]]:
-    """Train a network on growing numbers of training galaxies, and measure each accuracy.
+    """Train a network on growing numbers of training galaxies, and score it each time.
 
     Returns
     -------

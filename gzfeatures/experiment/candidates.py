@@ -202,7 +202,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add conformal sets and class shares, or intervals, to a head, by validation galaxies."""
+        """Calibrate conformal sets and class shares, or intervals, on validation galaxies."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(

@@ -269,7 +269,7 @@ def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None
 
 
 def _figures(training: Training) -> dict[str, Any]:
-    """Return seconds, images and epochs of a training, and its chosen epoch, as JSON values."""
+    """Return a training's seconds, number of images, epochs and best epoch, as JSON values."""
     return {
         "recipe": training.recipe.recipe if training.recipe else None,
         "epochs": training.epochs,
@@ -281,7 +281,7 @@ def _figures(training: Training) -> dict[str, Any]:
 
 
 def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
-    """Return seconds, images and epochs of an ensemble's members together, as JSON values."""
+    """Return an ensemble's seconds, images and epochs over all members, as JSON values."""
     first = joined.members[0]
     return {
         "recipe": first.recipe.recipe if first.recipe else None,

@@ -164,7 +164,7 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per point: method, numbers of galaxies, metrics with intervals."""
+        """Return one mapping per point of the curve: method, galaxies, metrics, intervals."""
         rows: list[dict[str, Any]] = []
         # sort by number of labels, as `write` does with the predictions
         for point in sorted(self.points, key=lambda point: point.labels):

@@ -238,7 +238,7 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split galaxies by a rule on ids, by an earlier split, or anew; also return moved galaxies."""
+    """Split by a rule on ids, an earlier split or at random; also return galaxies moved to test."""
     rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()

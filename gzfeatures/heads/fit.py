@@ -158,7 +158,7 @@ def suited(head: str, labels: Labels) -> HeadKind:
 
 
 def _remedy(target: str) -> str | None:
-    """Return advice for an error: how to give labels of another kind."""
+    """Return advice for an error: how to name the label column so that other labels are read."""
     if target == "fractions":
         return (
             "call the column of classes label: without one, columns of numbers are read as "

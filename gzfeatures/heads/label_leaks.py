@@ -73,7 +73,7 @@ def telling_columns(
     rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
     targets = labels.select(sample).values
-    # test each column alone, then all together: a label may follow from two columns only
+    # test each column alone, then all together: a label may follow only from several columns
     parts = [[number] for number in range(len(others))]
     if len(others) > 1:
         parts.append(list(range(len(others))))
@@ -93,7 +93,7 @@ def telling_columns(
 def _telling_number(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
 ) -> list[str]:
-    """Return a warning for each column that equals the number to predict, or sorts like it."""
+    """Return warnings for columns that equal the number to predict, or sort galaxies like it."""
     from scipy.stats import spearmanr
 
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]

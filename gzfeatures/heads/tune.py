@@ -40,7 +40,7 @@ def search(
     jobs: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """Return the best combination of a head's parameters on training rows, and all trials.
+    """Return the best combination of a head's parameters, and all combinations that were tried.
 
     For large tables, all combinations are tried on few rows, and the best third on more rows
     (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943).

@@ -203,7 +203,7 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Return the galaxy's files by content: `picture`, `bands` (one file), or a band."""
+        """Return the galaxy's files by content: `picture`, `bands` (several bands), or one band."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts

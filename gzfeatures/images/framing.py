@@ -107,7 +107,7 @@ class Framing:
         return pixels
 
     def asdict(self) -> dict[str, Any]:
-        """Return the field's size, and the columns of scale and radius, as JSON values."""
+        """Return the field's size, and the names of scale and radius columns, as JSON values."""
         scale, radius = self.columns
         return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
 

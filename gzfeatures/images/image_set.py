@@ -363,7 +363,7 @@ class ImageSet:
         return dataclasses.replace(self, framing=framing)
 
     def _frame(self, row: int) -> float | None:
-        """Return the side of a galaxy's Galaxy Zoo field in pixels; None for the whole image."""
+        """Return the pixels across a galaxy's Galaxy Zoo field; None if images show this field."""
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
     def cached_in(self, cache: PictureCache | None) -> ImageSet:
@@ -461,7 +461,7 @@ class ImageSet:
         )
 
     def part(self, number: int, parts: int) -> ImageSet:
-        """Return part `number` of `parts` equal parts; images stored side by side share a part.
+        """Return one of `parts` equal parts of the images; those stored side by side share a part.
 
         Parameters
         ----------

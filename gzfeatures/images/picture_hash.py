@@ -33,7 +33,7 @@ NOTHING = bytes(BYTES)
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return row and column of the 256 lowest frequencies, without the mean, in the order of bits.
+    """Return row and column of the 256 lowest frequencies, without the mean, in the hash's order.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """

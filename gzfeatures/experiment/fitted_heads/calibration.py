@@ -69,7 +69,7 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate conformal sets on validation galaxies; those unlike training galaxies miss."""
+    """Calibrate conformal sets on validation galaxies; those unlike the training count as wrong."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
@@ -96,7 +96,7 @@ def calibration_report(
     *,
     crossed: bool = False,
 ) -> dict[str, Any]:
-    """Return scores before calibration, coverage of conformal sets or intervals, and notes."""
+    """Return scores before calibration, coverage of conformal sets or intervals, and warnings."""
     calibration: dict[str, Any] = (
         {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )

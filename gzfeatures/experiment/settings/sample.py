@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HowRead(Section):
-    """Set how image files are read where the files do not say, such as stretch and bands."""
+    """Set what image files do not state about themselves, such as stretch and names of bands."""
 
     range: tuple[float, float] | None = None
     """Values that become black and white, as `--range`."""
@@ -88,7 +88,7 @@ class ByDigest(Section):
 
 
 class SecondTarget(_Votes):
-    """Name a catalog and class scheme that networks learn in addition to the first target."""
+    """Name a catalog and class scheme; networks learn these labels in addition to the first."""
 
     catalog: Path
     """Catalog with the votes of the second target."""

@@ -1,4 +1,4 @@
-"""Define what steps of a run return: scored networks and heads, and timed tables."""
+"""Define what steps of a run return: scored networks and heads, embedding tables, and costs."""
 
 from __future__ import annotations
 

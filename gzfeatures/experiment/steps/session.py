@@ -51,7 +51,7 @@ class Tracker(Protocol):
         ...
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """Open one training's record: a function that stores the metrics of all epochs so far."""
+        """Open one training's record; yield a function that stores the metrics of each epoch."""
         ...
 
     def record_candidate(

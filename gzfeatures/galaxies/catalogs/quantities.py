@@ -200,7 +200,7 @@ def _remedy(name: str, *, is_text: bool) -> str:
 
 
 def _numeric_columns(frame: pd.DataFrame) -> str:
-    """Return the names of a table's first numeric columns, for messages."""
+    """Return the names of a table's first numeric columns, for error messages."""
     names = [str(column) for column in frame if frame[column].dtype.kind in "iuf"]
     return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") or "no numeric column"
 

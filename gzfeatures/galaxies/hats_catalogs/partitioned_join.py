@@ -175,8 +175,8 @@ def hats_joined_sky(
     with new_catalog(path, catalog.ra, catalog.dec) as writer:
         for part, partition in enumerate(catalog.files):
             centre, reach = partition.circle
-            # read galaxies up to two radii outside the partition: galaxies that compete for a
-            # partner are each within one radius of it
+            # read galaxies up to two radii outside the partition: galaxies that compete for one
+            # partner are each within one radius of this partner
             here = own.near(centre, reach + 2 * radius)
             there = other.near(centre, reach + far + radius)
             rows = own.table(part)

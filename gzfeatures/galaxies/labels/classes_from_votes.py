@@ -195,7 +195,7 @@ class Labelling:
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
             ]
             if questions and self.ballots is not None:
-                # a class depends on several questions, so use the question with the fewest
+                # if a class depends on several questions, use the question with the fewest
                 # volunteers
                 voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
         # no question decides about none-of-these, so use the largest number of volunteers of any
@@ -252,7 +252,7 @@ class Labelling:
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return a mask of the galaxies without label for each reason but the class conditions."""
+        """Return masks of galaxies to leave unlabelled, by reason, except for class conditions."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -274,7 +274,7 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # GZ2 flags at most one answer to a question as sure; two flagged answers contradict
+            # a GZ2 flag marks an answer as sure; two flagged answers to one question contradict
             # each other, so exclude these galaxies
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)

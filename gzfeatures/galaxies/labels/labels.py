@@ -32,7 +32,7 @@ FEW = 5
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Store where labels come from: Galaxy Zoo campaigns, vote columns, and numbers of galaxies.
+    """Store where labels come from: vote columns and labelled galaxies of each Galaxy Zoo campaign.
 
     Parameters
     ----------

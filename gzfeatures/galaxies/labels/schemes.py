@@ -1,4 +1,4 @@
-"""List class schemes from publications and five published programs; read schemes from files.
+"""List published class schemes (rules that turn votes into classes); read others from files.
 
 A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the
 source did.

@@ -71,7 +71,7 @@ def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Number
 def _bins(
     catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
 ) -> Numbers:
-    """Return the catalog's bin of each galaxy, or compute bins from the quantity's column."""
+    """Return each galaxy's bin of a quantity: the catalog's own, or computed from the quantity."""
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 

@@ -138,7 +138,7 @@ def known_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """Store a new or extended split, with the numbers of earlier, new and moved galaxies.
+    """Store a new or extended split, counts of earlier and new galaxies, and ids moved to test.
 
     Parameters
     ----------

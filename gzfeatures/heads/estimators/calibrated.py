@@ -280,7 +280,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if biased:
             self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
             self.bias_[present] = optimum.x[1:]
-        # step functions map probabilities: scores of different classes have different scales
+        # fit step functions to probabilities: the scores of two classes have different scales
         if self.method == "isotonic":
             p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
             self.stepped_ = present

@@ -37,7 +37,8 @@ def library(module: str, accelerated: bool) -> Any:
             return importlib.import_module(f"sklearnex.{module}")
         except ImportError:
             pass
-    # not installed, or no such platform: scikit-learn gives the same result more slowly
+    # Intel's library is not installed, or not made for this platform: scikit-learn gives the same
+    # result more slowly
     return importlib.import_module(f"sklearn.{module}")
 
 

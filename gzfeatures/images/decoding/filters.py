@@ -244,7 +244,7 @@ def _stem(name: str) -> str:
 
 
 def _lies_beside(stem: str, stems: set[str]) -> bool:
-    """Return whether a file name says: weights, errors or mask of an image in the same list."""
+    """Return whether a name means weights, errors or a mask of an image in the same list."""
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False

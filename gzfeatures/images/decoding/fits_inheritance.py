@@ -26,7 +26,7 @@ Source: doi:10.1051/0004-6361:20021327."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
-    """Return an image's FITS header; if it has no sky coordinates, add those of the file's first.
+    """Return an image's FITS header; add the sky coordinates of the first header if it has none.
 
     Parameters
     ----------

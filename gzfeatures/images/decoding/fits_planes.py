@@ -178,14 +178,14 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
 
 
 def _label(unit: Any) -> str:
-    """Return the name of a FITS unit (HDU): EXTNAME, or IMAGETYP if this names a weight."""
+    """Return the name of a FITS unit (HDU): EXTNAME, or IMAGETYP if this means a weight image."""
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
 
 
 def _words(name: str, keep: bool = False) -> list[str]:
-    """Split the name of a file or FITS unit into words; with `keep`, separators are listed too."""
+    """Split the name of a file or FITS unit into words; with `keep`, return separators too."""
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 

@@ -76,7 +76,7 @@ def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> np
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """Scale each channel between black and white levels that follow from the channel's background.
+    """Scale each channel between black and white levels computed from the channel's sky background.
 
     The background is the fainter half of the pixels.
 

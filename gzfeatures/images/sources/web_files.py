@@ -1,4 +1,4 @@
-"""List web folders by their index pages, and read their files with limits, for fsspec.
+"""List and read files of web folders for the library fsspec, with limits on size and time.
 
 fsspec's own reader of web addresses follows redirects from https to http, reads answers of any
 length whole, and waits for them without end. This one asks as cutouts are asked: `polite_http`.
@@ -164,7 +164,7 @@ def service_for(url: str, *, anew: bool = False) -> Service:
 
 
 def register() -> None:
-    """Tell fsspec to use `WebFiles` for our own schemes; its own web reader remains for http."""
+    """Tell fsspec to use `WebFiles` for addresses that begin with `gzfeatures+http`."""
     for scheme in WebFiles.protocol:
         fsspec.register_implementation(scheme, WebFiles, clobber=True)
 
