@@ -98,7 +98,7 @@ def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
     """Return a sha256 of all inputs that the weights of a network depend on, with the seed."""
-    # trainings with other seeds or fewer labels are separate: their settings do not change this one
+    # leave out these settings: they ask for further trainings, and do not change this training
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
     # the members of an ensemble choose their epochs on the same galaxies, which
     # depend on the first seed

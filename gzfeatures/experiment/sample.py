@@ -140,7 +140,7 @@ def load_sample(
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
-    # add galaxies that are only trained on after the split: they cannot get into the test part
+    # after the split, add galaxies that are only trained on: they cannot get into the test part
     for source in settings.training_only:
         readable, new_ids = _with_training_only(readable, settings, source, seed, check)
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
