@@ -34,7 +34,7 @@ class VerbsByChapter(TyperGroup):
         return [verb for verbs in CHAPTERS.values() for verb in verbs]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a name, or None if there is no such command."""
+        """Return the command that has a name, or None if there is no such command."""
         if cmd_name not in self.commands:
             for module in modules_of(cmd_name):
                 importlib.import_module(f"gzfeatures.cli.verbs.{module}")

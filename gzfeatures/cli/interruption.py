@@ -144,7 +144,7 @@ def _forget() -> None:
 
 
 def _next(reader: int, seconds: float | None) -> int | None:
-    """Return the number of the next Ctrl-C or SIGTERM; None if none came in time."""
+    """Return the signal number of the next Ctrl-C or SIGTERM; None if none came in time."""
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())

@@ -51,7 +51,8 @@ def array_script(context: Any, tasks: int, store: Path) -> str:
     """
     verb = shlex.join(["gzfeatures", context.info_name, *_words(context, ("slurm", "output"))])
     if "\n" in verb:
-        # refuse a line break, which would end the script's comment that holds the last command
+        # the script names its last command in a comment: refuse a line break in a path, which would
+        # end the comment
         raise InputError("path in a SLURM script", rule="have no line break")
     output = Path(context.params["output"]).resolve()
     whole = shlex.join(["-o", str(output)])

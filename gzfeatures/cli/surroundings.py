@@ -55,7 +55,7 @@ class _Words(io.FileIO):
 
 
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
-    """Return a text stream that writes to `raw`, with the encoding of another stream.
+    """Return a text stream that writes to `raw`, with the encoding of the stream `like`.
 
     What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
     after the work.

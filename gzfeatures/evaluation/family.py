@@ -35,8 +35,8 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
         count, n = share.shape
         if count > 1:
-            # `residual` is the scatter between seeds that the galaxies alone explain; subtract it,
-            # and what remains is due to the seeds
+            # mean scores scatter also because each has few galaxies: estimate this part from
+            # `residual` and subtract it; the rest is due to the seeds
             residual = share - share.mean(0) - (value - value.mean())[:, None]
             of_method[method] = value.var(ddof=1) - (residual**2).sum() / ((count - 1) * n**2)
     with_seeds = np.isfinite(of_method)

@@ -113,7 +113,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Read the settings (network, layer, view) of a folder's embeddings; its name is their sha256.
+    """Read network, layer and view of a folder's embeddings; its name must be their sha256.
 
     Raises
     ------

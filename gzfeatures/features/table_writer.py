@@ -99,8 +99,8 @@ def writer(
         fields.append((PICTURES, pa.binary(2 * BYTES)))
     described = pictures
     schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
-    # the dictionary encoding of Parquet saves space only for repeated values, here image sha256;
-    # zstd compresses ids well, vectors little
+    # use Parquet's dictionary encoding only for image sha256, whose values repeat; zstd compresses
+    # ids well, vectors little
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(

@@ -294,7 +294,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write this set of galaxies into a packaged backbone's folder; return folder and sha256.
+        """Write this set of galaxies into a packaged backbone's folder; return text that names it.
 
         Raises
         ------

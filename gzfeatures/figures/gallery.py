@@ -146,7 +146,7 @@ class Gallery:
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # it comes with a font of most letters
+        import matplotlib  # matplotlib contains a font with most letters
 
         side = self.side
         # make the sheet as wide as its widest picture, because a map may be wider than a row of

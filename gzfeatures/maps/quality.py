@@ -148,7 +148,7 @@ def superposed(
         )
     turn, overlap = orthogonal_procrustes(a, b)
     # scipy.spatial.procrustes computes this disparity too, but does not return the scale and shift,
-    # which galaxies that only one map has need too
+    # which are needed to move galaxies that only one map has
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 

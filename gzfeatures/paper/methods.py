@@ -127,7 +127,7 @@ def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
 
 
 def _method(method: str, text: Text, cite: Cite) -> str:
-    """Return the name of the method of intervals; in LaTeX the papers named in it are cited."""
+    """Return the name of the method that gives confidence intervals; in LaTeX with citations."""
     if cite is _text_citation:
         return method
     plain = text(method)

@@ -156,7 +156,7 @@ def _stored(unit: Any) -> npt.NDArray[np.uint8]:
     file = io.BytesIO()
     unit.writeto(file)
     count, width = int(unit.header["NAXIS2"]), int(unit.header["NAXIS1"])
-    # rows begin directly after the header of the table, which is the last unit of the file
+    # rows begin directly after the table's header; the table is the last unit (HDU) of the file
     start = file.getvalue().index(b"XTENSION") + len(unit.header.tostring())
     return np.frombuffer(file.getvalue(), np.uint8, count * width, start).reshape(count, width)
 

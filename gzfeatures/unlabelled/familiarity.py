@@ -100,7 +100,7 @@ class Familiarity:
 
     @classmethod
     def of(cls, training: Matrix, kept_out: Matrix, strangers: Matrix | None = None) -> Familiarity:
-        """Fit axes and spreads to training galaxies, and store distances of galaxies kept out.
+        """Fit principal axes to training galaxies; store distances of galaxies not trained on.
 
         Parameters
         ----------

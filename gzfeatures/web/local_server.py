@@ -135,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # a browser sends forms of any web page here without asking this server first, but not JSON
+        # accept only JSON: a browser sends forms of any web page here without asking this server
+        # first, but not JSON
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
         length = self.headers.get("Content-Length", "")

@@ -75,7 +75,7 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Return how much embeddings raise the score above that of morphology.
+        """Return what embeddings add to the score of morphology, labelled and predicted from them.
 
         A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
         """

@@ -251,7 +251,7 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
 
 
 def pairs(listed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return pairs of a galaxy's id and a reason as JSON values."""
+    """Return pairs of a galaxy's id and why its image shows no galaxy, as JSON values."""
     return [{"id": name, "reason": reason} for name, reason in listed]
 
 

@@ -83,7 +83,7 @@ def _mapped(
 def _mapped_beside(
     paths: list[Path] | None, labels: Labels | None, options: MapOptions
 ) -> dict[str, Map]:
-    """Compute a map of each other table, which the page aligns with the first by Procrustes."""
+    """Compute a map of each further table, which the page aligns with the first by Procrustes."""
     from gzfeatures.features.table import EmbeddingTable
 
     named = _by_stem(paths)

@@ -80,8 +80,8 @@ def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = excess / n
     observed = np.maximum(squares / n - error**2, 0) / n
-    # a bin with one expected error but no observed error has no scatter; correct probabilities
-    # would give more, so take at least that as noise
+    # in a bin where few errors are expected, the observed scatter is unreliable (0 without any
+    # error): use the expected scatter there, if it is larger
     certainty = expected / (expected + 1)
     noise = np.sqrt(certainty * observed + (1 - certainty) * np.maximum(observed, expected / n**2))
     shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise

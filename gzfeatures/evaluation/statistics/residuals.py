@@ -144,7 +144,7 @@ def _outliers(residual: Array, scatter: float, kind: str) -> npt.NDArray[np.bool
 
 
 class _Moments(NamedTuple):
-    """Hold a mean over galaxies, with variance and skewness over groups of galaxies."""
+    """Hold the mean of a value over galaxies; variance and skewness over groups of galaxies."""
 
     mean: Array
     variance: Array
@@ -152,7 +152,7 @@ class _Moments(NamedTuple):
 
 
 def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Moments:
-    """Return the mean over galaxies, with variance and skewness from groups of galaxies."""
+    """Return the mean of values over galaxies; variance and skewness over groups of galaxies."""
     sums = np.bincount(group, numbers, len(sizes))
     mean = np.asarray(sums.sum() / sizes.sum())
     # a group's contribution is its sum minus the sum expected from its size, because groups differ
@@ -177,7 +177,7 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the interval of a share, for the effective number of independent galaxies."""
+    """Return the interval of a share of galaxies (such as outliers), if groups are related."""
     n, share = sizes.sum(), flags.mean()
     # `effect` is how many galaxies count as one; if all flags are equal it cannot be measured, so
     # assume that a group's galaxies always have equal flags

@@ -54,7 +54,7 @@ class Statistics:
 
     @classmethod
     def of(cls, p: Array, codes: npt.NDArray[np.int64]) -> Statistics:
-        """Return the statistics for intervals, from probabilities (n, k) and true codes (n,)."""
+        """Return statistics for intervals, from probabilities (n, k) and true class codes (n,)."""
         n, k = p.shape
         rows, chosen = np.arange(n), p.argmax(1)
         truth = np.eye(k)[codes]

@@ -170,7 +170,7 @@ class ValueIntervals:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> ValueIntervals:
-        """Return intervals from a dict that `asdict` wrote."""
+        """Return the errors that give intervals, from a dict that `asdict` wrote."""
         errors = np.asarray(fields["errors"], dtype=np.float64)
         return cls(errors, float(fields["coverage"]), str(fields["kind"]))
 
