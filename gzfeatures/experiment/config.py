@@ -146,7 +146,7 @@ class Experiment(Section):
             # such section, then stays the same
             if not any(source["reading"].values()):
                 del source["reading"]
-        # leave out all settings that older runs lack, where they have their default
+        # leave out newer settings at their default, so that the sha256 of older runs stays the same
         for section, younger in (
             (settings, _YOUNGER),
             (settings["galaxies"], _YOUNGER_OF_GALAXIES),

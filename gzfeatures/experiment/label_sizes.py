@@ -166,7 +166,7 @@ class LabelSizes:
     def rows(self) -> list[dict[str, Any]]:
         """Return one mapping per point of the curve: method, galaxies, metrics, intervals."""
         rows: list[dict[str, Any]] = []
-        # sort by number of labels, as `write` does with the predictions
+        # sort by number of labels, so that these rows and the files of predictions have one order
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)

@@ -155,7 +155,7 @@ def _calibration(
         calibration["intervals"] = intervals.coverage_report(predictions, labels)
     if labels.target == "classes":
         temperature = float(record.get("temperature", 1.0))
-        # these probabilities are calibrated: undo the temperature to get the network's own
+        # these probabilities are calibrated by a temperature: undo it to get the network's own ones
         plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
         bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
         calibration |= {"before": measured(bare, labels), "temperature": temperature}

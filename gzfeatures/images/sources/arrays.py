@@ -305,6 +305,6 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
             array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except SystemError:
             # try once more: in Python 3.11 reading the header can fail if two threads do it at
-            # once, because the parser adds up the nesting depths of both threads
+            # once, because Python's parser counts the nesting depth of both in one variable
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
