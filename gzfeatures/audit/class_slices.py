@@ -22,7 +22,7 @@ SLICES = 3
 
 @dataclasses.dataclass(frozen=True)
 class SliceScore:
-    """Store the balanced accuracy of galaxies in one slice of a nuisance, such as low redshift.
+    """Store the mean recall of all classes in one slice of a nuisance, such as low redshift.
 
     Parameters
     ----------

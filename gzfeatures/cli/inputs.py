@@ -34,7 +34,7 @@ def require_sizes_with_curve(sizes: str | None, others: list[Path] | None) -> No
 def sizes_and_curves(
     sizes: str, others: list[Path] | None, labels: Labels
 ) -> tuple[tuple[int, ...], list[LabelSizes]]:
-    """Read the numbers of --sizes and the learning curves of --with-curve.
+    """Read the numbers of labels from --sizes and the learning curves from --with-curve.
 
     A curve that cannot be drawn beside the new one is so refused before any work.
 

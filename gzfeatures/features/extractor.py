@@ -110,7 +110,7 @@ class Extractor:
         return self.architecture == IMPORTED
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields of this extractor as JSON values."""
+        """Return all settings (network, layer, crop, …) as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         # earlier versions of gzfeatures refuse the field `stored`, but can read float32 tables:
         # leave the field out of these
@@ -120,7 +120,7 @@ class Extractor:
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Return an extractor from a dict written by `asdict`; refuse unknown fields.
+        """Return settings (extractor) from a dict written by `asdict`; refuse unknown fields.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 of all fields that change an embedding.
+        """Return the sha256 of all settings that change an embedding.
 
         The backbone's name and its training galaxies are no part of it.
         """

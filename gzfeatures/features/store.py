@@ -1,4 +1,4 @@
-"""Keep embeddings on disk by extractor (network, layer, view) and image sha256, for all runs.
+"""Keep embeddings on disk by extractor (network, layer, crop) and image sha256, for all runs.
 
 `<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`), which are data
 and no code. Each row is looked up by itself. The key contains everything that changes an embedding,
@@ -27,7 +27,7 @@ STALE_SECONDS = 86_400.0
 
 @dataclasses.dataclass(frozen=True)
 class StoredVectors:
-    """Hold number, size and last use of the stored embeddings of one network, layer and view.
+    """Hold number, size and last use of the stored embeddings of one network, layer and crop.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StoredVectors:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Keep embeddings in one folder, by extractor (network, layer, view), for later runs.
+    """Keep embeddings in one folder, by extractor (network, layer, crop), for later runs.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Store:
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
-        """Return the part of this store with one extractor's embeddings (one network, layer, view).
+        """Return the part of this store with one extractor's embeddings (one network, layer, crop).
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Store:
     shelf = renamed("shelf", "vectors_of")
 
     def show(self) -> list[StoredVectors]:
-        """Return number, size and last use of embeddings, for each network, layer and view."""
+        """Return number, size and last use of embeddings, for each network, layer and crop."""
         entries = []
         for record in self.root.glob("*/" + EXTRACTOR_FILE):
             if not (fields := read_sidecar(record)):

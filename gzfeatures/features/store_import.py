@@ -29,7 +29,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """Count copied, already present and refused embeddings of one extractor (network, layer, view).
+    """Count copied, already present and refused embeddings of one extractor (network, layer, crop).
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
 
 
 def _imported(store: Store, folder: Path) -> Imported:
-    """Copy the embeddings of one network, layer and view; continue after a file that is refused."""
+    """Copy the embeddings of one network, layer and crop; continue after a file that is refused."""
     extractor = _extractor(folder)
     target = store.vectors_of(extractor)
     rows, present, refused = 0, 0, list[str]()
@@ -113,7 +113,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Read network, layer and view of a folder's embeddings; its name must be their sha256.
+    """Read network, layer and crop of a folder's embeddings; its name must be their sha256.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingTable(TableConversions):
-    """Hold one embedding per galaxy, all made by one extractor (same network, layer and view).
+    """Hold one embedding per galaxy, all made by one extractor (same network, layer and crop).
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class EmbeddingTable(TableConversions):
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write the embedding table as Parquet; its extractor (network, layer, view) is metadata.
+        """Write the embedding table as Parquet; its extractor (network, layer, crop) is metadata.
 
         Parameters
         ----------
@@ -420,7 +420,7 @@ class TableFile:
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
-        """Return an embedding table of some rows, with this file's network, layer and view."""
+        """Return an embedding table of some rows, with this file's network, layer and crop."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids,

@@ -1,4 +1,4 @@
-"""Keep embeddings of one extractor (network, layer, view) in files searched by image sha256."""
+"""Keep embeddings of one extractor (network, layer, crop) in files searched by image sha256."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXTRACTOR_FILE = "extractor.json"
 
 
 class VectorCache:
-    """Read and write on disk the embeddings of one extractor (one network, layer and view).
+    """Read and write on disk the embeddings of one extractor (one network, layer and crop).
 
     Several processes may read, add and compact at once: files are only added whole or removed, and
     two rows with one key are equal.

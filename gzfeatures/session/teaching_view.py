@@ -26,7 +26,7 @@ PART = 400_000
 
 
 class TeachingView:
-    """Show a page on which galaxies are labelled below a notebook cell, and hold the labels.
+    """Show a page for labelling galaxies below a notebook cell, and store the labels.
 
     A saved notebook keeps ids and labels; the page with its images is sent when it is looked at.
 
@@ -85,7 +85,7 @@ class TeachingView:
         return repr(self.widget)
 
     def _ipython_display_(self) -> None:
-        """Show the widget below the notebook cell whose last line is this view."""
+        """Show the widget below a notebook cell whose last line is this object."""
         # import IPython only here, because it is no dependency, but every notebook has it
         module: Any = importlib.import_module("IPython.display")
         module.display(self.widget)
@@ -115,11 +115,11 @@ class TeachingView:
         widget.send(reply, parts)
 
     def _done(self, what: Any, content: Any) -> Any:
-        """Do what the page asks the session to do; return the answer, once labels are on disk."""
+        """Run the action that the page requests; return the answer, once labels are on disk."""
         action = self.session.actions.get(what) if isinstance(what, str) else None
         if action is None:
             raise InputError("request of a page", rule="be known", found=what)
-        # take only content that JSON can hold, as a web server does
+        # refuse content that JSON cannot represent, as a web server would
         answer = action(json.loads(json.dumps(content)))
         if what == "answers":
             self.widget.answers = self._answers()
@@ -142,7 +142,7 @@ def _widget(base: type[Any], file: str, answers: Mapping[str, str]) -> Any:
         "_esm": script,
         "file": traits.Unicode().tag(sync=True),
         "answers": traits.Dict().tag(sync=True),
-        # what a notebook stores as text beside the widget
+        # a notebook stores this text beside the widget
         "__repr__": lambda widget: f"{len(widget.answers):,} labels in {widget.file}",
     }
     # make the class only here, because its base is a library that is imported late

@@ -131,7 +131,7 @@ def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> M
 def _of_images(
     paths: Sequence[Path], extractor: Extractor, reading: Reading | None
 ) -> list[Matrix]:
-    """Compute each image file's embedding, (1, dim), with the network and view of the table."""
+    """Compute each image file's embedding, (1, dim), with the network and crop of the table."""
     if not paths:
         return []
     # import only here: the import loads PyTorch, which a search with ids does not need

@@ -77,7 +77,7 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return as class each galaxy's most voted first answer; None if labels lack first answers."""
+    """Return as class each galaxy's most voted answer to question 1; None if labels lack it."""
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

@@ -226,7 +226,7 @@ class _PredictOptions:
     selection: Path | None = None
 
     def images(self, source: Path, on_bad: Literal["raise", "skip"]) -> ImageSet:
-        """Open the images to predict, cropped by the catalog's scales and radii if given."""
+        """Open the images to predict; crop them by pixel scale and Petrosian radius if given."""
         images = images_of(source, None, on_bad, reading=self.reading, selection=self.selection)
         if self.catalog is None or self.crops == (None, None):
             return images

@@ -294,7 +294,7 @@ def info(source: TableFile, as_json: Json = False) -> None:
 
 
 def _origin(extractor: Extractor) -> dict[str, Any]:
-    """Return which backbone, weights, layer and view a table's embeddings come from, as texts."""
+    """Return which backbone, weights, layer and crop a table's embeddings come from, as texts."""
     if extractor.is_imported:
         return {
             "backbone": extractor.backbone,

@@ -177,7 +177,7 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the interval of a share of galaxies (such as outliers), if groups are related."""
+    """Return the interval of a share, such as outliers, if galaxies of a group are alike."""
     n, share = sizes.sum(), flags.mean()
     # `effect` is how many galaxies count as one; if all flags are equal it cannot be measured, so
     # assume that a group's galaxies always have equal flags

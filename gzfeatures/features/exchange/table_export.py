@@ -58,7 +58,7 @@ def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) 
 
 
 def _provenance(table: EmbeddingTable) -> str:
-    """Return a table's origin as JSON: extractor (network, layer, view) and omitted galaxies."""
+    """Return a table's origin as JSON: extractor (network, layer, crop) and omitted galaxies."""
     return json.dumps({"extractor": table.extractor.asdict(), "skipped": list(table.skipped)})
 
 

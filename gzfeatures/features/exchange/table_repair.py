@@ -27,7 +27,7 @@ COMPARED = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Repaired:
-    """Hold a repaired table, and how its extractor (network, layer, view) was recognised.
+    """Hold a repaired table, and how its extractor (network, layer, crop) was recognised.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Find the network, layer and view in a store that gave equal vectors, as an empty table."""
+    """Find the network, layer and crop in a store that gave equal vectors, as an empty table."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]
@@ -150,7 +150,7 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield extractors (network, layer, view) in a store whose vectors have the given length."""
+    """Yield extractors (network, layer, crop) in a store whose vectors have the given length."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor
