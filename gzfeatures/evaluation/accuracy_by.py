@@ -79,7 +79,7 @@ def by_agreement(
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """Return how often predictions agree with volunteers, and volunteers with each other.
+    """Return how often predictions agree with volunteers, and volunteers with other volunteers.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such

@@ -91,7 +91,7 @@ class TeachingView:
         module.display(self.widget)
 
     def _answers(self) -> dict[str, str]:
-        """Return the labels of the table's galaxies by id; without galaxies passed over."""
+        """Return the labels of the table's galaxies by id; leave out galaxies without a label."""
         state = self.session.state()["answers"]
         return {each["id"]: each["label"] for each in state if each["label"]}
 
