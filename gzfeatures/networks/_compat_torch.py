@@ -112,14 +112,24 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     for name in options:
         if name not in known:
             raise Missing(f"option {name} of torch._inductor")
+    try:
+        return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
+    except FileNotFoundError as error:
+        # before version 2.7, PyTorch does not check whether a C++ compiler is installed
+        raise RuntimeError(f"{error.filename} is not there") from None
+
+
+@contextlib.contextmanager
+def harmless_warnings_hidden() -> Iterator[None]:
+    """Hide warnings that PyTorch gives while it exports and compiles a network, and that a user
+    can ignore."""
     with warnings.catch_warnings():
-        # hide a harmless warning of PyTorch before 2.7: it leaves these options out of its log
+        # PyTorch before 2.7 leaves some of the compiler's options out of its own log
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
-        try:
-            return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
-        except FileNotFoundError as error:
-            # before version 2.7, PyTorch does not check whether a C++ compiler is installed
-            raise RuntimeError(f"{error.filename} is not there") from None
+        # on Python 3.13.0 the checks before a network's Python code are slower, but compiled code
+        # runs without them
+        warnings.filterwarnings("ignore", "Guards may run slower on Python ", RuntimeWarning)
+        yield
 
 
 def require_symbols(library: ctypes.CDLL) -> None:

@@ -22,7 +22,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_library, require_symbols
+from gzfeatures.networks._compat_torch import (
+    RETURNS_TO_PYTORCH,
+    compile_library,
+    harmless_warnings_hidden,
+    require_symbols,
+)
 from gzfeatures.networks.compilation.compiler_cache import compiler_in
 
 Handle = ctypes.c_void_p
@@ -52,7 +57,12 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     """
     # hide the compiler's warning of a missing GPU: the code is compiled for the CPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder, compiler_in(workshop):
+    with (
+        torch.no_grad(),
+        tempfile.TemporaryDirectory() as folder,
+        compiler_in(workshop),
+        harmless_warnings_hidden(),
+    ):
         program = torch.export.export(network, (example,))
         library = compile_library(program.module(), example, Path(folder))
     if RETURNS_TO_PYTORCH in library:
