@@ -247,7 +247,7 @@ def _value_scores(
     with_intervals: bool,
     groups: Mapping[str, str] | None,
 ) -> Scores:
-    """Return scores of predicted numbers; intervals are over groups of related galaxies."""
+    """Return scores of predicted numbers; the intervals count related galaxies as one."""
     residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
     limits: dict[str, tuple[float, float]] = {}
     if with_intervals:

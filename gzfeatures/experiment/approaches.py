@@ -100,8 +100,8 @@ def _training_key(
     """Return a sha256 of all inputs that the weights of a network depend on, with the seed."""
     # leave out these settings: they ask for further trainings, and do not change this training
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
-    # the members of an ensemble choose their epochs on the same galaxies, which
-    # depend on the first seed
+    # all members of an ensemble choose their best epoch on the same half of the validation
+    # galaxies, and the first seed draws this half
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])

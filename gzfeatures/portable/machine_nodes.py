@@ -20,7 +20,7 @@ from gzfeatures.portable.tree_nodes import tree_totals
 
 
 def pipeline_output(builder: GraphBuilder, steps: Pipeline, rows: Value) -> Value:
-    """Add operators for all steps of a head to a graph; return the output of the last step.
+    """Add operators for all steps of a head to an ONNX graph; return the last step's output.
 
     This is a score or probability for each class, or the value of each target, float32.
 

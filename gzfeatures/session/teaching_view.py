@@ -126,7 +126,7 @@ class TeachingView:
         return answer
 
     def _part(self, content: Any) -> tuple[dict[str, int], list[bytes]]:
-        """Return one part of the compressed page, and the number of parts."""
+        """Return one piece of the compressed map page, which a notebook gets in pieces."""
         count = -(-len(self._page) // PART)
         index = content.get("part") if isinstance(content, Mapping) else None
         if not isinstance(index, int) or not 0 <= index < count:

@@ -193,7 +193,7 @@ class Connection:
                     make_database(self._database)
                 except OutputError as error:
                     raise self._unrecorded(str(error)) from error
-            # check the tables once per process: no other process upgrades them while this one runs
+            # check the database's tables before the first write of this process only, to save time
             if not self._settled:
                 require_no_diversion(self._database)
                 done = [

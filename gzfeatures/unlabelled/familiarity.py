@@ -128,7 +128,7 @@ class Familiarity:
             )
         if not (np.isfinite(training).all() and np.isfinite(kept_out).all()):
             raise InputError("vectors that familiarity is learned from", rule="be finite numbers")
-        # use at most 5,000 to 10,000 evenly spaced rows, to limit the time for large tables
+        # use evenly spaced rows, fewer than 10,000, to limit the time for large tables
         rows = _directions(training[:: max(1, len(training) // ROWS)])
         if not np.ptp(rows, axis=0).any():
             raise InputError("vectors are all equal", rule="differ between galaxies")

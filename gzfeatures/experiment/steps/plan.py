@@ -117,7 +117,8 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 def starting_weights(settings: Experiment) -> list[str]:
     """Return the names of backbones that are used, or whose weights trainings start from."""
     starts = [each.name for each in settings.networks if each.weights != "none"]
-    # only backbones record which galaxies they were trained on: leave out other networks
+    # test galaxies must not be among those that trained these networks; backbones and network
+    # folders record theirs, an architecture alone has none: leave it out
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
     named = [choice.name for choice in settings.backbones if choice.architecture is None]
     return [*named, *starts]

@@ -85,8 +85,8 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
-    # put the votes that class schemes prefer at the start of the list, so that a user sees which
-    # votes determine the labels
+    # a catalog may hold the same votes raw, weighted and debiased: list those first from which
+    # gzfeatures makes classes, so that a user sees them
     order = [*RAW, "weight"]
     for source in sorted(every, key=lambda source: order.index(source.measure)):
         for answer, columns in source.columns.items():

@@ -236,7 +236,7 @@ def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
 
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return for which galaxies missing votes leave open whether all conditions hold, (n,)."""
+    """Return True where it is unknown, as votes are missing, if all conditions hold, shape (n,)."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
     # one condition that is known to be false excludes the class, even if the other conditions are

@@ -124,7 +124,7 @@ class Verdict:
         return f"{start}: insertion − deletion {figures} ({certainty})"
 
     def result(self) -> dict[str, Any]:
-        """Return the comparison as JSON values: a sentence, the number of galaxies, all scores."""
+        """Return how maps of a network compare with maps that use none, as JSON values."""
         return {"verdict": self.sentence(), "galaxies": self.galaxies, "maps": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:

@@ -202,7 +202,8 @@ def join(
         training,
         met,
     )
-    # all members halve the validation galaxies equally: one half chose epochs, the other calibrates
+    # all members split the validation galaxies into the same two halves: the half that chose no
+    # member's epoch calibrates the ensemble
     predictions = ending.finished(
         {"best": ensemble.state_dict()}, scored, machine, say=speaker(options.progress)
     )
@@ -255,7 +256,7 @@ def _write(ending: Finish, places: Sequence[Path]) -> None:
 
 
 def require_mean(target: str) -> str:
-    """Return "softmax" or "sigmoid", whose values an ensemble averages; refuse other targets.
+    """Return "softmax" or "sigmoid", the function whose values an ensemble averages.
 
     Raises
     ------
