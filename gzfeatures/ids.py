@@ -205,6 +205,55 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
     return rows
 
 
+def require_id_column(column: Any, *, where: object = "ids") -> None:
+    """Refuse a column of galaxy ids, an Arrow array of strings, that `as_ids` would refuse.
+
+    Ids that are repeated are refused as well. No Python string is made, unless the error names it.
+
+    Raises
+    ------
+    InputError
+        An id is missing, repeated, or has lost its digits.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> require_id_column(pa.array(["a", "b"]))
+    """
+    import pyarrow.compute as pc
+
+    if (
+        column.null_count
+        or pc.any(pc.equal(column, "")).as_py()
+        or pc.count_distinct(column).as_py() < len(column)
+        or pc.any(pc.match_substring_regex(column, LOST)).as_py()
+    ):
+        require_unique(as_ids(column.to_pandas(), where=where), where="embedding table")
+
+
+def positions_in(column: Any, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
+    """Return the row number of each wanted galaxy id in an Arrow column of unique ids.
+
+    Raises
+    ------
+    InputError
+        A wanted id is absent.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> positions_in(pa.array(["a", "b"]), np.array(["b"], dtype=object)).tolist()
+    [1]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(pa.array(wanted, pa.string()), value_set=column)
+    if not found.null_count:
+        return np.asarray(found.to_numpy(), dtype=np.intp)
+    return positions(np.asarray(column.to_pandas(), dtype=object), wanted, where=where)
+
+
 def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
     """Return which galaxy ids also occur in `others`, shape (n,).
 

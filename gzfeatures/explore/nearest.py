@@ -24,10 +24,12 @@ NARROW, KEPT = 128, 0.9
 the least share of the variance that they hold."""
 ROUNDING = 4e-6
 """Error of a squared distance by a product in single precision, in units of squared lengths."""
+CELL, MOST_CELLS = 100, 1024
+"""Mean number of rows in a cell by which rows are ordered for the graph, and the most cells."""
 CENTRED = 0.01
 """Largest squared length of the mean of rows, in units of the longest, that needs no shift."""
-ROWS = 1024
-"""Queries whose candidates are compared exactly at once."""
+ROWS = 64
+"""Queries whose candidates are compared exactly at once; more need memory and are no faster."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,15 +125,20 @@ def by_graph(
     # variance
     narrow = space is not None and space.axes is not None and space.kept >= KEPT
     rows = reference if space is None or not narrow else space.vectors(reference)
-    asked_about = queries if space is None or not narrow else space.vectors(queries)
+    asked_about = rows
+    if queries is not reference:
+        asked_about = queries if space is None or not narrow else space.vectors(queries)
     asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
     index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
     index.hnsw.efConstruction = BUILDING
     # use one thread: with several, rows are added in a random order, which changes the graph
     with _threads(1):
-        index.add(np.ascontiguousarray(rows))
+        order, asked_order = _by_cell(rows, asked_about)
+        index.add(rows[order])
     index.hnsw.efSearch = max(SEARCHING, 3 * asked)
-    candidates = index.search(np.ascontiguousarray(asked_about), asked)[1]
+    found = index.search(asked_about[asked_order], asked)[1]
+    candidates = np.empty_like(found)
+    candidates[asked_order] = np.where(found < 0, -1, order[found])
     lacking = (candidates < 0).any(1)  # faiss writes −1 if it finds too few rows
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
@@ -139,6 +146,26 @@ def by_graph(
         exact = by_every_distance(reference, queries[lacking], k, mine)
         near.rows[lacking], near.distances[lacking] = exact.rows, exact.distances
     return near
+
+
+def _by_cell(rows: Matrix, queries: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return orders of rows and of queries in which near vectors follow each other.
+
+    A graph whose near rows lie side by side in memory is searched in half the time.
+    """
+    import faiss
+
+    count = int(np.clip(len(rows) // CELL, 1, MOST_CELLS))
+    means = faiss.Kmeans(
+        rows.shape[1], count, niter=4, seed=0, max_points_per_centroid=64, min_points_per_centroid=1
+    )
+    means.train(np.ascontiguousarray(rows))
+    centres = np.asarray(means.centroids, dtype=np.float32)
+    place = faiss.knn(np.ascontiguousarray(rows), centres, 1)[1][:, 0]
+    asked = place
+    if queries is not rows:
+        asked = faiss.knn(np.ascontiguousarray(queries), centres, 1)[1][:, 0]
+    return np.argsort(place, kind="stable"), np.argsort(asked, kind="stable")
 
 
 def _nearest_of(

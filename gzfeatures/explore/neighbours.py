@@ -18,7 +18,7 @@ from gzfeatures.explore.scan import scan
 from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.galaxies.splits.groups import key_groups
-from gzfeatures.ids import as_ids, positions
+from gzfeatures.ids import as_ids, positions, positions_in
 
 EXACT_UP_TO = 20_000
 """Most rows for which every distance is computed; above, a graph gives a measured recall."""
@@ -69,8 +69,9 @@ def nearest(
     # the graph search may miss neighbours: search exactly for a sample of queries, to measure the
     # share of neighbours found (recall)
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
-    truth = by_every_distance(reference, queries[sample], k, None if own is None else own[sample])
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
+    blocks = (reference[start : start + BLOCK] for start in range(0, len(reference), BLOCK))
+    truth, _ = scan(blocks, queries[sample], k, own=None if own is None else own[sample])
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth, strict=True)]
     return dataclasses.replace(near, recall=float(np.mean(hits) / k))
 
 
@@ -110,20 +111,23 @@ def similar(
         table is not finite.
     """
     wanted = as_ids(list(ids))
-    names = table.ids if isinstance(table, EmbeddingTable) else table.names()
-    rows = positions(names, wanted, where="embedding table")
-    require_neighbours(k, len(names), own=True)
+    require_neighbours(k, len(table), own=True)
     if isinstance(table, EmbeddingTable):
+        rows = positions(table.ids, wanted, where="embedding table")
         matrix, queries = table.matrix, table.matrix[rows]
         blocks = (matrix[start : start + BLOCK] for start in range(0, len(matrix), BLOCK))
         found, distances = scan(blocks, queries, k, own=rows, metric=metric)
+        names = table.ids[found.ravel()]
     else:
+        column = table.id_column()
+        rows = positions_in(column, wanted, where="embedding table")
         found, distances = scan(
             table.matrices(), table.vectors_of(rows), k, own=rows, metric=metric
         )
+        names = np.asarray(column.take(found.ravel()).to_pylist(), dtype=object)
     frame = pd.DataFrame(
         {
-            "galaxy_id": names[found.ravel()],
+            "galaxy_id": names,
             "query": np.repeat(wanted, k),
             "rank": np.tile(np.arange(1, k + 1), len(wanted)),
             "distance": distances.ravel().astype(np.float32),
@@ -185,9 +189,10 @@ def duplicates(
         raise InputError(
             "chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among)
         )
-    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(
-        table.matrix
-    )
+    space = FeatureSpace.fit(table.matrix, metric=metric, components=components)
+    # distances do not change when the mean is subtracted, so whole embeddings need no second matrix
+    whole = space.axes is None and metric == "euclidean"
+    vectors = table.matrix if whole else space.vectors(table.matrix)
     near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
     scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
     dimension = _dimension(near.distances)

@@ -23,10 +23,12 @@ from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, KINDS, PICTURE
 from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
-from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
+from gzfeatures.ids import Ids, among, as_ids, positions, require_id_column, require_unique
 from gzfeatures.images.picture_hash import BYTES
 
 DAMAGED = "table is damaged"
+READ_ROWS = 1024
+"""Rows read at once into a matrix: an eighth of a row group needs less memory beside it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,7 +348,7 @@ class TableFile:
                 pictures = np.concatenate([np.empty((0, 2 * BYTES), dtype=np.uint8), *parts])[kept]
             matrix = allocate(int(kept.sum()), self.extractor.dim)
             read = filled = 0
-            for part in self._read(COLUMNS[2:]):
+            for part in self._read(COLUMNS[2:], READ_ROWS):
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
                 matrix[filled : filled + len(vectors)] = vectors
                 read, filled = read + len(part), filled + len(vectors)
@@ -376,6 +378,15 @@ class TableFile:
         ids = as_ids(self._column(COLUMNS[0]), where=self.path)
         require_unique(ids, where="embedding table")
         return ids
+
+    def id_column(self) -> pa.ChunkedArray:
+        """Return the galaxy ids of the file as an Arrow column, n strings; refuse repeated ids."""
+        with parsing(DAMAGED, self.path):
+            parts = [part[COLUMNS[0]] for part in self._read(COLUMNS[:1])]
+            column = pa.chunked_array(parts, pa.string())
+            column.validate(full=True)
+        require_id_column(column, where=self.path)
+        return column
 
     def matrices(self, rows: int = GROUP_ROWS) -> Iterator[Matrix]:
         """Yield the vectors without ids, in order, at most `rows` at a time, shape (r, dim)."""

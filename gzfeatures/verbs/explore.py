@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
-
-import pandas as pd
+from typing import TYPE_CHECKING, TypeAlias
 
 from gzfeatures.errors import InputError
-from gzfeatures.experiment import figures
-from gzfeatures.experiment.figures import Classifier, Explanation
-from gzfeatures.explore import anomalies, label_errors, neighbours
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.split import Split
-from gzfeatures.heads.fit import fit
-from gzfeatures.heads.out_of_sample import out_of_sample
-from gzfeatures.ids import among, as_ids
-from gzfeatures.images.image_set import ImageSet
-from gzfeatures.images.reading import Reading
-from gzfeatures.verbs.inputs import Place, images_of, labels_of, table_of
-from gzfeatures.verbs.searched_examples import similar_to_examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gzfeatures.experiment.figures import Explanation
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.images.reading import Reading
+    from gzfeatures.verbs.inputs import Place
 
 Examples: TypeAlias = str | Path | Sequence[str | Path]
 """Ids, image files, or files of ids."""
@@ -73,6 +68,10 @@ def similar(
     >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
     >>> similar("table.parquet", like=["100053", "mine.jpg"], unlike=["100078"])  # doctest: +SKIP
     """
+    # import here and in each function below: a search of a table needs no heads or networks, whose
+    # modules take longer to import than a small table takes to search
+    from gzfeatures.explore import neighbours
+
     asked = [ids] if isinstance(ids, str) else list(ids)
     searched = table if isinstance(table, EmbeddingTable) else EmbeddingTable.open(table)
     positive, negative = ([e] if isinstance(e, (str, Path)) else [*e] for e in (like, unlike))
@@ -84,6 +83,8 @@ def similar(
         )
     if asked:
         return neighbours.similar(searched, asked, k, metric=metric)
+    from gzfeatures.verbs.searched_examples import similar_to_examples
+
     return similar_to_examples(searched, positive, negative, k, metric=metric, reading=reading)
 
 
@@ -124,6 +125,9 @@ def odd(
     --------
     >>> odd("table.parquet").head(20)  # doctest: +SKIP
     """
+    from gzfeatures.explore import anomalies
+    from gzfeatures.verbs.inputs import table_of
+
     return anomalies.anomalies(
         table_of(table), k=k, metric=metric, components=components, seed=seed
     )
@@ -164,6 +168,9 @@ def duplicates(
     --------
     >>> duplicates("table.parquet")  # doctest: +SKIP
     """
+    from gzfeatures.explore import neighbours
+    from gzfeatures.verbs.inputs import table_of
+
     return neighbours.duplicates(table_of(table), chance=chance, metric=metric, seed=seed)
 
 
@@ -205,6 +212,10 @@ def doubt(
     --------
     >>> doubt("table.parquet", "labels.csv")  # doctest: +SKIP
     """
+    from gzfeatures.explore import label_errors
+    from gzfeatures.heads.out_of_sample import out_of_sample
+    from gzfeatures.verbs.inputs import labels_of, table_of
+
     vectors, known = table_of(table), labels_of(labels, id_column)
     # predict each galaxy by a head that was not fitted on it (cross-validation), because a head
     # repeats wrong labels that it was fitted on
@@ -253,6 +264,12 @@ def label_next(
     --------
     >>> label_next("table.parquet", "labels.csv", count=20)  # doctest: +SKIP
     """
+    from gzfeatures.explore import label_errors
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.heads.fit import fit
+    from gzfeatures.ids import among
+    from gzfeatures.verbs.inputs import labels_of, table_of
+
     vectors, known = table_of(table), labels_of(labels, id_column)
     has_label, nobody = among(vectors.ids, known.ids), known.ids[:0]
     split = Split(vectors.ids[has_label], nobody, nobody)
@@ -325,6 +342,11 @@ def explain(
     --------
     >>> explain("tuned/", "images/", ["100053"]).gallery.write("why.html")  # doctest: +SKIP
     """
+    from gzfeatures.experiment import figures
+    from gzfeatures.experiment.figures import Classifier
+    from gzfeatures.ids import as_ids
+    from gzfeatures.verbs.inputs import images_of, labels_of
+
     classifier = Classifier(
         str(network),
         None if weights is None else str(weights),

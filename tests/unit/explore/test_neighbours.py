@@ -298,3 +298,17 @@ def test_duplicates_are_the_same_pairs_by_graph_and_by_every_distance() -> None:
     exact, found = (duplicates(table_of(points), exact_up_to=n) for n in (5000, 0))
     pairs = [set(zip(frame["galaxy_id"], frame["twin"], strict=True)) for frame in (exact, found)]
     assert pairs[0] == pairs[1] and len(pairs[0]) >= 50
+
+
+def test_duplicates_along_the_graph_find_planted_copies_clumps_and_twins() -> None:
+    rng = np.random.default_rng(3)
+    points = (cloud(4000, 10, seed=3) @ rng.normal(size=(10, 160))).astype(np.float32)
+    points[:30] = points[30:60]
+    points[100:108] = points[100] + 1e-3 * rng.normal(size=(8, 160)).astype(np.float32)
+    points[200:230] = points[230:260] + 1e-3 * rng.normal(size=(30, 160)).astype(np.float32)
+    # order rows at random, so that planted ones do not follow each other
+    order = rng.permutation(4000)
+    exact, found = (duplicates(table_of(points[order]), exact_up_to=n) for n in (5000, 0))
+    pairs = [set(zip(frame["galaxy_id"], frame["twin"], strict=True)) for frame in (exact, found)]
+    assert pairs[0] == pairs[1] and len(pairs[0]) >= 30 + 28 + 30
+    np.testing.assert_allclose(found["distance"], exact["distance"], rtol=1e-4, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +78,13 @@ def test_a_table_on_disk_is_searched_without_being_held(
     assert on_disk.equals(in_memory) and on_disk["galaxy_id"].iloc[6] == "g0150"
     with pytest.raises(InputError, match="1 of 1 ids are not there"):
         similar(EmbeddingTable.open(path), ["nobody"])
+
+
+def test_a_search_of_a_table_imports_no_heads_and_no_networks(tmp_path: Path) -> None:
+    path = table_of(cloud()).write(tmp_path / "table.parquet")
+    code = (
+        f"import sys; from gzfeatures.verbs.explore import similar; similar({str(path)!r}, 'g0007')"
+        "; print([m for m in ('sklearn', 'scipy', 'torch', 'faiss') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

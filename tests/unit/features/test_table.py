@@ -53,6 +53,30 @@ def test_anyone_can_read_it_with_pyarrow(tmp_path: Path) -> None:
     assert "RLE_DICTIONARY" not in column.encodings
 
 
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "b", "a"], "duplicate ids"),
+        (["a", "", "b"], "id is missing"),
+        (["a", None, "b"], "id is missing"),
+        (["a", "1.237678598634734e+18", "b"], "id has lost its last digits"),
+    ],
+)
+def test_a_column_of_ids_is_refused_where_its_texts_are(
+    tmp_path: Path, ids: list[str | None], message: str
+) -> None:
+    whole = pq.read_table(table(3).write(tmp_path / "whole.parquet"))
+    pq.write_table(whole.set_column(0, "galaxy_id", pa.array(ids)), tmp_path / "t.parquet")
+    for read in (
+        EmbeddingTable.open(tmp_path / "t.parquet").id_column,
+        EmbeddingTable.open(tmp_path / "t.parquet").names,
+    ):
+        with pytest.raises(InputError, match=message):
+            read()
+    column = EmbeddingTable.open(tmp_path / "whole.parquet").id_column()
+    assert column.to_pylist() == list(EmbeddingTable.open(tmp_path / "whole.parquet").names())
+
+
 def test_an_open_table_hands_out_batches(tmp_path: Path) -> None:
     file = EmbeddingTable.open(table(20_000).write(tmp_path / "t.parquet"))
     assert (len(file), file.extractor, file.skipped) == (20_000, EXTRACTOR, table(0).skipped)
