@@ -6,6 +6,23 @@ import pandas as pd
 import pyarrow as pa
 
 
+def without_attributes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that shares the columns of another and has none of its attributes.
+
+    pandas copies all attributes at each access to a column, which takes longer than the access.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"ra": [10.0]})
+    >>> frame.attrs = {"units": {"ra": "deg"}}
+    >>> without_attributes(frame).attrs, frame.attrs
+    ({}, {'units': {'ra': 'deg'}})
+    """
+    bare = frame.copy(deep=False)
+    bare.attrs = {}
+    return bare
+
+
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """Convert a pandas table to Arrow; integer columns that pandas stores as text become integers.
 
@@ -18,8 +35,8 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     >>> to_arrow(frame)["objid"].to_pylist()
     [18446744073709551615, None]
     """
-    bare = frame.copy(deep=False)
-    bare.attrs = {}  # drop notes on the file that was read: Arrow would write them
+    # drop notes on the file that was read: Arrow would write them
+    bare = without_attributes(frame)
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():
         # convert only columns that are still text: a column of another type was changed by the user

@@ -57,6 +57,7 @@ from gzfeatures.ids import require_text
 from gzfeatures.outputs import seal_parquet
 from gzfeatures.tablefiles import described_output
 from gzfeatures.tablefiles.arrow_file import read_feather, read_parquet
+from gzfeatures.tablefiles.arrow_output import without_attributes
 from gzfeatures.tablefiles.astropy_file import read_ecsv, read_votable
 from gzfeatures.tablefiles.csv.file import read_csv
 from gzfeatures.tablefiles.fits_file import fits_units, read_fits
@@ -261,9 +262,8 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
             rule="end in .parquet, .csv, .csv.gz, .fits or .vot",
         )
     with written_whole(path) as temporary:
-        bare = frame.copy(deep=False)
-        bare.attrs = {}  # drop notes on the file that was read: Arrow would write them
-        table = pa.Table.from_pandas(bare, preserve_index=False)
+        # drop notes on the file that was read: Arrow would write them
+        table = pa.Table.from_pandas(without_attributes(frame), preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
             seal_parquet(writer, temporary)

@@ -4,7 +4,6 @@ counts."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +67,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    chromium = Browser(tmp_path_factory.mktemp("browser"))
-    try:
-        yield chromium
-    finally:
-        chromium.close()
+def browser(chromium: Browser) -> Browser:
+    return chromium.renew()
 
 
 def policy(text: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,13 +91,10 @@ def page(path: Path, folder: Path | None) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Browser]:
-    root = tmp_path_factory.mktemp("browser")
-    opened = Browser(root)
-    opened.open(page(root / "map.html", folder))
-    opened.until("return document.body.dataset.drawn")
-    yield opened
-    opened.close()
+def browser(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Browser:
+    chromium.renew().open(page(tmp_path_factory.mktemp("browser") / "map.html", folder))
+    chromium.until("return document.body.dataset.drawn")
+    return chromium
 
 
 def at(browser: Browser, row: int) -> dict[str, int]:

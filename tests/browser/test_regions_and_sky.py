@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ SKY = pd.DataFrame(
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
+def browser(chromium: Browser, tmp_path: Path) -> Browser:
     said = {"settings": {"backbone": "b", "supervised": False}, "quality": {}}
     catalog = SKY.assign(
         ra=SKY["ra"].where(np.arange(N) != 7), dec=SKY["dec"].where(np.arange(N) != 7)
@@ -39,13 +38,9 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     page = MapPage(
         IDS, PLACES, PLACES, **said, labels=Labels(IDS, NAMES, CODES), catalog=catalog, sky=True
     )
-    chromium = Browser(tmp_path / "browser")
-    try:
-        chromium.open(page.write(tmp_path / "map.html"))
-        chromium.until("return document.body.dataset.drawn")
-        yield chromium
-    finally:
-        chromium.close()
+    chromium.renew().open(page.write(tmp_path / "map.html"))
+    chromium.until("return document.body.dataset.drawn")
+    return chromium
 
 
 def test_names_of_regions_never_cover_each_other_and_follow_the_zoom(browser: Browser) -> None:

@@ -60,15 +60,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
 
 
 @pytest.fixture(scope="module")
-def page(
-    written: tuple[Report, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    try:
-        browser.open(written[1] / "report.html")
-        yield browser
-    finally:
-        browser.close()
+def page(written: tuple[Report, Path], chromium: Browser) -> Browser:
+    chromium.renew().open(written[1] / "report.html")
+    return chromium
 
 
 def test_page_in_a_browser_runs_nothing_from_outside_and_asks_for_nothing(page: Browser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ SIZES = ((1400, 900), (400, 800))
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Browser:
     """A wide map of three clusters, the last at its very edge."""
     folder = tmp_path_factory.mktemp("room")
     rng = np.random.default_rng(3)
@@ -29,12 +28,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     ids = np.array([f"g{number}" for number in range(N)], dtype=object)
     labels = Labels(ids, (LONG, "spiral", "w" * 70), codes, scheme="long")
     catalog = pd.DataFrame({"galaxy_id": ids, "redshift": np.arange(N) / N})
-    opened = Browser(folder)
     page = MapPage(ids, places, places, {}, {}, labels=labels, catalog=catalog)
-    opened.open(page.write(folder / "map.html"))
-    opened.until("return document.body.dataset.drawn")
-    yield opened
-    opened.close()
+    chromium.renew().open(page.write(folder / "map.html"))
+    chromium.until("return document.body.dataset.drawn")
+    return chromium
 
 
 @pytest.fixture(params=SIZES, ids=["wide", "phone"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +36,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def browser(tmp_path: Path, page: Path) -> Iterator[Browser]:
-    chromium = Browser(tmp_path / "browser")
-    try:
-        opened(chromium, page)
-        yield chromium
-    finally:
-        chromium.close()
+def browser(chromium: Browser, page: Path) -> Browser:
+    """The page as somebody opens it for the first time."""
+    opened(chromium.renew(), page)
+    return chromium
 
 
 def opened(browser: Browser, page: Path) -> None:

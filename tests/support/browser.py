@@ -101,10 +101,37 @@ class Browser:
         override = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
         self._call("POST", "/goog/cdp/execute", override)
 
+    def renew(self) -> Browser:
+        """Be as one that was just started: one empty tab, nothing stored, downloaded or logged.
+
+        A start takes 2 to 3 processor seconds.
+        """
+        before = self.tabs
+        left = self.new_tab()
+        for handle in before:
+            with contextlib.suppress(AssertionError):  # a tab that crashed has nothing to close
+                self.switch(handle)
+                self._call("DELETE", "/window")
+        self.switch(left)
+        everything = {"origin": "file://", "storageTypes": "all"}
+        clear = {"cmd": "Storage.clearDataForOrigin", "params": everything}
+        self._call("POST", "/goog/cdp/execute", clear)
+        for kind in ("performance", "browser"):
+            self._call("POST", "/se/log", {"type": kind})
+        for path in self.downloads.iterdir():
+            path.unlink()
+        return self
+
     def new_tab(self) -> str:
         """Open another tab behind the current one; its handle."""
         handle: str = self._call("POST", "/window/new", {"type": "tab"})["handle"]
         return handle
+
+    @property
+    def tabs(self) -> list[str]:
+        """Handles of all tabs."""
+        handles: list[str] = self._call("GET", "/window/handles")
+        return handles
 
     @property
     def tab(self) -> str:

@@ -22,6 +22,7 @@ from gzfeatures.galaxies.votes.campaigns import foreign
 from gzfeatures.galaxies.votes.vote_columns import VoteColumns, sources, table
 from gzfeatures.galaxies.votes.votes import COLUMNS, Counts, inconsistencies
 from gzfeatures.ids import Ids
+from gzfeatures.tablefiles.arrow_output import without_attributes
 from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS
 
@@ -164,8 +165,9 @@ def find(
         yield from _finding(
             rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True
         )
+    bare = without_attributes(frame)  # a catalog has up to 200 columns of votes
     for source in sources(frame.columns):
-        yield from _votes(frame, source, kind)
+        yield from _votes(bare, source, kind)
     for column in CLASS_STRINGS:
         if column in frame:
             unreadable = ~gz2_class.readable(frame[column])
@@ -252,10 +254,9 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
         high, rule = float(np.finfo(np.float64).max), "must be a number of votes, 0 or more"
     usable = True
     for column in (name for columns in source.columns.values() for name in columns):
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(
-            dtype=np.float64, na_value=np.nan
-        )
-        missing = frame[column].isna().to_numpy()
+        cells = frame[column]
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        missing = cells.isna().to_numpy()
         bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
         usable &= not bad.any()
         # only the Kaggle table must be complete; other tables have gaps from debiasing, and a
@@ -263,7 +264,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
         yield from _finding(
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
-        yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
+        yield from _finding(f"{column} {rule}", bad, cells, fatal=True)
     # check sums of raw fractions only: counts may have any sum, and debiased fractions need not sum
     # to 1, because each answer is debiased alone (Hart+2016)
     if usable and source.form != "count" and source.measure != "debiased":

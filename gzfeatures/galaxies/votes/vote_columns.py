@@ -29,6 +29,7 @@ from gzfeatures.galaxies.votes.votes import (
     Measure,
 )
 from gzfeatures.ids import as_ids
+from gzfeatures.tablefiles.arrow_output import without_attributes
 
 Form: TypeAlias = Literal["count", "conditional", "cumulative"]
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -158,6 +159,7 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
     weight is zero: those become NaN.
     """
     values = np.full((len(frame), len(ANSWERS)), np.nan)
+    frame = without_attributes(frame)
     for column, answer in enumerate(ANSWERS):
         if answer in source.columns:
             parts = [

@@ -7,6 +7,9 @@ and an explanation that follows the light (Adebayo+2018, arXiv:1810.03292) is fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +107,21 @@ def maps_of(model: nn.Module, images: torch.Tensor, code: int, method: str) -> n
     return gaussian_filter(saliency(model, images, code, method=method, patch=8), (0, 1.5, 1.5))
 
 
+@pytest.fixture(scope="module")
+def shown(
+    trained: nn.Module, explained: tuple[torch.Tensor, np.ndarray]
+) -> Callable[[str, int], np.ndarray]:
+    """Maps of the explained galaxies by method and class; tests share them, so nobody may write."""
+
+    @cache
+    def made(method: str, code: int) -> np.ndarray:
+        maps = maps_of(trained, explained[0], code, method)
+        maps.flags.writeable = False
+        return maps
+
+    return made
+
+
 def share_at(maps: np.ndarray, places: np.ndarray) -> float:
     """Share of images whose highest pixel lies within 5 px of a place."""
     highest = np.stack(np.unravel_index(maps.reshape(len(maps), -1).argmax(1), maps.shape[1:]), 1)
@@ -131,30 +149,33 @@ def test_light_and_place_say_nothing_of_the_mark(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_mark_that_decides_a_class_is_found_and_not_that_of_the_other_class(
-    method: str, trained: nn.Module, explained: tuple[torch.Tensor, np.ndarray]
+    method: str, shown: Callable[[str, int], np.ndarray], explained: tuple[torch.Tensor, np.ndarray]
 ) -> None:
-    images, places = explained
-    red, blue = (maps_of(trained, images, code, method) for code in (0, 1))
+    _, places = explained
+    red, blue = shown(method, 0), shown(method, 1)
     assert share_at(red, places[:, 0]) > 0.8 and share_at(blue, places[:, 1]) > 0.8
     assert agreement(red, blue) < 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_network_that_has_learned_nothing_is_explained_otherwise(
-    method: str, trained: nn.Module, explained: tuple[torch.Tensor, np.ndarray]
+    method: str, shown: Callable[[str, int], np.ndarray], explained: tuple[torch.Tensor, np.ndarray]
 ) -> None:
     images, _ = explained
-    learned = maps_of(trained, images, 0, method)
+    learned = shown(method, 0)
     chance = [maps_of(network(seed).eval(), images, 0, method) for seed in (1, 2, 3)]
     assert np.mean([agreement(learned, maps) for maps in chance]) < 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_map_turns_with_the_image(
-    method: str, trained: nn.Module, explained: tuple[torch.Tensor, np.ndarray]
+    method: str,
+    trained: nn.Module,
+    shown: Callable[[str, int], np.ndarray],
+    explained: tuple[torch.Tensor, np.ndarray],
 ) -> None:
     images, places = explained
-    before = maps_of(trained, images, 0, method)
+    before = shown(method, 0)
     after = maps_of(trained, torch.rot90(images, 1, (2, 3)), 0, method)
     row, column = places[:, 0].T
     assert share_at(after, np.stack([SIDE - 1 - column, row], axis=1)) > 0.8
