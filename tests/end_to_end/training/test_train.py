@@ -562,27 +562,36 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(
     assert backbone(training.checkpoint).dim == 1024
 
 
+@pytest.fixture
+def torn() -> Iterator[blobs.Forks]:
+    forks = blobs.Forks()
+    try:
+        yield forks
+    finally:
+        forks.close()
+
+
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, torn: blobs.Forks
 ) -> None:
     options = {"epochs": 16, "ema": 0.9, "cutmix": 1.0, "resume": True}
     moment, kills = np.random.default_rng(), 0
     while kills < 2:
-        torn = blobs.started(folder, tmp_path / "torn", **options)
+        torn.start(folder, tmp_path / "torn", **options)
         states: set[int] = set()
-        while torn.poll() is None and len(states) < 4:  # the one it begins with, and three more
+        while not torn.over() and len(states) < 4:  # the one it begins with, and three more
             states |= {path.stat().st_mtime_ns for path in (tmp_path / "torn").glob(STATE)}
             time.sleep(0.01)
         time.sleep(moment.uniform(0, 0.1))
-        torn.kill()  # SIGKILL: nothing is tidied up
-        torn.communicate()
-        kills += torn.returncode == -signal.SIGKILL
-        if torn.returncode == 0:  # it was over before: once more from the beginning
+        code = torn.kill()
+        assert code in (0, -signal.SIGKILL)
+        kills += code == -signal.SIGKILL
+        if code == 0:  # it was over before: once more from the beginning
             shutil.rmtree(tmp_path / "torn")
             kills = 0
-    torn = blobs.started(folder, tmp_path / "torn", **options)
+    torn.start(folder, tmp_path / "torn", **options)
     blobs.trained(folder, tmp_path / "whole", **options)
-    blobs.finished(torn)
+    assert torn.wait() == 0
     first, second = (load(backbone(tmp_path / name)).state_dict() for name in ("whole", "torn"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list((tmp_path / "torn").rglob("*.npy"))
