@@ -23,13 +23,14 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import gzfeatures as gz
+from gzfeatures.experiment.prediction import answers_of
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.split import digest_remainders
 from gzfeatures.teaching.campaign import Answer, Campaign
 from gzfeatures.teaching.logistic import OneAgainstRest
-from gzfeatures.teaching.page_vectors import page_vectors
+from gzfeatures.teaching.page_vectors import answers_of_page, page_vectors
 
 KINDS = {
     "odd": ("Class6.1", 0.5),
@@ -205,7 +206,8 @@ def main() -> None:
         print(words.round(3).to_string(), f"\nmean {words['nDCG@10'].mean():.3f}")
         return None
     table = table.select(table.ids[np.isin(table.ids, votes.index)])
-    own, half = own_tenth(table), page_vectors(table.matrix)
+    own = own_tenth(table)
+    half = page_vectors(table.matrix, answers_of_page(table.ids, answers_of(table)))
     file = chosen.output / "campaigns.json"
     done = json.loads(file.read_text()) if file.exists() else {}
     start = time.perf_counter()

@@ -216,6 +216,7 @@ class MapPage:
             self.labels,
             seed=self.seed,
             server=self.server,
+            answers=self.answers,
         )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:

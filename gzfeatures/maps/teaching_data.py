@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.catalogs.label_words import DOUBTFUL
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
-from gzfeatures.teaching.page_vectors import page_vectors, table_digest
+from gzfeatures.teaching.page_vectors import answers_of_page, page_vectors, table_digest
 from gzfeatures.teaching.queue import Draws, typicality
 
 MOST = 50_000
@@ -45,6 +46,7 @@ def teaching_data(
     *,
     seed: int = 0,
     server: TeachingServer | None = None,
+    answers: Predictions | None = None,
     who: str = "",
 ) -> dict[str, Any] | None:
     """Return the data with which a map's page fits a head to labels; None for too many galaxies.
@@ -61,12 +63,14 @@ def teaching_data(
         Of the random order.
     server : TeachingServer, optional
         Where answers are kept; default the browser.
+    answers : Predictions, optional
+        Predicted answers of the decision tree, from which the page learns too.
     who : str
         Name of the person.
     """
     if len(ids) > MOST:
         return None
-    compressed = page_vectors(vectors)
+    compressed = page_vectors(vectors, answers_of_page(ids, answers))
     draws = Draws.of(ids, seed)
     offered = () if labels is None or labels.target != "classes" else labels.classes
     return {

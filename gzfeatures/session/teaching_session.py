@@ -30,7 +30,7 @@ from gzfeatures.progress import SILENT, Progress
 from gzfeatures.tablefiles.described_output import write_fits, write_votable
 from gzfeatures.teaching.answers_file import AnswersFile
 from gzfeatures.teaching.campaign import Answer, Campaign
-from gzfeatures.teaching.page_vectors import page_vectors
+from gzfeatures.teaching.page_vectors import answers_of_page, page_vectors
 from gzfeatures.teaching.rounds import RoundRecord
 from gzfeatures.web.local_server import LocalServer
 from gzfeatures.web.samp_hub import send_votable
@@ -130,7 +130,8 @@ class TeachingSession:
 
     @cached_property
     def _page_vectors(self) -> npt.NDArray[np.float16]:
-        return page_vectors(self.chart.vectors)
+        answers = answers_of_page(self.chart.ids, self.answers)
+        return page_vectors(self.chart.vectors, answers)
 
     def state(self, content: Any = None) -> dict[str, Any]:
         """Return all answers about the table's galaxies as JSON values, which `keep` can read."""

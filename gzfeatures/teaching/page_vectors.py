@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.explore.feature_space import FeatureSpace
-from gzfeatures.ids import Ids
+from gzfeatures.ids import Ids, among, positions
 
 COMPONENTS = 64
 """Numbers per galaxy; with 32, 64 and 128 of them heads are equally good."""
@@ -17,25 +18,38 @@ POWER = 0.5
 
 With 1, components of noise count like the others, and a head of a hundred labels is at a loss.
 """
+ANSWERS = 0.2
+"""Share of the mean squared length that predicted answers of the decision tree get.
+
+Chosen on other draws of real galaxies than those that are reported (`experiments/teaching.py`).
+"""
 
 
 def page_vectors(
-    matrix: npt.NDArray[np.float32], components: int = COMPONENTS
+    matrix: npt.NDArray[np.float32],
+    answers: npt.NDArray[np.float64] | None = None,
+    components: int = COMPONENTS,
 ) -> npt.NDArray[np.float16]:
-    """Return the leading principal components of embeddings, scaled, as float16.
+    """Return principal components of embeddings, and predicted answers, scaled, as float16.
+
+    Answers of the decision tree (Galaxy Zoo) are what people see in a galaxy: with them a head
+    learns a new class from fewer labels.
 
     Parameters
     ----------
     matrix : ndarray of float32
         Embeddings, shape (n, dim), finite.
+    answers : ndarray of float64, optional
+        Predicted fractions of answers, shape (n, a), with a < `components`. They take the place of
+        the last principal components; a galaxy with NaN counts as an average one.
     components : int
         Most numbers per galaxy; a narrower table keeps all of its own.
 
     Returns
     -------
     ndarray of float16
-        Shape (n, at most `components`); the mean squared length of a row is 1, or 0 where all rows
-        are equal.
+        Shape (n, at most `components`); the mean squared length of a row is 1, or less where all
+        embeddings or all answers are equal.
 
     Examples
     --------
@@ -43,16 +57,42 @@ def page_vectors(
     >>> page_vectors(rows, components=3).shape
     (50, 3)
     """
+    if answers is None or not len(matrix):
+        return _components(matrix, components).astype(np.float16)
+    first = _components(matrix, components - answers.shape[1]) * np.sqrt(1 - ANSWERS)
+    known = np.isfinite(answers).all(1)
+    centred = np.zeros(answers.shape)
+    if known.any():
+        centred[known] = answers[known] - answers[known].mean(0)
+    return np.hstack([first, _unit(centred) * np.sqrt(ANSWERS)]).astype(np.float16)
+
+
+def answers_of_page(ids: Ids, answers: Predictions | None) -> npt.NDArray[np.float64] | None:
+    """Return predicted answers of a page's galaxies, in their order; NaN for those it lacks."""
+    if answers is None:
+        return None
+    known = among(ids, answers.ids)
+    rows = positions(answers.ids, ids[known], where="answers")
+    values = np.full((len(ids), answers.probabilities.shape[1]), np.nan)
+    values[known] = answers.probabilities[rows]
+    return values
+
+
+def _components(matrix: npt.NDArray[np.float32], components: int) -> npt.NDArray[np.float64]:
+    """Return leading principal components of a mean squared length of 1, or 0 of equal rows."""
     if not len(matrix) or np.ptp(matrix, axis=0).max() == 0:
-        return np.zeros((len(matrix), min(components, matrix.shape[1])), dtype=np.float16)
+        return np.zeros((len(matrix), min(components, matrix.shape[1])))
     space = FeatureSpace.fit(matrix, components=components)
     scores = space.vectors(matrix).astype(np.float64)
     spread = scores.std(0)
     # a component without variance holds no information, and division by its spread of 0 would give
     # infinities
-    scores = scores / np.where(spread > 0, spread, 1) ** POWER
-    length = np.sqrt((scores**2).sum(1).mean())
-    return np.asarray(scores / (length or 1.0), dtype=np.float16)
+    return _unit(scores / np.where(spread > 0, spread, 1) ** POWER)
+
+
+def _unit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Divide rows by one number, so that their mean squared length is 1; zeros stay."""
+    return np.asarray(values / (np.sqrt((values**2).sum(1).mean()) or 1.0))
 
 
 def table_digest(ids: Ids, vectors: npt.NDArray[np.float16]) -> str:
