@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import io
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -143,6 +145,10 @@ class Terminal:
         """Draw a progress bar on stderr with rich; yield the function that advances the bar."""
         from rich import progress
 
+        # a bar that is removed at the end leaves nothing in a log file, not even an empty line
+        if transient and not _stderr().is_interactive:
+            yield _unmoved
+            return
         columns = _shares() if share else _numbers()
         with progress.Progress(*columns, console=_stderr(), transient=transient) as bar:
             task = bar.add_task(title, total=total, completed=done, beside="")
@@ -158,9 +164,33 @@ class Terminal:
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
-        """Show a turning sign beside the title while a task runs; write nothing to log files."""
-        with _stderr().status(title):
+        """Show title, time so far and memory while a task runs; write nothing to log files."""
+        with _stderr().status(_Running(title)):
             yield
+
+
+class _Running:
+    """Show the title of a running task, the time since its start, and this process's memory."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._start, self._shown = title, time.monotonic(), (-1, "")
+
+    def __rich__(self) -> str:
+        """Return title, time and memory as one line, measured once a second."""
+        from rich.markup import escape
+
+        seconds = int(time.monotonic() - self._start)
+        if seconds != self._shown[0]:
+            line = f"{self._title} {datetime.timedelta(seconds=seconds)} {_memory():.1f} GB"
+            self._shown = seconds, escape(line)
+        return self._shown[1]
+
+
+def _memory() -> float:
+    """Return the memory that this process uses, in GB."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 1e9)
 
 
 @cache
@@ -200,7 +230,6 @@ def _shares() -> tuple[ProgressColumn, ...]:
 
 def _memory_column() -> ProgressColumn:
     """Return the part of a progress bar that shows the memory used by this process."""
-    import psutil
     from rich.progress import ProgressColumn
     from rich.text import Text
 
@@ -211,7 +240,7 @@ def _memory_column() -> ProgressColumn:
 
         def render(self, task: Task) -> Text:
             """Return the memory used by this process, in GB."""
-            return Text(f"{psutil.Process().memory_info().rss / 1e9:.1f} GB", style="dim")
+            return Text(f"{_memory():.1f} GB", style="dim")
 
     return MemoryColumn()
 

@@ -137,7 +137,9 @@ class _Bench:
         import gzfeatures.heads.fit  # noqa: F401  # scikit-learn is loaded before the clock starts
 
         start = time.perf_counter()
-        head = dataclasses.replace(self._fit(choice, seed), familiarity=self.familiarity)
+        title = f"fitting {choice.name} on {len(self.fitting_split.train):,} galaxies"
+        with self.options.progress.busy(title):
+            head = dataclasses.replace(self._fit(choice, seed), familiarity=self.familiarity)
         fitted = time.perf_counter()
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()

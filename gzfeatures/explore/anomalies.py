@@ -9,6 +9,7 @@ import pandas as pd
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.neighbours import EXACT_UP_TO, Nearest, nearest
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.progress import SILENT, Progress
 
 MEASURES = ("distance", "outlier_factor", "isolation")
 
@@ -21,6 +22,7 @@ def anomalies(
     components: int | None = 50,
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Rank the galaxies of a table from the most to the least anomalous embedding.
 
@@ -38,6 +40,8 @@ def anomalies(
         As in `neighbours.nearest`.
     seed : int
         Of the isolation forest.
+    progress : Progress
+        Where the steps are told; nowhere by default.
 
     Returns
     -------
@@ -58,14 +62,16 @@ def anomalies(
     vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(
         table.matrix
     )
-    near = nearest(vectors, None, k, exact_up_to=exact_up_to, seed=seed)
-    forest = IsolationForest(n_estimators=200, random_state=seed, n_jobs=-1).fit(vectors)
+    near = nearest(vectors, None, k, exact_up_to=exact_up_to, seed=seed, progress=progress)
+    with progress.busy(f"isolating {len(table):,} galaxies"):
+        forest = IsolationForest(n_estimators=200, random_state=seed, n_jobs=-1).fit(vectors)
+        isolation = -forest.score_samples(vectors)
     frame = pd.DataFrame(
         {
             "galaxy_id": table.ids,
             "distance": near.distances.mean(1),
             "outlier_factor": _outlier_factor(near),
-            "isolation": -forest.score_samples(vectors),
+            "isolation": isolation,
         }
     )
     frame.insert(1, "score", frame[list(MEASURES)].rank(pct=True).mean(axis=1))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.progress import SILENT, Progress
 
 Matrix = npt.NDArray[np.float32]
 LINKS = 16
@@ -28,6 +29,8 @@ CELL, MOST_CELLS = 100, 1024
 """Mean number of rows in a cell by which rows are ordered for the graph, and the most cells."""
 CENTRED = 0.01
 """Largest squared length of the mean of rows, in units of the longest, that needs no shift."""
+SEARCHED = 4096
+"""Queries that are searched between two reports of progress."""
 ROWS = 64
 """Queries whose candidates are compared exactly at once; more need memory and are no faster."""
 
@@ -109,15 +112,17 @@ def _in_double(
 
 
 def by_graph(
-    reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
+    reference: Matrix,
+    queries: Matrix,
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+    progress: Progress = SILENT,
 ) -> Nearest:
     """Find near rows of each query vector, approximately, along a graph that links near rows.
 
     The graph is a hierarchical navigable small world (Malkov & Yashunin 2020,
     doi:10.1109/TPAMI.2018.2889473): its time grows with n log n.
     """
-    import faiss
-
     space = None
     if reference.shape[1] > NARROW:
         space = FeatureSpace.fit(reference, components=NARROW)
@@ -129,16 +134,7 @@ def by_graph(
     if queries is not reference:
         asked_about = queries if space is None or not narrow else space.vectors(queries)
     asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
-    index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
-    index.hnsw.efConstruction = BUILDING
-    # use one thread: with several, rows are added in a random order, which changes the graph
-    with _threads(1):
-        order, asked_order = _by_cell(rows, asked_about)
-        index.add(rows[order])
-    index.hnsw.efSearch = max(SEARCHING, 3 * asked)
-    found = index.search(asked_about[asked_order], asked)[1]
-    candidates = np.empty_like(found)
-    candidates[asked_order] = np.where(found < 0, -1, order[found])
+    candidates = _graph_candidates(rows, asked_about, asked, progress)
     lacking = (candidates < 0).any(1)  # faiss writes −1 if it finds too few rows
     near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
@@ -146,6 +142,29 @@ def by_graph(
         exact = by_every_distance(reference, queries[lacking], k, mine)
         near.rows[lacking], near.distances[lacking] = exact.rows, exact.distances
     return near
+
+
+def _graph_candidates(
+    rows: Matrix, queries: Matrix, asked: int, progress: Progress
+) -> npt.NDArray[np.int64]:
+    """Return near row numbers of each query, shape (m, asked); −1 where too few were found."""
+    import faiss
+
+    index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
+    index.hnsw.efConstruction = BUILDING
+    # use one thread: with several, rows are added in a random order, which changes the graph
+    with _threads(1), progress.busy(f"linking {len(rows):,} galaxies"):
+        order, asked_order = _by_cell(rows, queries)
+        index.add(rows[order])
+    index.hnsw.efSearch = max(SEARCHING, 3 * asked)
+    candidates = np.empty((len(queries), asked), dtype=np.int64)
+    with progress.counted("searching", len(queries), unit="galaxies", transient=True) as advance:
+        for start in range(0, len(queries), SEARCHED):
+            part = asked_order[start : start + SEARCHED]
+            found = index.search(queries[part], asked)[1]
+            candidates[part] = np.where(found < 0, -1, order[found])
+            advance(len(part))
+    return candidates
 
 
 def _by_cell(rows: Matrix, queries: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -19,6 +19,7 @@ from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.galaxies.splits.groups import key_groups
 from gzfeatures.ids import as_ids, positions, positions_in
+from gzfeatures.progress import SILENT, Progress
 
 EXACT_UP_TO = 20_000
 """Most rows for which every distance is computed; above, a graph gives a measured recall."""
@@ -35,6 +36,7 @@ def nearest(
     own: npt.NDArray[np.intp] | None = None,
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
+    progress: Progress = SILENT,
 ) -> Nearest:
     """Find the k nearest reference rows of each query vector, with all processor cores.
 
@@ -54,6 +56,8 @@ def nearest(
         graph (`nearest.by_graph`), and the recall is measured on 500 queries.
     seed : int
         Of the measured sample.
+    progress : Progress
+        Where links and searches of a graph are counted; nowhere by default.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def nearest(
     require_neighbours(k, len(reference), own=own is not None)
     if len(reference) <= exact_up_to:
         return by_every_distance(reference, queries, k, own)
-    near = by_graph(reference, queries, k, own)
+    near = by_graph(reference, queries, k, own, progress)
     # the graph search may miss neighbours: search exactly for a sample of queries, to measure the
     # share of neighbours found (recall)
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
@@ -146,6 +150,7 @@ def duplicates(
     components: int | None = None,
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Return pairs of table rows whose embeddings are so near that they likely show one galaxy.
 
@@ -170,7 +175,7 @@ def duplicates(
         How embeddings are compared.
     components : int, optional
         Principal components in which distances are taken; None takes the whole embedding.
-    exact_up_to, seed
+    exact_up_to, seed, progress
         As in `nearest`.
 
     Returns
@@ -193,7 +198,7 @@ def duplicates(
     # distances do not change when the mean is subtracted, so whole embeddings need no second matrix
     whole = space.axes is None and metric == "euclidean"
     vectors = table.matrix if whole else space.vectors(table.matrix)
-    near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
+    near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed, progress=progress)
     scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
     dimension = _dimension(near.distances)
     ratio = min(0.9, (chance / (len(table) * (among - 1))) ** (1 / dimension))

@@ -17,7 +17,7 @@ from gzfeatures.evaluation.statistics.residuals import residuals
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, quantile_parts
 from gzfeatures.heads.estimators.registry import HeadKind, build_for, recipe
 from gzfeatures.heads.folds import Groups, Rows, folds_of
-from gzfeatures.progress import SILENT, Progress
+from gzfeatures.progress import SILENT, Progress, each
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Target
@@ -91,6 +91,7 @@ def search(
         block = X[rows[kept]]
         kept_groups = None if groups is None else groups[kept]
         folds = folds_of(strata[kept], kept_groups, FOLDS, seed)
+        title = f"tuning {chosen.name} on {len(kept):,} galaxies"
         results = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="r", return_as="generator")(
             joblib.delayed(_trial)(
                 chosen.name,
@@ -106,7 +107,8 @@ def search(
             for candidate in candidates
         )
         tried = []
-        for candidate, result in zip(candidates, results, strict=True):
+        shown = each(results, progress, title, len(candidates), transient=True)
+        for candidate, result in zip(candidates, shown, strict=True):
             tried.append({"rung": rung, "rows": len(kept), "parameters": candidate, **result})
             words = ", ".join(f"{name}={value}" for name, value in candidate.items())
             score = f"{result['metric']} {result['score']:.4f} ± {result['deviation']:.4f}"

@@ -16,6 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures.progress import SILENT, Progress, each
+
 Array = npt.NDArray[Any]
 REPELLED = 5
 """Number of random galaxies that repel a galaxy per attraction (UMAP's negative sample rate)."""
@@ -31,7 +33,14 @@ INFINITE = 0x7F800000
 
 
 def laid_out(
-    graph: Any, first: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
+    graph: Any,
+    first: npt.NDArray[np.float32],
+    a: float,
+    b: float,
+    *,
+    epochs: int,
+    seed: int,
+    progress: Progress = SILENT,
 ) -> npt.NDArray[np.float32]:
     """Move galaxies on the map for a number of epochs, so that similar galaxies come together.
 
@@ -48,6 +57,8 @@ def laid_out(
         Steps; the strongest edges pull in each, weaker ones in proportion.
     seed : int
         Of the random galaxies pushed away from.
+    progress : Progress
+        Where epochs are counted; nowhere by default.
 
     Returns
     -------
@@ -63,7 +74,7 @@ def laid_out(
     places[:, : first.shape[1]] = 10 * (first - first.min(0)) / np.ptp(first, axis=0)
     moved = np.empty_like(places)
     step, (pull, push) = _compiled(len(first) > SHARED_BEYOND), forces(a, b)
-    for epoch in range(epochs):
+    for epoch in each(range(epochs), progress, "layout", epochs, transient=True):
         rate = np.float32(1 - epoch / epochs)
         step(
             places,

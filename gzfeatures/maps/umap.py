@@ -153,7 +153,8 @@ def project(
         raise InputError("a supervised map", rule="have labels", remedy="give labels")
 
     seconds: dict[str, float] = {}
-    step = partial(_step, len(table), seconds, handed(progress))
+    shown = handed(progress)
+    step = partial(_step, len(table), seconds, shown)
     with step("neighbours"):
         space = FeatureSpace.fit(table.matrix, metric=options.metric, components=options.components)
         vectors = space.vectors(table.matrix)
@@ -163,14 +164,15 @@ def project(
             options.n_neighbors - 1,  # one less: umap counts the galaxy itself as a neighbour
             exact_up_to=options.exact_up_to,
             seed=options.seed,
+            progress=shown,
         )
     lay_out = partial(_laid_out, vectors, near, options, codes if options.supervised else None)
     with step("layout"):
-        coordinates = lay_out(options.seed)
+        coordinates = lay_out(options.seed, shown)
     with step("quality"):
         scores = _quality(table, labels, codes, coordinates, options)
         if options.stability_seeds:
-            others = [lay_out(seed) for seed in options.stability_seeds]
+            others = [lay_out(seed, shown) for seed in options.stability_seeds]
             scores["stability"] = quality.stability(coordinates, others, seed=options.seed)
     scores["seconds"] = seconds
     return Map(
@@ -266,6 +268,7 @@ def _laid_out(
     options: MapOptions,
     codes: npt.NDArray[np.int64] | None,
     seed: int,
+    progress: Progress,
 ) -> npt.NDArray[np.float32]:
     """Compute coordinates of galaxies by UMAP from their neighbours, shape (n, dimensions)."""
     require_numba_cache()
@@ -284,7 +287,7 @@ def _laid_out(
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
         first = _first_layout(vectors, options.dimensions, seed)
-        return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed)
+        return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed, progress=progress)
 
 
 def _graph(

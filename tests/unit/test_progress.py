@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
+from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from gzfeatures.progress import SILENT, Progress, Terminal, each, handed
+from gzfeatures.explore.neighbours import nearest
+from gzfeatures.progress import SILENT, Progress, Terminal, _Running, each, handed
 from gzfeatures.synthetic.survey import draw_survey
 
 
@@ -52,6 +58,49 @@ def test_a_rate_is_told_and_a_transient_bar_leaves_nothing(
     with Terminal().counted("decoding", 1, share=True, transient=True) as advance:
         advance(title="still decoding")
     assert told(capsys.readouterr().err) == ""
+
+
+def test_a_transient_bar_and_a_running_task_write_nothing_at_all_to_a_log_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Terminal().counted("linking", 2, unit="galaxies", transient=True) as advance:
+        advance(2)
+    with Terminal().busy("fitting svm [bold]"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_running_task_shows_its_time_and_memory() -> None:
+    from rich.console import Console
+
+    console = Console(width=80, file=io.StringIO())
+    console.print(_Running("fitting svm [bold]"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.fullmatch(r"fitting svm \[bold\] 0:00:00 \d+\.\d GB\n", shown)
+
+
+def test_every_galaxy_that_is_searched_in_a_graph_is_counted_once() -> None:
+    counts: Counter[str] = Counter()
+
+    class Counting:
+        shows = True
+
+        def counted(self, title: str, total: int, **_: Any) -> Any:
+            def up(number: int = 1, **_: Any) -> None:
+                counts[title] += number
+
+            counts[f"{title} in all"] = total
+            return nullcontext(up)
+
+        def busy(self, title: str) -> Any:
+            counts[title] += 9000
+            return nullcontext()
+
+    points = np.random.default_rng(0).normal(size=(9000, 4)).astype(np.float32)
+    nearest(points, None, 3, exact_up_to=0, progress=Counting())  # type: ignore[arg-type]
+    assert counts == dict.fromkeys(
+        ("linking 9,000 galaxies", "searching", "searching in all"), 9000
+    )
 
 
 def test_without_a_progress_nothing_is_told(

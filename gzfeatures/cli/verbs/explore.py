@@ -170,7 +170,7 @@ def odd(
     """Rank galaxies by how much they differ from the others, the most unusual first."""
     from gzfeatures.explore.anomalies import anomalies as odd_galaxies
 
-    frame = odd_galaxies(table_from(table, selection), seed=seed)
+    frame = odd_galaxies(table_from(table, selection), seed=seed, progress=Terminal())
     captions = [f"score {score:.3f}" for score in frame["score"]]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
@@ -190,7 +190,7 @@ def duplicates(
     """Find galaxies that appear twice in the table, with two ids."""
     from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
 
-    frame = duplicate_galaxies(table_from(table, selection))
+    frame = duplicate_galaxies(table_from(table, selection), progress=Terminal())
     _give(
         frame,
         [f"twin of {twin}" for twin in frame["twin"]],

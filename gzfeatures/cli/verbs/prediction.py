@@ -324,10 +324,12 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
         predictions = head.predict(tables, columns, unfamiliar=options.unfamiliar, sample=sample)
     else:
         # predict a table in parts, because it may be larger than memory
-        parts = [
-            head.predict(batch, unfamiliar=options.unfamiliar, sample=sample)
-            for batch in EmbeddingTable.open(table).batches()
-        ]
+        opened = EmbeddingTable.open(table)
+        parts = []
+        with Terminal().counted("predicting", len(opened), unit="galaxies", transient=True) as up:
+            for batch in opened.batches():
+                parts.append(head.predict(batch, unfamiliar=options.unfamiliar, sample=sample))
+                up(len(batch))
         # a table without rows has no parts: predict the empty table, to get the names of classes
         predictions = Predictions.joined(parts or [head.predict(EmbeddingTable.read(table))])
     return _Answer(predictions, head.sets, head.familiarity, head, sample)
