@@ -17,12 +17,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import psutil
 import pytest
 from astropy.io import fits
 from PIL import Image
+from processes import Forked, Forks
 
 PROMISED, AT_ONCE, SLACK = 5, 1, 15
 """Seconds."""
@@ -104,23 +106,28 @@ def begun(command: list[str], folder: Path, sign: str) -> Iterator[subprocess.Po
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as child:
         assert child.stderr is not None
-        said = []
         try:
-            for line in child.stderr:
-                said.append(line)
-                if sign in line:
-                    break
-            assert said and sign in said[-1], "".join(said)
+            read_until(child.stderr, sign)
             yield child
         finally:
             child.kill()
 
 
-def ended(child: subprocess.Popen[str], number: int, limit: float) -> str:
+def read_until(stream: IO[str], sign: str) -> None:
+    """Read what a child says up to the line with a sign."""
+    said = []
+    for line in stream:
+        said.append(line)
+        if sign in line:
+            break
+    assert said and sign in said[-1], "".join(said)
+
+
+def ended(child: subprocess.Popen[str] | Forked, number: int, limit: float) -> str:
     """What a child says after a signal; it ended by it, in time."""
     start = time.monotonic()
     child.send_signal(number)
-    _, said = child.communicate(timeout=120)
+    said = child.rest(120) if isinstance(child, Forked) else child.communicate(timeout=120)[1]
     seconds = time.monotonic() - start
     assert child.returncode == 128 + number, said
     assert seconds < limit + SLACK, f"ended after {seconds:.1f} s"
@@ -128,13 +135,30 @@ def ended(child: subprocess.Popen[str], number: int, limit: float) -> str:
     return said
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Processes that have the libraries, and nothing of the package."""
+    made = Forks("torch", "torchvision", "scipy.stats", "pandas", "astropy.io.fits", "PIL.Image")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @BOTH
 @pytest.mark.parametrize("place", PLACES)
-def test_a_signal_ends_a_verb_in(place: str, number: signal.Signals, images: Path) -> None:
+def test_a_signal_ends_a_verb_in(
+    place: str, number: signal.Signals, images: Path, forks: Forks
+) -> None:
     verb, stuck = PLACES[place]
     code = f"{CHILD}\n    {stuck}\n    sys.argv[0] = 'gzfeatures'\n    cli.main()\n"
-    with begun([sys.executable, "-c", code, *words(verb, images)], images, BLOCKED) as child:
+    store = {"GZFEATURES_STORE": str(images / "store")}
+    child = forks.start(code, words(verb, images), images / "said", store)
+    try:
+        read_until(child.stderr, BLOCKED)
         said = ended(child, number, PROMISED)
+    finally:
+        child.kill()
     assert "interrupted; what was finished is kept" in said
     assert not (images / "t.parquet").exists() and not list(images.rglob("*.part*"))
 

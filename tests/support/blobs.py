@@ -1,19 +1,14 @@
 """Pictures that a small network learns in seconds: round and elongated blobs with noise.
 
 As a script it trains on them, in a process that a test can kill: `blobs.py PICTURES CHECKPOINT
-OPTIONS-AS-JSON`; without words it trains in forks of itself (`Forks`).
+OPTIONS-AS-JSON`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import signal
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -72,69 +67,5 @@ def trained(pictures: Path, checkpoint: Path, **options: Any) -> None:
     train(images, labels, split, "engel", folder=checkpoint, view=view, progress=False, **settings)
 
 
-class Forks:
-    """Trainings in processes that can be killed, one after another, forked from one that waits.
-
-    A process imports for longer than it trains; here the imports are made once.
-    """
-
-    def __init__(self) -> None:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._parent = subprocess.Popen([sys.executable, __file__], bufsize=0, **pipes)
-        self._pid = 0
-
-    def start(self, pictures: Path, checkpoint: Path, **options: Any) -> None:
-        """Begin a training; the one before has ended, and `wait` or `kill` was told how."""
-        words = json.dumps([str(pictures), str(checkpoint), options])
-        self._parent.stdin.write(f"{words}\n".encode())
-        self._pid = self._said()
-
-    def over(self) -> bool:
-        """Whether the training has ended by itself."""
-        return bool(select.select([self._parent.stdout], [], [], 0)[0])
-
-    def wait(self) -> int:
-        """Exit code of the training; negative where a signal ended it."""
-        return self._said()
-
-    def kill(self) -> int:
-        """End the training by SIGKILL, after which nothing is tidied up; its exit code."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended
-            os.kill(self._pid, signal.SIGKILL)
-        return self.wait()
-
-    def close(self) -> None:
-        self._parent.kill()
-        self._parent.communicate()
-
-    def _said(self) -> int:
-        line = self._parent.stdout.readline()
-        assert line, "the process that forks has ended"
-        return int(line)
-
-
-def train_in_forks() -> None:
-    """Train for each line of stdin in a fork, and print its number and its exit code."""
-    import gzfeatures.networks.training.train  # noqa: F401  (loaded before it forks)
-
-    for line in sys.stdin:
-        pictures, checkpoint, options = json.loads(line)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                trained(Path(pictures), Path(checkpoint), **options)
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)  # what is left of stdin belongs to the parent
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        train_in_forks()
-    else:
-        trained(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))
+    trained(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))

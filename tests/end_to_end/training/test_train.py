@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import itertools
 import json
 import math
 import resource
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import Forked, Forks
 from trainings import NETWORK, SIZE, VIEW, Killed, killed_after, same, tensors
 
 from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError, WeightsError
@@ -563,23 +565,29 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(
 
 
 @pytest.fixture
-def torn() -> Iterator[blobs.Forks]:
-    forks = blobs.Forks()
+def forks() -> Iterator[Forks]:
+    made = Forks("gzfeatures.networks.training.train")
     try:
-        yield forks
+        yield made
     finally:
-        forks.close()
+        made.close()
 
 
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
-    folder: Path, tmp_path: Path, torn: blobs.Forks
+    folder: Path, tmp_path: Path, forks: Forks
 ) -> None:
     options = {"epochs": 16, "ema": 0.9, "cutmix": 1.0, "resume": True}
-    moment, kills = np.random.default_rng(), 0
+    moment, kills, begun = np.random.default_rng(), 0, itertools.count()
+
+    def started() -> Forked:
+        words = [str(folder), str(tmp_path / "torn"), json.dumps(options)]
+        code = Path(blobs.__file__).read_text(encoding="utf-8")
+        return forks.start(code, words, tmp_path / f"said{next(begun)}", {})
+
     while kills < 2:
-        torn.start(folder, tmp_path / "torn", **options)
+        torn = started()
         states: set[int] = set()
-        while not torn.over() and len(states) < 4:  # the one it begins with, and three more
+        while torn.poll() is None and len(states) < 4:  # the one it begins with, and three more
             states |= {path.stat().st_mtime_ns for path in (tmp_path / "torn").glob(STATE)}
             time.sleep(0.01)
         time.sleep(moment.uniform(0, 0.1))
@@ -589,9 +597,10 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
         if code == 0:  # it was over before: once more from the beginning
             shutil.rmtree(tmp_path / "torn")
             kills = 0
-    torn.start(folder, tmp_path / "torn", **options)
+    torn = started()
     blobs.trained(folder, tmp_path / "whole", **options)
-    assert torn.wait() == 0
+    said = torn.rest(timeout=300)
+    assert torn.returncode == 0, said
     first, second = (load(backbone(tmp_path / name)).state_dict() for name in ("whole", "torn"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list((tmp_path / "torn").rglob("*.npy"))
