@@ -64,7 +64,7 @@ def read_and_label(path: Path, schemes: tuple[str, ...]) -> str:
 def group_and_split(rows: int) -> str:
     """Neighbours within 60 arcsec over the whole sky, then a grouped split of 12 classes."""
     from gzfeatures.galaxies.labels.labels import Labels
-    from gzfeatures.galaxies.splits.groups import sky_groups
+    from gzfeatures.galaxies.splits.related_galaxies import sky_groups
     from gzfeatures.galaxies.splits.split import Split
 
     random = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import contextlib
 import sys
 
 from gzfeatures import user_folders
-from gzfeatures.cli import interruption
+from gzfeatures.cli import signals
 from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
 from gzfeatures.errors import BEYOND_CORE, GzError, lacks_memory, without
 from gzfeatures.heads._compat_skops import own_process
@@ -191,7 +191,7 @@ def _run(debug: bool) -> int:
         if debug:
             raise
         # after Ctrl-C report no error, because the interruption can make compiled code raise one
-        if interruption.exit_code() is None:
+        if signals.exit_code() is None:
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -209,8 +209,8 @@ def main() -> None:
     code = EXIT_INTERRUPTED
     # Ctrl-C before the command starts must give the exit code of an interruption too
     with contextlib.suppress(KeyboardInterrupt):
-        interruption.heed()
+        signals.heed()
         code = _run(debug)
-    if (ended := interruption.exit_code()) is not None:
-        interruption.end_in_order(ended)
+    if (ended := signals.exit_code()) is not None:
+        signals.end_in_order(ended)
     sys.exit(code)

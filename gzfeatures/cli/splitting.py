@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from gzfeatures.cli.console import say
 from gzfeatures.errors import OutputError
-from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.splits.asked import Asked
-    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.related_galaxies import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.galaxies.splits.split_file import Continued
     from gzfeatures.ids import Ids
@@ -69,7 +69,7 @@ def labels_and_split(
 
     from gzfeatures.galaxies.splits import split_file
     from gzfeatures.galaxies.splits.asked import read_asked
-    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.related_galaxies import Grouping
 
     labels, column = read
     labels = _with_image_or_vector(labels, ids)

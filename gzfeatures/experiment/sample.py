@@ -21,8 +21,8 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.schemes import scheme
 from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits import split_file
-from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.splits.label_file import read_labels, read_target
+from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.ids import Ids, among
 from gzfeatures.images.image_set import ImageSet

@@ -17,7 +17,7 @@ from gzfeatures.explore.nearest import by_every_distance, by_graph, require_neig
 from gzfeatures.explore.scan import scan
 from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
-from gzfeatures.galaxies.splits.groups import key_groups
+from gzfeatures.galaxies.splits.related_galaxies import key_groups
 from gzfeatures.ids import as_ids, positions, positions_in
 from gzfeatures.progress import SILENT, Progress
 

@@ -22,7 +22,7 @@ from gzfeatures.features.matrices import Matrix, allocate, take_rows
 from gzfeatures.features.table_writer import COLUMNS, GROUP_ROWS, KINDS, PICTURES, writer
 from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
-from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
+from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping, key_groups
 from gzfeatures.ids import Ids, among, as_ids, positions, require_id_column, require_unique
 from gzfeatures.images.picture_hash import BYTES
 

@@ -19,7 +19,7 @@ from gzfeatures.errors import InputError, parsing
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.hash_index import WORDS, HashIndex
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.splits.groups import linked
+from gzfeatures.galaxies.splits.related_galaxies import linked
 from gzfeatures.ids import Ids
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gzfeatures.synthetic.brightness import surface_brightness
-from gzfeatures.synthetic.galaxy import Galaxy
+from gzfeatures.synthetic.galaxy_shape import Galaxy
 from gzfeatures.synthetic.profiles import PIXEL, Plane, bands, nanomaggies
+from gzfeatures.synthetic.surface_brightness import surface_brightness
 
 SEEING = 1.3
 """Full width at half maximum of a star, in arcsec."""

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from gzfeatures.synthetic.galaxy import BulgeShape, Galaxy
+from gzfeatures.synthetic.galaxy_shape import BulgeShape, Galaxy
 
 TYPES: dict[str, float] = {
     "round": 0.15,

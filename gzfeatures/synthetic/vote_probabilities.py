@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.galaxies.votes.votes import QUESTIONS
-from gzfeatures.synthetic.galaxy import Galaxy
+from gzfeatures.synthetic.galaxy_shape import Galaxy
 from gzfeatures.synthetic.observation import SEEING
 
 Chances: TypeAlias = npt.NDArray[np.float64]

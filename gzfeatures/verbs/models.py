@@ -13,8 +13,8 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
 from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.head import Head
 from gzfeatures.ids import among

@@ -171,7 +171,7 @@ MUTANTS = (
     ),
     Mutant(
         "a split parts galaxies at one place of the sky",
-        "galaxies/splits/groups.py",
+        "galaxies/splits/related_galaxies.py",
         '        return self.joined(f"lie within {arcsec:g} arcsec of one another", neighbours)\n',
         "        return self\n",
         "test_no_galaxy_is_parted.py",

@@ -125,7 +125,7 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(
             print("reading", file=sys.stderr, flush=True)
             while True:
                 time.sleep(0.01)
-        cli.interruption.GRACE = float(sys.argv.pop())
+        cli.signals.GRACE = float(sys.argv.pop())
         Decoder.see = endless
         Decoder.picture = property(endless)
         sys.argv = ["gzfeatures", *sys.argv[1:]]

@@ -168,7 +168,7 @@ def test_a_second_signal_ends_a_verb_at_once(number: signal.Signals, images: Pat
     stuck = PLACES["Python code that catches everything"][1]
     # a grace that would outlast the test: only the second signal can end it
     code = (
-        f"{CHILD}\n    {stuck}\n    cli.interruption.GRACE = 600\n    sys.argv[0] = "
+        f"{CHILD}\n    {stuck}\n    cli.signals.GRACE = 600\n    sys.argv[0] = "
         "'gzfeatures'\n    cli.main()\n"
     )
     with begun([sys.executable, "-c", code, *words("check", images)], images, BLOCKED) as child:
@@ -238,9 +238,9 @@ def test_a_signal_ends_workers_of_ray_as_well(number: signal.Signals, images: Pa
 def test_what_a_child_of_ours_is_sent_does_not_end_us(tmp_path: Path) -> None:
     code = """if True:
         import os, signal, sys, time
-        from gzfeatures.cli import interruption
-        interruption.GRACE = 0
-        interruption.heed()
+        from gzfeatures.cli import signals
+        signals.GRACE = 0
+        signals.heed()
         child = os.fork()
         if not child:
             time.sleep(60)
@@ -258,7 +258,7 @@ def test_what_a_child_of_ours_is_sent_does_not_end_us(tmp_path: Path) -> None:
 
 DROPPED = """
 import os, signal, sys, time, weakref
-from gzfeatures.cli import interruption
+from gzfeatures.cli import signals
 
 class Thing:
     pass
@@ -267,7 +267,7 @@ def gone(reference):
     os.kill(os.getpid(), signal.SIGUSR1)
     time.sleep(0)  # here the handler raises, and Python drops what it raises
 
-interruption.heed()
+signals.heed()
 thing = Thing()
 reference = weakref.ref(thing, gone)
 del thing

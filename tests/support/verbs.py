@@ -14,7 +14,7 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-from gzfeatures.cli import VERBS, interruption, main
+from gzfeatures.cli import VERBS, main, signals
 from gzfeatures.cli.console import app
 
 for module in VERBS:  # each adds its verbs to the app
@@ -47,7 +47,7 @@ def called(*words: object, cwd: Path | None = None) -> subprocess.CompletedProce
             contextlib.redirect_stdout(told[0]),
             contextlib.redirect_stderr(told[1]),
             mock.patch.object(sys, "argv", command),
-            mock.patch.object(interruption, "heed"),  # signals stay those of the tests
+            mock.patch.object(signals, "heed"),  # signals stay those of the tests
         ):
             main()
     except SystemExit as end:

@@ -12,7 +12,7 @@ from gzfeatures.audit.probes.nuisance_columns import SDSS, sdss_parts
 from gzfeatures.explore.neighbours import near_duplicate_groups
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import picture_groups
-from gzfeatures.galaxies.splits.groups import key_groups, merge
+from gzfeatures.galaxies.splits.related_galaxies import key_groups, merge
 from gzfeatures.ids import Ids
 
 if TYPE_CHECKING:

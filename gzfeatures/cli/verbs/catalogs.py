@@ -30,7 +30,7 @@ from gzfeatures.cli.texts.check import print_columns, print_findings, print_verd
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -223,8 +223,8 @@ def sample(
 ) -> None:
     """Draw a stratified sample of galaxies, with its train, validation and test split."""
     from gzfeatures.galaxies.splits.completeness import completeness
-    from gzfeatures.galaxies.splits.groups import SAME_FILE
     from gzfeatures.galaxies.splits.label_file import write_labels
+    from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE
     from gzfeatures.galaxies.splits.split import PARTS, Split, shares
     from gzfeatures.verbs.catalogs import sampled
 

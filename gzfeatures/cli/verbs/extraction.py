@@ -25,7 +25,7 @@ from gzfeatures.cli.options import (
     Source,
 )
 from gzfeatures.cli.reading import reads_images
-from gzfeatures.cli.slurm import array_script, part_of
+from gzfeatures.cli.slurm_script import array_script, part_of
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.progress import Terminal
 

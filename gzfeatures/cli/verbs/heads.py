@@ -45,7 +45,7 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.splitting import labels_and_split
 from gzfeatures.cli.texts.ranking import few_galaxies, number_text, print_ranking
 from gzfeatures.cli.writing import Given, writes
-from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
-    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.related_galaxies import Grouping
     from gzfeatures.galaxies.splits.split import Split
 
 
@@ -231,7 +231,7 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
         return table.grouping
     from gzfeatures.explore.neighbours import near_duplicate_groups
     from gzfeatures.features.trained_on import picture_groups
-    from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
+    from gzfeatures.galaxies.splits.related_galaxies import NEAR_DUPLICATES, merge
 
     # find near duplicates by embeddings and, if the table has them, also by picture hashes
     alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)

@@ -45,7 +45,7 @@ from gzfeatures.cli.verbs.experiments import Upgrade, Uri
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
-from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.labels.target_column import TargetColumn
-    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.related_galaxies import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
@@ -335,7 +335,7 @@ def _known_of(
 ) -> tuple[Grouping, Sequence[Ids]]:
     """Return groups of galaxies that share an image, and galaxies the weights were trained on."""
     from gzfeatures.features.trained_on import picture_groups
-    from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
+    from gzfeatures.galaxies.splits.related_galaxies import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among
     from gzfeatures.networks.training.initialisation import seen_by
 

@@ -15,7 +15,7 @@ import pandas as pd
 from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.groups import merge
+from gzfeatures.galaxies.splits.related_galaxies import merge
 from gzfeatures.ids import Ids, among, require_unique
 
 PARTS = ("train", "validation", "test")

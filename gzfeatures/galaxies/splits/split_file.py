@@ -15,7 +15,7 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.kinds import recognise
 from gzfeatures.galaxies.catalogs.quantities import column_of, understood
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.groups import GIVEN, Grouping, key_groups, merge
+from gzfeatures.galaxies.splits.related_galaxies import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among, as_ids
 from gzfeatures.tablefiles.cells import texts_of

@@ -15,7 +15,7 @@ from verbs import gz
 from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.groups import Grouping
+from gzfeatures.galaxies.splits.related_galaxies import Grouping
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.galaxies.splits.split_file import continued, read_split
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gzfeatures.cli.slurm import part_of
+from gzfeatures.cli.slurm_script import part_of
 from gzfeatures.errors import InputError
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable

@@ -21,8 +21,7 @@ from gzfeatures.galaxies.votes.gz2_class import readable
 from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, NEXT, PARENTS, QUESTIONS
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.synthetic.brightness import surface_brightness
-from gzfeatures.synthetic.galaxy import Galaxy
+from gzfeatures.synthetic.galaxy_shape import Galaxy
 from gzfeatures.synthetic.observation import (
     GAIN,
     PEDESTAL,
@@ -36,6 +35,7 @@ from gzfeatures.synthetic.observation import (
 )
 from gzfeatures.synthetic.population import LIMIT, TYPES, distance, member, nearby, type_of
 from gzfeatures.synthetic.profiles import PIXEL, bands, on_pixels, sersic, sersic_b
+from gzfeatures.synthetic.surface_brightness import surface_brightness
 from gzfeatures.synthetic.survey import FIRST_ID, REPEAT_EVERY, MockSurvey, draw_survey
 from gzfeatures.synthetic.vote_probabilities import chances, visibility
 from gzfeatures.synthetic.votes import Panel, gz2_class

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gzfeatures.synthetic.galaxy import Galaxy, Kind
+from gzfeatures.synthetic.galaxy_shape import Galaxy, Kind
 from gzfeatures.synthetic.profiles import (
     PIXEL,
     Plane,

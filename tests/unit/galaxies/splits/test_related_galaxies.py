@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.schemes import SCHEMES
-from gzfeatures.galaxies.splits.groups import key_groups, merge, sky_groups
+from gzfeatures.galaxies.splits.related_galaxies import key_groups, merge, sky_groups
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import as_ids
 
