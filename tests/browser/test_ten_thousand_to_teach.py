@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -114,23 +113,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page.write(folder / "map.html")
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    chromium = Browser(tmp_path_factory.mktemp("browser"))
-    try:
-        yield chromium
-    finally:
-        chromium.close()
-
-
 @pytest.fixture
 def browser(chromium: Browser, page: Path) -> Browser:
     """The page without labels."""
-    chromium.resize(1280, 800)
-    for _ in range(2):
-        chromium.open(page)
-        chromium.until("return document.body.dataset.drawn")
-        chromium.run("localStorage.clear()")
+    chromium.renew().resize(1280, 800)
+    chromium.open(page)
+    chromium.until("return document.body.dataset.drawn")
     return chromium
 
 
