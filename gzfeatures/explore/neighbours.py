@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.explore.cell_index import CellIndex
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.nearest import Nearest as Nearest
 from gzfeatures.explore.nearest import by_every_distance, by_graph, require_neighbours
@@ -85,11 +87,12 @@ def similar(
     k: int = 10,
     *,
     metric: str = "euclidean",
+    index: str | Path | None = None,
 ) -> pd.DataFrame:
     """Return, for each given galaxy id, the k galaxies with the nearest embeddings.
 
-    All distances are computed. A table on disk is read once, block by block, and not stored in
-    memory.
+    All distances are computed, unless an index is given. A table on disk is read once, block by
+    block, and not stored in memory.
 
     Parameters
     ----------
@@ -101,19 +104,30 @@ def similar(
         Neighbours of each.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
+    index : str or Path, optional
+        Index file of a table on disk (see `cell_index`), of which a few cells are read in place of
+        the whole table.
 
     Returns
     -------
     DataFrame
         Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute
-        `recall`, which is 1.
+        `recall`, which is 1 without an index.
 
     Raises
     ------
     InputError
-        An id is not in the table, there are fewer galaxies than neighbours, or a value of the
-        table is not finite.
+        An id is not in the table, there are fewer galaxies than neighbours, a value of the
+        table is not finite, or the index is of another table, another metric or damaged.
     """
+    if index is not None and (metric != "euclidean" or isinstance(table, EmbeddingTable)):
+        raise InputError(
+            "index",
+            where=index,
+            rule="be used with a table on disk and the euclidean metric",
+            found=metric if metric != "euclidean" else "a table in memory",
+        )
+    recall = 1.0
     wanted = as_ids(list(ids))
     require_neighbours(k, len(table), own=True)
     if isinstance(table, EmbeddingTable):
@@ -125,9 +139,13 @@ def similar(
     else:
         column = table.id_column()
         rows = positions_in(column, wanted, where="embedding table")
-        found, distances = scan(
-            table.matrices(), table.vectors_of(rows), k, own=rows, metric=metric
-        )
+        queries = table.vectors_of(rows)
+        if index is None:
+            found, distances = scan(table.matrices(), queries, k, own=rows, metric=metric)
+        else:
+            cells = CellIndex(index, table)
+            recall = cells.recall
+            found, distances = cells.nearest(queries, k, rows)
         names = np.asarray(column.take(found.ravel()).to_pylist(), dtype=object)
     frame = pd.DataFrame(
         {
@@ -137,7 +155,7 @@ def similar(
             "distance": distances.ravel().astype(np.float32),
         }
     )
-    frame.attrs["recall"] = 1.0
+    frame.attrs["recall"] = recall
     return frame
 
 

@@ -30,6 +30,7 @@ def similar(
     like: Examples = (),
     unlike: Examples = (),
     metric: str = "euclidean",
+    index: Place | None = None,
     reading: Reading | None = None,
 ) -> pd.DataFrame:
     """Find the galaxies whose embeddings are nearest to the embeddings of given galaxies.
@@ -47,6 +48,8 @@ def similar(
         vectors are computed as those of the table were), or selections, which are files of ids.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
+    index : str or Path, optional
+        Index of the table, written by `gzfeatures table index`; for `ids` alone.
     reading : Reading, optional
         How image files are read.
 
@@ -82,7 +85,11 @@ def similar(
             found=f"{len(asked)} ids, {len(positive)} like, {len(negative)} unlike",
         )
     if asked:
-        return neighbours.similar(searched, asked, k, metric=metric)
+        return neighbours.similar(searched, asked, k, metric=metric, index=index)
+    if index is not None:
+        raise InputError(
+            "index", where=index, rule="be given with ids, each with its own neighbours"
+        )
     from gzfeatures.verbs.searched_examples import similar_to_examples
 
     return similar_to_examples(searched, positive, negative, k, metric=metric, reading=reading)

@@ -67,6 +67,7 @@ CASES = {
     "table join": "table join table.parquet table.parquet -o out.parquet",
     "table compare": "table compare table.parquet table.parquet --labels labels.csv "
     "--figure out.png",
+    "table index": "table index table.parquet -o out.index",
     "table slice": "table slice table.parquet --ids labels.csv -o out.parquet",
     "table repair": "table repair table.parquet --like table.parquet -o out.parquet",
     "figure": "figure finished --kind ranking -o out.pdf",

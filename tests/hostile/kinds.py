@@ -354,7 +354,10 @@ KINDS: dict[str, tuple[Callable[[], list[Source]], str]] = {
     ),
     "stores": (lambda: [*_of("shard of the store")(), *_another_store()], "shard"),
     "vectors": (
-        _of("vectors, Parquet", "vectors, npz", "vectors, AnnData", "vectors, CSV"),
+        _of(
+            *("vectors, Parquet", "vectors, npz", "vectors, AnnData", "vectors, CSV"),
+            "index of cells",
+        ),
         "-",
     ),
     "encoders": (

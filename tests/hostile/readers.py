@@ -25,6 +25,7 @@ from safetensors.torch import save
 
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment import config
+from gzfeatures.explore.cell_index import CellIndex
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.exchange.table_export import export_table
 from gzfeatures.features.exchange.vector_files import read_vectors
@@ -348,7 +349,24 @@ def _predicted(name: str) -> Callable[[], list[bytes]]:
     return lambda: _written(_head().predict(TABLE).write, name)()
 
 
+@functools.cache
+def _indexed() -> Path:
+    """The table that the index of cells is built from; it stays while the process does."""
+    from tempfile import mkdtemp
+
+    return TABLE.write(Path(mkdtemp()) / "table.parquet")
+
+
+def _search(path: Path) -> None:
+    CellIndex(path, EmbeddingTable.open(_indexed())).nearest(VECTORS[:2], 3, np.arange(2))
+
+
 READERS: dict[str, Reader] = {
+    "index of cells": Reader(
+        "t.index",
+        _written(lambda path: CellIndex.build(EmbeddingTable.open(_indexed()), path)),
+        _search,
+    ),
     "catalog, CSV": Reader("c.csv", lambda: [FRAME.to_csv(index=False).encode()], _catalog),
     "catalog, FITS": Reader("c.fits", _written(_fits_table, "c.fits"), _catalog),
     "catalog, Parquet": Reader("c.parquet", _written(FRAME.to_parquet), _catalog),

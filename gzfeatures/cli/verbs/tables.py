@@ -1,4 +1,4 @@
-"""Define the command `table`, which imports, exports, joins, slices, repairs, compares tables."""
+"""Define the command `table`, which imports, exports, joins, slices, indexes … tables."""
 
 from __future__ import annotations
 
@@ -260,6 +260,27 @@ def compare_two(
         say_next(f"open {figure}")
     else:
         say_next("--labels LABELS names the classes that differ, --figure FILE draws both maps")
+
+
+@table.command("index", epilog="Example: gzfeatures table index table.parquet -o table.index")
+@writes("output", verb="table index")
+def index_(
+    source: TableFile,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Index to write, as large as the vectors.")
+    ],
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Order the vectors of a table by cells, so that 'similar --index' reads a few cells of it."""
+    from gzfeatures.explore.cell_index import CellIndex
+    from gzfeatures.features.table import EmbeddingTable
+
+    built = CellIndex.build(EmbeddingTable.open(source), output, seed=seed)
+    result = {"cells": built.cells, "searched": built.probes, "recall": built.recall}
+    show({**result, "index": output}, as_json, hide=("index",))
+    say(f"index written to {output}")
+    say_next(f"gzfeatures similar {quote(source)} ID --index {quote(output)}")
 
 
 @table.command("info", epilog="Example: gzfeatures table info table.parquet")

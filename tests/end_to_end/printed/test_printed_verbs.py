@@ -66,6 +66,7 @@ CASES = {
     "table-import": "table import table.parquet -o out/imported.parquet",
     "table-export": "table export table.parquet -o out/table.npz",
     "table-join": "table join table.parquet table.parquet -o out/joined-table.parquet",
+    "table-index": "table index table.parquet -o out/table.index",
     "table-slice": "table slice table.parquet --ids labels.csv -o out/some.parquet",
     "table-repair": "table repair table.parquet --like table.parquet -o out/whole.parquet",
     "table-compare": "table compare table.parquet table.parquet --labels labels.csv",
