@@ -142,6 +142,10 @@ def measure(
         raise InputError("no image of the sample can be read", rule="be measured on some images")
     rate = max(taken - built[0], 1e-3) / count
     taken, size, count = extracted(max(LEAST, int(seconds / rate)))
+    # the first images of a process are slow, so this sample may be too small: take a larger one
+    measured = max(taken - built[-1], 1e-3)
+    if measured < seconds / 2 and count < len(images):
+        taken, size, count = extracted(int(count * seconds / measured))
     per_image = max(taken - built[-1], 1e-9) / count
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
