@@ -30,9 +30,10 @@ HOSTILE = "<img src=x onerror='window.hit = 1'>"
 class Shown:
     """A recorded report, its UI in a process of its own, and a browser."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, browser: Browser) -> None:
         self.folder = folder
-        self.browser = Browser(folder / "browser", (1500, 1000))
+        self.browser = browser.renew()
+        browser.resize(1500, 1000)
         labels = labelled(ids=[f"{HOSTILE}{i}" for i in range(20)])
         self.report: Report = report(labels, name="zhu", provenance={"note": HOSTILE})
         self.report.write(folder / "report", pictures(folder / "images", labels))
@@ -53,12 +54,11 @@ class Shown:
 
     def close(self) -> None:
         self.server.close()
-        self.browser.close()
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    made = Shown(tmp_path_factory.mktemp("ui"))
+def shown(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Shown]:
+    made = Shown(tmp_path_factory.mktemp("ui"), chromium)
     try:
         yield made
     finally:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ HOST = """<!doctype html><meta http-equiv="Content-Security-Policy" content="{po
 class Cell:
     """The output of a notebook cell: hands messages from the script to Python, and back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, browser: Browser) -> None:
         table = table_of(np.random.default_rng(0).normal(size=(N, 6)) + 4 * np.eye(6)[CODES])
         space = FeatureSpace.fit(table.matrix)
         chart = Map(table.ids, table.matrix[:, :2], {"n_neighbors": 5}, {}, space, table.matrix)
@@ -76,7 +75,7 @@ class Cell:
         self.view = TeachingView(self.session, ImageSet.of(folder / "images"))
         self.replies: list[tuple[dict[str, Any], list[bytes]]] = []
         self.view.widget.send = lambda content, buffers: self.replies.append((content, buffers))
-        self.browser = Browser(folder / "browser")
+        self.browser = browser
         self.page = folder / "notebook.html"
         self.main = ""
 
@@ -116,12 +115,9 @@ class Cell:
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Iterator[Cell]:
-    cell = Cell(tmp_path)
-    try:
-        yield cell
-    finally:
-        cell.browser.close()
+def cell(tmp_path: Path, chromium: Browser) -> Cell:
+    chromium.renew().resize(1280, 800)
+    return Cell(tmp_path, chromium)
 
 
 def test_labels_given_by_keyboard_below_a_cell_are_on_the_disk_and_come_back(
