@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from processes import Forks
 from verbs import called as gz
 
 from gzfeatures.synthetic.survey import MockSurvey, draw_survey
@@ -113,7 +113,7 @@ def test_an_output_that_cannot_be_written_is_said(survey: MockSurvey, tmp_path: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_reader_that_never_returns_does_not_outlive_an_interruption(
-    number: int, tmp_path: Path
+    number: int, tmp_path: Path, forks: Forks
 ) -> None:
     for k in range(4):
         Image.fromarray(np.full((9, 9), k, np.uint8)).save(tmp_path / f"{k}.png")
@@ -141,18 +141,17 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(
         "--weights",
         "none",
     ]
-    command = [sys.executable, "-c", code, *verb, "--view", "size=32", "--on-bad", "skip", "1"]
-    environment = os.environ | {"GZFEATURES_STORE": str(tmp_path / "store")}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        while (line := process.stderr.readline()) and "reading" not in line:
+    verb += ["--view", "size=32", "--on-bad", "skip", "1"]
+    store = {"GZFEATURES_STORE": str(tmp_path / "store")}
+    reading = forks.start(code, verb, tmp_path / "said", store)
+    try:
+        while (line := reading.stderr.readline()) and "reading" not in line:
             pass
-        process.send_signal(number)
-        try:
-            _, said = process.communicate(timeout=30)
-        finally:
-            process.kill()
-        assert process.returncode == 128 + number
+        reading.send_signal(number)
+        said = reading.rest(30)
+    finally:
+        reading.kill()
+    assert reading.returncode == 128 + number
     assert (
         "interrupted; what was finished is kept" in said and not (tmp_path / "t.parquet").exists()
     )
@@ -179,7 +178,6 @@ def test_interruption_is_128_and_the_signal(
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={**os.environ},
     ) as process:
         time.sleep(1.5)
         process.send_signal(number)

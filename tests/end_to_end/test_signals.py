@@ -135,16 +135,6 @@ def ended(child: subprocess.Popen[str] | Forked, number: int, limit: float) -> s
     return said
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """Processes that have the libraries, and nothing of the package."""
-    made = Forks("torch", "torchvision", "scipy.stats", "pandas", "astropy.io.fits", "PIL.Image")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 @BOTH
 @pytest.mark.parametrize("place", PLACES)
 def test_a_signal_ends_a_verb_in(

@@ -49,18 +49,19 @@ class Forks:
     def __init__(self, *modules: str) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         command = [sys.executable, __file__, *modules]
-        root = {"PYTHONPATH": str(Path(__file__).parents[2])}
-        self._parent = subprocess.Popen(command, bufsize=0, env=os.environ | root, **pipes)
+        self._root = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        self._parent = subprocess.Popen(command, bufsize=0, env=os.environ | self._root, **pipes)
 
     def start(
         self, code: str, words: Sequence[str], said: Path, environment: Mapping[str, str]
     ) -> Forked:
         """Run code as `python -c` does; the one before has ended. stderr goes to the pipe `said`.
 
-        Standard output is dropped.
+        Standard output is dropped. The environment is that of the test, and what is given.
         """
         os.mkfifo(said)
-        job = {"code": code, "words": list(words), "said": str(said), "more": dict(environment)}
+        more = os.environ | dict(environment) | self._root
+        job = {"code": code, "words": list(words), "said": str(said), "more": more}
         self._parent.stdin.write(json.dumps(job).encode() + b"\n")
         return Forked(self._parent.stdout, said)
 

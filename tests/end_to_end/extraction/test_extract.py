@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from processes import Forks
 from stored import compute_table, write_table
 
 from gzfeatures import fingerprint
@@ -359,18 +360,16 @@ extract(images, "resnet18", weights="none", view=View(size=64), precision="float
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a Unix word")
 def test_killed_half_way_loses_at_most_one_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks
 ) -> None:
     monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "s"))
     folder = draw(tmp_path / "i", *range(400))
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(folder)]) as process:
-        deadline = time.monotonic() + 300
-        while (
-            len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow"))) < 3
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.005)
-        process.kill()
+    store = {"GZFEATURES_STORE": str(tmp_path / "s")}
+    process = forks.start(KILLED, [str(folder)], tmp_path / "said", store)
+    deadline = time.monotonic() + 300
+    while len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert process.kill() == -signal.SIGKILL
     shards = len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow")))
     made = compute_table(ImageSet.of(folder), QUICK).made
     assert made is not None and made.reused >= 3 * 8 and made.reused == shards * 8

@@ -6,10 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import Forked, Forks
 from torch import nn
 from torchvision.ops import StochasticDepth
 from trainings import NETWORK, VIEW, killed_after, same, tensors
@@ -563,20 +561,22 @@ def test_galaxies_of_which_other_things_are_known_are_not_mixed() -> None:
     assert not torch.equal(found[2], pictures[2]) and not torch.equal(wanted[2, :2], targets[2, :2])
 
 
-def warned(command: list[str], state: Path, environment: dict[str, str]) -> tuple[int, str]:
+def warned(process: Forked, state: Path) -> tuple[int, str]:
     """A training that gets the batch system's warning once an epoch is on disk."""
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    )
     deadline = time.monotonic() + 240
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGUSR1)
-    said = process.communicate(timeout=120)[1]
-    return process.returncode, said
+    try:
+        said = process.rest(120)
+    finally:
+        process.kill()
+    return process.wait(), said
 
 
-def test_a_batch_systems_warning_writes_a_checkpoint_and_exits_with_75(tmp_path: Path) -> None:
+def test_a_batch_systems_warning_writes_a_checkpoint_and_exits_with_75(
+    tmp_path: Path, forks: Forks
+) -> None:
     from gzfeatures.galaxies.splits.label_file import write_labels
 
     (tmp_path / "im").mkdir()
@@ -601,9 +601,11 @@ def test_a_batch_systems_warning_writes_a_checkpoint_and_exits_with_75(tmp_path:
         "-o",
         str(tmp_path / "net"),
     ]
-    command = [sys.executable, "-m", "gzfeatures", *words, "--epochs"]
+    words += ["--epochs", "5000"]
     slurm = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    code, said = warned([*command, "5000"], tmp_path / "net" / STATE, slurm)
+    verb = "from gzfeatures import cli\ncli.main()\n"
+    training = forks.start(verb, words, tmp_path / "said", slurm)
+    code, said = warned(training, tmp_path / "net" / STATE)
     assert code == 75 and "warned that time is running out" in said, said
     assert json.loads((tmp_path / "net" / "backbone.json").read_text())["interrupted"]
     assert not list((tmp_path / "net").rglob("hpc_ckpt*"))
