@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,6 +48,18 @@ def of_majorities(
     Willett+2013, doi:10.1093/mnras/stt1458.
     """
     sizes = np.maximum(np.asarray(panels, dtype=np.int64), 1)
+    volunteers = np.broadcast_to(sizes, len(shares))
+    given = np.asarray(shares, dtype=np.float64)
+    return _agreed(given.tobytes(), given.shape, volunteers.tobytes(), draws, seed).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _agreed(
+    votes: bytes, shape: tuple[int, ...], volunteers: bytes, draws: int, seed: int
+) -> Array:
+    """Compute what `of_majorities` returns, once for all candidates judged on the same galaxies."""
+    shares: Array = np.frombuffer(votes).reshape(shape)
+    sizes = np.frombuffer(volunteers, dtype=np.int64)
     prior = dirichlet_prior(shares, sizes)
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
