@@ -57,7 +57,7 @@ def of_majorities(
 def _agreed(
     votes: bytes, shape: tuple[int, ...], volunteers: bytes, draws: int, seed: int
 ) -> Array:
-    """Compute what `of_majorities` returns, once for all candidates judged on the same galaxies."""
+    """Compute how often majorities of other volunteers would agree, once for equal galaxies."""
     shares: Array = np.frombuffer(votes).reshape(shape)
     sizes = np.frombuffer(volunteers, dtype=np.int64)
     prior = dirichlet_prior(shares, sizes)

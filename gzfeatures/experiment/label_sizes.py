@@ -164,7 +164,7 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per point of the curve: method, galaxies, metrics, intervals."""
+        """Return method, labels, metrics and intervals at each point of the learning curves."""
         rows: list[dict[str, Any]] = []
         # sort by number of labels, so that these rows and the files of predictions have one order
         for point in sorted(self.points, key=lambda point: point.labels):

@@ -223,7 +223,7 @@ class CellIndex:
         probes = self.probes
         while True:
             _, found = self.nearest(matrix[sample], k, sample, probes)
-            # compare distances, because of equal ones any row is right
+            # compare distances, not row numbers: of equally near rows, any is right
             recall = float(np.mean(found <= truth[:, -1:] * (1 + 1e-5) + 1e-12))
             if recall >= WANTED or probes == self.cells:
                 return {"probes": probes, "recall": recall}

@@ -67,8 +67,6 @@ class Inputs:
             There is no table, a galaxy of the first is in no row of another and not among its
             skipped, it is not in the catalog, or columns are named without a catalog.
         """
-        # a single table without columns, the usual case, may be large: use its
-        # matrix without a copy
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:
             raise InputError("no embedding table", rule="be at least one")
@@ -81,6 +79,8 @@ class Inputs:
         skipped = frozenset(name for table in several for name, _ in table.skipped)
         first, *others = several
         extractors = tuple(table.extractor for table in several)
+        # the usual input, one table and no columns of a catalog, may be large: use its matrix
+        # without a copy
         if not others and not columns:
             return cls(first.ids, first.matrix, extractors, (), skipped, first)
         ids = first.ids[~among(first.ids, skipped)] if skipped else first.ids

@@ -26,7 +26,7 @@ _FILL = "_FillValue"
 
 @dataclasses.dataclass
 class _ColumnGroup:
-    """Store one table of an HDF5 file: its columns, their units, and messages for the user."""
+    """Hold one table that was read from an HDF5 file: columns, units, and warnings to show."""
 
     title: str
     columns: dict[str, Any]

@@ -136,7 +136,7 @@ def _of_image(images: ImageSet, row: int) -> PixelNumbers:
 def pixel_nuisances(
     images: ImageSet, numbers: Sequence[Sequence[float | None]]
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Turn numbers measured on images into nuisances; also list unusable ones with the reason.
+    """Return image measures (such as noise) to probe for; list unusable ones with the reason.
 
     Parameters
     ----------

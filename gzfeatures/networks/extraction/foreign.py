@@ -246,7 +246,7 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
     try:
         other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine], graph)
     except (ImportError, InputError):
-        # without a second library that computes the whole graph, skip the comparison
+        # embeddings are compared with those of a second library; no other can run this network
         other = None
 
     def lengths(side: int) -> int:

@@ -206,7 +206,7 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Return the recipe of a name, with the given numbers in place of its defaults."""
+        """Return the training settings of a recipe by name; given numbers replace its defaults."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})

@@ -142,7 +142,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to the expected cumulative vote fractions of the Dirichlet model."""
+    """Convert logits to expected vote fractions, each times that of the answers leading to it."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
