@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
+from gzfeatures.brief import quote
 from gzfeatures.errors import InputError, parsing, require_format
-from gzfeatures.explore.scan import scan
+from gzfeatures.explore.scan import require_lengths, scan, squared_distances
 from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.files import require_file, written_whole
@@ -26,12 +27,15 @@ LARGEST_HEADER = 65_536
 """Most bytes of the JSON text before the arrays."""
 ARRAYS = ("centres", "starts", "rows", "sums", "vectors")
 """Arrays of an index file, in their order."""
+NUMBERS = ("cells", "probes", "rows", "dim")
+"""Whole numbers of the header that say how large the arrays are and how much is searched."""
 CELL, FEWEST = 4.0, 8
 """Cells of a table in units of the square root of its rows, and fewest cells that are searched."""
 WANTED, AMONG, SAMPLE = 0.985, 10, 200
 """Share of the nearest ten that cells must hold, as measured on this number of galaxies."""
-SPARE = 16
-"""Rows asked for beyond k, so that of equal distances the earlier row of the table is kept."""
+WIDER = 4
+"""Rows that are searched in addition for each neighbour wanted beyond `AMONG`."""
+UNREADABLE, AGAIN = "not a readable index", "build it with 'gzfeatures table index'"
 
 
 class CellIndex:
@@ -64,20 +68,27 @@ class CellIndex:
 
     def __init__(self, path: str | Path, table: TableFile) -> None:
         self.path = require_file(path, "index")
-        with parsing("not a readable index", self.path), self.path.open("rb") as file:
+        with parsing(UNREADABLE, self.path, remedy=AGAIN), self.path.open("rb") as file:
             header, offset = _header(file)
             require_format("index", header["format"], FORMAT, self.path)
-            self.cells, self.probes = (int(header[name]) for name in ("cells", "probes"))
-            rows, dim, self.recall = int(header["rows"]), int(header["dim"]), header["recall"]
+            self.cells, self.probes, rows, dim = (header[name] for name in NUMBERS)
+            self.recall = header["recall"]
             if not (1 <= self.cells <= rows and 1 <= self.probes <= self.cells and dim >= 1):
                 raise ValueError("numbers of cells and rows do not agree")
             arrays = self._mapped(offset, _layout(rows, dim, self.cells))
         self._require_table(header, table, rows, dim)
         self.centres, self._starts, self._rows, self._sums, self._vectors = arrays
-        small = fingerprint.of([fingerprint.of_array(each) for each in arrays[:4]])
-        steps = np.diff(self._starts)
-        if small != header["sha256"] or self._starts[0] or (steps < 0).any():
+        if header["sha256"] != _checksum(header, arrays[:4]) or not self._consistent():
             raise self._damaged("tables of cells")
+
+    def _consistent(self) -> bool:
+        """Tell whether the cells hold each row of the table once, and their centres are finite."""
+        rows, starts = self._rows, self._starts
+        if starts[0] or starts[-1] != len(rows) or (np.diff(starts) < 0).any():
+            return False
+        if rows.min() < 0 or rows.max() >= len(rows) or not np.isfinite(self.centres).all():
+            return False
+        return bool((np.bincount(rows, minlength=len(rows)) == 1).all())
 
     def _mapped(
         self, offset: int, layout: dict[str, tuple[type, tuple[int, ...]]]
@@ -101,11 +112,11 @@ class CellIndex:
                 "index is of another table",
                 where=self.path,
                 rule=f"be built from {table.path} as it is now",
-                remedy=f"build it again: gzfeatures table index {table.path}",
+                remedy=f"build it again: gzfeatures table index {quote(table.path)} -o FILE",
             )
 
     def _damaged(self, what: str) -> InputError:
-        return InputError("index is damaged", where=self.path, found=what, remedy="build it again")
+        return InputError("index is damaged", where=self.path, found=what, remedy=AGAIN)
 
     def nearest(
         self, queries: Matrix, k: int, own: npt.NDArray[np.intp], probes: int | None = None
@@ -121,7 +132,8 @@ class CellIndex:
         own : ndarray of int
             Row of each query, shape (m,): nobody is their own neighbour.
         probes : int, optional
-            Cells to read; default as many as the index was measured with.
+            Cells to read; default as many as the index was measured with, and more where more than
+            ten neighbours are wanted.
 
         Returns
         -------
@@ -136,17 +148,20 @@ class CellIndex:
             A cell of the file is damaged.
         """
         rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+        # the number of cells was measured for ten neighbours, and more of them lie in more cells
+        wider = -(-WIDER * max(0, k - AMONG) * self.cells // len(self._rows))
         for number, query in enumerate(queries):
-            chosen = self._near_cells(query, k, probes or self.probes)
+            chosen = self._near_cells(query, k, probes or self.probes + wider)
             members = np.concatenate(
                 [self._rows[self._starts[cell] : self._starts[cell + 1]] for cell in chosen]
             )
-            asked = min(len(members), k + 1 + SPARE)
-            found, far = scan(map(self._cell, chosen), query[None], asked)
-            order = np.lexsort((members[found[0]], far[0]))
+            far = np.concatenate([squared_distances(self._cell(cell), query) for cell in chosen])
             # the galaxy itself is among its neighbours, so leave it out
-            order = order[members[found[0]][order] != own[number]][:k]
-            rows[number], distances[number] = members[found[0]][order], far[0][order]
+            far[members == own[number]] = np.inf
+            order = np.lexsort((members, far))[:k]
+            rows[number], distances[number] = members[order], np.sqrt(far[order])
+            if not np.isfinite(distances[number]).all():
+                raise self._damaged("vectors that are not finite")
         return rows, distances
 
     def _near_cells(self, query: Matrix, k: int, probes: int) -> npt.NDArray[np.intp]:
@@ -181,13 +196,17 @@ class CellIndex:
         Raises
         ------
         InputError
-            The table has fewer than two galaxies.
+            The table has fewer than two galaxies, or vectors too long to be compared.
         OutputError
             The place cannot be written; an existing file is left as it was.
         """
         digest, matrix = fingerprint.of_file(table.path), EmbeddingTable.read(table.path).matrix
         if len(matrix) < 2:
-            raise InputError("galaxies of an index", rule="be at least 2", found=len(matrix))
+            raise InputError(
+                "galaxies of an index", where=table.path, rule="be at least 2", found=len(matrix)
+            )
+        for start in range(0, len(matrix), BLOCK):
+            require_lengths(matrix[start : start + BLOCK], start)
         centres, place = _cells(matrix, seed)
         rows = np.argsort(place, kind="stable").astype(np.int64)
         starts = np.searchsorted(place[rows], np.arange(len(centres) + 1)).astype(np.int64)
@@ -204,14 +223,13 @@ class CellIndex:
             "cells": len(centres),
             "probes": min(FEWEST, len(centres)),
             "recall": 0.0,
-            "sha256": fingerprint.of([fingerprint.of_array(each) for each in small]),
         }
         with written_whole(Path(path)) as temporary:
             _write(temporary, header, small, matrix)
             # measure with the file that was written, then write the measured numbers into its head
             measured = cls(temporary, table)._measured(matrix, seed)
             with temporary.open("r+b") as file:
-                file.write(_head({**header, **measured}))
+                file.write(_head({**header, **measured}, small))
         return cls(path, table)
 
     def _measured(self, matrix: Matrix, seed: int) -> dict[str, Any]:
@@ -259,9 +277,15 @@ def _layout(rows: int, dim: int, cells: int) -> dict[str, tuple[type, tuple[int,
     return dict(zip(ARRAYS, zip(kinds, sizes, strict=True), strict=True))
 
 
-def _head(header: dict[str, Any]) -> bytes:
+def _checksum(header: dict[str, Any], small: Sequence[npt.NDArray[Any]]) -> str:
+    """Return the sha256 of what a header tells and of the arrays before the vectors."""
+    told = {key: value for key, value in header.items() if key != "sha256"}
+    return fingerprint.of([told, *(fingerprint.of_array(each) for each in small)])
+
+
+def _head(header: dict[str, Any], small: Sequence[npt.NDArray[Any]]) -> bytes:
     """Return the first bytes of an index file, which have the same number for every header."""
-    text = json.dumps(header).encode().ljust(1000)
+    text = json.dumps({**header, "sha256": _checksum(header, small)}).encode().ljust(1000)
     return MAGIC + struct.pack("<Q", len(text)) + text
 
 
@@ -273,8 +297,13 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     if size > LARGEST_HEADER:
         raise ValueError(f"header of {size} bytes")
     header = json.loads(file.read(size))
-    if not isinstance(header, dict) or not isinstance(header.get("recall"), float):
-        raise ValueError("header lacks its keys")
+    kinds = {**dict.fromkeys(("format", *NUMBERS), int), "recall": float}
+    kinds.update(dict.fromkeys(("table", "sha256"), str))
+    # a bool is an int for Python, so compare the types themselves
+    if not isinstance(header, dict) or {key: type(each) for key, each in header.items()} != kinds:
+        raise ValueError("header has other keys or types than an index")
+    if not 0 <= header["recall"] <= 1:
+        raise ValueError(f"recall of {header['recall']}")
     return header, len(MAGIC) + 8 + size
 
 
@@ -283,7 +312,7 @@ def _write(
 ) -> None:
     """Write an index file: header, small arrays, and the vectors in the order of the cells."""
     with path.open("wb") as file:
-        file.write(_head(header))
+        file.write(_head(header, small))
         for each in small:
             file.write(np.ascontiguousarray(each).data)
         for part in _ordered(matrix, small[2]):

@@ -13,8 +13,12 @@ from gzfeatures.explore.feature_space import unit_rows
 Matrix = npt.NDArray[np.float32]
 FEW = 4
 """Most queries for which every difference is taken; for more, a matrix product picks candidates."""
+LONGEST = 1e18
+"""Length from which squared distances of two vectors may exceed single precision."""
 QUERIES = 1024
 """Queries compared with a block of rows at once."""
+ROUNDING = 4e-6
+"""Relative error of squared distances that a product in single precision may have."""
 SPARE = 16
 """Candidates kept beyond k where a product picks them, which rounds where differences do not."""
 
@@ -52,7 +56,8 @@ def scan(
     Raises
     ------
     InputError
-        A value is not finite, or a row has no direction (`cosine`).
+        A value is not finite, a vector is too long to be compared in single precision, or a row has
+        no direction (`cosine`).
 
     Examples
     --------
@@ -65,10 +70,7 @@ def scan(
     squares = np.zeros((len(wanted), 0))
     start = 0
     for block in blocks:
-        # test the sum first: it needs less memory than a mask of all numbers, and if it is finite,
-        # no number is NaN or infinite
-        if not np.isfinite(block.sum()) and not np.isfinite(block).all():
-            raise InputError("embedding is not finite", rule="be finite", where=f"row {start}…")
+        require_lengths(block, start)
         compared = unit_rows(block, metric, first_row=start)
         for first in range(0, len(wanted), QUERIES):
             part = slice(first, first + QUERIES)
@@ -84,32 +86,85 @@ def scan(
     return rows, np.sqrt(squares)
 
 
+def require_lengths(block: Matrix, start: int) -> None:
+    """Refuse vectors with NaN or infinity, or so long that squared distances overflow.
+
+    Parameters
+    ----------
+    block : ndarray of float32
+        Shape (r, d).
+    start : int
+        Row of the first vector, for the message.
+
+    Raises
+    ------
+    InputError
+        A value is not finite, or a length is not below `LONGEST`.
+    """
+    with np.errstate(over="ignore"):
+        lengths = np.einsum("ij,ij->i", block, block)
+    # NaN is not below, too
+    if (wrong := ~(lengths < LONGEST**2)).any():
+        row = int(np.argmax(wrong))
+        finite = bool(np.isfinite(block[row]).all())
+        raise InputError(
+            "embedding is too long" if finite else "embedding is not finite",
+            where=f"row {start + row}",
+            rule=f"have a length below {LONGEST:g}" if finite else "be finite",
+        )
+
+
 def _of_block(
     block: Matrix, queries: npt.NDArray[np.float64], k: int, own: npt.NDArray[np.intp] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return near rows of a block for each query, (m, ≤ k + `SPARE`), with squared distances."""
+    """Return the nearest rows of a block for each query, (m, ≤ k + 1), with squared distances."""
     kept = min(len(block), k + (own is not None))
     if len(queries) <= FEW:
-        whole = np.stack([_squares(block, query) for query in queries])
-        candidates = np.argpartition(whole, kept - 1, axis=1)[:, :kept]
-        exact = np.take_along_axis(whole, candidates, axis=1)
+        found = [_nearest_among(block, None, query, kept) for query in queries]
     else:
         # rank rows x by ‖x‖² − 2 x·q, which is ‖x − q‖² without the constant ‖q‖²: a matrix product
         # needs less memory than all differences
         centre = block.mean(0, dtype=np.float64).astype(np.float32)
         moved, asked = block - centre, (queries - centre).astype(np.float32)
         rough = (moved**2).sum(1) - 2 * (asked @ moved.T)
-        kept = min(len(block), kept + SPARE)
-        candidates = np.argpartition(rough, kept - 1, axis=1)[:, :kept]
-        exact = np.stack(
-            [_squares(block[rows], q) for rows, q in zip(candidates, queries, strict=True)]
-        )
+        lengths = np.linalg.norm(asked, axis=1)
+        near = (_candidates(*each, kept) for each in zip(rough, lengths, strict=True))
+        found = [_nearest_among(block, *each, kept) for each in zip(near, queries, strict=True)]
+    candidates, exact = (np.stack(each) for each in zip(*found, strict=True))
     if own is not None:
         exact[candidates == own[:, None]] = np.inf
-    return candidates.astype(np.int64), exact
+    return candidates, exact
 
 
-def _squares(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _candidates(rough: npt.NDArray[np.float32], length: float, kept: int) -> npt.NDArray[np.int64]:
+    """Return rows that may be the nearest of a query, as a product that rounds ranks them.
+
+    All rows as near as the last one are among them, so that equal distances are never divided by
+    chance.
+    """
+    last = min(len(rough), kept + SPARE) - 1
+    limit = float(np.partition(rough, last)[last])
+    # a row at that distance is at most so long, and the product rounds in proportion to the square
+    longest = length + np.sqrt(max(0.0, limit + length**2))
+    return np.flatnonzero(rough <= limit + ROUNDING * longest**2)
+
+
+def _nearest_among(
+    block: Matrix, rows: npt.NDArray[np.int64] | None, query: npt.NDArray[np.float64], kept: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the nearest of given rows (None for all), and squared distances, (kept,) each.
+
+    Of equal distances it keeps the earlier rows.
+    """
+    far = squared_distances(block if rows is None else block[rows], query)
+    limit = np.partition(far, kept - 1)[kept - 1]
+    nearer = np.flatnonzero(far < limit)
+    equal = np.flatnonzero(far == limit)[: kept - len(nearer)]
+    chosen = np.concatenate([nearer, equal])
+    return (chosen if rows is None else rows[chosen]), far[chosen]
+
+
+def squared_distances(rows: Matrix, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return squared distances of rows from a query, shape (r,), computed from differences."""
     difference = rows - query.astype(np.float32)
     return np.asarray(np.einsum("ij,ij->i", difference, difference), dtype=np.float64)

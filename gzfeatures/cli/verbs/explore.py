@@ -149,6 +149,12 @@ def similar(
         raise typer.BadParameter(
             "give ids of galaxies, or examples with --like", param_hint="ID… or --like"
         )
+    if index is not None and like:
+        raise typer.BadParameter(
+            "an index goes with ids of galaxies, each with its own neighbours; leave it out with "
+            "--like, --unlike and --ids",
+            param_hint="--index",
+        )
     frame = similar_galaxies(
         table, ids or (), k, like=like, unlike=unlike or (), index=index, reading=reading
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from tables_of import table_of
 
 from gzfeatures.errors import InputError
-from gzfeatures.explore.cell_index import CellIndex, _head
+from gzfeatures.explore.cell_index import CellIndex, _head, _layout
 from gzfeatures.explore.neighbours import similar
 from gzfeatures.features.table import EmbeddingTable, TableFile
 
@@ -74,7 +76,9 @@ def test_an_index_of_another_table_is_refused(
         similar(changed, ["g0000"], 3, index=built[1].path)
 
 
-@pytest.mark.parametrize("place", ["vectors", "rows", "header", "end"])
+@pytest.mark.parametrize(
+    "place", ["vectors", "rows", "header", "end", "recall", "probes", "sha256"]
+)
 def test_a_damaged_index_is_refused(
     built: tuple[TableFile, CellIndex], tmp_path: Path, place: str
 ) -> None:
@@ -86,6 +90,10 @@ def test_a_damaged_index_is_refused(
     elif place == "vectors":
         # change a number of each vector, because a search reads some cells only
         whole[small :: 24 * 4] = bytes(value ^ 1 for value in whole[small :: 24 * 4])
+    elif place in ("recall", "probes", "sha256"):
+        # another digit, or another name, is JSON as before
+        at = whole.index(place.encode()) + (-1 if place == "sha256" else len(place) + 3)
+        whole[at + 2 * (place == "sha256")] ^= 1
     else:
         whole[{"rows": small - 400, "header": 3}[place]] ^= 1
     damaged = tmp_path / "t.index"
@@ -99,7 +107,7 @@ def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(
 ) -> None:
     header = {"format": 1, "table": "0" * 64, "rows": 10**15, "dim": 10**9, "cells": 10**14}
     hostile = tmp_path / "t.index"
-    hostile.write_bytes(_head({**header, "probes": 1, "recall": 1.0, "sha256": "0" * 64}))
+    hostile.write_bytes(_head({**header, "probes": 1, "recall": 1.0}, ()))
     with pytest.raises(InputError, match="not a readable index"):
         CellIndex(hostile, built[0])
 
@@ -126,3 +134,91 @@ def test_a_building_that_ends_early_leaves_no_index(
     with pytest.raises(ZeroDivisionError):
         CellIndex.build(table, tmp_path / "t.index")
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["row twice", "row beyond", "last cell short", "centre", "recall"]
+)
+def test_an_index_with_a_right_checksum_and_wrong_cells_is_refused(
+    built: tuple[TableFile, CellIndex], tmp_path: Path, wrong: str
+) -> None:
+    table, index = built
+    whole = index.path.read_bytes()
+    header = json.loads(whole[16:1016])
+    del header["sha256"]
+    small, offset = [], 1016
+    for kind, shape in list(_layout(4000, 24, index.cells).values())[:4]:
+        small.append(np.frombuffer(whole, kind, int(np.prod(shape)), offset).reshape(shape).copy())
+        offset += small[-1].nbytes
+    if wrong == "recall":
+        header["recall"] = float("nan")
+    elif wrong == "centre":
+        small[0][3] = np.nan
+    elif wrong == "last cell short":
+        small[1][-1] -= 1
+    else:
+        small[2][5] = 10**12 if wrong == "row beyond" else small[2][6]
+    hostile = tmp_path / "t.index"
+    parts = [each.tobytes() for each in small]
+    if wrong == "recall":
+        head = whole[:16] + json.dumps({**header, "sha256": ""}).encode().ljust(1000)
+    else:
+        head = _head(header, small)
+    hostile.write_bytes(head + b"".join(parts) + whole[offset:])
+    with pytest.raises(InputError, match=r"tables of cells|recall of nan"):
+        similar(table, ["g0000"], 3, index=hostile)
+
+
+def test_more_neighbours_are_searched_in_more_cells(built: tuple[TableFile, CellIndex]) -> None:
+    table, index = built
+    asked = [f"g{row:04d}" for row in range(200, 4000, 200)]
+    for k in (100, 400, 1500):
+        scanned, found = similar(table, asked, k), similar(table, asked, k, index=index.path)
+        farthest = scanned["distance"].to_numpy().reshape(-1, k)[:, -1:] * (1 + 1e-5)
+        assert (found["distance"].to_numpy().reshape(-1, k) <= farthest).mean() > 0.97
+
+
+def test_of_equal_distances_the_earlier_rows_are_found(
+    built: tuple[TableFile, CellIndex],
+) -> None:
+    table, index = built
+    first = [f"g{row:04d}" for row in range(11)]
+    for asked in (["g0003"], ["g0029"], ["g0003"] * 6):
+        expected = [name for name in first if name != asked[0]][:10] * len(asked)
+        assert similar(table, asked, 10)["galaxy_id"].tolist() == expected
+        assert similar(table, asked, 10, index=index.path)["galaxy_id"].tolist() == expected
+
+
+@pytest.mark.parametrize("rows", [2, 50, 300])
+@pytest.mark.parametrize("equal", [True, False])
+def test_small_tables_and_equal_vectors_have_an_index_that_finds_all(
+    tmp_path: Path, rows: int, equal: bool
+) -> None:
+    matrix = np.random.default_rng(1).normal(size=(rows, 8)).astype(np.float32)
+    made = table_of(np.ones_like(matrix) if equal else matrix)
+    half = dataclasses.replace(
+        made, extractor=dataclasses.replace(made.extractor, stored="float16")
+    )
+    table = EmbeddingTable.open(half.write(tmp_path / "t.parquet"))
+    index = CellIndex.build(table, tmp_path / "t.index")
+    k = rows - 1
+    found = similar(table, ["g0001"], k, index=index.path)
+    pairs = ("galaxy_id", "distance")
+    scanned = similar(table, ["g0001"], k)
+    assert all(found[name].tolist() == scanned[name].tolist() for name in pairs)
+    with pytest.raises(InputError, match="number of neighbours"):
+        similar(table, ["g0001"], rows, index=index.path)
+
+
+def test_vectors_whose_squares_overflow_are_refused(tmp_path: Path) -> None:
+    matrix = points()[:200]
+    matrix[150] *= 1e25
+    table = EmbeddingTable.open(table_of(matrix).write(tmp_path / "t.parquet"))
+    with pytest.raises(InputError, match="row 150: embedding is too long"):
+        CellIndex.build(table, tmp_path / "t.index")
+    with pytest.raises(InputError, match="row 150: embedding is too long"):
+        similar(table, ["g0001"], 3)
+    assert not (tmp_path / "t.index").exists()
+    one = EmbeddingTable.open(table_of(matrix[:1]).write(tmp_path / "one.parquet"))
+    with pytest.raises(InputError, match=r"one\.parquet: galaxies of an index; must be at least 2"):
+        CellIndex.build(one, tmp_path / "t.index")
