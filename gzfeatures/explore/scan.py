@@ -86,14 +86,14 @@ def scan(
     return rows, np.sqrt(squares)
 
 
-def require_lengths(block: Matrix, start: int) -> None:
+def require_lengths(block: Matrix, first_row: int) -> None:
     """Refuse vectors with NaN or infinity, or so long that squared distances overflow.
 
     Parameters
     ----------
     block : ndarray of float32
         Shape (r, d).
-    start : int
+    first_row : int
         Row of the first vector, for the message.
 
     Raises
@@ -109,7 +109,7 @@ def require_lengths(block: Matrix, start: int) -> None:
         finite = bool(np.isfinite(block[row]).all())
         raise InputError(
             "embedding is too long" if finite else "embedding is not finite",
-            where=f"row {start + row}",
+            where=f"row {first_row + row}",
             rule=f"have a length below {LONGEST:g}" if finite else "be finite",
         )
 
@@ -136,13 +136,13 @@ def _of_block(
     return candidates, exact
 
 
-def _candidates(rough: npt.NDArray[np.float32], length: float, kept: int) -> npt.NDArray[np.int64]:
+def _candidates(rough: npt.NDArray[np.float32], length: float, count: int) -> npt.NDArray[np.int64]:
     """Return rows that may be the nearest of a query, as a product that rounds ranks them.
 
     All rows as near as the last one are among them, so that equal distances are never divided by
     chance.
     """
-    last = min(len(rough), kept + SPARE) - 1
+    last = min(len(rough), count + SPARE) - 1
     limit = float(np.partition(rough, last)[last])
     # a row at that distance is at most so long, and the product rounds in proportion to the square
     longest = length + np.sqrt(max(0.0, limit + length**2))
@@ -150,16 +150,16 @@ def _candidates(rough: npt.NDArray[np.float32], length: float, kept: int) -> npt
 
 
 def _nearest_among(
-    block: Matrix, rows: npt.NDArray[np.int64] | None, query: npt.NDArray[np.float64], kept: int
+    block: Matrix, rows: npt.NDArray[np.int64] | None, query: npt.NDArray[np.float64], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the nearest of given rows (None for all), and squared distances, (kept,) each.
+    """Return the nearest of given rows (None for all), and squared distances, (count,) each.
 
     Of equal distances it keeps the earlier rows.
     """
     far = squared_distances(block if rows is None else block[rows], query)
-    limit = np.partition(far, kept - 1)[kept - 1]
+    limit = np.partition(far, count - 1)[count - 1]
     nearer = np.flatnonzero(far < limit)
-    equal = np.flatnonzero(far == limit)[: kept - len(nearer)]
+    equal = np.flatnonzero(far == limit)[: count - len(nearer)]
     chosen = np.concatenate([nearer, equal])
     return (chosen if rows is None else rows[chosen]), far[chosen]
 
