@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,10 +98,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = lay(tmp_path_factory.mktemp("printed") / "desk")
     finished(folder / "finished")
     (folder / "out").mkdir()
+    # a command sets this level before it imports MLflow, which other tests may have imported
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     with pytest.MonkeyPatch.context() as patch, undrawn():
         patch.chdir(folder)
         patch.setenv("GZFEATURES_STORE", str(folder.with_name("store")))
         yield folder
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")

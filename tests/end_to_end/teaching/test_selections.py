@@ -19,6 +19,7 @@ N = 60
 WITHOUT = {
     **dict.fromkeys(("table import", "table join", "table repair"), "writes a table of its own"),
     **dict.fromkeys(("table info",), "describes the file"),
+    "table index": "keeps vectors of the whole table, to whose bytes its file is bound",
 }
 """Verbs with a table or images that take no selection, and why."""
 READS = {"TABLE", "SOURCE", "VECTORS", "TABLE…", "NETWORK"}
