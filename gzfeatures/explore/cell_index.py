@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gzfeatures import fingerprint
 from gzfeatures.brief import quote
 from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.explore.nearest import cells_of
 from gzfeatures.explore.scan import require_lengths, scan, squared_distances
 from gzfeatures.features.matrices import BLOCK
 from gzfeatures.features.table import EmbeddingTable, TableFile
@@ -207,7 +208,8 @@ class CellIndex:
             )
         for start in range(0, len(matrix), BLOCK):
             require_lengths(matrix[start : start + BLOCK], start)
-        centres, place = _cells(matrix, seed)
+        count = int(np.clip(CELL * np.sqrt(len(matrix)), 1, max(1, len(matrix) // 40)))
+        centres, place = cells_of(matrix, count, rounds=8, seed=seed + 1)
         rows = np.argsort(place, kind="stable").astype(np.int64)
         starts = np.searchsorted(place[rows], np.arange(len(centres) + 1)).astype(np.int64)
         sums = np.asarray(
@@ -246,28 +248,6 @@ class CellIndex:
             if recall >= WANTED or probes == self.cells:
                 return {"probes": probes, "recall": recall}
             probes = min(2 * probes, self.cells)
-
-
-def _cells(matrix: Matrix, seed: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
-    """Return the centres of cells (k-means on a sample), and the cell of each row, shape (n,)."""
-    import faiss
-
-    count = int(np.clip(CELL * np.sqrt(len(matrix)), 1, max(1, len(matrix) // 40)))
-    means = faiss.Kmeans(
-        matrix.shape[1],
-        count,
-        niter=8,
-        seed=seed + 1,
-        max_points_per_centroid=64,
-        min_points_per_centroid=1,
-    )
-    means.train(np.ascontiguousarray(matrix))
-    centres = np.asarray(means.centroids, dtype=np.float32)
-    place = np.empty(len(matrix), dtype=np.int64)
-    for start in range(0, len(matrix), BLOCK):
-        part = slice(start, start + BLOCK)
-        place[part] = faiss.knn(np.ascontiguousarray(matrix[part]), centres, 1)[1][:, 0]
-    return centres, place
 
 
 def _layout(rows: int, dim: int, cells: int) -> dict[str, tuple[type, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.features.matrices import BLOCK
 from gzfeatures.progress import SILENT, Progress
 
 Matrix = npt.NDArray[np.float32]
@@ -172,19 +173,42 @@ def _by_cell(rows: Matrix, queries: Matrix) -> tuple[npt.NDArray[np.int64], npt.
 
     A graph whose near rows lie side by side in memory is searched in half the time.
     """
+    count = int(np.clip(len(rows) // CELL, 1, MOST_CELLS))
+    centres, place = cells_of(rows, count, rounds=4, seed=0)
+    asked = place
+    if queries is not rows:
+        asked = nearest_cells(queries, centres)
+    return np.argsort(place, kind="stable"), np.argsort(asked, kind="stable")
+
+
+def cells_of(
+    rows: Matrix, count: int, *, rounds: int, seed: int
+) -> tuple[Matrix, npt.NDArray[np.int64]]:
+    """Return the centres of cells (k-means on a sample of rows), and the cell of each row, (n,)."""
     import faiss
 
-    count = int(np.clip(len(rows) // CELL, 1, MOST_CELLS))
     means = faiss.Kmeans(
-        rows.shape[1], count, niter=4, seed=0, max_points_per_centroid=64, min_points_per_centroid=1
+        rows.shape[1],
+        count,
+        niter=rounds,
+        seed=seed,
+        max_points_per_centroid=64,
+        min_points_per_centroid=1,
     )
     means.train(np.ascontiguousarray(rows))
     centres = np.asarray(means.centroids, dtype=np.float32)
-    place = faiss.knn(np.ascontiguousarray(rows), centres, 1)[1][:, 0]
-    asked = place
-    if queries is not rows:
-        asked = faiss.knn(np.ascontiguousarray(queries), centres, 1)[1][:, 0]
-    return np.argsort(place, kind="stable"), np.argsort(asked, kind="stable")
+    return centres, nearest_cells(rows, centres)
+
+
+def nearest_cells(rows: Matrix, centres: Matrix) -> npt.NDArray[np.int64]:
+    """Return the number of the nearest centre for each row, shape (n,)."""
+    import faiss
+
+    place = np.empty(len(rows), dtype=np.int64)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        place[part] = faiss.knn(np.ascontiguousarray(rows[part]), centres, 1)[1][:, 0]
+    return place
 
 
 def _nearest_of(
