@@ -1,4 +1,4 @@
-"""Find labels that are likely wrong, and choose unlabelled galaxies to label next."""
+"""Find labels that are likely wrong, with predictions of heads not trained on them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import pandas as pd
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.explore.feature_space import FeatureSpace
-from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.ids import among, positions
+from gzfeatures.ids import among
 
 
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
@@ -110,96 +108,3 @@ def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.N
         of_it = np.flatnonzero(codes == code)
         doubtful[of_it[np.argsort(p_label[of_it], kind="stable")[:wrong]]] = True
     return doubtful
-
-
-def query_next(
-    predictions: Predictions,
-    table: EmbeddingTable,
-    count: int = 50,
-    *,
-    labels: Labels | None = None,
-    pool: int = 10,
-    metric: str = "euclidean",
-) -> pd.DataFrame:
-    """Return unlabelled galaxies to label next: uncertain ones that differ from each other.
-
-    Among the `pool` × `count` galaxies with the smallest margin between their two most probable
-    classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
-    always the one farthest from all taken (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1),
-    so that near-copies do not crowd the list.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Class probabilities.
-    table : EmbeddingTable
-        Vectors of these galaxies.
-    count : int
-        Galaxies wanted; fewer are returned when fewer are open.
-    labels : Labels, optional
-        Galaxies that have a label already; they are not proposed.
-    pool : int
-        How many times `count` are considered for variety; 1 takes the most uncertain as they are.
-    metric : {"euclidean", "cosine"}
-        How embeddings are compared.
-
-    Returns
-    -------
-    DataFrame
-        `galaxy_id`, `rank` from 1, `predicted`, `probability`, `margin` in [0, 1].
-
-    Raises
-    ------
-    InputError
-        Nothing is asked for, a prediction has no vector, there is one class only, or every galaxy
-        has a label.
-    """
-    if count < 1 or pool < 1:
-        raise InputError(
-            "galaxies to label next",
-            rule="be at least 1, from a pool of at least 1",
-            found=(count, pool),
-        )
-    if len(predictions.classes) < 2:
-        raise InputError(
-            "galaxies to label next",
-            rule="have at least two classes",
-            found=predictions.classes,
-        )
-    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
-        positions(table.ids, predictions.ids)
-    ]
-    # a small difference between the two largest probabilities means an uncertain class
-    # (Scheffer+2001)
-    ordered = np.sort(predictions.probabilities, axis=1)
-    margin = ordered[:, -1] - ordered[:, -2]
-    open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
-    if not len(open_rows):
-        raise InputError("galaxies to label next", rule="include one without a label")
-    # a head learns little from two similar galaxies: choose different ones among the most uncertain
-    considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
-    taken = (
-        considered[_spread(vectors[considered], min(count, len(considered)))]
-        if pool > 1
-        else considered
-    )
-    return pd.DataFrame(
-        {
-            "galaxy_id": predictions.ids[taken],
-            "rank": np.arange(1, len(taken) + 1),
-            "predicted": predictions.names[taken],
-            "probability": predictions.probabilities[taken].max(1),
-            "margin": margin[taken],
-        }
-    )
-
-
-def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Choose rows: the first row, then repeatedly the row farthest from all chosen rows."""
-    taken = np.zeros(count, dtype=np.int64)
-    apart = np.full(len(vectors), np.inf)
-    for i in range(1, count):
-        apart = np.minimum(apart, np.linalg.norm(vectors - vectors[taken[i - 1]], axis=1))
-        apart[taken[i - 1]] = -1
-        taken[i] = int(apart.argmax())
-    return taken

@@ -271,10 +271,10 @@ def label_next(
     --------
     >>> label_next("table.parquet", "labels.csv", count=20)  # doctest: +SKIP
     """
-    from gzfeatures.explore import label_errors
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.fit import fit
     from gzfeatures.ids import among
+    from gzfeatures.teaching.queries import query_next
     from gzfeatures.verbs.inputs import labels_of, table_of
 
     vectors, known = table_of(table), labels_of(labels, id_column)
@@ -282,7 +282,7 @@ def label_next(
     split = Split(vectors.ids[has_label], nobody, nobody)
     fitted = fit(vectors, known, head, split=split, seed=seed)
     unlabelled = vectors.select(vectors.ids[~has_label])
-    return label_errors.query_next(fitted.predict(unlabelled), unlabelled, count)
+    return query_next(fitted.predict(unlabelled), unlabelled, count)
 
 
 def explain(
