@@ -1,8 +1,8 @@
 """Call undocumented functions of PyTorch: ahead-of-time compiler, C interface, program loader.
 
-No other module calls private parts. If a PyTorch release lacks one, `Missing` is raised with the
-part's name, and the caller runs the network uncompiled: slower, with the same embeddings.
-`test_compat_torch.py` fails as soon as a new release lacks a part.
+No other module calls undocumented functions. If a PyTorch release lacks one, the error `Missing`
+names it, and the caller runs the network uncompiled: slower, with the same embeddings.
+`test_compat_torch.py` fails as soon as a new release lacks one of these functions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torchvision.models import densenet
 
 RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
-"""A C function that calls Python operators; compiled code with its name cannot run alone."""
+"""A C function that calls Python operators; compiled code with this name in it needs Python."""
 
 OPTIONS: dict[str, Any] = {"freezing": True}
 """Compiler options: weights become constants, stored in the layout that suits this CPU."""
@@ -53,13 +53,13 @@ NORMALISED = {
 """For each kind of layer, the batch normalisation that its weights can absorb."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Layers that normalise over the images of a batch; their common base class is private."""
+"""Layers that normalise over a batch, listed because their common base class is private."""
 
 CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
-"""Convolution layers; their common base class is private."""
+"""Convolution layers, listed because their common base class is private."""
 
 
 ANNOUNCEMENT = "Downloading: "
@@ -124,10 +124,11 @@ def harmless_warnings_hidden() -> Iterator[None]:
     """Hide warnings that PyTorch gives while it exports and compiles a network, and that a user
     can ignore."""
     with warnings.catch_warnings():
-        # PyTorch before 2.7 leaves some of the compiler's options out of its own log
+        # PyTorch before 2.7 warns that its own log lacks some compiler options; the compiled code
+        # is not affected
         warnings.filterwarnings("ignore", "Skipping serialization of ", UserWarning)
-        # on Python 3.13.0 the checks before a network's Python code are slower, but compiled code
-        # runs without them
+        # on Python 3.13.0, PyTorch warns that its checks (guards) before each run of a network are
+        # slow; the compiled library runs without these checks
         warnings.filterwarnings("ignore", "Guards may run slower on Python ", RuntimeWarning)
         yield
 
@@ -157,7 +158,7 @@ def require_program_loader() -> None:
     Raises
     ------
     Missing
-        PyTorch is older, and its archives have another form.
+        PyTorch is too old: its archives have another form.
     """
     try:
         from torch.export.pt2_archive import _package
@@ -171,8 +172,8 @@ def require_program_loader() -> None:
 def _without_pickle() -> Iterator[None]:
     """In a `with` block, make torch.export.load raise an error instead of unpickling objects.
 
-    torch.export.load reads some files of an archive with `weights_only=False`, others so if
-    `weights_only=True` fails, and passes custom objects to pickle.
+    torch.export.load reads some files of an archive with `weights_only=False`, and others too if
+    `weights_only=True` fails for them. It also passes custom objects to pickle.
 
     Raises
     ------
@@ -248,8 +249,8 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     GraphModule
         Network with fewer layers and the same output up to rounding.
     """
-    # copy the network first: the result shares its layers, and the caller changes their precision,
-    # which must not change the original
+    # trace a copy: the result shares layers with the network that was traced, and the caller
+    # changes their precision, which must not change the original network
     traced = symbolic_trace(copy.deepcopy(network))
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """Default duration of the measurement, in seconds."""
 FIRST, LEAST = 32, 64
-"""Number of images in the first sample, whose speed sets the second's size, and its minimum."""
+"""Images in the first sample, and at least in the second, whose size the first's speed sets."""
 BYTES_PER_IMAGE = 600
 """Memory in bytes for the id, digest and file position of an image."""
 
@@ -45,7 +45,7 @@ class ExtractionCost:
     seconds_per_image : float
         Time for reading, decoding, networks and writing.
     bytes_per_image : float
-        Disk space of its embeddings in the store and in the tables.
+        Disk space of one image's embeddings in the store and in the tables.
     memory : int
         Largest memory of the process, in bytes.
     measured : int
@@ -70,7 +70,7 @@ class ExtractionCost:
         return self.loading_seconds + self.images * self.seconds_per_image / tasks
 
     def asdict(self, tasks: int = 1) -> dict[str, Any]:
-        """Return the cost as JSON values, if `tasks` machines share the images."""
+        """Return the cost as a dictionary for JSON, if `tasks` machines share the images."""
         hours = self.seconds(tasks) / 3600
         return {
             "images": self.images,

@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 DEVICES = ("auto", "cpu", "cuda")
 INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni")
 LONG_SECONDS = 60.0
-"""After an extraction of so many seconds, int8 is advised: it first needs time to calibrate."""
+"""Least duration in s of an extraction after which int8 is advised: int8 must first calibrate."""
 RUNTIMES = ("auto", "torch", "openvino", "onnxruntime")
 
 
@@ -81,7 +81,7 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
 
 
 def _require_cpu_settings(device: str, precision: str, runtime: str) -> None:
-    """Refuse CPU-only settings (OpenVINO, int8) together with a GPU or with torch."""
+    """Refuse OpenVINO or int8 on a GPU, and int8 in torch."""
     if (runtime == "openvino" or precision == "int8") and device == "cuda":
         raise InputError(
             "openvino and int8 are for CPUs",
@@ -144,7 +144,7 @@ def int8_hint(used: Hardware, seconds: float) -> str | None:
     Returns
     -------
     str, optional
-        None after a short run, on a GPU, after int8, and on CPUs without such instructions.
+        None after a short run, on a GPU, after int8, and on CPUs without 8-bit instructions.
     """
     instruction = next((name for name in INT8_INSTRUCTIONS if name in cpu_flags()), None)
     if used.device != "cpu" or used.precision == "int8" or seconds < LONG_SECONDS:

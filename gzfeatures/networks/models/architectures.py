@@ -289,6 +289,6 @@ def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
     """Convert the raw values of an output layer to logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
-    # torchvision's SqueezeNet ends in a convolution: apply the ReLU and the mean over pixels that
-    # follow
+    # torchvision's SqueezeNet ends in a convolution, a ReLU and a mean over pixels: apply the last
+    # two to the raw values of the convolution
     return raw.relu().mean((2, 3)) if raw.ndim == 4 else raw

@@ -24,14 +24,14 @@ _DECAYED = (nn.Linear, *CONVOLUTIONS, nn.MultiheadAttention)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
-    """Group the parameters and layers of a network that are trained together or frozen together.
+    """Group parameters and layers of a network; a training updates or freezes them together.
 
     Parameters
     ----------
     names : tuple of str
-        Names of its parameters and buffers, as in the network's `state_dict`.
+        Names of the block's parameters and buffers, as in the network's `state_dict`.
     modules : tuple of nn.Module
-        Its layers, and the dropout layers just before them.
+        Layers of the block, and the dropout layers just before them.
     """
 
     names: tuple[str, ...]
@@ -57,9 +57,10 @@ def blocks(network: nn.Module) -> list[Block]:
     """Divide a network into blocks, input first; the last block is the output layer alone.
 
     A block is a residual, dense, inception or transformer block, or a convolution or linear layer
-    between them. A normalisation belongs to the layer it follows, or to the layer it prepares where
-    it stands first. Class tokens and position embeddings belong to the first block, for they enter
-    there; auxiliary classifiers belong to the last block.
+    between them. A normalisation belongs to the layer before it; where it comes first
+    (pre-activation), to the layer after it. Class tokens and position embeddings belong to the
+    first block, because they are added to its input. Auxiliary classifiers belong to the last
+    block.
 
     Parameters
     ----------

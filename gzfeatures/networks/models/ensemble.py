@@ -29,7 +29,8 @@ class NetworkEnsemble(nn.Module):
     link : {"softmax", "sigmoid"}
         How logits become probabilities.
     temperatures : sequence of float, optional
-        What each member's logits are divided by, its own calibration; default 1.
+        Each member's logits are divided by its temperature, which calibrates this member; default
+        1.
 
     Raises
     ------

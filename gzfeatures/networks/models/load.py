@@ -44,7 +44,8 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
     Raises
     ------
     WeightsError
-        They cannot be downloaded; the message says what was tried and how else to supply them.
+        The weights cannot be downloaded; the message says which address was tried, and how else to
+        supply them.
     """
     if path is None or path.exists() or path != hub_file(backbone):
         return
@@ -155,11 +156,11 @@ def load(
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is wanted, several joined by +; None for the whole network,
-        ending in its classes.
+        Layer whose flattened output the network shall return, several joined by +; None for the
+        whole network, which returns logits.
     size : int, optional
-        Side in px of the images to come, if not the backbone's own; whether the network takes them
-        is tried.
+        Side in px of the images, if it is not the backbone's own; a size that the network cannot
+        take is refused.
 
     Returns
     -------
@@ -170,7 +171,7 @@ def load(
     Raises
     ------
     MissingFileError, WeightsError
-        The weights cannot be had, are damaged, or do not fit.
+        The weights are missing, are damaged, or do not fit the network.
     UnknownNameError
         Unknown architecture or layer.
     InputError

@@ -20,19 +20,20 @@ class SmallNetwork:
     Parameters
     ----------
     source : str
-        Project, author and place of the description.
+        Project, year and file that published the network.
     layers : tuple of tuple
         In order: `("conv", channels, kernel)` and `("conv-same", channels, kernel)` with ReLU,
-        `("norm",)`, `("pool",)` 2×2 maximum, `("drop", p)`, `("dense", width)` with ReLU. The
-        output layer is not listed.
+        `("norm",)`, `("pool",)` 2×2 maximum, `("flatten",)`, `("drop", p)`, `("dense", width)` with
+        ReLU. The output layer is not listed.
     size : int
         Side of the image in px; the first dense layer depends on it.
     bands : int
         Channels of the image; a network of 1 band takes any number and averages them.
     two_class_size : int, optional
-        Side in px where there are two classes, if it differs.
+        Side in px for two classes, if it differs from `size`.
     single_output : bool
-        Two classes share one sigmoid output, as published; its logit is reported against zero.
+        Two classes share one sigmoid output, as published; its logit z is returned as two logits,
+        (0, z).
     """
 
     source: str
@@ -49,7 +50,7 @@ class SmallCNN(nn.Module):
     Parameters
     ----------
     network : SmallNetwork
-        Its layers.
+        Layers to build.
     classes, bands, size : int
         Outputs, channels of the image, and its side in px.
 

@@ -1,9 +1,9 @@
 """Make random copies of training images: rotated, shifted, zoomed, recoloured, mixed.
 
 Copies are made on the device (CPU or GPU), for training only: images to predict never change at
-random. All chance comes from `draws`: one row of uniform numbers per place in an epoch's order,
-keyed by seed and epoch. A copy therefore does not depend on its batch, or on how many processes
-share the epoch.
+random. All random numbers come from `draws`: one row of uniform numbers for each position in an
+epoch's order, computed from seed and epoch. A copy therefore does not depend on its batch, or on
+how many processes share the epoch.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Augmentation:
 
     The pixels come from a square around the view, the frame, that is `margin` times wider. A
     turned, shifted or zoomed-out copy that would reach beyond the frame is zoomed in until it fits:
-    no corner is ever empty or made up. Without margin a galaxy is thus seen larger in training than
-    in the view: a view of at most 0.7 of the image avoids that.
+    no corner is ever empty or made up. Without a margin, galaxies therefore appear larger in
+    training than in prediction; a view of at most 0.7 of the image's side leaves enough margin.
 
     Parameters
     ----------
     dihedral : bool
         Mirror images and quarter turns, the 8 symmetries of the square.
     rotation : float
-        Largest free rotation in degrees, 0…180, drawn from both senses.
+        Largest free rotation in degrees, 0…180, in both directions.
     shift : float
         Largest shift along each axis, as a share of the view's side.
     zoom : (float, float)
@@ -45,8 +45,8 @@ class Augmentation:
     brightness, contrast, saturation : float
         Largest relative change, 0…1; saturation is the distance of the bands from their mean.
     margin : float, optional
-        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation. By
-        default what the images leave around the view, at most √2.
+        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation.
+        Default: as large as the images allow, at most √2.
 
     Raises
     ------

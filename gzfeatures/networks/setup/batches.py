@@ -63,11 +63,11 @@ class Batches:
     ----------
     pixels : TrainingPixels
     epoch : callable
-        Gives the current epoch.
+        Function that returns the current epoch.
     rank, world : int
-        This process among all.
+        Number of this process, from 0, and number of all processes.
     passes : int
-        Over the training galaxies in one epoch.
+        Number of passes over the training galaxies in one epoch.
     """
 
     pixels: TrainingPixels
@@ -89,8 +89,8 @@ class Batches:
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
-            # each of the `world` processes takes every world-th galaxy: together they use the order
-            # of a single process
+            # each of the `world` processes takes every world-th galaxy, so that a step of all
+            # processes uses the galaxies that a single process would use next
             places = np.arange(self.rank, len(order), self.world)
             for number in range(self._steps_of_an_epoch()):
                 step = places[number * frames.batch_size : (number + 1) * frames.batch_size]

@@ -19,7 +19,7 @@ WARM_UP = 0.3
 
 
 def _one_cycle(t: float) -> float:
-    """Return the rate factor that rises from 1/25 to 1, then falls to 1e-4, along cosines.
+    """Return the learning-rate factor at share t of a training: from 1/25 up to 1, down to 1e-4.
 
     Smith & Topin, arXiv:1708.07120.
     """
@@ -29,7 +29,7 @@ def _one_cycle(t: float) -> float:
 
 
 def _warm_cosine(t: float) -> float:
-    """Return the rate factor that rises linearly, then falls to 0 along a cosine.
+    """Return the learning-rate factor at share t of a training: up to 1, then down to 0.
 
     Loshchilov & Hutter, arXiv:1608.03983.
     """
@@ -62,8 +62,8 @@ FIRST_RATE = 0.05
 def decay_per_block(depth: int) -> float:
     """Return the ratio of neighbouring blocks' learning rates: the first gets 1/20 of the last.
 
-    It depends on the depth, so that the first block has the same rate in every network (Howard &
-    Ruder 2018, doi:10.18653/v1/P18-1031, take 1/2.6 from layer to layer).
+    The ratio depends on the number of blocks, so that the first block has the same rate in every
+    network (Howard & Ruder 2018, doi:10.18653/v1/P18-1031, take 1/2.6 from layer to layer).
 
     Parameters
     ----------
@@ -96,9 +96,10 @@ def parameter_groups(
     lr : float
         Rate of the output layer.
     decay : float or None
-        The rate of a block over that of the block after it; None is 1.
+        Learning rate of a block divided by that of the block after it; None is 1.
     weight_decay : float
-        Weight decay of the weights that multiply; biases and normalisation have none.
+        Weight decay of linear, convolution and attention weights; biases and normalisation have
+        none.
 
     Returns
     -------

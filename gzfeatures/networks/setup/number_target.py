@@ -15,16 +15,16 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.networks.setup.targets import TARGETS, Target
 
 KEY = "number"
-"""Setting that holds mean and standard deviation of the training galaxies."""
+"""Checkpoint setting with mean and standard deviation of the training galaxies' labels."""
 
 
 def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
-    """Return a Target (loss, step from output to number), and the standardised labels.
+    """Return a `Target` (loss, and how an output becomes a number) and the standardised labels.
 
     Parameters
     ----------
     labels : Labels
-        Of the training galaxies alone, from which mean and standard deviation are computed.
+        Numbers of the training galaxies only; their mean and standard deviation standardise them.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
     Raises
     ------
     InputError
-        Mean or deviation of a number is missing or no number.
+        Mean or standard deviation of a predicted number is missing or no number.
     """
     name = settings.get("target")
     if name not in VALUE_TARGETS:
@@ -77,14 +77,14 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return mean and standard deviation of a predicted number as settings; {} for classes."""
+    """Return a predicted number's mean and deviation as checkpoint settings; {} for classes."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}
 
 
 def _scaled(kind: str, mean: float, scale: float) -> Target:
-    """Return a Target (loss, step from output to number) from mean and deviation of labels."""
+    """Return a `Target` that turns an output z into the predicted number mean + scale · z."""
     return Target(kind, _huber, lambda z: mean + scale * z, kind, False, False, mean, scale)
 
 

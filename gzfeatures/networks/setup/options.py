@@ -21,29 +21,31 @@ class TrainingOptions:
     folder : Path
         Where the checkpoint goes, with the state to resume from, `history.json` and `curves.png`.
     recipe : {"probe", "tune", "scratch"}, optional
-        See `recipe.RECIPES`; by default tune where there are weights to start from, else scratch.
+        See `recipe.RECIPES`; by default `tune` if weights are given to start from, else `scratch`.
     epochs : int, optional
-        At most; by default as many as the number of galaxies asks (`Recipe.settled`).
+        Largest number of epochs; the default follows from the number of galaxies
+        (`TrainingRecipe.settled`).
     seed : int
         Decides weights, order, augmentation and dropout: on a CPU, the same seed gives the same
         weights.
     halving_seed : int, optional
-        Decides which half of the validation galaxies chooses the epoch, where that is chosen;
-        default `seed`. The members of an ensemble share it: the other half can calibrate them all.
+        Seed that halves the validation galaxies: one half chooses the best epoch, the other half
+        calibrates. Default `seed`. The members of an ensemble share this seed, so that the same
+        half can calibrate all of them.
     resume : bool
-        Insist on going on from the last whole epoch in `folder`, if there is one: other settings
-        are an error. An unfinished training of the same settings goes on in any case; on a CPU the
-        result is the same to the bit.
+        Continue from the last complete epoch in `folder`, if any, and refuse other settings. An
+        unfinished training of the same settings is continued in any case; on a CPU the result is
+        the same to the bit as without the interruption.
     again : bool
-        Train anew, whatever the folder holds.
+        Train from the beginning, whatever the folder holds.
     view : View, optional
-        Pixels the network sees; default the backbone's or network's own.
+        Crop, size and colours of the network's input; default the backbone's or network's own.
     weights : str or Path, optional
-        File to start from, or "own" for the backbone's own; by default a checkpoint folder starts
-        from its weights and a name from a random start, which is said. The output layer starts
-        anew, unless the weights are those of a checkpoint with the same classes.
+        File to start from, or "own" for the backbone's own. By default a checkpoint folder starts
+        from its weights, and a network's name from random weights, which is announced. The output
+        layer starts with random weights, unless a checkpoint has the same classes.
     target : str, optional
-        Entry of `targets.TARGETS`; default the kind of the labels.
+        Key of `targets.TARGETS`; default the labels' own, such as "classes".
     augmentation : Augmentation
         Random changes of the training images.
     dihedral : bool
@@ -59,13 +61,13 @@ class TrainingOptions:
         Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at
         the end.
     progress : Progress or bool
-        Shows what the training will do, before the first step, and how far it is; nothing by
-        default. True is the terminal.
+        Shows the plan of the training before the first step, and then its progress; nothing by
+        default. True: in the terminal.
     members : int
         Number of networks of the ensemble that this training is a part of; 1 for a single network.
         It changes only what is announced.
     numbers : mapping
-        Fields of `Recipe` that replace those of the recipe's name.
+        Fields of `TrainingRecipe` that replace the defaults of the named recipe.
     """
 
     folder: Path
@@ -98,14 +100,14 @@ class TrainingOptions:
         Parameters
         ----------
         fields : mapping
-            `folder`, any field of this class, and any field of `Recipe`; `augmentation` may be a
-            mapping of its fields.
+            `folder`, any field of this class, and any field of `TrainingRecipe`; `augmentation` may
+            be a mapping of the fields of `Augmentation`.
 
         Raises
         ------
         UnknownNameError
-            The augmentation has no such field. Names that are no field of this class are taken for
-            numbers of the recipe, which refuses those that it does not know.
+            `Augmentation` has no such field. Names that are no field of this class are passed on to
+            `TrainingRecipe`, which refuses unknown names.
 
         Examples
         --------
@@ -113,8 +115,8 @@ class TrainingOptions:
         >>> options.epochs, options.numbers
         (3, {'batch_size': 16})
         """
-        # names that are no field of this class are numbers of the recipe, which refuses unknown
-        # names
+        # a name that is no field of this class may be a field of `TrainingRecipe`, which later
+        # refuses unknown names
         names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
         options = {name: value for name, value in fields.items() if name in names}
         numbers = {name: value for name, value in fields.items() if name not in names}

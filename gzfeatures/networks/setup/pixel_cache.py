@@ -54,10 +54,10 @@ class PixelCache:
         progress: Progress | bool = False,
         noted: Callable[[str, str], None] | None = None,
     ) -> PixelCache:
-        """Open the file with the pixels of given images; if it is missing, decode them into it.
+        """Open the file with the pixels of given images; if it is missing, decode the images first.
 
-        The file is named by all that its content depends on: the images' bytes, in order, and the
-        view. It appears whole or not at all.
+        The file's name is a hash of all that its content depends on: the images' bytes, in order,
+        and the view. The file appears whole or not at all.
 
         Parameters
         ----------
@@ -68,9 +68,9 @@ class PixelCache:
         folder : Path
             Where the file lies; made if missing.
         progress : Progress or bool
-            Where a bar goes; nowhere by default. True is the terminal.
+            Shows a progress bar; none by default. True: in the terminal.
         noted : callable, optional
-            Takes id and reason of each image that is decoded and shows no galaxy.
+            Called with id and reason for each decoded image that shows no galaxy.
 
         Raises
         ------
@@ -88,8 +88,8 @@ class PixelCache:
             if not path.exists():
                 shape = (len(images), *to_views(images, 0, (view,))[0].shape)
                 bar = each(blocks, handed(progress), "decoding", len(blocks), transient=True)
-                # write block by block: writing through a memory map kills the process on a full
-                # disk
+                # write to the file block by block: writing through a memory map would kill the
+                # process if the disk is full
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)

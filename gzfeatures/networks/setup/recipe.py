@@ -1,7 +1,7 @@
-"""Define recipes: every number that a training depends on, as default values with a name.
+"""Define training recipes: learning rate, epochs and all other numbers of a training, by name.
 
-`RECIPES` lists them: `probe`, `tune` and `scratch`. Numbers that are not given follow from the
-start (weights or none) and from the number of galaxies.
+`RECIPES` has three of them: `probe`, `tune` and `scratch`. Numbers that the user does not give
+follow from the initial weights (given or random) and from the number of galaxies.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Numbers of each recipe that differ from the defaults of `TrainingRecipe`.
 
-`probe`: the output layer alone, solved to convergence on the vectors of the frozen network. `tune`:
-that first, then every block with a rate that falls with depth (Howard & Ruder 2018,
-doi:10.18653/v1/P18-1031; the order of both: Kumar+2022, arXiv:2202.10054), warm-up, cosine to zero,
-running average. `scratch`: every block at one rate,
-one cycle."""
+`probe`: fit the output layer alone, to convergence, on the embeddings of the frozen network.
+`tune`: first `probe`, then train every block, with a learning rate that is smaller for blocks
+nearer to the input (Howard & Ruder 2018, doi:10.18653/v1/P18-1031; the order of both: Kumar+2022,
+arXiv:2202.10054), warm-up, cosine to zero, and a running average of the weights. `scratch`: train
+every block at one rate, with one cycle of the learning rate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +64,13 @@ class TrainingRecipe:
     Parameters
     ----------
     recipe : {"probe", "tune", "scratch"}
-        What is trained, and how it begins (see `RECIPES`).
+        Which layers are trained, and from which weights (see `RECIPES`).
     epochs : int, optional
-        Rounds of training, each scored and its state written, at most; default as many as the
-        number of galaxies asks.
+        Largest number of epochs; the network is scored and saved after each. The default follows
+        from the number of galaxies (`settled`).
     passes : int, optional
-        Passes over the training galaxies in one epoch; default 1, and more of few galaxies where
-        `epochs` is open.
+        Passes over the training galaxies in one epoch; default 1, or more for few galaxies if
+        `epochs` is None.
     batch_size : int
         Galaxies per step and device.
     accumulate : int
@@ -86,11 +86,11 @@ class TrainingRecipe:
         position embeddings and class tokens.
     lr_decay : float, optional
         Factor of the learning rate from each block (`blocks.blocks`) to the one before it, in (0,
-        1]; the output layer has `lr`. None lets it fall to a twentieth at the first block, however
-        many there are.
+        1]; the output layer has `lr`. With None, the first block's rate is a twentieth of `lr`,
+        whatever the number of blocks.
     unfreeze : int, optional
-        Blocks trained beside the output layer, last first; 0 trains the output layer only, None
-        everything.
+        Number of blocks trained besides the output layer, counted from the output; 0 trains the
+        output layer only, None all blocks.
     label_smoothing : float
         Share of a target spread over all classes, in [0, 1).
     balance : {"none", "weights", "sampling"}
@@ -98,17 +98,17 @@ class TrainingRecipe:
     balance_power : float
         Weight of a class ∝ count^(−power): 1 makes all classes equal, 0 changes nothing.
     mixup, cutmix : float
-        α of their Beta distributions; 0 is off.
+        α of the Beta distribution of mixup and of CutMix; 0 is off.
     ema : float
-        Decay per step of the running average of the weights, which is what is scored and kept; 0 is
-        off.
+        Decay per step of the running average of the weights. The averaged weights are scored and
+        saved; 0 is off.
     clip : float
         Largest norm of the gradient; 0 is off.
     aux_weight : float
-        Weight of the auxiliary losses of GoogLeNet from a random start; 0 trains without those
-        classifiers.
+        Weight of the losses of GoogLeNet's auxiliary classifiers in a training from random weights;
+        0 trains without these classifiers.
     also_weight : float
-        Weight of the second target's loss, where there is one.
+        Weight of the second target's loss, if the training has a second target.
     patience : int, optional
         Epochs without a better validation metric after which training stops; None never stops
         early.
@@ -116,16 +116,16 @@ class TrainingRecipe:
         Validation metric of `patience` and of `keep` = "best"; default `log_loss`, for fractions
         `rmse`.
     keep : {"last", "best"}, optional
-        Weights kept: the (averaged) last ones, or those of the epoch whose monitor, as a mean of
-        three epochs, is best, on a half of the validation galaxies that then calibrates nothing.
-        Default "best" where `monitor` or `patience` is given, and in `tune`, where the solved
-        output layer (epoch 0) is kept unless an epoch is better by more than one standard error;
-        else "last".
+        Which (averaged) weights are saved. "last": those of the last epoch. "best": those of the
+        epoch with the best `monitor` metric, as a mean of three epochs, on one half of the
+        validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
+        `patience` is given, and in `tune`, which saves the fitted output layer (epoch 0) unless an
+        epoch is better by more than one standard error; else "last".
 
     Raises
     ------
     InputError, UnknownNameError
-        A value is outside its range; a name is not in its table.
+        A value is outside its range; a name is unknown.
     """
 
     recipe: str = "scratch"
@@ -214,16 +214,16 @@ class TrainingRecipe:
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
         """Return the recipe with each None computed from the numbers of galaxies and blocks.
 
-        Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
-        `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes
-        long, so that scoring and writing them does not cost more than training.
+        The number of steps follows from the number n of galaxies: `tune` takes 20·√n steps, but at
+        least 4 passes; `scratch` 20 passes, but at least 400 steps. With few galaxies, an epoch is
+        several passes long, so that scoring and saving an epoch costs no more than training it.
 
         Parameters
         ----------
         galaxies : int
             Number of training galaxies.
         depth : int
-            Blocks of the network, the output layer included.
+            Number of blocks of the network, the output layer included.
         """
         # count complete batches only, because `Batches` leaves out an incomplete last batch
         per_pass = max(1, galaxies // self.batch_size)

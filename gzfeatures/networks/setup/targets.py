@@ -1,7 +1,8 @@
 """Define what a network can learn to predict: the loss, and how logits become probabilities.
 
-`TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is
-prepared once, as float with one column per class or answer, NaN where nothing is known.
+`TARGETS` has them by name. Each has two functions of tensors: the loss, and the step from logits to
+probabilities. `target_matrix` computes the numbers to predict once before a training: float32, one
+column per class or answer, NaN where unknown.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ class Target:
     probabilities : callable
         Logits (n, k) → probabilities (n, k).
     needs : {"classes", "multi-label", "fractions"}
-        Labels it is made from.
+        Type of the labels from which the loss is computed.
     tree : bool
-        The k outputs are the 37 answers of the decision tree.
+        The k outputs are the 37 answers of Galaxy Zoo 2's decision tree.
     smooths : bool
         Whether the loss can smooth labels.
     mean, scale : float
-        Of a number: mean and standard deviation of the training galaxies, which standardise it.
+        For a predicted number only: mean and standard deviation of this number over the training
+        galaxies, by which it is standardised.
     """
 
     kind: str
@@ -77,9 +79,9 @@ def _binary(
 def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
     """Convert logits to log vote fractions of Galaxy Zoo 2's 37 answers, shape (n, 37).
 
-    Softmax per question times the fraction of the answer it follows from, so that the answers of a
-    question sum to its parent's fraction by construction (the constraints of the Kaggle table;
-    Willett+2013, table 2).
+    Each question's softmax is multiplied by the fraction of the answer that leads to the question
+    (its parent), so that the answers to a question sum to the parent's fraction (the constraints of
+    the Kaggle table; Willett+2013, table 2).
     """
     logs: dict[str, torch.Tensor] = {}
     for question, answers in votes.QUESTIONS.items():
@@ -142,7 +144,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to expected vote fractions, each times that of the answers leading to it."""
+    """Convert logits to expected vote fractions: answer given the question × parent's fraction."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -175,7 +177,7 @@ Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return the Target (loss, outputs) of a name, or a default; refuse labels that do not fit.
+    """Return a `Target` (loss, outputs) by name, or the labels' default; refuse unfit labels.
 
     Raises
     ------
@@ -216,8 +218,8 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
     """Join two training targets: a network learns both together, and later predicts the first only.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum
-    of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
-    the other only.
+    of both, the second's times `weight`. A galaxy without labels for one target (all NaN) trains
+    only the outputs of the other target.
     """
 
     def loss(
@@ -252,13 +254,13 @@ def target_matrix(
 
     Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are
     all zero or unknown keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For
-    `counts`, the votes of each galaxy.
+    the target `counts`, the numbers are each galaxy's vote counts.
 
     Raises
     ------
     InputError
-        `counts` is missing, or lacks a galaxy; the tree is asked of fractions that are not
-        cumulative.
+        `counts` is missing, or lacks a galaxy; a target of the decision tree gets fractions that
+        are not cumulative.
     """
     name = name or labels.target
     if name == "counts":
@@ -283,8 +285,8 @@ def target_matrix(
 
 def _require_cumulative(labels: Labels) -> None:
     """Refuse vote fractions that are not cumulative, that is, not shares of all volunteers."""
-    # cumulative answers to a question sum to the fraction of the parent answer; shares of the
-    # volunteers who were asked sum to 1: a sum far above the parent's fraction shows such shares
+    # fractions of all volunteers sum to the parent answer's fraction in each question; fractions of
+    # only those volunteers who were asked the question sum to 1, far above the parent's fraction
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

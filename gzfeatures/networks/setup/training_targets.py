@@ -58,7 +58,7 @@ class TrainingTargets:
         Parameters
         ----------
         labels : Labels
-            Hold every galaxy of the split's training side.
+            Labels of at least every training galaxy of the split.
         split : Split
             The network is trained on the split's training galaxies.
         recipe : TrainingRecipe
@@ -66,13 +66,13 @@ class TrainingTargets:
         target, counts
             As for `finetune.train`.
         also : Labels, optional
-            Second target. Its galaxies that are on no side of the split are trained on too; what it
-            says of the validation and test galaxies is not used.
+            Labels of a second target. Galaxies outside the split are trained on too; labels of
+            validation and test galaxies are not used.
 
         Raises
         ------
         UnknownNameError, InputError
-            A target cannot be served by its labels, or there are no training galaxies.
+            Labels do not fit their target, or the second target has no galaxy to train on.
         """
         taught = labels.select(split.train)
         if labels.target in VALUE_TARGETS:
