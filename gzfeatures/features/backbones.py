@@ -38,30 +38,30 @@ class Backbone:
         Where its weights come from: `package:<folder>`, which comes with gzfeatures,
         `torchvision:<enum member>`, `file:<path>`; None where the user must give them.
     layer : str
-        Default node whose output is the vector.
+        Node of the network whose output is the embedding by default.
     dim : int
-        Length of that vector.
+        Length of the embedding.
     view : View
-        Pixels it expects.
+        Crop, size and colours of the images that the network expects.
     mean, std : tuple of float
         Normalisation of pixels in [0, 1], one number per band.
     classes : int
-        Outputs of its last layer.
+        Number of outputs of the last layer.
     stride_on : {"conv1", "conv2"}
         Which convolution of a bottleneck carries the stride: conv1 in the networks of He+2016
         (doi:10.1109/CVPR.2016.90), conv2 in torchvision's.
     url : str, optional
         Address its weights are fetched from.
     sha256 : str
-        What the sha256 of the weights file begins with; empty where any file is taken.
+        First digits of the weight file's sha256; empty if any file is accepted.
     licence, source : str
-        Of the weights.
+        Licence and origin of the weights.
     trained_on : str, optional
         Training ids as written by `TrainedOn.encode`, for networks trained on galaxies.
     members : int
-        Networks of this architecture, of several seeds, that are one ensemble; 1 for a plain one.
+        Number of networks, trained with different seeds, that form an ensemble; 1 for one network.
     link : {"softmax", "sigmoid"}
-        How the logits of an ensemble's members become the probabilities that are averaged.
+        Function from the logits of each member to the probabilities that the ensemble averages.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Backbone:
 
     @property
     def kind(self) -> str:
-        """Return the other library, such as timm, that the network comes from; "" if none."""
+        """Return the library of the network, such as timm; "" for torchvision and gzfeatures."""
         return foreign_kind(self.architecture)
 
     @property
@@ -123,8 +123,8 @@ class Backbone:
         """Return the fields of this backbone as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         fields["view"] = self.view.asdict()
-        # `members` counts the networks of an ensemble: a file of a single network lacks this field,
-        # as in versions before ensembles
+        # write `members` and `link` only for an ensemble, so that the file of a single network is
+        # the same as from versions of gzfeatures without ensembles
         if self.members == 1:
             del fields["members"], fields["link"]
         return fields
@@ -136,7 +136,7 @@ class Backbone:
         Parameters
         ----------
         fields : dict
-            By name.
+            Values of all fields by their names.
         """
         try:
             mean, std = tuple(fields["mean"]), tuple(fields["std"])
@@ -149,7 +149,7 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Return a backbone with torchvision's weights; file names give 8 digits of their sha256."""
+    """Return a backbone with torchvision's weights; its file name contains 8 digits of a sha256."""
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,
@@ -180,8 +180,8 @@ BACKBONES: dict[str, Backbone] = {
         source="https://doi.org/10.1093/mnras/stt1458 (votes); "
         "experiments/pretrain_googlenet_gz2.toml",
     ),
-    # torchvision's GoogLeNet normalises its input a second time (transform_input); this backbone
-    # normalises once
+    # torchvision normalises for GoogLeNet twice: with ImageNet's mean, then inside the network to
+    # mean and std 0.5 (transform_input); this backbone normalises to 0.5 at once
     "googlenet": _torchvision(
         "googlenet",
         "googlenet",
@@ -217,7 +217,7 @@ DEFAULT = "googlenet-gz2"
 
 
 def foreign_kind(text: str) -> str:
-    """Return the library part of a name such as `timm:resnet18`; "" if it names none.
+    """Return the library part of a name such as `timm:resnet18`; "" if the name has none.
 
     Examples
     --------
@@ -229,14 +229,14 @@ def foreign_kind(text: str) -> str:
 
 
 def is_foreign(text: str) -> bool:
-    """Return whether a text names an encoder of another library, or a TOML file about one."""
+    """Return whether a text names an encoder of another library (`timm:…`) or a TOML file."""
     return bool(foreign_kind(text)) or text.lower().endswith(".toml")
 
 
 def torchvision_backbone(name: str) -> Backbone | None:
-    """Return the backbone of a torchvision classifier by its name; None for another name.
+    """Return the backbone of the torchvision classifier with this name; None for an unknown name.
 
-    Hyphens and underscores in the name are equal.
+    Hyphens and underscores in the name mean the same.
 
     Examples
     --------
@@ -278,9 +278,9 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     Parameters
     ----------
     name : str, Path or Backbone
-        A name in `BACKBONES`, or of a classifier of torchvision; a folder holding `backbone.json`
-        and `model.safetensors`; a Backbone is handed back. One that comes with this package is
-        given the record of the galaxies it was trained on.
+        A name in `BACKBONES` or of a classifier of torchvision; a checkpoint folder with
+        `backbone.json` and `model.safetensors`; or a Backbone, which is returned. To a backbone
+        that comes with gzfeatures, the list of its training galaxies is added.
 
     Raises
     ------
@@ -344,7 +344,7 @@ def _checkpoint(folder: Path) -> Backbone:
         number, fields = int(note["format"]), dict(note["backbone"])
         digest = str(note["weights_sha256"])
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
-    # the folder may have been moved since its file was written, so use its present path
+    # the path of the weights in backbone.json is wrong once the folder was moved: replace it
     place = require_file(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(
         Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest

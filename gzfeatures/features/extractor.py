@@ -21,7 +21,7 @@ IMPORTED, UNKNOWN = "imported", "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """Hold all settings that change an embedding: network, weights, layer, crop, precision.
+    """Store all settings that change an embedding: network, weights, layer, crop, precision.
 
     Parameters
     ----------
@@ -32,31 +32,31 @@ class Extractor:
     weights : str
         Sha256 of the weights file, or `random:<seed>`.
     layer : str
-        Node of the network whose output is the vector; of several joined by + the outputs, one
-        after the other.
+        Node of the network whose output is the vector. For nodes joined by +, the vector is their
+        outputs one after the other.
     dim : int
         Length of the vector.
     view : View
-        Pixels the network sees.
+        Crop, size and colours of the image that the network gets.
     mean, std : three floats
         Normalisation of pixels in [0, 1].
     precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
     engine : {"torch", "openvino"}
-        Library that ran it.
+        Library that runs the network.
     stride_on : {"conv1", "conv2"}
         Convolution of a bottleneck that carries the stride.
     trained_on : str, optional
         Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
     dihedral : bool
-        Mean vector over the 8 symmetries of the square.
+        Whether the vector is the mean over 8 turned and mirrored copies of the image.
     stored : {"float32", "float16"}
         Precision in which table and store keep the numbers.
 
     Raises
     ------
     UnknownNameError
-        `stored` is none of the two.
+        `stored` is neither float32 nor float16.
     """
 
     backbone: str
@@ -80,16 +80,16 @@ class Extractor:
 
     @classmethod
     def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
-        """Return an extractor for another program's vectors; all settings but the name are unknown.
+        """Return settings of another program's vectors: name, origin, column, length; no others.
 
         Parameters
         ----------
         name : str
-            What people call the vectors.
+            Name of the vectors, for people.
         origin : str
-            What tells them from others: the encoder's name, or the sha256 of their file.
+            What distinguishes these vectors from others: encoder's name, or sha256 of the file.
         column : str
-            Column of the file that held them.
+            Column of the file with the vectors.
         dim : int
             Length of the vector.
 
@@ -113,7 +113,7 @@ class Extractor:
         """Return all settings (network, layer, crop, …) as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         # earlier versions of gzfeatures refuse the field `stored`, but can read float32 tables:
-        # leave the field out of these
+        # leave the field out of float32 tables
         if self.stored == "float32":
             del fields["stored"]
         return {**fields, "view": self.view.asdict()}
@@ -125,7 +125,7 @@ class Extractor:
         Parameters
         ----------
         fields : dict
-            By name.
+            Values of the settings by their names.
         """
         try:
             fields = {**fields, "view": View(**fields["view"])}

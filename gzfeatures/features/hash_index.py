@@ -21,8 +21,8 @@ class HashIndex:
     """Index 256-bit hashes, to find all indexed hashes within a Hamming distance.
 
     Multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3): of two hashes that
-    differ in at most 31 bits, one of the 16 chunks differs in at most one bit. The candidates that
-    share such a chunk are all that can be near, and their distance is computed in full.
+    differ in at most 31 bits, one of the 16 chunks differs in at most one bit. Only hashes with
+    such a chunk can be near, and only for these all 256 bits are compared.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class HashIndex:
     Raises
     ------
     InputError
-        The shape is another.
+        The hashes have another shape.
     """
 
     def __init__(self, hashes: npt.NDArray[np.uint64]) -> None:

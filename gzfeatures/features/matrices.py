@@ -18,8 +18,8 @@ SHARE = 0.25
 def allocate(rows: int, columns: int) -> Matrix:
     """Return an uninitialised matrix, shape (rows, columns), in memory or, if large, in a file.
 
-    The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
-    with the matrix or the process.
+    The file lies without a name in the folder `user_folders.scratch()`; nobody else can read it,
+    and it disappears with the matrix or the process.
 
     Raises
     ------

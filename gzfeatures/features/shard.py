@@ -1,4 +1,4 @@
-"""Read and write shards: files of embeddings by image sha256, named by the file's own sha256.
+"""Read and write shards: files of image sha256 and embeddings, named by the file's own sha256.
 
 Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding:
 fixed_size_list<float>[dim]` (or `halffloat`), memory mapped when read. The name is the checksum, so
@@ -52,7 +52,7 @@ def as_stored(matrix: Matrix, precision: str) -> npt.NDArray[Any]:
     matrix : ndarray of float32
         Shape (n, dim).
     precision : {"float32", "float16"}
-        How they are kept.
+        Precision of the numbers in the file.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
     InputError
         Not a shard, or its vectors have another length.
     FileNotFoundError
-        Another process compacted or pruned it meanwhile.
+        Another process merged this file into a larger one, or removed it, meanwhile.
     """
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:

@@ -1,8 +1,8 @@
 """Keep embeddings on disk by extractor (network, layer, crop) and image sha256, for all runs.
 
 `<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`), which are data
-and no code. Each row is looked up by itself. The key contains everything that changes an embedding,
-but not the galaxy's id, the path, the batch size or the number of workers.
+and no code. Each embedding is looked up on its own. Its key contains everything that changes an
+embedding, but not the galaxy's id, the path, the batch size or the number of workers.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class StoredVectors:
     Parameters
     ----------
     fingerprint : str
-        Of the extractor.
+        Sha256 of the extractor's settings.
     extractor : Extractor
-        What made the vectors.
+        Settings that made the vectors.
     rows, bytes : int
-        Vectors (one in two shards counts twice) and space on disk.
+        Number of vectors (a vector in two shards counts twice), and bytes on disk.
     last_used : float
         Seconds since the epoch.
     """
@@ -55,7 +55,7 @@ class Store:
     Parameters
     ----------
     root : str or Path
-        Made on the first write.
+        Folder, made on the first write.
 
     Examples
     --------
@@ -90,15 +90,15 @@ class Store:
         Parameters
         ----------
         extractor : Extractor
-            What made the vectors.
+            Settings that make the vectors.
         """
         folder = self.root / extractor.fingerprint
         # set the modification time of the file of settings (extractor), by which `prune` knows the
         # last use; a store that is read-only can still be read
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
-            # the folder's name is the sha256 of these settings, so a damaged file of settings can
-            # be written again
+            # the folder is named by the sha256 of the settings that are given here, so a damaged
+            # file of settings can be written again
             if not read_sidecar(folder / EXTRACTOR_FILE):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
@@ -136,11 +136,11 @@ class Store:
         Parameters
         ----------
         backbone : str, optional
-            Entries of this backbone name.
+            Remove embeddings of the backbone with this name.
         unused_days : float, optional
-            Entries not used for this long; 0 removes all.
+            Remove embeddings of extractors not used for so many days; 0 removes all.
         max_bytes : int, optional
-            Least recently used entries, until the rest is at most this large.
+            Remove the least recently used embeddings, until the rest is at most this large.
 
         Returns
         -------

@@ -34,13 +34,13 @@ class Imported:
     Parameters
     ----------
     fingerprint : str
-        Of the extractor.
+        Sha256 of the extractor's settings.
     backbone : str
-        Its name.
+        Name of the extractor's backbone.
     rows : int
-        Vectors that are new here.
+        Vectors that this store lacked.
     present : int
-        Vectors that were here before; they stay as they are.
+        Vectors that this store had before; they stay as they are.
     refused : tuple of str
         Shards that were left out, each with the reason.
     """
@@ -61,7 +61,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     Parameters
     ----------
     store : Store
-        Where they go.
+        Store to which the embeddings are copied.
     source : str or Path
         Folder of the other store.
 
@@ -74,8 +74,8 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     Raises
     ------
     MissingFileError, InputError
-        No such folder; it is this very store; it holds no extractor's vectors, or a record that is
-        none.
+        No such folder; it is this same store; it holds no embeddings; or an `extractor.json` in
+        the folder is damaged.
     OutputError
         This store cannot be written; what was imported before stays.
 
@@ -113,12 +113,12 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Read network, layer and crop of a folder's embeddings; its name must be their sha256.
+    """Return the settings (network, layer, crop) of a store folder, named by the settings' sha256.
 
     Raises
     ------
     InputError
-        The record is damaged, or belongs to another extractor.
+        The file of settings is damaged, or the folder's name is not their sha256.
     """
     record = folder / EXTRACTOR_FILE
     # the file is read into memory whole, and a hostile file could fill the memory, so check its
@@ -151,11 +151,11 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
     Raises
     ------
     InputError
-        A link, damaged, or no vectors of this extractor.
+        The file is a link or damaged, or its vectors are not of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        # copy the file, then verify and read the copy: somebody could exchange the original between
-        # these two steps
+        # copy the file, then verify and read the copy: somebody could exchange the original after
+        # the verification and before the reading
         copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
@@ -179,7 +179,7 @@ def _copy(path: Path, copy: Path) -> None:
     Raises
     ------
     InputError
-        It is something else, or larger than a shard can be.
+        The path is no plain file, or the file is larger than a shard can be.
     OutputError
         There is no room for the copy.
     """

@@ -33,7 +33,7 @@ READ_ROWS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Count computed and reused rows of one extraction, and its seconds; 0 for a table from disk.
+    """Store how many rows an extraction computed and reused, and its speed; 0 if read from disk.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Made:
     seconds : float
         Wall time of the whole extraction.
     images_per_second : float
-        Rate of the computed rows once the network was ready; 0 where none was computed.
+        Computed rows per second, after the network was ready; 0 if no row was computed.
     """
 
     computed: int = 0
@@ -64,22 +64,21 @@ class EmbeddingTable(TableConversions):
     matrix : ndarray of float32
         Shape (n, dim), finite.
     extractor : Extractor
-        Where the vectors come from.
+        Settings (network, layer, crop) that made the vectors.
     skipped : tuple of (id, reason)
-        Galaxies asked for that have no vector.
+        Requested galaxies that have no vector, each with the reason.
     made : Made
-        How an extraction that just ran went.
+        Number of rows and seconds of the extraction, if this process ran it.
     pictures : ndarray of uint8, optional
-        Picture hashes, shape (n, 64); a row of zeros stands for none. Where they are absent nothing
-        is known of any.
+        Picture hashes, shape (n, 64); a row of zeros stands for an unknown hash. None if no hash
+        is known.
     kind : str
-        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
-        of it.
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty if unknown.
     nothing_shown : tuple of (id, reason)
-        Galaxies whose image shows none: it is blank, or most of its pixels are bad.
+        Galaxies whose image shows no galaxy: it is blank, or most of its pixels are bad.
     framing : dict, optional
-        Columns that set the crop of each galaxy (see `images.framing`); its value is part of the
-        image's digest. None where one crop is that of all.
+        Columns that set the crop of each galaxy (see `images.framing`); the crop is part of the
+        image's digest. None if the crop is the same for all galaxies.
 
     Raises
     ------
@@ -144,7 +143,7 @@ class EmbeddingTable(TableConversions):
         Parameters
         ----------
         galaxies : TrainedOn
-            Galaxies that a network has seen.
+            Galaxies that a network was trained on.
         """
         return galaxies.contains(
             self.ids, files=self.digests, pictures=self.pictures, kind=self.kind
@@ -252,7 +251,7 @@ class TableFile:
     framing : dict, optional
         Columns that set the crop of each galaxy.
     made : Made
-        How an extraction that just ran went.
+        Number of rows and seconds of the extraction, if this process ran it.
     """
 
     def __init__(self, path: str | Path, made: Made = Made()) -> None:
@@ -327,15 +326,15 @@ class TableFile:
     def having(self, ids: Ids | None) -> EmbeddingTable:
         """Return the table rows with the given ids (all rows for None), in the file's order.
 
-        No other rows are kept in memory, and where these would take much of it they lie in a file
-        (see `matrices.allocate`).
+        Only these rows are kept: in memory or, if they are many, in a temporary file (see
+        `matrices.allocate`).
 
         Raises
         ------
         InputError
-            As `batches` does.
+            For the reasons of `batches`.
         OutputError
-            The disk has no room for that file.
+            The disk has no room for the temporary file.
         """
         with parsing(DAMAGED, self.path):
             # read the ids first, because they tell how much memory the vectors of the wanted

@@ -32,7 +32,7 @@ GROUP_ROWS = 8192
 
 
 class Append(Protocol):
-    """Append ids (n,), digests (n,), vectors (n, dim) and picture hashes (n, 64) to a table."""
+    """Append ids (n,), image sha256 (n,), vectors (n, dim), picture hashes (n, 64) to a table."""
 
     def __call__(
         self,
@@ -61,15 +61,15 @@ def writer(
     ----------
     path : str or Path
     extractor : Extractor
-        Where the vectors come from.
+        Settings (network, layer, crop) that made the vectors.
     skipped : sequence of (id, reason)
         Galaxies that have no vector.
     pictures : bool
-        Whether picture hashes are kept.
+        Whether the table has a column of picture hashes.
     kind : str
-        Kind of the catalog that the ids come from, where it is known.
+        Kind of the catalog that the ids come from; empty if unknown.
     nothing_shown : sequence of (id, reason)
-        Galaxies whose image shows none.
+        Galaxies whose image shows no galaxy.
     framing : mapping, optional
         Columns that set the crop of each galaxy.
 
@@ -83,7 +83,7 @@ def writer(
     OutputError
         The place cannot be written, or the disk is full; an existing file is left as it was.
     InputError
-        A number is larger than the precision of the extractor's table holds.
+        A number is too large for the precision in which the extractor's vectors are stored.
     """
     note = {
         "format": FORMATS[extractor.stored],

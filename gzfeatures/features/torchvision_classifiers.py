@@ -1,8 +1,7 @@
 """List every torchvision classifier as a backbone, without importing torchvision.
 
-Pixels are those that torchvision's own transforms of the weights give, but for the crop: galaxies
-fill the middle of their cutouts, and the whole image is seen. `test_torchvision_classifiers.py`
-compares the list with torchvision.
+Images are resized and normalised as torchvision does it for these weights, but not cropped: the
+network gets the whole cutout. `test_torchvision_classifiers.py` compares the list with torchvision.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class TorchvisionClassifier:
     file : str
         Name of its weights file, which ends in the first digits of the file's sha256.
     layer : str
-        Node before the output layer, whose flattened output is the vector; of SqueezeNet, whose
-        output layer has no single vector before it, the pooled outputs themselves.
+        Node before the output layer; its flattened output is the vector. SqueezeNet has no such
+        vector: there it is the pooled outputs of the last layer.
     dim : int
         Length of the vector.
     member : str

@@ -65,21 +65,21 @@ def _distinct(words: Hashes) -> Hashes:
 class TrainedOn:
     """Hold the galaxies that a network was trained on, by ids, image files and picture hashes.
 
-    An id identifies a galaxy within its own catalog only; another catalog may give the number to
-    another galaxy. Equal bytes of a file, or a picture that looks the same, count in every catalog.
+    An id identifies a galaxy only within its own catalog; another catalog may use the same number
+    for another galaxy. Equal image files, or images that look alike, count in every catalog.
 
     Parameters
     ----------
     hashes : ndarray of uint64
         First 8 bytes of the sha256 of each id of a catalog of unknown kind, shape (n,), strictly
-        increasing. Two different ids collide with probability 2⁻⁶⁴: of 10⁶ ids asked against 10⁶
-        trained on, one is taken for a member wrongly with probability 5e-8.
+        increasing. Two different ids have the same hash with probability 2⁻⁶⁴: if 10⁶ ids are
+        compared with 10⁶ training ids, any of them matches wrongly with probability 5e-8.
     of_kind : mapping of str to ndarray of uint64
-        Kind of catalog (see `kinds.KINDS`) → the same of its ids.
+        Kind of catalog (see `kinds.KINDS`) → hashes of its ids, made in the same way.
     files : ndarray of uint64
         First 8 bytes of the sha256 of each image file that is known, strictly increasing.
     pictures : ndarray of uint64
-        Picture hashes of the middle of each frame, shape (m, 4).
+        Picture hashes of the middle of each image, shape (m, 4).
 
     Raises
     ------
@@ -119,9 +119,9 @@ class TrainedOn:
         ----------
         ids : iterable of str
         kind : str
-            Of the catalog that the ids come from.
+            Kind of the catalog that the ids come from.
         files : iterable of str
-            Sha256 of image files, 64 hex digits; anything else stands for a file that is not known.
+            Sha256 of image files, 64 hex digits; any other text stands for an unknown file.
         pictures : ndarray of uint8, optional
             Picture hashes, shape (m, 64); those that are all zero stand for none.
         """
@@ -147,9 +147,9 @@ class TrainedOn:
         Parameters
         ----------
         images : ImageSet
-            Of the galaxies trained on.
+            Images of the training galaxies.
         others : ImageSet, optional
-            Of galaxies on the other sides of the split (see `without_pictures_like`).
+            Images of the other galaxies of the split (see `without_pictures_like`).
         """
         known = cls.of(
             images.ids, kind=images.kind, files=images.digests(), pictures=images.picture_hashes()
@@ -159,16 +159,16 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """Return the set without picture hashes near the given ones; keep its ids and files.
+        """Return this set without picture hashes that resemble the given ones; keep ids and files.
 
-        A split keeps galaxies of one file together, and near duplicates where the user asks for
-        that. Where galaxies on two sides of a split look alike, their pictures cannot tell which of
-        them was trained on.
+        If a training galaxy and a test galaxy look alike, the picture does not show which of them
+        was trained on. (A split keeps galaxies with the same image file together; near duplicates
+        only if the user wants it.)
 
         Parameters
         ----------
         pictures : ndarray of uint8
-            Picture hashes of the galaxies on the other sides, shape (n, 64).
+            Picture hashes of the galaxies outside of the training set, shape (n, 64).
         """
         halves = np.ascontiguousarray(pictures.reshape(-1, _HALF))
         words = halves[halves.any(1)].view(np.uint64)
@@ -195,9 +195,9 @@ class TrainedOn:
     ) -> npt.NDArray[np.bool_]:
         """Return which of n galaxies are in this set, by same file, picture or id, shape (n,).
 
-        Ids count where both catalogs are of one kind. They also count where the kind of a catalog
-        is unknown and the picture cannot decide because a hash is missing: a score then leaves out
-        a galaxy too many rather than one too few. Between two different kinds ids say nothing.
+        Equal ids count if both catalogs are of one kind. They also count if the kind of a catalog
+        is unknown and a picture hash is missing: a score then rather leaves out a galaxy too many
+        than one too few. For catalogs of two different kinds, equal ids mean nothing.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class TrainedOn:
         pictures : ndarray of uint8, optional
             Their picture hashes, shape (n, 64).
         kind : str
-            Of the catalog that the ids come from.
+            Kind of the catalog that the ids come from.
         """
         met = np.zeros(len(ids), dtype=bool)
         if not len(ids):
@@ -275,8 +275,8 @@ class TrainedOn:
         Raises
         ------
         InputError
-            `text` is not base64, not a multiple of 8 bytes, or not sorted; or it names a record
-            that this version of the package does not have.
+            `text` is not base64, not a multiple of 8 bytes, or not sorted; or it names training
+            galaxies of a backbone that this version of gzfeatures does not have.
         """
         return _decoded(text)
 

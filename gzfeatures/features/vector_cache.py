@@ -26,12 +26,12 @@ class VectorCache:
     """Read and write on disk the embeddings of one extractor (one network, layer and crop).
 
     Several processes may read, add and compact at once: files are only added whole or removed, and
-    two rows with one key are equal.
+    two rows with the same image sha256 are equal.
 
     Attributes
     ----------
     damaged : list of Path
-        Shards found corrupt or truncated, renamed to `*.damaged`; their rows count as absent.
+        Damaged or truncated files, renamed to `*.damaged`; their embeddings count as missing.
     """
 
     def __init__(self, folder: Path, extractor: Extractor) -> None:
@@ -82,7 +82,7 @@ class VectorCache:
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Return the index position of each image, by sha256; −1 if missing; verify its file."""
+        """Return where the index has each image sha256 (−1 if missing); verify the files used."""
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
@@ -119,7 +119,7 @@ class VectorCache:
         Raises
         ------
         InputError
-            A digest has no vector here.
+            An image has no stored embedding.
         """
         keys = shard.as_keys(digests)
         while True:

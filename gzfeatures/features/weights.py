@@ -16,9 +16,9 @@ REMEDY = "give --weights FILE, or --weights none for random ones"
 
 
 def hub_file(backbone: Backbone) -> Path | None:
-    """Return the path where torchvision keeps a backbone's weights; None if it has no URL.
+    """Return the path where torchvision keeps a backbone's weights; None for one without a URL.
 
-    `$TORCH_HOME/hub/checkpoints/<file>`, whether or not it has been downloaded.
+    The path is `$TORCH_HOME/hub/checkpoints/<file>`, whether or not it has been downloaded.
     """
     # this repeats the rule of torch.hub.get_dir, because importing torch takes seconds
     if backbone.url is None:
@@ -29,7 +29,7 @@ def hub_file(backbone: Backbone) -> Path | None:
 
 
 def own_file(backbone: Backbone) -> Path | None:
-    """Return the path of a backbone's own weight file, downloaded or not; None without one."""
+    """Return the path of a backbone's own weight file, downloaded or not; None if it has none."""
     kind, _, place = (backbone.weights or "").partition(":")
     if kind == "package":
         return packaged(place) / TENSORS
@@ -43,17 +43,17 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
     ----------
     backbone : Backbone
     weights : str or Path, optional
-        A file that replaces the backbone's own weights; "none" for a seeded random start.
+        A file that replaces the backbone's own weights; "none" for seeded random weights.
 
     Returns
     -------
     Path or None
-        None for the random start.
+        None for random weights.
 
     Raises
     ------
     MissingFileError
-        The file named is not there.
+        The given file does not exist.
     WeightsError
         The backbone has no weights of its own and none were given.
     """
@@ -72,14 +72,14 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
 
 
 def weights_digest(backbone: Backbone, path: Path | None) -> str:
-    """Return the sha256 of a backbone's weight file; `random:0` without a file.
+    """Return the sha256 of a backbone's weight file; `random:0` for random weights (no file).
 
     Raises
     ------
     MissingFileError
-        The file is not there (`networks.models.load.fetch` downloads torchvision's files).
+        The file does not exist (`networks.models.load.fetch` downloads torchvision's files).
     WeightsError
-        The file is the backbone's own by its place, but not by its digest.
+        The file lies where the backbone's own weights belong, but has another sha256.
     """
     if path is None:
         return RANDOM

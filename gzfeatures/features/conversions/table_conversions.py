@@ -17,7 +17,7 @@ from gzfeatures.ids import Ids
 
 
 class TableConversions:
-    """Give `EmbeddingTable` its conversions to arrays, data frames, tensors and AnnData."""
+    """Give `EmbeddingTable` methods that convert it to arrays, data frames, tensors and AnnData."""
 
     ids: Ids
     digests: npt.NDArray[np.object_]

@@ -32,7 +32,7 @@ def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) 
     path : Path
         File to write; a folder for Lance.
     format_ : {"npz", "h5ad", "lance", "csv"}, optional
-        By default what the path ends in.
+        Format; by default the ending of the path.
 
         npz
             Arrays `galaxy_id`, `image_sha256` (texts), `embedding` (float32), and `gzfeatures`, the
@@ -41,9 +41,9 @@ def export_table(table: EmbeddingTable, path: Path, format_: str | None = None) 
             AnnData: `X`, `obs` with the ids as index, and the extractor in `uns`. It is written
             with h5py, so AnnData need not be installed.
         lance
-            A folder; columns as in the table (extra `lance`).
+            A folder with the columns of the embedding table; needs the extra `lance`.
         csv
-            One column for each number, in the digits that give the same single-precision number.
+            One column for each number, with the fewest digits that give back the same float32.
 
     Raises
     ------

@@ -32,12 +32,12 @@ class VectorSource:
     id_column, vector : str, optional
         Columns or arrays of ids and vectors; by default they are recognised.
     ids_file : Path, optional
-        Ids of a file that has none.
+        File with the galaxy ids, if the file of vectors has none.
     encoder : str, optional
-        Name of the network that made the vectors. Tables and heads of one name go together; without
-        a name they do only if they come from the very same file.
+        Name of the network that made the vectors. A head can be applied to a table whose encoder
+        has the same name as in its training; without a name, only to vectors of the same file.
     on_bad : {"raise", "skip"}
-        A vector that is not finite is an error, or left out and listed.
+        For a vector with NaN or infinity: raise an error, or leave the galaxy out and list it.
     """
 
     path: Path
@@ -66,7 +66,7 @@ def import_table(source: VectorSource, images: ImageSet | None = None) -> Embedd
     Raises
     ------
     MissingFileError, MissingExtraError, InputError
-        As `read_vectors`; a vector is not finite, or a galaxy has no image.
+        For the reasons of `read_vectors`; a vector is not finite, or a galaxy has no image.
     """
     vectors = read_vectors(source.path, source.id_column, source.vector, source.ids_file)
     kept = np.asarray(np.isfinite(vectors.matrix).all(axis=1), dtype=bool)
@@ -95,7 +95,7 @@ def import_table(source: VectorSource, images: ImageSet | None = None) -> Embedd
 
 
 def imported_extractor(source: VectorSource, vectors: ForeignVectors) -> Extractor:
-    """Return an extractor with the origin of vectors: the encoder's name or the file's sha256."""
+    """Return settings (extractor) of imported vectors: encoder's name or file's sha256, length."""
     file = source.path
     if source.encoder is not None and not source.encoder.strip():
         raise InputError("name of the encoder", rule="not be empty")

@@ -1,4 +1,4 @@
-"""Join embedding tables made with equal settings (extractor), or select galaxies of a table."""
+"""Join embedding tables of equal settings (network, layer, crop); select galaxies of a table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gzfeatures.ids import Ids, among, positions, require_unique
 def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
     """Return one table with the galaxies of several tables, in the order of the tables.
 
-    A galaxy that stands in several tables is kept once where its vectors and image are the same.
+    A galaxy of several tables is kept once; its vector and image must be the same in all of them.
 
     Raises
     ------
     InputError
-        Other extractors, kinds of catalog or crops made them; or a galaxy has two vectors.
+        The tables differ in extractor, kind of catalog or crop; or a galaxy has two vectors.
     """
     first = tables[0]
     for table in tables[1:]:
@@ -92,12 +92,12 @@ def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
     ids : Ids
         Galaxies to keep, each once.
     on_missing : {"raise", "skip"}
-        A galaxy without a row is an error, or left out.
+        For a galaxy that is not in the table: raise an error, or leave it out.
 
     Raises
     ------
     MissingFileError, InputError
-        No such table; an id repeats; a galaxy has no row, or none has one.
+        No such table; an id repeats; a galaxy, or every galaxy, is not in the table.
     """
     require_unique(ids, where="ids to keep")
     table = EmbeddingTable.open(path).having(ids)

@@ -47,21 +47,22 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
     """Return an embedding table from a Parquet file that lost its metadata, not its columns.
 
     Programs such as polars, DuckDB and pandas may drop the metadata, rename types and add columns.
-    Nothing is guessed: the extractor is that of a table, or of the store, which has the very same
-    vectors for some of the images.
+    The extractor is not guessed: it is taken from another table, or from the store, that has
+    exactly the same vectors for some of the images.
 
     Parameters
     ----------
     path : Path
         Parquet with the columns of an embedding table, in any order.
     known_by : Path or Store
-        A whole table of the same extractor, with some of the galaxies; or the store to search.
+        An intact table of the same extractor with some of the same galaxies; or the store of
+        embeddings, in which the extractor is searched.
 
     Raises
     ------
     MissingFileError, InputError
-        No such file, or it lacks a column; no extractor is found whose vectors are the same; the
-        vectors were changed.
+        No such file, or it lacks a column; no table or store has the same vectors; the vectors
+        were changed.
     """
     file = require_file(path, "table to repair")
     with parsing("not a readable Parquet file", file):
@@ -110,9 +111,9 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
 def _of_table(
     ids: Ids, digests: Ids, matrix: np.ndarray, like: Path, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return rows of the intact table `like`; refuse if it has other vectors for the same galaxies.
+    """Return rows of the intact table `like`; refuse if a galaxy has another vector in the file.
 
-    Returns also a sentence on what was compared.
+    Also return a sentence that says what was compared.
     """
     other = EmbeddingTable.open(like).having(ids)
     shared = np.flatnonzero(among(ids, other.ids))
@@ -133,7 +134,7 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Find the network, layer and crop in a store that gave equal vectors, as an empty table."""
+    """Return an empty table with the network, layer and crop that gave equal vectors in a store."""
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]

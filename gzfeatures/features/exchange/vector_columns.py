@@ -59,19 +59,20 @@ def foreign_vectors(
     Parameters
     ----------
     columns : mapping of str to column
-        By name, all of one length.
+        Columns by name, all of the same length.
     path : Path
-        Named in errors.
+        The file, named in error messages.
     id_column, vector : str, optional
-        Their names; by default they are recognised. `feat_*` are the columns feat_0, feat_1, …
+        Names of the columns of ids and vectors; by default recognised from names and types.
+        `feat_*` are the columns feat_0, feat_1, …
     ids : Ids, optional
         Ids of the rows, where the file has none.
 
     Raises
     ------
     InputError
-        A column is not there or cannot be told from others, an id is missing or repeated, rows
-        differ in length, or the vectors are places on a map.
+        A column is missing or cannot be told from others, an id is missing or repeated, vectors
+        differ in length, or have so few numbers that they are positions on a map.
     """
     name, members = _vector_column(columns, path, vector)
     if ids is None:
@@ -167,8 +168,8 @@ def _vector_column(
 def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     """Return groups of numbered columns (feat_0, feat_1, …) by their pattern (feat_*).
 
-    A pattern counts if its numbers run from 0 or 1 without a gap; its columns stand in that order,
-    in whichever order the file has them.
+    A pattern counts if its numbers run from 0 or 1 without a gap. Its columns are returned in the
+    order of these numbers, which may differ from the order in the file.
     """
     found: dict[str, dict[int, str]] = {}
     texts: dict[str, int] = {}
@@ -186,8 +187,8 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     kept = {}
     for pattern, members in found.items():
         numbers = sorted(members)
-        # drop a pattern if half of its columns are text; keep it if fewer are: reading them raises
-        # an error, while leaving them out would shorten the vectors
+        # with half or more columns of text, a pattern is no vector: drop it. With fewer keep it, so
+        # that reading the text raises an error, instead of vectors without these columns
         if 2 * texts[pattern] >= len(numbers):
             continue
         if len(numbers) > 1 and numbers in (

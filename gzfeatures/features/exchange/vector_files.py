@@ -36,9 +36,9 @@ def read_vectors(
 ) -> ForeignVectors:
     """Read the vectors of galaxies from a file that another program wrote.
 
-    A column of lists, an array of two axes, or one column per number (`feat_0`, `feat_1`, …, as
-    zoobot writes them). Of an AnnData file (.h5ad) it is `X`, of a hyrax result `data`, whose shape
-    stands in its metadata.
+    The vectors may be a column of lists, an array of two axes, or one column per number (`feat_0`,
+    `feat_1`, …, as zoobot writes them). By default an AnnData file (.h5ad) has them in `X`, and a
+    result of hyrax in `data`, with their shape in the metadata.
 
     Parameters
     ----------
@@ -46,11 +46,12 @@ def read_vectors(
         The ending tells the format: .parquet, .pq, .feather, .arrow, .csv, .tsv, .npz, .npy, .h5,
         .hdf5, .h5ad, or a folder that ends in .lance.
     id_column : str, optional
-        Column or array of the ids; by default one with a known name.
+        Column or array of the ids; by default one with a usual name, such as `galaxy_id`.
     vector : str, optional
-        Column or array of the vectors, `feat_*` for many columns; by default the only one.
+        Column or array of the vectors, `feat_*` for many columns; by default the only column that
+        may be vectors.
     ids_file : str or Path, optional
-        Ids of a file that has none (.npy): one in each line, in the order of the vectors.
+        File with the ids, if the vectors have none (.npy): one a line, in the vectors' order.
 
     Returns
     -------
@@ -60,8 +61,8 @@ def read_vectors(
     Raises
     ------
     MissingFileError, MissingExtraError, InputError
-        No such file; Lance is not installed; the file is damaged, of another kind, or holds no
-        vectors that can be told (see `foreign_vectors`).
+        No such file; Lance is not installed; the file is damaged, of another format, or no vectors
+        are recognised in it (see `foreign_vectors`).
     """
     file = require_file(path, "file of vectors")
     ending = file.suffix.lower()
@@ -79,7 +80,8 @@ def read_vectors(
         try:
             columns = _READERS[ending](file, id_column, vector)
         except pa.ArrowMemoryError as error:
-            # a damaged length asks for too much memory: report a damaged file, not a full memory
+            # a damaged file can claim a huge array, which exceeds any memory: report the file as
+            # damaged, not the memory as full
             raise ValueError(f"it asks for more memory than there is: {error}") from error
         if vector is None and ending == ".h5ad":
             vector = "X"
@@ -128,7 +130,7 @@ def _csv(path: Path, id_column: str | None, __: str | None) -> dict[str, Column]
 
 
 def _lance(path: Path, _: str | None, vector: str | None) -> dict[str, Column]:
-    # a symbolic link in a Lance folder would let it read files outside the folder
+    # Lance follows symbolic links, so refuse links that lead to files outside the folder
     for each in path.rglob("*"):
         join_inside(path, str(each.relative_to(path)))
     return arrow_columns(need("lance", extra="lance").dataset(str(path)).to_table(), vector)
@@ -140,15 +142,15 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
     Parameters
     ----------
     table : Table
-        Of hyrax the shape of the outputs stands in its metadata alone.
+        Table with, if the program hyrax wrote it, the shape of the vectors in the metadata.
     vector : str, optional
-        Column of the vectors, where it is named.
+        Name of the column of vectors, if the user gave one.
 
     Raises
     ------
     InputError
-        Two columns have one name; the lists hold maps of several axes, which were not named, or
-        have another length than their shape.
+        Two columns have one name; lists have another length than the shape in the metadata; or
+        they are feature maps of several axes, and `vector` does not name this column.
     """
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("two columns have one name", rule="be named apart")
@@ -182,7 +184,7 @@ def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
     ):
         raise InputError("tensor_shape of the file's metadata", rule="be sides", found=str(shape))
     lists = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
-    # hyrax states the shape of its own column `data`; other programs may have added further lists
+    # the shape belongs to hyrax's own column `data`: if other programs added lists, use only `data`
     for name in lists if len(lists) == 1 else ({"data"} & set(lists)):
         yield name, shape
 
@@ -209,11 +211,10 @@ def _npz(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
 
 
 def _array(file: IO[bytes], size: int, where: object) -> npt.NDArray[Any]:
-    """Read one array in NumPy's format; refuse pickled objects and a too large header.
+    """Read one array in NumPy's format; refuse pickled objects, and a header that claims too much.
 
-    The header states shape and type: more data than the file holds is refused before memory is
-    allocated.
-
+    The header states shape and type; if these need more data than the file has, the array is
+    refused before memory is allocated.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
