@@ -19,11 +19,11 @@ from gzfeatures.tablefiles.raw_table import RawTable, storage
 
 _INDEX = re.compile(r"__index_level_\d+__")
 PROPERTIES = ("collection.properties", "hats.properties", "properties")
-"""Files that make a folder a HATS catalog or a collection of such."""
+"""Names of files that only a HATS catalog or a collection of HATS catalogs contains."""
 _PRIMARY = "hats_primary_table_url"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
-"""Folders of Delta Lake, Iceberg or Hudi tables, some of whose Parquet files are out of date."""
+"""Folder name → format of a table that keeps outdated Parquet files among the current ones."""
 
 
 def read_parquet(path: Path) -> RawTable:
@@ -48,8 +48,8 @@ def read_folder(path: Path) -> RawTable:
 
     `key=value` in the name of a folder is a column, as Hive, Spark, DuckDB and polars write it. A
     HATS catalog (International Virtual Observatory Alliance, HATS 1.0), or the primary catalog of a
-    HATS collection, is read without its thumbnail and margins; where on the sky a file lies is no
-    column of it.
+    HATS collection, is read without its thumbnail and margins; the names of its folders, which give
+    the place of each file on the sky (`Norder=`, `Npix=`), become no columns.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def read_folder(path: Path) -> RawTable:
     Raises
     ------
     InputError
-        It holds no Parquet, is a table of another kind, or a column has two types.
+        The folder has no Parquet file or is a table of Delta Lake, Iceberg or Hudi; or a column has
+        types in two files that no common type can represent.
     """
     root, hats = catalog_root(path)
     for name, kind in _VERSIONED.items():
@@ -196,7 +197,7 @@ def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.D
     Raises
     ------
     InputError
-        Integers here and floats there: one of the two would change.
+        Some files store integers and others floats: one common type would change some values.
     """
     first: tuple[pa.DataType, Path] | None = None
     for column, file in columns:

@@ -35,12 +35,12 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     >>> to_arrow(frame)["objid"].to_pylist()
     [18446744073709551615, None]
     """
-    # drop notes on the file that was read: Arrow would write them
+    # drop the notes on the file that was read: Arrow would write them into the new file
     bare = without_attributes(frame)
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():
-        # convert only columns that are still text: a column of another type was changed by the user
-        # after the file was read
+        # convert only columns that are still text: if a column has another type, the user changed
+        # it after reading the file
         place = table.schema.get_field_index(name)
         # pandas 3 gives Arrow large strings, pandas 2 gives ordinary strings
         text = place >= 0 and table.schema.field(place).type in (pa.string(), pa.large_string())

@@ -28,7 +28,7 @@ def read_ecsv(path: Path, id_columns: Sequence[str]) -> RawTable:
     Raises
     ------
     ValueError, astropy's errors
-        It is no ECSV.
+        The file is no ECSV.
     """
     from astropy.table import Table
 
@@ -53,8 +53,8 @@ def read_votable(path: Path, id_columns: Sequence[str]) -> RawTable:
     Raises
     ------
     InputError
-        It points into another file or place, declares entities, or none of several tables has an id
-        column.
+        The file refers to data in another file or address, or declares XML entities; or it has
+        several tables, and none has an id column.
     """
     from astropy.io import votable
 
@@ -82,7 +82,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _require_whole(data: bytes, path: Path) -> None:
-    """Refuse a VOTable that would make its reader open other files or expand entities endlessly."""
+    """Refuse a VOTable that makes a program open other files or expand XML entities endlessly."""
 
     def refuse(what: str, value: str | None) -> None:
         raise InputError(what, where=path, found=value, remedy="save it with its data inside")
@@ -146,6 +146,6 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-    if pa.types.is_string(array.type):  # VOTable and ECSV leave a missing text empty
+    if pa.types.is_string(array.type):  # in VOTable and ECSV an empty text means a missing one
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     return None if pa.types.is_nested(array.type) else array

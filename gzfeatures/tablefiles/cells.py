@@ -27,17 +27,18 @@ def typed(
     Parameters
     ----------
     cells : ChunkedArray of strings
-        As written; an empty cell is null.
+        Cells as they are written; an empty cell is null.
     bare : callable
-        Takes off what was put before a text to guard it; not called for plain numbers.
+        Column of texts → column without the apostrophes that protect a spreadsheet from formulas;
+        not called for plain numbers.
 
     Returns
     -------
     ChunkedArray
-        int64, uint64, double, bool or string; null where all cells are empty. Where all other cells
-        are numbers or flags, a word of MISSING_WORDS is null; in text it is a text. Digits with a
-        leading zero are a code, and whole numbers beyond 2^53 beside decimals are names: both stay
-        text, without the blanks around them.
+        int64, uint64, double, bool or string; null if all cells are empty. A word of MISSING_WORDS
+        is null if all other cells are numbers or flags, and a text in a column of texts. Digits
+        with a leading zero are a code, and a whole number beyond 2^53 in a column with decimal
+        numbers is a name: such columns stay text, without the blanks around each cell.
     """
     if cells.null_count == len(cells):
         return pa.chunked_array([pa.nulls(len(cells))])
@@ -59,8 +60,8 @@ def _quick_whole(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         numbers = cells.cast(pa.int64())
     except pa.ArrowInvalid:
         return _quick_floats(cells)
-    # keep cells such as 0x1F and 007 as text: Arrow reads them as numbers, which would lose their
-    # form
+    # keep cells such as 0x1F and 007 as text: Arrow would read them as the numbers 31 and 7, and
+    # the written form would be lost
     return numbers if pc.all(pc.equal(numbers.cast(cells.type), cells)).as_py() else None
 
 

@@ -20,10 +20,10 @@ from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.fits_file import chosen
 
 MOST_FIELDS = 999
-"""Most columns of a FITS table (FITS standard 4.0, section 7.3.1)."""
+"""Largest number of columns of a FITS table (FITS standard 4.0, section 7.3.1)."""
 
 NO_INTEGER = -(2**63)
-"""TNULL of integers with gaps, which lie within 2^53 (see `tables`)."""
+"""TNULL, the integer that marks a missing one: all true values lie within ±2^53 (see `tables`)."""
 
 _FIELD_CARD = re.compile(r"(T[A-Z]+)([1-9]\d*)")
 _OF_OLD_BYTES = ("CHECKSUM", "DATASUM", "THEAP")
@@ -38,15 +38,15 @@ def write_fits(frame: pd.DataFrame, path: Path) -> Path:
         Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become TUNIT and TUCD. A
         missing number is NaN, a missing integer TNULL, a missing text an empty one.
     path : Path
-        File.
+        File to write.
 
     Raises
     ------
     InputError
-        FITS cannot hold it: a text beyond ASCII, two names that differ in case only, or more than
-        999 columns.
+        FITS cannot store the table: a text is not ASCII, two column names differ in case only, or
+        it has more than 999 columns.
     OutputError
-        The place cannot be written.
+        The file cannot be written at this path.
     """
     from astropy.io import fits
 
@@ -64,37 +64,37 @@ def extend_fits(
     added: pd.DataFrame,
     path: Path,
 ) -> bool:
-    """Copy a FITS catalog with some of its rows and with further columns.
+    """Write a copy of a FITS catalog that has some of its rows and further columns.
 
-    What the catalog stores stays as it is to the byte: types, TNULL, TZERO, vectors, arrays of
-    variable length, the cards of its header, and the other units of the file. Only sums of the
-    table's old bytes (CHECKSUM, DATASUM) are left out.
+    All that the catalog stores is copied byte by byte: types, TNULL, TZERO, vectors, arrays of
+    variable length, the cards of its header, and the other units (HDUs) of the file. Only the
+    checksums of the old table (CHECKSUM, DATASUM) are left out.
 
     Parameters
     ----------
     source : Path
         FITS file, plain or gzipped; its catalog is the table that `fits_file.read_fits` reads.
     id_columns : collection of str
-        Names of id columns, by which that table is found.
+        Names of id columns, by which the catalog is found among the tables of the file.
     rows : ndarray of int
-        Rows that are kept, shape (m,), in their new order.
+        Numbers of the rows to copy, shape (m,), in their new order.
     added : DataFrame
-        m rows, as of `write_fits`.
+        Further columns with m rows, as `write_fits` accepts them.
     path : Path
         File to write.
 
     Returns
     -------
     bool
-        False, and nothing is written, where the catalog is a table of text (XTENSION TABLE), whose
-        rows cannot take binary columns.
+        True if the copy was written. False, and nothing is written, if the catalog is a table of
+        text (XTENSION TABLE), whose rows cannot have binary columns.
 
     Raises
     ------
     InputError
-        As of `write_fits`, the columns of both taken together.
+        As of `write_fits`, for old and further columns together.
     OutputError
-        The place cannot be written.
+        The file cannot be written at this path.
     """
     from astropy.io import fits
 
@@ -128,8 +128,8 @@ def _extended(
     """Return header, rows and heap (variable-length arrays) of a FITS table with more columns."""
     width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
     heap = data[int(header.get("THEAP", width * count)) :][: int(header["PCOUNT"])]
-    # pointers to arrays of variable length count from the start of the heap, so the whole heap
-    # moves with them unchanged
+    # copy the whole heap even if rows are left out: a row points to its arrays by their distance
+    # from the start of the heap; bytes between the rows and the heap (THEAP) are dropped
     if "THEAP" in header:
         heap = heap[: int(header["PCOUNT"]) - (int(header["THEAP"]) - width * count)]
     main = np.frombuffer(data, np.uint8, width * count).reshape(count, width)[rows]
@@ -238,12 +238,12 @@ def write_votable(frame: pd.DataFrame, path: Path) -> Path:
         Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become unit and ucd.
         VOTable has no unsigned 64-bit integers: such a column is decimal text.
     path : Path
-        File.
+        File to write.
 
     Raises
     ------
     OutputError
-        The place cannot be written.
+        The file cannot be written at this path.
     """
     from astropy.io.votable import from_table, writeto
     from astropy.table import MaskedColumn, Table

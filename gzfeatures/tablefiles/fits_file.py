@@ -20,14 +20,15 @@ from gzfeatures.tablefiles import cells
 from gzfeatures.tablefiles.raw_table import RawTable
 
 MOST_COLUMNS = 30_000
-"""Largest number of values per row: each becomes a column, which takes about 30 µs."""
+"""Largest number of values per row: each value becomes a column, which takes about 30 µs."""
 
 
 @contextmanager
 def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
     """Check the headers of a FITS file, load its units (HDUs) into memory, and close the file.
 
-    Where astropy opens a file itself and meets an unexpected header, it leaves the file open.
+    The file is opened here and not by astropy: astropy would leave it open after an unexpected
+    header.
     """
     from astropy.io import fits
 
@@ -39,8 +40,8 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     """Read the first table of a FITS file that has a column of galaxy ids.
 
     Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section
-    7.3.2): a scaled value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of
-    variable length and complex numbers are left out, with a note.
+    7.3.2), because TNULL is an unscaled value. A vector column `v` becomes v_0, v_1, …; arrays of
+    variable length and complex numbers are left out, and a note says so.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     Raises
     ------
     InputError
-        None of several tables has an id column.
+        The file has several tables, and none has an id column.
     """
     from astropy.io import fits
 
@@ -81,7 +82,7 @@ def chosen(
     names : sequence of sequences of str
         Column names of each table.
     titles : sequence of str
-        What each is called, for the reader.
+        Title of each table, for messages.
     id_columns : collection of str
         Names of id columns.
     path : Path
@@ -90,7 +91,7 @@ def chosen(
     Raises
     ------
     InputError
-        There are several tables, and none has an id column.
+        The file has several tables, and none has an id column.
     """
     with_ids = [place for place, columns in enumerate(names) if set(columns) & set(id_columns)]
     if len(names) == 1:
@@ -161,7 +162,7 @@ def _code(column: Any, printed: bool) -> str:
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """Return name → column; a vector column `v` becomes several columns v_0, v_1 and so on."""
+    """Return column name → column; a vector column `v` becomes columns v_0, v_1 and so on."""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
@@ -177,7 +178,7 @@ def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
     if code == "A":
         return _strings(stored)
     values = np.ascontiguousarray(stored.astype(stored.dtype.newbyteorder("=")))
-    if code == "L":  # FITS stores T, F, or a zero byte if unknown
+    if code == "L":  # FITS stores the letters T and F, and a zero byte for a missing value
         letters = values.view(np.uint8)
         return pa.array(letters == ord("T"), mask=(letters != ord("T")) & (letters != ord("F")))
     mask = None
@@ -215,10 +216,10 @@ def _strings(stored: npt.NDArray[Any]) -> Any:
     try:
         trimmed = pc.utf8_rtrim(fixed.cast(pa.large_binary()).cast(pa.large_string()), " \0")
     except pa.ArrowInvalid:
-        # keep bytes that are not UTF-8: ids among them are refused later, and other texts keep
-        # their readable part
+        # keep texts that are not UTF-8 as bytes: later, ids among them are refused, and other
+        # columns keep the characters that can be decoded
         trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
-    # FITS marks a missing text only by leaving it empty
+    # an empty text counts as missing, because FITS has no other mark for a missing text
     empty = pc.equal(pc.binary_length(trimmed), 0)
     return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
 

@@ -19,14 +19,14 @@ from gzfeatures.tablefiles.raw_table import RawTable
 _DEEPEST, _MOST = 4, 10_000
 """Largest depth of nested groups that is searched, and largest number of entries in a group."""
 _RATIO = 1032
-"""Most bytes that one byte can decompress to (zlib's limit), to find wrong lengths in headers."""
+"""Most bytes that one stored byte can decompress to (zlib); a header that claims more is wrong."""
 _ASTROPY = ".__table_column_meta__"
 _FILL = "_FillValue"
 
 
 @dataclasses.dataclass
 class _ColumnGroup:
-    """Hold one table that was read from an HDF5 file: columns, units, and warnings to show."""
+    """Store one table of an HDF5 file: columns, units, and messages for the user."""
 
     title: str
     columns: dict[str, Any]
@@ -52,7 +52,8 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
     Raises
     ------
     InputError
-        It holds no table, none of several has an id column, or pandas' HDFStore wrote it.
+        The file has no table, or several of which none has an id column; or pandas' HDFStore wrote
+        the file.
     """
     import h5py
 
@@ -197,7 +198,7 @@ def _array(source: tuple[Any, str | None], path: Path) -> Any:
     values: npt.NDArray[Any] = np.asarray(dataset[()] if field is None else dataset[field])
     if text is not None:
         cells = [cell.encode() if isinstance(cell, str) else cell for cell in values.tolist()]
-        # HDF5 marks a missing text only by leaving it empty
+        # an empty text counts as missing, because HDF5 has no other mark for a missing text
         array = pa.array([cell.rstrip(b" \0") or None for cell in cells], pa.large_binary())
         try:
             return array.cast(pa.large_string())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MASK = ".mask"
-"""Ending of the name of a mask column: astropy stores the mask of column `z` as `z.mask`."""
+"""Ending of a mask column's name: astropy stores the mask of column `z` as column `z.mask`."""
 
 
 def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[str]]:
@@ -20,14 +20,15 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
     names : sequence of str
         Column names.
     columns : list of Arrow arrays
-        Without dictionaries; those that have a mask are replaced.
+        None of them dictionary-encoded; the list changes: a column with a mask is replaced.
 
     Returns
     -------
     masks : list of int
-        Places of the masks, which are no columns of the table.
+        Positions of the mask columns in `columns`; the caller removes them from the table.
     notes : list of str
-        What was hidden, and which column is called a mask and holds none.
+        For each mask column, how many values are missing by it; or that a column is called a mask
+        but contains other values than 0 and 1.
     """
     masks: list[int] = []
     notes: list[str] = []

@@ -1,6 +1,6 @@
 """Read Parquet files whose rows fit the memory, and refuse other files before reading any row.
 
-A file of a few kilobytes may declare billions of equal rows, which a reader would unpack.
+A file of a few kilobytes may declare billions of equal rows, which would fill the memory when read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from gzfeatures.errors import InputError
 
 OFFSET = 4
-"""Bytes that a text or a list of any length needs at least: where it begins."""
+"""Fewest bytes that Arrow needs for a text or a list, even an empty one: its offset (int32)."""
 
 
 def memory_of_machine() -> int:
@@ -31,7 +31,7 @@ def read_parquet_file(
     Raises
     ------
     InputError
-        It is larger than the memory.
+        The columns to read are larger than the memory.
     """
     with pq.ParquetFile(file, page_checksum_verification=verified) as whole:
         _required_bytes(file, whole, columns, 0.0)
@@ -41,19 +41,20 @@ def read_parquet_file(
 def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) -> None:
     """Refuse Parquet files that together are larger than this machine's memory when read.
 
-    Only the footers are read. Numbers count with their bytes, texts with those of their place
-    alone, so that no table is refused that could be read.
+    Only the footers of the files are read. A number counts with its size, a text only with the size
+    of its offset, so this is a lower limit: a table that could be read is never refused.
 
     Parameters
     ----------
     files : iterable of Path
+        Parquet files.
     columns : sequence of str, optional
-        Those that are read; default all.
+        Columns to read; default all.
 
     Raises
     ------
     InputError
-        The file in which the rows no longer fit.
+        The rows do not fit; the message names the first file with which they no longer do.
     """
     needed = 0.0
     for file in files:
@@ -64,7 +65,7 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
 def _required_bytes(
     file: Path, whole: pq.ParquetFile, columns: Sequence[str] | None, before: float
 ) -> float:
-    """Return how many bytes a Parquet file and earlier ones need in memory; refuse too many."""
+    """Return `before` plus the bytes that a Parquet file needs in memory; refuse too many bytes."""
     rows, most = whole.metadata.num_rows, memory_of_machine()
     read = [field for field in whole.schema_arrow if columns is None or field.name in columns]
     needed: float = before + rows * sum(_width(field.type) for field in read)

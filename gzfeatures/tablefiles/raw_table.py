@@ -17,7 +17,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.tablefiles import mask_columns
 
 EXACT = 2**53
-"""Up to this size, float64 holds every whole number exactly."""
+"""Up to this number, float64 represents every whole number exactly."""
 
 
 @dataclasses.dataclass
@@ -29,9 +29,9 @@ class RawTable:
     names : list of str
         Column names, in order; a name may repeat.
     columns : list of Arrow arrays
-        Of one length. A missing value is null.
+        Columns of one length. A missing value is null.
     notes : list of str
-        What the reader of the file has to be told: rows and columns that were left out.
+        Messages for the user: which rows and columns of the file were left out.
     units : dict of str to str
         Unit of a column, as the file writes it.
     ucds : dict of str to str
@@ -62,13 +62,13 @@ class RawTable:
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
         integers: dict[str, str] = {}
-        # give memory that the reading no longer uses back to the system, because the plain columns
-        # need memory too
+        # return memory that Arrow has finished with to the system: the pandas columns made below
+        # need it
         pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
-            # release each Arrow column after its conversion, because otherwise the table would be
-            # in memory twice
+            # remove each Arrow column from the list before it is converted, so that its memory is
+            # freed at the end of the loop body; otherwise the whole table would be in memory twice
             column = self.columns.pop()
             kind = column.type
             columns[name] = plain_column(column, name in id_columns, f"{where}, column {name}")
@@ -98,7 +98,7 @@ class RawTable:
         self._drop(masks)
 
     def _tell_names_apart(self, id_columns: Collection[str], where: object) -> None:
-        """Drop a repeated column of the table; number different columns that have the same name."""
+        """Drop repeated columns; rename a different column of the same name: z becomes z.1."""
         first: dict[str, int] = {}
         again: list[int] = []
         for i, name in enumerate(self.names):
@@ -207,15 +207,15 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
 
 
 def _id(texts: Any) -> Any:
-    """Return galaxy ids as text, or as floats, which are refused later, if the file lost digits."""
+    """Return galaxy ids as text; if the file lost their digits, as floats, refused by `as_ids`."""
     exact = id_text.exact(texts)
     return exact if isinstance(exact, np.ndarray) else _text(exact)
 
 
 def _integer_id(texts: Any) -> Any:
     """Return integer galaxy ids as text, or as floats if a spreadsheet rounded them."""
-    # look at the first ids only, because they usually show that no id is rounded, without a full
-    # search
+    # `may_be_rounded` reads the first ids only: if one of them has digits that a spreadsheet would
+    # have rounded to 0, the slow search through all ids (`_id`) is not needed
     return _id(texts) if id_text.may_be_rounded(texts) else _text(texts)
 
 
@@ -239,8 +239,8 @@ def _whole(column: pa.ChunkedArray) -> Any:
         return column.to_numpy()
     ends = pc.min_max(column)
     if any(abs(ends[end].as_py() or 0) > EXACT for end in ("min", "max")):
-        # keep integers above 2^53 as text if some cells are empty: they must be names, whose last
-        # digits float64 would lose
+        # a column with gaps and integers above 2^53 becomes text, because a later conversion of
+        # Int64 to float64 would lose the last digits
         return _text(column)
     values = pc.fill_null(column, 0).to_numpy()
     return pd.arrays.IntegerArray(values.copy(), column.is_null().to_numpy().copy())
@@ -250,7 +250,7 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
     """Convert decimal numbers: whole numbers to integers, other numbers to the nearest float64."""
     texts = column.cast(pa.string())
     if column.type.scale > 0:
-        # treat the id 100521.00 as 100521; an id with other decimals keeps them, as text
+        # the id 100521.00 becomes 100521; a column of ids with other decimals becomes float64
         whole = pc.replace_substring_regex(texts, r"^([+-]?[0-9]+)\.0+$", r"\1")
         fractional = pc.any(pc.match_substring(whole, ".")).as_py()
         if fractional or not is_id:
@@ -267,7 +267,8 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
-    """Return a float32 or float16 column of ids if one id is too large to be exact, or None."""
+    """Return the floats of a float32 or float16 id column if an id is too large to be exact, or
+    None."""
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None

@@ -17,14 +17,14 @@ def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
     Parameters
     ----------
     metadata : mapping of bytes, or None
-        Of the schema.
+        Metadata of the Arrow schema.
 
     Returns
     -------
     units : dict of str to str
         Column → unit, as it is written.
     notes : list of str
-        That units stand there and cannot be read.
+        A message if the metadata have units that cannot be read.
     """
     metadata = metadata or {}
     for key, read in ((_YAML, of_yaml), (_VOTABLE, _of_votable)):
@@ -37,7 +37,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
     """Return column units from the YAML header that astropy writes for a table.
 
     The format is Astropy Proposal for Enhancement 6. Only the list of columns is read, and only as
-    text: no tag in it makes an object.
+    text: a YAML tag in the list creates no Python object.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and unit of each column in the YAML; raise TypeError for another structure."""
+    """Yield name and unit of each column in a YAML list of columns; TypeError if it is no such."""
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")

@@ -12,16 +12,16 @@ these dtypes, and no other:
 `bool`    flags; `boolean` where some are missing
 ========= ==========================================================================
 
-- **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they
-  are exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest
-  double.
-- **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every
-  digit, without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column
-  whose digits the file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit)
-  stays `float64`: `as_ids` refuses it, the other columns are usable. Any other column that serves
-  as a key goes through `ids.as_keys`, which refuses it for the same reason.
-- **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is
-  applied and left out.
+- **Integers never pass through a float.** A column with gaps and whole numbers beyond 2^53 contains
+  names: it becomes exact decimal text. A DECIMAL column without decimals becomes integers, one with
+  decimals the nearest doubles.
+- **Ids are text.** The columns of `ID_COLUMNS`, and the column that the caller names, hold decimal
+  text with every digit, without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`.
+  An id column whose digits the file lost (floats of 2^53 or more, a spreadsheet's zeros after the
+  15th digit) stays `float64`: `as_ids` refuses it, the other columns are usable. Any other column
+  that serves as a key goes through `ids.as_keys`, which refuses it for the same reason.
+- **Masked values are missing values.** Integers are compared with TNULL before TSCAL scales them; a
+  column `name.mask` of astropy's Parquet masks values of column `name` and is then left out.
 - **Words.** In text a word such as `None` or `NA` stays unchanged (only an empty cell of a CSV or
   FITS file is missing); among numbers and among ids the words of `MISSING_WORDS` are missing.
 - **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is
@@ -29,11 +29,11 @@ these dtypes, and no other:
 - A single-precision number becomes the short decimal it was written from, so that a cut at 0.469
   means the same in every format; byte order is the machine's; text of fixed width loses its
   padding; dates are ISO 8601 text.
-- What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
-  `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file
-  gives, `frame.attrs["ucds"]` the meanings (UCD) of FITS, VOTable and ECSV, and
-  `frame.attrs["integers"]` the types of columns that the file stores as integers and that are text
-  here.
+- `frame.attrs["notes"]` is a list of sentences that say what was left out or renamed (nested
+  columns, a row of units, one name for two columns); `frame.attrs["units"]` has the units that the
+  file gives, `frame.attrs["ucds"]` the meanings (UCD) of FITS, VOTable and ECSV, and
+  `frame.attrs["integers"]` the integer types of those columns that are text here, but integers in
+  the file.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ ID_COLUMNS = (
     "SPECOBJID",
     "id",
 )
-"""Names of id columns, read as text; the first one that a table has names its galaxies."""
+"""Names of id columns, all read as text; the first that a table has gives its galaxies' ids."""
 
 
 def read_table(
@@ -112,25 +112,25 @@ def read_table(
     Parameters
     ----------
     path : str or Path
-        The ending tells the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml, each also
-        with .gz; .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files,
-        partitioned or not, or is a HATS catalog.
+        The file's ending gives the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml,
+        each also with .gz; .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder is read as
+        Parquet files, partitioned or not, or as a HATS catalog.
     id_column : str, optional
-        A column that holds ids, beside those of `ID_COLUMNS`.
+        A further column of ids, beside those of `ID_COLUMNS`.
     keys : collection of str
-        Further such columns.
+        Still further columns of ids.
     texts : collection of str
         Columns of a text file whose cells stay as they are written, words such as NA too.
 
     Returns
     -------
     DataFrame
-        See the module. A FITS vector column `v` becomes v_0, v_1, …
+        Columns as the module's docstring lists them. A FITS vector column `v` becomes v_0, v_1, …
 
     Raises
     ------
     MissingFileError
-        It is not there.
+        The path does not exist.
     InputError
         The ending is unknown, the file cannot be read, a row is not as long as the header or is no
         galaxy, or two id columns of one name differ.
@@ -206,7 +206,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Return a reader that ignores its third argument (text columns): the file has types."""
+    """Return a reading function that ignores the list of text columns: its format stores types."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -230,11 +230,11 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
     ".hdf5": _typed(read_hdf5),
     ".tsv": _read_csv,
 }
-"""Reader of each file ending; a folder is read as Parquet."""
+"""File ending → function that reads such a file; a folder is read as .parquet."""
 
 
-# a text that begins with one of these gets an apostrophe: a spreadsheet may run it as a formula (in
-# East Asia also after full-width signs), and readers skip lines after #
+# a text that begins with one of these gets an apostrophe: a spreadsheet could run the text as a
+# formula (in East Asia also after full-width signs), and programs skip lines that begin with #
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'", "#")
 
 
@@ -244,9 +244,9 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        Another ending, or FITS cannot hold it (see `described_output`).
+        The path has another ending, or FITS cannot store the table (see `described_output`).
     OutputError
-        The place cannot be written.
+        The file cannot be written at this path.
     """
     path = Path(path)
     if path.name.endswith((".csv", ".csv.gz")):
@@ -262,7 +262,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
             rule="end in .parquet, .csv, .csv.gz, .fits or .vot",
         )
     with written_whole(path) as temporary:
-        # drop notes on the file that was read: Arrow would write them
+        # drop the notes on the file that was read: Arrow would write them into the new file
         table = pa.Table.from_pandas(without_attributes(frame), preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
@@ -274,7 +274,7 @@ _NEGATIVE = re.compile("-[0-9]+")
 
 
 def guarded(text: str) -> str:
-    """Return a text changed so that no spreadsheet runs it as a formula and no reader skips it.
+    """Return a text so changed that no spreadsheet runs it as a formula and no program skips it.
 
     An apostrophe is put before a text that begins like a formula, a comment or a guarded text. A
     negative whole number is no formula: ids such as -842 stay unchanged.
@@ -304,8 +304,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
-    # quote all texts if one contains "\r": Python's csv does not quote "\r" if lines end with "\n",
-    # but readers would begin a new row there, and its first text could be a formula
+    # quote all texts if one contains "\r": Python's csv does not quote "\r" if lines end with "\n";
+    # a spreadsheet would begin a new row there, whose first cell could be a formula
     returns = any("\r" in str(name) for name in safe) or any(
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )

@@ -20,25 +20,25 @@ from gzfeatures.files import unfinished, writing_to
 def written_whole_folder(path: Path, what: str) -> Iterator[Path]:
     """Give an empty folder beside `path`; on success flush it to disk and rename it to `path`.
 
-    What calls that were killed left beside `path` is taken away first. A folder that another
-    process is filling is locked by that process, and stays.
+    Unfinished folders that killed processes left beside `path` are removed first. A folder that
+    another process is still filling is locked by that process, and is not removed.
 
     Parameters
     ----------
     path : Path
-        Folder to appear, that is not there yet. The folder around it is made if missing.
+        Folder to make, which must not exist yet. Its parent folder is made if missing.
     what : str
-        What it is, for the message: "HATS catalog", …
+        What the folder contains, for messages: "HATS catalog", …
 
     Yields
     ------
     Path
-        Where to write. On any error it is removed.
+        Folder to write into. On any error it is removed.
 
     Raises
     ------
     OutputError
-        Something is at `path`, or the place cannot be written.
+        A file or folder exists at `path`, or its parent folder cannot be written.
 
     Examples
     --------
@@ -77,10 +77,10 @@ def _require_absent(path: Path, what: str) -> None:
 
 
 def _drop_remains(path: Path) -> None:
-    """Remove unfinished copies of a folder that dead processes left, which nobody locks."""
+    """Remove unfinished folders beside `path` that no process locks: their processes have died."""
     try:
         import fcntl
-    except ImportError:  # pragma: no cover  (Windows: it cannot be known who fills a folder)
+    except ImportError:  # pragma: no cover  (Windows has no such locks: a folder may be in use)
         return
     form = re.compile(re.escape(f".{path.name[:80]}.") + r"[0-9a-f]{16}\.part")
     for entry in os.scandir(path.parent):
@@ -97,14 +97,14 @@ def _drop_remains(path: Path) -> None:
 
 @contextmanager
 def _locked_beside(path: Path) -> Iterator[Path]:
-    """Give a new locked folder beside `path`; the lock ends with the process in any case."""
+    """Give a new locked folder beside `path`; if this process dies, the lock ends with it."""
     while True:
         temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part")
         with unfinished(temporary):
             temporary.mkdir()
             with _locked(temporary):
-                # another process may have taken this folder for that of a dead process, and removed
-                # it before it was locked: then start again
+                # between its creation and its lock, another process may have found this folder
+                # unlocked and removed it as a dead process's: then start again
                 if not temporary.exists():
                     continue
                 yield temporary
@@ -124,8 +124,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        # go on where folders cannot be locked (some network disks), because no process can lock and
-        # remove this folder there
+        # some network disks cannot lock folders: go on without a lock, because another process
+        # removes only folders that it could lock
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

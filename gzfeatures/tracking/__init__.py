@@ -1,6 +1,6 @@
-"""Record models and their comparison in MLflow; register the models for later predictions.
+"""Record trained models and their comparison in MLflow; register models for later predictions.
 
-No other folder imports MLflow.
+Only this folder imports MLflow.
 """
 
 from gzfeatures.tracking.runs import Tracking

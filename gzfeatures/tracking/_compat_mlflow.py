@@ -1,8 +1,9 @@
 """Use undocumented names of MLflow: database tables, machine monitors, tags for its web UI.
 
-No other module calls private parts. If an MLflow release lacks one, `test_compat_mlflow.py` fails,
-and gzfeatures uses a replacement: MLflow's command line creates the tables (slower, equal tables),
-and psutil and NVIDIA's library measure the machine. Tags that the UI ignores do no harm.
+No other module uses undocumented names. If an MLflow release lacks one, `test_compat_mlflow.py`
+fails, and gzfeatures uses a replacement: MLflow's command line creates the tables (slower, equal
+tables), and psutil and NVIDIA's library measure the machine. A tag that the UI no longer knows has
+no effect.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ NOTE = "mlflow.note.content"
 """Tag whose Markdown text MLflow's web UI shows as description."""
 
 VIEW = "mlflow.sharedViewState.ranking"
-"""Tag of an experiment with a view of its runs (columns, order) for MLflow's web UI."""
+"""Tag of an experiment that stores columns and order of the list of runs in MLflow's web UI."""
 
 VIEW_QUERY = "workflowType=machine_learning&viewStateShareKey=ranking"
-"""End of the web address at which MLflow's UI shows the runs in this view."""
+"""End of the web address at which MLflow's UI lists the runs with these columns and order."""
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Tags that make the UI show training runs instead of traces of language models."""
+"""Tags that make MLflow's UI show training runs instead of traces of language models."""
 
 DATASET_CONTEXT = "mlflow.data.context"
 """Tag of a run's dataset that says what the dataset was used for, such as "test"."""
@@ -42,7 +43,7 @@ ARTIFACT_COLUMNS = (
     ("model_versions", "rowid", "source"),
     ("model_versions", "rowid", "storage_location"),
 )
-"""Table, key and column of each place where MLflow stores absolute addresses of files."""
+"""Table, its key, and its column, for each column of MLflow's database with file addresses."""
 
 _STORE = "mlflow.store.db.utils"
 
@@ -53,21 +54,20 @@ def create_tables(address: str) -> None:
     Parameters
     ----------
     address : str
-        `sqlite:///…`
+        Address of the database: `sqlite:///…`
 
     Raises
     ------
     OutputError
-        The private function no longer exists, and MLflow's command line fails.
+        MLflow's undocumented function no longer exists, and MLflow's command line fails.
     """
     private = _function("_initialize_tables")
     if private is None:
         _command_line(["experiments", "search"], address)
-        # the command `experiments search` has created the missing tables, as any MLflow command
-        # does
+        # the tables exist now: `experiments search`, like any MLflow command, creates them
         return
-    # do not wait for the disk after each of a thousand statements, which takes seconds. A crash
-    # loses nothing: nobody reads the file before it is complete
+    # do not wait for the disk after each of a thousand statements, which would take seconds. After
+    # a crash the incomplete file is useless anyway, and is thrown away
     _with_engine(private, address, ["pragma synchronous = off", "pragma journal_mode = memory"])
 
 
@@ -77,14 +77,14 @@ def upgrade_tables(address: str) -> None:
     Raises
     ------
     OutputError
-        The private function no longer exists, and MLflow's command line fails.
+        MLflow's undocumented function no longer exists, and MLflow's command line fails.
     """
     private = _function("_upgrade_db")
     if private is None:
         _command_line(["db", "upgrade", address], address)
         return
-    # hide MLflow's line "Updating database tables": the user gets our own line, which names the
-    # copy of the old database
+    # hide MLflow's message "Updating database tables": gzfeatures prints its own message, which
+    # names the copy of the old database
     logging.getLogger(_STORE).setLevel(logging.WARNING)
     _with_engine(private, address)
 
@@ -95,12 +95,12 @@ def silence_store() -> None:
 
 
 def schemas() -> tuple[str, set[str]]:
-    """Return the newest revision of MLflow's tables, and the revisions that can be upgraded to it.
+    """Return the newest revision of MLflow's tables, and all revisions that MLflow can upgrade.
 
     Raises
     ------
     OutputError
-        This MLflow has no upgrade scripts in the known folder.
+        The installed MLflow has no upgrade scripts in the known folder.
     """
     from alembic.script import ScriptDirectory
 
@@ -124,12 +124,12 @@ def schemas() -> tuple[str, set[str]]:
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse to change addresses of files if MLflow stores them in unknown columns.
+    """Refuse a database that lacks a column in which MLflow is known to store file addresses.
 
     Raises
     ------
     OutputError
-        A table lacks a known column.
+        A table lacks such a column.
     """
     for table, key, column in ARTIFACT_COLUMNS:
         columns = {row[1] for row in database.execute(f"pragma table_info({table})")}
@@ -154,21 +154,22 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
-        # if a newer MLflow has moved its monitors, use ours, which give the same numbers and names
+        # if a newer MLflow has moved its class, use the class below, which measures the same
+        # quantities under the same names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
             kinds.append(instead)
     working = []
     for kind in kinds:
-        # skip a monitor that fails: this machine has no GPU, or no library to read it
+        # skip a monitor that cannot start: the machine has no GPU, or no library that reads it
         with suppress(ImportError, RuntimeError):
             working.append(kind())
     return working
 
 
 class Processors:
-    """Measure the load of processors and memory, with the metric names of MLflow's monitor."""
+    """Measure the load of processors and memory; give each number the name that MLflow uses."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, float] = {}
@@ -187,12 +188,12 @@ class Processors:
         self._numbers["system_memory_usage_percentage"] = memory.used / memory.total * 100
 
     def aggregate_metrics(self) -> dict[str, float]:
-        """Return the last measurement by metric name, rounded to one decimal as in MLflow."""
+        """Return metric name → last measured number, rounded to one decimal as in MLflow."""
         return {name: round(number, 1) for name, number in self._numbers.items()}
 
 
 class Gpus(Processors):
-    """Measure the load of NVIDIA GPUs, with the metric names of MLflow's monitor.
+    """Measure the load of NVIDIA GPUs; give each number the name that MLflow uses.
 
     Raises
     ------
@@ -241,7 +242,7 @@ def _function(name: str) -> Callable[..., Any] | None:
 
 
 def _command_line(arguments: list[str], address: str) -> None:
-    """Run an MLflow command on a database, in a separate process."""
+    """Run an MLflow command on the database at an address, in a separate process."""
     environment = os.environ | {"MLFLOW_TRACKING_URI": address}
     command = [sys.executable, "-m", "mlflow", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -251,10 +252,10 @@ def _command_line(arguments: list[str], address: str) -> None:
 
 
 def _with_engine(act: Callable[..., Any], address: str, statements: Sequence[str] = ()) -> None:
-    """Call an MLflow function on a database, after running SQL statements on each connection."""
+    """Call an MLflow function on a database; each of its connections first runs SQL statements."""
     from sqlalchemy import create_engine, event
 
-    # before version 3.10, MLflow logs every step of creating its tables
+    # hide the many messages that MLflow before 3.10 logs while it creates its tables
     logging.getLogger("alembic").setLevel(logging.WARNING)
     engine = create_engine(address)
 

@@ -24,18 +24,18 @@ from gzfeatures.tracking._compat_mlflow import (
 
 SQLITE = "sqlite:///"
 WAIT_SECONDS = 60
-"""How long a process that writes to the SQLite database waits for one that reads, in seconds."""
+"""Longest time in seconds that a writer waits until readers release the SQLite database."""
 ARTIFACTS = "artifacts"
 _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
-"""Address of the files of an experiment that gzfeatures created; the group is the folder of all."""
+"""Pattern of an experiment's file address as gzfeatures makes it; group 1 is `…/artifacts`."""
 
 
 class NotRecorded(OutputError):
-    """Report that a database or server cannot be reached or written now, but perhaps later."""
+    """Error: a database or server cannot be reached or written now; a later attempt may succeed."""
 
 
 class DamagedDatabase(OutputError):
-    """Report that SQLite cannot read a database file on this machine."""
+    """Error: SQLite cannot read the database file, because it is damaged."""
 
 
 def is_damaged(path: Path) -> bool:
@@ -47,7 +47,7 @@ def is_damaged(path: Path) -> bool:
             answer: object = database.execute("pragma quick_check(1)").fetchone()
             return answer != ("ok",)
     except sqlite3.OperationalError:
-        # SQLite's operational errors mean that the file is locked or may not be read, not damage
+        # an operational error does not mean damage: the file is locked, or may not be read
         return False
     except sqlite3.DatabaseError:
         return True
@@ -81,8 +81,8 @@ def without_strays(address: str) -> Iterator[None]:
 def make_database(path: Path) -> None:
     """Create an SQLite database with MLflow's tables, without any runs.
 
-    The file appears only when it is complete: MLflow cannot continue after its creation of tables
-    was interrupted.
+    The file appears only when it is complete: MLflow cannot use a database in which its creation of
+    tables was interrupted.
 
     Parameters
     ----------
@@ -106,17 +106,18 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     path : Path
         The database.
     upgrade : bool
-        Upgrade an older database to the tables of the installed MLflow; keep a copy beside it.
+        True if the user agrees that an older database is upgraded to the tables of the installed
+        MLflow; a copy of the old database is kept beside it.
 
     Returns
     -------
     str or None
-        Line for the user about an upgrade; None if nothing was done.
+        Message for the user about the upgrade; None if nothing was done.
 
     Raises
     ------
     OutputError
-        The database is newer; or it is older, and `upgrade` is False.
+        The database is of a newer MLflow; or of an older one, and `upgrade` is False.
     """
     revision = _schema(path)
     if revision is None:
@@ -125,7 +126,8 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     if revision == newest:
         return None
     rule = f"have schema {newest} of MLflow {version('mlflow')}"
-    # a revision that MLflow does not know is newer, and cannot be read or downgraded
+    # `older` has all revisions that MLflow knows, so an unknown one is newer: MLflow can neither
+    # read nor downgrade it
     if revision not in older:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
         raise OutputError(
@@ -144,7 +146,7 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
 
 
 def _schema(path: Path) -> str | None:
-    """Return the revision of MLflow's tables in a database file; None if it has no such tables."""
+    """Return the revision of MLflow's tables in a database file; None if it has none of them."""
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
@@ -155,20 +157,20 @@ def _schema(path: Path) -> str | None:
 
 
 def _upgraded(path: Path, revision: str) -> Path:
-    """Upgrade a database to the newest tables; return the path of a copy of the old one."""
-    # an earlier upgrade may have written a copy of this name, which must not be overwritten
+    """Upgrade a database to the newest MLflow tables; return the path of a copy of the old one."""
+    # choose a new name for the copy: an earlier upgrade may have left a copy of the same name
     names = (
         path.with_name(f"{path.stem}-{revision}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
     )
     kept = next(name for name in names if not name.exists())
-    # the newest rows may still be in SQLite's log file; move them to the database, because only the
-    # database is copied
+    # the newest rows may still be in SQLite's log file: move them into the database file first
     with _opened(path) as database:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    # upgrade a copy first: if the process is killed, the original database is unchanged
+    # upgrade a second copy, which then replaces the original: if the process is killed during the
+    # upgrade, the original is unchanged
     with TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
@@ -181,7 +183,8 @@ def _upgraded(path: Path, revision: str) -> Path:
 def require_no_diversion(path: Path) -> None:
     """Refuse a database with a trigger (stored SQL) that could change where files are written.
 
-    MLflow's own triggers protect secrets; none names a column with addresses of files.
+    Such a trigger is recognised by the name of a column with file addresses. MLflow's own triggers
+    name no such column: they protect secrets.
 
     Raises
     ------
@@ -242,11 +245,11 @@ def require_beside(path: Path, experiment: str, address: str) -> None:
 
 
 def settle(path: Path) -> str | None:
-    """In a copied or moved database, replace old addresses of files by their new ones.
+    """In a copied or moved database, replace the old addresses of files by the new ones.
 
     MLflow stores absolute addresses. After a copy or move, new runs would be written to the old
-    folder, and models would not be found. The addresses of experiments that gzfeatures created show
-    the old folder. A run or model keeps its old address if its files exist only there.
+    folder, and models would not be found. The old folder is known from the addresses of experiments
+    that gzfeatures created. A run or model keeps its old address if its files exist only there.
 
     Parameters
     ----------
@@ -256,7 +259,7 @@ def settle(path: Path) -> str | None:
     Returns
     -------
     str or None
-        Line for the user about the change; None if nothing was changed.
+        Message for the user about the change; None if nothing was changed.
     """
     folder = path.parent.resolve() / ARTIFACTS
     with _opened(path) as database:

@@ -1,7 +1,8 @@
-"""Connect to the MLflow database or server that records runs; let one process write at a time.
+"""Connect to the MLflow database or server that records runs.
 
-Processes that write to one SQLite file take turns by a file lock. The database is also created
-under this lock, with all tables, so no process fails with "database is locked".
+If the database is an SQLite file, only one process at a time writes to it: each locks a file before
+it writes. The database is also created under this lock, with all tables, so no process fails with
+"database is locked".
 """
 
 from __future__ import annotations
@@ -39,42 +40,42 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ENVIRONMENT = {
-    # MLflow sends usage statistics by default; nobody asked the user, so switch them off here and
-    # in child processes
+    # MLflow sends usage statistics by default, without asking the user: switch this off here and in
+    # child processes
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # otherwise MLflow's UI starts eight processes for jobs, which gzfeatures does not use
+    # keep MLflow's UI from starting eight processes for jobs, which gzfeatures does not use
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    # with MLflow's own values (7 retries of 2 minutes), a server that stops answering delays a run
-    # by a quarter of an hour; with these, by 40 s
+    # with MLflow's own values (7 retries, 2 minutes each), a server that stops answering would
+    # delay a run by a quarter of an hour; with these values, by 40 s
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """Settings of MLflow that apply unless the user has set the environment variable."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""Time limits while a server has not answered yet, or did not answer last time.
+"""Time limits (retries, s) if a server has not answered yet, or did not answer the last request.
 
-They are short because the work to be recorded waits. After the first answer `DEFAULTS` apply."""
+They are short because the work to be recorded waits. After an answer `DEFAULTS` apply."""
 BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-"""Time limits for marking a run as failed, because the server is often the cause of the failure."""
+"""Time limits for marking a run as failed: short, because often the server caused the failure."""
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
-    # MLflow's own code causes this under the newest pandas, when it reads a table of examples
+    # MLflow's own code causes this pandas warning when it reads the example rows of a model
     "Operation with range is deprecated",
 )
-"""Warnings of MLflow that the user cannot act on: at import, or on facts omitted on purpose."""
+"""Warnings of MLflow about its own code, or about details that gzfeatures omits on purpose."""
 DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
-"""Python modules for databases, and the package to install if it has another name."""
+"""Python module that connects to a database → package to install, if its name differs."""
 PROCESS = "gzfeatures.process"
-"""Tag with the process that writes a run."""
+"""Tag of an MLflow run that names the process which writes it: host, process id, start time."""
 DEFAULT_ROOT = Path("mlruns")
 LOCK_SECONDS = 600.0
-"""How long a process waits to be the one that writes to the database, in seconds."""
+"""Longest time in seconds that a process waits for its turn to write to the database."""
 
 
 class Connection:
@@ -86,19 +87,19 @@ class Connection:
         Address for MLflow: `sqlite:///…`, `postgresql://…`, `http://…`. By default the file
         `mlflow.db` in `root`; without `root`, the address in `$MLFLOW_TRACKING_URI`.
     root : Path, optional
-        Folder of the default database, and of files of runs; by default `mlruns`. Files lie on the
-        server if there is one, and beside the database if it is another SQLite file.
+        Folder of the default database and of the files of its runs; by default `mlruns`. With a
+        server as `uri`, files are stored on the server; with another SQLite file, beside that file.
     upgrade : bool
         Upgrade an SQLite database of an older MLflow, after making a copy.
     progress : Progress
-        Shows that a training cannot be recorded; shows nothing by default.
+        Tells the user that a training cannot be recorded; by default it shows nothing.
 
     Attributes
     ----------
     uri : str
         The address without its password.
     notes : list of str
-        Lines about an upgrade of the database, or about its copy or move.
+        Messages for the user: the database was upgraded, or had been copied or moved.
 
     Raises
     ------
@@ -129,7 +130,7 @@ class Connection:
             self._database.parent if self._database else folder
         ).resolve() / ARTIFACTS
         self.lost_at: float | None = None
-        """Time of the last question without an answer (s, monotonic); None after an answer."""
+        """Time of the last request (s, monotonic clock) if it was not answered, otherwise None."""
         self._answered = False
         with self.writing() as client:
             client.search_experiments(max_results=1)
@@ -152,7 +153,7 @@ class Connection:
         os.environ.update(DEFAULTS | os.environ)
         silence_store()
         patience = IMPATIENT if self._served and not self._answered else {}
-        # hide warnings about MLflow's own code, which the user cannot change
+        # hide warnings about which the user can do nothing
         with warnings.catch_warnings(), limited(patience):
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
@@ -176,7 +177,7 @@ class Connection:
 
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        """Yield a client of the server, or of the SQLite database while this process locks it."""
+        """Yield a client of the server, or of the SQLite database, which is locked meanwhile."""
         from filelock import FileLock
         from mlflow import MlflowClient
 
@@ -193,7 +194,7 @@ class Connection:
                     make_database(self._database)
                 except OutputError as error:
                     raise self._unrecorded(str(error)) from error
-            # check the database's tables before the first write of this process only, to save time
+            # check the database once per process, before the first write: each check takes time
             if not self._settled:
                 require_no_diversion(self._database)
                 done = [
@@ -207,7 +208,7 @@ class Connection:
             yield MlflowClient(address, address)
 
     def _unrecorded(self, why: str) -> OutputError:
-        """Return the error to raise for a database or server that cannot be written."""
+        """Return the error to raise if the database is damaged, or cannot be written now."""
         if self._database is not None and is_damaged(self._database):
             remedy = "move the database away, or record elsewhere with --tracking-uri"
             return DamagedDatabase(
@@ -248,9 +249,9 @@ class Connection:
     def opened(
         self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
     ) -> str:
-        """Create an MLflow run and return its id; mark runs of processes that died as killed."""
+        """Create an MLflow run and return its id; mark runs whose processes have died as killed."""
         home = self.experiment_id(client, experiment)
-        # a killed process could not close its run, which the UI would show as running for ever
+        # a process that was killed could not end its run: the UI would show it as running for ever
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
             if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -269,15 +270,16 @@ class Connection:
         """Yield a run's id for writing; then mark the run as finished, or as failed on an error."""
         run = opened or self.opened(client, experiment, name, tags)
         if opened:
-            # show the run as unfinished until all is written, in case this process is killed
+            # the run of a training may be marked as finished: mark it as running until all is
+            # written, so that it does not look complete if this process is killed
             client.update_run(run, status="RUNNING")
         try:
             for tag, value in tags.items() if opened else ():
                 client.set_tag(run, tag, value)
             yield run
         except BaseException:
-            # marking the run as failed may fail too if the server is lost: ignore this second
-            # error, because the first one tells the cause
+            # if the server does not answer, marking the run as failed fails too: ignore this second
+            # error, because the first error names the cause
             with suppress(Exception), limited(BRIEF):
                 client.set_terminated(run, "FAILED")
             raise
@@ -286,17 +288,15 @@ class Connection:
 
 @contextmanager
 def limited(limits: Mapping[str, str]) -> Iterator[None]:
-    """Set time limits of MLflow's client in a `with` block; respect limits that the user set.
-
-    All questions to a server get their time limits here.
+    """Shorten the time limits of MLflow's client in a `with` block; respect limits of the user.
 
     Parameters
     ----------
     limits : mapping of str to str
-        `IMPATIENT`, `BRIEF` or nothing, by the name of the environment variable.
+        `IMPATIENT` or `BRIEF`: environment variable → number of retries or seconds; or nothing.
     """
     before = {name: os.environ[name] for name in limits if name in os.environ}
-    # a value that is not one of ours was set by the user: leave it unchanged
+    # change only values that gzfeatures has set itself; any other value was set by the user
     own = {name: {values[name] for values in (DEFAULTS, IMPATIENT, BRIEF)} for name in before}
     ours = [name for name, value in before.items() if value in own[name]]
     os.environ.update({name: min(limits[name], before[name], key=float) for name in ours})
@@ -307,7 +307,7 @@ def limited(limits: Mapping[str, str]) -> Iterator[None]:
 
 
 def without_mlflow() -> MissingExtraError | None:
-    """Return the error to raise if MLflow is not installed; None if it is installed."""
+    """Return, without raising it, the error that MLflow is missing; None if it is installed."""
     try:
         require_packages("recording a run", "mlflow")
     except MissingExtraError as error:

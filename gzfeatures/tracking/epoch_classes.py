@@ -1,4 +1,4 @@
-"""Log each class's scores as curves over training epochs, and the confusion matrices as files."""
+"""Log each class's scores to MLflow as curves over training epochs, confusion matrices as files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CURVES = ("recall", "precision", "f1", "answer_rmse")
-"""Scores of a class that are logged as curves."""
+"""Scores of a class that are logged as curves over epochs."""
 FOLDER = "confusion"
-"""Folder of a run's files with the confusion matrix of each epoch, as JSON and picture."""
+"""Folder, among the files of an MLflow run, for the confusion matrix of each epoch."""
 
 
 def log_classes(
@@ -34,8 +34,9 @@ def log_classes(
     client, run
         MLflow's client, and the id of the run.
     history : sequence of mapping
-        Results of each epoch from the first, with `per_class` and `confusion` if the training has
-        them. A score that is None, such as the precision of a class never predicted, is left out.
+        Results of each epoch from the first; `per_class` (scores of each class) and `confusion`
+        may be missing. A score that is None, such as the precision of a class that was never
+        predicted, is left out.
     after : int
         Number of epochs already logged.
     """

@@ -1,4 +1,4 @@
-"""Save a head exported as an ONNX file as an MLflow model that predicts from images or vectors."""
+"""Save an exported head (an ONNX file) as an MLflow model that predicts from images or vectors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gzfeatures.tracking.wheel import FOLDER, write_wheel
 def save_exported(file: str | Path, folder: str | Path) -> Path:
     """Write an MLflow model from a head exported as an ONNX file; return the model's folder.
 
-    The model crops and resizes images itself, like `predict`. If the file reads vectors, the model
-    also reads images, provided that the backbone's name is known.
+    The model crops and resizes images itself, like `predict`. If the ONNX file reads vectors, the
+    model also reads images, provided that the file names the backbone.
 
     Parameters
     ----------
     file : str or Path
         ONNX file of the exported head; the model gets a copy.
     folder : str or Path
-        A folder that does not exist.
+        Folder to make; it must not exist.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def save_exported(file: str | Path, folder: str | Path) -> Path:
         data.mkdir()
         shutil.copy(head.file, data / models.EXPORTED)
         wheel = write_wheel(Path(scratch))
-        # MLflow imports a module to load the model, instead of a pickle file, which could run any
-        # code
+        # let MLflow load the model through a Python module (`loader_module`) and not through a
+        # pickle file, which could run any code
         pyfunc.save_model(
             str(place),
             loader_module=models.__name__,

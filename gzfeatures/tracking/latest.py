@@ -1,4 +1,4 @@
-"""Mark the MLflow runs of the models in an experiment's newest comparison by tags."""
+"""Tag the MLflow runs of those models that an experiment's newest comparison contains."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MOST_RUNS = 10_000
-"""Largest number of runs in which the compared models of an experiment are searched."""
+"""Largest number of runs of an experiment among which its compared models are searched."""
 
 
 CHAMPION = "champion"
-"""Alias in MLflow of the registered model that came first in the newest comparison."""
+"""Alias that MLflow shows for the registered model that was best in the newest comparison."""
 
 Key = tuple[str, str, str, str]
 
@@ -32,11 +32,11 @@ def _key(tags: Mapping[str, str] | ComparedRun) -> Key:
 
 
 def _tags_of(compared: ComparedRun) -> dict[str, str]:
-    """Return the tags of a compared model's run, for searching and as columns in MLflow's UI.
+    """Return the tags of a compared model's run: for searches, and as columns of MLflow's UI.
 
     The UI sorts columns by name, so the names begin with numbers in the wanted order.
     """
-    # default values, because a file of unrecorded results from an earlier version has no seconds
+    # set default values: files of unrecorded results that earlier versions wrote have no seconds
     values = {"seconds": "", "head": "", **compared}
     # shorten "0.938 to 0.993" to ".938–.993", which fits the column's width
     values["interval"] = re.sub(r"(?<!\d)0\.", ".", compared["interval"].replace(" to ", "–"))
@@ -45,9 +45,9 @@ def _tags_of(compared: ComparedRun) -> dict[str, str]:
 
 
 def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord) -> bool:
-    """Return whether an experiment has no later comparison than this one.
+    """Return whether no comparison of an experiment in MLflow is later than the given one.
 
-    A comparison that is recorded late must not replace a newer one.
+    A comparison may be recorded days after it was made, and must not replace a newer one.
     """
     others = client.search_runs([experiment_id], "tags.kind = 'comparison'", max_results=MOST_RUNS)
     made = int(record.tags[MADE])
@@ -57,15 +57,15 @@ def is_newest(client: MlflowClient, experiment_id: str, record: ComparisonRecord
 def mark_latest(
     client: MlflowClient, experiment_id: str, record: ComparisonRecord, comparison: str
 ) -> dict[Key, str]:
-    """Tag runs in this comparison with `latest: yes`, and all other runs with `latest: no`.
+    """Tag an experiment's runs: `latest: yes` if they are in this comparison, otherwise `no`.
 
-    Runs of models that are not clearly worse than the first get `tied: yes`; the tag `interval` is
-    the confidence interval of the score.
+    The run of a model that is not clearly worse than the best model gets `tied: yes`; the tag
+    `interval` is the confidence interval of the model's score.
 
     Returns
     -------
     dict
-        Run of each candidate, by approach, backbone, head and seed.
+        (approach, backbone, head, seed) of each compared model → id of its run.
     """
     told = {_key(each): _tags_of(each) for each in record.compared}
     found: dict[Key, str] = {}
@@ -98,7 +98,7 @@ def name_champion(
     record : ComparisonRecord
         The newest comparison.
     compared : mapping
-        Run of each candidate, from `mark_latest`.
+        Run of each compared model, from `mark_latest`.
     """
     first = record.compared[0]
     for name in {each["model"] for each in record.compared}:
@@ -106,7 +106,8 @@ def name_champion(
             if CHAMPION in model.aliases:
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
-    # without its head file the model is not registered, and this loop finds no version
+    # a model whose head file was not saved is not registered: the loop then finds no version, and
+    # no model gets the alias
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from gzfeatures.tracking.runs import Tracking
 
 RETRY_SECONDS = 60.0
-"""Shortest time in seconds between two attempts to reach a lost server.
+"""Shortest time in seconds between two attempts to reach a server that does not answer.
 
-Each attempt takes seconds, and the training should not lose them after every epoch."""
+Each attempt takes seconds, by which the training would be delayed after every epoch."""
 
 
 class Live:
-    """Record a training in MLflow; call it after every epoch with the results of all epochs so far.
+    """Record a training in MLflow; call this object after each epoch with all epochs' results.
 
-    The first call creates the MLflow run; a training that is only read again creates none. If the
-    training fails or is interrupted, the run is marked as failed. `Tracking.record_candidate` later
-    adds scores and files. If the server or database cannot be written, the user is told once, the
-    training continues, and its epochs are logged when the server answers again.
+    The first call creates the MLflow run; a training whose finished checkpoint is only read again
+    creates none. If the training fails or is interrupted, the run is marked as failed.
+    `Tracking.record_candidate` later adds scores and files. If the server or database cannot be
+    written, the user is told once, the training continues, and its epochs are logged when the
+    server answers again.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class Live:
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Log the epochs that are not yet logged, or print why they cannot be logged."""
-        # an attempt to reach a lost server takes seconds, longer than a short epoch: try once a
-        # minute
+        # an attempt to reach a server that does not answer takes seconds, perhaps longer than the
+        # epoch itself: try only once a minute
         lost_at = self.tracking.lost_at
         if lost_at is not None and time.monotonic() - lost_at < RETRY_SECONDS:
             return
@@ -78,8 +79,8 @@ class Live:
 
     def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
-            # create the run only if there is something to log: a training that had already finished
-            # has no new epochs
+            # the run is created here, at the first logged epoch, and not earlier: a training that
+            # had already finished logs no epoch and needs no run
             if self.run is None:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}
@@ -106,8 +107,8 @@ class Live:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
         except OutputError as lost:
-            # print this error instead of raising it: if the training failed, the user must see the
-            # training's error
+            # print this error instead of raising it: if the training failed too, its error must
+            # reach the user, and an error raised here would replace it
             if self.tracking.lost_at is None:
                 self._say(f"the end of the training is not recorded: {lost}")
             self.tracking.lost_at = time.monotonic()

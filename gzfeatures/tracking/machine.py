@@ -9,7 +9,7 @@ import psutil
 from gzfeatures.tracking._compat_mlflow import monitors
 
 SAME_SECONDS = 60.0
-"""Start times that differ by more seconds belong to different processes with the same id."""
+"""Two start times of one process id that differ by more seconds are of different processes."""
 
 
 def this_process() -> str:
@@ -27,7 +27,7 @@ def has_ended(process: str) -> bool:
         since: float = psutil.Process(int(number)).create_time() - float(began)
     except psutil.NoSuchProcess:
         return True
-    # another process may have got the id of the ended one, but has another start time
+    # the system may have given the id of the ended process to a new one, which started later
     return abs(since) > SAME_SECONDS
 
 
@@ -41,7 +41,7 @@ class Machine:
     def sample(self) -> dict[str, float]:
         """Return the machine's load in percent, megabytes or watts, by metric name `system/…`.
 
-        The load of processors is the mean since the last call.
+        The load of processors is their mean load since the last call of this method.
         """
         metrics: dict[str, float] = {}
         for monitor in self._monitors:

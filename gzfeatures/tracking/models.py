@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
 
 FAMILIARITY, PREDICTED, SETS = "familiarity_p", "predicted_class", ("class_set", "empty_because")
-"""Names of output columns other than class probabilities, as in files of predictions."""
+"""Names of a model's output columns beside the class probabilities, as in prediction files."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE, EXPORTED = f"head{HEAD_SUFFIX}", "backbone", "model.onnx"
-"""Names in a model's folder: the head, the checkpoint folder of a network (the model itself, or the
-head's backbone), and a file of `gzfeatures export`, which replaces both."""
+"""Names in an MLflow model's folder: the head's file, the checkpoint folder of a network (the model
+itself, or the head's backbone), and a file that `gzfeatures export` wrote, which replaces both."""
 
 
 def register(
@@ -45,14 +45,14 @@ def register(
     wheel: Path,
     description: str = "",
 ) -> None:
-    """Save a head or network as an MLflow model of its run; register it as a new version.
+    """Save a head or network as an MLflow model of its run; register it as a new model version.
 
     Parameters
     ----------
     client, experiment_id, run
         MLflow's client, and the ids of experiment and run.
     name : str
-        Name in the registry.
+        Name in MLflow's registry of models.
     head : Path, optional
         File written by `Head.write`.
     backbone : Path, optional
@@ -82,8 +82,8 @@ def register(
             for file in (RECORD, TENSORS):
                 shutil.copy(backbone / file, data / BACKBONE / file)
         fitted = Head.read(head) if head else None
-        # MLflow imports this module to load the model, instead of a pickle file, which could run
-        # any code
+        # let MLflow load the model through this Python module (`loader_module`) and not through a
+        # pickle file, which could run any code
         pyfunc.save_model(
             f"{folder}/model",
             loader_module=__name__,
@@ -98,7 +98,7 @@ def register(
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
-    # all models contain the same wheel (package file), so store it only once on the disk
+    # all models contain the same wheel (gzfeatures as a package file): store it once on the disk
     _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
@@ -115,7 +115,7 @@ def _share(wheel: Path, model: str) -> None:
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
         return
-    # hard links are impossible between disks; then the model keeps its own copy
+    # between two disks no hard link is possible: the model then keeps its own copy
     with suppress(OSError):
         link = copy.with_name(f".{copy.name}.part")
         link.unlink(missing_ok=True)
@@ -124,9 +124,9 @@ def _share(wheel: Path, model: str) -> None:
 
 
 def example_of(head: Head | None) -> pd.DataFrame:
-    """Return an example row that the MLflow model of a head, or of a network, can predict from.
+    """Return one example row as input of an MLflow model, for a head or (None) for a network.
 
-    The row for a head has embeddings of zeros; the row for a network a picture of a round galaxy.
+    A head gets embeddings of zeros; a network gets a picture of a round galaxy.
     """
     import pandas as pd
 
@@ -156,7 +156,7 @@ def _round_galaxy(side: int = 64) -> bytes:
 
 
 def signature_of_head(head: Head) -> ModelSignature:
-    """Return the columns that a head's MLflow model reads, and the columns it returns."""
+    """Return names and types of the columns that a head's MLflow model reads and returns."""
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
@@ -193,9 +193,9 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 
 
 def _promised(one_class: bool, sets: object | None, familiarity: object | None) -> dict[str, str]:
-    """Return name and type of the columns that a model returns beside the class probabilities.
+    """Return name → type of the columns that a model returns beside the class probabilities.
 
-    They are the columns that `gzfeatures predict` writes; a server must know them in advance.
+    They are the columns that `gzfeatures predict` writes; MLflow's server needs them in advance.
     """
     columns = {} if familiarity is None else {FAMILIARITY: "double"}
     columns |= {PREDICTED: "string"} if one_class else {}
@@ -205,7 +205,7 @@ def _promised(one_class: bool, sets: object | None, familiarity: object | None) 
 def _signature(
     more: Sequence[ColSpec], classes: Sequence[str], promised: Mapping[str, str]
 ) -> ModelSignature:
-    """Return the columns that an MLflow model reads, and the columns it returns."""
+    """Return names and types of the columns that an MLflow model reads and returns."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -234,12 +234,13 @@ class _Network:
         Parameters
         ----------
         frame : DataFrame
-            `image` (bytes of image files), and `galaxy_id`, counted from 0 where it is absent.
+            Columns `image` (bytes of image files) and `galaxy_id`; without `galaxy_id`, rows are
+            numbered from 0.
 
         Raises
         ------
         InputError
-            There are no images, or one cannot be read.
+            The table has no column `image`, or an image cannot be read.
         """
         from gzfeatures.networks.inference.probabilities import classify
 
@@ -266,14 +267,15 @@ class _Model:
         Parameters
         ----------
         frame : DataFrame
-            `embedding` (vectors as in an embedding table; `embedding_2`, … for a head on several)
-            or `image` (bytes of image files), any catalog columns of the head, and `galaxy_id`,
-            counted from 0 where it is absent.
+            Columns `embedding` (one vector a row; also `embedding_2`, … if the head reads vectors
+            of several backbones) or `image` (bytes of image files); the catalog columns that the
+            head reads, if any; and `galaxy_id`, without which rows are numbered from 0.
 
         Raises
         ------
         InputError
-            Both columns are missing, or the vectors have another length than the head's.
+            The table has neither embeddings nor images, or vectors of a length that the head does
+            not read.
         """
         import numpy as np
         import pandas as pd
@@ -281,8 +283,8 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
-        # use given embeddings directly; turn images into embeddings with the network, layer and
-        # crop (extractor) with which the head was fitted
+        # use given embeddings directly; from images, compute embeddings with the same network,
+        # layer and crop as those on which the head was fitted
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -308,7 +310,8 @@ class _Model:
         from gzfeatures.networks.extraction.spec import Extraction
         from gzfeatures.portable.portable_head import PortableHead
 
-        # use a temporary store, because a server's images would fill the user's own store
+        # keep the embeddings in a temporary folder: the user's own store would grow with every
+        # request to a server
         with _images(images) as chosen, TemporaryDirectory() as folder:
             store = Store(Path(folder))
             if isinstance(self._head, PortableHead) and self._head.source == "pixels":
@@ -325,7 +328,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, predictions, class sets and familiarity as a pandas table."""
+    """Return galaxy ids, predictions, conformal class sets and familiarity as a pandas table."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -336,7 +339,8 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     if predictions.kind == "classes":
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
-        # write both columns even if no class set is empty: every call must return equal columns
+        # return the column `empty_because` even if no class set is empty: the model's signature
+        # promises both columns
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 
@@ -366,7 +370,7 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
 
 
 def _load_pyfunc(path: str) -> _Model | _Network:
-    """Return a head or network for MLflow from a model's folder, without pickle."""
+    """Load a head or network from an MLflow model's folder, without pickle; MLflow calls this."""
     from gzfeatures.heads.fit import Head
 
     head, backbone = Path(path) / HEAD, Path(path) / BACKBONE

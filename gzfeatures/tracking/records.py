@@ -1,7 +1,7 @@
-"""Store what is recorded in MLflow of a model or comparison, as plain values and file names.
+"""Store all that MLflow records about a model or a comparison, as plain values and file names.
 
-Values that cannot be recorded at once are saved in the experiment's folder in this form, and are
-recorded later by the same functions.
+If MLflow cannot record the values at once, they are saved in the experiment's folder in this form,
+and the same functions record them later.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from gzfeatures.tracking.live import Live
 
 KEY = "gzfeatures.record"
-"""Tag with a unique key of a run, by which it is found, so that it is not recorded twice."""
+"""Tag of an MLflow run with a unique key, by which a result recorded before is recognised."""
 MADE = "gzfeatures.made"
-"""Tag with the time at which a comparison was made (ns since 1970); it may be recorded later."""
+"""Tag with the time (ns since 1970) when a comparison was made, not when it was recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CandidateRecord:
-    """Store what is recorded in MLflow of one compared model.
+    """Store all that MLflow records about one compared model: scores, settings, files.
 
     Parameters
     ----------
@@ -41,25 +41,29 @@ class CandidateRecord:
     experiment, name : str
         Names of the experiment and of the run.
     model : str
-        Name of the head or network in the registry.
+        Name of the head or network in MLflow's registry of models.
     is_network : bool
         True if the model is a network, whose folder is among the artifacts.
     tags, parameters : mapping of str to str
+        MLflow's tags and parameters of the run.
     metrics : mapping of str to float
-        Finite.
+        MLflow's metrics of the run; all values are finite.
     dataset : mapping of str to str
         Arguments for an MLflow dataset of the test galaxies.
     whole : str
-        The whole record as JSON text, written to the run's `pairing.json`.
+        Tags, settings and scores as JSON text, written to the run's `pairing.json`.
     confusion : list of list of float, or None
-        Rows are true classes.
+        Confusion matrix: rows are true classes, columns are predicted classes.
     classes : list of str
+        Class names, in the order of the confusion matrix.
     artifacts : list of str
-        Files and folders to store with the run, as absolute paths or in the experiment's folder.
+        Files and folders to store with the run: absolute paths, or paths relative to the
+        experiment's folder.
     opened : str or None
-        Id of the training's run, which is continued; None: a new run is created.
+        Id of the run in which the training was recorded epoch by epoch; scores are added to that
+        run. If None, a new run is created.
     logged : int
-        Number of epochs already logged.
+        Number of epochs already logged in that run.
     run : str or None
         Id of the MLflow run; None before it is recorded.
     """
@@ -89,7 +93,7 @@ class CandidateRecord:
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> CandidateRecord:
-        """Collect what is recorded of a compared model: scores, settings, files, training run."""
+        """Collect what MLflow records about a compared model: scores, settings, files, run."""
         tags, scores = run_contents.tags(experiment, candidate), candidate.scores
         record = {
             "tags": tags,
@@ -100,7 +104,7 @@ class CandidateRecord:
         return cls(
             key=_new_key(),
             experiment=experiment,
-            # a training recorded epoch by epoch (`live`) gave its MLflow run a name: keep that name
+            # a training that was recorded epoch by epoch (`live`) has already named its MLflow run
             name=candidate.name if live is None else live.name,
             model=run_contents.model_name(experiment, candidate),
             is_network=candidate.head is None,
@@ -108,7 +112,7 @@ class CandidateRecord:
             parameters=run_contents.texts_of(run_contents.parameters(candidate)),
             metrics=run_contents.metrics(candidate),
             dataset=run_contents.dataset(candidate),
-            # MLflow shortens long parameters; this JSON text contains them in full
+            # MLflow limits the length of parameters; this JSON text contains them in full
             whole=json.dumps(record, indent=1, default=str),
             confusion=None if confusion is None else confusion.tolist(),
             classes=list(scores.classes),
@@ -119,7 +123,7 @@ class CandidateRecord:
 
 
 class ComparedRun(TypedDict):
-    """Store the tags that identify a compared model's run, its new tags, and the model's name."""
+    """Store the tags that identify a compared model's run, tags to add, and the model's name."""
 
     road: str
     backbone: str
@@ -133,16 +137,18 @@ class ComparedRun(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRecord:
-    """Store what is recorded in MLflow of the comparison of several models.
+    """Store all that MLflow records about the comparison of several models.
 
     Parameters
     ----------
     key, experiment : str
         As in `CandidateRecord`.
     tags, parameters : mapping of str to str
+        MLflow's tags and parameters of the comparison's run.
     metrics : mapping of str to float
+        MLflow's metrics of that run.
     ranking : str
-        Ranking in Markdown, the description of the experiment in MLflow's UI.
+        Ranking of the models in Markdown; MLflow's UI shows it as the experiment's description.
     view : str
         Columns and order of the UI's list of runs, as JSON text.
     split : str
@@ -166,8 +172,8 @@ class ComparisonRecord:
 
     @classmethod
     def of(cls, experiment: str, report: Report) -> ComparisonRecord:
-        """Collect what is recorded of a report's comparison: ranking, settings, compared models."""
-        # MLflow's UI shows the first line as title, so remove the headline's #
+        """Collect what MLflow records about a comparison: ranking, settings, compared models."""
+        # remove the # of the headline, because MLflow's UI shows the first line as a title anyway
         ranking = report.markdown().removeprefix("# ")
         tags = {
             "kind": "comparison",
@@ -182,8 +188,8 @@ class ComparisonRecord:
             experiment=experiment,
             tags=tags,
             parameters=run_contents.texts_of(dict(flat(report.provenance))),
-            # log no score here: the UI sorts runs by score, and would list the comparison among the
-            # models
+            # log no score for the comparison: MLflow's UI sorts runs by score, and would list the
+            # comparison among the models
             metrics={"pairings": float(len(report.candidates))},
             ranking=ranking,
             view=run_contents.view(report),
@@ -193,7 +199,7 @@ class ComparisonRecord:
 
 
 def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
-    """Return the tags of one compared model's MLflow run, from its row of the ranking."""
+    """Return the tags of a compared model's MLflow run, from the model's row in the ranking."""
     seconds = row.costs.get("end_to_end_seconds")
     return {
         "road": row.approach,
@@ -208,7 +214,7 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
 
 
 def _tied(row: RankedRow) -> str:
-    """Return "first", "yes" or "no": whether a model is tied with the best, or clearly worse."""
+    """Return "first" for the best model, "yes" for one not clearly worse, otherwise "no …"."""
     if row.untrained is not None:
         return "first, untrained" if row.rank == 1 else "untrained"
     if row.rank == 1:
@@ -219,7 +225,7 @@ def _tied(row: RankedRow) -> str:
 
 
 def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
-    """Return a record of a compared model or comparison as JSON values."""
+    """Return a record of a compared model or of a comparison as a dictionary of JSON values."""
     return dataclasses.asdict(record)
 
 

@@ -1,4 +1,4 @@
-"""Convert compared models and reports to MLflow's tags, metrics, parameters and columns."""
+"""Convert compared models and reports to MLflow's tags, metrics, parameters and UI columns."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PARAMETER_LIMIT = 6000
-"""Largest number of characters of an MLflow parameter; a run's `pairing.json` has the full text."""
+"""Largest number of characters of an MLflow parameter; `pairing.json` of the run has all."""
 CARD_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "rmse", "bias")
-"""Scores shown in the description (card) of a registered model, with their intervals."""
+"""Scores that the description (model card) of a registered model shows, with their intervals."""
 COLUMNS = ("1 interval", "2 tied", "3 seconds", "4 backbone", "5 head")
 """Tags shown beside the score in MLflow's list of runs, in this order."""
 METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
@@ -75,7 +75,8 @@ def metrics(candidate: Candidate) -> dict[str, float]:
             for name in ("precision", "recall", "f1", "answer_rmse")
             if name in entry
         }
-    # MLflow's UI plots one metric over all runs, so make each bin a metric named after its limits
+    # MLflow's UI plots one metric over all runs: make the accuracy in each bin a metric of its own,
+    # named after the limits of the bin
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
             numbers[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
@@ -87,8 +88,8 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     numbers |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
     numbers["end_to_end_seconds"] = sum(candidate.seconds.values())
     numbers |= {f"cost/{name}": value for name, value in candidate.cost.items()}
-    # leave out NaN and infinity, which MLflow's UI cannot plot, and round, because it shows all
-    # digits; `pairing.json` has the exact numbers
+    # leave out NaN and infinity, which MLflow's UI cannot plot. Round the numbers, because the UI
+    # shows all digits; `pairing.json` has the exact numbers
     return {name: rounded(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
@@ -104,7 +105,7 @@ def rounded(value: float) -> float:
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
-    """Return a compared model's settings and names as MLflow parameters."""
+    """Return a compared model's settings, backbone, head and seed as MLflow parameters."""
     named = {
         "road": candidate.approach,
         "backbone": candidate.backbone,
@@ -264,7 +265,7 @@ def log_history(
         run,
         [
             (f"epochs/{name_of(name)}", float(value), epoch)
-            # the first `after` epochs were already logged while the training ran
+            # skip the first `after` epochs, which were logged while the training ran
             for epoch, numbers in list(enumerate(history, 1))[after:]
             for name, value in numbers.items()
             if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)

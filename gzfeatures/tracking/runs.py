@@ -70,7 +70,7 @@ class Tracking(Connection):
             self.experiment_id(client, experiment)
 
     def training(self, experiment: str, name: str) -> Live:
-        """Return an object that records a training in MLflow while it runs."""
+        """Return an object that records a training in MLflow after each epoch."""
         return Live(self, experiment, name)
 
     def record_candidate(
@@ -93,7 +93,8 @@ class Tracking(Connection):
             with the checkpoint folder of its backbone inside; for a network, the checkpoint folder
             becomes the model. `history.json`, with numbers for each epoch, also becomes curves.
         live : Live, optional
-            Record of the training; its run is continued, instead of creating a new one.
+            Object that recorded the training; its MLflow run is continued. Without it, a new run is
+            created.
 
         Returns
         -------
@@ -105,7 +106,7 @@ class Tracking(Connection):
         MissingFileError
             A file or folder of `artifacts` does not exist.
         OutputError
-            The run cannot be recorded. In both cases an incomplete run is marked as failed.
+            The run cannot be recorded. After either error, the incomplete run is marked as failed.
         """
         return self.write_candidate(CandidateRecord.of(experiment, candidate, artifacts, live))
 
@@ -117,7 +118,8 @@ class Tracking(Connection):
         MissingFileError, OutputError
             As `record_candidate`.
         """
-        # lock the database until everything is written, so that nobody reads an incomplete run
+        # keep the database locked until everything is written, so that no other process of
+        # gzfeatures sees an incomplete run
         with (
             self.writing() as client,
             self.filled(
@@ -128,8 +130,7 @@ class Tracking(Connection):
             run_contents.log_dataset(client, run, record.dataset)
             client.log_text(run, record.whole, "pairing.json")
             _draw_confusion(client, run, record)
-            # a head or network is registered as an MLflow model; other files are stored with the
-            # run
+            # register a head or network as an MLflow model; store other files with the run
             for name in record.artifacts:
                 path = require_file(Path(name), "artifact")
                 self._keep(client, record, run, path)
@@ -142,7 +143,7 @@ class Tracking(Connection):
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
         """Record the comparison of all compared models as an MLflow run.
 
-        Its ranking also becomes the experiment's description in the UI.
+        The ranking of the models also becomes the experiment's description in MLflow's UI.
 
         Parameters
         ----------
@@ -151,8 +152,8 @@ class Tracking(Connection):
         report : Report
             The comparison.
         folder : Path
-            Folder written by `Report.write`; its HTML, Markdown, JSON and figures are stored, and
-            its map if there is one.
+            Folder written by `Report.write`; its HTML, Markdown and JSON files, its figures, and
+            its map (if it has one) are stored with the run.
 
         Returns
         -------
@@ -181,41 +182,41 @@ class Tracking(Connection):
             self.filled(client, record.experiment, "comparison", {**record.tags, **tags}) as run,
         ):
             run_contents.log(client, run, record.metrics, record.parameters)
-            # some files are optional: an experiment without a map has no map files
+            # store only files that exist: an experiment without a map has no map files
             for name in COMPARED_FILES:
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self.experiment_id(client, record.experiment)
             if is_newest(client, described, record):
-                # tag the runs of this comparison as latest: the UI's ranking lists only these, no
-                # older ones
+                # tag the runs of this comparison as latest, and older runs as not: the ranking in
+                # MLflow's UI lists only runs with this tag
                 name_champion(client, record, mark_latest(client, described, record, run))
                 client.set_experiment_tag(described, NOTE, record.ranking)
                 client.set_experiment_tag(described, VIEW, record.view)
         return run
 
     def pages(self, port: int) -> dict[str, str]:
-        """Map the name of each compared experiment to the web address of its ranking in the UI."""
+        """Return experiment name → web address of its ranking in MLflow's UI, if it has one."""
         with self.writing() as client:
             experiments = client.search_experiments(max_results=100)
         pages = {}
         for experiment in experiments:
-            # an experiment without this tag was never compared, so its page shows no ranking
+            # without this tag, the experiment has no comparison, and its page shows no ranking
             if VIEW in experiment.tags:
                 place = f"{experiment.experiment_id}/runs?{VIEW_QUERY}"
                 pages[experiment.name] = f"http://127.0.0.1:{port}/#/experiments/{place}"
         return pages
 
     def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
-        """Replace this process by MLflow's web UI on 127.0.0.1, which runs until it is interrupted.
+        """Replace this process by MLflow's web UI on 127.0.0.1; it runs until it is interrupted.
 
         Parameters
         ----------
         port : int
             Port to listen on.
         say : callable, optional
-            Prints a line with the address of each experiment's page.
+            Function that prints a line; called with the address of each experiment's page.
 
         Raises
         ------
@@ -226,7 +227,7 @@ class Tracking(Connection):
             raise InputError(
                 "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
             )
-        # MLflow's UI has no login, so let it listen on this machine only
+        # listen on this machine only, because MLflow's UI has no login
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -249,7 +250,8 @@ class Tracking(Connection):
 
     def _keep(self, client: MlflowClient, record: CandidateRecord, run: str, path: Path) -> None:
         experiment_id = self.experiment_id(client, record.experiment)
-        # a head on a fine-tuned network needs the network's checkpoint to predict from images
+        # put the checkpoint of a fine-tuned network into the model of its head: the head needs the
+        # network to predict from images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((Path(o) for o in record.artifacts if Path(o).is_dir()), None)
             models.register(
@@ -278,13 +280,13 @@ class Tracking(Connection):
     def _wheel(self) -> Path:
         """Write gzfeatures as a package file (wheel), once per database; return the file's path.
 
-        If a server stores the files of runs, the wheel lies in the user's cache folder.
+        If a server stores the files of runs, the wheel is written to the user's cache folder.
         """
         return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
 
 
 def _draw_confusion(client: MlflowClient, run: str, record: CandidateRecord) -> None:
-    """Store the confusion matrix as a picture with an MLflow run, if the model has one."""
+    """Store a picture of the confusion matrix with an MLflow run, if the record has a matrix."""
     if record.confusion is None:
         return
     import numpy as np

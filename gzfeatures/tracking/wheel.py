@@ -1,4 +1,4 @@
-"""Write gzfeatures as a wheel (package file), also from an editable installation."""
+"""Write the installed gzfeatures as a wheel (package file), also if it is installed editable."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gzfeatures.errors import OutputError
 from gzfeatures.files import written_whole
 
 FOLDER = "wheels"
-"""Folder of wheels (package files), in the folder of all recorded files and in each model."""
+"""Folder name for wheels (package files): beside all recorded files, and in each model's folder."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORM = "Wheel-Version: 1.0\nGenerator: gzfeatures\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _TAKEN = ("METADATA", "entry_points.txt", "top_level.txt")
 _PACKED = (".safetensors", ".npz", ".png", ".jpg")
-"""Endings of files that are already compressed, and stored without further compression."""
+"""Endings of files that are already compressed: the wheel stores them as they are."""
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write gzfeatures as a wheel (package file) into a folder, if the folder has none yet.
+    """Write gzfeatures as a wheel (package file) into a folder, unless an equal one is in it.
 
     Parameters
     ----------
     folder : Path
-        The wheel gets a subfolder named after a digest of its content. Equal files give equal
-        wheels, byte for byte.
+        Folder for wheels; each gets a subfolder named after a digest (sha256) of its content.
+        Equal source files give equal wheels, byte for byte.
 
     Returns
     -------
@@ -55,7 +55,8 @@ def write_wheel(folder: Path) -> Path:
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in content.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
-            # fixed times and permissions make two wheels of the same files equal, byte for byte
+            # set fixed permissions, and above a fixed time: then two wheels of the same files are
+            # equal, byte for byte
             entry.external_attr = 0o644 << 16
             kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, data, compress_type=kind)
@@ -65,8 +66,8 @@ def write_wheel(folder: Path) -> Path:
 def _installed() -> Distribution:
     """Return pip's metadata of the installed gzfeatures.
 
-    If the working folder contains the source code, Python finds the egg-info there first. It has no
-    METADATA file, without which pip could not read the wheel, so it is skipped.
+    If the working folder contains the source code, Python first finds the folder `*.egg-info` in
+    it. That folder is skipped: it has no METADATA file, without which pip cannot read a wheel.
     """
     for each in distributions(name="gzfeatures"):
         if each.read_text("METADATA") is not None:

@@ -1,8 +1,8 @@
 """Read CSV tables; refuse rows that are no galaxies or do not fit the header.
 
-The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank
-between comma and quote – is gone through again line by line, to be understood or to be named by its
-line.
+Arrow splits the file into cells. If Arrow cannot (a row has another length than the header, or a
+blank stands between comma and quote), Python reads the file again line by line; an error then names
+the faulty line.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ _QUOTE_AFTER_BLANK = r'^[ \t]*"'
 def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
     """Read a table from a CSV file, plain or compressed by gzip.
 
-    A header without commas may have tabs, semicolons or bars.
+    Cells are separated by commas; if the header has none, by tabs, semicolons or vertical bars.
 
-    Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where
-    the last of them is the header, it is. One comma more at the end of every row is no column. A
-    row of types or of units below the header, a line such as `(40 rows affected)` at the end, and
-    every line below the header that begins with `#`, are left out, with a note.
+    Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; if the
+    last of them lists the column names, it is the header. A further comma at the end of every row
+    makes no column. A row of types or of units below the header, a line such as `(40 rows
+    affected)` at the end, and every line below the header that begins with `#` are left out, and
+    a note says so.
 
     Parameters
     ----------
@@ -44,12 +45,13 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
     id_columns : collection of str
         Columns whose cells stay text.
     unguard : callable
-        Text of a cell or name → the text before it was guarded against being run as a formula.
+        Text of a cell or column name → the text without the apostrophe that `tables.guarded` put
+        before it, lest a spreadsheet run it as a formula.
 
     Raises
     ------
     InputError
-        A row has another length than the header, is no galaxy, or the header is repeated.
+        A row has another length than the header or is no galaxy, or the header is repeated.
     """
     header = header_of(path)
     try:
@@ -59,7 +61,7 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
 
 
 class _NotPlain(Exception):
-    """Raised if Arrow would split the rows of a CSV file in wrong places."""
+    """Raised if Arrow may have split a CSV file into wrong rows; it is then read line by line."""
 
 
 def _table(
@@ -74,7 +76,8 @@ def _table(
     else:
         columns = _cells(path, header, names)
         if _any(columns[0], "^ *#"):
-            raise _NotPlain  # only the raw line shows whether # begins a comment or a quoted cell
+            # a # may begin a comment or a quoted cell: only the file's own line shows which
+            raise _NotPlain
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
         raise _NotPlain  # perhaps an unclosed quote made the rest of the file one cell
     if header.spare:
@@ -86,7 +89,7 @@ def _table(
         columns = [column.slice(rows.start, rows.stop - rows.start) for column in columns]
 
     def values(place: int) -> Any:
-        column, columns[place] = columns[place], None  # release the text cells early to save memory
+        column, columns[place] = columns[place], None  # free the text cells early to save memory
         bare = partial(_unguarded, unguard=unguard)
         result = bare(column) if names[place] in id_columns else typed(column, bare)
         if _is_text(result):
@@ -103,7 +106,7 @@ def _table(
 def _require_own_rows(
     column: Any, names: Sequence[str], place: int, path: Path, header: Header
 ) -> None:
-    """Refuse a quoted CSV cell that contains rows of the table, because of two stray quotes."""
+    """Refuse a quoted CSV cell that swallowed whole rows of the table, because a quote is lost."""
     if not pc.any(pc.match_substring(column, "\n")).as_py():
         return
     for row, cell in enumerate(column.to_pylist()):

@@ -15,10 +15,10 @@ import pyarrow as pa
 from gzfeatures.errors import InputError
 
 _HEAD = 2**20
-"""Number of bytes first searched for the header; doubled until the header is found."""
+"""Number of bytes that are first searched for the header; it doubles until the header is found."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEP = re.compile(r"sep=.?\r?$", re.MULTILINE)
-"""First line that spreadsheet programs write to name the separator."""
+"""Pattern of the first line `sep=;`, by which spreadsheet programs name the separator of cells."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +46,9 @@ def header_of(path: Path) -> Header:
     Raises
     ------
     InputError
-        It is not UTF-8.
+        The file is not UTF-8.
     ValueError
-        It is empty.
+        The file is empty.
     """
     size = _HEAD
     while True:
@@ -84,8 +84,8 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if not header:
         raise ValueError("it is empty")
     names = [name.strip() for name in header]
-    # allow one comma too many at the end of each row, or of the header, because some programs write
-    # it
+    # allow one comma too many at the end of each row or at the end of the header, because some
+    # programs write such commas
     spare = len(row) == len(names) + 1 and not row[-1].strip()
     if row and len(row) == len(names) - 1 and not names[-1]:
         names = names[:-1]
@@ -107,7 +107,7 @@ def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
 
 
 def _leading(lines: list[str]) -> tuple[int, list[str]]:
-    """Return the number of lines before a CSV header, and the comments among these lines."""
+    """Return how many lines stand before a CSV header, and which of these lines are comments."""
     first, comments = 0, []
     while first < len(lines) and (
         lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
@@ -122,20 +122,21 @@ def _names_in_comment(comment: str, separator: str, record: list[str]) -> list[s
     """Return the column names in a comment before the first row; [] if it names no columns."""
     reader = csv.reader([comment.lstrip("#").strip()], delimiter=separator, skipinitialspace=True)
     names = next(reader, [])
-    # a line with a number is no header, and a comment with a number is no list of column names
+    # if the line after the comment contains a number, it is no header but the first galaxy, so the
+    # comment may list the column names; a comment with a number lists none
     is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in record)
     has_number = any(_NUMBER.fullmatch(name.strip()) for name in names)
     return names if len(names) == len(record) and is_row and not has_number else []
 
 
 def _separator(lines: list[str]) -> str:
-    """Return the separator of a CSV header: comma, otherwise tab, semicolon or vertical bar."""
+    """Return the first of comma, tab, semicolon and bar in a CSV header; comma if it has none."""
     header = next((line for line in lines if line.strip()), "")
     return next((mark for mark in ",\t;|" if mark in header), ",")
 
 
 def _records(lines: list[str], separator: str) -> Iterator[tuple[list[str], int]]:
-    """Yield the non-empty records of CSV lines, each with the number of lines read so far."""
+    """Yield the cells of each non-empty CSV record and the number of lines read so far."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     for record in reader:
         if record:

@@ -17,7 +17,7 @@ from gzfeatures.tablefiles.csv.header import Header, opened
 _CHUNK = 20_000
 """Number of rows that are held as Python texts before they become Arrow arrays."""
 _LISTED = 10
-"""Largest number of comment lines that the notes show one by one."""
+"""Largest number of comment lines that are shown to the user one by one."""
 
 
 class _Lines:
@@ -37,14 +37,14 @@ class _Lines:
             if self.begins and line.lstrip(" ").startswith("#"):
                 self.comments.append((self.number, line.strip()))
                 continue
-            # a line that begins with # inside a quoted cell is no comment, so skip no lines until
-            # the record ends
+            # skip no line until `_closed` reports the end of this record: inside a quoted cell, a
+            # line that begins with # is no comment
             self.begins = False
             return line
         raise StopIteration
 
     def notes(self) -> list[str]:
-        """Return one message for each of the first comments left out, and one for all others."""
+        """Return a message for each of the first ten comments left out, and one for the rest."""
         listed = [
             f"line {line} is no galaxy and is left out: {text}"
             for line, text in self.comments[:_LISTED]
@@ -59,12 +59,13 @@ class _Lines:
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
     """Return a CSV file's columns as text, the line number of each row, and messages for the user.
 
-    A row of another length is refused, but for the words that end a file.
+    Only a line such as `(40 rows affected)` at the end of the file may have another number of cells
+    than the header.
 
     Raises
     ------
     InputError
-        It names the line.
+        A row has another number of cells, or a quote is not closed; the message names the line.
     """
     cells: list[list[str | None]] = [[] for _ in range(width)]
     chunks: list[list[Any]] = [[] for _ in range(width)]
@@ -106,14 +107,14 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
 
 
 def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
-    """Convert the CSV cells read so far to Arrow arrays, which need a tenth of the memory."""
+    """Move the CSV cells read so far into Arrow arrays, which need a tenth of the memory."""
     for column, parts in zip(cells, chunks, strict=True):
         parts.append(pa.array(column, pa.large_string()))
         column.clear()
 
 
 def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
-    """Yield the records of a CSV file; raise an error that gives the line of an unclosed quote."""
+    """Yield the records of a CSV file; if a quote is never closed, raise an error with its line."""
     start = lines.number
     try:
         for record in reader:

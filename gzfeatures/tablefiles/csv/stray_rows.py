@@ -17,7 +17,7 @@ FOOTER = re.compile(
     r"|completion time:.*|#.*",
     re.IGNORECASE,
 )
-"""Pattern of the words with which databases end their output."""
+"""Pattern of the last line that databases write below a table: `(40 rows affected)`, …"""
 
 _TYPE = re.compile(
     r"(u?(tiny|small|medium|big)?int(eger)?\d*|u?long|u?short|u?byte|bit|float\d*"
@@ -40,9 +40,9 @@ _UNIT = re.compile(
 _RULER = re.compile(r"[-=]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LOOKED_AT = 100
-"""Number of rows that decide whether a column holds numbers."""
+"""Number of rows from which it is judged whether a column contains numbers."""
 _MOST = 3
-"""Number of rows after the header, and at the end, that may be no galaxies."""
+"""Largest number of rows after the header, and at the end, that are searched for non-galaxies."""
 
 
 def galaxies(
@@ -53,22 +53,22 @@ def galaxies(
     Parameters
     ----------
     names, columns : sequences
-        Cells as text, empty = null.
+        Column names, and columns whose cells are text; an empty cell is null.
     path, line_of : Path, callable
-        The file, and the line that holds a row, counted from 0.
+        The file, and a function: number of a row, counted from 0 → number of its line in the file.
 
     Returns
     -------
     rows : range or None
-        None for all.
+        Rows that are galaxies; None if all are.
     notes : list of str
-        What is left out.
+        One message for each row left out.
 
     Raises
     ------
     InputError
-        A row at the beginning or the end is no galaxy, but no such thing either; or the header
-        stands among the rows.
+        A row at the beginning or the end is neither a galaxy nor types, units, a ruler or a
+        footer; or the header is repeated among the rows.
     """
     count = len(columns[0]) if columns else 0
     if not count:
@@ -132,7 +132,7 @@ def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
 
 
 def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | None:
-    """Return what a row below a CSV header contains: types, units, a ruler (-----), or None."""
+    """Return "types", "units" or "a ruler" (-----) if a row below a CSV header is that, or None."""
     words = [cell for cell in cells if cell]
     if not words or width < 2 or any(_NUMBER.fullmatch(word) for word in words if word != "1"):
         return None
@@ -147,7 +147,7 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
 def _require_galaxy(
     cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
 ) -> None:
-    """Refuse a CSV row that contains only words in two or more columns of numbers."""
+    """Refuse a CSV row that has words in all columns of numbers, if two or more have numbers."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):
         raise InputError(

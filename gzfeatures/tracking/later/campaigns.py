@@ -18,25 +18,26 @@ if TYPE_CHECKING:
 
 
 class CampaignRecord:
-    """Record rounds of labelling in MLflow; call it with a round's results when the round ends.
+    """Record rounds of labelling in MLflow; call this object with a round's results when it ends.
 
     Every round is an MLflow run, whose numbers are logged at step = number of labels. So the UI can
-    plot accuracy over labels for all rounds of one campaign. If the server or database cannot be
-    written, the user is told once, labelling continues, and rounds are recorded later.
+    plot accuracy over labels for all rounds of one campaign (one label file). If the server or
+    database cannot be written, the user is told once, labelling continues, and rounds are recorded
+    later.
 
     Parameters
     ----------
     tracking : Tracking
         Database or server that records the rounds.
     experiment : str
-        Name of the experiment; each campaign (one label file) has its own.
+        Name of the MLflow experiment; each campaign has its own.
     say : callable
         Prints a line for the user.
     """
 
     def __init__(self, tracking: Tracking, experiment: str, say: Callable[[str], object]) -> None:
         self.tracking, self.experiment, self._say = tracking, experiment, say
-        # with a single thread, rounds are recorded in their order
+        # use a single thread, because several would not keep the order of the rounds
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rounds")
         self._waiting: list[RoundRecord] = []
         self._lost_at: float | None = None
@@ -54,7 +55,7 @@ class CampaignRecord:
 
     def _add(self, record: RoundRecord) -> None:
         self._waiting.append(record)
-        # each attempt to reach a lost server takes seconds, so try only once a minute
+        # each attempt to reach a server that does not answer takes seconds: try once a minute
         if self._lost_at is None or time.monotonic() - self._lost_at >= RETRY_SECONDS:
             self._all()
 

@@ -1,4 +1,4 @@
-"""Record an experiment in MLflow; save in its folder what MLflow cannot record now."""
+"""Record an experiment in MLflow; save results in its folder if MLflow cannot record them now."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Stand in for the object that records a training in MLflow: store a name, record nothing.
+    """Replace the object that records a training in MLflow: store a name, record nothing.
 
     Parameters
     ----------
     name : str
+        Name of the MLflow run in which the training is recorded later.
     """
 
     run: str | None = None
@@ -42,7 +43,7 @@ class UnrecordedTraining:
         self.name = name
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Do nothing after an epoch: losses and scores are also saved beside the checkpoint."""
+        """Do nothing after an epoch: the training itself saves losses and scores in its folder."""
 
 
 class Recorder:
@@ -53,7 +54,7 @@ class Recorder:
     tracking : Tracking or None
         Database or server that records runs; None if it is known to be unreachable.
     progress : Progress
-        Shows, once, that runs are not recorded; shows nothing by default.
+        Tells the user, once, that runs are not recorded; by default it shows nothing.
     """
 
     def __init__(self, tracking: Tracking | None, progress: Progress = SILENT) -> None:
@@ -80,7 +81,7 @@ class Recorder:
         experiment : str
             Name of the experiment.
         remedy : str
-            Command that records the run later.
+            Command by which the user can record the run later, for the message.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class Recorder:
 
     @property
     def uri(self) -> str | None:
-        """Return the address where the experiment is recorded; None if it is not recorded."""
+        """Return the address of the recording database or server; None if it is unreachable."""
         return None if self._tracking is None or self._lost is not None else self._tracking.uri
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Any]:
@@ -116,22 +117,24 @@ class Recorder:
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record a compared model's scores and files in MLflow; return the run's id, or None."""
+        """Record a compared model's scores and files in MLflow; return the run's id; None if it
+        cannot be recorded now."""
         record = CandidateRecord.of(experiment, candidate, artifacts, live)
         run = self._tried(lambda t: t.write_candidate(record, {KEY: record.key}))
         self._records.append(dataclasses.replace(record, run=run))
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all models in MLflow; return the run's id, or None.
+        """Record the comparison of all models in MLflow; return the run's id; None if any failed.
 
-        All unrecorded results are written to the experiment's folder, and the user is told.
+        If a model or the comparison could not be recorded, all results are written to the
+        experiment's folder, and the user is told.
         """
         record = ComparisonRecord.of(experiment, report)
         run = self._tried(lambda t: t.write_comparison(record, folder, {KEY: record.key}))
         if self.uri is not None:
-            # all is recorded, so delete the file of unrecorded results that an earlier experiment
-            # may have left in this folder
+            # now all results are recorded: delete the file of unrecorded results, which an earlier
+            # call may have left in this folder
             outputs.remove(folder / UNRECORDED)
             return run
         address = self._tracking.uri if self._tracking is not None else None
@@ -142,7 +145,8 @@ class Recorder:
         return None
 
     def _tried(self, write: Callable[[Tracking], str]) -> str | None:
-        # each attempt to reach a lost server takes seconds: after one failure, make no further one
+        # each attempt to reach a server that does not answer takes seconds: after the first
+        # failure, make no further attempt
         if self._tracking is None or self._lost is not None:
             return None
         try:
@@ -153,7 +157,7 @@ class Recorder:
 
 
 class TrainingRecorder(Recorder):
-    """Record in MLflow trainings that belong to no experiment, or save them beside checkpoints."""
+    """Record trainings without an experiment in MLflow, or save their results for later."""
 
     def record_candidate(
         self,
@@ -164,7 +168,8 @@ class TrainingRecorder(Recorder):
     ) -> str | None:
         """Record a trained network in MLflow; return the run's id, or None if saved for later.
 
-        An unrecorded result is written to the folder of its checkpoint, and the user is told.
+        If it cannot be recorded, the result is written to the network's checkpoint folder, and the
+        user is told.
 
         Parameters
         ----------
@@ -176,8 +181,8 @@ class TrainingRecorder(Recorder):
         run = super().record_candidate(experiment, candidate, artifacts, live)
         folder = next(path for path in artifacts if path.is_dir())
         if run is not None:
-            # all is recorded, so delete the file of unrecorded results that an earlier training may
-            # have left in this folder
+            # now the result is recorded: delete the file of unrecorded results, which an earlier
+            # training may have left in this folder
             outputs.remove(folder / UNRECORDED)
             return run
         WaitingRun(self._records[-1:], None).write(folder)
@@ -189,10 +194,10 @@ class TrainingRecorder(Recorder):
 
 
 def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
-    """Record in MLflow what was saved in an experiment's folder; skip what MLflow already has.
+    """Record in MLflow the results saved in an experiment's folder; skip those already recorded.
 
-    Only one process at a time records a folder: two processes would both find nothing recorded, and
-    record everything twice.
+    Only one process at a time records a folder: two processes at once would both see no result in
+    MLflow, and each would record all results.
 
     Parameters
     ----------
@@ -213,9 +218,9 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
     InputError
         The file of unrecorded results cannot be read.
     OutputError
-        The results cannot be recorded now; the folder notes which of them were recorded.
+        The results cannot be recorded now; the file in the folder says which are recorded.
     """
-    WaitingRun.read(folder)  # if nothing is unrecorded, fail before the lock file exists
+    WaitingRun.read(folder)  # without unrecorded results, fail before the lock file is created
     with locked_file(folder / UNRECORDED):
         # read again: while this process waited for the lock, another may have recorded everything
         return _recorded(WaitingRun.read(folder), folder, tracking)
@@ -224,13 +229,13 @@ def record_waiting(folder: Path, tracking: Tracking) -> WaitingRun:
 def _recorded(waiting: WaitingRun, folder: Path, tracking: Tracking) -> WaitingRun:
     comparison, done = waiting.comparison, list(waiting.candidates)
     if waiting.uri != tracking.uri:
-        # the runs that were recorded are in another database or server, and must be recorded again
-        # in this one
+        # forget the ids of recorded runs: they are in another database or server, and all results
+        # must be recorded in this one
         done = [dataclasses.replace(record, run=None) for record in done]
         comparison = comparison and dataclasses.replace(comparison, run=None)
     for place, record in enumerate(done):
-        # ask MLflow even for runs that were recorded before, because the database may have been
-        # replaced
+        # search the run in MLflow even if the file says that it was recorded, because somebody may
+        # have replaced the database
         done[place] = dataclasses.replace(record, run=_candidate_again(tracking, record))
         WaitingRun(done, comparison, tracking.uri).write(folder)
     if comparison is not None:
@@ -261,7 +266,7 @@ def _comparison_again(tracking: Tracking, record: ComparisonRecord, folder: Path
 
 
 def _finished(client: MlflowClient, home: str, key: str) -> str | None:
-    """Return the id of the finished MLflow run with this key as tag; delete unfinished ones."""
+    """Return the id of the finished MLflow run with a key as tag; delete its unfinished runs."""
     for run in client.search_runs([home], f"tags.`{KEY}` = '{key}'"):
         if run.info.status == FINISHED:
             return str(run.info.run_id)
@@ -270,7 +275,7 @@ def _finished(client: MlflowClient, home: str, key: str) -> str | None:
 
 
 def _is_active(client: MlflowClient, run: str | None) -> bool:
-    """Return whether the MLflow run of a training still exists."""
+    """Return whether an MLflow run exists in this database or server and is not deleted."""
     from mlflow.exceptions import MlflowException
 
     if run is None:
@@ -278,5 +283,5 @@ def _is_active(client: MlflowClient, run: str | None) -> bool:
     try:
         return bool(client.get_run(run).info.lifecycle_stage == "active")
     except MlflowException:
-        # the id is unknown here: the run is in another database or server
+        # MLflow does not know the id: the run is in another database or server
         return False

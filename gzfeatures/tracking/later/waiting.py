@@ -15,22 +15,23 @@ from gzfeatures.report.report import UNRECORDED
 from gzfeatures.tracking.records import CandidateRecord, ComparisonRecord, fields_of
 
 FORMAT = 1
-"""Format version of this file; increase it if older code would misread new files."""
+"""Format version of the file of unrecorded results; increase it if old code would misread it."""
 _KEY = re.compile(r"[0-9a-f-]{8,80}")
-"""Allowed characters of a run's key, which becomes part of a query to MLflow."""
+"""Pattern of a run's key. The key becomes part of a query to MLflow, so quotes are forbidden."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WaitingRun:
-    """Store the results of an experiment to be recorded in MLflow; some may already be recorded.
+    """Store all results of an experiment, with the MLflow run of each result already recorded.
 
     Parameters
     ----------
     candidates : sequence of CandidateRecord
+        Results of each compared model.
     comparison : ComparisonRecord or None
-        None for a training outside of an experiment.
+        Results of the comparison; None for a training outside of an experiment.
     uri : str or None
-        Database or server of the results that have a run id.
+        Database or server with the runs of the recorded results; None if none is recorded.
     """
 
     candidates: Sequence[CandidateRecord]
@@ -44,7 +45,7 @@ class WaitingRun:
 
     @property
     def number(self) -> int:
-        """Return the number of MLflow runs: one per compared model, and one for the comparison."""
+        """Return the number of MLflow runs: one per model, and one for the comparison, if any."""
         return len(self.records)
 
     def write(self, folder: Path) -> Path:
@@ -74,14 +75,15 @@ class WaitingRun:
 
     @classmethod
     def read(cls, folder: Path) -> WaitingRun:
-        """Read the unrecorded results from an experiment's folder; make paths absolute.
+        """Read the unrecorded results of an experiment from its folder; make their paths absolute.
 
         Raises
         ------
         MissingFileError
             The folder has no unrecorded results.
         InputError
-            The file cannot be read, is of a later version, or names files outside the folder.
+            The file of results cannot be read, is of a later version, or names files outside the
+            folder.
         """
         path = require_file(folder / UNRECORDED, "records of a run that wait")
         with parsing("records of a run cannot be read", path):
