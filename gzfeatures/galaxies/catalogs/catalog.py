@@ -42,9 +42,9 @@ class Catalog:
         Has `galaxy_id` (text); other columns are text, int64, float64 or bool, with NaN for missing
         values.
     kind : str
-        A name of `kinds.KINDS`.
+        Kind of the catalog, such as kaggle: a name of `kinds.KINDS`.
     source : str
-        Where it was read from.
+        Where the table comes from, such as the path of a file; named in errors.
 
     Raises
     ------
@@ -84,18 +84,19 @@ class Catalog:
         path : str or Path
             File.
         kind : str, optional
-            The kind it has to be.
+            Kind that the catalog must have; by default it is recognised by its columns.
         id_column : str, optional
-            Column that names the galaxies, default that of the kind (see `kinds.KINDS`).
+            Column that names the galaxies; by default the usual id column of the catalog's kind
+            (see `kinds.KINDS`).
         keys : sequence of str
-            Further columns that hold ids, by which it will be joined.
+            Further columns of ids, by which the catalog will be joined to others.
 
         Raises
         ------
         MissingFileError
-            It is not there.
+            The file does not exist.
         InputError
-            It cannot be read, lacks columns, or breaks a rule of Catalog.
+            The file cannot be read, lacks columns, or breaks a rule of Catalog.
         """
         frame, kind, _ = identification.identified(path, kind, id_column, keys)
         return cls(frame, kind, str(path))
@@ -144,12 +145,12 @@ class Catalog:
         id_column : str, optional
             Column that names the galaxies.
         words : LabelWords
-            What words of a column `label` mean.
+            Which words of a column `label` are classes, and which mean a missing label.
 
         Raises
         ------
         MissingFileError, InputError
-            There is no table to go through: the file is absent, unreadable, or has no id column.
+            No table can be checked: the file is absent, unreadable, or has no id column.
         """
         frame, kind, columns = identification.identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
@@ -231,7 +232,7 @@ class Catalog:
         Parameters
         ----------
         name : str
-            As of `column`.
+            As for `column`.
         """
         return quantities.column_of(self.frame, name).column is not None
 
@@ -246,7 +247,7 @@ class Catalog:
         Parameters
         ----------
         measures : sequence of str
-            Measures of a vote, of which one suffices.
+            Kinds of votes (such as `count` or `debiased`); the catalog must have one of them.
         answers : collection of str
             Answers of the decision tree; all by default.
         """
@@ -259,18 +260,19 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return votes as counts, or as fractions of the volunteers asked a question or of all.
+        """Return votes as counts, as fractions of those asked the question, or of all volunteers.
 
         Parameters
         ----------
         form : {"cumulative", "conditional", "count"}
             See `votes.Cumulative`, `votes.Conditional` and `votes.Counts`.
         measures : sequence of str
-            The first that the catalog has is taken. Kaggle fractions count as weighted.
+            Kinds of votes in order of preference; the first that the catalog has is taken. Kaggle
+            fractions count as weighted.
         answers : collection of str
-            Answers that must be there; others that are not are NaN.
+            Answers that the catalog must have; other answers are NaN where it lacks them.
         choice : Choice
-            Of a campaign, or of a measure in place of `measures`.
+            Names a Galaxy Zoo campaign, or the one kind of votes that replaces `measures`.
 
         Raises
         ------
@@ -291,13 +293,14 @@ class Catalog:
         Parameters
         ----------
         form : str
-            Form of the fractions: cumulative, or of those who were asked.
+            `count`; or fractions of all volunteers (`cumulative`), or of those who were asked the
+            question (`conditional`).
         measures : sequence of str
-            Measures of a vote, the preferred one first.
+            Kinds of votes (such as `count` or `debiased`), the preferred one first.
         answers : collection of str
             Answers that are needed; none by default.
         choice : Choice
-            Campaign, measure and least number of votes that the user wants.
+            Campaign, kind of votes and least number of votes that the user wants.
         """
         where = f"{self.kind} catalog {self.source}"
         return vote_columns.ballots(self.frame, form, measures, answers, choice, where=where)
@@ -324,7 +327,8 @@ class Catalog:
         Returns
         -------
         ndarray of int64 or None
-            Shape (n,), 0 where it is not known; None where the catalog publishes no counts of them.
+            Shape (n,), 0 where the number is not known; None if the catalog has no counts of
+            volunteers.
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
@@ -372,15 +376,15 @@ class Catalog:
         right_on: str | Sequence[str],
         kind: JoinKind = MATCHED,
     ) -> tuple[Catalog, JoinReport]:
-        """Add another catalog's columns to galaxies with the same key; drop unmatched galaxies.
+        """Add a second catalog's columns to galaxies by key; by default drop unmatched galaxies.
 
         Parameters
         ----------
         other : Catalog or Rows
             For example `gz2sample` (dr7objid = OBJID) or `gz2_filename_mapping` (dr7objid = objid).
         left_on, right_on : str or sequence of str
-            Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that
-            stands in both is taken from here.
+            Key columns of this catalog and of `other`, compared as exact ids (see `ids.as_keys`).
+            Where both have a column of one name, this catalog's is kept.
         kind : JoinKind
             Which galaxies are kept, and how columns of one name are told apart.
 
@@ -389,8 +393,8 @@ class Catalog:
         joined : Catalog
             Same kind and ids as this one.
         report : JoinReport
-            What matched, what did not, what doubled. A key that stands twice in `other` is
-            ambiguous: its galaxies are left out. A galaxy without a key matches nothing.
+            Galaxies that matched, that did not, and that were ambiguous. A key that stands twice in
+            `other` is ambiguous: its galaxies are left out. A galaxy without a key matches nothing.
 
         Raises
         ------
@@ -417,7 +421,7 @@ class Catalog:
         radius_arcsec : float
             Largest separation of a pair, in (0, 3600].
         seed : int
-            Of the galaxies whose shifted positions measure chance pairs.
+            Seed of the draw of the galaxies whose shifted positions measure chance pairs.
         kind : JoinKind
             Which galaxies are kept, and how columns of one name are told apart.
 
@@ -427,12 +431,13 @@ class Catalog:
             Same kind and ids as this one, in its order, with a column `separation_arcsec`. A galaxy
             without a position matches nothing.
         report : SkyReport
-            What matched, and the share of galaxies that chance alone would match.
+            Galaxies that matched, and the share of galaxies that would match by chance alone.
 
         Raises
         ------
         InputError
-            No positions, no pair, a radius out of range, or a column `separation_arcsec`.
+            Positions are missing, no pair is found, the radius is out of range, or a table already
+            has a column `separation_arcsec`.
         """
         frame, report = sky_join.sky_joined(self, other, radius_arcsec, seed, kind)
         return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report

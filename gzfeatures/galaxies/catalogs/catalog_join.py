@@ -30,8 +30,8 @@ class JoinKind:
     keep_all : bool
         Keep the galaxies without a partner too, with empty cells.
     suffix : str
-        What is put behind the name of a column of the other table that stands in the first too; by
-        default such a column is left out.
+        Text added to the name of a column of the second table if the first table has a column of
+        that name too; by default such a column is left out.
     """
 
     keep_all: bool = False
@@ -44,25 +44,26 @@ MATCHED = JoinKind()
 
 @dataclasses.dataclass(frozen=True)
 class JoinReport:
-    """Count the galaxies that a join of two catalogs matched, did not match, or found twice.
+    """Count a join's matched galaxies, unmatched galaxies, and galaxies whose key was repeated.
 
     Parameters
     ----------
     matched : int
-        Galaxies that found their row.
+        Galaxies that matched a row of the second table.
     unmatched : tuple of str
-        Ids of galaxies that found none.
+        Ids of galaxies that matched no row.
     unused : int
-        Rows of the other table that no galaxy asked for.
+        Rows of the second table that matched no galaxy.
     doubled : tuple of str
-        Ids of galaxies left out because the other table has their key more than once.
+        Ids of galaxies left out because the second table has their key more than once.
     keyless : int
-        Galaxies of `unmatched` that have no key: missing equals nothing.
+        Galaxies of `unmatched` that have no key: a missing key equals no other key.
     shadowed : tuple of str
-        Columns of the other table, but for the keys, that are left out because this one has a
-        column of their name.
+        Columns of the second table, except keys, that are left out because the first table has a
+        column of the same name.
     forgone : dict of str to int
-        Column of `shadowed` → matched galaxies for which ours is empty and the other's is not.
+        Column of `shadowed` → number of matched galaxies whose cell is empty in the first table and
+        filled in the second.
     """
 
     matched: int
@@ -98,7 +99,7 @@ class Rows:
     frame : DataFrame
         Plain columns (see `tables`), in our units.
     source : str
-        Where it was read from.
+        Where the table comes from, such as the path of a file; named in errors.
     """
 
     frame: pd.DataFrame
@@ -185,7 +186,7 @@ def with_partners(
     Parameters
     ----------
     catalog, other
-        The two tables.
+        The first and the second table.
     partners : ndarray of int
         Row of `other` for each galaxy, shape (n,); -1 where it has none.
     kind : JoinKind
@@ -196,14 +197,15 @@ def with_partners(
     Returns
     -------
     DataFrame, dict of str to int
-        Columns that stand in both and are left out, with the number of rows where ours is empty and
-        the other's is not. `attrs` holds what is known of the columns of both
-        tables.
+        The joined table; and the columns of the second table that are left out because the first
+        has a column of the same name, with the number of rows whose cell is empty in the first
+        table and filled in the second. `attrs` of the table has the units and notes on the columns
+        of both.
 
     Raises
     ------
     InputError
-        A column's name with the suffix stands in a table too.
+        A column's name with the suffix is already the name of another column.
     """
     rows = np.arange(len(partners)) if kind.keep_all else np.flatnonzero(partners >= 0)
     chosen = _rows_or_gaps(other.frame, partners[rows])

@@ -54,24 +54,24 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Store what a check found in a catalog: its columns, which of them commands use, its problems.
+    """Store the result of checking a catalog: columns, the columns that commands use, problems.
 
     Parameters
     ----------
     rows : int
         Galaxies.
     columns : tuple of str
-        As the file calls them.
+        Their names in the file.
     kind : str
-        A name of `kinds.KINDS`.
+        Kind of the catalog, such as kaggle: a name of `kinds.KINDS`.
     problems : tuple of Problem
         Rules that galaxies break.
     used : tuple of Used
-        Columns that verbs can use, and what stands in them.
+        Columns that commands can use, with the type and values of each.
     notes : tuple of str
-        What was changed or left out in reading.
+        Sentences on what was changed or left out when the file was read.
     refused : bool
-        Whether some verb would refuse the catalog for one of its problems.
+        Whether some command would refuse the catalog because of one of its problems.
     """
 
     rows: int
@@ -87,7 +87,7 @@ class Examination:
 class Finding:
     """Store a rule and the rows of a catalog that break this rule.
 
-    A fatal finding keeps the table from being a Catalog; a refused finding keeps verbs from using
+    With a fatal finding the table cannot become a Catalog; with a refused finding commands refuse
     the column.
     """
 
@@ -129,13 +129,15 @@ def find(
     frame : DataFrame
         Plain columns (see `tables`).
     kind : str
-        Its kind.
+        Kind of the catalog, such as kaggle.
     image_root : Path, optional
-        Folder that the paths in it must stay in.
+        Folder that the image paths in the catalog must stay in.
     words : LabelWords
-        What words of a column `label` mean; default they are not judged.
+        Which words of a column `label` are classes, and which mean a missing label; by default
+        labels are not checked.
     named : bool
-        Whether its user named the id column: what other id columns have lost is known then.
+        Whether the user named the id column; then digits lost in other id columns are no reason to
+        refuse them.
     """
     # these findings are fatal, because galaxies cannot be identified without unique ids and valid
     # sky positions
@@ -192,7 +194,7 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
-                # a column z may contain magnitudes in the z band, which is no fault of the catalog
+                # report no fault for redshift: a column z may contain magnitudes in the z band
                 if name != "redshift":
                     yield _of_whole_table(
                         frame,
@@ -216,7 +218,7 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
-    """Return a finding about a whole table or column, not single cells; only row 0 is named."""
+    """Return a broken rule about a whole table or column; row 0 stands for all rows."""
     rows = np.arange(min(len(frame), 1))
     return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
 
@@ -281,7 +283,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
 
 
 def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
-    """Raise an error for a catalog's first fatal problem; name the first bad galaxy, count them.
+    """Raise an error for the first fatal rule broken; name one bad galaxy, count the bad ones.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Describe the columns of a catalog that gzfeatures uses: names, types, units, gaps and values."""
+"""Summarise the catalog columns that gzfeatures uses: names, types, units, gaps and values."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
 
 @dataclasses.dataclass(frozen=True)
 class Used:
-    """Describe one catalog column that gzfeatures uses: names, type, unit, gaps, range and values.
+    """Store facts about one catalog column: names, type, unit, gaps, range and first values.
 
     Parameters
     ----------
     column : str
-        Its name in the file.
+        Name of the column in the file.
     name : str
-        Ours.
+        Name of the column in gzfeatures.
     type : str
-        integer, number, flag or text.
+        Type of its values: integer, number, flag or text.
     unit : str
-        Of its numbers, "" for none.
+        Unit of its numbers; "" without a unit.
     missing : int
         Galaxies without a value.
     least, largest : int, float, str or None
-        Of the values that are there.
+        Range of the values that are not missing; None if all are missing.
     values : tuple
-        The first three of them.
+        The first three values that are not missing.
     """
 
     column: str
@@ -56,14 +56,14 @@ class Used:
 
 
 def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
-    """Return descriptions of the catalog columns that gzfeatures uses: ids first, votes last.
+    """Return facts about each catalog column that gzfeatures uses: ids first, votes last.
 
     Parameters
     ----------
     frame : DataFrame
-        Of a Catalog.
+        Table of a Catalog.
     id_column : str
-        What the file calls the ids.
+        Name of the id column in the file.
     """
     units = frame.attrs.get("units", {})
     rows = [_row(frame["galaxy_id"], id_column, "galaxy_id", "")]
@@ -85,7 +85,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
-    # a catalog may hold the same votes raw, weighted and debiased: list those first from which
+    # a catalog may contain the same votes raw, weighted and debiased: list first those from which
     # gzfeatures makes classes, so that a user sees them
     order = [*RAW, "weight"]
     for source in sorted(every, key=lambda source: order.index(source.measure)):
@@ -95,7 +95,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
-    """Return the description of one catalog column; empty texts count as missing."""
+    """Return type, gaps, range and values of one catalog column; empty texts count as missing."""
     kind = _TYPES.get(values.dtype.kind, "text")
     filled = values.notna().to_numpy(bool)
     present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]

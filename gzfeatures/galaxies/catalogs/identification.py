@@ -64,7 +64,7 @@ def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
 def identified(
     path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Read a table and name its galaxies; return table, catalog kind (such as kaggle), columns."""
+    """Read a table, add galaxy ids; return table, catalog kind (such as kaggle), file's columns."""
     frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
     return with_ids(quantities.understood(frame), path, kind, id_column, keys)
 
@@ -76,10 +76,10 @@ def with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return a table with `galaxy_id` first, its catalog kind (such as kaggle), its old columns.
+    """Return a table with `galaxy_id` added, its kind (such as kaggle), its columns before that.
 
-    Missing ids stay missing. Where the table has no id column and none is asked for, the first of
-    the keys names its galaxies.
+    Missing ids stay missing. If the table has no usual id column and the caller names none, the
+    first of the key columns `keys` names its galaxies.
     """
     columns = tuple(frame.columns)
     if id_column is not None and id_column not in frame:

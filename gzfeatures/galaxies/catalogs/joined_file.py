@@ -18,17 +18,17 @@ def write_joined(joined: Catalog, catalog: Catalog, path: Path) -> Path:
     Parameters
     ----------
     joined : Catalog
-        What a join returned.
+        The catalog that a join returned.
     catalog : Catalog
-        Its first table. Where that was read from a FITS file and `path` ends in .fits, the stored
-        rows are written with the further columns, see `described_output.extend_fits`.
+        First table of the join. If it was read from a FITS file and `path` ends in .fits, its
+        stored rows are written with the added columns (see `described_output.extend_fits`).
     path : Path
         File.
 
     Raises
     ------
     InputError, OutputError
-        As of `tables.write_table`.
+        As for `tables.write_table`.
     """
     source = Path(catalog.source)
     if path.suffix == ".fits" and source.name.lower().endswith(_FITS) and source.is_file():

@@ -15,18 +15,18 @@ _SMOOTH = GZ2["smooth"]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Describe a kind of published catalog: columns that identify it, required columns, id columns.
+    """Define a kind of published catalog by typical columns; list its required and id columns.
 
     Parameters
     ----------
     recognised_by : tuple of str
-        Columns whose presence tells the kind.
+        Columns that together identify the kind.
     ids : tuple of str
-        Id columns; the first that is there names the galaxies.
+        Id columns; the first that the catalog has names the galaxies.
     needs : tuple of str
-        Columns that must be there once the kind is told.
+        Columns that a catalog of this kind must have.
     source : str
-        Paper or place.
+        Paper or website that published the catalog.
     """
 
     recognised_by: tuple[str, ...]
@@ -104,13 +104,13 @@ def recognise(
     Parameters
     ----------
     columns : collection of str
-        Column names found.
+        Names of the catalog's columns.
     kind : str, optional
-        The kind it is asked to be.
+        Kind that the user says it is; by default it is recognised.
     where : object
-        Named in the error.
+        File or table to name in the error.
     id_column : str, optional
-        The id column asked for, in place of the kind's own.
+        The id column that the user names, in place of the usual one of the kind.
 
     Returns
     -------
@@ -121,8 +121,8 @@ def recognise(
     UnknownNameError
         There is no such kind.
     InputError
-        A needed column, or every id column, is absent; the message has those found and those
-        needed.
+        A required column, or every id column, is absent; the message lists the columns found and
+        the columns required.
 
     Examples
     --------
@@ -131,8 +131,8 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    # GZ DECaLS and later campaigns mark their vote columns (such as -dr5); the mark does not change
-    # the kind, so compare names without it too
+    # GZ DECaLS and later campaigns mark their vote columns (such as -dr5); a catalog's kind does
+    # not depend on this mark, so compare names without the mark too
     present = {*columns, *map(without_mark, columns)}
     name = kind or next(
         name for name, entry in KINDS.items() if set(entry.recognised_by) <= present
@@ -168,9 +168,9 @@ class ReadyClasses:
     Parameters
     ----------
     scheme : str
-        Class scheme that reads them.
+        Class scheme that reads the column.
     classes : tuple of str
-        Names of its classes.
+        Class names that the scheme accepts.
     """
 
     scheme: str

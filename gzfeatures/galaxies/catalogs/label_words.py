@@ -42,7 +42,7 @@ class LabelWords:
     Parameters
     ----------
     missing : tuple of str
-        Words that say a galaxy is unlabelled, as they stand in the file.
+        Words that mean "unlabelled", written as in the file.
     as_is : bool
         Whether every other word is a class, `None` and `NA` too.
     """
@@ -53,21 +53,21 @@ class LabelWords:
     def read(self, column: pd.Series, ids: Ids, where: object) -> npt.NDArray[np.object_]:
         """Return the labels of a column as text, shape (n,); an empty text means unlabelled.
 
-        Whole numbers are 0, 1, 2 whether or not one is missing.
+        Class numbers become the texts 0, 1, 2, also if pandas read them as 0.0, 1.0, 2.0.
 
         Parameters
         ----------
         column : Series
-            Of the labels file.
+            Column of the label file.
         ids : Ids
-            Its galaxies, shape (n,).
+            Galaxy of each row, shape (n,).
         where : object
-            Named in the error.
+            File to name in the error.
 
         Raises
         ------
         InputError
-            A word may be a class or nobody's answer, and nothing was said of it.
+            A word may be a class or a missing label, and the user did not say which.
         """
         texts = self._texts(column)
         doubtful = self._doubtful(texts)
@@ -119,7 +119,7 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Turn class numbers such as 1.0, which pandas read as floats, into integers such as 1."""
+    """Turn class numbers such as "1.0", which pandas read as floats, into texts such as "1"."""
     # if a label is missing in a column, pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0
     if any(text.endswith(".0") for text in texts) and all(
         _WHOLE.fullmatch(text) for text in texts if text

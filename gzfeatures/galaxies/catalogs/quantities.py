@@ -1,7 +1,7 @@
 """Find the columns of redshifts, magnitudes, sizes and positions, and convert their units.
 
-Refused rather than guessed: a `z` that is a magnitude is no redshift, a position in a form nobody
-can tell is no position, and a unit that is not the quantity's is an error.
+A doubtful column is refused: a column `z` that contains magnitudes is not read as redshift, a
+position in an unknown form is not read as a position, and a wrong unit is an error.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from gzfeatures.galaxies.catalogs import sexagesimal
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """Describe a physical quantity: its column names in catalogs, and its unit in gzfeatures.
+    """Store a physical quantity: its column names in catalogs, and its unit in gzfeatures.
 
     Parameters
     ----------
     names : tuple of str
-        What catalogs call it, the first that is there is read.
+        Column names that catalogs use; the first that a catalog has is read.
     unit : str
-        Its unit as astropy writes it; "" for none.
+        Unit as astropy writes it; "" without a unit.
     """
 
     names: tuple[str, ...]
@@ -91,11 +91,11 @@ class Lookup:
     Parameters
     ----------
     column : str, optional
-        The column that is read; None where there is none.
+        The column that is read; None if the catalog has none.
     others : tuple of str
         Columns that serve the same purpose and are not read.
     refused : dict of str to str
-        Columns of that name that are not read → why.
+        Column with the name of the quantity that is not read → reason.
     """
 
     column: str | None
@@ -162,7 +162,7 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
     Raises
     ------
     InputError
-        No column holds it; the message says what the columns of that name hold.
+        No column contains it; the message says what the columns with its name contain.
     """
     lookup = column_of(frame, name)
     if lookup.column is not None:
@@ -211,7 +211,7 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        As `tables.read_table` gives it; `attrs["units"]` may name units.
+        As `tables.read_table` returns it; `attrs["units"]` may name units.
     """
     frame = _split_pairs(frame.copy(deep=False))
     changes = list(frame.attrs.get("notes", []))
@@ -280,8 +280,8 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 def _factor(given: str, ours: str) -> float | None:
     """Return the factor that converts one unit of angle to another; None for other units.
 
-    The factor is 1 where a unit is not told or unknown to astropy. Magnitudes stay unchanged: no
-    factor converts between their zero points.
+    The factor is 1 if a unit is missing or unknown to astropy. Magnitudes stay unchanged, because
+    no factor converts between their zero points.
     """
     if not given or given == ours or ours not in ANGLES:
         return 1.0

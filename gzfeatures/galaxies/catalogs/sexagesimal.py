@@ -30,14 +30,13 @@ def degrees(texts: pd.Series, *, hours: bool) -> npt.NDArray[np.float64] | None:
         Such as "12:34:56.7", "12 34 56.7", "12h34m56.7s" or "-00d10m05s"; n cells, NaN or "" =
         missing.
     hours : bool
-        Whether the first number counts hours where no letter says d.
+        Whether the first number means hours, unless the letter d after it says degrees.
 
     Returns
     -------
     ndarray or None
-        Float64, shape (n,), NaN = missing. None where a cell has another form, minutes or seconds
-        beyond 60, hours beyond 24 or degrees beyond 360: nobody can tell then what the column
-        holds.
+        Float64, shape (n,), NaN = missing. None if a cell has a different form, minutes or seconds
+        beyond 60, hours beyond 24 or degrees beyond 360: then the meaning of the column is unknown.
 
     Examples
     --------

@@ -35,11 +35,11 @@ class SkyReport:
     Parameters
     ----------
     matched : int
-        Galaxies that are the nearest of their nearest neighbour, within the radius.
+        Galaxies with a partner: each is the other's nearest neighbour, within the radius.
     unmatched : tuple of str
-        Ids of the others.
+        Ids of galaxies without a partner.
     unused : int
-        Rows of the other table in no pair.
+        Rows of the second table without a partner.
     placeless : int
         Galaxies of `unmatched` without a position.
     radius_arcsec : float
@@ -47,8 +47,8 @@ class SkyReport:
     median_arcsec : float
         Median separation of the pairs.
     by_chance : float
-        Share of galaxies in [0, 1] that have a row of the other table within the radius although
-        their positions are shifted away; mean of four shifts.
+        Share of galaxies, in [0, 1], that have a row of the second table within the radius after
+        their positions were shifted away; mean of four shifts.
     shadowed, forgone
         As in `JoinReport`.
     """
@@ -122,7 +122,7 @@ def require_radius(radius_arcsec: float) -> None:
     Raises
     ------
     InputError
-        It is not in (0, 3600] arcsec.
+        The radius is outside (0, 3600] arcsec.
     """
     if not 0 < radius_arcsec <= 3600:
         raise InputError(

@@ -40,11 +40,11 @@ class HatsFolder:
     root : Path
         Folder of the catalog; of a collection, that of its primary catalog.
     name : str
-        What it calls itself.
+        Name of the catalog, as the catalog itself states it.
     ra, dec : str
-        Columns of positions in degrees.
+        Names of the columns with positions in degrees.
     files : dict of Partition to list of Path
-        Files of each partition, by `INDEX`.
+        Files of each partition; partitions in the order of `INDEX` (HEALPix number of order 29).
     """
 
     root: Path
@@ -55,14 +55,15 @@ class HatsFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> HatsFolder:
-        """Find a HATS catalog's partitions; skip margin copies, the thumbnail and summary files.
+        """Find the files of a HATS catalog's partitions; skip copies of border rows and summaries.
 
         Raises
         ------
         MissingFileError
-            There is no such folder.
+            The folder does not exist.
         InputError
-            It is no HATS catalog, does not say where its positions are, or two partitions overlap.
+            The folder is no HATS catalog, does not name its columns of positions, or has two
+            partitions that overlap.
         """
         folder = require_file(path, "catalog")
         with parsing("catalog cannot be read", folder):
@@ -139,7 +140,8 @@ class HatsFolder:
         Raises
         ------
         InputError
-            A position lies outside of its partition: a search around it would miss partners.
+            A position lies outside its partition: a search around the partition would miss
+            partners.
         """
         table = self.rows(partition, [self.ra, self.dec])
         ra, dec = (

@@ -28,21 +28,21 @@ def write_catalog(
     Parameters
     ----------
     catalog : Catalog
-        What is written. In HATS, ids that the file stored as integers are integers again, of the
-        same type.
+        The catalog to write. In HATS, ids that its file stored as integers become integers of the
+        same type again.
     path : Path
         Ends in .hats, .parquet, .csv, .csv.gz, .fits or .vot.
     first : Catalog, optional
         First table of a join whose result `catalog` is (see `joined_file.write_joined`).
     most_rows : int
-        Most rows of a partition of HATS.
+        Largest number of rows in a HATS partition.
 
     Raises
     ------
     InputError
         The catalog has no positions for HATS, or the file cannot hold it.
     MissingExtraError, OutputError
-        hats is not installed; the place cannot be written.
+        The library hats is not installed; `path` cannot be written.
     """
     if path.suffix != ENDING:
         return write_joined(catalog, catalog if first is None else first, path)
@@ -63,7 +63,7 @@ def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
     Raises
     ------
     InputError
-        It has no positions.
+        The table has no positions.
     """
     ra, dec = (quantities.required(frame, name, where) for name in ("ra", "dec"))
     return MemorySource(to_arrow(frame), unit_vectors(ra, dec))

@@ -82,7 +82,7 @@ def index_of(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.N
     Raises
     ------
     MissingExtraError
-        hats is not installed.
+        The library hats is not installed.
     """
     pixels = need("hats.pixel_math", extra="hats").compute_spatial_index(ra, dec)
     return np.asarray(pixels, dtype=np.int64)
@@ -96,12 +96,14 @@ def divided(index: npt.NDArray[np.int64], most_rows: int) -> list[tuple[Partitio
     index : ndarray of int64
         `INDEX` of each row, ascending.
     most_rows : int
-        A pixel with more rows is divided into its four; rows at one place stay together.
+        A pixel with more rows is divided into its four smaller pixels; rows with equal `INDEX` stay
+        together.
 
     Returns
     -------
     list of (Partition, int, int)
-        Partitions that hold rows, with the first row and the first one behind; in order of `index`.
+        Partitions that contain rows, each with its first row and the first row after it; in the
+        order of `index`.
     """
     found: list[tuple[Partition, int, int]] = []
     waiting = [Partition(0, pixel) for pixel in reversed(range(12))]

@@ -39,19 +39,20 @@ class PartitionedReport:
     matched : int
         Galaxies with a partner.
     unmatched : int
-        Galaxies without.
+        Galaxies without a partner.
     unused : int
-        Rows of the other table in no pair.
+        Rows of the second table without a partner.
     partitions : int
         Partitions that were written.
     doubled : int
-        Galaxies left without a partner because the other table has their key more than once.
+        Galaxies left without a partner because the second table has their key more than once.
     blank : int
         Galaxies of `unmatched` without a key or a position.
     radius_arcsec, median_arcsec, by_chance : float, optional
         As in `SkyReport`; None for a join by key.
     shadowed : tuple of str
-        Columns of the other table that are left out because the catalog has a column of their name.
+        Columns of the second table that are left out because the catalog has a column of the same
+        name.
     """
 
     matched: int
@@ -85,7 +86,7 @@ def hats_joined(
 ) -> PartitionedReport:
     """Join a HATS catalog with a table by a key column, and write the result as a HATS catalog.
 
-    One partition is in memory at a time, and the other table as a whole.
+    The table is in memory as a whole, the HATS catalog one partition at a time.
 
     Parameters
     ----------
@@ -94,9 +95,9 @@ def hats_joined(
     other : Rows
         Table whose columns are added.
     keys : (str, str)
-        Key column of each.
+        Key column of the catalog, and key column of the table.
     path : Path
-        Folder to write, that is not there yet.
+        Folder to write; it must not exist yet.
     kind : JoinKind
         Which galaxies are kept, and how columns of one name are told apart.
 
@@ -105,7 +106,7 @@ def hats_joined(
     InputError
         A key column is absent or has lost its digits, or no rows match.
     MissingExtraError, OutputError
-        As of `writer.new_catalog`.
+        As for `writer.new_catalog`.
     """
     left, right = keys
     if right not in other.frame:
@@ -144,8 +145,8 @@ def hats_joined_sky(
 ) -> PartitionedReport:
     """Join two catalogs by mutual nearest neighbours on the sky, and write a HATS catalog.
 
-    The pairs are those of the whole sky: a galaxy's partner, and other galaxies that compete for
-    this partner, are searched in every partition within reach, so no margin is needed.
+    The pairs are the same as in a join of undivided catalogs: a galaxy's partner, and other
+    galaxies that compete for this partner, are searched in every partition within reach.
 
     Parameters
     ----------
@@ -156,18 +157,19 @@ def hats_joined_sky(
     radius_arcsec : float
         Largest separation of a pair, in (0, 3600].
     path : Path
-        Folder to write, that is not there yet.
+        Folder to write; it must not exist yet.
     kind : JoinKind
         Which galaxies are kept, and how columns of one name are told apart.
     seed : int
-        Of the galaxies whose shifted positions measure chance pairs.
+        Seed of the draw of the galaxies whose shifted positions measure chance pairs.
 
     Raises
     ------
     InputError
-        No pair, a radius out of range, or a column `separation_arcsec`.
+        No pair is found, the radius is out of range, or a catalog already has a column
+        `separation_arcsec`.
     MissingExtraError, OutputError
-        As of `writer.new_catalog`.
+        As for `writer.new_catalog`.
     """
     require_radius(radius_arcsec)
     radius, own, tally = radius_arcsec * ARCSEC, PartitionedSource(catalog), _Tally()

@@ -28,7 +28,8 @@ class Nearby:
     vectors : ndarray of float64
         Unit vectors, shape (n, 3).
     rows : ndarray of int
-        For each the part of the catalog and the row in it, shape (n, 2).
+        Number of the partition, and of the row within the partition, for each catalog row, shape
+        (n, 2).
     """
 
     vectors: Vectors
@@ -36,7 +37,7 @@ class Nearby:
 
 
 class Source(Protocol):
-    """Define a catalog from which rows near a sky position, and their columns, can be read."""
+    """Define the methods of a catalog that is searched for rows near a sky position."""
 
     def near(self, centre: Vectors, radius: float) -> Nearby:
         """Return the catalog rows within an angle (radians) of a unit vector."""
@@ -114,9 +115,9 @@ class MemorySource:
     Parameters
     ----------
     table : pyarrow.Table
-        Its columns.
+        Columns of the catalog.
     vectors : ndarray of float64
-        Unit vectors, shape (n, 3); NaN without a position.
+        Sky positions as unit vectors, shape (n, 3); NaN for a row without a position.
     """
 
     def __init__(self, table: pa.Table, vectors: Vectors) -> None:

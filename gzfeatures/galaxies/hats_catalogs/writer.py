@@ -26,9 +26,9 @@ class HatsWriter:
     Parameters
     ----------
     root : Path
-        Folder that is filled.
+        Folder in which the files are written.
     name : str
-        What the catalog calls itself.
+        Name of the catalog, to store in its properties.
     ra, dec : str
         Columns of positions in degrees.
     """
@@ -45,14 +45,14 @@ class HatsWriter:
         Parameters
         ----------
         partition : Partition
-            Where all rows lie.
+            Pixel of the sky in which all rows lie.
         table : pyarrow.Table
-            Columns as they are stored. `INDEX` is added where it is missing.
+            Columns as they are stored. The column `INDEX` is added if it is missing.
 
         Raises
         ------
         InputError
-            Its columns are not those of the partitions before.
+            The columns differ from those of the partitions written before.
         """
         if INDEX not in table.column_names:
             ra, dec = (np.asarray(storage(table[name]).to_numpy()) for name in self._places)
@@ -110,16 +110,16 @@ def new_catalog(path: Path, ra: str, dec: str) -> Iterator[HatsWriter]:
     Parameters
     ----------
     path : Path
-        Folder that is not there yet.
+        Folder to write; it must not exist yet.
     ra, dec : str
         Columns of positions.
 
     Raises
     ------
     MissingExtraError
-        hats is not installed.
+        The library hats is not installed.
     OutputError
-        Something is at `path`, or the place cannot be written.
+        A file or folder `path` exists already, or it cannot be written.
     """
     need("hats", extra="hats")
     with written_whole_folder(path, "HATS catalog") as temporary:
@@ -136,18 +136,18 @@ def write_hats(table: pa.Table, path: Path, ra: str, dec: str, most_rows: int = 
     table : pyarrow.Table
         Columns in the types that are stored.
     path : Path
-        Folder that is not there yet.
+        Folder to write; it must not exist yet.
     ra, dec : str
         Columns of positions in degrees.
     most_rows : int
-        Most rows of a partition.
+        Largest number of rows in a partition.
 
     Raises
     ------
     InputError
         A row has no position: it would lie in no partition.
     MissingExtraError, OutputError
-        As of `new_catalog`.
+        As for `new_catalog`.
     """
     places = [np.asarray(table[name].cast(pa.float64()).to_numpy()) for name in (ra, dec)]
     known = np.isfinite(places[0]) & (np.abs(places[0]) <= 360) & (np.abs(places[1]) <= 90)

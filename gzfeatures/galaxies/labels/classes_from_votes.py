@@ -56,13 +56,13 @@ class Labelling:
     Parameters
     ----------
     scheme : LabelScheme
-        The rule.
+        Rules that turn votes into classes.
     catalog : Catalog
         n galaxies.
     seed : int
-        Of drawn classes.
+        Seed of schemes that draw classes at random.
     choice : Choice
-        Which votes are read.
+        Which votes are read: campaign, kind of votes, and least number of volunteers.
     """
 
     scheme: LabelScheme
@@ -105,7 +105,7 @@ class Labelling:
         claims : ndarray of bool
             Whether the conditions of each class hold, shape (n, k).
         unsure : ndarray of bool
-            Whether missing votes leave that undecided, shape (n, k).
+            Whether missing votes leave it unknown if the conditions hold, shape (n, k).
         """
         reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
@@ -179,7 +179,7 @@ class Labelling:
 
     @cached_property
     def voters(self) -> Numbers:
-        """Return how many volunteers decided about each class, shape (n, k); NaN if unknown."""
+        """Return how many volunteers answered each class's question, (n, k); NaN if unknown."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
@@ -252,7 +252,7 @@ class Labelling:
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return masks of galaxies to leave unlabelled, by reason, except for class conditions."""
+        """Return masks of galaxies to leave unlabelled, by reason, before classes are decided."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -389,14 +389,14 @@ def without_class(labels: Labels) -> float | None:
     Parameters
     ----------
     labels : Labels
-        As `LabelScheme.label` gives them; galaxies left out for another reason than the rules are
-        not counted.
+        Labels that `LabelScheme.label` returned; galaxies left out for reasons such as missing
+        votes are not counted.
 
     Returns
     -------
     float or None
-        In [0, 1]; None of a scheme in which a galaxy may have no class or several, and where none
-        was judged.
+        In [0, 1]; None if the scheme allows no class or several classes per galaxy, or if no galaxy
+        could be decided.
     """
     if labels.target != "classes":
         return None

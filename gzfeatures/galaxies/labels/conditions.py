@@ -97,9 +97,10 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     Raises
     ------
     InputError
-        It has none of the forms above, or its threshold is not finite.
+        The text has none of the forms in the table at the top of this module, or its threshold is
+        not finite.
     UnknownNameError
-        It names an answer or a part of the class string that does not exist.
+        The text names an unknown answer, or an unknown letter field of the class string.
 
     Examples
     --------
@@ -162,14 +163,14 @@ class Facts(NamedTuple):
     column : callable
         Name → a numeric column of the catalog, shape (n,).
     letter : callable
-        Part → letters of the class string, shape (n,), str.
+        Field of the class string, such as winding → each galaxy's letter, shape (n,), str.
     has_column : callable
         Name → whether the catalog has that column.
     unasked : callable
-        Answer → galaxies known to have been asked nothing about it, shape (n,), bool.
+        Answer → whether it is known that nobody was asked its question, shape (n,), bool.
     most : callable
-        Answer → the most its fraction can be, shape (n,): itself where it is known, else what its
-        path leaves.
+        Answer → largest possible fraction, shape (n,): the fraction itself where it is known;
+        elsewhere the fraction of volunteers who can have reached the question.
     """
 
     fraction: Callable[[str], npt.NDArray[np.float64]]
@@ -197,7 +198,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         rivals = [
             facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
         ]
-        # require a strictly larger fraction, because with a tie no answer wins
+        # the answer must exceed the largest of its rivals, because with a tie no answer wins
         return np.asarray(fraction > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -207,8 +208,9 @@ def holds(condition: Condition, facts: Facts) -> Mask:
 def decided(condition: Condition, facts: Facts) -> Mask:
     """Return for each galaxy whether its votes suffice to decide the condition, shape (n,).
 
-    An answer about which nobody was asked is known to have no votes. A fraction is at most that of
-    its path: if 4 % saw features, fewer than half of all saw an edge-on disk.
+    If nobody was asked a question, its answers are known to have no votes. A fraction is at most
+    the fraction of volunteers who reached the question: if 4 % saw features, fewer than half of all
+    saw an edge-on disk.
     """
     if isinstance(condition, Letter):
         return np.ones(len(facts.letter(condition.part)), dtype=bool)
@@ -236,7 +238,7 @@ def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
 
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return True where it is unknown, as votes are missing, if all conditions hold, shape (n,)."""
+    """Return where missing votes leave it unknown whether all conditions hold, shape (n,), bool."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
     # one condition that is known to be false excludes the class, even if the other conditions are

@@ -51,21 +51,21 @@ def read_columns(
     Parameters
     ----------
     path : str or Path
-        CSV, Parquet or FITS. Where a label holds "|" the labels are multi-label, and an empty one
-        means that none is true; else a galaxy with an empty label is left out. Columns
-        `votes <class>`, one for every class, are their vote fractions.
+        CSV, Parquet or FITS. If any label contains "|", a galaxy may have several classes, and an
+        empty label means that it has none; otherwise a galaxy with an empty label is left out.
+        Columns `votes <class>`, one for every class, contain the vote fractions.
     words : LabelWords
-        What `NA`, `None` and their like mean in the column `label`.
+        What words such as `NA` and `None` mean in the column `label`.
     id_column : str, optional
-        Column of the ids, where none of those known is there.
+        Column of the ids; needed if the file has no column with a usual name of ids.
 
     Raises
     ------
     MissingFileError
-        It is not there.
+        The file does not exist.
     InputError
-        It has no id or label column, a label may be a class or nobody's answer, class names differ
-        by case only, or a fraction is outside [0, 1].
+        The file has no id or label column, a label may be a class or a missing label, class names
+        differ by case only, or a fraction is outside [0, 1].
     """
     frame = read_table(path, id_column=id_column, texts=("label",))
     id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
@@ -159,8 +159,8 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
     if not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
-    # classes with votes but without labelled galaxies are added in alphabetical order, so renumber
-    # the classes
+    # `classes` also contains classes that have votes but no labelled galaxy, so the number of each
+    # class changes
     place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
     if fields["target"] == "classes":
         values: npt.NDArray[Any] = place[fields["values"]]

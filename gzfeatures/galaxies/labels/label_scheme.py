@@ -33,40 +33,42 @@ class LabelScheme:
         Class → conditions that must all hold, as text (see `conditions`). For `fractions`, class →
         (answer,); for a drawn class or one that is only read from `column`, no condition.
     source : str
-        Paper, repository or person the rule comes from.
+        Paper, repository or person from which the rules come.
     target : {"classes", "multi-label", "fractions"}
         One class per galaxy; several booleans; or the vote fractions themselves.
     form : {"cumulative", "conditional"}
-        Which fractions the conditions mean (see `votes`).
+        Kind of fraction in the conditions: of all volunteers, or of those asked (see `votes`).
     measures : tuple of str
-        Measures in order of preference; the first the catalog has is used.
+        Kinds of votes (such as `debiased`) in order of preference; the first that the catalog has
+        is used.
     leave_out : mapping of str to conditions
-        Reason → conditions; a galaxy for which all hold gets no label. Where the catalog lacks the
-        column of a condition that ends in "if known", the reason is reported as not known, with no
-        galaxies.
+        Reason → conditions; a galaxy for which all conditions hold gets no label. If a condition
+        ends in "if known" and the catalog lacks its column, the reason excludes no galaxy, and is
+        reported as not known.
     on_conflict : {"leave-out", "first"}
-        What becomes of a galaxy that two classes claim. Either way it is listed in
-        `Labels.conflicts`.
+        What happens to a galaxy that fulfils the conditions of two classes: it gets no label, or
+        the first of these classes. `Labels.conflicts` lists it in both cases.
     reading : {"place", "anywhere"}
         How gz2_class strings are read (see `gz2_class.parse`).
     soft : mapping of str to str
-        Class → the answer whose fraction is its soft label; empty = none are given.
+        Class → the answer whose fraction is the soft label of the class; empty = no soft labels.
     draw : bool
-        The class is drawn with the probabilities of `soft`, in place of conditions.
+        Draw the class at random with the vote fractions of `soft` as probabilities, instead of by
+        conditions.
     column : str, optional
         Column of ready class names, used where the catalog has no votes.
     others : {"left out", "class"}
-        What becomes of a galaxy whose votes are known and that no rule claims: no label, or the
-        class `none-of-these`, which then stands last and has no soft label (the labels have none at
-        all). Galaxies left out for another reason stay left out. Of a scheme with one class per
-        galaxy.
+        What happens to a galaxy whose votes are known and fulfil the conditions of no class: it
+        gets no label, or the class `none-of-these`, which is then the last class; the labels then
+        have no soft labels. Galaxies left out for other reasons stay left out. Only for a scheme
+        with one class per galaxy.
 
     Raises
     ------
     InputError
-        A name, condition or combination of fields is not legal.
+        A name, a condition, or a combination of fields is not allowed.
     UnknownNameError
-        An answer or a part of the class string does not exist.
+        A condition names an unknown answer, or an unknown letter field of the class string.
     """
 
     name: str
@@ -190,7 +192,7 @@ class LabelScheme:
         Raises
         ------
         InputError
-            It is another word, or the scheme cannot have such a class.
+            `others` is none of these words, or the scheme cannot have such a class.
         """
         if others is None:
             return self
@@ -202,19 +204,19 @@ class LabelScheme:
         Parameters
         ----------
         catalog : Catalog
-            Has the votes, class strings or columns that the scheme looks at.
+            Has the votes, class strings or columns that the scheme reads.
         seed : int
             For drawn classes; a galaxy's draw depends on its id and the seed alone.
         choice : Choice
-            Which campaign's votes are read, by which measure, and how many volunteers a class
-            takes.
+            Which campaign's votes are read, which kind of votes, and how many volunteers must have
+            answered the questions of a class.
 
         Returns
         -------
         Labels
-            With soft vote fractions where the scheme defines them (0 for an answer that nobody was
-            asked about, NaN for a vote that is missing), the left-outs by reason, the conflicts,
-            and the votes they come from.
+            With vote fractions as soft labels if the scheme defines them (0 for an answer that
+            nobody was asked about, NaN for a missing vote), the galaxies left out by reason, the
+            conflicts, and where the votes come from.
 
         Raises
         ------

@@ -37,12 +37,12 @@ class Origin:
     Parameters
     ----------
     measures : mapping of str to str
-        Campaign → what was read of it, such as "debiased fractions".
+        Campaign → kind of votes that was read, such as "debiased fractions".
     galaxies : mapping of str to int
-        Campaign → its labelled galaxies.
+        Campaign → number of its labelled galaxies.
     few : mapping of str to int, optional
-        Class → its galaxies that fewer than `FEW` volunteers were asked about; None where the
-        catalog does not tell.
+        Class → number of its galaxies that fewer than `FEW` volunteers were asked about; None if
+        the catalog does not state numbers of volunteers.
     """
 
     measures: Mapping[str, str]
@@ -65,17 +65,18 @@ class Labels:
         `fractions`: float64, shape (n, k), NaN where the volunteers were not asked. `value` and
         `redshift`: float64, shape (n, 1), finite.
     target : {"classes", "multi-label", "fractions", "value", "redshift"}
-        Which of these `values` is.
+        Which of these forms `values` has.
     scheme : str
-        Name of the scheme the labels come from.
+        Name of the class scheme that made the labels.
     left_out : mapping of str to Ids
-        Reason → ids that got no label for it.
+        Reason → ids of galaxies without a label for this reason.
     conflicts : Ids
-        Ids that two rules claim (the scheme's own order decided, or they were left out).
+        Ids of galaxies that fulfil the conditions of two classes (they have the first class of the
+        scheme, or were left out).
     soft : ndarray, optional
         Vote fraction of each class, float64, shape (n, k), in [0, 1]; NaN where unknown.
     origin : Origin, optional
-        The votes they were made from, as a scheme says it.
+        The votes from which a class scheme made the labels.
 
     Raises
     ------
@@ -195,19 +196,19 @@ class Labels:
         Parameters
         ----------
         path : str or Path
-            CSV, Parquet or FITS, such as `gzfeatures label` writes (see `read_columns`). The split
-            that a file may have is read by `gz.read_labels`.
+            CSV, Parquet or FITS, such as `gzfeatures label` writes (see `read_columns`).
+            `gz.read_labels` also reads the split that a file may contain.
         id_column : str, optional
-            Column of the ids, where none of those known is there.
+            Column of the ids; needed if the file has no column with a usual name of ids.
         missing_label : tuple of str
-            Words of the column `label` that mean that a galaxy has none, such as "NA".
+            Words of the column `label` that mean that a galaxy has no label, such as "NA".
         label_as_is : bool
             Take every word as a class.
 
         Raises
         ------
         MissingFileError, InputError
-            As `read_columns`; or an id repeats.
+            As for `read_columns`; or an id repeats.
 
         Examples
         --------
@@ -250,10 +251,11 @@ class Labels:
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Return each galaxy's class or quantile bin, (n,); all parts of a split get equal shares.
+        """Return the class or quantile bin of each galaxy for stratified splits, shape (n,).
 
-        Classes are numbered in the order of their names. The parts of a number hold equally many
-        galaxies, ten parts at most; other labels have one part.
+        Each part of a split gets the same share of every class or bin. Classes are numbered in the
+        order of their names. Numbers are divided into at most ten bins with equally many galaxies;
+        for other labels all galaxies are in one bin.
 
         Examples
         --------
@@ -271,7 +273,7 @@ class Labels:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the number of galaxies per class; for vote fractions, of known fractions."""
+        """Return the number of galaxies per class; for vote fractions, how many are known."""
         if self.target == "classes":
             numbers = np.bincount(self.codes, minlength=len(self.classes))
         elif self.target == "multi-label":
@@ -325,7 +327,7 @@ class Labels:
         Raises
         ------
         InputError
-            A class of these labels is not among them.
+            `classes` lacks a class of these labels.
         """
         absent = sorted(set(self.classes) - set(classes))
         if absent:
@@ -347,7 +349,7 @@ class Labels:
     def joined(self, other: Labels) -> Labels:
         """Return these labels together with labels of further galaxies from the same class scheme.
 
-        Galaxies without vote fractions get NaN where the other labels have them.
+        If only one of the two has vote fractions, galaxies of the other get NaN.
 
         Parameters
         ----------
@@ -357,7 +359,7 @@ class Labels:
         Raises
         ------
         InputError
-            Target or classes differ, or a galaxy stands in both.
+            Target or classes differ, or both contain the same galaxy.
         """
         if (self.target, self.classes) != (other.target, other.classes):
             raise InputError(
@@ -396,6 +398,6 @@ def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     True
     """
     count = max(1, min(STRATA, len(numbers) // FEWEST_IN_STRATUM))
-    # rank each number by the share of smaller numbers, so that equal numbers get the same rank
+    # rank each number by how many numbers are smaller, so that equal numbers get the same bin
     rank = np.searchsorted(np.sort(numbers), numbers, side="left")
     return np.asarray(rank * count // max(1, len(numbers)), dtype=np.int64)

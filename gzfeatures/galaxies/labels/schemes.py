@@ -1,7 +1,7 @@
 """List published class schemes (rules that turn votes into classes); read others from files.
 
-A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the
-source did.
+If the published rules have a defect, the scheme exists twice: corrected, and with `-faithful` in
+its name as it was published.
 """
 
 from __future__ import annotations
@@ -214,8 +214,8 @@ def scheme(name: str | Path) -> LabelScheme:
         [leave_out]
         "few votes" = ["classifications < 20"]
 
-    Other fields of LabelScheme may stand above the tables; without `name` the scheme is called as
-    the file.
+    Other fields of LabelScheme may stand above the first `[...]`; without `name` the scheme has the
+    name of the file.
 
     Parameters
     ----------
@@ -225,9 +225,9 @@ def scheme(name: str | Path) -> LabelScheme:
     Raises
     ------
     UnknownNameError
-        There is no such scheme; the message lists them.
+        No scheme has this name; the message lists all names.
     MissingFileError
-        The file is not there.
+        The file does not exist.
     InputError
         The file is not TOML, or a field is unknown or not legal.
 

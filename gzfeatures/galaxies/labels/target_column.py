@@ -33,11 +33,12 @@ class TargetColumn:
     Parameters
     ----------
     column : str
-        Its name in the catalog, or ours (see `Catalog.column`).
+        Name of the column in the catalog, or in gzfeatures (see `Catalog.column`).
     redshift : bool, optional
-        Whether it is a redshift, whose errors are in units of 1 + z; by default its name tells.
+        Whether it is a redshift, whose errors are in units of 1 + z; by default decided by its
+        name.
     as_number : bool
-        A few different whole numbers are numbers, not codes of classes.
+        Accept a column with few different whole numbers, which could be codes of classes.
     """
 
     column: str
@@ -56,13 +57,14 @@ class TargetColumn:
         Returns
         -------
         Labels
-            Of the target `redshift` or `value`; the only "class" is the column's name.
+            Labels with the target `redshift` or `value`; `classes` contains only the column's name.
 
         Raises
         ------
         InputError
-            There is no such column or it holds text; a number is infinite; no galaxy has a known
-            number, or all have the same; they look like codes of classes; a redshift is −1 or less.
+            The catalog has no such column, or the column is text; a number is infinite; no galaxy
+            has a known number, or all have the same; the numbers look like codes of classes; or a
+            redshift is −1 or less.
 
         Examples
         --------
@@ -104,7 +106,7 @@ class TargetColumn:
         )
 
     def _target(self, catalog: Catalog) -> Target:
-        """Return "redshift" if the user or the column's name says that it is one, else "value"."""
+        """Return "redshift" if the user or the column's name says so, otherwise "value"."""
         # a column `z` that contains magnitudes, or stands beside columns g and r, is the brightness
         # in the z band: then its name does not make it a redshift
         misnamed = self.column in column_of(catalog.frame, "redshift").refused

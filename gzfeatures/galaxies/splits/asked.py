@@ -1,8 +1,9 @@
-"""Read why galaxies were labelled, and split so that only randomly drawn galaxies are scored.
+"""Read why galaxies were labelled, and split so that only randomly drawn galaxies are tested on.
 
-Labels of a teaching campaign have a column `asked`: `random` where the galaxy was drawn, `queue`
-where a head wanted to know it, `user` where a person chose it. Only the drawn galaxies are a sample
-of the table: they are set aside, and whatever is said about the table is measured on them alone.
+If a person labelled galaxies for a head, the label file has a column `asked`: `random` if the
+galaxy was drawn at random, `queue` if the head asked for its label, `user` if the person chose it.
+Only galaxies drawn at random are a random sample of the table. They are the test galaxies, on which
+accuracies are measured.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Asked:
     random : Ids
         Drawn at random, with a label or without one.
     chosen : Ids
-        All others: asked by the queue, chosen by a person, or without a reason in the file.
+        All other galaxies: requested by a head, chosen by a person, or without a reason in the
+        file.
     """
 
     random: Ids
@@ -52,14 +54,14 @@ def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | Non
     Parameters
     ----------
     path : str or Path
-        As in `label_file.read_labels`.
+        Label file, as for `label_file.read_labels`.
     id_column : str, optional
-        Column of the ids, where none of those known is there.
+        Column of the ids; needed if the file has no column with a usual name of ids.
 
     Raises
     ------
     MissingFileError, InputError
-        It is not there; a word in the column is none of random, queue and user.
+        The file does not exist; or a word in the column is not random, queue or user.
     """
     frame = read_table(path, id_column=id_column, texts=(ASKED,))
     named = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
@@ -91,31 +93,32 @@ def split_by_asked(
 ) -> Split:
     """Split labelled galaxies: test on those drawn at random, train and validate on the others.
 
-    Galaxies of a group in which one was drawn are in no part: they may not train, and they are no
-    random sample.
+    If one galaxy of a group was drawn at random, the other galaxies of the group are in no part:
+    they must not be trained on, and are no random sample.
 
     Parameters
     ----------
     labels : Labels
         Galaxies to split.
     asked : Asked
-        Why each was labelled.
+        Why each galaxy was labelled.
     groups : mapping of str to str
         Id → group, of galaxies that belong together.
     earlier : Split, optional
-        Drawn before. Galaxies that train or validate stay there, unless they were drawn since.
+        Split of an earlier call. Its training and validation galaxies keep their parts, unless they
+        have been drawn at random since.
     seed : int
-        Of the draw of validation galaxies.
+        Seed of the draw of validation galaxies.
 
     Returns
     -------
     Split
-        Of the labelled galaxies, but for those that belong together with a drawn one.
+        Split of the labelled galaxies, without those in a group with a galaxy drawn at random.
 
     Raises
     ------
     InputError
-        No galaxy may train.
+        No galaxy is left to train on.
     """
     random = labels.ids[among(labels.ids, asked.random)]
     group = group_codes(labels.ids, groups)
@@ -142,7 +145,8 @@ def require_agreement(column: Split, asked: Asked) -> None:
     Raises
     ------
     InputError
-        Naming the first such galaxy.
+        A galaxy drawn at random is not in test, or a test galaxy was not drawn at random; the
+        message names the first such galaxy.
     """
     trains = np.concatenate([column.train, column.validation])
     wrong = [

@@ -22,13 +22,13 @@ class Completeness:
     Parameters
     ----------
     limit : float
-        Apparent r magnitude below which the catalog ends.
+        Apparent r magnitude of the catalog's limit: fainter galaxies are missing.
     faintest : float
-        Absolute r magnitude down to which the sample goes.
+        Absolute r magnitude of the faintest galaxies in the sample.
     redshift : float
-        Beyond it a galaxy of that magnitude is fainter than the catalog's limit.
+        Redshift beyond which a galaxy of that magnitude is fainter than the catalog's limit.
     asked : float
-        Redshift up to which the sample goes.
+        Highest redshift of the sample.
     """
 
     limit: float

@@ -34,19 +34,20 @@ def write_labels(
     Parameters
     ----------
     path : str or Path
-        CSV file to appear.
+        CSV file to write.
     labels : Labels
-        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`. Vote
-        fractions beside classes get a column `votes <class>` each.
+        Several classes of a galaxy are written as names joined by "|". Vote fractions as labels get
+        one column per answer in place of `label`; vote fractions in addition to classes get a
+        column `votes <class>` each.
     split : Split, optional
-        Its part is written per galaxy; galaxies outside the split get none.
+        The part of each galaxy is written; galaxies outside the split get an empty cell.
     groups : mapping of str to str, optional
-        Id → group, default those of the split.
+        Id → group; by default the groups of the split.
 
     Raises
     ------
     InputError
-        A class name holds the separator.
+        A class name contains the separator "|".
     OutputError
         The file cannot be written.
 
@@ -88,34 +89,34 @@ def write_labels(
 def read_labels(
     path: str | Path, *, words: LabelWords = ASK, id_column: str | None = None
 ) -> tuple[Labels, Split | None]:
-    """Read a label file: any table with an id column and a column `label` or vote fractions.
+    """Read a label file: a table with ids, and a column `label` or columns of vote fractions.
 
     Parameters
     ----------
     path : str or Path
-        CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are
-        multi-label, and an empty one means that none is true; else a galaxy with an empty label is
-        left out. Columns `votes <class>`, one for every class, are their vote fractions.
+        CSV, Parquet or FITS; see `write_labels`. If any label contains "|", a galaxy may have
+        several classes, and an empty label means that it has none; otherwise a galaxy with an empty
+        label is left out. Columns `votes <class>`, one for every class, contain the vote fractions.
     words : LabelWords
-        What `NA`, `None` and their like mean in the column `label`.
+        What words such as `NA` and `None` mean in the column `label`.
     id_column : str, optional
-        Column of the ids, where none of those known is there.
+        Column of the ids; needed if the file has no column with a usual name of ids.
 
     Returns
     -------
     labels : Labels
         Classes in alphabetical order.
     split : Split or None
-        None where there is no column `split`.
+        None if the file has no column `split`.
 
     Raises
     ------
     MissingFileError
-        It is not there.
+        The file does not exist.
     InputError
-        It has no id or label column, a label may be a class or nobody's answer, an id repeats,
-        class names differ by case only, a fraction is outside [0, 1], or a part is not one of
-        train, validation, test.
+        The file has no id or label column, a label may be a class or a missing label, an id
+        repeats, class names differ by case only, a fraction is outside [0, 1], or a part is not one
+        of train, validation, test.
 
     Examples
     --------
@@ -145,17 +146,17 @@ def read_target(
         Any table with an id column that `Catalog.read` reads; its columns `split` and `group` are
         read as those of a labels file.
     target : TargetColumn
-        The column, in this file or else in `catalog`.
+        The column with the numbers, in this file or, if the file lacks it, in `catalog`.
     catalog : Catalog, optional
-        Where the column is looked for if the file lacks it; galaxies of the file that it lacks have
-        an unknown number.
+        Catalog with the column if the file lacks it; galaxies that are not in the catalog have an
+        unknown number.
     id_column : str, optional
-        Column of the ids in the file, where none of those known is there.
+        Column of the ids in the file; needed if the file has no column with a usual name of ids.
 
     Raises
     ------
     MissingFileError, InputError
-        As `Catalog.read` and `TargetColumn.labels`; a part of the split is unknown.
+        As for `Catalog.read` and `TargetColumn.labels`; or a part of the split is unknown.
     """
     galaxies = Catalog.read(path, id_column=id_column)
     source = galaxies

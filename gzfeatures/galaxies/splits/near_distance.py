@@ -1,6 +1,6 @@
 """Define the separation on the sky below which two positions belong to one galaxy.
 
-The module imports nothing, so that the help of a verb appears at once.
+The module imports nothing, so that the help text of a command appears at once.
 """
 
 NEAR_ARCSEC = 3.0

@@ -21,31 +21,30 @@ def nested_parts(
 ) -> dict[int, Split]:
     """Draw subsets of a split with fewer labelled galaxies, to measure a learning curve.
 
-    A part has the sizes of its training and validation sides in the proportion of the whole split,
-    the same test galaxies, and holds every smaller part. Groups enter whole, so that a part may
-    have a few galaxies less than asked for; classes keep their shares.
+    Each subset has training and validation galaxies in the same ratio as the whole split, has the
+    same test galaxies, and contains every smaller subset. A group is drawn as a whole, so a subset
+    may have a few galaxies less than asked for; classes keep their shares.
 
     Parameters
     ----------
     split : Split
-        Whose training and validation galaxies are drawn from; each stays on its side.
+        Split with the training and validation galaxies to draw from; each galaxy keeps its part.
     labels : Labels
-        Of all of them.
+        Labels of all training and validation galaxies.
     sizes : sequence of int
-        Labelled galaxies, training and validation together.
+        Numbers of labelled galaxies, training and validation together.
     seed : int
-        Of the draw: the same seed, split and labels give the same parts, whatever is trained on
-        them.
+        Seed of the draw: the same seed, split and labels give the same subsets.
 
     Returns
     -------
     dict
-        Size → part, the smallest first.
+        Size → subset as a Split, the smallest first.
 
     Raises
     ------
     InputError
-        A size is less than 2, or more than there are.
+        A size is less than 2, or more than the number of training and validation galaxies.
 
     Examples
     --------
@@ -97,9 +96,9 @@ def nested_order(
     codes : np.ndarray
         Class or quantile of each row, shape (n,).
     seed : int
-        Of the draw within each class.
+        Seed of the draw within each class.
     first : int
-        Rows of each class that come before all others.
+        Number of rows of each class that come before all other rows.
 
     Returns
     -------
@@ -117,7 +116,7 @@ def nested_order(
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
         # spread each class evenly over (0, 1), so that, for every n, the first n rows have about
-        # the class shares of all rows
+        # the class shares of all rows; -1 puts some rows of each class before all other rows
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:first]] = -1
     return np.argsort(place, kind="stable")

@@ -32,8 +32,8 @@ class Grouping:
     groups : mapping of str to str
         Id → smallest id of its group, of all reasons together.
     counts : mapping of str to (int, int)
-        Reason → how many galaxies it holds together, and in how many groups; (0, 0) where it was
-        looked for in vain.
+        Reason → number of grouped galaxies, and number of groups; (0, 0) if no galaxies are related
+        for this reason.
 
     Examples
     --------
@@ -62,11 +62,11 @@ class Grouping:
         Parameters
         ----------
         catalog : Catalog, optional
-            Its columns ra and dec, in degrees, are read.
+            Catalog with the columns ra and dec, in degrees.
         ids : Ids
-            Galaxies that matter; others of the catalog are not looked at.
+            Galaxies to group; other galaxies of the catalog are ignored.
         arcsec : float
-            Largest separation of neighbours (see `sky_groups`); 0 looks for none.
+            Largest separation of neighbours (see `sky_groups`); 0 forms no groups.
         """
         if (
             catalog is None
@@ -98,7 +98,7 @@ def sky_groups(
     Parameters
     ----------
     ra, dec : ndarray
-        Degrees, shape (n,). A galaxy without position (NaN) is alone.
+        Degrees, shape (n,). A galaxy without a position (NaN) is in no group with others.
     ids : Ids
         Shape (n,).
     radius_arcsec : float
@@ -147,7 +147,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
     ids : Ids
         Shape (n,).
     keys : iterable
-        One per id; a missing or empty key belongs to nobody.
+        One key per id; galaxies with a missing or empty key are in no group.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Draw samples of labelled galaxies: random, nearest first, or volume-limited.
 
 A quota limits the galaxies of each class. The rules are those of SatoshiTomi/galaxy-morphology
-(2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That system cut on bin numbers, and
-let the sentinels of unknown or out-of-range values (−999, −9999) through its `<=`; the `-faithful`
-strategies do so too, the others ask for a known value.
+(2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That program compared bin numbers by
+`<=`, so unknown or too small values, marked −9999 and −999, passed. Strategies named `-faithful` do
+the same; the other strategies require a known value.
 """
 
 from __future__ import annotations
@@ -124,8 +124,9 @@ class Strategy:
     Parameters
     ----------
     rank : callable
-        Catalog → (admitted, order), two arrays of shape (n,): NaN in the first keeps a galaxy out;
-        the smallest of the second come first, and equal ones in random order.
+        Catalog → (admitted, order), two arrays of shape (n,). A galaxy with NaN in the first is
+        kept out; galaxies with small values in the second are drawn first, equal values in random
+        order.
     reason : str
         Why a galaxy is kept out.
     """
@@ -154,10 +155,10 @@ def sample(
     Parameters
     ----------
     catalog : Catalog
-        Has every labelled galaxy; `low-redshift` needs redshift or its bin, `volume-limited` also
-        absolute r magnitude or its bin.
+        Contains every labelled galaxy; `low-redshift` needs the redshift or its bin,
+        `volume-limited` also the absolute r magnitude or its bin.
     labels : Labels
-        One class per galaxy, when a quota is asked for.
+        Labels of the galaxies; one class per galaxy if `per_class` is given.
     strategy : str
         A name of STRATEGIES.
     per_class : int, optional
@@ -168,12 +169,13 @@ def sample(
     Returns
     -------
     Labels
-        The drawn ones, in the order of `labels`; the others are under `left_out`.
+        Labels of the drawn galaxies, in the order of `labels`; the other galaxies are in
+        `left_out`.
 
     Raises
     ------
     UnknownNameError
-        There is no such strategy.
+        No strategy has this name.
     InputError
         A class has fewer galaxies than its quota, nothing is left, or the catalog lacks a galaxy or
         column.

@@ -28,15 +28,15 @@ class Split:
     Parameters
     ----------
     train, validation, test : Ids
-        Pairwise disjoint; any may be empty but train.
+        No galaxy is in two parts; only `train` must not be empty.
     groups : mapping of str to str
         Id → group, for galaxies that belong together (same galaxy twice, copies, neighbours on the
-        sky). An id that is absent is a group of its own.
+        sky). A galaxy that is not in the mapping forms a group alone.
 
     Raises
     ------
     LeakError
-        An id or a group stands in two parts.
+        An id or a group is in two parts.
     InputError
         An id repeats within a part, or train is empty.
     """
@@ -112,26 +112,27 @@ class Split:
         Parameters
         ----------
         labels : Labels
-            Galaxies to split; stratified by class, or by quantiles of a number.
+            Galaxies to split; each part gets the same share of every class, or of every quantile
+            bin of a number.
         sizes : three floats
             Shares of train, validation and test; they sum to 1.
         groups : mapping of str to str, optional
             Id → group; a group is kept together.
         only_train : Ids, optional
-            Galaxies that must not be scored, such as those a backbone was trained on; they and
-            their groups train. The shares are met as nearly as the others allow.
+            Galaxies that must not be tested on, such as those a backbone was trained on; they and
+            their groups go to train. The shares are then met as nearly as the remaining galaxies
+            allow.
         kept : Split, optional
-            Drawn before, perhaps of fewer galaxies: who stands in it stays, and so do its groups.
-            Groups that are new are drawn among themselves; a group that joins two of its sides is
-            tested on.
+            Split of an earlier draw, perhaps with fewer galaxies: its galaxies and groups keep
+            their parts. New groups are drawn among themselves; a group with galaxies in two parts
+            of the earlier split goes to test.
         seed : int
-            Same labels, groups and seed give the same split, whatever the order of rows or of
-            classes.
+            The same labels, groups and seed give the same split, in any order of rows and classes.
 
         Returns
         -------
         Split
-            Of the labelled galaxies and of those of `kept`.
+            Split of the labelled galaxies and of those of `kept`.
         """
         shares = np.asarray(sizes, dtype=float)
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
@@ -178,13 +179,13 @@ class Split:
         ids : Ids
             Galaxies to split.
         test, validation : sequence of int
-            Remainders of `digest_remainders` that are tested, or chosen, on; the others are trained
-            on.
+            Remainders (see `digest_remainders`) of test and of validation galaxies; galaxies with
+            other remainders go to train.
         of : int
-            Divisor.
+            Divisor of the remainders.
         groups : mapping of str to str, optional
-            Id → group. A group goes where a member must not be trained on: to test before
-            validation before train.
+            Id → group. A group goes as a whole to test if one of its galaxies has a test remainder,
+            otherwise to validation if one has a validation remainder, otherwise to train.
         """
         groups = groups or {}
         remainders = digest_remainders(ids, of)
@@ -210,8 +211,8 @@ class Split:
         ids : Ids
             Shape (n,).
         group : ndarray of int, optional
-            Number of each galaxy's group, below n: a galaxy that stands nowhere goes where its
-            group stands, and a group that stands on two sides to the test side, whole.
+            Number of each galaxy's group, below n: a galaxy outside the split gets the part of its
+            group; all galaxies of a group that is in two parts get test.
         """
         index = pd.Index(self.ids, dtype=object).get_indexer(pd.Index(ids, dtype=object))
         codes = np.repeat(np.arange(3), [len(self.train), len(self.validation), len(self.test)])
@@ -259,7 +260,7 @@ def shares(text: str) -> tuple[float, float, float]:
     Raises
     ------
     InputError
-        It is not three numbers of 0 or more, the first above 0.
+        The text is not three numbers of 0 or more, the first above 0.
 
     Examples
     --------
@@ -311,17 +312,17 @@ def _place_groups(
     Parameters
     ----------
     part : ndarray of int
-        Number in `PARTS` of each galaxy, −1 where it has none yet, shape (n,).
+        Part of each galaxy as its index in `PARTS`, −1 if it has no part yet, shape (n,).
     group : ndarray of int
         Number of each galaxy's group, shape (n,).
     codes : ndarray of int
         Class of each galaxy, shape (n,).
     have : ndarray of int
-        Galaxies of each class on each side, shape (k, 3).
+        Number of galaxies of each class in each part, shape (k, 3).
     shares : ndarray of float
-        Shares of the sides, shape (3,).
+        Wanted shares of the parts, shape (3,).
     random : Generator
-        Settles the order of groups of one size.
+        Determines the order of groups of equal size.
     """
     sizes = np.bincount(group[part < 0], minlength=len(part))
     shared = np.flatnonzero((sizes[group] > 1) & (part < 0))

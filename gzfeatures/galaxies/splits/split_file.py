@@ -39,8 +39,8 @@ def read_split(path: str | Path) -> Split:
     Raises
     ------
     MissingFileError, InputError
-        It is not there; it lacks a column, a part is unknown, or an id or a group stands on two
-        sides.
+        The file does not exist; it lacks a column, a part is unknown, or an id or a group is in two
+        parts.
     """
     frame = read_table(path)
     if not set(COLUMNS[:2]) <= set(frame) <= set(COLUMNS):
@@ -74,13 +74,13 @@ def read_split(path: str | Path) -> Split:
 def write_split(path: str | Path, split: Split) -> Path:
     """Write a split to a CSV file with the columns galaxy_id, split and group, sorted by id.
 
-    A verb that extends a split replaces the file: all that the file contained was read, and is in
-    the new file.
+    A command that extends a split replaces the file; the new file also contains every galaxy of the
+    old file.
 
     Raises
     ------
     OutputError
-        The place cannot be written, or is an input.
+        The path cannot be written, or is an input of the command.
     """
     ids = np.sort(split.ids)
     columns = {
@@ -100,13 +100,13 @@ def known_of(
     Parameters
     ----------
     labels : str or Path
-        The file, with whatever columns it has.
+        Label file, which may or may not have these columns.
     ids : Ids
-        Galaxies that matter.
+        Galaxies to group.
     arcsec : float
-        As in `Grouping.near`.
+        As for `Grouping.near`.
     id_column : str, optional
-        Column of the ids, where none of those known is there.
+        Column of the ids; needed if the file has no column with a usual name of ids.
 
     Raises
     ------
@@ -143,13 +143,13 @@ class Continued:
     Parameters
     ----------
     split : Split
-        Of every galaxy that has a label now or had one before.
+        Split of every galaxy that has a label now or had a label before.
     stayed : int
         Labelled galaxies that an earlier split had placed.
     new : int
         Labelled galaxies that no earlier split had placed.
     moved : tuple of str
-        Galaxies that went to the test side because they belong together with one of another side.
+        Galaxies that went to the test part because their group has galaxies in a different part.
     """
 
     split: Split
@@ -171,30 +171,30 @@ def continued(
 ) -> Continued:
     """Draw a split of labelled galaxies, or add galaxies to the split drawn earlier.
 
-    Galaxies of the earlier split keep their side. Groups that are new are drawn, stratified, among
-    themselves; a group that joins two sides is tested on.
+    Galaxies of the earlier split keep their part. New groups are drawn among themselves, with equal
+    class shares; a group with galaxies in two parts of the earlier split goes to test.
 
     Parameters
     ----------
     labels : Labels
         Galaxies to split.
     grouping : Grouping
-        Galaxies that belong together.
+        Groups of galaxies that must be in the same part.
     sizes : three floats
         Shares of train, validation and test among the galaxies that are drawn.
     column : Split, optional
-        By the labels' own column.
+        Earlier split from the column `split` of the label file.
     beside : Split, optional
-        What was kept beside the labels.
+        Earlier split from the split file beside the label file.
     only_train, seed
-        As in `Split.draw`.
+        As for `Split.draw`.
     where : object
         Named in errors.
 
     Raises
     ------
     InputError
-        The column and the kept split put a galaxy on two sides.
+        The column and the split file put a galaxy into two parts.
     """
     earlier = [split for split in (column, beside) if split is not None]
     before = _united(earlier, where)

@@ -1,13 +1,13 @@
 """List the campaigns of Galaxy Zoo, their answers, and the names of their vote columns.
 
-Each campaign asked its own questions. This module names those that mean the same as a question of
-Galaxy Zoo 2 on the same path of the tree. All other questions stay unknown: a vote never counts for
-another survey's question.
+Each campaign asked its own questions. This module lists the questions that mean the same as a
+question of Galaxy Zoo 2 on the same path of the decision tree. All other questions stay unknown: a
+vote never counts for a different question.
 
-Three ways of naming columns are known: `Class1.1` (Kaggle);
-`t01_smooth_or_features_a01_smooth_debiased` (the published tables of Galaxy Zoo 2, Hubble and
-CANDELS); and `smooth-or-featured-dr5_smooth_fraction` (DECaLS, DESI and whatever galaxy-datasets
-serves: question, mark of the campaign, answer, measure; `_` and `-` are alike).
+Columns are named in three ways: `Class1.1` (Kaggle); `t01_smooth_or_features_a01_smooth_debiased`
+(the published tables of Galaxy Zoo 2, Hubble and CANDELS); and
+`smooth-or-featured-dr5_smooth_fraction` (DECaLS, DESI and whatever galaxy-datasets serves:
+question, mark of the campaign, answer, measure; `_` and `-` are alike).
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     Parameters
     ----------
     columns : collection of str
-        Names as they stand in the table.
+        Column names as in the table.
 
     Examples
     --------
@@ -181,8 +181,8 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    # if two names differ only in case, use the first column: in reverse order it comes last, and
-    # replaces the other
+    # if two names differ only in case, use the first column: a dict keeps the last value of a key,
+    # so list the columns in reverse order
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5

@@ -1,8 +1,8 @@
 """Read the class strings of Galaxy Zoo 2 (`gz2_class`), such as `SBb2m(r)`, letter by letter.
 
-E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd
-feature in brackets; A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and
-table 5).
+A string is E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; an
+odd feature follows in brackets; A alone is a star or artifact (Willett+2013,
+doi:10.1093/mnras/stt1458, section 5 and table 5).
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
     text : str
         Such as "SBb2m(r)".
     reading : {"place", "anywhere"}
-        "place" follows the grammar. "anywhere" is how a published pipeline read it
-        (SatoshiTomi/galaxy-morphology): the winding is the first of t, m, l found anywhere, so that
-        the odd features (m)erger and (l)ens count as winding, and an E that is neither r nor i is a
-        cigar.
+        "place" follows the grammar. "anywhere" repeats how a published program read the strings
+        (SatoshiTomi/galaxy-morphology): the winding is t if the string contains a t anywhere,
+        otherwise m, otherwise l, so that the odd features (m)erger and (l)ens count as winding; and
+        every E without r or i is cigar-shaped.
 
     Returns
     -------
     Parts or None
-        None where the string does not follow the grammar ("anywhere": where no form letter leads
-        it).
+        None if the string does not follow the grammar (with "anywhere": if its first letter is not
+        E, S or A).
 
     Examples
     --------
@@ -107,9 +107,9 @@ def parse_column(
     Returns
     -------
     letters : DataFrame
-        One row per distinct readable string, one column per part.
+        One row per distinct readable string, one column per field of `Parts`.
     codes : ndarray of int
-        Row of `letters` for each galaxy, shape (n,); −1 where it cannot be read.
+        Row of `letters` for each galaxy, shape (n,); −1 for an unreadable string.
     """
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]

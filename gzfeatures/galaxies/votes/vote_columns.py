@@ -1,8 +1,8 @@
 """Find a catalog's columns of votes or vote fractions by Galaxy Zoo campaign, and read them.
 
-One table can hold several measures (counts, fractions, debiased fractions) of several campaigns.
-The votes of a galaxy come from the campaign that asked about it; a galaxy that two campaigns asked
-about is unknown until the user names one of them.
+One table can contain several kinds of votes (counts, fractions, debiased fractions) of several
+campaigns. The votes of a galaxy come from the campaign that asked about it; if two campaigns asked
+about a galaxy, its votes are unknown until the user chooses one campaign.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Form: TypeAlias = Literal["count", "conditional", "cumulative"]
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
 RAW: tuple[Measure, ...] = ("weighted", "fraction", "count", "debiased")
-"""Measures of votes in order of preference; most published cuts use weighted vote fractions."""
+"""Kinds of votes in order of preference; most published cuts use weighted vote fractions."""
 
 SEVERAL = "several"
 """Replaces a campaign's name if several campaigns asked about a galaxy."""
@@ -64,11 +64,12 @@ class Choice:
     Parameters
     ----------
     campaign : str, optional
-        The campaign; default each galaxy's own.
+        Name of the campaign; by default the campaign that asked about each galaxy.
     measure : str, optional
-        A name of `votes.GZ2_SUFFIXES`; default the first of the scheme's that is there.
+        Kind of votes: a name of `votes.GZ2_SUFFIXES`; by default the first kind in the scheme's
+        order that the catalog has.
     min_votes : int
-        Fewest volunteers who were asked what a class rests on.
+        Least number of volunteers who must have answered the question that decides about a class.
     """
 
     campaign: str | None = None
@@ -99,11 +100,13 @@ class Ballots:
     Parameters
     ----------
     votes : Conditional, Cumulative or Counts
-        NaN where a vote is missing, where nobody was asked, and for galaxies of several campaigns.
+        Votes of the galaxies; NaN if a vote is missing, if nobody was asked, and for galaxies that
+        several campaigns asked about.
     sources : tuple of VoteColumns
-        What was read, one per campaign.
+        Vote columns that were read, one object per campaign.
     campaign : ndarray of str
-        Campaign of each galaxy, shape (n,); "" where none asked, `SEVERAL` where more than one did.
+        Campaign that asked about each galaxy, shape (n,); "" if none did, `SEVERAL` if more than
+        one did.
     asked : ndarray
         Volunteers who answered each question, shape (n, 11), NaN = not known.
     """
@@ -116,7 +119,7 @@ class Ballots:
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
         """Return for which galaxies nobody was asked the question that an answer belongs to.
 
-        Their NaN is not a missing vote.
+        For these galaxies NaN means "not asked", not a missing vote.
         """
         if not isinstance(self.votes, Conditional):
             return np.zeros(len(self.votes), dtype=bool)
@@ -130,8 +133,9 @@ class Ballots:
     def most(self, answer: str) -> Numbers:
         """Return upper limits of an answer's vote fraction, shape (n,), also where it is unknown.
 
-        A known fraction is its own limit. The limit of an unknown fraction is the fraction of its
-        path (1 in the conditional form). Counts have no limit.
+        The limit of a known fraction is the fraction itself. The limit of an unknown fraction is
+        the fraction of volunteers who reached the question (1 for fractions of those asked). Counts
+        have no limit.
         """
         fraction = self.votes.answer(answer)
         if isinstance(self.votes, Counts):
@@ -155,8 +159,8 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
     """Return a campaign's counts or fractions of votes; NaN for answers that the catalog lacks.
 
-    Published conditional fractions are all zero where nobody was asked, and where every voter's
-    weight is zero: those become NaN.
+    Published tables have zero fractions for all answers of a question if nobody was asked, or if
+    every voter has weight zero; these zeros become NaN.
     """
     values = np.full((len(frame), len(ANSWERS)), np.nan)
     frame = without_attributes(frame)
@@ -206,7 +210,8 @@ def chosen(
 ) -> tuple[VoteColumns, ...]:
     """Return the vote columns to read, per Galaxy Zoo campaign, that have all these answers.
 
-    All campaigns are read in one measure where they share one, else each in its first.
+    If all campaigns have one kind of votes in common, this kind is read; otherwise the first kind
+    of each campaign.
     """
     usable = [
         source
@@ -248,18 +253,18 @@ def ballots(
     form : {"count", "conditional", "cumulative"}
         See `votes`.
     measures : sequence of str
-        In order of preference; the choice's stands in for them.
+        Kinds of votes in order of preference; a kind named by `choice` replaces them.
     answers : collection of str
-        Answers that must be there; others that are not are NaN.
+        Answers that the table must have; other answers are NaN where the table lacks them.
     choice : Choice
-        Of campaign and measure.
+        Campaign and kind of votes that the user wants.
     where : object
         Named in the error.
 
     Raises
     ------
     InputError
-        There are no such votes, or no such campaign.
+        The table has no such votes, or no campaign of this name.
     """
     measures = measures if choice.measure is None else (choice.measure,)
     every = tuple(sources(frame.columns))

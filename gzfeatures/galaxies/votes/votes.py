@@ -2,8 +2,8 @@
 
 The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A
 volunteer starts at `smooth-or-features` and follows `NEXT` from answer to question until it says
-None. `PARENTS` is the answer that must have been given for a question to be asked; `odd` is reached
-on every path, so it has none, and its fractions are of all volunteers.
+None. `PARENTS` gives the answer after which a question is asked. The question `odd` is asked on
+every path, so it has no parent, and its fractions are of all volunteers.
 
 Three kinds of vote table are kept apart by type: `Counts` (votes), `Conditional` (fraction of those
 who were asked the question: Hart+2016 and Willett+2013 columns) and `Cumulative` (fraction of all
@@ -253,11 +253,12 @@ class Conditional(_VoteTable):
     def cumulative(self) -> Cumulative:
         """Convert fractions among those asked to fractions among all volunteers.
 
-        Where the path has fraction zero the product is zero, asked or not; a missing fraction below
-        a path that was walked stays NaN.
+        If no volunteer reached the question, the result is zero, even for a missing fraction;
+        otherwise a missing fraction stays NaN.
         """
         values = np.empty_like(self.values)
-        # questions are listed after their parents, so the parent's product is already computed
+        # a question comes after its parent in the list, so the result for its parent answer is
+        # already computed
         for question, part in COLUMNS.items():
             parent = PARENTS[question]
             if parent is None:
@@ -274,8 +275,8 @@ class Cumulative(_VoteTable):
     def conditional(self) -> Conditional:
         """Convert fractions among all volunteers to fractions among those who reached the question.
 
-        Rounding in published tables can lift a fraction over its path's by some parts in a million:
-        it counts as equal.
+        Rounding in published tables can make a fraction larger than that of its question by some
+        parts in a million; the result is then 1.
         """
         values = np.full_like(self.values, np.nan)
         for question, part in COLUMNS.items():
@@ -296,16 +297,16 @@ def inconsistencies(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return, for each question, the rows whose vote fractions do not add up to the right sum.
 
-    Cumulative answers sum to the parent's fraction (1 for the questions without parent);
-    conditional ones to 1.
+    Fractions of all volunteers sum to the fraction of the parent answer (to 1 for questions without
+    a parent); fractions of those asked sum to 1.
 
     Parameters
     ----------
     votes : Conditional or Cumulative
-        Rows where the question has NaN are not judged. Debiased conditional answers have no sum
+        Rows in which a fraction of the question is NaN are ignored. Debiased fractions have no sum
         rule.
     tolerance : float
-        Largest allowed absolute difference. The Kaggle table keeps the rules to 2e-6.
+        Largest allowed absolute difference. In the Kaggle table differences are at most 2e-6.
     """
     rows_of: dict[str, npt.NDArray[Any]] = {}
     for question in QUESTIONS:
