@@ -1,4 +1,4 @@
-"""Compute accuracy by volunteer agreement and by catalog columns; compare it with volunteers."""
+"""Compute accuracy in bins of volunteers' agreement, redshift, magnitude or size of galaxies."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def by_agreement(
 ) -> list[AccuracyBin]:
     """Return the accuracy in bins of the volunteers' agreement.
 
-    Agreement is (k·max p − 1) / (k − 1) for k classes of vote fractions p: 0 where the votes are
-    even, 1 where they are unanimous.
+    Agreement is (k·max p − 1) / (k − 1) for k classes with vote fractions p: 0 if all classes have
+    equal votes, 1 if all volunteers agree.
 
     Parameters
     ----------
     predictions : Predictions
-        Class probabilities.
+        Class probabilities of n galaxies.
     truth : Labels
-        Of the same galaxies in the same order, with `soft` vote fractions; galaxies without votes
-        are left out.
+        Labels of the same galaxies in the same order, with vote fractions `soft`; galaxies without
+        votes are left out.
     bins : int
-        Equal-width bins of agreement.
+        Number of bins of agreement, all of equal width.
     level : float
-        Coverage of the intervals (see `proportions.wilson`).
+        Coverage of the confidence intervals (see `proportions.wilson`).
     panels : ndarray of int, optional
-        Volunteers of each galaxy, shape (n,); else 40 each.
+        Number of volunteers of each galaxy, shape (n,); by default 40 for each.
 
     Returns
     -------
     list of AccuracyBin
-        Filled bins, each with its ceiling (see `repeatability.of_majorities`). Empty without vote
-        fractions.
+        One for each bin with galaxies, with its ceiling (see `repeatability.of_majorities`). The
+        list is empty if `truth` has no vote fractions.
     """
     if truth.soft is None:
         return []
@@ -64,8 +64,8 @@ def by_agreement(
     repeated = np.zeros(len(share))
     if voted.any():
         sizes = _panel_sizes(panels, len(share))
-        # volunteers disagree among themselves, so the best possible accuracy is how often the
-        # majorities of two groups of volunteers agree
+        # labels are majorities of volunteers, who disagree among themselves: the best possible
+        # accuracy is how often the majorities of two groups of volunteers agree
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
@@ -81,22 +81,24 @@ def against_ceiling(
 ) -> Ceiling | None:
     """Return how often predictions agree with volunteers, and volunteers with other volunteers.
 
-    The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
-    accuracy, which is against the majority of a panel, with `repeatability`: how often two such
-    majorities of the same galaxies agree.
+    Predictions are compared in two ways. With one volunteer drawn at random: they agree in the
+    share `reached`, and the best possible share is `ceiling`. With the majority of all volunteers:
+    they agree in the share `accuracy`, and two majorities agree in the share `repeatability`.
 
     Parameters
     ----------
     predictions, truth
-        Of the same galaxies in the same order; `truth.soft` are the vote fractions.
+        Predictions and labels of the same galaxies in the same order; `truth.soft` are the vote
+        fractions.
     panels : ndarray of int, optional
-        Volunteers of each galaxy, shape (n,), below 1 where not known: 40 then, the usual number of
-        Galaxy Zoo 2.
+        Number of volunteers of each galaxy, shape (n,). Values below 1 mean unknown and are
+        replaced by 40, the usual number of Galaxy Zoo 2.
 
     Returns
     -------
     Ceiling or None
-        Of the galaxies with votes (see `repeatability.of_majorities`). None without vote fractions.
+        These shares among galaxies with votes (see `repeatability.of_majorities`). None if no
+        galaxy has vote fractions.
     """
     if truth.soft is None:
         return None
@@ -126,24 +128,25 @@ def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np
 def accuracy_along(
     predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
 ) -> list[AccuracyBin]:
-    """Compute accuracy in bins of a quantity; each bin holds the same number of galaxies.
+    """Compute accuracy in bins of a quantity such as redshift, with equally many galaxies each.
 
     Parameters
     ----------
     predictions, truth
-        Of the same galaxies in the same order.
+        Predictions and labels of the same galaxies in the same order.
     values : ndarray of float64
-        Quantity of each galaxy, shape (n,); NaN, infinities and the sentinels −9999 and −999 are
-        left out.
+        Quantity of each galaxy, shape (n,). Galaxies with NaN, infinity, −9999 or −999 (values that
+        mean "missing") are left out.
     bins : int
-        Bins at most; equal values are never parted.
+        Largest number of bins. Galaxies with equal values always share a bin, so that bins can be
+        fewer and unequally filled.
     level : float
-        Coverage of the intervals (see `proportions.wilson`).
+        Coverage of the confidence intervals (see `proportions.wilson`).
 
     Returns
     -------
     list of AccuracyBin
-        Filled bins, rising.
+        One for each bin with galaxies, in rising order of the quantity.
     """
     measured = present(values)
     if not measured.any():
@@ -169,7 +172,7 @@ def by_catalog(
 ) -> dict[str, list[AccuracyBin]]:
     """Compute accuracy in bins of redshift, magnitude and size, each from a catalog's columns.
 
-    An id that the catalog lacks is an InputError.
+    Raises InputError if the catalog lacks a predicted galaxy.
     """
     rows = positions(catalog.ids, predictions.ids, where=f"catalog {catalog.source}")
     return {
@@ -180,7 +183,7 @@ def by_catalog(
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return vote fractions scaled to sum 1 per galaxy, and which galaxies have votes."""
+    """Return vote fractions scaled to sum 1 per galaxy, and a mask of the galaxies with votes."""
     total = np.nansum(soft, 1)
     voted = total > 0
     return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted

@@ -20,44 +20,44 @@ class Candidate:
     Parameters
     ----------
     approach : {"frozen", "fine-tuned", "end-to-end"}
-        Head on an untouched backbone, head on a backbone trained on galaxies, or the network by
-        itself.
+        A head on a backbone used as it is, a head on a backbone trained on galaxies, or a network
+        alone.
     backbone : str
-        Backbone, or network of the end-to-end approach.
+        Name of the backbone, or of the network if `approach` is "end-to-end".
     head : str, optional
-        Head; None in the end-to-end approach.
+        Name of the head; None if `approach` is "end-to-end".
     scheme : str
-        Label scheme.
+        Name of the class scheme, which turned votes into the labels.
     split : str
-        Fingerprint of the split.
+        Hash of the split into training, validation and test galaxies.
     predictions : Predictions
-        Of the test ids.
+        Predictions of the test galaxies.
     scores : Scores
-        Of those predictions.
+        Scores of `predictions`.
     seconds : mapping of str to float
-        Wall clock by step: `extract`, `fit`, `predict`, `train`.
+        Duration of each step: `extract`, `fit`, `predict`, `train`.
     parameters : mapping
         Hyper-parameters.
     seed : int
         Seed of the fit or the training.
     contaminated : bool
-        The backbone may have been trained on test galaxies, so that the scores are no fair test;
-        marked † in the ranking.
+        Whether the backbone may have been trained on test galaxies, so that the scores may be too
+        good; a ranking marks such a model with †.
     cost : mapping of str to float
-        What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
+        Costs other than time: `parameters` (how many numbers were learned), `bytes` (size on disk).
     calibration : mapping
-        Quality of the probabilities beside the scores: `before` calibration (see
-        `reliability.measured`), conformal `sets`, and `notes` on what could not be calibrated (see
+        How good the probabilities are: scores `before` calibration (see `reliability.measured`),
+        coverage of conformal `sets`, and `notes` on classes that could not be calibrated (see
         `conformal.Conformal.coverage_report`).
     curve : tuple of float
-        Validation score of the network behind it after each epoch, higher is better: accuracy, or
-        RMSE with its sign changed. Empty for a backbone that was trained elsewhere.
+        The network's validation score after each epoch, higher is better: accuracy, or RMSE with
+        its sign changed. Empty for a backbone that was not trained here.
 
     Raises
     ------
     InputError
-        An end-to-end approach names a head, another approach names none, or the scores are of other
-        predictions.
+        An end-to-end model has a head, another model has none, or `scores` has another number of
+        galaxies or other classes than `predictions`.
     """
 
     approach: Approach
@@ -105,7 +105,7 @@ class Candidate:
 
 
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
-    """Return the sentences on numbers of volunteers that scores had to assume, each only once."""
+    """Return notes on scores that assume a number of volunteers per galaxy; omit repeated notes."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
     notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

@@ -38,21 +38,23 @@ class Comparison:
     Parameters
     ----------
     metric : str
-        Metric that ranks the candidates.
+        Metric by which the candidate models are ranked.
     ranking : list of RankedRow
-        Best first, tied where not told apart from the first, all pairs tested as one family. Of
-        several seeds the mean counts, and they stand together by seed: a lucky one wins nothing.
+        Candidate models, the best method first; a row is `tied` if its method is not significantly
+        worse than the first. Methods are ranked by the mean over their seeds, so that no method
+        wins by one lucky seed; models of one method stand together, in the order of their seeds.
     tests : list of PairTest
-        Each two methods, by the metric of the ranking, mean over seeds; `p` is that of exact
-        McNemar for accuracy, else of the bootstrap, `p_family` see `family.step_down`.
+        Test of every pair of methods, by the same metric, averaged over seeds. `p` comes from
+        McNemar's exact test for accuracy, otherwise from resampling; `p_family` is corrected for
+        the number of pairs (see `family.step_down`).
     seeds : list of SeedsRow
-        Methods run with several seeds.
+        One row for each method with several seeds.
     split : str
-        Fingerprint of the split they share.
+        Hash of the split that all candidate models share.
     level : float
-        Coverage of the intervals.
+        Coverage of the confidence intervals.
     winner : WinnerRow, optional
-        The first method, knowing that it was chosen.
+        Score of the first method, corrected for the luck of being the best of several.
     """
 
     metric: str
@@ -65,7 +67,7 @@ class Comparison:
 
     @property
     def untrained(self) -> set[tuple[str, str, str | None]]:
-        """Return the methods of which most seeds' networks were not trained long enough."""
+        """Return the methods whose networks, for most seeds, were not trained long enough."""
         states: dict[tuple[str, str, str | None], list[bool]] = {}
         for row in self.ranking:
             states.setdefault(row.method, []).append(row.untrained is not None)
@@ -75,7 +77,7 @@ class Comparison:
     def single_trainings(self) -> set[tuple[str, str, str | None]]:
         """Return the methods that contain a network trained with one seed only.
 
-        One training says nothing of how far another seed would lead.
+        One training does not show how much the score would change with another seed.
         """
         several = {seeds.method for seeds in self.seeds}
         return (
@@ -144,24 +146,26 @@ def compare(
     Parameters
     ----------
     candidates : sequence of Candidate
-        At least one; all on the same split, scheme and test ids. Those that differ in their seed
-        alone are one method.
+        At least one model; all with the same split, class scheme and test galaxies. Models that
+        differ only in their seed are one method.
     labels : Labels
-        Truth.
+        True labels.
     metric : str, optional
-        What to rank by and to test; default `accuracy`, or `rmse` for vote fractions.
+        Metric to rank and to test by; by default `accuracy`, or `rmse` for vote fractions and
+        numbers.
     resamples : int
-        Bootstrap resamples; every method meets the same ones.
+        Number of bootstrap resamples of galaxies; the same ones serve every method.
     level : float
-        Coverage of the intervals; 1 − level is the chance of one false difference among all pairs.
+        Coverage of the confidence intervals; 1 − level is the probability that any of the pairs is
+        wrongly found to differ.
     seed : int
         Seed of the resampling.
 
     Raises
     ------
     InputError
-        Nothing to compare, an unknown metric, or splits, schemes or test ids differ (says which and
-        why it matters).
+        No candidate, an unknown metric, or candidates with different splits, class schemes or test
+        galaxies (the message says which, and why this matters).
 
     References
     ----------
@@ -172,7 +176,7 @@ def compare(
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
-    # use one order of galaxies for all predictions, so that score differences are paired
+    # predictions now have one order of galaxies: one `truth` fits all, and differences are paired
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
@@ -208,8 +212,8 @@ def compare(
         luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
     ranking: list[RankedRow] = []
     for place, members in enumerate(methods):
-        # the first tests compare the best method with each other method, in the order of the
-        # ranking
+        # the first tests compare the best method with the second, the third and so on, in the order
+        # of the ranking; the best method has no test against itself
         test = tests[place - 1] if place else None
         for i in members:
             ranking.append(_row(len(ranking) + 1, candidates[i], test, level, truth))
@@ -309,8 +313,8 @@ def _row(
     costs |= {name: candidate.cost.get(name) for name in ("parameters", "bytes")}
     behind, ends, tied = 0.0, [0.0, 0.0], True
     if test is not None:
-        # the test holds the best score minus this one, but a row states this minus the best: change
-        # the sign and swap the limits
+        # the test stores the best method's score minus this method's, but the row states this
+        # method's minus the best: change the sign and swap the limits
         low, high = test.interval
         behind, ends, tied = -test.difference, [-high, -low], test.p_family >= 1 - level
     return RankedRow(
@@ -396,22 +400,21 @@ def _tests(
 
 
 def _compared(*methods: Sequence[Candidate]) -> Compared:
-    """Return "methods", or "trainings" if a method of the test was trained with one seed only.
+    """Return "trainings" if a method's network was trained with one seed only, else "methods".
 
-    Galaxies tell how far one training is from another. How far trainings of one method scatter is
-    known from several seeds alone.
+    Test galaxies show how much two trained networks differ. How much the scores of one method
+    differ between trainings can only be measured with several seeds.
     """
     single = any(len(seeds) == 1 and seeds[0].approach != "frozen" for seeds in methods)
     return "trainings" if single else "methods"
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
-    """Return the confidence interval of a mean score difference over galaxies.
+    """Return the confidence interval of the mean score difference between two methods.
 
-    A difference of shares is taken as if two more galaxies differed.
-
-    The two, one each way, keep methods that never differ from being certain to be equal (Bonett &
-    Price 2012).
+    If `smoothed` (for accuracy), add two imaginary galaxies: each method is right for one of them.
+    Without these, methods that agree on all galaxies would get an interval of no width, as if
+    their equality were certain (Bonett & Price 2012).
     """
     n, total, square = len(gap), float(gap.sum()), float((gap**2).sum())
     if smoothed:
@@ -424,7 +427,7 @@ def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> li
 
 
 def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
-    """Return which galaxies are classified correctly, shape (n,); None if this is undefined."""
+    """Return which galaxies are classified correctly, shape (n,); None for fractions or numbers."""
     if predictions.kind == "classes":
         same: npt.NDArray[np.bool_] = predictions.codes == truth.codes
         return same

@@ -29,29 +29,32 @@ REPORT_LEVEL = 0.95
 class Conformal:
     """Hold thresholds for class sets that contain the true class with a promised probability.
 
-    A class is in a galaxy's set when its conformity reaches the threshold of the class; the most
-    probable class is always in it, so no set is empty unless the galaxy is unlike the training
-    galaxies (`Predictions.unfamiliar`). Galaxies must be exchangeable with those the thresholds
-    come from: a random draw of the same catalog, neither trained on nor scored, such as the
-    validation part.
+    A class enters a galaxy's set if its conformity, a measure of how well it fits the galaxy,
+    reaches the threshold of the class. The most probable class always enters, so that only a galaxy
+    unlike the training galaxies (`Predictions.unfamiliar`) gets an empty set. The promise is kept
+    if new galaxies and calibration galaxies are random draws of the same catalog. Calibration
+    galaxies must be neither trained on nor scored; validation galaxies meet this condition.
 
     Parameters
     ----------
     classes : tuple of str
-        k names.
+        Names of the k classes.
     thresholds : ndarray of float64
-        Least conformity of a class that is in the set, shape (k,), in [0, 1]; 0: in every set.
+        Smallest conformity with which each class enters a set, shape (k,), in [0, 1]. A class with
+        threshold 0 enters every set.
     coverage : float
-        Promised probability that a set holds the true class, in (0, 1).
+        Promised probability that a set contains the true class, in (0, 1).
     method : {"threshold", "raps"}
-        Conformity of a class: its probability (Sadinle+2019); or 1 − the summed probability of the
-        classes ahead of it − a penalty for late ranks (RAPS, Angelopoulos+2021, without
-        randomisation).
+        Conformity of a class. "threshold": its probability (Sadinle+2019). "raps": 1 − the summed
+        probability of all more probable classes − a penalty for each rank beyond the second (RAPS,
+        Angelopoulos+2021, without randomisation).
     per_class : bool
-        The promise holds within each class (Mondrian), not only over all galaxies.
+        Whether the promise holds for the galaxies of each class (Mondrian), or only for all
+        galaxies together.
     scores : tuple of ndarray of float64
-        Rising conformities of the true class of the calibration galaxies: one array per class, or
-        one for all together; empty where a head of an earlier version kept none.
+        Conformities of the calibration galaxies' true classes, in rising order: one array per
+        class, or one for all classes together. Empty in heads of an earlier version, which did not
+        store them.
 
     References
     ----------
@@ -87,24 +90,24 @@ class Conformal:
         Parameters
         ----------
         predictions : Predictions
-            Of those galaxies.
+            Predictions of the calibration galaxies, which were kept out of training.
         labels : Labels
-            Their classes.
+            True classes of these galaxies.
         coverage : float
-            Promise, in (0, 1).
+            Promised probability that a set contains the true class, in (0, 1).
         per_class : bool
-            Keep the promise within each class, rare ones too. A class with too few galaxies for the
-            promise (9 at 90 %) is in every set; one with fewer than 20 and the next smallest class
-            share the lower of their two thresholds, so that neither pays for the other. `notes`
-            says which.
+            Whether to keep the promise for the galaxies of each class, even of rare ones. A class
+            with too few galaxies for the promise (fewer than 9 at 90 %) enters every set. A class
+            with fewer than 20 galaxies shares the lower threshold with the next smallest class, so
+            that both reach the coverage. `notes` names these classes.
         method : {"threshold", "raps"}
-            See the class.
+            How the conformity of a class is computed; see `Conformal`.
 
         Raises
         ------
         LeakError, InputError
-            As `evaluate`; the labels are not one class per galaxy; an unknown method; or coverage
-            is outside (0, 1).
+            As `evaluate`; or labels that are not one class per galaxy; an unknown method; or
+            coverage outside (0, 1).
         """
         if method not in METHODS:
             raise InputError(
@@ -113,8 +116,9 @@ class Conformal:
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
-            # an unfamiliar galaxy gets an empty set, which never contains its class; score 0 makes
-            # the sets of the others larger, so that all together reach the coverage
+            # a galaxy unlike the training galaxies gets an empty set, which never contains its
+            # class; score 0 lowers the thresholds, and so makes the sets of the other galaxies
+            # larger, so that all sets together reach the coverage
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -127,7 +131,7 @@ class Conformal:
         Raises
         ------
         InputError
-            Coverage is outside (0, 1); or no scores were kept.
+            Coverage is outside (0, 1); or `scores` is empty.
         """
         if not self.scores:
             raise InputError(
@@ -142,13 +146,13 @@ class Conformal:
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
         """Return which classes are in each galaxy's class set, shape (n, k).
 
-        The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set
-        is empty.
+        Each set contains the most probable class, except for galaxies in the mask
+        `predictions.unfamiliar` (unlike the training galaxies): their sets are empty.
 
         Raises
         ------
         InputError
-            The predictions are of other classes.
+            The predictions have other classes than the thresholds.
         """
         if predictions.classes != self.classes:
             raise InputError(
@@ -187,32 +191,34 @@ class Conformal:
         Returns
         -------
         dict
-            `promised`; `reached` (share of galaxies whose set holds the true class) with its exact
-            `interval` of Clopper & Pearson at `level`, and the same within each class (`per_class`:
-            `class, n, reached, interval`; None for an absent class; `reached_per_class`: the shares
-            alone); `size` (mean number of classes in a set); `single` and `empty` (shares of sets
-            with one class and with none), `unfamiliar` (share whose set is empty because the galaxy
-            is unlike the training galaxies); `n`; `method`; `notes`.
+            `promised` coverage; `reached` (share of galaxies whose set contains the true class)
+            with its exact `interval` (Clopper & Pearson) at `level`; the same for each class
+            (`per_class`: `class, n, reached, interval`, None for a class without galaxies;
+            `reached_per_class`: only the shares); `size` (mean number of classes in a set);
+            `single` and `empty` (shares of sets with one class and with none); `unfamiliar` (share
+            of galaxies unlike the training galaxies, whose sets are empty); `n` (number of
+            galaxies); `method`; `notes`.
 
         Raises
         ------
         LeakError, InputError
-            As `evaluate`; or the predictions are of other classes.
+            As `evaluate`; or the predictions have other classes than the thresholds.
         """
         codes = scorable(predictions, labels).codes
         return self._report(predictions, codes, self.sets(predictions))
 
     def crossed_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure coverage on the calibration galaxies: each half is tested with the other half.
+        """Measure coverage on calibration galaxies: test thresholds of each half on the other half.
 
-        Each half of them, every second galaxy in the order of ids, is held by sets that the other
-        half calibrates, so that no galaxy is counted by a threshold that it set itself. Half as
-        many galaxies calibrate: the sets are as large as those of `sets`, or larger.
+        A half is every second galaxy in the order of ids. Each half is tested by thresholds that
+        were calibrated on the other half, so that no galaxy tests a threshold that depends on it.
+        Because only half of the galaxies calibrate, the sets tend to be larger than those of
+        `sets`.
 
         Returns
         -------
         dict
-            As `coverage_report`, and `crossed`: True.
+            The keys of `coverage_report`, and `crossed`: True.
 
         Raises
         ------
@@ -287,7 +293,7 @@ def calibrate_sets(
 ) -> Conformal | None:
     """Return thresholds for class sets, calibrated on galaxies not trained on; None if impossible.
 
-    It is impossible without such galaxies, or where labels are not one class per galaxy.
+    It is impossible if all galaxies were trained on, or if labels are not one class per galaxy.
     """
     fresh = kept_out.ids if kept_out.seen is None else kept_out.ids[~kept_out.seen]
     if labels.target != "classes" or not len(fresh):
@@ -306,8 +312,9 @@ def _conformity(p: Array, method: Method) -> Array:
     """Return how well each class fits each galaxy, from 0 to 1, shape (n, k)."""
     if method == "threshold":
         return p
-    # RAPS, regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability
-    # of all more likely classes, plus a penalty for each rank beyond the first ones
+    # RAPS, regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): `score` is the
+    # probability of all more likely classes plus a penalty for each rank beyond the second; a class
+    # fits the better, the lower its score
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, 1)
     ranks_above = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
@@ -353,7 +360,7 @@ def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
 def _lowest(true: Array, coverage: float) -> float:
     """Return the highest score threshold that reaches the coverage; 0 for too few galaxies.
 
-    It is the ⌊(n + 1)(1 − coverage)⌋-th smallest score of the true classes.
+    The threshold is the ⌊(n + 1)(1 − coverage)⌋-th smallest score of n galaxies' true classes.
     """
     # without 1e-9, rounding of (n + 1)(1 − coverage) could give one galaxy too few
     allowed = int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9))

@@ -18,25 +18,25 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
     Parameters
     ----------
     values : sequence of ndarray
-        Of each method: value of each of its S seeds, shape (S,).
+        For each of the K methods, the score of each of its S seeds, shape (S,).
     shares : sequence of ndarray
-        Of each method: what each galaxy adds to the value of each seed, shape (S, n), of mean
-        `values`.
+        For each method, each galaxy's contribution to the score of each seed, shape (S, n); the
+        mean over galaxies is the score.
 
     Returns
     -------
     ndarray of float64
-        0 for a method with one seed: its one fit is what is compared. Else the larger of its own
-        variance over seeds and that pooled over methods, less what galaxies alone would bring,
-        divided by S: three seeds tell little of their spread, and a method whose three happen to
-        agree would be called different too often.
+        0 for a method with one seed, because only this one fit is compared. For other methods, the
+        variance of the score over seeds, without the part due to few galaxies, divided by S. A
+        variance below the mean over all methods is replaced by this mean: a few seeds can have
+        similar scores by chance, and the method would too often be found different from others.
     """
     of_method = np.full(len(values), np.nan)
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
         count, n = share.shape
         if count > 1:
-            # mean scores scatter also because each has few galaxies: estimate this part from
-            # `residual` and subtract it; the rest is due to the seeds
+            # scores of several seeds differ also because galaxies are few: estimate this part of
+            # the variance from `residual` and subtract it; the rest is due to the seeds
             residual = share - share.mean(0) - (value - value.mean())[:, None]
             of_method[method] = value.var(ddof=1) - (residual**2).sum() / ((count - 1) * n**2)
     with_seeds = np.isfinite(of_method)
@@ -52,29 +52,32 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
 def step_down(
     values: Sequence[Array], shares: Sequence[Array], resamples: int, seed: int
 ) -> tuple[Array, Array, Array]:
-    """Compute p values for all pairs of K methods together, and each difference's error.
+    """Compute p values for all pairs of K methods together, and each difference's standard error.
 
-    Every resample gives each galaxy a random sign, one for all methods, and each method a mean over
-    seeds drawn from the seeds' deviations. The sign turns a galaxy's difference of two methods
-    round, as it might have been were the two equal: for shares of right answers and two methods
-    this is McNemar's exact test. The largest of all studentised differences, over the pairs not yet
-    told apart, gives the p values, so that the chance of one false difference among all pairs is
-    what is stated, and no correction for their number is added, nor for seeds.
+    Each resample draws a random sign for each galaxy, the same for all methods, and a random change
+    of each method's score due to its seeds. A negative sign exchanges the two methods of a pair for
+    this galaxy, which would make no difference if the methods were equally good; for the accuracies
+    of two methods this is McNemar's exact test. A pair differs if its difference, divided by the
+    standard error, is larger than the largest one of all pairs in most resamples. The probability
+    that any pair is wrongly found to differ is therefore the stated one, without a further
+    correction for the number of pairs or seeds.
 
     Parameters
     ----------
     values, shares : sequences of ndarray
-        As `seed_variance`.
+        Scores of each method's seeds, and each galaxy's contributions to them, as in
+        `seed_variance`.
     resamples : int
-        B.
+        Number B of resamples.
     seed : int
-        Of signs and seeds.
+        Seed of the random signs and of the random changes due to seeds.
 
     Returns
     -------
     family, single, error : ndarray of float64
-        p value in the family, p value of the pair alone, and standard error of the pairs (0, 1),
-        (0, 2), …, (K−2, K−1), each of shape (K(K − 1)/2,).
+        For the pairs (0, 1), (0, 2), …, (K−2, K−1): p value corrected for the number of pairs, p
+        value of the pair alone, and standard error of the difference; each of shape
+        (K(K − 1)/2,).
 
     References
     ----------
@@ -93,14 +96,14 @@ def step_down(
     statistic = _ratio(np.abs(mean.mean(0)[first] - mean.mean(0)[second]), error)
     drawn = _signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)
     spread = _ratio(np.abs(drawn[:, first] - drawn[:, second]), error)
-    # step-down test (Romano & Wolf 2005, algorithm 4.1): compare each pair with the largest
-    # statistic among the pairs that are not clearer than it, which keeps more power than a
-    # comparison with all pairs
+    # step-down test (Romano & Wolf 2005, algorithm 4.1): compare each pair's statistic with the
+    # largest random one among the pairs of equal or smaller statistic; this finds more true
+    # differences than a comparison with the largest one among all pairs
     order = np.argsort(-statistic, kind="stable")
     largest = np.maximum.accumulate(spread[:, order[::-1]], axis=1)[:, ::-1]
     single = (1 + (spread >= statistic * (1 - 1e-9)).sum(0)) / (1 + resamples)
     p = (1 + (largest >= statistic[order] * (1 - 1e-9)).sum(0)) / (1 + resamples)
-    # p values must not fall from a clearer pair to a less clear one
+    # a pair with a smaller statistic must not get a smaller p value
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p)
     return corrected, single, error
@@ -128,11 +131,12 @@ def _seed_means(
 ) -> Array:
     """Draw how much each method's mean would change with new training seeds, shape (B, K).
 
-    Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
-    one method alone have ten means, and no tails. If no method has more than two seeds, their
-    variance is drawn too, as the data leave it open (χ² of as many degrees of freedom as methods
-    have two seeds; Gelman+2013, Bayesian Data Analysis, section 2.6). From three seeds on, the
-    larger of own and pooled variance allows for that (`experiments/benchmarks/comparisons.py`).
+    Seeds are drawn from the deviations of all methods together, each scaled to variance 1, because
+    draws from three seeds of one method have only ten different means, and no extreme ones. If no
+    method has more than two seeds, the variance is uncertain and is drawn too (from χ² with as many
+    degrees of freedom as methods have two seeds; Gelman+2013, Bayesian Data Analysis, section 2.6).
+    From three seeds on this is not needed: `seed_variance` returns the larger of a method's own and
+    the mean variance, which is large enough (simulated in `experiments/benchmarks/comparisons.py`).
     """
     pool = [
         (value - value.mean()) / value.std()

@@ -41,68 +41,74 @@ NEITHER_IS_BETTER = ("bias",)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Hold metrics of predictions with their confidence intervals; unused metrics are None.
+    """Hold metrics of predictions with confidence intervals; metrics that do not apply are None.
 
     Parameters
     ----------
     kind : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What was predicted.
+        What was predicted: one class per galaxy, several labels, vote fractions, or a number.
     n : int
-        Galaxies scored.
+        Number of scored galaxies.
     classes : tuple of str
-        k names.
+        Names of the k classes.
     accuracy : float, optional
-        Share of galaxies whose most probable class is right; multi-label: all k right at threshold
-        0.5.
+        Share of galaxies whose most probable class is the true one. For several labels: share of
+        galaxies for which all k labels are right at threshold 0.5.
     balanced_accuracy : float, optional
-        Mean recall of the classes present.
+        Mean recall of the classes that have galaxies. For several labels: mean of the recalls and
+        specificities.
     macro_f1 : float, optional
-        Mean F1 of the classes that occur in truth or prediction.
+        Mean F1 of the classes that occur among the true or predicted ones.
     log_loss : float, optional
-        Mean of −ln p(true class), p clipped at 1e-7; multi-label: mean over labels.
+        Mean of −ln p(true class), with p ≥ 1e-7. For several labels: mean over labels too.
     brier : float, optional
-        Mean of Σ (p − y)² over classes, in [0, 2]; multi-label: mean over labels of (p − y)².
+        Mean over galaxies of Σ (p − y)², summed over classes, in [0, 2]; y is 1 for the true class
+        and otherwise 0. For several labels: mean of (p − y)² over galaxies and labels.
     auc : float, optional
-        One-vs-rest area under the ROC curve, mean of the classes that have members and non-members.
+        Area under the ROC curve of one class against the rest; mean over the classes to which some,
+        but not all galaxies belong.
     mcc : float, optional
         Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006,
         eq. 8).
     ece : float, optional
-        Expected calibration error of the most probable class (multi-label: of every label), 15
-        bins; noise alone makes it positive, the more the fewer galaxies there are.
+        Expected calibration error of the most probable class (for several labels: of every label),
+        with 15 bins. Noise alone makes it positive, and larger for fewer galaxies.
     ece_debiased : float, optional
-        The same without what noise alone would give (see `calibration_error.debiased`).
+        Expected calibration error minus the part that noise alone would give (see
+        `calibration_error.debiased`).
     rmse : float, optional
-        Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
-        Of numbers the root mean square residual (see `residuals.residuals`).
+        For vote fractions, root mean square error over all galaxies and answers (the score of the
+        Kaggle challenge), without NaN votes. For numbers, root mean square of the residuals (see
+        `residuals.residuals`).
     bias, sigma_nmad, outlier_share : float, optional
-        Of numbers: mean residual, 1.4826 × median |r − median r|, and share of outliers (see
-        `residuals.value_metrics`).
+        For numbers: mean of the residuals r, 1.4826 × median |r − median r|, and share of outliers
+        (see `residuals.value_metrics`).
     intervals : mapping of str to (low, high)
-        Interval of each metric at `level`, by the method that holds it (see `intervals`); that of
-        `ece` is of the true error, as that of `ece_debiased`. A figure over classes has none where
-        a class is in `too_few`.
+        Confidence interval of each metric at `level` (see the module `intervals`). `ece` and
+        `ece_debiased` have the same interval, of the true calibration error. A mean over classes
+        has no interval if one of the classes is in `too_few`.
     level : float
-        Coverage of the intervals.
+        Coverage of the confidence intervals.
     too_few : tuple of str
-        Classes with fewer than ten galaxies: they have no interval.
+        Classes with fewer than ten galaxies, which get no confidence interval.
     confusion : ndarray of int64, optional
-        Shape (k, k); row: true class, column: predicted class.
+        Number of galaxies by true class (row) and predicted class (column), shape (k, k).
     per_class : list of dict
-        `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and
-        `intervals`.
+        For each class `class, support, precision, recall, f1` and `intervals`; for vote fractions
+        `class, support, answer_rmse` and `intervals`. Support is the number of galaxies.
     agreement : list of AccuracyBin
-        Accuracy by volunteer agreement (see `accuracy_by.by_agreement`); empty without vote
-        fractions.
+        Accuracy in bins of volunteers' agreement (see `accuracy_by.by_agreement`); empty if the
+        labels have no vote fractions.
     ceiling : Ceiling, optional
-        `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and
-        `repeatability` against the majority of a panel (see `accuracy_by.against_ceiling`).
+        How often predictions agree with one volunteer drawn at random (`reached`, at best
+        `ceiling`) and with the majority (`accuracy`, compared with `repeatability`); see
+        `accuracy_by.against_ceiling`.
     slices : mapping of str to list of AccuracyBin
-        Accuracy along redshift, magnitude and size (see `accuracy_by.accuracy_along`), where a
-        catalog was given.
+        Accuracy in bins of redshift, magnitude and size (see `accuracy_by.accuracy_along`); empty
+        if no catalog was given.
     baselines : mapping of str to mapping
-        Of numbers, where training numbers were given: the metrics that the `median` and the `mean`
-        of the training galaxies (a linear fit on nothing) have on the same galaxies.
+        For numbers, if training galaxies were given: the metrics of predicting for every galaxy the
+        training galaxies' `median`, or their `mean`.
     """
 
     kind: str
@@ -135,7 +141,8 @@ class Scores:
     def metrics(self) -> dict[str, float]:
         """Return the metrics that are defined for these predictions, by name."""
         names: tuple[str, ...] = HIGHER_IS_BETTER + LOWER_IS_BETTER + NEITHER_IS_BETTER
-        # show the usual order of redshift tables: the total error first, then its parts
+        # for predicted numbers, use the usual order of redshift papers: total error (RMSE) first,
+        # then bias, scatter and outliers
         if self.kind in VALUE_TARGETS:
             names = VALUE_METRICS
         values = {name: getattr(self, name) for name in names}
@@ -164,31 +171,34 @@ def evaluate(
     Parameters
     ----------
     predictions : Predictions
-        Every id must have a label; ids that were trained on are refused.
+        Predictions of galaxies with a label; galaxies that were trained on are refused.
     labels : Labels
-        Truth, with the same classes in the same order; its vote fractions, if any, give agreement
-        and ceiling.
+        True labels, with the same classes in the same order as the predictions. If they have vote
+        fractions, predictions are also compared with single volunteers and majorities.
     intervals : bool
-        Whether to give intervals; 0 and other numbers as False and True.
+        Whether to compute confidence intervals; 0 means False, any other number True.
     level : float
-        Coverage of the intervals, in (0, 1).
+        Coverage of the confidence intervals, in (0, 1).
     votes : ndarray of int, optional
-        Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability
-        of their majority; else those of the catalog's counts, else 40 each.
+        Number of volunteers of each galaxy of `labels`, shape (len(labels),), from which follows
+        how often their majorities repeat. By default the catalog's numbers, otherwise 40 each.
     catalog : Catalog, optional
-        Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and
-        size, as far as it has them, give the slices; one class per galaxy only.
+        Catalog with numbers of volunteers, if it has vote counts, and with redshift, magnitude and
+        size, as far as it has them: accuracy is also computed in bins of these quantities. Used
+        only for one class per galaxy.
     groups : mapping of str to str, optional
-        Id → group: of numbers, the intervals count galaxies of a group as belonging together.
+        Group of each id. For predicted numbers, confidence intervals take into account that
+        galaxies of a group resemble each other.
     train : Ids, optional
-        Training galaxies among the labels: of numbers, their median and mean are the baselines.
+        Ids of labelled training galaxies. For predicted numbers, the median and mean of their
+        labels are also scored, as baselines.
 
     Raises
     ------
     LeakError
-        A galaxy was trained on, or shares its group with one that was.
+        A galaxy was trained on, or is in one group with a training galaxy.
     InputError
-        There is nothing to score, an id has no label, or the classes differ.
+        No prediction, a galaxy without label, or different classes.
 
     Examples
     --------
@@ -339,7 +349,7 @@ def _is_finite(limits: Array, code: int | None = None) -> bool:
 
 
 def headline(target: str) -> str:
-    """Return the metric that ranks by default: RMSE for fractions and numbers, else accuracy.
+    """Return the metric to rank models by: RMSE for vote fractions and numbers, else accuracy.
 
     Examples
     --------
@@ -350,9 +360,9 @@ def headline(target: str) -> str:
 
 
 def scorable(predictions: Predictions, labels: Labels) -> Labels:
-    """Return the labels of the predicted galaxies, in their order; refuse training galaxies.
+    """Return the labels of the predicted galaxies, in the same order; refuse training galaxies.
 
-    Raises as `evaluate` does.
+    Raises the same errors as `evaluate`.
     """
     if not len(predictions):
         raise InputError("no galaxy to score", rule="have at least one prediction")

@@ -6,10 +6,8 @@ from __future__ import annotations
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the exact two-sided p value of McNemar's test of two methods.
 
-    The inputs are the numbers of galaxies that only the first and only the second classifies
-    correctly.
-
-    It is 1 where no galaxy tells the methods apart.
+    The arguments are the number of galaxies that only the first method classifies correctly, and
+    the number that only the second does. If both are 0, the p value is 1.
 
     Examples
     --------

@@ -19,8 +19,8 @@ def require_valid(predictions: Predictions) -> None:
     Raises
     ------
     InputError
-        Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], a row does not sum to 1, or
-        a number is not finite.
+        Ids repeat, shapes disagree, a probability is NaN or outside [0, 1], the probabilities of a
+        galaxy do not sum to 1, or a predicted number is not finite.
     """
     # a galaxy that occurs twice would count twice in every score
     require_unique(predictions.ids, where="predictions")

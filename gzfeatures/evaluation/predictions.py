@@ -35,34 +35,35 @@ class Predictions:
     Parameters
     ----------
     ids : Ids
-        Shape (n,), unique.
+        Unique ids of the n galaxies, shape (n,).
     probabilities : ndarray
-        Float, shape (n, k). Rows sum to 1 for `kind="classes"`; each entry lies in [0, 1]. For
-        `value` and `redshift` the predicted number, finite, shape (n, 1).
+        Floats of shape (n, k). Probabilities or vote fractions lie in [0, 1]; for `kind="classes"`
+        each galaxy's sum to 1. For "value" and "redshift": the predicted number, finite, shape
+        (n, 1).
     classes : tuple of str
-        k names; for a number, the name of its column.
+        Names of the k classes or answers; for a predicted number, the name of its column.
     kind : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What a row means.
+        What is predicted: one class per galaxy, several labels, vote fractions, or a number.
     seen : ndarray of bool, optional
-        Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not
-        scored.
+        Shape (n,): True if the galaxy, or another galaxy of its group, was trained on. Such
+        predictions cannot be scored.
     sets : ndarray of bool, optional
-        Shape (n, k): classes that hold the true one with a promised probability (see
-        `conformal.Conformal`).
+        Shape (n, k): the classes in each galaxy's class set, which contains the true class with a
+        promised probability (see `conformal.Conformal`).
     unfamiliar : ndarray of bool, optional
-        Shape (n,): the galaxy is unlike those trained on; its set is empty for that reason.
+        Shape (n,): True if the galaxy is unlike the training galaxies; its class set is then empty.
     familiarity : ndarray of float64, optional
-        Shape (n,), in (0, 1]: conformal p value of being like those trained on (see
-        `familiarity.Familiarity`).
+        Shape (n,), in (0, 1]: conformal p value, small if the galaxy is unlike the training
+        galaxies (see `familiarity.Familiarity`).
     bounds : ndarray of float64, optional
-        Shape (n, 2): lower and upper end of an interval that holds the true number with a promised
-        probability (see `value_intervals.ValueIntervals`); of numbers only.
+        Shape (n, 2): lower and upper end of each galaxy's interval, which contains the true number
+        with a promised probability (see `value_intervals.ValueIntervals`). Only for numbers.
 
     Raises
     ------
     InputError
-        Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], a row does not sum to 1, or
-        a number is not finite.
+        Ids repeat, shapes disagree, a probability is NaN or outside [0, 1], the probabilities of a
+        galaxy do not sum to 1, or a predicted number is not finite.
     """
 
     ids: Ids
@@ -100,8 +101,8 @@ class Predictions:
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per galaxy as a data frame, with the columns that `write` writes.
 
-        These are the predicted class or number, class sets and familiarity where they are known,
-        and the probability of each class.
+        The columns are the predicted class or number, the class set and familiarity if known, and
+        the probability of each class.
         """
         columns = columns_of(self, Path("predictions"))
         return pd.DataFrame(columns).set_index("galaxy_id")
@@ -144,7 +145,7 @@ class Predictions:
         Parameters
         ----------
         parts : sequence of Predictions
-            In the order of their rows.
+            Predictions of each part, in the order of the table's rows.
         """
         columns: dict[str, Any] = {}
         for name in ("ids", "probabilities", *_PER_GALAXY):
@@ -157,12 +158,12 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Return the number of each galaxy's most probable class, (n,); the first if tied.
+        """Return the index in `classes` of each galaxy's most probable class, (n,); first if tied.
 
         Raises
         ------
         InputError
-            One number is predicted: it has no classes.
+            Numbers are predicted, which have no classes.
         """
         if self.is_value:
             raise InputError(
@@ -185,7 +186,7 @@ class Predictions:
         Parameters
         ----------
         ids : array of str
-            Shape (m,).
+            Ids of the m galaxies to select, shape (m,).
         """
         rows = positions(self.ids, ids, where="predictions")
         per_galaxy = {
@@ -201,10 +202,9 @@ class Predictions:
     def empty_because(self) -> npt.NDArray[np.object_] | None:
         """Return why each galaxy's class set is empty, shape (n,); "" for other sets.
 
-        The reason is `unfamiliar` or `no class fits`.
-
-        None without sets. Heads of today give no set for which no class fits: the most probable
-        class is in all.
+        The reason is `unfamiliar` (the galaxy is unlike the training galaxies) or `no class fits`.
+        The latter occurs only in predictions of earlier versions: today, a set that is not empty
+        for the first reason contains the most probable class. Without class sets, return None.
         """
         if self.sets is None:
             return None
@@ -215,22 +215,23 @@ class Predictions:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Return how many galaxies have each class, are unsure, or are unfamiliar.
+        """Count galaxies by predicted class, those of unsure class, and those unlike training ones.
 
         Returns
         -------
         dict
-            `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
-            (galaxies whose set holds several classes, or without sets whose most probable class is
-            below 0.5); `unfamiliar` (galaxies unlike those trained on), None where familiarity is
-            unknown. Of numbers `rows`, `value` (column, median, 5 % and 95 % quantile), `width`
-            (median width of the intervals, None without) and `unfamiliar`.
+            `rows` (number of galaxies); `classes` (for each class, the number of galaxies for which
+            it is the most probable); `unsure` (number of galaxies whose class set has several
+            classes or, if no sets are known, whose most probable class has less than 0.5);
+            `unfamiliar` (number of galaxies unlike the training galaxies, None if unknown). For
+            predicted numbers: `rows`, `value` (column, median, 5 % and 95 % quantile), `width`
+            (median width of the intervals, None if unknown) and `unfamiliar`.
         """
         unfamiliar = None if self.unfamiliar is None else int(self.unfamiliar.sum())
         if self.is_value:
             return {**self._value_summary(), "unfamiliar": unfamiliar}
-        # class sets, if present, are calibrated, so they tell better than probabilities which
-        # galaxies are unsure
+        # use class sets, if present, rather than probabilities: sets are calibrated, so they show
+        # better which galaxies have an unsure class
         several = self.probabilities.max(1, initial=0) < 0.5
         if self.sets is not None:
             several = self.sets.sum(1) > 1
@@ -262,9 +263,10 @@ class Predictions:
         }
 
     def without_seen(self) -> Predictions:
-        """Return the predictions without the mask `seen` of galaxies that were trained on.
+        """Return all predictions, but no longer marked by `seen` as training galaxies or not.
 
-        Scores of such galaxies are no fair test.
+        `evaluate` then scores training galaxies too, whose scores are better than those of new
+        galaxies.
         """
         return dataclasses.replace(self, seen=None)
 
@@ -276,24 +278,24 @@ class Predictions:
         Endings are `.csv`, `.csv.gz`, `.parquet` and `.fits`.
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64
-        column per class, under its name; `class_set` (joined by `|`) and `trained_on` where `sets`
-        and `seen` are known, and where a set is empty `empty_because` (see the property);
-        `familiarity_p` where it is known. Of numbers `predicted_<column>`, and `lower` and `upper`
-        where intervals are known, instead of the columns of classes. In CSV a text that a
-        spreadsheet would take for a formula gets a leading apostrophe, which `read` removes.
+        column per class, with the name of the class; if known, `class_set` (classes joined by `|`),
+        `trained_on` (the mask `seen`) and `familiarity_p`; `empty_because` (see the property) if a
+        set is empty. For predicted numbers, `predicted_<column>`, and `lower` and `upper` if
+        intervals are known, replace the columns of classes. In CSV, a text that a spreadsheet would
+        read as a formula gets a leading apostrophe, which `read` removes.
 
         Parameters
         ----------
         path : str or Path
-            File, whose ending gives the format.
+            File to write; its ending decides the format.
 
         Raises
         ------
         InputError
-            The ending is none of these, a class bears the name of another column, or FITS cannot
-            hold an id or name.
+            Another ending, a class with the same name as another column, or an id or name that FITS
+            cannot store.
         OutputError
-            The place cannot be written.
+            The file cannot be written.
         """
         path = Path(path)
         kind = kind_of(path)
@@ -312,14 +314,15 @@ class Predictions:
         Parameters
         ----------
         path : str or Path
-            The file.
+            File to read.
         number : {"value", "redshift"}, optional
-            What predicted numbers are; by default the name of their column tells.
+            Whether predicted numbers are redshifts; by default decided by the name of their column.
 
         Raises
         ------
         MissingFileError, InputError
-            No such file; not readable; no `galaxy_id` column; probabilities break their rule.
+            The file does not exist, cannot be read, has no column `galaxy_id`, or has probabilities
+            outside [0, 1] or with another sum than 1.
         """
         path = require_file(path, "predictions")
         kind = kind_of(path)

@@ -23,12 +23,13 @@ def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin
     predictions : Predictions
         Class probabilities.
     labels : Labels
-        Truth.
+        True classes.
 
     Returns
     -------
     list of ReliabilityBin
-        Filled bins in rising order. The ECE is Σ n |stated − reached| / Σ n.
+        One for each bin of probability with galaxies, in rising order. The expected calibration
+        error is Σ n |stated − reached| / Σ n.
 
     Raises
     ------
@@ -56,13 +57,15 @@ def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
     """Return the accuracy of the most certain galaxies, for every share of galaxies kept.
 
-    Galaxies of equal confidence are kept or left together.
+    A galaxy's confidence is the probability of its most probable class. Galaxies of equal
+    confidence are kept or left out together.
 
     Returns
     -------
     dict of ndarray
-        `threshold` (falling), `coverage` (share with at least that confidence, rising to 1) and
-        `accuracy` on them, each of shape (number of distinct confidences,).
+        `threshold` (smallest confidence to keep, falling), `coverage` (share of galaxies kept,
+        rising to 1) and `accuracy` of these galaxies, each of shape (number of different
+        confidences,).
 
     Raises
     ------
@@ -82,6 +85,6 @@ def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Arr
 
 
 def _confidence(predictions: Predictions, labels: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return the most probable class's probability, and whether that class is correct."""
+    """Return each galaxy's highest class probability, and whether that class is correct."""
     right = scorable(predictions, labels).codes == predictions.codes
     return predictions.probabilities.max(1), right

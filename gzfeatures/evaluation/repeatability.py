@@ -20,27 +20,27 @@ def of_majorities(
 ) -> Array:
     """Estimate the probability that two new groups of volunteers give the same majority class.
 
-    The observed fractions of a panel scatter more than the galaxies' own: taken as they are, a
-    galaxy on which 40 people happened to agree would seem sure to be agreed on again. They are
-    first drawn towards those of all galaxies, by a Dirichlet prior fitted to the whole table, and
-    vary as the votes leave open; both panels have as many volunteers as the galaxy had. Errors that
-    all volunteers make alike are left out: panels may well agree on what is wrong.
+    Observed vote fractions scatter around a galaxy's true ones: if 40 volunteers happened to agree,
+    40 others may not. True fractions are therefore drawn from a Dirichlet distribution (posterior)
+    that combines the galaxy's votes with a prior fitted to all galaxies. From these, two groups of
+    as many volunteers as the galaxy had are drawn. Errors that most volunteers make in the same way
+    do not lower the result: both groups may agree on a wrong class.
 
     Parameters
     ----------
     shares : ndarray of float64
-        Vote fractions of the classes, rows of sum 1, shape (n, k).
+        Vote fractions of the k classes, shape (n, k); each row sums to 1.
     panels : ndarray of int
-        Volunteers of each galaxy, at least 1, shape (n,).
+        Number of volunteers of each galaxy, at least 1, shape (n,).
     draws : int
-        Pairs of panels per galaxy.
+        Number of pairs of volunteer groups to draw for each galaxy.
     seed : int
-        Of the panels.
+        Seed of these random draws.
 
     Returns
     -------
     ndarray of float64
-        Shape (n,), in [0, 1].
+        Probability for each galaxy, shape (n,), in [0, 1].
 
     References
     ----------
@@ -57,15 +57,18 @@ def of_majorities(
 def _agreed(
     votes: bytes, shape: tuple[int, ...], volunteers: bytes, draws: int, seed: int
 ) -> Array:
-    """Compute how often majorities of other volunteers would agree, once for equal galaxies."""
+    """Compute `of_majorities` from arrays given as bytes, and cache the result by these bytes.
+
+    A cache cannot have arrays as keys.
+    """
     shares: Array = np.frombuffer(votes).reshape(shape)
     sizes = np.frombuffer(volunteers, dtype=np.int64)
     prior = dirichlet_prior(shares, sizes)
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # draw vote fractions from each galaxy's Dirichlet posterior; its mean would be pulled
-        # towards equal fractions, so that two groups would agree too rarely
+        # few votes leave a galaxy's true vote fractions uncertain: draw them at random from the
+        # Dirichlet posterior, then draw both groups of volunteers from the same fractions
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
         # add a random number below one vote, so that chance decides between answers with equal
@@ -77,18 +80,18 @@ def _agreed(
 
 
 def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
-    """Return the Dirichlet parameters of the galaxies' true vote fractions, from moments.
+    """Estimate Dirichlet parameters of galaxies' true vote fractions from mean and variance.
 
-    Observed fractions have the variance m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n) about their
-    mean m with panels of n volunteers, where s is the sum of the parameters; s follows from the sum
-    over classes.
+    For n volunteers per galaxy, observed fractions of mean m have the variance
+    m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n), where s is the sum of the parameters. Summing the
+    variances over classes gives one equation for s.
     """
     mean = shares.mean(0)
     scatter = float(
         ((shares - mean) ** 2).mean(0).sum() / max(float((mean * (1 - mean)).sum()), 1e-12)
     )
     noise = float((1 / sizes).mean())
-    # of the scatter in vote fractions, the part between galaxies is 1 / (s + 1), if s is the sum of
-    # the Dirichlet parameters
+    # scatter = between + (1 - between) * noise, where between = 1 / (s + 1) is the part due to
+    # differences between galaxies, and s the sum of the Dirichlet parameters: solve for `between`
     between = np.clip((scatter - noise) / max(1 - noise, 1e-12), 1e-4, 1 - 1e-4)
     return np.asarray(np.maximum(mean, 1e-6) * (1 / between - 1))

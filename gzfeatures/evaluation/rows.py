@@ -1,7 +1,8 @@
 """Define the rows of a report's tables: ranking, tests, calibration, accuracy by quantity.
 
-Each row is a frozen dataclass. It is a mapping too, with the keys and the order that the row has in
-JSON files and under `--json`: a field that is None because it does not apply has no key there.
+Each row is a frozen dataclass. It can also be used as a mapping, with the same keys in the same
+order as in JSON files and in the output of `--json`. A field that does not apply is None and has no
+key.
 """
 
 from __future__ import annotations
@@ -48,27 +49,28 @@ class RankedRow(Row):
     Parameters
     ----------
     rank : int
-        From 1.
+        Rank of the candidate model, from 1.
     approach, backbone, head, scheme, seed, contaminated
-        Of the candidate.
+        Fields of the candidate model; see `Candidate`.
     metrics : mapping of str to float
-        By name; in JSON each is a key of its own.
+        Value of each metric by name; each is a key of its own in JSON.
     intervals : mapping of str to [low, high]
-        Of each metric; in JSON `<metric>_interval`.
+        Confidence interval of each metric; the keys in JSON are `<metric>_interval`.
     costs : mapping of str to float or None
-        Seconds by step (`extract_seconds`, …), `parameters` and `bytes`, None where unknown; in
-        JSON each is a key of its own.
+        Seconds of each step (`extract_seconds`, …), `parameters` (numbers learned) and `bytes`
+        (size on disk), None if unknown; each is a key of its own in JSON.
     behind : float
-        Difference of its method to the first.
+        Score of the model's method minus that of the best method.
     behind_interval : list of float
-        Low and high end of that.
+        Lower and upper confidence limit of `behind`.
     tied : bool
-        Whether its method is not told apart from the first.
+        Whether the model's method is not significantly different from the best one.
     compares : {"methods", "trainings"}, optional
-        What that is said of, see `PairTest`; None for the first.
+        Whether `tied` is a statement on methods or on single trainings, see `PairTest`; None for
+        the best method.
     untrained : str, optional
-        Why the network behind it was not trained enough to be compared, one of
-        `training_state.WORDS`; None where nothing speaks against it.
+        Why the model's network was not trained long enough to be compared, a key of
+        `training_state.WORDS`; None if it was.
     """
 
     absent_if_none = frozenset({"compares", "untrained"})
@@ -103,7 +105,7 @@ class RankedRow(Row):
         fields = super().asdict()
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
-        # programs that read earlier versions' files expect the keys in this order
+        # move these keys to the end, the place they have in files of earlier versions
         ends = ("behind", "behind_interval", "tied", "compares", "untrained")
         last = {name: fields.pop(name) for name in ends if name in fields}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
@@ -117,21 +119,21 @@ class PairTest(Row):
     Parameters
     ----------
     first, second : str
-        The methods.
+        Names of the two methods.
     difference : float
-        First minus second, mean over seeds.
+        Score of the first method minus that of the second; means over seeds.
     interval : list of float
-        Low and high end of that.
+        Lower and upper confidence limit of `difference`.
     only_first, only_second : int, optional
-        Galaxies that one alone has right; of methods of one seed each, where an answer is right or
-        wrong.
+        Number of galaxies that only the first (second) method classifies correctly. Only for
+        methods with one seed each, and not for vote fractions or numbers.
     p : float
-        Of the pair alone.
+        p value of this pair alone.
     p_family : float
-        Of the pair among all pairs.
+        p value corrected for the number of pairs.
     compares : {"methods", "trainings"}
-        What the test is about. A network that was trained with one seed tells nothing of another
-        seed: then its one training is compared, and the methods may be equal.
+        "trainings" if a network was trained with one seed only: a significant difference of two
+        trainings does not prove that the methods differ, because another seed could change it.
     """
 
     absent_if_none = frozenset({"only_first", "only_second"})
@@ -154,13 +156,13 @@ class SeedsRow(Row):
     Parameters
     ----------
     approach, backbone, head
-        The method.
+        The method; see `Candidate`.
     seeds : int
-        How many.
+        Number of seeds.
     mean, deviation : float
-        Of the scores; the deviation is that of a sample.
+        Mean and standard deviation (with n − 1) of the seeds' scores.
     low, high : float
-        Least and largest score.
+        Lowest and highest score.
     """
 
     approach: str
@@ -180,20 +182,20 @@ class SeedsRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WinnerRow(Row):
-    """Hold the best method's score, reduced by what choosing the best of several adds.
+    """Hold the best method's score, and this score without the luck of being the best of several.
 
     Parameters
     ----------
     among : int
-        Methods it was chosen from.
+        Number of methods of which it was the best.
     value : float
-        Its score, mean over seeds.
+        Score of the best method, mean over seeds.
     luck : float
-        What it owes to the choice (see `winner.luck_of_the_best`).
+        Part of the score that is due to choosing the best (see `winner.luck_of_the_best`).
     corrected : float
-        Value minus luck.
+        `value` minus `luck`.
     interval : list of float, optional
-        Of that; None where there is none.
+        Confidence interval of `corrected`; None if the score has no interval.
     """
 
     among: int
@@ -210,13 +212,13 @@ class ReliabilityBin(Row):
     Parameters
     ----------
     stated : float
-        Mean probability of their most probable class.
+        Mean probability of these galaxies' most probable class.
     reached : float
-        Share of them that is right.
+        Share of these galaxies whose most probable class is the true one.
     interval : list of float
-        Of that share, 90 %.
+        Confidence interval of `reached` at 90 %.
     n : int
-        How many they are.
+        Number of these galaxies.
     """
 
     stated: float
@@ -232,15 +234,15 @@ class AccuracyBin(Row):
     Parameters
     ----------
     low, high : float
-        Ends of the bin.
+        Lower and upper end of the bin.
     n : int
-        Galaxies in it.
+        Number of galaxies in the bin.
     accuracy : float
-        Share that is right.
+        Share of these galaxies that are classified correctly.
     interval : list of float
-        Of that share.
+        Confidence interval of `accuracy`.
     ceiling : float, optional
-        How often the majorities of two panels of volunteers agree on them.
+        How often the majorities of two groups of volunteers agree on these galaxies.
     """
 
     absent_if_none = frozenset({"ceiling"})
@@ -255,24 +257,24 @@ class AccuracyBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ceiling(Row):
-    """Hold how often volunteers agree with a prediction, and with each other.
+    """Hold how often volunteers agree with predictions, and with each other.
 
     Parameters
     ----------
     reached : float
-        Mean vote fraction of the predicted class.
+        Mean vote fraction of the predicted class: how often one volunteer agrees.
     ceiling : float
-        Mean of the largest vote fraction: what the best possible guess would reach.
+        Mean of each galaxy's largest vote fraction: the best value that `reached` could have.
     accuracy : float
-        Share of galaxies whose class the majority of volunteers names too.
+        Share of galaxies whose predicted class is the label, the class of most volunteers.
     repeatability : float
-        How often the majorities of two panels of the same galaxies agree.
+        How often the majorities of two groups of volunteers agree on a galaxy.
     panel : float
-        Mean number of volunteers.
+        Mean number of volunteers per galaxy.
     assumed : bool
-        Whether that is not known.
+        Whether the number of volunteers is assumed for some of the galaxies.
     n : int
-        Galaxies with votes.
+        Number of galaxies with votes.
     """
 
     reached: float

@@ -19,28 +19,30 @@ def luck_of_the_best(
 ) -> float:
     """Estimate how much choosing the best of K methods raises its score by luck.
 
-    Methods are ranked on galaxies drawn with replacement, and the first is scored on those not
-    drawn; the mean of its scores there is what the choice is worth. Its distance from the best
-    score on all galaxies is the luck.
+    In each resample, methods are ranked on galaxies drawn with replacement, and the first one is
+    scored on the galaxies that were not drawn. The mean of these scores is what the choice is
+    really worth; the best score on all galaxies minus this mean is the luck.
 
     Parameters
     ----------
     columns : sequence of sequences of ndarray
-        Of each method, of each of its seeds: columns (n, m) whose sums give the metric.
+        For each method and each of its seeds, an array of shape (n, m), whose sums over the n
+        galaxies give the metric.
     metric : callable
-        (Sums of shape (B, m), numbers of galaxies (B,)) → metric, shape (B,).
+        Function that returns the metric, shape (B,), from sums of shape (B, m) and numbers of
+        galaxies (B,).
     higher_is_better : bool
-        Which end of the metric is best.
+        Whether a higher metric is better.
     resamples : int
-        B.
+        Number B of resamples.
     seed : int
-        Of the draws.
+        Seed of the resampling.
 
     Returns
     -------
     float
-        To be subtracted from the best method's value; at least 0 where more is better, at most 0
-        where less is.
+        Luck, to be subtracted from the best method's score: at least 0 if a higher metric is
+        better, at most 0 if a lower one is.
 
     References
     ----------

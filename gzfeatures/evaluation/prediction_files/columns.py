@@ -49,7 +49,7 @@ UCDS = {
 def ucds_of(names: Collection[str]) -> dict[str, str]:
     """Return a UCD (Virtual Observatory term) for each column of predicted classes.
 
-    Other files get none.
+    Files without a column `predicted_class` or `predicted_labels` get no UCDs.
 
     Examples
     --------
@@ -92,14 +92,14 @@ def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[An
     Parameters
     ----------
     predictions : Predictions
-        What is written (see `Predictions.write` for the columns).
+        Predictions to write; `Predictions.write` lists the columns.
     path : Path
-        The file, for messages.
+        Path of the file, used only in error messages.
 
     Raises
     ------
     InputError
-        A class bears the name of another column.
+        A class has the same name as another column.
     """
     columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": predictions.ids}
     classes, probabilities = predictions.classes, predictions.probabilities
@@ -135,16 +135,16 @@ def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dic
     Parameters
     ----------
     frame : DataFrame
-        Columns of the file; one of them is `galaxy_id`.
+        Columns of the file, with `galaxy_id` among them.
     path : Path
-        The file, for messages.
+        Path of the file, used only in error messages.
     number : {"value", "redshift"}, optional
-        What predicted numbers are; by default the name of their column tells.
+        Whether predicted numbers are redshifts; by default decided by the name of their column.
 
     Raises
     ------
     InputError
-        A probability or a predicted number is not a number.
+        A column of probabilities or predicted numbers contains text.
     """
     column = _number_column(frame)
     if column is not None:
@@ -154,7 +154,7 @@ def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dic
     for name, field in (("trained_on", "seen"), ("familiarity_p", "familiarity")):
         if name in frame:
             fields[field] = frame[name].to_numpy(bool if field == "seen" else np.float64)
-    # numbers would round ids of 64 bits, so read ids as text
+    # read ids as text, because floating-point numbers would round ids of 64 bits
     return {"ids": as_ids(frame["galaxy_id"], where=path), **fields}
 
 

@@ -14,23 +14,25 @@ from gzfeatures.evaluation.statistics.proportions import Array
 def interval(bins: Array, n: Any, level: float) -> Interval:
     """Return the lowest and highest true calibration error compatible with the measured one.
 
-    The measured error is a sum of absolute values, so that noise alone gives a positive one. Its
-    distribution for a true error ε, spread over the bins as the measured one after subtracting
-    noise, is that of a sum of folded normal numbers (a gamma distribution of the same mean and
-    variance). The interval holds every ε for which the measured value is none of the most extreme 1
-    − level: at ε = 0 only too large a value is extreme, for large ε either side, and between them
-    the tails change over smoothly: the level holds on the boundary too (after Feldman & Cousins).
+    The measured error is a sum of absolute values, so that noise alone makes it positive. For a
+    true error ε, which is assumed to have the same shares in the bins as the measured error after
+    subtraction of noise, the measured error is a sum of absolute values of normal numbers. Its
+    distribution is approximated by a gamma distribution of equal mean and variance. The interval
+    contains every ε for which the measured error is not among the most extreme 1 − level of this
+    distribution. For ε = 0 only large measured errors are extreme; for large ε both large and
+    small ones; between these cases the share of small ones grows smoothly. The interval thus keeps
+    its level at ε = 0 too (after Feldman & Cousins).
 
     Parameters
     ----------
     bins : ndarray of float64
-        Shape (…, 3, b), in each bin: sum of (confidence − correct), sum of its squares, and sum of
-        confidence × (1 − confidence), which is the sum of squares if confidences are right, and
-        which a bin without a single error cannot show.
+        Shape (…, 3, b). For each of b bins: sum of (confidence − correct), sum of its squares, and
+        sum of confidence × (1 − confidence). The last is the expected sum of squares, known even
+        for a bin in which no galaxy is misclassified.
     n : int or array
-        Galaxies.
+        Number of galaxies.
     level : float
-        Coverage.
+        Coverage of the interval.
 
     References
     ----------
@@ -41,7 +43,10 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return, for a true error, how likely a smaller measured one is, and the lower tail."""
+        """Return, for a true error, the chance to measure less than observed, and its lower limit.
+
+        A true error whose chance is below the lower limit is outside the interval.
+        """
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
         # a sum of folded normal numbers has no simple distribution; a gamma distribution of equal
@@ -63,7 +68,8 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
 def debiased(bins: Array, n: Any) -> Array:
     """Return the calibration error minus the part that noise alone would give, at least 0.
 
-    The error ε ≥ 0 of `interval` whose mean measured value is the measured one.
+    It is the true error ε ≥ 0 for which the mean of the measured error (see `interval`) equals the
+    observed one.
     """
     measured, noise, shape = _parts(bins, n)
 
@@ -106,7 +112,7 @@ def _edge(low: Array, high: Array, holds: Any) -> Array:
 
 
 def _folded(mean: Array, deviation: Array) -> tuple[Array, Array]:
-    """Return mean and variance of Σ |N(mean, deviation²)| over the last axis."""
+    """Return mean and variance of the sum over the last axis of |N(mean, deviation²)|."""
     ratio = mean / np.maximum(deviation, 1e-300)
     centre = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (
         1 - 2 * ndtr(-ratio)

@@ -1,8 +1,8 @@
 """Compute confidence intervals of metrics from sums and confusion matrices.
 
-No resampling: each follows from sums over galaxies, by the method that a simulation found to hold
-its level down to ten galaxies of a class (`experiments/benchmarks/coverage.py` prints the table).
-All functions take leading axes: many simulated surveys at once, or none.
+The intervals are computed from sums over galaxies, without resampling. In simulations, these
+methods kept their level down to ten galaxies of a class (`experiments/benchmarks/coverage.py`
+prints the table). Arrays may have leading axes, for example one for many simulated surveys.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ EXACT = ("accuracy", "precision", "recall", "f1")
 class Curves(NamedTuple):
     """Hold statistics of the ROC curves of k classes, for the interval of their mean area.
 
-    Arrays may have leading axes; there are k classes.
-
-    `areas` (…, k) and their `correlation` (…, k, k); `variance` and `skewness` (…,) of what their
-    mean lacks to 1, and of the galaxies' shares in it; `disordered` (…,): members of a class that a
-    non-member outranks, over all classes.
+    Arrays may have leading axes. `areas` (…, k) are the areas under the curves, `correlation`
+    (…, k, k) their correlations. `variance` (…,) is that of the mean area; `skewness` (…,) is that
+    of the galaxies' contributions to 1 − mean area. `disordered` (…,) counts, over all classes,
+    the galaxies of a class that score lower in it than a galaxy of another class.
     """
 
     areas: Array
@@ -52,12 +51,12 @@ def mover(values: Array, low: Array, high: Array, correlation: Array | None = No
     values, low, high : ndarray of float64
         Estimates and their limits, shape (…, k).
     correlation : ndarray of float64, optional
-        Of the estimates, shape (…, k, k); default independent.
+        Correlations of the estimates, shape (…, k, k); by default none.
 
     Returns
     -------
     low, high : ndarray of float64
-        Shape (…,).
+        Lower and upper limit of the mean, shape (…,).
 
     References
     ----------
@@ -90,24 +89,26 @@ def correlation_of(covariance: Array) -> Array:
 def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     """Return the confidence interval of each metric that a confusion matrix determines.
 
-    Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 =
-    2J / (1 + J): J is the share of hits among the galaxies that are of the class or called so.
-    Means over classes are put together from Wilson's intervals of the classes by `mover`, F1 with
-    its correlations (delta method). Matthews' correlation has Fisher's z with the delta method's
-    variance; without any error, the limit of the accuracy scaled to it.
+    Accuracy, precision and recall are shares of galaxies, with the interval of Clopper & Pearson.
+    So is the Jaccard index J: correctly classified galaxies of a class, divided by galaxies that
+    belong to it or are predicted to; F1 = 2J / (1 + J) follows. For means over classes, `mover`
+    combines Wilson's intervals of the classes; for F1 it uses their correlations (delta method).
+    Matthews' correlation uses Fisher's z, with the variance of the delta method. If no galaxy is
+    misclassified, its lower limit follows from that of the accuracy.
 
     Parameters
     ----------
     confusion : ndarray of float64
-        Counts, true class × predicted class, shape (…, k, k).
+        Number of galaxies by true class (row) and predicted class (column), shape (…, k, k).
     level : float
-        Coverage.
+        Coverage of the intervals.
 
     Returns
     -------
     dict
-        `accuracy, balanced_accuracy, macro_f1, mcc` of shape (…,) and `precision, recall, f1` of
-        shape (…, k); NaN where a class has fewer than ten galaxies.
+        Lower and upper limits: `accuracy, balanced_accuracy, macro_f1, mcc` of shape (…,) and
+        `precision, recall, f1` of shape (…, k). NaN for a class with fewer than ten galaxies, and
+        for means over classes if they include such a class.
 
     References
     ----------
@@ -151,17 +152,17 @@ def f1_of(jaccard: Interval) -> Interval:
 
 
 def unless(few: Mask, bounds: Interval) -> Interval:
-    """Return the limits with NaN where a class has too few galaxies."""
+    """Replace both confidence limits by NaN where a class has too few galaxies."""
     return np.where(few, np.nan, bounds[0]), np.where(few, np.nan, bounds[1])
 
 
 def _f1_covariance(confusion: Array, f1: Array) -> Array:
     """Return the covariance of the F1 scores of all classes, (…, k, k), by the delta method.
 
-    Counts are taken to be multinomial.
+    The numbers in the confusion matrix are assumed to be multinomial.
 
-    The gradient of F1_c by cell (i, j) is (2[i = j = c] − F1_c([i = c] + [j = c])) / (true_c +
-    chosen_c): only row and column c count, so that the sums below need no array of k⁴ numbers.
+    The derivative of class c's F1 by cell (i, j) is (2[i = j = c] − F1([i = c] + [j = c])) / (true
+    + chosen). It is 0 outside row c and column c, so that no array of k⁴ numbers is needed.
     """
     k = confusion.shape[-1]
     size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
@@ -197,11 +198,11 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     of_b = ((n[..., None] - true) / np.where(defined, b, 1)[..., None])[..., :, None]
     slope = slope - value[..., None, None] * (of_a + of_b)
     deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
-    # Fisher's z = artanh(value), unlike the value, has a variance that hardly depends on the value
+    # compute the interval in Fisher's z = artanh(value), whose variance hardly depends on the value
     clipped = np.clip(value, -1 + 1e-12, 1 - 1e-12)
     z, reach = np.arctanh(clipped), ndtri((1 + level) / 2) * deviation / (1 - clipped**2)
-    # if no galaxy is misclassified, this variance is 0 and the interval would have no width; use
-    # the lower limit of the accuracy, corrected for chance agreement
+    # if no galaxy is misclassified, the variance is 0 and the interval would have no width: then
+    # use the lower limit of the accuracy, corrected for chance agreement
     chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
     least = (accuracy_low - chance) / np.where(chance < 1, 1 - chance, 1)
     perfect = hit == n
@@ -226,13 +227,13 @@ def of_mean(
     Parameters
     ----------
     mean, variance, skewness : ndarray of float64
-        Of the n numbers, shape (…,); the variance with n − 1.
+        Moments of the n numbers, shape (…,); the variance has the denominator n − 1.
     n : int or array
-        How many.
+        How many numbers the mean is of.
     level : float
-        Coverage.
+        Coverage of the interval.
     freedom : float or array, optional
-        Degrees of freedom of t, default n − 1.
+        Degrees of freedom of Student's t; by default n − 1.
 
     References
     ----------
@@ -267,27 +268,29 @@ def moments(values: Array) -> tuple[Array, Array, Array]:
 def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
     """Return the confidence interval of the mean area under the ROC curves of all classes.
 
-    What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance
-    with Hall's transformation of t. Where next to no galaxy is out of order, these say nothing of
-    how it could be, and Newcombe's score interval with the variance of Hanley & McNeil takes over,
-    the mean of the classes by `mover`: with J members out of order, the reach is the geometric mean
-    of the two with weights J : 8. Both stay in [0, 1].
+    Two intervals are combined. The first uses DeLong's variance and Hall's transformation of t,
+    because 1 − area is a mean of skewed contributions of galaxies. If almost no galaxy of a class
+    scores lower than a galaxy of another class, this variance is unreliable. The second interval,
+    Newcombe's with the variance of Hanley & McNeil, combined over classes by `mover`, does not need
+    it. The distance of each limit from the area is the geometric mean of both distances, with
+    weights J : 8 for J such galaxies. Both limits stay in [0, 1].
 
     Parameters
     ----------
     curves : Curves
-        Of the classes.
+        Statistics of the classes' ROC curves.
     members : ndarray of float64
-        Galaxies of each class, shape (…, k).
+        Number of galaxies of each class, shape (…, k).
     n : ndarray of float64
-        Galaxies, shape (…,).
+        Number of all galaxies, shape (…,).
     level : float
-        Coverage.
+        Coverage of the interval.
 
     Returns
     -------
     low, high : ndarray of float64
-        Shape (…,); NaN where a class has fewer than ten galaxies, or all but ten.
+        Limits of the mean area, shape (…,). NaN if, for any class, fewer than ten galaxies belong
+        to it, or fewer than ten do not.
 
     References
     ----------
@@ -313,7 +316,7 @@ def _between(first: Array, second: Array, share: Array) -> Array:
 
 
 def _newcombe(area: Array, members: Array, others: Array, z: float) -> Interval:
-    """Return both areas θ with |area − θ| = z √V(θ): Newcombe's limits, by bisection."""
+    """Return Newcombe's limits of an area under a ROC curve: both θ with |area − θ| = z √V(θ)."""
     half = (members + others) / 2 - 1
 
     def differs(theta: Array) -> Mask:

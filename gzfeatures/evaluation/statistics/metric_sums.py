@@ -32,9 +32,8 @@ def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
 def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
     """Return the metrics from sums over n galaxies, shape (…, m).
 
-    Each metric has shape (…) or, per class, (…, k).
-
-    Of several samples, n is their size or, of shape (…), their sizes.
+    Each metric has shape (…) or, if it is per class, (…, k). For several samples of galaxies, `n`
+    is their common size, or an array of their sizes, shape (…).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         if kind in VALUE_TARGETS:
@@ -54,10 +53,9 @@ def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     """Return each galaxy's contribution to a metric, shape (n,); their mean is the metric.
 
-    It is the metric's value plus the galaxy's influence on it.
-
-    For accuracy, 1 where right and 0 where wrong. Of other metrics the first-order part (von Mises'
-    expansion), by central differences of the metric by the column sums.
+    A contribution is the metric plus the galaxy's influence on it. For accuracy, it is 1 for a
+    correctly classified galaxy and 0 for others. For other metrics, the influence is computed to
+    first order (von Mises' expansion), from numerical derivatives of the metric by the column sums.
     """
     n, m = columns.shape
     totals, step = columns.sum(0), 1e-3
@@ -161,9 +159,10 @@ def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """Return confidence − correctness in the column of its confidence bin, 0 in other columns.
+    """Return each galaxy's confidence − correctness in its confidence bin's column, 0 elsewhere.
 
-    |Column sums| / n add up to the expected calibration error.
+    The shape is (n, BINS). The sum over columns of |column sum| / n is the expected calibration
+    error.
     """
     columns = np.zeros((len(confidence), BINS))
     columns[np.arange(len(confidence)), bin_of(confidence)] = excess
@@ -184,8 +183,9 @@ def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
 def _auc_column(p: Array, truth: Array) -> Array:
     """Return each galaxy's contribution to the mean AUC (class against rest), shape (n,).
 
-    The column mean is the AUC; resampled means are its linear expansion (DeLong+1988,
-    doi:10.2307/2531595, eq. 5–8). NaN throughout where no class has both members and non-members.
+    The mean over galaxies is the mean AUC; for resampled galaxies, it is the AUC to first order
+    (DeLong+1988, doi:10.2307/2531595, eq. 5–8). All values are NaN if no class has both galaxies
+    that belong to it and galaxies that do not.
     """
     areas, placed = placements(p, truth)
     defined = np.isfinite(areas)
@@ -199,11 +199,12 @@ def _auc_column(p: Array, truth: Array) -> Array:
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
     """Return the area under each class's ROC curve (k,), and each galaxy's influence on it (n, k).
 
-    Curves are one class against the rest; the influences have mean 0.
+    Curves are one class against the rest; for each class, the influences have mean 0.
 
-    A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement
-    is the share of the other side that its score is on the right side of (DeLong+1988,
-    doi:10.2307/2531595). NaN for a class without members or without non-members.
+    The influence is n / count × (placement − area), where count is the number of galaxies in the
+    galaxy's own group (the class, or the rest), and the placement is the share of the other group
+    that the score ranks correctly against this galaxy (DeLong+1988, doi:10.2307/2531595). NaN for a
+    class to which no galaxy or every galaxy belongs.
     """
     from scipy.stats import rankdata
 

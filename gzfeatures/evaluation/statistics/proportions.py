@@ -11,19 +11,19 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Return an interval of a share that covers the truth at least as often as `level`.
+    """Return the exact interval of a share; it contains the true one at least as often as `level`.
 
     Parameters
     ----------
     hits, n : array of float
-        Successes and trials, of shapes that go together; n = 0 gives [0, 1].
+        Numbers of successes and of trials, in shapes that can be broadcast; n = 0 gives [0, 1].
     level : float
-        Least coverage, in (0, 1).
+        Smallest coverage, in (0, 1).
 
     Returns
     -------
     low, high : ndarray of float64
-        Of the common shape, in [0, 1].
+        Lower and upper limits in [0, 1], in the broadcast shape.
 
     References
     ----------
@@ -58,7 +58,7 @@ def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
 
 
 def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Return Wilson's intervals for arrays of shares and of sizes n > 0, which may be fractions."""
+    """Return Wilson's intervals for arrays of shares and numbers n > 0; n need not be whole."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf((1 + level) / 2)) ** 2

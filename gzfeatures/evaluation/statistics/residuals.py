@@ -1,9 +1,9 @@
 """Score predicted numbers by their residuals, with confidence intervals.
 
-The intervals follow from sums over groups of galaxies that belong together, but for the scatter,
-which is resampled by group. In simulations with n = 120 and 400 galaxies, a third of them in pairs,
-they hold their level; a percentile bootstrap of the RMSE would hold 72 % in place of 90 %
-(`tests/claims/numbers/test_predicted_numbers.py`).
+The intervals are computed from sums over groups of related galaxies; only that of the scatter is
+computed by resampling groups. In simulations with n = 120 and 400 galaxies, a third of them in
+pairs, they keep their level; a percentile bootstrap of the RMSE would contain the true value in 72
+% of cases instead of 90 % (`tests/claims/numbers/test_predicted_numbers.py`).
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def residuals(predicted: Array, true: Array, kind: str) -> Array:
     Parameters
     ----------
     predicted, true : ndarray of float64
-        Shape (n,), finite; true redshifts above −1.
+        Finite numbers of n galaxies, shape (n,); true redshifts are above −1.
     kind : {"value", "redshift"}
-        Redshifts: Δz / (1 + z), Ilbert+2006, doi:10.1051/0004-6361:20065138, section 4.1.
+        For "redshift", the residuals are Δz / (1 + z) (Ilbert+2006,
+        doi:10.1051/0004-6361:20065138, section 4.1).
 
     Examples
     --------
@@ -55,9 +56,10 @@ def value_metrics(residual: Array, kind: str) -> dict[str, float]:
     Parameters
     ----------
     residual : ndarray of float64
-        Shape (n,), n ≥ 1, finite.
+        Finite residuals r of n ≥ 1 galaxies, shape (n,).
     kind : {"value", "redshift"}
-        Decides what an outlier is.
+        Decides which residuals are outliers: for "redshift" |r| > 0.05, otherwise those farther
+        than 3 `sigma_nmad` from the median.
 
     Returns
     -------
@@ -86,23 +88,22 @@ def value_intervals_of_metrics(
     Parameters
     ----------
     residual : ndarray of float64
-        Shape (n,), finite.
+        Finite residuals of n galaxies, shape (n,).
     kind : {"value", "redshift"}
-        As for `value_metrics`.
+        Decides which residuals are outliers; see `value_metrics`.
     groups : ndarray of int, optional
-        Number of each galaxy's group, shape (n,): galaxies that belong together are no independent
+        Number of each galaxy's group, shape (n,); galaxies of a group are not independent
         measurements. By default each galaxy is its own group.
     level : float
-        Coverage, in (0, 1).
+        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
     dict
-        Score → low, high. RMSE: Hall's transformation of t, with as many degrees of freedom as
-        groups hold most of the squares; bias: t; both with sums over groups. σ_NMAD: a bootstrap of
-        groups with a seed of its own. Share of outliers: Clopper & Pearson with the effective
-        number of galaxies. Empty for fewer than
-        ten groups.
+        Lower and upper limit of each metric; empty for fewer than ten groups. RMSE: Hall's
+        transformation of Student's t, with about as many degrees of freedom as groups contribute to
+        the sum of squares. Bias: Student's t. σ_NMAD: bootstrap of groups, with a fixed seed. Share
+        of outliers: Clopper & Pearson, with the effective number of galaxies.
 
     References
     ----------
@@ -116,8 +117,8 @@ def value_intervals_of_metrics(
     if len(sizes) < FEWEST:
         return {}
     square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
-    # a few outliers can dominate the sum of squares s: count as degrees of freedom only groups that
-    # contribute, (Σ s)² / Σ s²
+    # a few outliers can dominate the sum of squares: use as degrees of freedom the number of groups
+    # that contribute to it, (Σ s)² / Σ s² with each group's sum of squares s
     squares = np.bincount(group, residual**2)
     worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
     low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
@@ -177,7 +178,7 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the interval of a share, such as outliers, if galaxies of a group are alike."""
+    """Return the interval of a share of galaxies, if galaxies of a group tend to be alike."""
     n, share = sizes.sum(), flags.mean()
     # `effect` is how many galaxies count as one; if all flags are equal it cannot be measured, so
     # assume that a group's galaxies always have equal flags

@@ -29,21 +29,21 @@ from gzfeatures.galaxies.labels.labels import Labels
 class Statistics:
     """Store the sums and moments from which the confidence intervals of all metrics are computed.
 
-    With leading axes, of many surveys.
+    Arrays may have leading axes, for example one for many simulated surveys.
 
     Parameters
     ----------
     n : ndarray of float64
-        Galaxies, shape (…,).
+        Number of galaxies, shape (…,).
     confusion : ndarray of float64
-        True class × predicted class, shape (…, k, k).
+        Number of galaxies by true class (row) and predicted class (column), shape (…, k, k).
     losses : ndarray of float64
         Mean, variance and skewness of log loss and Brier score, shape (…, 2, 3).
     curves : Curves
-        Of the classes' one-vs-rest ROC curves.
+        Statistics of the ROC curves of each class against the rest.
     bins : ndarray of float64
-        Sum and sum of squares of confidence − correct, and sum of confidence × (1 − confidence), in
-        each confidence bin: shape (…, 3, 15).
+        For each of 15 confidence bins: sum of (confidence − correct), sum of its squares, and sum
+        of confidence × (1 − confidence); shape (…, 3, 15).
     """
 
     n: Array
@@ -76,7 +76,7 @@ class Statistics:
     def intervals(self, level: float) -> dict[str, Interval]:
         """Return the interval of every metric, shapes (…,) or, per class, (…, k).
 
-        Limits are NaN where galaxies are too few.
+        Limits are NaN if a class has too few galaxies.
         """
         limits = of_confusion(self.confusion, level)
         for row, name in enumerate(("log_loss", "brier")):
@@ -91,14 +91,14 @@ class Statistics:
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
     """Return a confidence interval for each metric: two numbers, or two arrays by class.
 
-    Limits are NaN where galaxies are too few.
+    Limits are NaN if a class has too few galaxies.
 
     Parameters
     ----------
     predictions, truth
-        Of the same galaxies in the same order.
+        Predictions and labels of the same galaxies in the same order.
     level : float
-        Coverage, in (0, 1).
+        Coverage of the intervals, in (0, 1).
     """
     if predictions.kind == "classes":
         return Statistics.of(predictions.probabilities, truth.codes).intervals(level)
@@ -131,8 +131,8 @@ def _curves(p: Array, truth: Array) -> Curves:
         for side in sides:
             count = int(side.sum())
             if count > 1:
-                # the variance of the area under the curve is a sum of two: of the mean over
-                # galaxies of the class, and of the mean over all others
+                # the variance of the area under the curve is a sum of two variances: that of the
+                # mean over the galaxies of the class, and that of the mean over all others
                 deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
         disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
     deviations = np.sqrt(deviations)
@@ -148,13 +148,13 @@ def _curves(p: Array, truth: Array) -> Curves:
 
 
 def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Return mean, variance and skewness of each of m losses, shape (m, 3).
+    """Return mean, variance and skewness of each of m losses (such as log loss), shape (m, 3).
 
-    `each` holds the loss for every class, shape (m, n, k).
+    `each` holds the loss that every galaxy would have if its class were c, shape (m, n, k).
 
-    A loss that one galaxy in hundreds makes large shows no spread where no such galaxy was met.
-    Where hardly an error is expected, its variance and third moment are at least those that the
-    probabilities themselves state.
+    If large losses are rare, a small sample may contain none and seem to have almost no scatter.
+    Therefore, if hardly any misclassification is expected, variance and third moment are at least
+    those expected from the predicted probabilities.
     """
     n = len(p)
     rows = []
@@ -180,7 +180,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Return sums per confidence bin over all k labels of a galaxy, with weights 1 / k."""
+    """Return the sums of `_bins` over all k labels of each galaxy, each label with weight 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))
@@ -246,9 +246,10 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
 
 
 def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
-    """Return the confidence intervals of RMS errors of vote fractions.
+    """Return the confidence intervals of the RMS errors of predicted vote fractions.
 
-    The mean square is a ratio of sums over galaxies; the limits are the roots of its limits.
+    The mean square error is a ratio of two sums over galaxies: squared errors and numbers of
+    answers. The limits of the RMS error are the square roots of its limits.
     """
     voted = np.isfinite(truth)
     square = np.where(voted, p - np.where(voted, truth, 0), 0) ** 2

@@ -27,29 +27,31 @@ WORDS: Final[Mapping[str, str]] = {
 def is_rising(curve: Sequence[float], *, of_one: bool = True) -> bool | None:
     """Return whether a validation curve was still rising at its last epoch.
 
-    The last third of the curve, five epochs at least, is cut into five blocks of as many epochs
-    each. It rises if at most one of the ten pairs of block means is out of order (chance .042 for a
-    curve that only scatters: exact test of Mann 1945, doi:10.2307/1907187), and if the last block
-    is higher by .01 than the middle one: what had risen before and then levelled off is at rest.
+    The last third of the curve (at least five epochs) is divided into five blocks of equally many
+    epochs. The curve rises if two conditions are met. First, at most one of the ten pairs of block
+    means falls; for a curve that only scatters, this has the probability 0.042 (exact test of Mann
+    1945, doi:10.2307/1907187). Second, the mean of the last block is higher than that of the middle
+    one by at least 0.01: a curve that rose earlier and then became flat does not count as rising.
 
     Parameters
     ----------
     curve : sequence of float
-        Validation score after each epoch, higher is better; NaN stands for an epoch without one.
+        Validation score after each epoch, higher is better; NaN for an epoch without a score.
     of_one : bool
-        Whether scores are shares of 1. Others, such as errors with their sign changed, have to gain
-        a hundredth of the last one.
+        Whether scores are shares between 0 and 1. For other scores, such as errors with their sign
+        changed, the second condition is a gain of one hundredth of the last block's mean.
 
     Returns
     -------
     bool or None
-        None for fewer than five epochs, or an epoch without a score among the last ones.
+        None for fewer than five epochs, or if one of the last epochs has no score.
 
     Notes
     -----
-    `experiments/benchmarks/rising.py` simulates it: of converged curves 2 in 100 are called rising,
-    and 9 at most, where neighbouring epochs are alike and galaxies few. A learning rate that falls
-    to zero bends any curve: one at rest may still be of too few epochs.
+    In simulations (`experiments/benchmarks/rising.py`), 2 of 100 converged curves are found to be
+    rising; at most 9 of 100 if successive epochs are correlated and galaxies are few. A learning
+    rate that falls to zero flattens every curve, so a network with a flat curve may still have been
+    trained for too few epochs.
 
     Examples
     --------
@@ -64,7 +66,7 @@ def is_rising(curve: Sequence[float], *, of_one: bool = True) -> bool | None:
     earlier, later = np.triu_indices(BLOCKS, 1)
     rises = np.sign(blocks[later] - blocks[earlier]).sum()
     least = LEAST_GAIN if of_one else LEAST_GAIN * abs(float(blocks[-1]))
-    # a gain of exactly one hundredth counts; 1e-9 prevents that rounding makes it smaller
+    # a gain of exactly one hundredth is enough; without 1e-9, rounding could make it too small
     gained = blocks[-1] - blocks[BLOCKS // 2] >= least * (1 - 1e-9)
     return bool(rises >= LEAST_RISES and gained)
 
@@ -82,15 +84,15 @@ def why_untrained(
     Parameters
     ----------
     curve : sequence of float
-        As for `is_rising`; empty where it is not known.
+        Validation score after each epoch, as for `is_rising`; empty if unknown.
     accuracy : (low, high), optional
-        Interval of its accuracy; None where it has none.
+        Confidence interval of the network's accuracy; None if it has none.
     commonest : float, optional
         Share of the commonest class among the test galaxies.
     rmse : (low, high), optional
-        Interval of its error.
+        Confidence interval of the network's root mean square error.
     baseline : float, optional
-        Error of one number for all galaxies.
+        Root mean square error of predicting the same number for all galaxies.
 
     Examples
     --------
@@ -98,7 +100,8 @@ def why_untrained(
     'not above the commonest class'
     >>> why_untrained([0.9, 0.9, 0.9, 0.9, 0.9], accuracy=(0.8, 0.9), commonest=0.4)
     """
-    # a network that predicts the commonest class for every galaxy would have the same accuracy
+    # the network may be no better than predicting the commonest class for every galaxy, if the
+    # lower limit of its accuracy is not above the share of this class
     if accuracy is not None and commonest is not None and accuracy[0] <= commonest:
         return COMMONEST
     if rmse is not None and baseline is not None and rmse[1] >= baseline:

@@ -1,4 +1,4 @@
-"""Compute intervals around predicted numbers that hold the true one as often as promised."""
+"""Compute intervals around predicted numbers; they contain the true number as often as promised."""
 
 from __future__ import annotations
 
@@ -26,25 +26,27 @@ _SMALLEST_SCALE = 1e-3
 class ValueIntervals:
     """Hold errors of calibration galaxies, which give intervals around predicted numbers.
 
-    The interval of a galaxy reaches as far to both sides as all but a few of the errors of
-    calibration galaxies; of a redshift the errors, and so the reach, are in units of 1 + the
-    predicted redshift. Galaxies must be exchangeable with the calibration galaxies: a random draw
-    of the same catalog, neither trained on nor scored, such as the validation part.
+    The interval of each galaxy is the predicted number plus or minus a high quantile of the
+    calibration galaxies' absolute errors; for a redshift, these are in units of 1 + predicted
+    redshift. The promise is kept if new galaxies and calibration galaxies are random draws of the
+    same catalog. Calibration galaxies must be neither trained on nor scored; validation galaxies
+    meet this condition.
 
     Parameters
     ----------
     errors : ndarray of float64
-        Rising absolute errors of the calibration galaxies, one of each group, shape (m,), m ≥ 20.
+        Absolute errors of the calibration galaxies in rising order, one galaxy of each group of
+        related galaxies, shape (m,), m ≥ 20.
     coverage : float
-        Promised probability that an interval holds the true number, in (0, 1).
+        Promised probability that an interval contains the true number, in (0, 1).
     kind : {"value", "redshift"}
-        Whether errors are in units of 1 + z.
+        For "redshift", errors are in units of 1 + predicted redshift.
 
     References
     ----------
     Lei+2018, doi:10.1080/01621459.2017.1307116, algorithm 2; Dunn+2023,
-    doi:10.1080/01621459.2022.2060112, section 3.3 (one galaxy of each group, so that those of a
-    group, which resemble one another, do not count as many).
+    doi:10.1080/01621459.2022.2060112, section 3.3 (use one galaxy of each group, because galaxies
+    of a group are not independent).
     """
 
     errors: Array
@@ -76,29 +78,30 @@ class ValueIntervals:
         coverage: float = 0.9,
         groups: Mapping[str, str] | None = None,
     ) -> ValueIntervals | None:
-        """Store errors of galaxies not trained on, which give intervals; None for fewer than 20.
+        """Return intervals from the errors of galaxies not trained on; None for fewer than 20.
 
         Parameters
         ----------
         predictions : Predictions
-            Of numbers; galaxies that were trained on (`seen`) are left out.
+            Predicted numbers; galaxies that were trained on (mask `seen`) are left out.
         labels : Labels
-            Their true numbers.
+            True numbers of the same galaxies.
         coverage : float
-            Promise, in (0, 1).
+            Promised probability that an interval contains the true number, in (0, 1).
         groups : mapping of str to str, optional
-            Id → group; one galaxy of each group calibrates, chosen by a digest of its id.
+            Group of each id. One galaxy of each group is used, the one with the smallest sha256 of
+            its id.
 
         Raises
         ------
         InputError
-            The predictions are no numbers, or coverage asks for more galaxies than there are.
+            Classes or vote fractions are predicted, or the coverage needs more galaxies.
         """
         fresh = predictions.ids
         if predictions.seen is not None:
             fresh = fresh[~predictions.seen]
-        # galaxies of a group are related and have similar errors: use one of each, chosen by the
-        # sha256 of its id, so that the order of galaxies does not matter
+        # galaxies of a group are related and have similar errors: use one galaxy of each group, the
+        # one with the smallest sha256 of its id, so that the order of galaxies does not matter
         first: dict[tuple[str, str], tuple[bytes, str]] = {}
         for name in fresh:
             grouped = groups is not None and name in groups
@@ -117,12 +120,12 @@ class ValueIntervals:
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 
     def at(self, coverage: float) -> ValueIntervals:
-        """Return the same errors, for intervals that hold the truth in another share of cases.
+        """Return intervals of another coverage (share that contain the true number).
 
         Raises
         ------
         InputError
-            Coverage is outside (0, 1), or asks for more calibration galaxies than there are.
+            Coverage is outside (0, 1), or needs more calibration galaxies.
         """
         return dataclasses.replace(self, coverage=coverage)
 
@@ -132,7 +135,7 @@ class ValueIntervals:
         Raises
         ------
         InputError
-            Classes, or numbers of another kind, are predicted.
+            Classes are predicted, or plain numbers instead of redshifts, or the reverse.
         """
         if predictions.kind != self.kind:
             raise InputError(
@@ -147,8 +150,10 @@ class ValueIntervals:
         Returns
         -------
         dict
-            `promised`; `n`; `reached` with its exact `interval` (Clopper & Pearson) at `level`;
-            `width` (median width); `calibrated_on` (galaxies of different groups).
+            `promised` coverage; `n` (number of galaxies); `reached` (share of intervals that
+            contain the true number) with its exact `interval` (Clopper & Pearson) at `level`;
+            `width` (median width of the intervals); `calibrated_on` (number of calibration
+            galaxies).
         """
         bounds = self.bounds(predictions)
         true = labels.select(predictions.ids).values[:, 0]
@@ -190,7 +195,7 @@ def too_few(count: int) -> str:
 
 
 def _scale(predictions: Predictions) -> Array:
-    """Return the unit of each galaxy's error: 1, or 1 + predicted redshift."""
+    """Return the unit of each galaxy's error: 1, or for redshifts 1 + predicted redshift."""
     if predictions.kind != "redshift":
         return np.ones(len(predictions))
     return np.maximum(1 + predictions.values, _SMALLEST_SCALE)
