@@ -31,7 +31,7 @@ SEAL_BYTES = hashlib.sha256().digest_size
 """Number of bytes at the beginning of a file that hold the HMAC of its other bytes."""
 REMEDY = "set GZFEATURES_COMPILED and XDG_STATE_HOME to folders of your own"
 NAMED = 32
-"""A file name begins with so many letters of the fingerprint of the extractor it computes."""
+"""A file name begins with so many letters of a hash of network and settings (the extractor)."""
 
 
 class CodeFolder:
@@ -127,8 +127,8 @@ class CodeFolder:
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
         """Return the HMAC-SHA256 of compiled code, its settings and the machine's name."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
-        # this digest has a fixed length; with a variable length, an attacker could move bytes
-        # between digest and code without changing the HMAC
+        # `stamp` has a fixed length; with a variable length, an attacker could move bytes between
+        # stamp and code without changing the HMAC
         seal = hmac.new(self._key(), stamp, hashlib.sha256)
         seal.update(code)
         return seal.digest()
@@ -162,14 +162,14 @@ def disk_use(root: Path) -> tuple[int, int]:
 def prune(
     root: Path, extractors: Collection[str] = (), unused_days: float | None = None
 ) -> tuple[int, int]:
-    """Delete compiled networks with a fingerprint in a list, or unused for a number of days.
+    """Delete compiled networks whose fingerprints are in a list, or that were unused for some days.
 
     Parameters
     ----------
     root : Path
         Folder of the user, with a subfolder for each machine.
     extractors : collection of str
-        Fingerprints of the extractors whose compiled networks are deleted.
+        Fingerprints (hashes of network and settings) of the compiled networks to delete.
     unused_days : float, optional
         Delete networks unused for so long; None: none is deleted for its age.
 

@@ -34,7 +34,7 @@ Handle = ctypes.c_void_p
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
-    """Compile a network to machine code for inputs shaped like `example`, and return its bytes.
+    """Compile a network to machine code for inputs shaped like `example`; return the code's bytes.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ _loading = threading.Lock()
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """Load machine code from bytes; return the loaded code again if the bytes are equal.
+    """Load machine code from bytes; return code that was already loaded from equal bytes, if any.
 
     Raises
     ------

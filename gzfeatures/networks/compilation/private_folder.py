@@ -1,7 +1,7 @@
 """Read and write files in a folder that no other user can enter or change.
 
-Each method opens the folder (no link), checks the opened folder, and reaches files through this
-descriptor. So nobody can exchange the folder or a file between check and use.
+Each method opens the folder (a link is refused), checks the opened folder, and reaches files
+through its descriptor. So nobody can exchange the folder or a file between check and use.
 """
 
 from __future__ import annotations

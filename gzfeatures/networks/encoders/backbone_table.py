@@ -37,7 +37,7 @@ def read_entry(path: Path, describe: Describe) -> Backbone:
 
         Relative paths in it start at the folder of the file.
     describe : callable
-        Returns the backbone of an architecture.
+        Function that returns the backbone for an architecture such as `timm:resnet18`.
 
     Raises
     ------

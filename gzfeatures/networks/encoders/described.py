@@ -59,12 +59,13 @@ def described(
     weights : str or Path, optional
         Weights file of `timm:` and `zoobot:`; "none" for seeded random weights.
     pixels : PixelConfig, optional
-        Size, crop and normalisation of its images; by default from a file beside the weights.
+        Size, crop and normalisation of the encoder's images; by default from a file beside the
+        weights.
 
     Raises
     ------
     UnknownNameError, MissingFileError, MissingExtraError, WeightsError, InputError
-        As the adapter of its kind; nothing is downloaded.
+        As the module that reads this kind of encoder; nothing is downloaded.
     """
     if isinstance(backbone, HandedModule):
         return backbone.describe()
@@ -106,7 +107,7 @@ def _described(
 
 
 def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None = None) -> str:
-    """Return a text that changes with an encoder's weights: a hash, or one word for random ones."""
+    """Return a text that identifies an encoder's weights: a hash, or a fixed word if random."""
     if isinstance(backbone, HandedModule):
         return backbone.digest
     if spec.kind == "onnx":
@@ -145,7 +146,7 @@ def encoder_of(backbone: AnyBackbone, spec: Backbone, layer: str, size: int) -> 
     Raises
     ------
     WeightsError, InputError, UnknownNameError
-        As its adapter.
+        As the module that reads this kind of encoder.
     """
     if isinstance(backbone, HandedModule):
         return backbone.build()
@@ -160,12 +161,12 @@ def _own_file(spec: Backbone) -> Path | None:
 def require_settings(backbone: Any, settings: dict[str, str]) -> dict[str, str]:
     """Refuse a device, precision or library that cannot run a backbone; return the settings to use.
 
-    Encoders of others are computed at float32 unless asked; ONNX files in onnxruntime.
+    By default, networks of other libraries run at float32, and ONNX files in onnxruntime.
 
     Raises
     ------
     InputError
-        The setting is none that this kind of encoder can have.
+        This kind of encoder cannot run with one of the settings.
     """
     kind = kind_of(backbone)
     if not kind:

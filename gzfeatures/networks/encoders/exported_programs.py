@@ -35,7 +35,7 @@ EXPRESSION = re.compile(
     r"|Float|Rational|positive|integer|nonnegative|real|True|False|[suz]\d{1,9}|'[suz]\d{1,9}'"
     r"|\d{1,12}(?:\.\d{1,12})?(?!\d))|[-+/%(),= ]|\*(?!\*))*+"
 )
-"""Image sizes as formulas; torch evaluates them as Python code, so nothing else may stand in them.
+"""Pattern of formulas for image sizes; torch evaluates these as Python, so others are refused.
 
 Powers and long numbers are refused, because their values may not fit into memory. The last `+`
 makes the search possessive: it stops at the first illegal letter, without retrying.
@@ -59,17 +59,18 @@ def describe(
     ----------
     kind : {"torch"}
     name : str
-        Path of the .pt2 file; the configuration of its pixels lies beside it.
+        Path of the .pt2 file.
     weights : Path, optional
-        Must be None: the file has its own.
+        Must be None: the file has its own weights.
     pixels : PixelConfig, optional
-        Size, crop and normalisation of its images; by default from a file beside the weights.
+        Size, crop and normalisation of the network's images; by default from a file beside the
+        .pt2 file.
 
     Raises
     ------
     MissingFileError, InputError, WeightsError
-        No such file; it could run code, or is damaged; no file states size and normalisation of
-        its images.
+        The file is missing, could run code, or is damaged; no file states size and normalisation
+        of the images.
     """
     if weights is not None:
         raise InputError("weights", where=name, rule="be those of the file", found=weights)

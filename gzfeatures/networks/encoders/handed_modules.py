@@ -19,7 +19,7 @@ OUTPUT = "output"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HandedModule:
-    """Store a user's PyTorch module, with its name, and crop, size, normalisation of its images.
+    """Store a user's PyTorch module with a name, and crop, size and normalisation of its images.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class HandedModule:
         Takes float images (n, bands, size, size) with values in [0, 1], or normalised by `mean` and
         `std`; returns vectors (n, dim). It is copied, and run in eval mode.
     name : str
-        Part of the key of stored embeddings, with the digest of the weights. Two modules with equal
-        weights and different code need two names.
+        Name under which embeddings are stored, together with a hash of the weights and printed
+        layers. Two modules that differ only in their code need two names.
     view : View
         Crop, size and colours of its input images.
     mean, std : tuple of float
@@ -37,7 +37,7 @@ class HandedModule:
     Raises
     ------
     InputError
-        The name is empty, or the module returns no vectors for two images of the view.
+        The name is empty, or the module does not return a vector for each of two test images.
     """
 
     module: nn.Module

@@ -12,7 +12,7 @@ from gzfeatures.networks.encoders.pooled_area import LAYERS, operator_of
 from gzfeatures.networks.encoders.soundness import Trial
 
 TRAINING, RESIZING = "layers in train mode", "resizing of the images"
-"""Names of the two tests in the result."""
+"""Names of the two tests of a network, which the report of the tests shows."""
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli")
 """Operators of ONNX that draw random numbers."""
 TORCH_RANDOM = ("rand", "rand_like", "randn", "randn_like", "bernoulli", "normal_functional")
@@ -92,7 +92,7 @@ def _nodes(model: Any) -> list[Any]:
 
 
 def _constants(model: Any) -> Mapping[str, Any]:
-    """Map the name of each constant tensor of an ONNX model to its value; None for long ones."""
+    """Map each constant tensor of an ONNX model, by name, to its value; to None if it is long."""
     from onnx import TensorProto, numpy_helper
 
     found: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def _learns(node: Any, of_images: set[str]) -> bool:
 
 
 def _drops(node: Any, constants: Mapping[str, Any]) -> bool:
-    """Return whether an ONNX Dropout sets values to zero, always or when an input asks for it."""
+    """Return whether an ONNX Dropout sets values to zero, always or if an input switches it on."""
     if len(node.input) < 3 or not node.input[2]:
         return False
     flag = constants.get(node.input[2])
@@ -176,13 +176,13 @@ def _is_map(argument: Any) -> bool:
 
 
 def _has_batch(axes: Any) -> bool:
-    """Return whether an average over these axes includes axis 0, the images of a batch."""
+    """Return whether the axes of an average include axis 0 (images of a batch) and another axis."""
     found = [] if axes is None else [axes] if isinstance(axes, int) else list(axes)
     return 0 in found and len(found) > 1
 
 
 def resizing_of_onnx(model: Any, size: int) -> list[Trial]:
-    """Test whether each Resize in an ONNX model resizes as PyTorch does; empty without any Resize.
+    """Test for each Resize of an ONNX model whether it resizes as PyTorch does; [] without Resize.
 
     ONNX's Resize equals the antialiased resize of PyTorch and Pillow only with `exclude_outside`;
     bicubic also needs a coefficient of −0.5 (ONNX's default is −0.75).
@@ -213,7 +213,7 @@ def _before_layers(model: Any, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _unlike_torch(node: Any, constants: Mapping[str, Any], size: int) -> str:
-    """Return why an ONNX Resize gives other pixels than PyTorch's; empty if they are equal."""
+    """Return why an ONNX Resize gives other pixels than PyTorch's; "" if the pixels are equal."""
     mode = _attribute(node, "mode", "nearest")
     cubic = mode == "cubic"
     if not _attribute(node, "antialias", 0):

@@ -25,7 +25,7 @@ from gzfeatures.unlabelled.shift import Shares
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 LEAST_FOR_SETS = 100
-"""Fewest galaxies for conformal sets; with fewer, a handful of galaxies would decide a class."""
+"""Fewest galaxies for conformal sets; with fewer, a handful would set the threshold of a class."""
 FOLDS = 5
 
 
@@ -33,22 +33,23 @@ FOLDS = 5
 class OutputCalibration:
     """Store the calibration of a network: temperature, conformal sets, intervals, familiarity.
 
-    All are learned from galaxies that neither trained the network nor chose the epoch.
+    All are learned from galaxies that neither trained the network nor chose its best epoch.
 
     Parameters
     ----------
     temperature : float
-        What logits are divided by (see `temperature.tempered`).
+        Number that divides the logits (see `temperature.tempered`).
     calibrated_on : int
-        Galaxies that probabilities were calibrated on; 0 where there were none, and for fractions.
+        Number of galaxies that calibrated the predictions; 0 for vote fractions.
     sets : Conformal, optional
-        Class sets, from a hundred galaxies on.
+        Conformal class sets, if at least a hundred galaxies calibrated them.
     familiarity : Familiarity, optional
         Distance to the training galaxies in the features that enter the output layer.
     notes : tuple of str
         What could not be calibrated, and why.
     intervals : ValueIntervals, optional
-        Intervals of predicted numbers, from twenty galaxies of different groups on.
+        Intervals of predicted numbers, if at least twenty galaxies of different groups calibrated
+        them.
     shares : Shares, optional
         Mean predicted probability of each class over the same galaxies as `familiarity`.
     """
@@ -77,18 +78,18 @@ class OutputCalibration:
         Parameters
         ----------
         kept_out : Predictions
-            Of n galaxies that the network was not trained on, at temperature 1.
+            Uncalibrated predictions of n galaxies that the network was not trained on.
         labels : Labels
-            Truth of all of them.
+            True labels of these galaxies.
         features : ndarray of float32, optional
-            Their penultimate features, shape (n, dim); finite. None where they chose the epoch: its
-            features suit them, so that they cannot stand for new galaxies.
+            Values that enter the output layer for these galaxies, shape (n, dim); finite. None if
+            these galaxies chose the best epoch: its features suit them better than new galaxies.
         training : ndarray of float32
-            The same of training galaxies, shape (m, dim).
+            The same values for training galaxies, shape (m, dim).
         groups : mapping of str to str, optional
-            Id → group: of numbers, one galaxy of each group calibrates.
+            Id → group; one galaxy of each group calibrates intervals of numbers.
         spread : float
-            Of the temperature's prior (see `temperature_of`).
+            Standard deviation of the prior of the temperature's logarithm (see `temperature_of`).
 
         Examples
         --------
@@ -108,7 +109,7 @@ class OutputCalibration:
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
             scored = _tempered_by_others(kept_out, labels, spread)
             if familiarity is not None and features is not None:
-                # leave a galaxy out of its own comparison, because it is similar to itself. An
+                # compare each galaxy with the other galaxies only, because it equals itself. An
                 # unfamiliar galaxy gets an empty conformal set, which counts as a miss when the
                 # thresholds are chosen
                 p = familiarity.p_values_of_calibration(features)
@@ -130,7 +131,7 @@ class OutputCalibration:
         Raises
         ------
         InputError
-            There are no sets, or coverage is outside (0, 1).
+            The network has neither class sets nor intervals, or coverage is outside (0, 1).
         """
         if self.intervals is not None:
             return dataclasses.replace(self, intervals=self.intervals.at(coverage))
@@ -152,16 +153,16 @@ class OutputCalibration:
         Parameters
         ----------
         bare : Predictions
-            Of n galaxies, at temperature 1.
+            Uncalibrated predictions of n galaxies.
         features : ndarray of float32
-            Their penultimate features, shape (n, dim).
+            Values that enter the output layer for these galaxies, shape (n, dim).
         unfamiliar : float
             Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
 
         Raises
         ------
         InputError
-            Features of another length than those of the training galaxies.
+            `features` has another length than the features of the training galaxies.
         """
         predictions = dataclasses.replace(
             bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind)
@@ -209,7 +210,7 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
     Raises
     ------
     InputError
-        The record is damaged.
+        The checkpoint's file `backbone.json` is damaged.
     MissingFileError
         The folder holds no finished checkpoint.
     """

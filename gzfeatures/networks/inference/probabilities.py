@@ -53,16 +53,16 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """Predict galaxies with a network, from images without random changes (augmentation).
+    """Predict classes or numbers of galaxies with a network, from images without augmentation.
 
     Parameters
     ----------
     cache : PixelCache
-        Pixels under the network's own view.
+        Pixels of the galaxies, cropped and resized as the network needs them.
     target : Target
         Turns logits into probabilities.
     classes : tuple of str
-        Their names.
+        Names of the classes.
     mean, std : tuple of float
         Normalisation of each band.
     batch_size : int
@@ -83,7 +83,7 @@ class Inference:
     dihedral: bool = False
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
-        """Return a network's probabilities, shape (n, k), of galaxies in the order of the ids."""
+        """Return the class probabilities of galaxies, shape (n, k), in the order of the ids."""
         network.eval()
         device = next(network.parameters()).device
         rows = self.cache.rows(ids)
@@ -115,8 +115,9 @@ class Inference:
         Predictions
             As `probabilities` gives them.
         ndarray of float32
-            Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a
-            map where the output layer is a convolution; of an ensemble side by side.
+            Features, shape (n, dim): averaged over the symmetries with `dihedral`, and over the
+            pixels of a map if the output layer is a convolution. The features of an ensemble's
+            members stand side by side.
         """
         views = SYMMETRIES if self.dihedral else 1
         # each member of an ensemble has its own output layer: collect the features that enter each
@@ -171,9 +172,9 @@ def classify(
     noted: Callable[[str, str], None] | None = None,
     sample: TableSample | None = None,
 ) -> Predictions:
-    """Predict galaxies with a trained network from its checkpoint folder.
+    """Predict classes or numbers of galaxies with the trained network in a checkpoint folder.
 
-    They are predicted and calibrated in the same way as the test galaxies of its training were.
+    The network predicts, and is calibrated, as it was for the test galaxies after its training.
 
     Parameters
     ----------
@@ -184,26 +185,28 @@ def classify(
     device : {"auto", "cpu", "cuda"}
         Where to compute.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; none by default. True: in the terminal.
     unfamiliar : float
         Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
     coverage : float, optional
-        Of the class sets, in (0, 1); default what they were promised with.
+        Share of galaxies whose class set or interval shall contain the truth, in (0, 1); default
+        the checkpoint's own.
     noted : callable, optional
-        Takes id and reason of each image that shows no galaxy, before the network sees it.
+        Called with id and reason for each image that shows no galaxy, before the network predicts.
     sample : TableSample, optional
-        Meets the galaxies, so that they can be compared with those kept out of training.
+        Collects features of the galaxies, to compare them with galaxies kept out of training.
 
     Returns
     -------
     Predictions
-        In the order of the images; `seen` marks the galaxies that the network was trained on;
-        `sets` and `familiarity` are there where the checkpoint promises any.
+        In the order of the images; `seen` marks the galaxies that the network was trained on.
+        `sets` and `familiarity` are present if the checkpoint was calibrated for them.
 
     Raises
     ------
     MissingFileError, InputError
-        The folder is no checkpoint, or lacks what was predicted or promised; an image is bad.
+        The folder is no checkpoint, does not say what its outputs mean, or has neither class sets
+        nor intervals for `coverage`; an image is bad.
     """
     spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
     record = Path(checkpoint) / RECORD
@@ -240,7 +243,7 @@ class Validation:
     ----------
     inference : Inference
     labels : Labels
-        Truth of the validation galaxies.
+        True labels of the validation galaxies.
     monitor : str
         Metric by which epochs are compared.
     """
@@ -250,16 +253,16 @@ class Validation:
     monitor: str
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
-        """Predict validation galaxies with a network; return metrics for its classes or numbers.
+        """Predict the validation galaxies with a network, and return metrics of its predictions.
 
         Returns
         -------
         dict
-            Metric → float; `per_class`, a list with name, support and metrics of each class; and
-            for one class a galaxy `confusion`, galaxies by true class (rows) and predicted class.
-            A figure that is not defined, such as the precision of a class that is never predicted,
-            is None. `shares`, shape (n,), is what each galaxy adds to the monitored metric; absent
-            where no such parts are known.
+            Metric → float; `per_class`, a list with name, support and metrics of each class; and if
+            each galaxy has one class, `confusion`: numbers of galaxies by true class (rows) and
+            predicted class (columns). An undefined number, such as the precision of a class that is
+            never predicted, is None. `shares`, shape (n,), is what each galaxy adds to the
+            monitored metric; absent if the metric is not made of sums over galaxies.
 
         Raises
         ------

@@ -28,14 +28,14 @@ than it gains (`experiments/README.md`, fine-tuning against heads).
 def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
     """Return class probabilities after dividing their logits by a temperature.
 
-    They are the softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
+    The result is the softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
 
     Parameters
     ----------
     probabilities : ndarray of float64
         Shape (n, k), in [0, 1].
     temperature : float
-        > 0; above 1 they become less sure.
+        > 0; above 1, the probabilities become less certain.
     kind : {"classes", "multi-label", "fractions", "value", "redshift"}
         Fractions are returned unchanged: they are no probabilities.
 
@@ -62,9 +62,9 @@ def temperature_of(predictions: Predictions, labels: Labels, spread: float = SPR
     Parameters
     ----------
     predictions : Predictions
-        At temperature 1.
+        Uncalibrated predictions of galaxies kept out of training.
     labels : Labels
-        Truth of all of them.
+        True labels of these galaxies.
     spread : float
         Prior standard deviation of log T around 0, > 0.
 
@@ -79,7 +79,7 @@ def temperature_of(predictions: Predictions, labels: Labels, spread: float = SPR
     p = predictions.probabilities
 
     def loss(log_t: float) -> float:
-        # search over the logarithm of T: halving T and doubling T are then equal steps
+        # search over the logarithm of T, so that halving T and doubling T are equal steps
         q = tempered(p, float(np.exp(log_t)), predictions.kind)
         if predictions.kind == "classes":
             chances = q[np.arange(len(q)), truth.codes]

@@ -1,7 +1,7 @@
 """Compute on which pixels of an image the probability of a class depends.
 
-The package captum computes the maps, from gradients or by covering squares of the image. `headed`
-makes a head on embeddings accessible to both.
+The package captum computes the maps, from gradients or by covering squares of the image. The module
+`headed` joins a head on embeddings to its network, so that both methods can explain heads too.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Question(NamedTuple):
     Parameters
     ----------
     network : nn.Module
-        Ends in classes, or a `Headed` one.
+        Returns one logit per class, or is a `Headed` network.
     image : Tensor
         Normalised, shape (1, bands, height, width).
     code : int
-        Class.
+        Number of the class to explain.
     steps, patch, batch_size : int
         As in `saliency`.
     """
@@ -111,21 +111,21 @@ def saliency(
     Parameters
     ----------
     network : nn.Module
-        Ends in classes, or a `Headed` one.
+        Returns one logit per class, or is a `Headed` network.
     images : Tensor
         Normalised float32, shape (n, bands, height, width).
     target : int or sequence of int
         Class code, of all or of each image.
     method : {"grad-cam", "integrated-gradients", "occlusion"}
         Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1
-        and 2), ≥ 0; maps coarser than 6 pixels a side say little of where, and are passed over if
-        there are finer ones; integrated gradients from empty sky, summed over bands
+        and 2), ≥ 0; maps with fewer than 6 pixels a side are skipped if the network has finer
+        ones; integrated gradients from empty sky, summed over bands
         (Sundararajan+2017, arXiv:1703.01365, eq. 3); occlusion, what the output loses when a square
         around the pixel is covered by sky (Zeiler & Fergus 2014, doi:10.1007/978-3-319-10590-1_53,
         section 4.2), the mean of all squares that cover it. The sky of an image is the median of
         its outermost pixels in each band.
     steps : int
-        Of the integral.
+        Number of steps of the integral (integrated gradients).
     patch : int
         Side of a covered square in pixels; squares lie half a side apart.
     batch_size : int

@@ -43,11 +43,11 @@ class ExplainedModel:
     network : nn.Module
         Normalised images → logits, shape (n, k); with a head, probabilities.
     plain : nn.Module
-        The network alone.
+        The network without a head.
     spec : Backbone
-        Its entry, for normalisation and bands.
+        Normalisation and bands of the network.
     view : View
-        Pixels it sees.
+        Crop, size and colours of the network's input.
     classes : tuple of str
         Names of the k outputs.
     target : str
@@ -63,12 +63,12 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load a network to explain, from a checkpoint folder, or from one in this package.
+        """Load a network to explain, from a checkpoint folder or by name from this package.
 
         Raises
         ------
         InputError
-            The backbone ends in no classes of galaxies.
+            The network does not predict classes of galaxies.
         MissingFileError, WeightsError
             No checkpoint folder, or a damaged one.
         """
@@ -112,25 +112,26 @@ class ExplainedModel:
         name : str or Path
             Backbone or checkpoint folder.
         head : callable
-            Vectors → probabilities of the classes, for instance `Head.probabilities`.
+            Embeddings → probabilities of the classes, for instance `Head.probabilities`.
         classes : sequence of str
-            Their names.
+            Names of the classes.
         extractor : Extractor
-            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is
-            taken as it stands even if the vectors are means over mirror images and turns.
+            How the embeddings the head was fitted on were made: weights, layer, crop and size. Here
+            the network computes in float32, and from the image alone, even if those embeddings are
+            means over mirrored and turned copies.
         weights : str or Path, optional
             File that replaces the backbone's own weights.
         seed : int
-            Of the directions in which the head's slope is measured.
+            Seed of the random directions along which the head's slope is measured.
 
         Raises
         ------
         InputError
-            The backbone has other weights than made the vectors.
+            The backbone's weights are not those that made the embeddings.
         """
         spec = backbone(name)
-        # refuse a backbone with other weights than those the head was fitted on: nobody uses that
-        # combination
+        # refuse weights that did not make the embeddings the head was fitted on: the map would
+        # explain a combination of network and head that nobody uses
         digest = weights_digest(spec, weights_file(spec, weights))
         if digest != extractor.weights:
             raise InputError(
@@ -163,7 +164,7 @@ class ExplainedModel:
 
     @property
     def has_probabilities(self) -> bool:
-        """Return True if the outputs are class probabilities, not a predicted number."""
+        """Return True if the outputs give class probabilities, not a predicted number."""
         return isinstance(self.network, Headed) or self.target in TARGETS
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:

@@ -68,21 +68,21 @@ def faithfulness(
     Parameters
     ----------
     probabilities : callable
-        Of the classes; softmax of a network's logits, for instance.
+        Function from images to class probabilities, such as the softmax of a network's logits.
     images : Tensor
         Normalised float32, shape (n, bands, height, width).
     maps : ndarray
-        Shape (n, height, width); larger where the pixel matters more. Equal pixels are put into an
-        order by chance.
+        Shape (n, height, width); larger where the pixel matters more. Pixels with equal values are
+        put into a random order.
     target : int or sequence of int
         Class code, of all or of each image.
     filling : {"sky", "blur", "inpainted"}
-        What stands where a pixel is not, see `fillings`.
+        What replaces missing pixels, see `fillings`.
     steps : int
-        Equal shares of the pixels that enter or leave one after the other; an image costs
+        Number of equal shares of the pixels, added or removed one after the other; an image costs
         2 · `steps` passes through the network.
     seed : int
-        Of the order of equal pixels.
+        Seed of the random order of equal pixels.
     batch_size : int
         Images pushed through the network at a time.
 
@@ -120,7 +120,7 @@ def faithfulness(
 
 
 def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tensor:
-    """Return masks of kept pixels: growing shares of the most important, then all others."""
+    """Return masks of kept pixels: growing shares of the most important, then the complements."""
     # maps after a ReLU are zero over wide areas: put equal pixels in random order, because row by
     # row would prefer a direction
     chance = np.random.default_rng(seed).random(map_.size)
@@ -181,9 +181,9 @@ def baseline(images: torch.Tensor, name: str, *, seed: int = 0) -> npt.NDArray[n
     images : Tensor
         Shape (n, bands, height, width).
     name : {"brightness", "gaussian", "random"}
-        The mean of the bands; a Gaussian in the centre, the same for all; or chance.
+        The mean of the bands; a Gaussian in the centre, the same for all; or random numbers.
     seed : int
-        Of the maps by chance.
+        Seed of the random maps.
 
     Returns
     -------

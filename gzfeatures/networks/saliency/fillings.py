@@ -15,7 +15,7 @@ Filling: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Function from images (n, bands, h, w) and a mask of kept pixels (n, 1, h, w) to images."""
 
 BLUR = 8
-"""Image side over sigma of the blur; this sigma removes spiral arms and bars."""
+"""Image side divided by the sigma of the blur; this sigma removes spiral arms and bars."""
 
 
 def sky_of(images: torch.Tensor) -> torch.Tensor:
@@ -50,7 +50,7 @@ def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
     images : Tensor
         Shape (n, bands, height, width).
     sigma : float
-        Of the Gaussian, in pixels, > 0.
+        Standard deviation of the Gaussian, in pixels, > 0.
     """
     reach = min(math.ceil(3 * sigma), *(side - 1 for side in images.shape[2:]))
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)

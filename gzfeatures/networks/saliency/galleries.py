@@ -1,4 +1,4 @@
-"""Make galleries of pictures that explain a model: pixel maps, feature maps, maximal images."""
+"""Make galleries that explain a model: pixel maps, feature maps, images that maximise a class."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attributions:
-    """Store the pixel maps by which several methods explain the same galaxies.
+    """Store maps of the pixels that matter for a class, from several methods for the same galaxies.
 
     Parameters
     ----------
     model : ExplainedModel
-        Its classes are explained.
+        Model whose classes are explained.
     ids : Ids
-        Galaxies, n of them.
+        Ids of the n galaxies.
     pixels : ndarray of uint8
         As the network sees them, shape (n, height, width, bands).
     inputs : Tensor
@@ -47,7 +47,7 @@ class Attributions:
     outputs : ndarray of float64
         Logits, or a head's probabilities, shape (n, k).
     codes : ndarray of int
-        Class explained of each galaxy, shape (n,).
+        Number of the class that is explained for each galaxy, shape (n,).
     maps : dict of str to ndarray of float32
         Method → maps, shape (n, height, width).
     passes : dict of str to float
@@ -79,8 +79,8 @@ class Attributions:
 
         Warm pixels raise the score of the class, cold ones lower it.
         """
-        # a head's outputs are probabilities, which are shown; a network's outputs are logits, which
-        # are not
+        # write an output below its picture only if it is a probability, which a head gives; a
+        # network gives logits
         headed = isinstance(self.model.network, Headed)
         gallery: dict[str, list[Picture]] = {}
         for code in np.unique(self.codes):
@@ -130,13 +130,14 @@ def attributions(
     model : ExplainedModel
         The network, or the head, whose classes are explained.
     images : ImageSet
-        Holds the galaxies.
+        Images of at least these galaxies.
     ids : Ids
-        Galaxies; at least one.
+        Ids of at least one galaxy.
     target : str, optional
-        Class to explain for all of them; default each galaxy's most likely one.
+        Class to explain for all galaxies; default each galaxy's most likely class.
     methods : sequence of str
-        Of `attribution.METHODS`. Integrated gradients are blurred by a fiftieth of the image.
+        Names in `attribution.METHODS`. Integrated gradients are blurred by a Gaussian whose sigma
+        is a fiftieth of the image's side.
 
     Raises
     ------
@@ -173,23 +174,23 @@ def attributions(
 def layers(
     model: ExplainedModel, images: ImageSet, name: str, nodes: Sequence[str] | None = None
 ) -> dict[str, list[Picture]]:
-    """Show the channels of a network's layers that respond most to a galaxy.
+    """Show, for some layers of a network, the channels that respond most to a galaxy.
 
     Parameters
     ----------
     model : ExplainedModel
-        Its network has the layers; a head plays no part.
+        Model whose network has the layers; a head is not used.
     images : ImageSet
-        Holds the galaxy.
+        Images, with that of the galaxy among them.
     name : str
-        Its id.
+        Id of the galaxy.
     nodes : sequence of str, optional
-        Nodes of the network; default the last one at each size of its maps.
+        Layers of the network; default the last layer with each size of feature maps.
 
     Returns
     -------
     dict
-        Layer and size of its maps → pictures.
+        Layer, with number and size of its maps → pictures.
     """
     inputs = model.images(model.pixels(images, np.asarray([name], dtype=object)))
     gallery = {}
@@ -211,8 +212,8 @@ def maximal_images(
     Raises
     ------
     InputError
-        The model has a head: its slope is measured, not known, which is too slow and too flat to
-        climb.
+        The model has a head: its gradient can only be measured by small steps, which is too slow,
+        and often zero.
     """
     if isinstance(model.network, Headed):
         raise InputError(

@@ -27,13 +27,13 @@ class Headed(nn.Module):
     Parameters
     ----------
     network : nn.Module
-        Gives vectors, shape (n, dim).
+        Returns embeddings, shape (n, dim).
     head : callable
-        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions
-        at right angles: exact where the head is smooth, and an average over the neighbourhood where
-        it is made of steps, as trees are.
+        Function from embeddings to probabilities. Its gradient is measured by steps forward and
+        back along dim random orthogonal directions: exact where the head is smooth, and an average
+        over the neighbourhood where its output jumps, as for trees.
     seed : int
-        Of the directions.
+        Seed of the random directions.
     """
 
     def __init__(self, network: nn.Module, head: Probabilities, *, seed: int = 0) -> None:

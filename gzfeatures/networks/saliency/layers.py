@@ -45,13 +45,13 @@ def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.
 
 
 def finest_enough(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
-    """Return the last layer with maps of `COARSEST` px per side or more; else one of the finest."""
+    """Return the last layer whose maps have `COARSEST` px per side or more, else the finest."""
     finest = min(COARSEST, max(side for *_, side in maps))
     return [module for _, module, side in maps if side >= finest][-1]
 
 
 def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
-    """Return, for each size of feature maps, the last layer with it; largest maps first.
+    """Return, for each size of feature maps, the name of the last layer; largest maps first.
 
     Raises
     ------
@@ -101,15 +101,15 @@ def dream(
     Parameters
     ----------
     network : nn.Module
-        Ends in classes.
+        Returns one logit per class.
     target : int
-        Class code.
+        Number of the class.
     shape : (bands, height, width)
-        Of the image.
+        Shape of the image.
     steps, rate : int, float
-        Of Adam.
+        Number of steps and learning rate of the optimizer Adam.
     seed : int
-        Of the start and the shifts.
+        Seed of the first image and of the shifts.
 
     Returns
     -------

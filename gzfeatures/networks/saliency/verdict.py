@@ -34,7 +34,7 @@ class MethodFigures:
     Parameters
     ----------
     name : str
-        Of the method or baseline.
+        Name of the method or baseline.
     insertion, deletion : dict of str to ndarray
         Filling → areas under the curves, shape (n,).
     passes : float, optional
@@ -73,15 +73,15 @@ class Verdict:
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return a method's insertion − deletion minus a baseline's, with an interval."""
+        """Return a method's mean gain over a baseline in insertion − deletion, with an interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 
     def beats(self, method: MethodFigures, rival: str) -> bool:
         """Return True if a method's maps score better than a baseline's by more than chance.
 
-        The whole interval of the difference must be positive; below 10 galaxies, which have no
-        interval, its mean.
+        The whole interval of the difference must be positive. With fewer than 10 galaxies, which
+        give no interval, the mean difference must be positive.
         """
         found = self.against(method, rival)
         return (found.mean if math.isnan(found.low) else found.low) > 0
@@ -124,7 +124,7 @@ class Verdict:
         return f"{start}: insertion − deletion {figures} ({certainty})"
 
     def result(self) -> dict[str, Any]:
-        """Return how maps of a network compare with maps that use none, as JSON values."""
+        """Return the comparison of explanations with baseline maps, as a dictionary for JSON."""
         return {"verdict": self.sentence(), "galaxies": self.galaxies, "maps": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ def compare(
     Parameters
     ----------
     probabilities : callable
-        Of the classes.
+        Function from images to class probabilities.
     images : Tensor
         Normalised float32, shape (n, bands, height, width), n ≥ 1.
     target : sequence of int
@@ -182,9 +182,9 @@ def compare(
     maps : mapping of str to ndarray
         Method → maps, shape (n, height, width); at least one.
     passes : mapping of str to float, optional
-        Method → its cost for one galaxy.
+        Method → number of images pushed through the network for one galaxy.
     fillings : sequence of str
-        Of `fillings.FILLINGS`.
+        Names in `fillings.FILLINGS`.
     steps, seed, batch_size : int
         As in `faithfulness`.
     """

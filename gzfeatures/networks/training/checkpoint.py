@@ -101,10 +101,11 @@ class EveryEpoch(Checkpoint):
     path : Path
         File to replace.
     settings : dict
-        What the training depends on; kept beside the state, so that another training does not
-        resume from it.
+        Settings that decide the result of the training; saved with the state, so that a training
+        with other settings does not resume from it.
     watch : callable, optional
-        Takes the metrics of all epochs so far, in the first process, once the state is written.
+        Called with the metrics of all epochs so far, in the first process, after the state is
+        written.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], watch: Watch | None = None) -> None:
@@ -133,9 +134,10 @@ def write_folder(
     folder : Path
         Made if missing; an older checkpoint in it is replaced.
     backbone : Backbone
-        The network as a backbone; weights and digest are filled in by whoever reads the folder.
+        The network as a backbone; the function that later reads the folder fills in the path of the
+        weights and their sha256.
     network : nn.Module
-        With its weights; auxiliary classifiers are left out.
+        Network with its trained weights; auxiliary classifiers are left out.
     record : dict
         More JSON fields: classes, scheme, metrics, …
 
@@ -147,7 +149,7 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    # leave out auxiliary classifiers: only training uses them, and `load` builds none
+    # leave out auxiliary classifiers: only training uses them, and `load` builds networks without
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 

@@ -43,8 +43,9 @@ def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
-    """Return the validation galaxies scored after each epoch: all, or half to choose an epoch."""
-    # galaxies that choose the epoch must not calibrate its network: leave the other half for that
+    """Return the validation galaxies to score after each epoch: all, or half to choose an epoch."""
+    # galaxies that choose the best epoch must not calibrate its network: leave the other half for
+    # the calibration
     ids = split.validation
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
@@ -53,7 +54,7 @@ def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
 
 
 def references(training: Ids) -> Ids:
-    """Return the training galaxies that define what is familiar: all, or every n-th by id."""
+    """Return training galaxies to compare new galaxies with (familiarity): all, or every n-th."""
     chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
@@ -67,7 +68,7 @@ class Finish:
     folder : Path
         Where the checkpoint is written.
     network : nn.Module
-        The trained network, which gets the weights that are kept.
+        The trained network, into which the best weights are loaded.
     backbone : Backbone
         Description of the network as a backbone.
     labels : Labels
@@ -75,7 +76,7 @@ class Finish:
     trained_on : TrainedOn
         Galaxies that the network was trained on.
     settings : dict
-        What the training depended on.
+        Settings that decided the result of the training.
     inference : Inference
         How probabilities are computed.
     dihedral : bool
@@ -83,7 +84,8 @@ class Finish:
     references : Ids
         Training galaxies with which predicted galaxies are compared, for familiarity.
     met : Ids
-        Validation galaxies that the starting weights were trained on: they calibrate nothing.
+        Validation galaxies that the starting weights were trained on: they are not used for
+        calibration.
     calibration : OutputCalibration
         Filled in by `finished`.
     """
@@ -104,9 +106,9 @@ class Finish:
     def finished(
         self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]
     ) -> Predictions:
-        """Predict validation and test galaxies with the kept weights; calibrate the predictions.
+        """Predict validation and test galaxies with the best weights; calibrate the predictions.
 
-        The calibration uses validation galaxies that did not choose the epoch.
+        The calibration uses validation galaxies that did not choose the best epoch.
 
         Parameters
         ----------
@@ -125,8 +127,8 @@ class Finish:
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # familiarity must be calibrated on galaxies as new as those to predict; galaxies that chose
-        # the epoch are closer to the training galaxies, so leave them out
+        # familiarity must be calibrated on galaxies as new to the network as those to predict; the
+        # features of galaxies that chose the epoch suit the network better, so leave them out
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         # `state` has no history for an ensemble, whose members were trained one by one
@@ -187,7 +189,7 @@ class Finish:
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Return validation galaxies that neither chose the epoch nor trained the network."""
+        """Return validation galaxies that neither chose the epoch nor trained initial weights."""
         # with too few validation galaxies to halve, all calibrate, although they chose the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:

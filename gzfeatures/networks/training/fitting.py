@@ -35,9 +35,9 @@ def fit(
 ) -> dict[str, Any]:
     """Run or continue a training with Lightning, and return its last state (weights, history).
 
-    The state has the `best` weights, the `kept` row of the history, the `history` of all epochs and
-    the number of `images`. It is read from disk, because the training may have run in other
-    processes.
+    The state has the `best` weights, the `history` of all epochs, the index `kept` of the best
+    weights' epoch in it, and the number of `images`. The state is read from disk, because the
+    training may have run in other processes.
 
     Parameters
     ----------
@@ -45,31 +45,31 @@ def fit(
     path : Path
         File of the state, rewritten after every epoch.
     earlier : EarlierTraining, optional
-        Training to go on with; one that grows has given the learner its weights already.
+        Training to continue; if epochs are added (`grows`), the learner already has its weights.
     callbacks : sequence of Callback
     devices, nodes : int
-        Processes and machines.
+        Number of processes on each machine, and number of machines.
     **options
-        Of Lightning's Trainer.
+        Arguments of Lightning's Trainer.
 
     Raises
     ------
     InputError
-        GPU memory does not suffice (with the batch size to try).
+        GPU memory does not suffice; the message proposes a batch size.
     Diverged
-        The loss is no number any more.
+        The loss became NaN or infinite.
     """
     goes_on = earlier is not None and not earlier.grows
     before = earlier.state["before"] if earlier is not None and goes_on else learner.before
-    # hide Lightning's hints about options that users of this package cannot set; its warnings stay
+    # hide Lightning's hints, about options that users of this package cannot set; show its warnings
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=(learner.recipe.epochs or 0) - before,
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # name a folder that does not exist: from an existing one, Lightning would load states of
-        # other trainings that a batch system saved in it
+        # Lightning loads the state that it saved here when a batch system stopped a training, even
+        # if that was another training: name a folder that does not exist
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -88,15 +88,15 @@ def fit(
         ):
             # hide a warning for developers: Lightning 2.6 uses a name that torch 2.15 deprecates
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # hide a warning about modules in eval mode: running average and frozen
-            # blocks are in it on purpose
+            # hide a warning about modules in eval mode: the averaged network and frozen blocks are
+            # in eval mode on purpose
             warnings.filterwarnings(
                 "ignore", ".*in eval mode at the start of training", UserWarning
             )
             # hide Lightning's advice to use `srun`: one process may train in the batch script
             # itself
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
-            # pass no `weights_only`: Lightning before 2.6 lacks it, and `WholeFiles` runs no code
+            # pass no `weights_only`: Lightning before 2.6 lacks it, and `WholeFiles` always sets it
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into SystemExit: raise KeyboardInterrupt again, and restore the
@@ -123,7 +123,7 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return a plugin to ignore the batch system, or [] if the batch system started the training.
+    """Return a Lightning plugin to ignore the batch system; [] if that started the training.
 
     A batch system such as SLURM sets its variables in every process of a job, also in a process
     that trains alone. The processes of the training are those of the batch system only if `srun`

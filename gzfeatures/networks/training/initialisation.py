@@ -34,7 +34,7 @@ class Initialisation:
     architecture : str
         Name for `architectures.build`.
     view : View
-        Pixels the network will see.
+        Crop, size and colours of the network's input.
     backbone : Backbone, optional
         Backbone whose weights the training starts from; None for a random start.
     weights : Path, optional
@@ -42,9 +42,10 @@ class Initialisation:
     digest : str
         Sha256 of that file, or "random".
     classes : tuple of str, optional
-        Classes that the output layer of these weights was trained on, where that is recorded.
+        Classes that the output layer of these weights was trained on, if known.
     hint : str
-        Message for a start at random although weights exist; else empty.
+        Message to the user if the training starts from random weights although trained weights
+        exist; else empty.
     """
 
     architecture: str
@@ -72,16 +73,16 @@ class Initialisation:
         network, weights, view
             As for `finetune.train`.
         classes : int
-            Outputs.
+            Number of classes.
         split : Split
-            Galaxies it will be tested on.
+            Split whose test galaxies must not have trained the weights.
         images : ImageSet
-            Theirs, among others.
+            Images of at least the test galaxies.
 
         Raises
         ------
         UnknownNameError, MissingFileError, WeightsError
-            No such network; its weights cannot be had, or do not fit.
+            No network has that name; its weights are missing, or do not fit.
         LeakError
             The weights were trained on a test galaxy.
         """
@@ -146,9 +147,9 @@ class Initialisation:
         Parameters
         ----------
         images : ImageSet
-            Of the training galaxies.
+            Images of the training galaxies.
         others : ImageSet, optional
-            Of galaxies on the other sides of the split (see `TrainedOn.without_pictures_like`).
+            Images of validation and test galaxies (see `TrainedOn.without_pictures_like`).
         """
         return self.seen_before() | TrainedOn.of_images(images, others=others)
 
@@ -196,15 +197,16 @@ class Initialisation:
         Parameters
         ----------
         scheme : str
-            What it will be trained on, for its name.
+            Class scheme of the labels, which becomes part of the network's name.
         classes : tuple of str
-            Of the labels: an output layer that knows them is kept, any other is made anew.
+            Classes of the labels. An output layer that was trained on the same classes is kept; any
+            other is replaced.
         outputs : int
-            Logits of the output layer; more than classes where there is a second target.
+            Number of logits: larger than the number of classes if there is a second target.
         bands : int
             Channels of the pixels.
         aux : bool
-            Give GoogLeNet its auxiliary classifiers, when it starts at random.
+            Give GoogLeNet its auxiliary classifiers, if it starts from random weights.
         """
         if self.backbone is None:
             aux = aux and self.architecture == "googlenet"
@@ -248,7 +250,7 @@ def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
 
 
 def require_network(network: str) -> None:
-    """Refuse a name that is no known network, backbone or folder.
+    """Refuse a name that is neither a known network or backbone nor a folder.
 
     Raises
     ------

@@ -51,12 +51,12 @@ class JoinedTraining:
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies: the mean of the members' calibrated probabilities,
-        calibrated again.
+        Predictions of the validation and test galaxies: the mean of the members' calibrated
+        probabilities, calibrated again.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     members : tuple of Training
-        In the order of their seeds.
+        Results of the members, in the order of their seeds.
     seconds : float
         Wall time of this call.
     temperature : float
@@ -77,7 +77,7 @@ def train_members(
     members: int,
     train_one: Callable[[TrainingOptions], Training] | None = None,
 ) -> JoinedTraining | Training:
-    """Train a network with several seeds, one after the other, and join them into an ensemble.
+    """Train a network once with each of several seeds, and join the results into an ensemble.
 
     Each member is trained like a single network, in a folder of its own. An interrupted member is
     continued, a finished one is read from disk.
@@ -87,23 +87,24 @@ def train_members(
     galaxies : TrainingGalaxies
         Galaxies that all members are trained and scored on.
     network, options
-        As for `train`; the seed is that of the first member, the next ones follow.
+        As for `train`; the first member has the seed of the options, each next one a seed larger by
+        1.
     members : int
-        At least 2.
+        Number of networks, at least 2.
     train_one : callable, optional
-        Options of a member → its training, in place of `train` alone: whoever records trainings
-        does so here.
+        Function that trains a member with given options, in place of `train`, for instance to
+        record the training as well.
 
     Returns
     -------
     JoinedTraining
-        Or the last member's Training, in the processes that only help to train.
+        Or the last member's `Training`, in processes other than the first.
 
     Raises
     ------
     InputError
-        Fewer than two members; a target whose mean no logits could say; the folder holds a single
-        training.
+        Fewer than two members; a target whose mean cannot be written as logits; the folder holds
+        the training of a single network.
     GzError
         As `train`.
     """
@@ -164,14 +165,15 @@ def join(
         Checkpoint folders of the members, which share one split, and one half of the validation
         galaxies that chose their epochs.
     options : TrainingOptions
-        Of the ensemble: its folder, weights, device, symmetries and pixels.
+        Options of the ensemble, of which folder, weights, device, symmetries and pixel cache are
+        used.
 
     Returns
     -------
     Predictions
-        Of the validation and test galaxies, calibrated.
+        Calibrated predictions of the validation and test galaxies.
     float
-        Temperature of the mean.
+        Temperature that calibrates the mean.
     """
     spec, ensemble, settings = _joined_network(places)
     training = references(galaxies.split.train)
@@ -261,7 +263,7 @@ def require_mean(target: str) -> str:
     Raises
     ------
     InputError
-        No logits could say the mean of what the target predicts.
+        The mean of such predictions cannot be written as logits.
     """
     if target in (*TARGETS, *VALUE_TARGETS) and target not in LINK_OF:
         raise InputError(

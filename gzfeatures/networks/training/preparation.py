@@ -41,15 +41,16 @@ class TrainingGalaxies:
     Parameters
     ----------
     images : ImageSet
-        Holds every galaxy of the split, and of `also`.
+        Images of every galaxy of the split and of `also`.
     labels : Labels
-        Holds every galaxy of the split's training and validation sides.
+        Labels of every training and validation galaxy.
     split : Split
-        Trains on train, watches and calibrates on validation, never looks at the labels of test.
+        Training galaxies; validation galaxies, which choose the epoch and calibrate; test galaxies,
+        whose labels are never used.
     counts : Counts, optional
         For the target `counts`: how many volunteers gave each of the 37 answers.
     also : Labels, optional
-        Second target, learned beside the first.
+        Labels of a second target, learned together with the first.
     """
 
     images: ImageSet
@@ -74,18 +75,18 @@ class Preparation:
     galaxies : TrainingGalaxies
     options : TrainingOptions
     initialisation : Initialisation
-        Architecture, weights and view.
+        Architecture, starting weights, and crop and size of images.
     recipe : TrainingRecipe
-        As chosen; numbers that depend on the network's depth are still open.
+        Chosen recipe; numbers that depend on the network's depth are still None.
     training_targets : TrainingTargets
         Training galaxies, and what the network shall predict of each.
     machine : Hardware
         Device and precision.
     augmentation : Augmentation
-        Random changes of training images, with the margin that the images leave.
+        Random changes of training images, with the margin that the images allow.
     pixels, exact : PixelCache
         Images with a margin, from which training copies are cut, and images without margin, on
-        which the network is scored and its output layer solved.
+        which the output layer is fitted and the network is scored.
     """
 
     galaxies: TrainingGalaxies
@@ -156,8 +157,8 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode training images with a margin for rotation, and validation and test images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # fitting the output layer alone needs all training galaxies without margin; a training from
-    # scratch needs only those that define which galaxies are familiar
+    # fitting the output layer needs all training images without margin; a training from scratch
+    # needs them only of the galaxies with which new galaxies are compared (familiarity)
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
@@ -193,13 +194,13 @@ class Model:
     recipe : TrainingRecipe
         With every number filled in.
     settings : dict
-        What the training depends on, as JSON values.
+        Settings that decide the result of the training, as JSON values.
     inference : Inference
         How probabilities are computed.
     watched : Ids
         Validation galaxies that are scored after every epoch.
     score : Validation, optional
-        Computes a network's metrics on these galaxies; None if the list is empty.
+        Computes a network's metrics on the watched galaxies; None if there are none.
     """
 
     module: nn.Module
@@ -243,8 +244,8 @@ class Model:
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
     """Return the settings that decide the weights; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
-    # versions without a seed of halving stored none: store it only if it differs from `seed`, so
-    # that settings of their trainings are still equal, and such trainings can resume
+    # earlier versions stored no `halving_seed`: store it only if it differs from `seed`, so that
+    # their trainings still have equal settings, and can be resumed
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,

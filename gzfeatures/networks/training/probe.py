@@ -19,13 +19,13 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
 
 STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))
-"""Strengths C of the penalty |W − W₀|² / (2 C n) on the weights W, strongest penalty first."""
+"""Values C of the penalty |W − W₀|² / (2 C n) on weights W, n galaxies; strongest penalty first."""
 
 FOLDS = 5
 MOST_ROWS = 8000
-"""Up to this number of vectors, mirror images and turns are added, because galaxies are few."""
+"""Mirrored and turned copies of the training images are added up to this number of images."""
 MOST_NUMBERS = 30_000_000
-"""Up to this many numbers in all vectors, double precision and all folds are used."""
+"""Most numbers in the matrix of features for double precision and all folds; else two folds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Teaching:
     Parameters
     ----------
     cache : PixelCache
-        Training galaxies under the network's own view.
+        Pixels of the training galaxies, cropped and resized as the network needs them.
     ids : Ids
         Shape (n,).
     targets : ndarray of float32
@@ -49,7 +49,7 @@ class Teaching:
     mean, std : tuple of float
         Normalisation of each band.
     turns : bool
-        Use mirror images and quarter turns too, where galaxies are few.
+        Use mirrored and turned copies too, if galaxies are few.
     seed : int
         Seed of the folds.
     precision : str
@@ -77,7 +77,7 @@ class Teaching:
     def folds(self) -> npt.NDArray[np.intp]:
         """Return each galaxy's cross-validation fold, shape (n,); groups stay in one fold."""
         # spread classes evenly over folds; for vote fractions, a galaxy's class is its largest
-        # fraction. Seed folds apart, so that other random draws do not change them
+        # fraction. The number 77 makes the folds independent of other draws with the same seed
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
         code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
         fold_of: dict[str, int] = {}
@@ -100,10 +100,10 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
     Parameters
     ----------
     network : nn.Module
-        Its output layer is where the search begins; left in eval mode.
+        Network whose output layer is fitted, from its present weights; left in eval mode.
     teaching : Teaching
     device : {"cpu", "cuda"}
-        Where the vectors are computed.
+        Where the features are computed.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
     n = len(vectors)
     # use double precision, in which L-BFGS converges further, except for a very large matrix
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardise features, and convert the present layer to them: one penalty then suits any scale
+    # standardise the features, so that one penalty suits any scale; convert the layer likewise
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
@@ -227,7 +227,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
     parts = []
     network.eval()
     try:
-        # use no_grad: features of inference mode could not enter the solver, which needs gradients
+        # use no_grad, not inference_mode: the solver needs gradients, which that mode rules out
         with (
             torch.no_grad(),
             torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None),

@@ -1,4 +1,4 @@
-"""Name the one process, among those that train together, that writes files and prints messages."""
+"""Find the first of the processes that train together: it alone writes files and messages."""
 
 from __future__ import annotations
 

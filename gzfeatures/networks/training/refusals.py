@@ -27,9 +27,9 @@ def require_sense(
     Raises
     ------
     InputError, UnknownNameError
-        A recipe that needs weights has none; a step of one galaxy meets a normalisation over the
-        step; labels of fractions are to be smoothed; the monitor is no metric of the labels, or
-        there is nothing to watch.
+        The recipe needs trained weights and has none; batches have one galaxy, but the network uses
+        batch normalisation; labels of vote fractions shall be smoothed; the monitor is no metric of
+        these labels; `monitor` or `patience` is set without validation galaxies.
     """
     if plan.recipe != "scratch" and initialisation.backbone is None:
         raise InputError(
@@ -57,7 +57,8 @@ def _require_pairs(
     """Refuse batches of one galaxy if a trained layer normalises over the galaxies of a batch."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
-    # frozen blocks normalise by stored statistics, also a batch of one: test the others
+    # frozen blocks normalise by stored statistics, also a batch of one galaxy: check only the
+    # blocks that are trained
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
     if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(

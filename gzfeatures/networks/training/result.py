@@ -17,27 +17,28 @@ class Training:
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies, from the kept weights in float32, calibrated; with
-        conformal sets and familiarity where there were enough galaxies to calibrate them.
+        Calibrated predictions of the validation and test galaxies, from the best weights in
+        float32; with conformal sets and familiarity if enough galaxies could calibrate them.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     seconds : float
         Wall time of this call; in a resumed training without the time before.
     epochs : int
-        Epochs trained, those before resuming included; 0 where the output layer alone was solved.
+        Number of trained epochs, with those before resuming; 0 if only the output layer was fitted.
     history : list of dict
-        Per epoch: `epoch`, `training_loss`, `lr`, `seconds`, the validation metrics, and where the
-        labels have them `per_class` figures and the `confusion` matrix; epoch 0 is the solved
-        output layer.
+        Per epoch: `epoch`, `training_loss`, `lr`, `seconds`, the validation metrics, and for
+        classes `per_class` metrics and the `confusion` matrix. In epoch 0, only the output layer is
+        fitted.
     best_epoch : int
-        Epoch whose weights were kept, from 1; 0 for the solved output layer.
+        Epoch whose weights were kept, from 1; 0 if only the output layer was fitted.
     first : bool
-        Whether this process is the first of those that trained together: the one to go on, while
-        the others leave.
+        Whether this process is the first of those that trained together: only the first goes on,
+        the others end.
     recipe : TrainingRecipe, optional
-        With every number filled in.
+        Recipe with every number filled in.
     images_seen : int
-        Augmented copies, and vectors of the solved output layer, that were learned from.
+        Number of augmented copies that trained the network, and of images that fitted the output
+        layer.
     temperature : float
         Temperature that calibrates the probabilities; 1 if no galaxies were left to calibrate on.
     """

@@ -18,7 +18,7 @@ from gzfeatures.files import read_sidecar
 from gzfeatures.networks.training.checkpoint import STATE, machine_now, read_state
 
 SETTINGS_FORMAT = 2
-"""Version of the settings; raise it if equal settings would train differently than before."""
+"""Version of the settings; increase it if equal settings would train differently than before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,8 @@ class EarlierTraining:
     state : dict
         `best` weights, `history`, …
     grows : bool
-        The earlier training was to have fewer epochs: a new schedule starts from its weights.
+        Whether epochs are added: the earlier training was planned with fewer epochs, and a new
+        learning-rate schedule starts from its weights.
     threads : int
         Number of threads that the earlier training computed with.
     """
@@ -50,7 +51,7 @@ class EarlierTraining:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Set the number of threads in a `with` block: it changes the last digits of sums."""
+    """Set PyTorch's number of threads, which changes the last digits of sums, in a `with` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -77,19 +78,19 @@ def earlier(
     ----------
     folder : Path
     settings : dict
-        What the training depends on.
+        Settings that decide the result of the training.
     resume : bool
-        Insist on continuing: other settings are an error, and so is a damaged state.
+        Refuse other settings and a damaged state, instead of starting anew.
     again : bool
-        Begin anew in any case.
+        Start anew in any case.
     say : callable
         Shows lines to the user.
 
     Raises
     ------
     InputError
-        The folder holds a finished training of other settings; or `resume` cannot be done. The
-        first setting that differs is named.
+        The folder holds a finished training with other settings, or `resume` is set and the
+        training cannot be continued. The message names the first setting that differs.
     """
     path = folder / STATE
     if again:
@@ -182,7 +183,7 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Return the first setting that differs between two trainings; "epochs" if no other does."""
+    """Return the first setting in which two trainings differ; "epochs" if nothing else differs."""
     # a halving seed is recorded only if it was given: compare it also if only `before` has it
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
@@ -199,7 +200,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, old value and new value of a setting in which two trainings differ."""
-    # of a group of settings name the first that differs: an error has only one line
+    # for a group of settings, name the first that differs: an error message has only one line
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":

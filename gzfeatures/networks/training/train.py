@@ -48,32 +48,33 @@ def train(
 ) -> Training:
     """Train a network from random weights, fine-tune a trained one, or fit its output layer alone.
 
-    The kept weights are the averaged last ones; those of a tuned network, or with a monitor, are
-    from the best epoch by a running mean, on half of the validation galaxies. Galaxies that did not
-    choose the epoch calibrate: a temperature, and from a hundred galaxies on the conformal sets of
-    `predict`.
+    The averaged weights of the last epoch are kept. With the recipe `tune` or a monitor, those of
+    the best epoch are kept, chosen by a running mean of a metric on half of the validation
+    galaxies. The other half then calibrates the network: a temperature, and with at least a hundred
+    galaxies the conformal sets of `predict`.
 
     Parameters
     ----------
     images : ImageSet
-        Holds every galaxy of the split, and of `also`.
+        Images of every galaxy of the split and of `also`.
     labels : Labels
-        Holds every galaxy of the split's training and validation sides.
+        Labels of every training and validation galaxy.
     split : Split
-        Trains on train, watches and calibrates on validation, never looks at the labels of test.
+        Training galaxies; validation galaxies, which choose the epoch and calibrate; test galaxies,
+        whose labels are never used.
     network : str, Path or Backbone
         A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a
         checkpoint folder.
     options : TrainingOptions, optional
-        How it is trained; by default those that `fields` make.
+        Options of the training; by default made from `fields`.
     counts : Counts, optional
         For the target `counts`: how many volunteers gave each of the 37 answers.
     also : Labels, optional
-        Second target, learned beside the first for the galaxies it knows
-        (`TrainingRecipe.also_weight`), such as vote fractions beside classes. Its galaxies on no
-        side of the split train too; those of validation and test are not used.
+        Labels of a second target, learned together with the first (`TrainingRecipe.also_weight`),
+        such as vote fractions with classes. Galaxies outside the split are trained on too; labels
+        of validation and test galaxies are not used.
     watch : callable, optional
-        Takes the history so far after every epoch, once its state is written.
+        Called after every epoch with the metrics of all epochs so far, when the state is written.
     **fields
         In place of `options`: `folder`, other fields of `TrainingOptions`, and fields of
         `TrainingRecipe`.
@@ -85,9 +86,9 @@ def train(
     Raises
     ------
     InputError, UnknownNameError, MissingFileError, WeightsError, OutputError
-        An option, name, label, image or weights file is not right; the folder holds a finished
-        training of other settings; GPU memory or disk do not suffice; the loss became NaN (the best
-        weights before are kept).
+        An option, name, label, image or weights file is wrong; the folder holds a finished training
+        with other settings; GPU memory or disk do not suffice; the loss became NaN (the best
+        weights before that are kept).
     LeakError
         The network was already trained on a test galaxy.
     """
@@ -231,7 +232,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) ->
 
 
 def _ending(ready: Preparation, model: Model) -> Finish:
-    """Return the object that later predicts with, calibrates and writes the trained network."""
+    """Return an object that will predict with the trained network, calibrate it, and write it."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
     # galaxies that the starting weights were trained on must not calibrate the network
@@ -262,7 +263,7 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Train the network if epochs are left; return its kept weights, history and settings."""
+    """Train the network if epochs are left; return its best weights, history and counts."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
@@ -305,7 +306,7 @@ def _trained(
 def _plan(
     ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None
 ) -> str:
-    """Return one line on what the training will do, after a timed training step."""
+    """Return a line that says what the training will do, and how long, from one timed step."""
     step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
     done = learner.before
     if before is not None and not before.grows:

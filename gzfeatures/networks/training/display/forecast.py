@@ -116,8 +116,8 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - start
-            # stop after a first step of over 20 s: starting up is a small part of
-            # it, so its time will do
+            # if the first step takes over 20 s, use its time: allocating memory and choosing
+            # kernels are only a small part of it
             if seconds > 20:
                 break
     return seconds * recipe.accumulate
@@ -132,23 +132,23 @@ def plan_text(
     epochs_done: int = 0,
     members: int = 1,
 ) -> str:
-    """Return one line on a training to come: galaxies, blocks, steps, rates, time and disk space.
+    """Return a line about a planned training: galaxies, blocks, steps, rates, time, disk space.
 
     Parameters
     ----------
     recipe : TrainingRecipe
-        Settled.
+        Recipe with every number filled in.
     name : str
-        Of the network.
+        Name of the network.
     learner : Learner
     scored : int
-        Validation galaxies, looked at after every epoch.
+        Number of validation galaxies, which are scored after every epoch.
     step : float
-        Seconds.
+        Duration of a training step in seconds.
     epochs_done : int
-        Epochs of an earlier training.
+        Number of epochs of an earlier training that is continued.
     members : int
-        Networks of the ensemble that are trained like this one; 1 for a single network.
+        Number of networks of the ensemble; 1 for a single network.
     """
     galaxies = len(learner.pixels.targets)
     order = blocks(learner.network)
