@@ -2,9 +2,9 @@
 
 skops makes that list by importing every module of scikit-learn, and with them torch, pytest and all
 else that scikit-learn adapts to; then it asks every loaded module for each function of scipy. That
-takes seconds, of a verb that predicts in milliseconds. The list is not needed here: `persist.read`
-gives skops all types that a head may contain (`file_safety.ALLOWED`). Other code in the same
-process may need the list, so only a process of the command line leaves it out.
+takes seconds, but a prediction only milliseconds. gzfeatures does not need the list:
+`persist.read` gives skops all types that a head may contain (`file_safety.ALLOWED`). Other code in
+the same process may need the list, so only a process of the command line leaves it out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _alone = 0
 
 
 class _Empty(ModuleType):
-    """Stand in for skops's module of trusted types, with empty lists: skops then trusts no type."""
+    """Replace skops's lists of trusted types by empty lists, so that skops trusts no type."""
 
     def __getattr__(self, name: str) -> list[str]:
         if not name.endswith("_TYPE_NAMES"):
@@ -48,8 +48,8 @@ def skops_io() -> ModuleType:
     try:
         return importlib.import_module("skops.io")
     except (AttributeError, ImportError):
-        # a future skops may use more of its module of trusted types than the empty lists of
-        # `_Empty`: then import skops again with its real module
+        # a future skops may need something that its replaced module (`_Empty`) does not have: then
+        # forget the half-imported skops, and import it again without the replacement
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         return importlib.import_module("skops.io")

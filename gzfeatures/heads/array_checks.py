@@ -47,7 +47,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
     Raises
     ------
     InputError
-        Something is of another type, shape or kind, out of range or not finite.
+        An array or object has a wrong type or shape, is out of range, or is not finite.
     """
     regression = target == "fractions" or target in VALUE_TARGETS
     if target in VALUE_TARGETS:
@@ -90,8 +90,8 @@ def _number(head: NumberRegression, dim: int) -> None:
 
 def _flags(head: Flags, dim: int, k: int) -> None:
     constant = _array(head.constant_, "constant flags", (k,), "f", finite=False)
-    # a label with one value in all training galaxies is predicted as a constant,
-    # without a classifier
+    # a label with one value in all training galaxies is predicted as this constant, without a
+    # classifier; every other label has a classifier, and NaN as its constant
     if len(head.estimators_) != int(np.isnan(constant).sum()):
         raise InputError(
             "classifiers of flags",
@@ -112,7 +112,7 @@ def _calibrated(head: Calibrated, dim: int) -> int:
     _array(head.bias_, "offsets of the calibration", (k,), "f")
     _array(head.weights_, "weights of the classes", (k,), "f")
     _codes(head.unchecked_, None, k, "classes without calibration")
-    # heads of earlier versions lack `stepped_`, and have a step function for every class
+    # `stepped_` lists the classes with a step function; earlier versions had one for every class
     stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
     if head.steps_ and len(head.steps_) != len(stepped):
         raise InputError(
@@ -276,7 +276,7 @@ _MACHINES: dict[type, Callable[[Any, int, int], None]] = {
 
 
 def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = True) -> Any:
-    """Return a value that is an array of given shape and type (NumPy's letters); else refuse it."""
+    """Return a value if it is an array of the given shape and type (NumPy's letters), else fail."""
     if not isinstance(value, np.ndarray):
         raise InputError(what, rule="be an array", found=type(value).__name__)
     wanted = len(shape) == value.ndim and all(

@@ -79,12 +79,12 @@ def renewed(path: Path) -> bytes | None:
     Parameters
     ----------
     path : Path
-        A file that `check_members` let pass.
+        A file that `check_members` accepted.
 
     Returns
     -------
     bytes, optional
-        The file with present names; None where it has them already.
+        The file's bytes with today's names; None if the file has these already.
     """
     changed = False
     with zipfile.ZipFile(path) as archive:
@@ -120,9 +120,9 @@ def check_members(path: Path) -> None:
     Raises
     ------
     InputError
-        Members are compressed (a head's never are, so none unpacks to more than it is); the
-        structure is too large or too deep; a part is of a type that no head has; an array has
-        objects, or another size than it says.
+        A member of the zip file is compressed (no member of a head is, so a small file cannot
+        unpack to a huge one); the structure is too large or too deep; a part has a type that no
+        head has; an array contains objects, or has another size than its header says.
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():

@@ -53,7 +53,7 @@ def fit(
     table : EmbeddingTable or sequence of EmbeddingTable
         Vectors; several tables are joined by galaxy id.
     labels : Labels
-        Targets; every training galaxy has one.
+        Labels to predict; every training galaxy has one.
     head : str
         Name in `HEADS`.
     split : Split
@@ -63,15 +63,14 @@ def fit(
     tune : bool
         Choose parameters by grouped, stratified cross-validation inside train.
     catalog, columns : Catalog and names, optional
-        Catalog columns appended to the vectors; what is missing there is filled with the training
-        median.
+        Catalog columns appended to the vectors; missing values are replaced by the training median.
     jobs : int
-        Candidates tried at once when tuning.
+        Combinations of parameters tried at once when tuning.
     progress : Progress or bool
-        Shows each trial of tuning; nothing by default. True is the terminal.
+        Shows each trial of tuning; True shows it in the terminal, False (default) nowhere.
     **parameters
-        Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight`
-        may name classes.
+        Parameters of the head (see `HEADS[head].defaults`); tuning leaves these unchanged. The keys
+        of `class_weight` may be names of classes.
 
     Raises
     ------
@@ -215,11 +214,11 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return the galaxies that trained the head or its backbone, with their whole groups."""
+    """Return the head's training galaxies, and all groups that contain one of head or backbone."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # some galaxies of the groups have no row in the embedding table, so no image to compare: ask by
-    # id whether the backbone was trained on them
+    # a group may contain galaxies without a row in the embedding table, so without an image to
+    # compare: decide by id whether the backbone was trained on them
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])

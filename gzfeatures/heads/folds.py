@@ -22,9 +22,10 @@ def folds_of(
     codes : ndarray of int
         Class of each row, 0…k−1, shape (n,).
     groups : ndarray, optional
-        Group of each row; without it every row is its own. A group counts for its commonest class.
+        Group of each row; without groups every row is a group of its own. A group counts as its
+        most frequent class.
     count : int
-        Folds; at most the number of groups.
+        Number of folds; at most the number of groups.
     seed : int
         Equal rows and seed give equal folds.
 

@@ -39,43 +39,43 @@ class Head:
     name : str
         Name in `HEADS`.
     estimator : estimator
-        Fitted scikit-learn estimator on codes.
+        Fitted scikit-learn estimator, which knows the classes as codes 0…k−1.
     classes : tuple of str
-        k class names; of a number, the name of its column.
+        Names of the k classes; for a head that predicts a number, the name of its column.
     target : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What it predicts.
+        What the head predicts.
     scheme : str
-        Label scheme it learned.
+        Class scheme of the training labels (the rules that turn votes into classes).
     extractors : tuple of Extractor
-        Tables it reads, in order.
+        Settings (network, layer, crop) of the embedding tables that the head reads, in order.
     columns : tuple of str
-        Catalog columns it reads after them.
+        Catalog columns that the head reads after the embeddings.
     dim : int
         Length of a row.
     trained_on : TrainedOn
-        Galaxies it was trained on, with all of their groups.
+        Training galaxies of the head, with all galaxies of their groups.
     labels, split : str
-        Fingerprints.
+        Fingerprints (sha256) of the labels and of the split.
     seed : int
-        Of the fit.
+        Seed of the fit.
     parameters : mapping
-        Every parameter of the recipe.
+        All parameters of the head.
     seconds : mapping of str to float
-        Wall clock of `tune` and `fit`.
+        Wall time of `tune` and `fit`.
     trials : tuple of dict
-        What tuning tried (see `tune.search`).
+        Combinations of parameters that were tried (see `tune.search`).
     left_out : int
-        Training galaxies that have no vector.
+        Number of training galaxies without a vector.
     sets : Conformal, optional
-        Which sets of classes hold the true one with a stated probability, by galaxies kept out of
-        training.
+        Thresholds for class sets that contain the true class with a promised probability, from
+        galaxies kept out of training.
     familiarity : Familiarity, optional
-        How far a galaxy may lie from the training galaxies, by galaxies kept out of training.
+        Distances to the training galaxies, measured for galaxies kept out of training.
     shares : Shares, optional
         Mean predicted probability of each class over galaxies kept out of training.
     intervals : ValueIntervals, optional
-        Intervals that hold the true number with a stated probability, by galaxies kept out of
-        training.
+        Intervals that contain the true number with a promised probability, from galaxies kept out
+        of training.
     """
 
     name: str
@@ -131,36 +131,37 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Predict every galaxy of an embedding table made as the head's training embeddings were.
+        """Predict all galaxies of an embedding table with the settings of the training table.
 
         Parameters
         ----------
         table : EmbeddingTable or sequence of EmbeddingTable
-            As many as were fitted on, in that order.
+            As many tables as in the fit, in the same order.
         catalog : Catalog, optional
-            Holds the head's columns, if it has any.
+            Catalog with the columns that the head reads, if it reads any.
         calibrated : bool
-            False for what the classifier alone says, neither calibrated nor weighted; of a head on
-            classes.
+            False for the classifier's probabilities without calibration and class weights; only
+            for a head that predicts classes.
         unfamiliar : float
             Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
         any_crop : bool
-            Also take vectors of another crop of the images, for galaxies that are framed otherwise.
+            Also accept embeddings of another crop of the images.
         sample : TableSample, optional
-            Meets the table's galaxies, so that they can be compared with those kept out of
+            Collects galaxies of the table, to compare them later with galaxies kept out of
             training.
 
         Returns
         -------
         Predictions
             `seen` marks galaxies that the head or its backbone was trained on, with their groups;
-            they are predicted, but no score accepts them. `sets` are there where the head promises
-            any, and `familiarity` where it was fitted with galaxies kept out of training.
+            they are predicted, but never scored. `sets` are given if the head has thresholds for
+            them, `familiarity` if the head was fitted with galaxies kept out of training.
 
         Raises
         ------
         InputError
-            Another extractor made the table, or its vectors have another length.
+            The table was made with other settings than the training table, or its vectors have
+            another length.
         """
         inputs = Inputs.of(table, catalog, self.columns)
         if len(inputs.extractors) != len(self.extractors):
@@ -235,7 +236,8 @@ class Head:
         Raises
         ------
         InputError
-            It has no sets, or none of their calibration galaxies; or coverage is outside (0, 1).
+            The head has no class sets or intervals, or did not store the calibration galaxies; or
+            coverage is outside (0, 1).
         """
         if self.intervals is not None:
             return dataclasses.replace(self, intervals=self.intervals.at(coverage))
@@ -337,8 +339,8 @@ class Head:
         Raises
         ------
         MissingFileError, InputError
-            As `persist.read`; or its record is not that of a head, or an array is not as the head
-            says.
+            For the reasons of `persist.read`; or the fields are not those of a head; or an array
+            does not fit them.
         """
         record, estimator = persist.read(path)
         head = cls.of_record(record, estimator, path)
@@ -357,16 +359,16 @@ class Head:
         Parameters
         ----------
         record : dict
-            Fields by name.
+            Fields of the head by name.
         estimator : object
             Fitted estimator of scikit-learn.
         path : str or Path
-            File that errors name.
+            File of the head, named in error messages.
 
         Raises
         ------
         InputError
-            The record is not that of a head; `path` is the file it stands in.
+            The fields are not those of a head.
         """
         with parsing("record of the head cannot be read", path):
             record = dict(record)

@@ -31,16 +31,16 @@ class Inputs:
     ids : Ids
         Shape (n,), those of the first table.
     matrix : ndarray of float32
-        Shape (n, d): the tables side by side, then the catalog columns (NaN for missing and
-        sentinels).
+        Shape (n, d): the tables side by side, then the catalog columns (NaN for a missing value,
+        also if the catalog writes it as a number such as −999).
     extractors : tuple of Extractor
-        One per table.
+        Settings (network, layer, crop) of each table.
     columns : tuple of str
         Catalog columns.
     skipped : frozenset of str
-        Galaxies that some table says it has no vector of.
+        Galaxies that a table lists as galaxies without a vector.
     first : EmbeddingTable
-        The first table, which knows the pictures.
+        The first table, with the picture hashes.
     """
 
     ids: Ids
@@ -51,7 +51,7 @@ class Inputs:
     first: EmbeddingTable
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Return a mask of rows whose galaxies are in a record of training galaxies, shape (n,)."""
+        """Return which rows belong to galaxies of a training set, as booleans, shape (n,)."""
         rows = self.first.among(galaxies)
         return rows if len(rows) == len(self.ids) else rows[positions(self.first.ids, self.ids)]
 
@@ -64,8 +64,8 @@ class Inputs:
         Raises
         ------
         InputError
-            There is no table, a galaxy of the first is in no row of another and not among its
-            skipped, it is not in the catalog, or columns are named without a catalog.
+            There is no table; a galaxy of the first table is missing in another table, which does
+            not list it as skipped, or in the catalog; or columns are named without a catalog.
         """
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:

@@ -31,28 +31,28 @@ def telling_columns(
 ) -> list[str]:
     """Return a warning for each catalog column that reveals the label to predict.
 
-    A column of votes is always reported, because labels are made of votes. So is the column to
-    predict, and any column that rises or falls with it throughout. From each other column a shallow
-    decision tree (CART) predicts the labels of galaxies it was not fitted to: redshift or magnitude
-    cannot reveal them, a copied label can.
+    A column of votes is always reported, because labels are made of votes. So are the column to
+    predict and, if it is a number, all columns that sort the galaxies in the same or the opposite
+    order. With each other column, a shallow decision tree (CART) predicts labels of galaxies left
+    out of its fit: with a redshift or magnitude this fails, with a copied label it succeeds.
 
     Parameters
     ----------
     catalog : Catalog
-        Has the columns, of every training galaxy.
+        Catalog that has the columns for every training galaxy.
     columns : sequence of str
-        Those that heads are to read.
+        Columns that a head will read.
     labels : Labels
-        Targets; of several true classes at once only the names of columns are judged.
+        Labels to predict. If a galaxy can have several labels, only column names are checked.
     train : Ids
         Training galaxies.
     seed : int
-        Of the galaxies looked at, where there are more than `MOST`, and of the folds.
+        Seed of the sample of galaxies (if there are more than `MOST`) and of the folds.
 
     Returns
     -------
     list of str
-        One line per finding, for the user; empty where no column tells the label.
+        One warning per column, for the user; empty if no column reveals the label.
     """
     if labels.target in VALUE_TARGETS:
         return _telling_number(catalog, columns, labels, train, seed)
@@ -103,8 +103,8 @@ def _telling_number(
     for name in columns:
         numbers = catalog.column(name)[rows]
         known = present(numbers)
-        # a distance computed from the redshift, or a mass in another unit, sorts
-        # galaxies in the same order
+        # compare the order of the galaxies (rank correlation): it is the same for a redshift and a
+        # distance computed from it, or for a mass in two units
         several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
         order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
         if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):
@@ -123,8 +123,8 @@ def _score_of_tree(
 ) -> float:
     """Return how well a shallow decision tree predicts the labels of galaxies left out of its fit.
 
-    The score is balanced accuracy for classes, explained variance for fractions,
-    and 0 for too few galaxies.
+    The score is the mean recall of the classes, or for numbers the share of the variance that is
+    explained; it is 0 for too few galaxies.
     """
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor

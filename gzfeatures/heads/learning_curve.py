@@ -36,19 +36,19 @@ def learning_curve(
     table : EmbeddingTable or sequence of EmbeddingTable
         Vectors of the split's galaxies.
     labels : Labels
-        Targets.
+        Labels to predict.
     split : Split
-        Parts are drawn from `train`, scores are of `test`.
+        Training samples are drawn from its `train` galaxies; its `test` galaxies are scored.
     heads : sequence of str
         Names in `HEADS`.
     sizes : sequence of int
-        Numbers of training galaxies; those above the whole part are left out, the whole part is
-        always the last.
+        Numbers of training galaxies. Numbers above that of all `train` galaxies are left out; a fit
+        to all of them is always the last.
     seeds : sequence of int
-        Each draws its own nested parts (stratified, two galaxies at least of every class that has
-        them).
+        Each seed draws its own samples (stratified, with at least two galaxies of every class that
+        has two), of which each contains the smaller ones.
     allow_seen : bool
-        Score also on test galaxies that a backbone was trained on: no fair hold-out.
+        Also score test galaxies that a backbone was trained on, although this is no fair test.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def learning_curve(
     Raises
     ------
     GzError
-        As `fit` and `evaluate`.
+        For the reasons of `fit` and `evaluate`.
     """
     whole = len(split.train)
     steps = [*sorted({size for size in sizes if size < whole}), whole]
@@ -92,7 +92,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return a head's learning curve: numbers of galaxies; mean, lowest, highest score of seeds."""
+    """Return a head's learning curve as tuples: galaxies; mean, lowest, highest score of seeds."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:

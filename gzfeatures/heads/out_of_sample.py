@@ -38,24 +38,24 @@ def out_of_sample(
     head : str
         Name in `HEADS`.
     folds : int
-        Parts, stratified by class; at least 2.
+        Number of folds, stratified by class; at least 2.
     groups : mapping of str to str, optional
-        Id → group; a group is never parted, so that no galaxy is predicted from its duplicate.
+        Id → group; a group is never divided, so that no galaxy is predicted from its duplicate.
     seed : int
-        Of folds and heads.
+        Seed of folds and heads.
     **parameters
-        Of the head.
+        Parameters of the head.
 
     Returns
     -------
     Predictions
-        Of the labelled galaxies in the order of the table; a class that lies in a single group has
-        none, for nothing would be left to learn it from.
+        Labelled galaxies in the order of the table. If all galaxies of a class are in one group,
+        they get no prediction, because no galaxy of the class would remain for training.
 
     Raises
     ------
     InputError
-        No galaxy has both, fewer than two folds, or what `fit` refuses.
+        No galaxy has a label and a vector; there are fewer than two folds; or `fit` refuses.
     """
     if folds < 2:
         raise InputError("folds", rule="be at least 2", found=folds)

@@ -49,7 +49,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
         # check the whole file first, because skops builds objects while it reads
         check_members(path)
         data = renewed(path)
-        # give skops all types that a head may contain: within `own_process` it
+        # give skops all types that a head may contain: inside `own_process`, skops
         # trusts no type by itself
         trusted, io = list(ALLOWED), skops_io()
         content = (

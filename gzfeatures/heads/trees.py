@@ -29,30 +29,30 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     kind : {"XGBClassifier", "XGBRegressor"}
-        Probabilities of classes, or values of several targets.
+        Probabilities of classes, or several numbers.
     rounds, depth, bins : int
         Rounds of boosting, levels of a tree, bins of a column.
     rate, columns : float
-        Learning rate, and share of the columns that each tree sees.
+        Learning rate, and share of the columns that each tree uses.
     device : str
         Where trees are grown: "cpu" or "cuda".
     seed : int
-        Of the draws of columns.
+        Seed of the choice of columns.
 
     Attributes
     ----------
     left_, right_ : ndarray of int32
         Children of each node of all trees, shape (nodes,); −1 for a leaf.
     feature_ : ndarray of int32
-        Column that a node asks, shape (nodes,).
+        Column that a node compares with its threshold, shape (nodes,).
     value_ : ndarray of float32
-        Threshold of a node, below which a row goes left; of a leaf what it adds, shape (nodes,).
+        Threshold of a node (rows below it go left); for a leaf the number it adds, shape (nodes,).
     missing_left_ : ndarray of bool
         Whether NaN goes left, shape (nodes,).
     roots_, outputs_ : ndarray of int32
-        First node of each tree, and the class or target it adds to, shape (trees,).
+        First node of each tree, and the class or number to which the tree adds, shape (trees,).
     base_ : ndarray of float32
-        Sum before the first tree, shape (outputs,); one for two classes.
+        Start value of each sum, shape (outputs,); two classes have a single sum.
     n_features_in_ : int
         Length of a row.
     classes_ : ndarray of int
@@ -190,7 +190,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            A tree is deeper than any that is grown.
+            A tree has more levels than gzfeatures allows.
         """
         level = self.roots_[self.left_[self.roots_] >= 0]
         for depth in range(DEEPEST + 1):

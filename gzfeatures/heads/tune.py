@@ -44,9 +44,9 @@ def search(
 
     For large tables, all combinations are tried on few rows, and the best third on more rows
     (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943).
-    Combinations are scored without calibration, by accuracy (classes; balanced accuracy if classes
-    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Of equal scores
-    the earlier combination wins, and the default is the first.
+    Combinations are scored without calibration, by accuracy (classes; mean recall of the classes if
+    these are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Among
+    equal scores the earlier combination wins, and the default is the first.
 
     Parameters
     ----------
@@ -61,20 +61,20 @@ def search(
     rows : ndarray of int
         Training rows in X, shape (n,).
     target : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What `targets` are.
+        Kind of the numbers in `targets`.
     fixed : mapping
         Parameters that are not to be tuned.
     seed : int
-        Of folds and subsets.
+        Seed of folds and subsets.
     jobs : int
-        Candidates tried at once; the rows are memory-mapped for the workers.
+        Combinations tried at once; the rows are memory-mapped for the workers.
     progress : Progress
         Shows each trial; nothing by default.
 
     Returns
     -------
     best : dict
-        `fixed` and the best values of the rest.
+        `fixed`, and the best values of all other parameters.
     trials : tuple of dict
         In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds),
         `seconds, kept`.

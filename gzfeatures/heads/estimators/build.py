@@ -59,21 +59,21 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator : estimator
-        Regressor of several targets; may change its rows in place.
+        Regressor of several numbers at once; it may overwrite the rows it is given.
     """
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
-        """Fit vote fractions y (n, m), NaN for unknown, to X (n, d) or to its `rows` (n,).
+        """Fit regressions of vote fractions y (n, m), NaN if unknown, on X (n, d) or its `rows`.
 
         Groups are accepted but not used: a regression is not calibrated on held-back rows.
 
         Raises
         ------
         InputError
-            An answer is known on fewer than two galaxies.
+            The vote fraction of an answer is known for fewer than two galaxies.
         """
         X, y = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.float64)
         known = np.isfinite(y)
@@ -115,14 +115,14 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator : Calibrated
-        Unfitted classifier of one class.
+        Unfitted classifier, of which each label gets a copy.
     """
 
     def __init__(self, estimator: Calibrated) -> None:
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit one classifier per label, y (n, k) of 0 or 1, to X (n, d) or to its `rows` (n,)."""
+        """Fit one classifier per label to X (n, d) or its `rows` (n,), with y (n, k) of 0 or 1."""
         y = np.asarray(y, dtype=np.int64)
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
@@ -150,8 +150,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     members : sequence of (name, estimator)
         Unfitted classifiers.
     combine : {"soft", "stack"}
-        Mean of their probabilities; or a logistic regression on their logarithms, learned on rows
-        held back from them.
+        Mean of the classifiers' probabilities; or a logistic regression on the logarithms of these,
+        fitted to rows that the classifiers were not fitted to.
     seed : int
         Seed of the held-back rows.
     """
@@ -211,7 +211,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit to rows X (n, d) with class codes y (n,); refuse fewer rows than neighbours.
 
-        Calibration fits on a part of the galaxies, so this part needs enough galaxies too.
+        If the head is calibrated, only a part of the galaxies is fitted; this part must be enough.
         """
         # scikit-learn would raise an unclear error, and only at the first prediction
         if len(X) < self.n_neighbors:

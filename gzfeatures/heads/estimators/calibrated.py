@@ -40,23 +40,24 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator : estimator
-        Unfitted; may change its rows in place.
+        Unfitted classifier; it may overwrite the rows it is given.
     output : {"decision_function", "predict_proba"}
-        What it says of a row: a score per class, or probabilities (their logarithms are
-        calibrated).
+        Method of the classifier to calibrate: scores of the classes, or their probabilities (of
+        which the logarithms are calibrated).
     method : {"platt", "isotonic", "temperature", "none"}
-        softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes; that followed by a
-        monotone fit per class (Zadrozny & Elkan 2002, doi:10.1145/775047.775151); softmax(score /
-        T) (Guo+2017, arXiv:1706.04599); nothing.
+        platt: softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes. isotonic: the
+        same, then a monotone function for each class (Zadrozny & Elkan 2002,
+        doi:10.1145/775047.775151). temperature: softmax(score / T) (Guo+2017, arXiv:1706.04599).
+        none: no calibration.
     share : float
         Share of rows held back, in (0, 0.5].
     crossed_below : int
-        Tables with fewer rows are calibrated out of fold.
+        Tables with fewer rows are calibrated by cross-validation.
     class_weight : None, "balanced", "macro-f1" or mapping of code to weight
-        Weight of each class in the probabilities, by Bayes' rule (Saerens+2002,
-        doi:10.1162/089976602753284446, eq. 4): they become those of a sample in which the class is
-        so much more common. "macro-f1" learns the weights from the rows that teach the calibration
-        (see `weights_for_macro_f1`).
+        Weight w of each class: the probabilities become those of a sample in which the class is w
+        times more common, by Bayes' rule (Saerens+2002, doi:10.1162/089976602753284446, eq. 4).
+        "macro-f1" chooses the weights on the rows to which the calibration is fitted (see
+        `weights_for_macro_f1`).
     seed : int
         Seed of the held-back share.
     """
@@ -96,8 +97,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            There is one class only; an unknown method; or weights to be learned without a
-            calibration.
+            There is only one class; the method is unknown; or "macro-f1" weights are asked for
+            without a calibration.
         """
         with threads_for(len(y) * np.shape(X)[1]):
             rows_of_table = np.asarray(X, dtype=np.float32)
@@ -118,8 +119,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.arange(n) if rows is None else rows
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
-        # calibrate on other rows than the classifier is fitted to: its scores of
-        # its own rows are too good
+        # calibrate on rows to which the classifier was not fitted: on its own training rows it
+        # seems more certain than it is on new galaxies
         if self.method == "none":
             self._learn(take_rows(X, rows), codes, weights)
             scores, truth, judged = np.empty((0, k)), codes[:0], np.arange(0)
@@ -179,15 +180,15 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def recalibrate(self, X: Any, y: Any) -> Self:
         """Fit the calibration again, on galaxies that trained neither the head nor its backbone.
 
-        Probabilities of galaxies that the backbone was trained on are more certain than others; a
-        calibration on them promises too much. `method` and class weights stay as they are.
+        For galaxies that the backbone was trained on, a head is too certain; after a calibration on
+        them, probabilities of new galaxies are too high. `method` and class weights stay the same.
 
         Parameters
         ----------
         X : ndarray of float32
             Rows, shape (n, d).
         y : ndarray of int
-            Their codes, each one of `classes_`, shape (n,).
+            Class of each row, one of `classes_`, shape (n,).
         """
         rows = np.asarray(X, dtype=np.float32)
         self.scale_, self.bias_, self.steps_ = 1.0, np.zeros(len(self.classes_)), []
@@ -280,7 +281,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if biased:
             self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
             self.bias_[present] = optimum.x[1:]
-        # fit step functions to probabilities: the scores of two classes have different scales
+        # fit step functions to probabilities: scores of different classes have different scales
         if self.method == "isotonic":
             p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
             self.stepped_ = present
@@ -294,7 +295,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions have no `stepped_`, and a step function for every class
+            # heads of earlier versions lack the list `stepped_`: there every class has a function
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)
@@ -324,15 +325,15 @@ def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
     """Return class weights that give the predicted classes the highest macro F1.
 
     For a rare class the best threshold of F1 is below that of accuracy (Lipton+2014,
-    doi:10.1007/978-3-662-44851-9_15), so its weight mostly grows. Three times, each class, the
+    doi:10.1007/978-3-662-44851-9_15), so its weight usually increases. Three times, each class, the
     rarest first, gets the best of 33 factors from 1/16 to 16.
 
     Parameters
     ----------
     probabilities : ndarray of float64
-        Shape (n, k), of rows the classifier has not learned from.
+        Class probabilities of rows that the classifier was not fitted to, shape (n, k).
     codes : ndarray of int
-        Their classes, shape (n,).
+        True classes of these rows, shape (n,).
 
     Returns
     -------

@@ -143,7 +143,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     C, gamma, accelerated
         As in `RbfMachine`.
     epsilon : float
-        Errors up to this cost nothing.
+        Errors up to this size cost nothing.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class LinearMachine(_Scored):
     tolerance : float
         Fit ends when no component of the mean loss's gradient exceeds it.
     iterations : int
-        Steps at most.
+        Largest number of steps.
     """
 
     def __init__(

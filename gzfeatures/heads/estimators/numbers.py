@@ -41,7 +41,7 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rows: Rows | None = None,
         sample_weight: npt.NDArray[np.float64] | None = None,
     ) -> Self:
-        """Fit to rows of X (n, d), by default all, with finite numbers y (n, 1).
+        """Fit the regression of finite numbers y (n, 1) on X (n, d), or on its `rows` (n,).
 
         Groups are accepted but not used: a regression is not calibrated on held-back rows.
         `sample_weight` (n,) weighs the rows, in mean and deviation too.

@@ -41,18 +41,19 @@ class HeadKind:
     name : str
         Name in `HEADS`.
     task : {"classes", "fractions"}
-        Predicts one of k classes; or a vote fraction per answer, or one number such as a redshift.
+        What the head predicts: one of k classes; or the vote fraction of each answer, or one number
+        such as a redshift.
     about : str
-        What it does, in one line.
+        What the head does, in one line.
     source : str
-        Where the method comes from.
+        Publication of the method.
     defaults : mapping
-        Its parameters and their default values: the machine's own, and those every head of its task
-        has: `pca` (components kept; None for none), `whiten` (components scaled to unit variance),
-        `impute` (columns may be NaN: filled with the training median), and for classes
-        `calibration` (platt, isotonic, temperature, none) and `class_weight` (None, "balanced",
-        "macro-f1" for weights that are best for it, or code → weight; probabilities are then those
-        of a sample so weighted).
+        Parameters and their default values: those of the classifier or regressor itself, and those
+        of every head: `pca` (number of principal components; None for no PCA), `whiten` (scale the
+        components to unit variance), `impute` (accept NaN, and replace it by the training median).
+        Heads that predict classes also have `calibration` (platt, isotonic, temperature, none) and
+        `class_weight` (None, "balanced", "macro-f1" for the weights with the best macro F1, or code
+        → weight; the probabilities are then those of a sample with these weights).
     search_space : mapping of str to tuple
         Values `tune` tries, best guess first.
     of_numbers : mapping

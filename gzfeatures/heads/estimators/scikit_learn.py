@@ -49,7 +49,7 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         return recipe(self.head)(seed, **parameters)
 
     def _rows(self, X: Any, **how: Any) -> npt.NDArray[np.float32]:
-        """Return checked rows, float32, shape (n, d); NaN is allowed if the head fills gaps."""
+        """Return checked rows, float32, shape (n, d); NaN is allowed if the head replaces it."""
         finite = "allow-nan" if self.get_params(deep=False)["impute"] else True
         rows: npt.NDArray[np.float32] = validate_data(
             self, X, dtype=np.float32, ensure_all_finite=finite, **how
@@ -71,7 +71,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
     classes_ : ndarray
         Labels in rising order, shape (k,).
     estimator_ : Calibrated
-        The fitted head, on codes.
+        The fitted head, which knows the labels as codes 0…k−1.
     n_features_in_ : int
         Length of a row.
     feature_names_in_ : ndarray of str
@@ -300,13 +300,13 @@ def estimator(head: str, **parameters: Any) -> Any:
     head : str
         Name in `HEADS`.
     **parameters
-        Of the head (`HEADS[head].defaults`), and `seed`.
+        Parameters of the head (`HEADS[head].defaults`), and `seed`.
 
     Returns
     -------
     estimator
-        Classifier or regressor for pipelines, searches and cross-validation; `fit` takes labels of
-        any kind, `groups`, and where the method has a place for it `sample_weight`.
+        Classifier or regressor for pipelines, searches and cross-validation; `fit` accepts labels
+        of any type, `groups` and, if the method can weigh rows, `sample_weight`.
 
     Raises
     ------
