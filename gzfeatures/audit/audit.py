@@ -58,11 +58,11 @@ class AuditOptions:
     nuisances : tuple of str
         Columns of the catalog; by default those with usual names.
     draws : int
-        Draws of the null hypothesis of each nuisance; more where many nuisances share the level.
+        Simulations of each nuisance under the null hypothesis; more if there are many nuisances.
     seed : int
-        Of all random choices.
+        Seed of all random choices.
     rerun : Rerun
-        Where the encoder lies, to run it on changed images.
+        Paths of the encoder, to run it on changed images.
     """
 
     nuisances: tuple[str, ...] = ()
@@ -118,23 +118,23 @@ def audit_table(
     Parameters
     ----------
     table : EmbeddingTable
-        Vectors.
+        Embeddings to audit.
     labels : Labels
         Morphology: classes, or vote fractions.
     catalog : Catalog, optional
-        Columns of nuisances, and positions that fold the sky.
+        Catalog with nuisances, and with sky positions, by which neighbours share a fold.
     images : ImageSet, optional
-        Nuisances are measured on them, and changed copies are given to the encoder.
+        Images for nuisances such as noise; changed copies of them are given to the encoder.
     options : AuditOptions
     folder : Path, optional
-        Finished steps are kept here, and taken from here where nothing has changed.
+        Folder where results of steps are saved, and read again if nothing has changed.
     progress : Progress or bool
-        Where lines and bars go; nowhere by default. True is the terminal.
+        Gets messages and progress bars; True shows them in the terminal, False (default) nowhere.
 
     Raises
     ------
     InputError
-        Too few galaxies have vectors and labels, or a column is not there.
+        Too few galaxies have vectors and labels, or a column is missing.
     OutputError
         The folder cannot be written.
     """
@@ -183,7 +183,7 @@ def audit_table(
 def _sample(
     table: EmbeddingTable, labels: Labels, catalog: Catalog | None, options: AuditOptions
 ) -> tuple[_Sample, str]:
-    """Choose the galaxies of an audit; also return a phrase on which galaxies share a fold."""
+    """Choose the galaxies of an audit; also return a phrase that says which ones share a fold."""
     whole = morphology_of(labels)
     ids = drawn_alike(table.ids[among(table.ids, whole.ids)], options.seed)
     if len(ids) < FEWEST:
@@ -305,7 +305,7 @@ def _computed_scores(sample: _Sample, nuisances: Sequence[Nuisance]) -> dict[str
     slices: list[SliceScore] = []
     classes = morphology.classes
     if classes is not None:
-        # leave out galaxies without a class, because nobody voted on their first question
+        # a galaxy has no class if nobody voted on its first question: leave it out
         rows = np.flatnonzero(among(ids, classes.ids))
         truth = classes.codes[positions(classes.ids, ids[rows])]
         predicted = predicted_codes(sample.vectors[rows], truth, sample.folds(ids[rows]))

@@ -1,4 +1,4 @@
-"""Measure how well classes are predicted among galaxies of similar redshift or other nuisance."""
+"""Measure how well classes are predicted among galaxies of similar redshift, seeing or the like."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class SliceScore:
     Parameters
     ----------
     nuisance, slice : str
-        What is nearly the same inside, and its range or category.
+        Name of the nuisance, and its range or category in this slice.
     galaxies : int
-        How many are inside.
+        Number of galaxies in the slice.
     classes : int
-        Classes with ten galaxies or more inside: the score is of these.
+        Number of classes with ten galaxies or more in the slice; only these are scored.
     within : float, optional
-        Balanced accuracy inside; None with fewer than two such classes.
+        Mean recall of these classes in the slice; None for fewer than two such classes.
     interval : (float, float), optional
-        Of `within`, 90 %.
+        90 % confidence interval of `within`.
     everywhere : float, optional
-        Balanced accuracy of the same classes among all galaxies.
+        Mean recall of the same classes among all galaxies.
     """
 
     nuisance: str
@@ -76,7 +76,7 @@ def predicted_codes(
 ) -> npt.NDArray[np.int64]:
     """Predict each galaxy's class by a linear model fitted to the other cross-validation folds.
 
-    Large and small classes count alike, as in balanced accuracy, the score of the predictions.
+    Large and small classes count alike, as in the mean recall, by which predictions are scored.
     """
     count = int(codes.max()) + 1
     shares = np.bincount(codes, minlength=count) / len(codes)
@@ -91,10 +91,10 @@ def predicted_codes(
 def balanced_accuracy(
     truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
-    """Return the mean recall of classes with ten galaxies, its interval, and a mask of classes.
+    """Return the mean recall of classes with ten or more galaxies, its interval, and their mask.
 
-    A class needs ten galaxies to count; the result is None with fewer than two such classes. The
-    interval is that of `intervals.of_confusion`.
+    With fewer than two such classes, the result is None. The interval (90 %) is computed as in
+    `intervals.of_confusion`.
     """
     confusion = confusion_of(truth, predicted, classes)
     galaxies = confusion.sum(1)
@@ -118,11 +118,11 @@ def slice_scores(
     Parameters
     ----------
     nuisance : Nuisance
-        Of n galaxies.
+        Nuisance of n galaxies.
     truth, predicted : ndarray of int64
-        Their classes, shape (n,), predicted out of fold.
+        True and cross-validated classes of these galaxies, shape (n,).
     classes : int
-        How many classes there are.
+        Number of classes.
     """
     scores = []
     for name, rows in _slices(nuisance):

@@ -17,12 +17,13 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw one line for each nuisance: its scores predicted from morphology and from embeddings.
+    """Draw a line for each nuisance: from its score by morphology to its score by embeddings too.
 
     Parameters
     ----------
     judged : sequence of (Probe, bool)
-        At least one; those that are known are drawn in another colour and with a square.
+        Scores of at least one nuisance, each with whether embeddings know the nuisance: its line
+        then has another colour and a square.
     """
     figure, axes = axes_of(6.4, 0.9 + 0.42 * len(judged))
     for place, (probe, is_known) in enumerate(judged):

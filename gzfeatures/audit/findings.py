@@ -28,18 +28,19 @@ class Audit:
     table : mapping
         `rows`, `dim`, `backbone`, `extractor` (its fingerprint).
     morphology : mapping
-        `description`, `galaxies`, `folds` (what stays together), `classes`, `score` (balanced
-        accuracy of a linear probe) with `interval`, and `by_name` (R² of each fraction or class).
+        `description`, `galaxies`, `folds` (which galaxies share a fold), `classes`, `score` (mean
+        recall of the classes by a linear model) with `interval`, and `by_name` (R² of each vote
+        fraction or class).
     probes : tuple of Probe
-        One of each nuisance.
+        Scores of each nuisance.
     slices : tuple of SliceScore
-        The class score inside slices of each nuisance.
+        Scores of the classes in slices of each nuisance.
     movements : tuple of Movement
-        How far vectors move where only the image changes.
+        Distances by which embeddings move if only the image changes.
     duplicates : mapping
-        `pairs`, `galaxies`, `same_image`, `first` (a few pairs of ids); empty where not looked for.
+        `pairs`, `galaxies`, `same_image`, `first` (a few pairs of ids); empty if not searched for.
     training : EncoderTraining
-        What the encoder was trained on.
+        How many of the galaxies the encoder was trained on.
     not_judged : tuple of (str, str)
         What could not be judged, and why.
     """
@@ -59,12 +60,12 @@ class Audit:
 
     @property
     def judged(self) -> list[tuple[Probe, bool]]:
-        """Pair each nuisance's scores with whether embeddings know it better than morphology."""
+        """Return each nuisance's scores, and whether embeddings predict it beyond morphology."""
         return list(zip(self.probes, known(self.probes), strict=True))
 
     @property
     def verdict(self) -> str:
-        """Return one line that names the nuisances which embeddings know better than morphology."""
+        """Return a line that names the nuisances which embeddings predict beyond morphology."""
         name = self.table["backbone"]
         if not self.probes:
             return f"{name}: no nuisance could be measured"

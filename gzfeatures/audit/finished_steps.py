@@ -26,7 +26,7 @@ class FinishedSteps:
     Parameters
     ----------
     folder : Path, optional
-        Where they are kept; None keeps nothing.
+        Folder of the JSON files; None saves nothing.
     """
 
     folder: Path | None = None
@@ -37,11 +37,11 @@ class FinishedSteps:
         Parameters
         ----------
         name : str
-            Names the file, and stands in no other step of the folder.
+            Name of the step, unique in the folder; the file is named after it.
         key : JSON value
-            All that the result depends on.
+            All inputs that the result depends on.
         compute : callable
-            Returns JSON values.
+            Returns the result as JSON values.
 
         Raises
         ------
@@ -56,8 +56,8 @@ class FinishedSteps:
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
         path = self.folder / STEPS / f"{stem}-{fingerprint.of(name)[:8]}.json"
         note = read_sidecar(path)
-        # use the stored result only if the inputs are the same and nobody edited the file: its text
-        # would differ from json.dumps
+        # use the stored result only if the inputs are the same and nobody edited the file (else its
+        # text would differ from that of json.dumps)
         if note.get("key") == digest and path.read_text(encoding="utf-8") == json.dumps(note):
             return note["result"]
         result = jsonable(compute())

@@ -68,10 +68,10 @@ class Movement:
     change : str
         What was done to the images.
     galaxies : int
-        How many were changed.
+        Number of galaxies whose images were changed.
     median, ninth : float
         Distance between the vectors before and after, in units of the distance to the nearest other
-        galaxy: the median, and what nine of ten galaxies stay below.
+        galaxy: the median, and the 90th percentile.
     farther : float
         Share of galaxies that move farther than to their nearest other galaxy.
     """
@@ -94,11 +94,11 @@ class Rerun:
     Parameters
     ----------
     backbone, weights : str or Path, optional
-        By default what the table's record names.
+        By default those that the table names.
     store : Store, optional
-        Where vectors are kept; the encoder is not run without one.
+        Store for embeddings of the changed images; without one the encoder is not run.
     sample : int
-        Galaxies whose images are changed.
+        Number of galaxies whose images are changed.
     """
 
     backbone: str | Path | None = None
@@ -120,15 +120,15 @@ def movements(
     Parameters
     ----------
     table : EmbeddingTable
-        Whose own encoder is run again.
+        Table whose encoder is run on the changed images.
     images : ImageSet
-        Pictures of its galaxies; of those a sample is changed.
+        Images of the table's galaxies; a sample of these is changed.
     rerun : Rerun
-        Where the encoder lies, and how many galaxies are changed.
+        Paths of the encoder, and size of the sample.
     seed : int
-        Of the sample.
+        Seed of the sample.
     progress : Progress
-        Where bars go; nowhere by default.
+        Gets progress bars; by default shown nowhere.
 
     Raises
     ------

@@ -23,7 +23,7 @@ def write_audit(audit: Audit, folder: str | Path) -> Path:
     ----------
     audit : Audit
     folder : str or Path
-        Made if missing.
+        Folder, made if missing.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def render(audit: Audit) -> str:
     Parameters
     ----------
     audit : Audit
-        What is shown.
+        Results that the page shows.
     """
     from markupsafe import Markup
 

@@ -18,11 +18,11 @@ class EncoderTraining:
     Parameters
     ----------
     known : bool
-        Whether it can be known.
+        Whether the number is known.
     galaxies : int, optional
-        How many; None where it is unknown.
+        Number of galaxies; None if unknown.
     sentence : str
-        What a reader should know; it has a dagger where it is unknown.
+        Sentence for the report; it begins with † if the number is unknown.
     """
 
     known: bool

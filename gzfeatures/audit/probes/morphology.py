@@ -25,11 +25,12 @@ class Morphology:
     ids : Ids
         Shape (n,).
     numbers : ndarray of float64
-        Vote fractions, or 1 for the class of a galaxy, shape (n, q).
+        Vote fractions, or one-hot classes, shape (n, q).
     classes : Labels, optional
-        One class of each galaxy; None where the labels are neither classes nor votes.
+        One class of each galaxy; None if the labels are neither classes nor votes on the first
+        question.
     description : str
-        What the numbers are.
+        What the numbers are, in words.
     names : tuple of str
         Names of the q numbers.
     """
@@ -47,12 +48,13 @@ def morphology_of(labels: Labels) -> Morphology:
     Parameters
     ----------
     labels : Labels
-        Classes, several classes, or vote fractions; a fraction that nobody was asked about is 0.
+        Classes, several classes, or vote fractions; a fraction without any votes counts as 0.
 
     Returns
     -------
     Morphology
-        Of vote fractions, classes are the commonest answers to the first question.
+        If the labels are vote fractions, a galaxy's class is its most frequent answer to the first
+        question.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return as class each galaxy's most voted answer to question 1; None if labels lack it."""
+    """Return each galaxy's most frequent first answer as its class; None if labels lack these."""
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

@@ -54,7 +54,7 @@ class Found:
     ----------
     nuisances : tuple of Nuisance
     left_out : tuple of (str, str)
-        Name of a column, and why nothing is measured of it.
+        Name of a column, and why it is not used.
     """
 
     nuisances: tuple[Nuisance, ...]
@@ -68,15 +68,15 @@ def nuisances_of(catalog: Catalog, ids: Ids, columns: Sequence[str] = ()) -> Fou
     ----------
     catalog : Catalog
     ids : Ids
-        Galaxies that are looked at.
+        Galaxies of the audit.
     columns : sequence of str
-        Columns to take; by default those with usual names (`USUAL`), and the camera column that an
+        Columns to use; by default those with usual names (`USUAL`), and the camera column that an
         SDSS object id contains.
 
     Raises
     ------
     InputError
-        A column that was named is not there.
+        A given column is missing.
     """
     rows = among(catalog.ids, ids)
     frame = catalog.frame[rows].reset_index(drop=True)
@@ -152,8 +152,8 @@ def sdss_parts(ids: pd.Series) -> dict[str, npt.NDArray[np.int64]] | None:
 def nuisance_of(name: str, column: str, ids: Ids, values: pd.Series) -> Nuisance | str:
     """Turn a catalog column into a nuisance; if it is unusable, return the reason as text.
 
-    Texts, truth values, and columns with two different numbers become categories. Other numbers are
-    clipped at their percentiles 1 and 99, so that no single galaxy decides a probe.
+    Texts, booleans, and columns with two different numbers become categories. Other numbers are
+    clipped at their percentiles 1 and 99, so that no single galaxy dominates a score.
     """
     if values.dtype.kind in "iuf" and name not in CODES and name.lower() not in USUAL["survey"]:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -24,7 +24,7 @@ class Nuisance:
     Parameters
     ----------
     name : str
-        Its name on the page.
+        Name on the page of the audit.
     origin : str
         Column it comes from, or how it was measured.
     ids : Ids
@@ -119,9 +119,9 @@ def _chances(
 
 
 def auroc(truth: Matrix, scores: Matrix) -> npt.NDArray[np.float64]:
-    """Return the area under the ROC curve of each column, shape (t,); NaN for a single category.
+    """Return the area under the ROC curve of each column, (t,); NaN if all its values are equal.
 
-    By ranks (Mann & Whitney), with half a point for a tie.
+    The area is computed from ranks (Mann & Whitney); a tie counts half.
 
     Examples
     --------

@@ -73,7 +73,8 @@ def measured(pixels: npt.NDArray[np.uint8], data: bytes = b"") -> PixelNumbers:
     saturation = float((pixels == 255).any(2).mean())
     if min(height, width) < 8 or not grey.std():
         return PixelNumbers(None, None, saturation, jpeg_quality(data))
-    # take a difference of Laplacians, which is 0 for planes, so that only noise and edges remain
+    # take a difference of Laplacians: it is 0 where grey values change linearly, so that only noise
+    # and edges remain
     fine = (
         grey[:-2, :-2] + grey[2:, :-2] + grey[:-2, 2:] + grey[2:, 2:] + 4 * grey[1:-1, 1:-1]
         - 2 * (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:])
@@ -119,7 +120,7 @@ def jpeg_quality(data: bytes) -> int | None:
 
 
 def measured_all(images: ImageSet, progress: Progress = SILENT) -> list[PixelNumbers]:
-    """Measure sharpness, noise, saturation and JPEG quality of all images; None if broken."""
+    """Measure sharpness, noise, saturation and JPEG quality of images; None for a broken image."""
     rows = each(range(len(images)), progress, "measuring images", len(images))
     return [_of_image(images, row) for row in rows]
 
@@ -136,13 +137,13 @@ def _of_image(images: ImageSet, row: int) -> PixelNumbers:
 def pixel_nuisances(
     images: ImageSet, numbers: Sequence[Sequence[float | None]]
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Return image measures (such as noise) to probe for; list unusable ones with the reason.
+    """Return image measures, such as noise, as nuisances; list unusable measures with the reason.
 
     Parameters
     ----------
     images : ImageSet
     numbers : sequence of sequences
-        Of each image, in the order of `QUANTITIES`.
+        Measures of each image, in the order of `QUANTITIES`.
     """
     frame = pd.DataFrame(list(numbers), columns=list(QUANTITIES), dtype=np.float64)
     made: list[Nuisance] = []

@@ -38,24 +38,24 @@ class Probe:
     Parameters
     ----------
     name : str
-        The nuisance.
+        Name of the nuisance.
     origin : str
-        Column it comes from, or how it was measured.
+        Column of the nuisance, or how it was measured.
     measure : {"R2", "AUROC"}
-        R² of a number, area under the ROC curve of categories (mean over them).
+        Score: R² of a number, or area under the ROC curve of categories (mean over them).
     galaxies : int
-        How many have the nuisance.
+        Number of galaxies whose nuisance is known.
     morphology : float
-        Figure of the morphology that was given.
+        Score of models that use only the given morphology (votes or classes).
     apparent : float
-        Figure of that morphology and of what the vectors tell of it: they see shapes better than
-        volunteers tell them.
+        Score of models that use the given morphology, and the morphology that embeddings predict:
+        embeddings may show a shape better than the volunteers' votes do.
     both : float
-        Figure of vectors and all of that morphology.
+        Score of models that use the embeddings, and both kinds of morphology.
     highest : float
-        `beyond` of 95 in 100 draws, in which the nuisance follows from morphology, is below this.
+        95th percentile of `beyond` in simulations where the nuisance depends on morphology alone.
     p : float
-        Share of draws that reach the measured `beyond`.
+        p value: share of these simulations that reach the measured `beyond`.
     """
 
     name: str
@@ -75,9 +75,10 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Return what embeddings add to the score of morphology, labelled and predicted from them.
+        """Return how much embeddings raise the score above that of labelled, predicted morphology.
 
-        A figure worse than a guess counts as a guess: 0 for R², 0.5 for AUROC.
+        Predicted morphology means the labels as predicted from the embeddings. A score worse than
+        that of a guess counts as that of a guess: 0 for R², 0.5 for AUROC.
         """
         guess = GUESS[self.measure]
         return max(self.both, guess) - max(self.apparent, guess)
@@ -90,7 +91,7 @@ class Probe:
 
 
 def detectable(measure: str, galaxies: int) -> float:
-    """Return the score above that of morphology at which 8 of 10 audits detect a nuisance.
+    """Return by how much embeddings must beat morphology so that 8 of 10 audits detect a nuisance.
 
     At least 80 % of simulated audits detect a nuisance that embeddings predict this much better
     than morphology on average. A weaker nuisance may stay undetected.
@@ -98,8 +99,9 @@ def detectable(measure: str, galaxies: int) -> float:
     Parameters
     ----------
     measure : {"R2", "AUROC"}
+        Score of the nuisance.
     galaxies : int
-        How many have the nuisance.
+        Number of galaxies whose nuisance is known.
 
     Examples
     --------
@@ -145,21 +147,22 @@ def probed(
     morphology : ndarray of float64
         Vote fractions or classes as numbers, shape (n, q).
     nuisance : Nuisance
-        Known for all n galaxies.
+        Nuisance, known for all n galaxies.
     folds : sequence of (rest, part)
-        Groups of galaxies, or pieces of the sky, that stay together.
+        Rows to fit and rows to predict, for each fold of the cross-validation; related galaxies
+        share a fold.
     seed : int
-        Of draws and landmarks.
+        Seed of the simulations, and of the galaxies to which similarities are computed.
     draws : int
-        Draws of the null hypothesis.
+        Number of simulations under the null hypothesis.
 
     Notes
     -----
-    Votes are noisy, and vectors may see the true shape better. So the morphology that vectors have
-    to surpass is that of the votes and of the votes as the vectors predict them out of fold. Under
-    the null hypothesis the nuisance follows from this morphology: residuals of a number are
-    permuted (Freedman & Lane 1983, doi:10.2307/1391660), categories drawn by their probabilities
-    (Candès+2018, doi:10.1111/rssb.12265), and vectors stay as they are.
+    Votes are noisy, and vectors may show the true shape better. So vectors have to surpass two
+    kinds of morphology together: the votes, and the votes as predicted from the vectors by
+    cross-validation. Under the null hypothesis the nuisance depends on this morphology alone:
+    residuals of a number are permuted (Freedman & Lane 1983, doi:10.2307/1391660), categories drawn
+    by their probabilities (Candès+2018, doi:10.1111/rssb.12265), and vectors stay as they are.
     """
     rng = np.random.default_rng(seed)
     votes = _curved(morphology, rng)
@@ -186,7 +189,7 @@ def probed(
 def _figures(
     nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
 ) -> npt.NDArray[np.float64]:
-    """Score how well features predict a nuisance, and each simulation of it, shape (draws,)."""
+    """Return how well features predict a nuisance, and each of its simulations, shape (draws,)."""
     draws, n, k = targets.shape
     columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
     predicted = out_of_fold(features, columns, folds)
@@ -196,7 +199,7 @@ def _figures(
 
 
 def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
-    """Add similarities to 60 galaxies as columns, so that a linear model can fit curves.
+    """Add columns with the similarity to each of 60 galaxies, so that a linear model fits curves.
 
     The similarities are a Gaussian kernel of the distance to randomly chosen galaxies (Williams &
     Seeger 2001, NIPS 13). Without them, vectors that depend on morphology along a curve would seem

@@ -26,15 +26,16 @@ FEWEST_CELLS = 25
 
 
 def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[str, str], str]:
-    """Return a dict from id to group that must share a fold, and a phrase that says why.
+    """Return groups of galaxies that must share a fold (id → group), and a phrase naming them.
 
     Parameters
     ----------
     table : EmbeddingTable
-        Galaxies with one image file, look-alikes and near duplicates are together.
+        Galaxies with the same image file, with images that look alike, or that are near duplicates
+        form a group.
     catalog : Catalog, optional
-        Galaxies in one piece of the sky, or in one run of the SDSS camera, are together: seeing and
-        sky background are alike there.
+        Galaxies in one cell of the sky, or in one run of the SDSS camera, form a group, because
+        their seeing and sky background are similar.
     """
     groups = [dict(table.groups), near_duplicate_groups(table)]
     if table.pictures is not None:
@@ -48,7 +49,7 @@ def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[
 
 
 def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
-    """Return the name of each galaxy's cell on the sky, "" if unknown; None without positions."""
+    """Return the name of each galaxy's sky cell ("" if unknown), and a phrase; None if no cells."""
     rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
     inside = rows >= 0
     if catalog.has_column("ra") and catalog.has_column("dec"):
@@ -80,5 +81,5 @@ def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float
 
 
 def blocks_of(ids: Ids, groups: dict[str, str]) -> npt.NDArray[np.int64]:
-    """Number the groups, and return each galaxy's number, (n,); a single galaxy is a group."""
+    """Return the number of each galaxy's group, shape (n,); a galaxy without group is its own."""
     return np.asarray(pd.factorize(np.array([groups.get(i, i) for i in ids], dtype=object))[0])
