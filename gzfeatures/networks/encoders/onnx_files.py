@@ -42,7 +42,7 @@ class OnnxInput:
     ----------
     name : str
     batch, size : int, optional
-        Fixed batch and side in px; None where they are open.
+        Fixed number of images in a batch, and side in px; None if it may vary.
     channels_last : bool
     whole : bool
         Takes pixels 0…255 as uint8, not normalised floats.
@@ -104,7 +104,7 @@ def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
     Raises
     ------
     InputError
-        It has another input than images.
+        The model has another input than images.
     """
     with parsing("ONNX file cannot be read", file):
         constants = {each.name for each in model.graph.initializer}
@@ -132,16 +132,16 @@ def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
     Returns
     -------
     Path
-        The file, links resolved.
+        Path of the file, with links resolved.
     ModelProto
-        What it holds.
+        Model in the file.
     tuple of Path
-        Its files of external data, all beside it.
+        Files with the model's external data, all in the same folder.
 
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        As `read_graph`, whatever the file takes.
+        As `read_graph`, except that the model may have other inputs than images.
     """
     file = require_file(path, "ONNX file").resolve()
     onnx = need("onnx", extra=EXTRA)
@@ -256,18 +256,17 @@ def describe(
     ----------
     kind : {"onnx"}
     name : str
-        Path of the file; the configuration of its pixels lies beside it, unless it takes 8-bit
-        pixels.
+        Path of the ONNX file.
     weights : Path, optional
-        Must be None: the file has its own.
+        Must be None: the file has its own weights.
     pixels : PixelConfig, optional
-        Size, crop and normalisation of its images; by default from a file beside the weights.
+        Size, crop and normalisation of the network's images; by default from a configuration beside
+        the ONNX file, which a network of 8-bit pixels with a fixed size does not need.
 
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        As `read_graph`; no file states size and normalisation of its images; or it has several
-        outputs.
+        As `read_graph`; or no file states size and normalisation of the images.
     """
     if weights is not None:
         raise InputError("weights", where=name, rule="be those of the file", found=weights)
@@ -308,13 +307,14 @@ class OnnxSession:
     Parameters
     ----------
     spec : Backbone
-        Gives the normalisation.
+        Backbone with the normalisation of its images.
     graph : OnnxGraph
     layer : str
-        Output, or `mean`, `cls` and `cls+mean` of the only output.
+        Name of an output, or `mean` or `cls`, computed from the first output; or several joined by
+        +.
     library : {"onnxruntime", "openvino"}
     threads, workers : int
-        Threads of one call, and calls at the same time.
+        Number of threads of one call, and of calls at the same time.
     batch : int, optional
         Images in each call of OpenVINO, whose graphs have a fixed batch.
     precision : {"float32", "bfloat16"}
@@ -339,7 +339,7 @@ class OnnxSession:
     ) -> None:
         self._graph, self._layer = graph, layer
         require_layers(layer, graph.path, graph.outputs)
-        # the layers `mean` and `cls` are no outputs of the graph: they are computed from its first
+        # `mean` and `cls` are no outputs of the graph: they are computed from its first output
         names = [name if name in graph.outputs else graph.outputs[0] for name in layer.split("+")]
         self._outputs = list(dict.fromkeys(names))
         scale = 1 / (255 * np.asarray(spec.std, dtype=np.float64))

@@ -11,11 +11,11 @@ import torch
 from gzfeatures.networks.encoders.soundness import Trial
 
 AREA = "pooling of the whole map"
-"""Name of this test in the result."""
+"""Name of the test for such pooling layers, in the test's result."""
 POOLS = {"AveragePool": True, "QLinearAveragePool": True, "MaxPool": False}
 """ONNX's pooling operators that have a kernel; True if they average."""
 LAYERS = ("Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", *POOLS)
-"""Operators of ONNX that show that a pooling before them is not the network's last."""
+"""ONNX's convolution and pooling operators: a pooling before one is not the network's last."""
 TORCH_POOLS = {"avg_pool2d": True, "max_pool2d": False, "max_pool2d_with_indices": False}
 TORCH_LAYERS = ("conv2d", "convolution", "conv_transpose2d", *TORCH_POOLS)
 MEAN_WORDS = ("self", "kernel_size", "stride", "padding", "ceil_mode")
@@ -33,7 +33,7 @@ class Pooling:
     ----------
     name : str
     side : int
-        Cells of the map.
+        Number of cells of the map along this side.
     kernel, stride, before, after : int
         In cells: kernel length, step between kernels, padding before and after the map.
     mean : bool
@@ -108,7 +108,7 @@ def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
     Returns
     -------
     list of Pooling
-        Those whose map has a known size.
+        Pooling layers whose map has a known size.
     """
     import onnx
 
@@ -118,7 +118,7 @@ def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
     for place, side in enumerate((1, size, size, 3) if channels_last else (1, 3, size, size)):
         images.type.tensor_type.shape.dim[place].dim_value = side
     # delete the layer sizes stored in the file: they belong to the example image of the export, and
-    # would win over the sizes inferred for this image
+    # onnx would take them instead of the sizes for this image
     del graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {
@@ -219,7 +219,7 @@ def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pool
     size : int
         Side of the images in px.
     batch : int
-        Number of images in its batch.
+        Number of images in a batch of the program.
     """
     watched = _Watched(module)
     with torch.inference_mode():

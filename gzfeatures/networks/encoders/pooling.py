@@ -20,16 +20,16 @@ def require_layers(layer: str, where: object, outputs: tuple[str, ...] = (POOLED
     Parameters
     ----------
     layer : str
-        One, or several joined by +.
+        A layer name, or several joined by +.
     where : object
-        Named in errors.
+        Name of the encoder, for errors.
     outputs : tuple of str
         Further legal names.
 
     Raises
     ------
     UnknownNameError
-        With the legal names.
+        A layer is unknown; the message lists the legal names.
     """
     legal = (*outputs, *POOLINGS)
     for name in layer.split("+"):
@@ -57,9 +57,10 @@ def pooled(features: torch.Tensor, name: str, prefix: int, where: object) -> tor
     name : str
         One of `POOLINGS`.
     prefix : int
-        Tokens before those of image patches: the class token and registers, which no mean includes.
+        Number of tokens before those of image patches (class token and registers); the mean leaves
+        them out.
     where : object
-        Named in errors.
+        Name of the encoder, for errors.
 
     Returns
     -------

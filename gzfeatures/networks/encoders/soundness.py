@@ -17,7 +17,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Pixels], Vectors]
 
 TOLERANCE = 1e-4
-"""Largest allowed difference of two vectors, as a fraction of the largest number in the table."""
+"""Largest allowed difference of two vectors, as a fraction of the largest number in all vectors."""
 STRIP = 8
 """A strip at an edge of an image is as wide as the image divided by this."""
 UNSEEN = 1e-7
@@ -26,11 +26,11 @@ IMAGES, QUANTISED_IMAGES = 4, 24
 FLOATS = "losses of 8-bit integers"
 """Name of the test that would need the network before rounding to 8-bit integers."""
 CENTRED_COSINE = 0.95
-"""Smallest mean cosine of two libraries' vectors, minus their mean, with 8-bit integers."""
+"""Smallest mean cosine of two libraries' 8-bit vectors, after subtracting the mean vector."""
 NEIGHBOURS, SHARED = 5, 0.82
 """Nearest neighbours of each image, and the smallest share of them that both libraries must find.
 
-Measured on such images: GoogLeNet 99 %, a ResNet-18 of random weights 88 to 94 %, MobileNetV2,
+Measured on random images: GoogLeNet 99 %, a ResNet-18 of random weights 88 to 94 %, MobileNetV2,
 whose vectors rounding ruins, 39 to 78 % (experiments/int8_judgement.py).
 """
 
@@ -86,21 +86,22 @@ def findings_of(
     size : int
         Side of the images in px.
     other : callable, optional
-        Computes the same by another library.
+        Computes the same vectors in another library, for comparison.
     sizes : callable, optional
-        Length of the vectors for images of a side; None where the size is fixed.
+        Function from a side in px to the length of the vectors; None if the image size is fixed.
     quantised : bool
-        Computes in 8-bit integers, where two libraries differ by more than float rounding.
+        The encoder computes in 8-bit integers, where libraries differ by more than float rounding.
     layers : sequence of Trial
-        Results of tests on the layers of its graph (see `pooled_area`, `layer_trials`).
+        Results of tests on the encoder's layers (see `pooled_area`, `layer_trials`).
     batch : int, optional
-        Images that it takes at a time, where that is fixed.
+        Fixed number of images that the encoder takes at a time; None if any number is possible.
 
     Returns
     -------
     list of Trial
-        Failed (`sound` is False): active dropout or batch statistics, vectors that depend on the
-        batch, an output equal for all images or not finite, a second library that disagrees.
+        Results. Tests fail (`sound` is False) for active dropout or batch statistics, vectors that
+        depend on the batch, vectors that are equal for all images or not finite, and a second
+        library that gives other vectors.
     """
     images = trial_images(size)
     vectors = run(images)
@@ -149,7 +150,8 @@ def directions_and_neighbours(vectors: Vectors, others: Vectors) -> tuple[float,
     Returns
     -------
     float
-        Mean cosine of a row's two directions, both from the mean of the first table.
+        Mean over rows of the cosine between a row's two vectors, each minus the mean vector of the
+        first table.
     float
         Share of the `NEIGHBOURS` nearest neighbours that both tables have, in [0, 1].
 
@@ -201,8 +203,9 @@ def _ends(run: Run, images: Pixels, vectors: Vectors) -> Trial:
     """Test whether embeddings change if the pixels along one edge of the images are inverted.
 
     A kernel too small for its feature map does not reach the last cell, and patches may not fill an
-    image. Such a result is reported as unknown, not as failed: some encoders cut out the middle on
-    purpose, and an untrained ResNet whose branches start at zero reads one pixel per stride only.
+    image. If embeddings do not change, the result is unknown, not failed: some encoders use only
+    the middle of an image on purpose, and an untrained ResNet whose residual branches start at zero
+    reads only one pixel per stride.
     """
     trial, width = "ends of the images", max(images.shape[1] // STRIP, 1)
     scale = max(float(np.abs(vectors).max()), 1e-12)
@@ -243,7 +246,7 @@ def require_sound(findings: Sequence[Trial], name: str) -> None:
     Raises
     ------
     WeightsError
-        With the first trial that failed.
+        A test failed; the message names the first that failed.
     """
     for finding in findings:
         if finding.sound is False:

@@ -17,7 +17,7 @@ from gzfeatures.networks.encoders.view_config import PixelConfig, beside, of_tim
 from gzfeatures.networks.models.load import read_tensors
 
 ZOOBOT = PixelConfig(View(size=224, crop=1 / 1.2), (0.0,) * 3, (1.0,) * 3, "as zoobot's inference")
-"""View and normalisation of zoobot's encoders: the middle 1/1.2 of the image, values in [0, 1]."""
+"""Crop and normalisation of zoobot's encoders: the middle 1/1.2 of the image, values in [0, 1]."""
 PREFIX = "encoder."
 """Prefix of the names of an encoder's tensors in a checkpoint of zoobot."""
 
@@ -30,19 +30,21 @@ def describe(
     Parameters
     ----------
     kind : {"timm", "zoobot"}
-        For zoobot the view is that of its inference.
+        For zoobot, size and crop of images are those of zoobot's own predictions.
     name : str
-        Model, with or without the tag of its weights: `resnet50`, `resnet50.tv_in1k`. The tag
-        decides size, crop, interpolation and normalisation where no file beside the weights does.
+        Name of a model, with or without the tag of its weights: `resnet50`, `resnet50.tv_in1k`. If
+        no file beside the weights states size, crop, interpolation and normalisation, they are
+        those of the tag.
     weights : Path, optional
         Weights file; None for seeded random weights.
     pixels : PixelConfig, optional
-        Size, crop and normalisation of its images; by default from a file beside the weights.
+        Size, crop and normalisation of the model's images; by default from a file beside the
+        weights.
 
     Raises
     ------
     MissingExtraError, UnknownNameError, InputError
-        timm is not installed, has no such model or tag, or its configuration cannot be served.
+        timm is not installed, has no such model or tag, or states an unsupported configuration.
     """
     config = _config(name)
     if pixels is None and kind == "zoobot":
@@ -130,7 +132,7 @@ def load(spec: Backbone, weights: Path | None, layer: str, size: int) -> nn.Modu
     Raises
     ------
     WeightsError
-        The file is damaged, could run code, or is of another model.
+        The weights file is damaged, could run code, or belongs to another model.
     UnknownNameError
         Unknown layer.
     """

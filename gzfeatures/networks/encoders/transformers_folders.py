@@ -44,15 +44,16 @@ def describe(
     name : str
         Folder with `config.json`, `preprocessor_config.json` and `model.safetensors`.
     weights : Path, optional
-        Must be None: the folder has its own.
+        Must be None: the folder has its own weights.
     pixels : PixelConfig, optional
-        Size, crop and normalisation of its images; by default from a file beside the weights.
+        Size, crop and normalisation of the model's images; by default from a file beside the
+        weights.
 
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        transformers is not installed; a file is missing; the folder brings code; it is no model of
-        images.
+        transformers is not installed; a file is missing; the configuration would run code; the
+        model does not take images.
     """
     if weights is not None:
         raise InputError("weights", where=name, rule="be those of the folder", found=weights)
@@ -93,7 +94,7 @@ def require_no_code(config: Mapping[str, Any], where: object) -> None:
     Raises
     ------
     InputError
-        With the name of the setting.
+        A setting would run code; the message names this setting.
     """
     for key, value in config.items():
         if key in CODE and value not in (None, False, "", "eager", "sdpa"):
@@ -109,12 +110,12 @@ def require_no_code(config: Mapping[str, Any], where: object) -> None:
 
 
 def _require_fewer_layers(config: Mapping[str, Any], file: Path, where: object) -> None:
-    """Refuse a configuration with more layers than stored tensors, because building takes hours.
+    """Refuse a configuration with more layers than stored tensors: building them could take hours.
 
     Raises
     ------
     InputError
-        With the setting, or what is wrong with the file.
+        A setting asks for too many layers, or the weights file cannot be read.
     """
     from safetensors import safe_open
 
@@ -163,7 +164,7 @@ def _model(folder: Path) -> tuple[Any, set[str]]:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-    # a model for images and text, such as CLIP, has an image network inside
+    # a model for images and text, such as CLIP, has an image network inside: use this network
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(

@@ -21,7 +21,7 @@ CONFIGS = ("preprocessor_config.json", "config.json")
 
 @dataclasses.dataclass(frozen=True)
 class PixelConfig:
-    """Store size, crop and normalisation of the images an encoder expects, and where they are from.
+    """Store size, crop and normalisation of the images an encoder expects, with the values' source.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Too large, no JSON, or no object.
+        The file is too large, no JSON, or no JSON object.
     """
     with parsing("configuration cannot be read", path, rule="be a JSON object"):
         if path.stat().st_size > MOST_BYTES:
@@ -65,12 +65,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def beside(weights: Path) -> PixelConfig | None:
-    """Read how images are prepared from a configuration beside a weights file; None without one.
+    """Return images' size, crop and normalisation from a file beside weights; None without a file.
 
     Raises
     ------
     InputError
-        It is damaged, or asks for an image preparation that no view can do.
+        The file is damaged, or asks for a preparation of images that is not supported.
     """
     for name in CONFIGS:
         path = weights.parent / name

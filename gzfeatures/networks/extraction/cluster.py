@@ -1,8 +1,8 @@
 """Compute embeddings on the nodes of a Ray cluster, which write into one shared folder (store).
 
 Every node must see the store, images and weights files under the same paths. If a node fails,
-another one computes its current images again. Stored embeddings stay, so an interrupted run resumes
-as on one machine.
+another node computes the images of its current task again. Stored embeddings stay, so an
+interrupted run resumes as on one machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
 
 PART_ROWS = 512
-"""Number of images in one task of a worker; if its node fails, all of them are computed again."""
+"""Number of images in a worker's task; if its node fails, the whole task is computed again."""
 
 
 SOCKET_BYTES = 103
@@ -128,7 +128,8 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
     Parameters
     ----------
     job : Job
-        Holds images and caches of vectors; its counts of computed and undecodable images grow.
+        Job with the images and the caches of vectors; the numbers of computed and undecodable
+        images are added to it.
     todo : ndarray of int
         Rows of the job's images.
     extractions : sequence of Extraction
@@ -137,7 +138,8 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
     Raises
     ------
     InputError
-        A node has weights with another digest; or an image is bad and `on_bad="raise"`.
+        A node has other weights or another version of gzfeatures; or an image is bad and
+        `on_bad="raise"`.
     """
     store, device = Store(job.caches[0].folder.parent.resolve()), extractions[0].hardware.device
     on_nodes = [_on_nodes(extraction, store, device) for extraction in extractions]
@@ -170,7 +172,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     job.empty.reasons |= json.loads(result["empty"])
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
-                # Ray wraps a worker's error in its own; show the user the original one
+                # Ray wraps a worker's error in errors of its own; show the user the original error
                 cause = error.cause
                 while cause is not None and not isinstance(cause, GzError):
                     cause = cause.__cause__

@@ -1,7 +1,8 @@
 """Run networks on the CPU cores of one machine: pixels go in, embeddings come out.
 
-Several workers (Python threads) run the networks side by side, each on a share of the cores: no
-core waits for another at every layer, and a worker that is slowed by a decoder delays no other.
+Several workers (Python threads) run the networks side by side, each on a share of the cores. So not
+all cores wait for each other at every layer, and a worker that is slowed by the decoding of images
+does not delay the others.
 """
 
 from __future__ import annotations

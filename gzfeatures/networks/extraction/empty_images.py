@@ -20,12 +20,12 @@ class EmptyImages:
     Attributes
     ----------
     reasons : dict of str to str
-        Digest → why the image shows no galaxy.
+        Digest (sha256 of an image file) → why the image shows no galaxy.
     judged : set of str
         Digests of all images that were tested for emptiness.
     copies : dict of str to str
-        Digest of an image of one colour → digest of an earlier one of this colour, whose embedding
-        is the same.
+        Digest of an image of one colour → digest of an earlier image of this colour, which has the
+        same embedding.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Return tables of image embeddings: read stored ones, compute the others here or on a cluster."""
+"""Return tables of embeddings: read stored ones, compute missing ones here or on a cluster."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_all(
 ) -> list[TableFile]:
     """Write several embedding tables of the same images while reading the images only once.
 
-    Each image is decoded once, and each network runs once per view.
+    Each image is decoded once, and each network runs once for each view (crop and size).
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def write_all(
     Raises
     ------
     InputError
-        They differ in something else; otherwise as `compute_table`.
+        The extractions differ in another setting; otherwise as `compute_table`.
     """
     start = time.perf_counter()
     job = _filled(extractions, images)
@@ -104,8 +104,8 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
 
 
 def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
-    """Return a PyTorch module with its name and view (crop, size); refuse one without them."""
-    # import only here: this module imports torch, which takes seconds and not every call needs
+    """Return a PyTorch module as HandedModule; refuse a missing name or view (crop, size)."""
+    # import only here: this module imports torch, which takes seconds, and not every call needs it
     from gzfeatures.networks.encoders.handed_modules import HandedModule
 
     if isinstance(module, HandedModule):
@@ -149,13 +149,14 @@ def extract(
     layer : str, optional
         Layer whose output is the vector, or several joined by +; default the backbone's.
     view : View or str, optional
-        Pixels the network sees, such as "size=64,crop=0.5"; default the backbone's.
+        Crop, size and colours of the network's input, such as "size=64,crop=0.5"; default the
+        backbone's.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}
         Arithmetic of the network; auto follows the hardware.
     device : {"auto", "cpu", "cuda"}
         Where to compute.
     on_bad : {"raise", "skip"}
-        An image that cannot be read is an error, or left out and listed in `skipped`.
+        Whether an image that cannot be read is an error, or is left out and listed in `skipped`.
     store : Store, str or Path, optional
         Folder in which vectors are looked up and stored; default the user's, `Store.default()`.
     batch_size, workers : int, optional
@@ -165,10 +166,10 @@ def extract(
     runtime : {"auto", "torch", "openvino", "onnxruntime"}
         Library that runs the network on a CPU.
     dihedral : bool
-        Mean vector over mirror images and quarter turns: eight times the work.
+        Average the vector over mirror images and quarter turns: eight times the work.
     name : str, optional
-        Of a module, which needs it and a view: it goes into the store's key, with the digest of the
-        module's state.
+        Name of a module, which also needs a view. Vectors are stored under the name and a hash of
+        the module's weights.
     store_precision : {"float32", "float16"}
         Precision in which table and store keep the numbers.
 

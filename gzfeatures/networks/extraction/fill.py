@@ -39,9 +39,9 @@ PICTURE_HASH = Extractor(
     (0.0,) * 3,
     (1.0,) * 3,
 )
-"""Key under which the store saves hashes of pictures, as vectors with one number per byte."""
+"""Key (extractor) under which the store keeps picture hashes, as vectors of one number per byte."""
 ROUNDS = 3
-"""How often rows are computed again because another process deletes them in the meantime."""
+"""Most attempts to compute embeddings, if another process deletes stored ones in the meantime."""
 
 Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
 """Function that computes vectors of some images of a job, and writes them to the store."""
@@ -64,7 +64,7 @@ def filled(
     make : callable, optional
         Returns the engine (CPU or GPU) with its networks; default `engine_of`.
     elsewhere : callable, optional
-        Computes the rows on other machines; default: they are computed here.
+        Function that computes the embeddings on other machines; default: on this machine.
 
     Raises
     ------

@@ -177,7 +177,7 @@ class SoundEncoder:
     extractor: Extractor
 
     def body(self) -> nn.Module:
-        """Return encoder and normalisation as one PyTorch module, after testing its embeddings.
+        """Return encoder and normalisation as one PyTorch module, if the encoder passes the tests.
 
         Raises
         ------
@@ -199,7 +199,7 @@ class SoundEncoder:
         return body
 
     def forward(self, say: Callable[[str], None]) -> Forward:
-        """Return an object that runs the encoder on the CPU, after testing its embeddings."""
+        """Return an object that runs the encoder on the CPU, if the encoder passes the tests."""
         code, extractor = CodeFolder.default(), self.extractor
         if self.spec.kind == "onnx":
             require_sound(_findings_of_onnx(self.spec, extractor), self.spec.name)
@@ -246,7 +246,7 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
     try:
         other = session_of(spec, extractor, trial, OTHER_LIBRARY[extractor.engine], graph)
     except (ImportError, InputError):
-        # embeddings are compared with those of a second library; no other can run this network
+        # the tests compare the embeddings of two libraries, but only one can run this network
         other = None
 
     def lengths(side: int) -> int:

@@ -50,10 +50,11 @@ class Forward(abc.ABC):
     make : callable
         Returns the network (`load.load` with a layer); called only when it is needed.
     extractor : Extractor
-        Its normalisation, precision and symmetries are used.
+        Normalisation, precision and symmetries of the embeddings.
     code : CodeFolder
-        Folder with compiled networks, a file for each threading. A file is machine code, so it is
-        loaded only if this user wrote it for this network, library version and machine.
+        Folder with compiled networks, a file for each number of workers and threads. A file is
+        machine code, so it is loaded only if this user wrote it for this network, library version
+        and machine.
     say : callable
         Prints one line of text about each choice made.
     """
@@ -86,7 +87,7 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
-        """Make the network ready to run within a short time, without compiling it."""
+        """Quickly make the network ready to run, without compiling it."""
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
@@ -146,7 +147,7 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return the number of images per forward pass: fewer if each is turned to 8 copies."""
+        """Return the number of images per forward pass: an eighth if each has 8 turned copies."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )
@@ -222,7 +223,7 @@ class TorchForward(Forward):
             return None
 
     def _compiled(self, threading: Threading) -> Callable[[Pixels], Vectors]:
-        """Compile the network and store the code; return it uncompiled if code cannot be stored.
+        """Compile and store the network; return the network uncompiled if code cannot be stored.
 
         Raises
         ------

@@ -106,7 +106,7 @@ class GpuEngine:
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
-        """Double the batch size as long as this is faster; return it and the images per second."""
+        """Double the batch size while this is faster; return batch size and images per second."""
         batch, rate = SMALLEST, self._rate(SMALLEST)
         while batch < LARGEST:
             try:

@@ -38,8 +38,8 @@ CALIBRATION, SIDE = 300, 424
 """Number of simulated galaxies that calibrate int8, and their width in pixels, as in Galaxy Zoo."""
 JUDGED, KEPT = 48, 0.8
 """Number of other simulated galaxies on which int8 is compared with float32, and the smallest share
-of equal nearest neighbours without a warning. ResNet-50 and GoogLeNet, whose heads lose nothing in
-int8, have .83 and more; MobileNetV2 has .74."""
+of equal nearest neighbours without a warning. ResNet-50 and GoogLeNet, on which heads are as
+accurate with int8, have .83 and more; MobileNetV2 has .74."""
 
 
 class OpenVinoForward(Forward):

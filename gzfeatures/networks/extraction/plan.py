@@ -23,11 +23,12 @@ class ForwardPlan:
     Parameters
     ----------
     extractor : Extractor
-        Extractor whose layer joins those of all tables by +.
+        Network, weights and settings of the pass; its layer is the layers of all tables, joined by
+        +.
     members : tuple of (int, int)
         Number of each table, and the length of its embeddings.
     view : int
-        Number of its view in the list of all views.
+        Index of the network's view (crop and size) in the list of all views.
     """
 
     extractor: Extractor

@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Crop and resize an image for each view (crop, size), unless this is done; return pixels."""
+    """Crop and resize a whole picture for each view (crop, size); return cropped pixels as is."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -67,10 +67,10 @@ def batch_views(
 
     Parameters
     ----------
-    images : sequence of WholePicture, or of the pixels under each view
+    images : sequence of WholePicture, or of pixels already cropped for each view
         Pictures of any sizes; pictures of equal size are copied and resampled together.
     views : sequence of View
-        Views; a WholePicture brings its own crops.
+        Size and colours of each result, and the crop, which a WholePicture replaces by its own.
     device : torch.device
     """
     groups: dict[object, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Store the settings with which embeddings are computed: backbone, layer, crop, precision, …."""
+"""Store the settings with which embeddings are computed, such as backbone, layer and precision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def extractor_of(
     dihedral: bool = False,
     progress: Progress = SILENT,
 ) -> Extractor:
-    """Return an Extractor (network, weights, layer, crop, …) from settings; load no network.
+    """Return the settings that decide an embedding as an `Extractor`: weights, layer, crop, ….
+
+    No network is loaded.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def extractor_of(
     precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
     runtime : {"torch", "openvino", "onnxruntime"}
-        Library that runs it.
+        Library that runs the network.
     progress : Progress
         Shows a download of weights; nothing by default.
 
@@ -90,8 +92,7 @@ def extractor_of(
 def description_of(backbone: AnyBackbone, weights: str | Path | None = None) -> Backbone:
     """Return the backbone that is given by name, checkpoint folder, TOML file or PyTorch module.
 
-    The backbone of another library's encoder is returned by the adapter of that library; for any
-    other backbone no such library is imported.
+    Another library, such as timm, is imported only for an encoder of this library.
     """
     if not _is_foreign(backbone):
         return backbone_of(cast("str | Path | Backbone", backbone))
@@ -118,7 +119,7 @@ def _foreign_extractor(
     runtime: str,
     dihedral: bool,
 ) -> Extractor:
-    """Return an Extractor (network, weights, layer, crop, …) for another library's encoder."""
+    """Return the settings (`Extractor`) that decide an embedding by another library's encoder."""
     from gzfeatures.networks.encoders.described import described, digest_of, length_of_layer
 
     spec = described(backbone, weights)
@@ -165,17 +166,18 @@ class Extraction:
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is the vector; default the backbone's pooled layer. Several
-        joined by + give their outputs one after the other.
+        Layer whose flattened output is the vector; default the backbone's pooled layer. The outputs
+        of several layers, joined by +, are concatenated.
     view : View, optional
-        Pixels the network sees; default the backbone's.
+        Crop, size and colours of the network's input; default the backbone's.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}
-        Arithmetic; part of the store's key. auto follows the hardware, see `hardware.choose`.
+        Arithmetic of the network; vectors of another precision are stored separately. auto follows
+        the hardware, see `hardware.choose`.
     device : {"auto", "cpu", "cuda"}
     on_bad : {"raise", "skip"}
-        An image that cannot be read is an error, or left out and listed in `skipped`.
+        Whether an image that cannot be read is an error, or is left out and listed in `skipped`.
     store : Store, optional
-        Where vectors are looked up and kept; an extraction that is computed has to name it.
+        Folder in which vectors are looked up and stored; required for computing vectors.
     batch_size, workers : int, optional
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : Progress or bool
@@ -183,16 +185,16 @@ class Extraction:
     engine : {"local", "ray"}
         Compute here, or on a Ray cluster (see `cluster`).
     address : str, optional
-        Ray cluster to join; without it one is started here.
+        Address of the Ray cluster to join; by default a cluster is started on this machine.
     runtime : {"auto", "torch", "openvino", "onnxruntime"}
-        Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino
-        for int8, and onnxruntime for ONNX files.
+        Library that runs the network on a CPU; vectors of another library are stored separately.
+        auto is torch, but openvino for int8, and onnxruntime for ONNX files.
     dihedral : bool
-        Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times
-        the work.
+        Average the vector over the 8 symmetries of the square, because a galaxy has no upper or
+        left side. Eight times the work.
     store_precision : {"float32", "float16"}
-        Precision in which table and store keep the numbers; part of the store's key. Halves take
-        half the bytes.
+        Precision of the numbers in table and store; vectors of another precision are stored
+        separately. float16 takes half the bytes.
 
     Raises
     ------
@@ -295,7 +297,7 @@ class Extraction:
 
     @property
     def extractor(self) -> Extractor:
-        """Return the Extractor (network, weights, layer, crop, …) of settings; load no network."""
+        """Return those settings that decide an embedding (`Extractor`); load no network."""
         machine = self.hardware
         extractor = extractor_of(
             self.backbone,
