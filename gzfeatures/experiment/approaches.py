@@ -49,31 +49,31 @@ def train_network(
 ) -> Candidate:
     """Train a network end to end, and score it on the test galaxies.
 
-    A finished training with the same inputs is read from its folder.
+    If the folder has a finished training with the same inputs, read its results instead.
 
     Parameters
     ----------
     network : NetworkChoice
-        What to train.
+        Network to train, with the settings of its training.
     group : LabelledSample
-        On what.
+        Images, labels and split of the galaxies.
     folder : Path
         Checkpoint folder.
     settings : Experiment
-        Precision and device.
+        Settings of the experiment, with precision and device.
     seed : int
-        Of the training.
+        Seed of the training.
     again : bool
-        Train even if the folder holds the same training, finished.
+        Whether to train even if the folder has the finished training.
     watch : callable, optional
-        Takes the history so far after every epoch.
+        Function that is called with the training history after every epoch.
     progress : Progress
-        Where lines and bars go; nowhere by default.
+        Object that shows messages and progress bars; shows nothing by default.
 
     Raises
     ------
     NotFirstProcess
-        Several processes trained together, and this is not the one to go on.
+        Several processes trained together, and this is not the first one, which continues alone.
     """
     # training.json stores the sha256 of all inputs of the last training in this folder
     key = _training_key(network, group, settings, seed)
@@ -97,11 +97,11 @@ def train_network(
 def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
-    """Return a sha256 of all inputs that the weights of a network depend on, with the seed."""
+    """Return a sha256 of everything that a network's trained weights depend on, seed included."""
     # leave out these settings: they ask for further trainings, and do not change this training
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
-    # all members of an ensemble choose their best epoch on the same half of the validation
-    # galaxies, and the first seed draws this half
+    # all members of an ensemble choose their best epoch on one half of the validation galaxies;
+    # the first seed draws this half, so the weights of all members depend on it
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
@@ -150,8 +150,8 @@ def _train(
     training.predictions.write(folder / PREDICTIONS)
     tested = training.predictions.select(group.split.test)
     write_worst_errors(folder, tested, group.labels, group.images, "test")
-    # sum the seconds of all epochs: after a resumed training, `training.seconds`
-    # covers the last part only
+    # sum the seconds of all epochs: if the training was interrupted and resumed,
+    # `training.seconds` only covers the time since then
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
         **{"key": key, "seconds": spent, "epochs": training.epochs},
@@ -176,26 +176,26 @@ def join_members(
 ) -> Candidate:
     """Join trained networks into an ensemble, and score the ensemble on the test galaxies.
 
-    If the folder has an ensemble of the same members already, it is read.
+    If the folder already has an ensemble of the same members, read its results instead.
 
     Parameters
     ----------
     network : NetworkChoice
-        What the members are.
+        Network that was trained with several seeds, with the settings of its training.
     group : LabelledSample
-        What they were trained on.
+        Images, labels and split of the galaxies.
     folder : Path
         Checkpoint folder of the ensemble.
     settings : Experiment
-        Device.
+        Settings of the experiment, with the device.
     members : sequence of Path
-        Checkpoint folders, in the order of their seeds.
+        Checkpoint folders of the trained networks, in the order of their seeds.
     seconds : float
-        What their trainings took together.
+        Sum of the seconds of all trainings.
     curve : tuple of float
-        Mean of their validation curves.
+        Mean of the networks' validation curves.
     progress : Progress
-        Where lines and bars go; nowhere by default.
+        Object that shows messages and progress bars; shows nothing by default.
     """
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.members import join
@@ -233,7 +233,7 @@ def join_members(
 def _predictions(folder: Path, group: LabelledSample) -> Predictions:
     """Read the predictions that a finished training made for the test galaxies."""
     target = group.labels.target
-    # pass on whether the numbers are redshifts: the file of predictions does not say so
+    # pass on whether predicted numbers are redshifts: the file of predictions does not say so
     number = target if target in VALUE_TARGETS else None
     return Predictions.read(folder / PREDICTIONS, number=number).select(group.split.test)
 
@@ -253,7 +253,8 @@ def _scored(
     seed: int,
 ) -> Candidate:
     """Score a finished training on the test galaxies, from its file of predictions."""
-    # test galaxies only: the file also has the validation galaxies, which chose the epoch
+    # the file also has the validation galaxies, on which the best epoch was chosen: their scores
+    # would be too good, so read the test galaxies only
     predictions = _predictions(folder, group)
     trained = TrainedNetwork(
         network.name,
@@ -279,12 +280,13 @@ def network_curve(
     whole: Candidate,
     progress: Progress = SILENT,
 ) -> list[tuple[int, float, float, float]]:
-    """Train a network on growing numbers of training galaxies, and score it each time.
+    """Train a network anew on each of several numbers of training galaxies, and score it each time.
 
     Returns
     -------
     list of (galaxies, accuracy, low, high)
-        With the interval over test galaxies; RMSE for vote fractions.
+        Number of training galaxies, accuracy on the test galaxies (RMSE for vote fractions or
+        numbers), and its confidence interval.
     """
     from gzfeatures.heads.learning_curve import nested
 
@@ -321,27 +323,27 @@ def extract_table(
     again: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
-    """Extract or read an embedding table of all galaxies; also return the seconds it took.
+    """Extract or read an embedding table of all galaxies; also return the seconds of extraction.
 
-    If `path` has a table of the same images, made with the same extractor (network, weights, layer,
-    view), the table is read, and no network runs.
+    If `path` has a table of the same images, made in the same way (network, weights, layer, crop
+    and size), read this table without running a network.
 
     Parameters
     ----------
     choice : FrozenBackbone
-        Backbone, and what to override.
+        Backbone, with settings that replace its own.
     group : LabelledSample
-        Galaxies.
+        Images of the galaxies.
     path : Path
-        Parquet file to read or write; what it depends on is noted beside it.
+        Parquet file to read or write; a JSON file next to it stores a hash of its inputs.
     settings : Experiment
-        Precision and device.
+        Settings of the experiment, with precision and device.
     store : Store
-        Where vectors are kept.
+        Cache of embeddings on disk.
     again : bool
-        Ask the extractor even if the file is there.
+        Whether to extract even if the file exists.
     progress : Progress
-        Where lines and bars go; nowhere by default.
+        Object that shows messages and progress bars; shows nothing by default.
     """
     from gzfeatures.networks.extraction.extract import write_table
     from gzfeatures.networks.extraction.spec import Extraction, description_of
@@ -359,8 +361,8 @@ def extract_table(
         store=store,
         progress=progress,
     )
-    # embeddings depend only on images and on network, layer and view: the key needs no labels or
-    # split
+    # embeddings depend only on the images and on network, layer, crop and size: labels and split
+    # are no part of the key
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)

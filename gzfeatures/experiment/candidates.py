@@ -51,42 +51,44 @@ def fit_heads(
     Parameters
     ----------
     tables : sequence of EmbeddingTable
-        Each holds every galaxy of the split; several are joined by id.
+        Embeddings of all galaxies of the split; several tables are joined by galaxy id.
     labels : Labels
-        Their labels.
+        Labels of these galaxies.
     fitting_split : Split
-        Heads see its training side only, promise sets of classes by its validation side, and are
-        scored on its test side.
+        Split whose training galaxies the heads are fitted on. Validation galaxies calibrate class
+        sets, test galaxies give the scores.
     choices : sequence of HeadChoice
-        Names, parameters and seeds.
+        Names, parameters and seeds of the heads.
     options : FitOptions, optional
-        How they are fitted; by default those that `fields` make.
+        Options of fitting and scoring; by default made from `fields`.
     split : Split, optional
-        The whole split, where heads see only a part of its training side: what the comparison is
-        on.
+        Whole split, if `fitting_split` has only a part of its training galaxies. Heads with an
+        equal whole split can be compared. By default `fitting_split`.
     catalog : Catalog, optional
-        Holds `columns`; scores are given along its redshift, magnitude and size.
+        Catalog with the columns that heads read; scores are also given in bins of its redshift,
+        magnitude and size.
     seconds : mapping of str to float, optional
-        What was spent before: `extract`, `train`.
+        Seconds of earlier steps: `extract`, `train`.
     **fields
-        In place of `options`: fields of `FitOptions`.
+        Fields of `FitOptions`, instead of `options`.
 
     Returns
     -------
     list of (Candidate, Path)
-        Each head as a candidate, and its file.
+        For each head, its predictions and scores, and its file.
 
     Raises
     ------
     LeakError
-        A backbone was trained on a test galaxy, and that is not allowed.
+        A backbone was trained on a test galaxy, and `allow_seen` is False.
     """
     options = options or FitOptions(**fields)
     split = split or fitting_split
     # refuse test galaxies that the backbone was trained on: their scores would be too good
     if not options.allow_seen:
         _refuse_seen(tables, split)
-    # fit no head on these galaxies: they calibrate its conformal sets and familiarity
+    # keep these galaxies out of all fits: they calibrate class sets, and the measure of how
+    # familiar a new galaxy is
     promised_by = split.test if options.set_aside else split.validation
     kept_out = [table.select(promised_by) for table in tables]
     bench = _Bench(
@@ -101,7 +103,7 @@ def fit_heads(
         options,
     )
     candidates = []
-    # all heads and seeds share the tables above, which took long to prepare
+    # fit each head with each of its seeds; a head without seeds is fitted with the run's seed
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
             candidates.append(bench.candidate(choice, seed, seconds or {}))
@@ -143,12 +145,12 @@ class _Bench:
         fitted = time.perf_counter()
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
-        # leave out test galaxies that the backbone was trained on, and mark the
-        # result in the report
+        # if test galaxies that the backbone was trained on are allowed, score them too: remove
+        # their mask, because of which `evaluate` would refuse them, and mark the head in the report
         saw_any = predictions.seen is not None and bool(predictions.seen.any())
         contaminated = self.options.allow_seen and saw_any
         predictions = predictions.without_seen() if contaminated else predictions
-        # predict without calibration too: the report compares both
+        # predict without calibration too: the report compares probabilities with and without it
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
@@ -204,7 +206,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Calibrate conformal sets and class shares, or intervals, on validation galaxies."""
+        """Add to a head calibrated class sets and class shares, or intervals of numbers."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(
@@ -259,7 +261,8 @@ def learning_curves(
 ) -> dict[str, list[tuple[int, float, float, float]]]:
     """Measure the accuracy of each head for growing numbers of labelled galaxies.
 
-    Returns candidate name → (galaxies, accuracy or RMSE, lower end, upper end).
+    Return for each name (backbone and head) a list of (number of galaxies, accuracy or RMSE, lower
+    limit, upper limit).
     """
     from gzfeatures.heads.learning_curve import curve, learning_curve
 

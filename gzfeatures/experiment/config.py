@@ -185,15 +185,17 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     Parameters
     ----------
     path : str or Path
-        TOML file; or a run folder, whose `experiment.toml` or `experiment.json` is read.
+        Experiment file (TOML), or a run's folder, whose `experiment.json` is read.
     settings : sequence of str
-        `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), applied on top;
-        relative paths in them are taken from the working folder.
+        Texts `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), which
+        replace settings of the file. Relative paths in these texts are relative to the working
+        folder.
 
     Raises
     ------
     MissingFileError, InputError
-        No such file; not TOML; a key is unknown; a value breaks its rule (all problems are named).
+        The file does not exist or is no TOML, a key is unknown, or a value breaks a rule; the
+        message names all such keys.
     """
     path = require_file(path, "experiment")
     if path.is_dir():

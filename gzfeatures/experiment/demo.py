@@ -25,13 +25,14 @@ def experiment(
     Parameters
     ----------
     folder : Path
-        Where the survey's images and catalogs go, and `contact.jpg`, a look at the first sixty.
+        Folder for the survey's images and catalogs, and for `contact.jpg`, a picture of the first
+        sixty galaxies.
     galaxies : int
-        How many to draw.
+        Number of galaxies to simulate.
     seed : int
-        Of the drawing.
+        Seed of the simulation.
     progress : Progress
-        Where a bar goes; nowhere by default.
+        Object that shows a progress bar; shows nothing by default.
 
     Raises
     ------

@@ -39,12 +39,12 @@ class Classifier:
     Parameters
     ----------
     network : str
-        Checkpoint folder; under a head, any backbone.
+        Checkpoint folder of the network; with a head, the name of any backbone.
     weights : str, optional
         File that replaces the backbone's own weights.
     table, head : Path, optional
-        Embedding table, which has the prototypes, and head on it; without a head the network names
-        the class.
+        Embedding table, from which typical galaxies (prototypes) are chosen, and a head fitted on
+        it. Without a head, the network itself predicts the class.
     """
 
     network: str
@@ -60,10 +60,12 @@ class Explanation:
     Parameters
     ----------
     gallery : Gallery
-        Galaxies beside the pixels that their class depends on.
+        Pictures of galaxies, each next to a map of the pixels that its predicted class depends on.
     verdict : Verdict, optional
-        Insertion minus deletion of each method; None if it was not measured, as for a network that
-        predicts a number.
+        Quality of each method's maps, by a score called insertion minus deletion: mean class
+        probability while marked pixels are inserted into an empty image, minus that while they are
+        deleted from the galaxy's image. None if not measured, as for a network that predicts a
+        number.
     """
 
     gallery: Gallery
@@ -86,21 +88,21 @@ def draw_map(
     table : Path
         Embedding table.
     group : LabelledSample
-        Its galaxies; those that only train are left out.
+        Labels and images of its galaxies; galaxies that are only trained on are left out.
     predictions : mapping of str to Predictions
-        What the map can be coloured by beside classes and the catalog's columns.
+        Predictions by which the map can be coloured, besides classes and catalog columns.
     folder : Path
-        Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in
-        `figures/` go.
+        Folder for `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in
+        `figures/`.
     progress : Progress
-        Shows the steps; nothing by default.
+        Object that shows the steps; shows nothing by default.
     title : str
-        Of the page, which links to the report beside it.
+        Title of the web page, which links to the report in the same folder.
 
     Returns
     -------
     path, Gallery
-        Of `map.html`; the pictures for a report.
+        Path of `map.html`, and the two pictures for a report.
     """
     from gzfeatures.maps.columns import offered
     from gzfeatures.maps.figures import write_figure
@@ -175,36 +177,36 @@ def explain(
     Parameters
     ----------
     classifier : Classifier
-        Who says so.
+        Files of the model to explain.
     images : ImageSet
-        Of the galaxies.
+        Images of the galaxies.
     ids : Ids, optional
-        Galaxies to explain; default the prototypes.
+        Galaxies to explain; by default the prototypes.
     labels : Labels, optional
-        With a table, the prototypes of each class are shown: the galaxies nearest to its middle.
+        Labels from which, with the model's table, prototypes are found: for each class the galaxies
+        nearest to the mean embedding.
     per_class : int
-        Prototypes of each class.
+        Number of prototypes of each class.
     target : str, optional
-        Class to explain; default each galaxy's most likely one.
+        Class to explain; by default each galaxy's most probable class.
     methods : sequence of str
-        Of `networks.saliency.attribution.METHODS`; default all.
+        Names from `networks.saliency.attribution.METHODS`; by default all.
     layers, dreams : bool
-        Show also what each layer makes of the first galaxy, and the image that each class would
-        like best.
+        Whether to show also the first galaxy's feature map in each layer, and for each class the
+        image with the highest score, found by optimising pixels.
     seed : int
-        Of directions in which a head's slope is measured, of the order of equal pixels, and of
-        dreams.
+        Seed of the directions in which a head's slope is measured, of the order of equally
+        important pixels, and of the optimised images.
     measure : bool
-        Measure insertion minus deletion of each method and of the baselines; the note of the
-        gallery then starts with what came out.
+        Whether to measure the quality of each method's maps (see `Explanation`) and of simple
+        baselines; the text above the gallery then starts with the result.
 
     Raises
     ------
     InputError
-        No galaxy is named, and there is no table with labels to take prototypes from; a galaxy has
-        no image.
+        Neither ids nor a table with labels are given, or a galaxy has no image.
     UnknownNameError
-        No such method.
+        A method is unknown.
     """
     from gzfeatures.explore.prototypes import prototypes
     from gzfeatures.networks.saliency import galleries
@@ -257,7 +259,7 @@ def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
 
     head = Head.read(classifier.head)
     _require_classes(head.target, classifier.head)
-    # a head has no gradient to the pixels: its slope is measured along random directions (`seed`)
+    # a head gives no gradient: measure its slope along random directions, drawn from `seed`
     return ExplainedModel.of_head(
         classifier.network,
         head.probabilities,
@@ -278,23 +280,21 @@ def explain_candidate(
 ) -> Gallery:
     """Explain the most confident correct predictions of a model, class by class.
 
-    Prototypes are added for a head, feature maps for a network. A head is explained by Grad-CAM
-    alone, because explanations in a report have to be cheap.
-
-    Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
+    Also show typical galaxies (prototypes) for a head, and feature maps for a network. A head is
+    explained by Grad-CAM only, because explanations in a report must not take long.
 
     Parameters
     ----------
     candidate : Candidate
-        Of classes.
+        Test predictions of the model, which must be classes.
     classifier : Classifier
-        Its network, table and head.
+        Files of the model.
     group : LabelledSample
-        Its galaxies.
+        Images, labels and split of the galaxies.
     per_class : int
-        Galaxies explained for each class.
+        Number of galaxies to explain for each class.
     seed : int
-        Of the directions in which a head's slope is measured.
+        Seed of the directions in which a head's slope is measured.
     """
     ids = examples.successes(candidate.predictions, group.labels, per_class)
     test = group.labels.select(group.split.test)

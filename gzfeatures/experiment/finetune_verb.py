@@ -47,11 +47,12 @@ class FineTuned:
     checkpoint : Path
         Folder of the network, or of the ensemble.
     figures : mapping
-        What the training cost and kept, as JSON values.
+        Seconds, epochs, number of images and other facts on the training, as JSON values.
     candidate : Candidate or None
-        The network, scored; None where no galaxy was kept out of training.
+        Predictions and scores of the network; None if no galaxy was kept out of training.
     side : str or None
-        Side of the split that it is scored on: test, else validation.
+        Part of the split whose galaxies are scored: "test", or "validation" if no test galaxies
+        exist.
     """
 
     checkpoint: Path
@@ -82,21 +83,22 @@ class FineTuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuning:
-    """Train, score and record a network with fixed options, on any training galaxies.
+    """Train a network with given options on any training galaxies; score it and record it.
 
     Parameters
     ----------
     network : str
-        As for `train`.
+        Name of the network, as for `train`.
     options : TrainingOptions
-        How it is trained, and the folder of its checkpoint.
+        Options of the training, with the folder of the checkpoint.
     say : callable
-        Shows lines to the user.
+        Function that shows a line of text to the user.
     members : int
-        Seeds whose mean is the network; 1 trains a single one.
+        Number of networks, with different seeds, whose probabilities are averaged (ensemble); 1
+        trains a single network.
     tracker : Tracker, optional
-        Where the run is recorded, while it trains too. What cannot be recorded is said; it never
-        stops the training.
+        Database in which the training is recorded, already while it runs. If recording fails, tell
+        the user and continue.
     """
 
     network: str
@@ -111,7 +113,8 @@ class FineTuning:
         Raises
         ------
         NotFirstProcess
-            Several processes trained together, and this is not the one to go on.
+            Several processes trained together, and this is not the first one, which continues
+            alone.
         GzError
             As `train`.
         """
@@ -125,16 +128,17 @@ class FineTuning:
         Parameters
         ----------
         galaxies : TrainingGalaxies
-            What the numbers are drawn from; the test galaxies are the same for all.
+            Galaxies from which samples are drawn; the test galaxies are the same for all samples.
         sizes : sequence of int
-            Numbers of labels, training and validation together.
+            Numbers of labels, of training and validation galaxies together.
         seed : int
-            Of the draw.
+            Seed with which samples are drawn.
 
         Raises
         ------
         InputError
-            There is a second target: galaxies without a label of the first would train too.
+            A second target is given: galaxies that have only its label would be trained on without
+            being counted.
         """
         if galaxies.also is not None:
             raise InputError(

@@ -68,7 +68,7 @@ def write_candidates(folder: Path, candidates: Sequence[Candidate]) -> list[Path
     Returns
     -------
     list of Path
-        The predictions' files, in order.
+        Files of the predictions, in the order of `candidates`.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     Raises
     ------
     MissingFileError, InputError
-        The folder holds no finished run, or its files cannot be read.
+        The folder has no finished run, or its files cannot be read.
     """
     path = require_file(folder / PAIRINGS, "candidates of a finished run")
     with parsing("candidates of a run cannot be read", path):

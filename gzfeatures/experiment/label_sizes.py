@@ -1,4 +1,4 @@
-"""Score heads and networks for growing numbers of labels, to find where fine-tuning pays."""
+"""Score heads and networks on growing numbers of labels, to see from how many fine-tuning pays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sizes_of(text: str) -> tuple[int, ...]:
     Raises
     ------
     InputError
-        One of them is no number above 1.
+        The text has something other than whole numbers above 1.
 
     Examples
     --------
@@ -66,11 +66,12 @@ class SizePoint:
     Parameters
     ----------
     labels : int
-        Labels asked for: training and validation together.
+        Requested number of labels, of training and validation galaxies together.
     train, validation : int
-        Galaxies on both sides; groups enter whole, so that the sum may be a few less.
+        Numbers of training and of validation galaxies. Their sum may be a little below `labels`,
+        because groups of galaxies are not divided.
     candidate : Candidate
-        The method, scored on the test galaxies that all numbers share.
+        Predictions and scores of the test galaxies, which are the same for all numbers of labels.
     """
 
     labels: int
@@ -86,13 +87,13 @@ class LabelSizes:
     Parameters
     ----------
     points : tuple of SizePoint
-        All methods on all numbers of labels; with the same test galaxies.
+        One point for each method and number of labels, all with the same test galaxies.
     truth : Labels
-        Of the test galaxies.
+        True labels of the test galaxies.
     split : str
-        Fingerprint of the whole split that the numbers were drawn from.
+        Hash of the whole split from which samples were drawn.
     seed : int
-        Of the draw.
+        Seed with which samples were drawn.
     """
 
     points: tuple[SizePoint, ...]
@@ -122,7 +123,7 @@ class LabelSizes:
         Raises
         ------
         InputError
-            Another split, draw or test galaxies; a method stands in two of them.
+            The curves differ in split, seed or test galaxies, or two of them have the same method.
         """
         points = list(self.points)
         for other in others:
@@ -166,7 +167,7 @@ class LabelSizes:
     def rows(self) -> list[dict[str, Any]]:
         """Return method, labels, metrics and intervals at each point of the learning curves."""
         rows: list[dict[str, Any]] = []
-        # sort by number of labels, so that these rows and the files of predictions have one order
+        # sort by number of labels, so that rows have the same order as the files of predictions
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)
@@ -272,20 +273,21 @@ def measure(
     Parameters
     ----------
     labels : Labels
-        Of all galaxies of the split.
+        Labels of all galaxies of the split.
     split : Split
-        What numbers of labels are drawn from; its test galaxies score all of them.
+        Split from which samples are drawn; its test galaxies give the scores for all samples.
     sizes : sequence of int
-        Labels, training and validation together (see `nested_parts`).
+        Numbers of labels, of training and validation galaxies together (see `nested_parts`).
     seed : int
-        Of the draw.
+        Seed with which samples are drawn.
     fitted : callable
-        Part of the split and number of labels → candidates, scored on the test galaxies.
+        Function that fits or trains on the split of a sample, given that split and the number of
+        labels, and returns the scored networks or heads.
 
     Raises
     ------
     InputError
-        The split has no test galaxies; or as `nested_parts`.
+        The split has no test galaxies; or an error of `nested_parts`.
     """
     if not len(split.test):
         raise InputError(
@@ -324,14 +326,14 @@ def read_sizes(path: Path, labels: Labels) -> LabelSizes:
     Parameters
     ----------
     path : Path
-        `learning_curve.json`, with the folders of predictions beside it.
+        File `learning_curve.json`, next to the folders of predictions.
     labels : Labels
-        Truth of its test galaxies.
+        True labels of the test galaxies.
 
     Raises
     ------
     MissingFileError, InputError
-        It is not there, cannot be read, or its test galaxies have no labels here.
+        The file does not exist or cannot be read, or a test galaxy is not in `labels`.
     """
     path = require_file(path, "learning curve")
     points, ids = [], labels.ids[:0]

@@ -30,9 +30,9 @@ TABLES = (".parquet", ".pq")
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
-    """Return a backbone's packaged heads by what they predict, such as `zhu-5class`, default first.
+    """Return the files of the heads that come with a backbone, by class scheme, default first.
 
-    A backbone that does not come with the package has no heads.
+    Only backbones that come with the package have such heads.
 
     Examples
     --------
@@ -56,17 +56,19 @@ def find_head(
         File written by `fit` or `export`, or the name of a backbone that has heads, such as
         googlenet-gz2.
     scheme : str, optional
-        Which of the backbone's heads; default its first, which predicts classes.
+        Class scheme, to choose one of the backbone's heads; by default the first head, which
+        predicts classes.
     extractor : Extractor, optional
-        Of the vectors to predict, if these are at hand. A backbone's head may come for mean vectors
-        of 8 symmetries, and again for vectors of one view.
+        Description of how the embeddings to predict were made, if they exist already. Some heads
+        come twice: for embeddings averaged over 8 turned and mirrored copies of an image, and for
+        embeddings of one copy.
 
     Raises
     ------
     UnknownNameError
-        Neither a file nor a backbone with heads; or the backbone has no head of that scheme.
+        `name` is neither a file nor a backbone with heads, or no head predicts `scheme`.
     InputError
-        A scheme was asked of a file.
+        Both a file and a scheme are given.
     """
     if Path(name).exists():
         if scheme is not None:
@@ -90,8 +92,8 @@ def find_head(
     if extractor is None or head.extractors[0].fingerprint == extractor.fingerprint:
         return head
     others = [Head.read(path) for path in sorted(chosen.parent.glob(f"{chosen.stem}.*.skops"))]
-    # if no packaged head fits these embeddings, return the default head: its error in predicting
-    # says which embeddings it needs
+    # if no packaged head fits these embeddings, return the default head, whose `predict` then
+    # raises an error that says which embeddings it needs
     return next((o for o in others if o.extractors[0].fingerprint == extractor.fingerprint), head)
 
 
@@ -101,7 +103,7 @@ def fractions_head(extractor: Extractor) -> Head:
     Raises
     ------
     InputError
-        No packaged head reads such vectors: its fingerprint is another one.
+        No packaged head was fitted on embeddings that were made in this way.
     """
     readable = []
     for name in BACKBONES:
@@ -142,29 +144,30 @@ def vectors_of(
     Parameters
     ----------
     images : ImageSet
-        Galaxies.
+        Images of the galaxies.
     head : Head
-        Fitted on one table of a backbone that is known by name.
+        Head that was fitted on one table of a backbone known by name.
     store : Store
-        Where vectors are looked up and kept.
+        Cache of embeddings on disk, which is read and extended.
     view : View, optional
-        Other framing of the galaxies: it may differ from the head's in the crop alone.
+        Crop, size and colours of the images; only the crop may differ from those that the head was
+        fitted on.
     on_bad : {"raise", "skip"}
-        What becomes of an image that cannot be read.
+        Whether an image that cannot be read is an error or is left out.
     progress : Progress
-        Where lines and bars go; nowhere by default.
+        Object that shows messages and progress bars; shows nothing by default.
 
     Raises
     ------
     InputError
-        The head reads several tables or catalog columns, its backbone has other weights by now, or
-        the view differs in more than the crop.
+        The head reads several tables or catalog columns, its backbone now has other weights, or
+        `view` differs in more than the crop.
     """
     from gzfeatures.networks.extraction.extract import compute_table
     from gzfeatures.networks.extraction.spec import Extraction
     from gzfeatures.portable.portable_head import PortableHead
 
-    # images can only give the embeddings of one backbone
+    # from images alone, only the embeddings of one backbone are extracted, and no catalog columns
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
             "head reads more than the vectors of one backbone",
@@ -173,7 +176,7 @@ def vectors_of(
         )
     extractor = head.extractors[0]
     require_framing(extractor, view)
-    # an exported file that starts from pixels contains the network: it needs no extraction
+    # an exported head that reads pixels contains its network, and computes the embeddings itself
     if isinstance(head, PortableHead) and head.source == "pixels":
         return head.table_of(images, store, view=view, on_bad=on_bad, progress=progress)
     extraction = Extraction.repeating(
@@ -190,7 +193,7 @@ def vectors_of(
 
 
 def require_framing(extractor: Extractor, view: View | None) -> None:
-    """Refuse a view (crop, size, colours) that differs from the head's in more than the crop."""
+    """Refuse a view (crop, size, colours) that differs from a head's view in more than the crop."""
     if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",

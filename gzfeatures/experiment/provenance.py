@@ -23,8 +23,8 @@ def surroundings() -> dict[str, Any]:
     Returns
     -------
     dict
-        `python`, `versions`, `machine`, `cores`, and in a git checkout `commit`, with `+` where
-        files were changed.
+        Keys `python`, `versions`, `machine`, `cores`, and `commit` if the code is in a git
+        repository (with `+` if files were changed since the commit).
     """
     installed = {}
     # an optional library that is not installed changes no result: leave it out

@@ -1,9 +1,9 @@
 """Run an experiment: train networks, fit heads, score and compare them, write a report.
 
-A run's folder has all its results: `experiment.json` (settings), `labels.csv` (labels and split),
-`networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`.
-A second run in the same folder reads each network and table whose inputs have not changed, and
-makes the rest anew. Heads are always fitted anew, which takes seconds.
+All results are in the run's folder: `experiment.json` (settings), `labels.csv` (labels and split),
+`networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`. A second
+run in the same folder reads the networks and embedding tables whose inputs have not changed, and
+computes everything else again. Heads are always fitted again, which takes seconds.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class Run:
     Parameters
     ----------
     report : Report
-        Ranking, tests, and everything behind them.
+        Ranking and tests, with the predictions and scores of all networks and heads.
     folder : Path
-        Where everything lies.
+        The run's folder.
     table, map : Path or None
-        Embedding table of the best candidate on a table, and the map of it.
+        Embedding table that the best head on a single table reads, and a map of this table.
     tracking_uri : str or None
-        Where the runs are recorded.
+        Address of the database in which runs are recorded.
     seconds : float
-        Wall clock of the whole run.
+        Duration of the whole run.
     label_sizes : LabelSizes, optional
-        Learning curve over labels, where the experiment has sizes.
+        Learning curve over numbers of labels, if the experiment has the setting `sizes`.
     """
 
     report: Report
@@ -122,34 +122,36 @@ def run(
     Parameters
     ----------
     experiment : Experiment, str or Path
-        Settings; or the file, or the folder of an earlier run, to read them from.
+        Settings, or the path of an experiment file, or the folder of an earlier run.
     folder : str or Path, optional
-        Run folder; default `runs/<name>`.
+        Folder for the results; by default `runs/<name>`.
     store : Store, str or Path, optional
-        Where vectors are kept; default the user's own.
+        Cache of embeddings on disk; by default that in the user's cache folder.
     tracker : Tracker, optional
-        Where runs are recorded, such as `tracking.later.recorder.Recorder.at(…)`, which never stops
-        a run; None records nothing.
+        Database in which to record the run, such as `tracking.later.recorder.Recorder.at(…)`, whose
+        errors do not stop the run; None records nothing.
     again : bool
-        Train and extract anew, whatever the folder holds.
+        Whether to train and extract again even if the folder has results for the same inputs.
     overwrite : bool
-        Replace files in the folder that no run wrote there, or that were changed since; an input
-        never.
+        Whether to replace files in the folder that were not written by a run, or were changed
+        since. Input files are never replaced.
     progress : Progress or bool
-        Where lines and bars of all steps go; nowhere by default. True is the terminal.
+        Object that shows messages and progress bars; True shows them on the terminal. Shows
+        nothing by default.
     pixel_gb : float, optional
-        Most gigabytes of decoded pixels that are kept on disk, in `user_folders.scratch()`, while
-        the run lasts: each image is then read and decoded once. 0 keeps none; 8 by default.
+        Largest size, in gigabytes, of a cache of decoded images in `user_folders.scratch()` during
+        the run, so that each image is decoded once. 0 means no cache; 8 by default.
 
     Raises
     ------
     OutputError
-        A file of the folder is an input, or may not be replaced.
+        A file to write is an input, or may not be replaced.
     NotFirstProcess
-        Several processes trained a network together, and this is not the one to go on.
+        Several processes trained a network together, and this is not the first one, which continues
+        alone.
     GzError
-        A step's own error; what was finished before it stays in the folder and is used by the next
-        call.
+        A step failed; the results of finished steps stay in the folder and are used by the next
+        run.
 
     Examples
     --------
@@ -221,7 +223,7 @@ def _run(
     place = where.folder
     group = _gathered(settings, where, progress)
     session = RunSession(settings, group, place, where.store, tracker, again, progress)
-    # networks first: each trained network is also a backbone, whose embeddings are a table below
+    # train networks first: a trained network is also a backbone, whose table is extracted below
     trained = every_network(session)
     columns = [
         *planned_tables(settings),
@@ -236,7 +238,7 @@ def _run(
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
-    # ranking first: curves, map and explanations show only the best networks and heads
+    # rank before drawing: curves, map and explanations show only the best networks and heads
     ranked = explainable(report, outcomes)
     pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)
@@ -255,7 +257,7 @@ def _run(
 
 def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> LabelledSample:
     """Load the galaxies of an experiment, and write labels and split to the run's folder."""
-    # a new split puts galaxies that a backbone was trained on into the training part: list them
+    # list galaxies that a backbone was trained on: a new split must not put them into the test part
     records = []
     if not settings.allow_seen:
         names = [name for name in starting_weights(settings) if not is_foreign(name)]
@@ -292,11 +294,11 @@ def compare_runs(
     Parameters
     ----------
     places : sequence of Path
-        Run folders, or experiment files whose default run folder `runs/<name>` is taken.
+        Folders of runs, or experiment files; for a file, the folder is `runs/<name>`.
     metric : str, optional
-        What to rank by and to test; default accuracy, or RMSE of vote fractions.
+        Metric to rank and to test by; by default accuracy, or RMSE for vote fractions and numbers.
     say : callable, optional
-        Takes lines on what the scores assume.
+        Function that is called with each note on what the scores assume.
 
     Raises
     ------
@@ -321,7 +323,8 @@ def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
     Parameters
     ----------
     places : sequence of Path
-        As for `compare_runs`, whose tables are still there; a run without tables adds no encoder.
+        Folders of runs, or experiment files, as for `compare_runs`. A run whose embedding tables
+        were deleted adds no backbone.
 
     Raises
     ------

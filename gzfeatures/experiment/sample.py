@@ -43,20 +43,20 @@ class LabelledSample:
     scored_split : Split
         The same split without galaxies that are only trained on.
     images : ImageSet
-        One readable image per label of the first or second target.
+        A readable image for every galaxy in `labels` or `auxiliary_labels`.
     catalog : Catalog, optional
-        Catalog of the galaxies; None where labels were given instead.
+        Catalog of the galaxies; None if a label file was given instead.
     skipped : tuple of (str, str)
-        Id and reason of each labelled galaxy without a usable image.
+        Id of each labelled galaxy without a readable image, and the reason.
     auxiliary_labels : Labels, optional
-        Labels of the networks' second target, also for galaxies that have only these labels.
+        Labels that networks learn in addition (second target); some galaxies have only these.
     grouping : Grouping
-        Groups of galaxies that the split leaves together, and why.
+        Groups of galaxies that the split keeps in one part, with the reasons.
     moved : tuple of str
-        Test galaxies that were in another part of an earlier split, and moved because a galaxy
-        of their group is a test galaxy.
+        Ids of test galaxies that were in another part of an earlier split. They were moved because
+        a galaxy of their group is a test galaxy.
     left_out : mapping of str to int
-        Reason → number of galaxies that have no label, or no known number, for this reason.
+        For each reason, the number of galaxies without a label or number.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class LabelledSample:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a sha256 of labels, split, and the state of the image files."""
+        """Return a sha256 of labels, split, and the names, sizes and times of the image files."""
         also = None if self.auxiliary_labels is None else self.auxiliary_labels.fingerprint
         return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
 
@@ -106,30 +106,30 @@ def load_sample(
 ) -> LabelledSample:
     """Load galaxies: read catalogs, label galaxies, check images, find groups, and split.
 
-    Galaxies that are only trained on join the training part. Left out of them are galaxies with the
-    id or the image of a galaxy in the main catalog, and galaxies that a split by digest reserves
-    for validation or test.
+    Galaxies that are only trained on are added to the training part. From these, leave out galaxies
+    with the id or the image of a galaxy in the main catalog, and galaxies that a split by hashes of
+    ids reserves for validation or test.
 
     Parameters
     ----------
     settings : Galaxies
-        Catalogs, images, scheme and shares.
+        Section `galaxies` of the experiment file: catalogs, images, class scheme and split.
     seed : int
-        Of the labels and the split.
+        Seed of random choices in labels and split.
     notes : Path
-        Folder that remembers what the check of the images found, so that unchanged images are not
-        read again.
+        Folder for the results of the image check, so that unchanged images are not checked again.
     seen : TrainedOn, optional
-        Galaxies that backbones to come were trained on: a split that is drawn has them train.
+        Galaxies that the experiment's backbones were trained on; a new split puts them into the
+        training part.
     progress : Progress
-        Shows the check of images; nothing by default.
+        Object that shows the progress of the image check; shows nothing by default.
     cache : PictureCache, optional
-        Keeps digests and pixels that the check finds, for all later steps; by default nothing is.
+        Cache that stores sha256 and pixels of each image for later steps; none by default.
 
     Raises
     ------
     MissingFileError, InputError
-        A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
+        A file is missing or breaks a rule; an image is missing or broken and `on_bad` is "raise".
     """
     catalog, labels, column = _labelled(settings, seed)
     check = _Check(notes, progress, cache)
@@ -273,7 +273,7 @@ def _with_training_only(
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
-    # leave out images that the split has under another id: a test galaxy could be trained on
+    # leave out images that are in the split under another id: a test galaxy could be trained on
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
     images = added.images.select(new).of_kind(catalog.kind)
@@ -317,7 +317,7 @@ def _trained_on(
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the images whose galaxies a backbone was trained on, shape (n,).
 
-    Hashes of the pictures are stored in a file, so that images are decoded once.
+    Store hashes of the pictures in a file, so that images need not be decoded again.
     """
     files = [digests[name] for name in images.ids]
     # decoding every image is slow: skip it if the backbone has no picture hashes to compare with

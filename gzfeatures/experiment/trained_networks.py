@@ -32,15 +32,15 @@ class TrainedNetwork:
     Parameters
     ----------
     name : str
-        Network, as the user called it.
+        Name of the network, as the user wrote it.
     folder : Path
-        Its checkpoint.
+        Folder of its checkpoint.
     seconds : float
-        Wall time of its training.
+        Duration of its training.
     parameters : mapping
-        What it was trained with.
+        Settings of its training.
     seed : int
-        Of the training.
+        Seed of its training.
     curve : tuple of float
         Validation score after each epoch, see `validation_curve`.
     """
@@ -64,13 +64,13 @@ class TrainedNetwork:
         Parameters
         ----------
         predictions : Predictions
-            Of galaxies that are scored, calibrated.
+            Calibrated predictions of the galaxies to score.
         labels : Labels
-            Truth of all of them.
+            True labels of these and of the training galaxies.
         split : Split
-            The whole split.
+            Split into training, validation and test galaxies.
         catalog : Catalog, optional
-            Gives scores along redshift, magnitude and size.
+            Catalog whose redshift, magnitude and size are used for scores in bins.
         """
         weights = self.folder / TENSORS
         return Candidate(
@@ -98,14 +98,16 @@ def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple
     Parameters
     ----------
     history : sequence of mapping
-        As of `Training`.
+        Scores of each epoch, one mapping per epoch, as in `Training.history`.
     target : str
-        Kind of the labels: the score is accuracy, or RMSE with its sign changed.
+        Kind of labels, such as "classes" or "fractions"; it decides whether the score is accuracy,
+        or RMSE with its sign changed.
 
     Returns
     -------
     tuple of float
-        Empty if a row has none, as without validation galaxies.
+        Scores in the order of epochs. Empty if an epoch has no score, as without validation
+        galaxies.
 
     Examples
     --------
@@ -148,7 +150,7 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Score probabilities before calibration, and measure how often conformal sets are right."""
+    """Score probabilities before calibration; measure the coverage of class sets or intervals."""
     calibration: dict[str, Any] = {}
     if record.get("intervals"):
         intervals = ValueIntervals.fromdict(record["intervals"])

@@ -31,17 +31,17 @@ def familiarity_of(
     Parameters
     ----------
     tables : sequence of EmbeddingTable
-        What heads read, joined by id.
+        Embedding tables that heads read, joined by galaxy id.
     kept_out : sequence of EmbeddingTable
-        The same tables of galaxies that no head is trained on; those that a backbone was trained on
-        are left out, since a network places the galaxies it was trained on otherwise than new ones.
+        The same tables, but of galaxies that no head is fitted on. Those that a backbone was
+        trained on are left out, because a network gives them other embeddings than new galaxies.
     split : Split
-        Its training side is what galaxies are compared with.
+        Split whose training galaxies others are compared with.
 
     Returns
     -------
     Familiarity or None
-        None where no galaxy was kept out, or there are too few to learn from.
+        None if no galaxy was kept out, or if fewer than two galaxies can be compared with.
     """
     from gzfeatures.heads.inputs import Inputs
 
@@ -54,7 +54,7 @@ def familiarity_of(
     # calibrate, so leave them out
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # two training galaxies are needed for a distance, and one other galaxy to calibrate it
+    # a distance needs two training galaxies, and its calibration one galaxy kept out
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
@@ -69,7 +69,10 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate conformal sets on validation galaxies; those unlike the training count as wrong."""
+    """Calibrate class sets on validation galaxies; those unlike the training count as misses.
+
+    Sets of such galaxies are empty, so they never contain the true class.
+    """
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:

@@ -17,31 +17,33 @@ class FitOptions:
     Parameters
     ----------
     folder : Path
-        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
+        Folder for the heads' files: `<head>.skops`, or `<head>-seed<seed>.skops` for a head with
+        several seeds.
     seed : int
-        Seed of each fit without seeds of its own.
+        Seed of heads without seeds of their own.
     columns : tuple of str
-        Catalog columns that heads read beside the vectors.
+        Catalog columns that heads read in addition to embeddings.
     jobs : int
-        Parameter settings tried at the same time when a head is tuned.
+        Number of parameter settings tried at the same time when a head is tuned.
     allow_seen : bool
-        Score also on test galaxies that a backbone was trained on: such candidates are marked
+        Whether to score test galaxies that a backbone was trained on too; such heads are marked as
         contaminated.
     coverage : float
-        Share of galaxies, of each class, whose conformal set shall contain the true class.
+        Share of each class's galaxies whose class set must contain the true class.
     sets_by : {"threshold", "raps"}
-        How conformal sets are formed (see `conformal.Conformal`).
+        Method that decides which classes are in a set (see `conformal.Conformal`).
     approach : {"frozen", "fine-tuned"}
-        Whether the backbone was trained on galaxies of the run.
+        Whether the backbone is used as it is, or was trained on galaxies of the run.
     title : str, optional
-        Name of the head's inputs in reports; default the names of backbones and columns.
+        Name of the head's inputs in reports; by default the names of backbones and columns.
     curve : tuple of float
-        Validation score after each epoch of the network that was trained on galaxies of the run.
+        Validation score after each epoch of the backbone's training, if the run trained it.
     set_aside : bool
-        Test galaxies are a random sample, and no other sample was set aside: conformal sets and
-        familiarity come from the test galaxies too, and the reported coverage is cross-fitted.
+        Whether the test galaxies also calibrate class sets and familiarity, because no other
+        galaxies were drawn at random. Coverage is then measured by calibrating on one half and
+        testing on the other.
     progress : Progress
-        Shows the trials of tuning; nothing by default.
+        Object that shows the progress of tuning; shows nothing by default.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Refuse to overwrite the file of a head that predicts something else."""
+"""Refuse to overwrite the file of a head that predicts something else than the new head."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gzfeatures.heads.head import Head
 def require_same_target(path: Path, labels: Labels) -> None:
     """Refuse to replace a head that predicts something else, unless files may be overwritten.
 
-    The target is the same if a head predicts some of the same classes, or the same number: fitting
-    it again is allowed. Whether a file that is no head may be replaced, `outputs` decides.
+    A head may be replaced if it predicts the same number, or at least one of the classes in
+    `labels`. Files that are no heads are not checked here, but by `outputs`.
 
     Raises
     ------
     OutputError
-        The head in the file predicts another number, or classes of which none is in the labels.
+        The head in the file predicts another number, or only classes that are not in `labels`.
     """
     guard = outputs.current()
     if not path.is_file() or (guard is not None and guard.overwrite):

@@ -45,7 +45,7 @@ class FrozenBackbone(Section):
         Raises
         ------
         GzError
-            The encoder is not there, or cannot be read.
+            The encoder of the other library does not exist, or cannot be read.
         """
         if self.architecture is None:
             return self.name

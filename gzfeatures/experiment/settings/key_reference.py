@@ -21,9 +21,9 @@ def key_lines(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, st
     Parameters
     ----------
     model : type of pydantic model
-        Section of the file.
+        Class that defines a section of the file, or the whole file.
     above : str
-        Dotted key of the section.
+        Dotted key of the section, with a dot at the end.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def key_table(model: type[BaseModel]) -> str:
     Parameters
     ----------
     model : type of pydantic model
-        The whole file.
+        Class that defines the whole file.
     """
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, kind, default, meaning in key_lines(model):

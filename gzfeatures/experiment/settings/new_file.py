@@ -59,11 +59,12 @@ def experiment_text(
     Parameters
     ----------
     file : Path
-        Where it will lie; paths in it are relative to its folder, where that is possible.
+        Path of the experiment file; paths in the text are relative to its folder, if possible.
     images, labels, catalog : Path, optional
-        What the experiment reads; default a name to be replaced, marked EDIT.
+        Inputs of the experiment. For a missing one, the text has an example marked EDIT, which the
+        user must replace.
     scheme : str, optional
-        Class scheme of the catalog's votes; default zhu-5class. Not used with labels.
+        Class scheme for the catalog's votes; by default zhu-5class. Not used with labels.
 
     Examples
     --------
@@ -89,7 +90,7 @@ def experiment_text(
 
 
 def _line(key: str, given: Path | None, example: str, file: Path) -> str:
-    """Return a line of the file with a path relative to the file, or an example path to edit."""
+    """Return a line `key = path`, relative to the experiment file, or with an example to edit."""
     if given is None:
         return f"{key} = {_text(example)}   # EDIT"
     there, here = given.expanduser().resolve(), file.resolve().parent

@@ -45,7 +45,7 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 def absolute(fields: Any, base: Path, key: str = "") -> Any:
     """Make paths in settings absolute; names that start with `./`, `../`, `/` or `~` are paths.
 
-    A path after the kind of an encoder, as in `onnx:FILE`, is always made absolute.
+    A path after the kind of an encoder and a colon, as in `onnx:FILE`, is always made absolute.
     """
     if isinstance(fields, list):
         return [absolute(item, base, key) for item in fields]
@@ -67,12 +67,12 @@ def absolute(fields: Any, base: Path, key: str = "") -> Any:
 def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Put settings `key=value`, such as `galaxies.images=DIR`, into an experiment's fields.
 
-    A relative path in them counts from the working folder.
+    Relative paths in these settings are relative to the working folder.
 
     Raises
     ------
     InputError
-        A setting is not `key=value`, or its key leads nowhere.
+        A setting is not `key=value`, or its key names no place in `fields`.
     """
     for item in settings:
         key, equals, text = item.partition("=")

@@ -38,7 +38,7 @@ class HowRead(Section):
 
 
 class _Votes(Section):
-    """Set which votes of a catalog are read: `label --campaign`, `--measure`, `--min-votes`."""
+    """Set which votes of a catalog are read, as with `label --campaign --measure --min-votes`."""
 
     campaign: str | None = None
     """Campaign whose votes are read; default: the one that asked about each galaxy."""
@@ -49,7 +49,7 @@ class _Votes(Section):
 
     @property
     def choice(self) -> Choice:
-        """Return which votes to read: Galaxy Zoo campaign, kind of vote fraction, fewest votes."""
+        """Return which votes to read: Galaxy Zoo project, kind of vote fraction, fewest votes."""
         from gzfeatures.galaxies.votes.vote_columns import Choice
 
         return Choice(self.campaign, self.measure, self.min_votes)
@@ -88,7 +88,7 @@ class ByDigest(Section):
 
 
 class SecondTarget(_Votes):
-    """Name a catalog and class scheme; networks learn these labels in addition to the first."""
+    """Name a catalog and class scheme, whose labels networks learn besides the main labels."""
 
     catalog: Path
     """Catalog with the votes of the second target."""

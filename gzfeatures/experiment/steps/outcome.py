@@ -22,9 +22,9 @@ Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
 
 
 def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
-    """Return the networks, and the heads on a single embedding table, with the best first.
+    """Return the networks and heads that can be explained, the best first, with their files.
 
-    A head on several joined tables cannot be explained.
+    Heads on several joined tables cannot be explained.
     """
     classifiers = {}
     for outcome in outcomes:
@@ -41,7 +41,7 @@ def best_table(ranked: Ranked) -> Path | None:
 
 
 def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Add up, step by step, the seconds that several embedding tables took."""
+    """Return the seconds of each step, such as extraction, summed over several embedding tables."""
     steps = dict.fromkeys(step for cost in costs for step in cost)
     return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
 
@@ -57,9 +57,10 @@ class TimedTable:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Store a scored network or head, with its files, its model to explain, its MLflow run.
+    """Store a scored network or head, with what later steps need to explain and record it.
 
-    A network also has its planned embedding table (as a backbone) and its learning curve.
+    `artifacts` are its files, `live` is the function that recorded its training in MLflow. A
+    network also has the plan of its embedding table (as a backbone) and a learning curve.
     """
 
     candidate: Candidate

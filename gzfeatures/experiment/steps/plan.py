@@ -18,8 +18,8 @@ from gzfeatures.features.backbones import BACKBONES
 class PlannedTable:
     """Plan an embedding table: its backbone, the heads to fit, and seconds of earlier training.
 
-    `apart` is a suffix that distinguishes backbones of the same name; `curve` is the validation
-    score of a trained network after each epoch.
+    `apart` is a suffix that distinguishes backbones of the same name. `curve` has the validation
+    score after each epoch, if the backbone was trained in this run.
     """
 
     name: str
@@ -95,7 +95,10 @@ def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
 
 
 def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """Return a suffix for each chosen network, so that equal names differ: settings or number."""
+    """Return suffixes that tell chosen networks of equal name apart: settings or a number.
+
+    The suffix is empty for a name that occurs once.
+    """
     names = [each.name for each in choices]
     counts: Counter[str] = Counter()
     suffixes = []
@@ -107,7 +110,7 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
             "dihedral" if getattr(each, "dihedral", False) else None,
         ]
         apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
-        # number choices of one name that also have equal settings
+        # number the networks that have equal names and equal settings
         counts[each.name + apart] += 1
         number = counts[each.name + apart]
         suffixes.append(f"{apart} {number}" if number > 1 else apart)
@@ -117,8 +120,8 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 def starting_weights(settings: Experiment) -> list[str]:
     """Return the names of backbones that are used, or whose weights trainings start from."""
     starts = [each.name for each in settings.networks if each.weights != "none"]
-    # test galaxies must not be among those that trained these networks; backbones and network
-    # folders record theirs, an architecture alone has none: leave it out
+    # the run checks that no network was trained on test galaxies: keep only known backbones and
+    # checkpoint folders, which have a list of training galaxies, and not names of architectures
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
     named = [choice.name for choice in settings.backbones if choice.architecture is None]
     return [*named, *starts]

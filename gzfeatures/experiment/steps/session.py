@@ -208,7 +208,7 @@ class RunSession:
         """Fit heads on several embedding tables joined side by side, with catalog columns."""
         table_of: dict[tuple[str, str], TimedTable] = {}
         for table in tables:
-            # a network with several seeds has several tables: join the table of the first seed
+            # a network with several seeds has several tables: `setdefault` keeps that of the first
             table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[Outcome] = []
         for number, joint in enumerate(self.settings.joined):
