@@ -217,7 +217,7 @@ def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) 
     from gzfeatures.networks.extraction.cpu import CpuEngine
     from gzfeatures.networks.extraction.extract import extract
     from gzfeatures.networks.extraction.forward import TorchForward
-    from gzfeatures.networks.extraction.job import Job
+    from gzfeatures.networks.extraction.jobs.job import Job
 
     images = ImageSet.of(folder)
     images = images.select(images.ids[:count])

@@ -18,11 +18,12 @@ from gzfeatures import user_folders
 from gzfeatures.errors import NETWORK, InputError, require_packages
 from gzfeatures.features.store import Store
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.jobs.result_tables import write_table_of
 from gzfeatures.networks.extraction.spec import Extraction
 
 if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
-    from gzfeatures.networks.extraction.job import Job
+    from gzfeatures.networks.extraction.jobs.job import Job
 
 SECONDS = 20.0
 """Default duration of the measurement, in seconds."""
@@ -132,7 +133,7 @@ def measure(
             start = time.perf_counter()
             job = filled(wanted, part, make)
             for number in range(len(wanted)):
-                job.write(number, Path(folder) / f"{number}.parquet", start)
+                write_table_of(job, number, Path(folder) / f"{number}.parquet", start)
             taken = time.perf_counter() - start
             size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
             return taken, size, len(job.good())

@@ -122,16 +122,16 @@ MUTANTS = (
     ),
     Mutant(
         "images decoded ahead of the network without limit",
-        "networks/extraction/job.py",
-        "_ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)",
-        "_ahead(decoders, self._network_input, todo.tolist(), 10**9)",
+        "networks/extraction/jobs/job.py",
+        "ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)",
+        "ahead(decoders, self._network_input, todo.tolist(), 10**9)",
         "test_decoding_ahead.py",
     ),
     Mutant(
         "batches waiting for the network without limit",
-        "networks/extraction/job.py",
-        "_ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)",
-        "_ahead(workers, partial(_vectors, engine), batches, 10**9)",
+        "networks/extraction/jobs/job.py",
+        "ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)",
+        "ahead(workers, partial(_vectors, engine), batches, 10**9)",
         "test_decoding_ahead.py",
     ),
     Mutant(

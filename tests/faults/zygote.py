@@ -30,7 +30,8 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.images.view import View
 from gzfeatures.maps.umap import project
-from gzfeatures.networks.extraction import forward, job
+from gzfeatures.networks.extraction import forward
+from gzfeatures.networks.extraction.jobs import job
 from gzfeatures.web.local_server import TOKEN, LocalServer
 
 WARM = os.getpid()

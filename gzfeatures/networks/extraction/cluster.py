@@ -29,7 +29,7 @@ from gzfeatures.images.decode import reason
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.cpu import Engine
 from gzfeatures.networks.extraction.fill import engine_of, filled
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.jobs.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
 
 PART_ROWS = 512

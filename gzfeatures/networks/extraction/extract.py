@@ -14,7 +14,8 @@ from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.fill import filled
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.jobs.job import Job
+from gzfeatures.networks.extraction.jobs.result_tables import table_of, write_table_of
 from gzfeatures.networks.extraction.spec import Extraction, description_of
 from gzfeatures.progress import Progress
 
@@ -47,7 +48,7 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
         Unknown name; weights are not available; a folder or file cannot be written.
     """
     start = time.perf_counter()
-    return _filled([extraction], images).table(0, start)
+    return table_of(_filled([extraction], images), 0, start)
 
 
 def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
@@ -91,7 +92,7 @@ def write_all(
     """
     start = time.perf_counter()
     job = _filled(extractions, images)
-    return [job.write(number, Path(path), start) for number, path in enumerate(paths)]
+    return [write_table_of(job, number, Path(path), start) for number, path in enumerate(paths)]
 
 
 def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:

@@ -17,7 +17,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_hash import BYTES, MIDDLE
 from gzfeatures.images.view import View
 from gzfeatures.networks.compilation.compiler_cache import private_compiler
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.jobs.job import Job
 from gzfeatures.networks.extraction.plan import ForwardPlan, plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.progress import handed

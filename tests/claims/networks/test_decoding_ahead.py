@@ -15,8 +15,9 @@ from PIL import Image
 
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction import extract, fill, job
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction import extract, fill
+from gzfeatures.networks.extraction.jobs import job
+from gzfeatures.networks.extraction.jobs.job import Job
 
 BATCH, NETWORK_WORKERS, WORKERS = 8, 2, 2
 

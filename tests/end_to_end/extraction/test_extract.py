@@ -42,10 +42,11 @@ from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
 from gzfeatures.networks.compilation.code_folder import SEAL_BYTES, CodeFolder
 from gzfeatures.networks.extraction import cpu as engine_module
-from gzfeatures.networks.extraction import job as job_module
 from gzfeatures.networks.extraction.cpu import CpuEngine
 from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.networks.extraction.forward import TorchForward, ready
+from gzfeatures.networks.extraction.jobs import job as job_module
+from gzfeatures.networks.extraction.jobs import result_tables
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.preprocess import to_views
 from gzfeatures.networks.extraction.spec import Extraction, extractor_of
@@ -217,7 +218,7 @@ def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architectu
 def test_streamed_table_equals_the_one_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_module, "GROUP_ROWS", 4)
+    monkeypatch.setattr(result_tables, "GROUP_ROWS", 4)
     images = ImageSet.of(draw(tmp_path / "i", *range(10)))
     file = write_table(images, QUICK, tmp_path / "t.parquet")
     assert file.made is not None and file.made.computed == 10
@@ -349,8 +350,8 @@ from pathlib import Path
 from gzfeatures.features.store import Store
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction import job
 from gzfeatures.networks.extraction.extract import extract
+from gzfeatures.networks.extraction.jobs import job
 job.SHARD_ROWS = 8
 images = ImageSet.of(Path(sys.argv[1]))
 extract(images, "resnet18", weights="none", view=View(size=64), precision="float32", batch_size=8,

@@ -16,7 +16,8 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.fill import engine_of
 from gzfeatures.networks.extraction.forward import TorchForward
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.jobs.job import Job
+from gzfeatures.networks.extraction.jobs.result_tables import table_of
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.spec import Extraction, extractor_of
 from gzfeatures.progress import SILENT
@@ -115,7 +116,7 @@ def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(
     job.hash_images()
     job.compute(job.absent(), lambda: engine_of([QUICK], job, len(images)))
     np.testing.assert_allclose(
-        job.table(0, 0.0).matrix, compute_table(images, QUICK).matrix, rtol=0.02, atol=0.02
+        table_of(job, 0, 0.0).matrix, compute_table(images, QUICK).matrix, rtol=0.02, atol=0.02
     )
 
 

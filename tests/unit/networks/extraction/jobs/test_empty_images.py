@@ -17,7 +17,8 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.jobs.job import Job
+from gzfeatures.networks.extraction.jobs.result_tables import table_of
 from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.progress import SILENT
 
@@ -79,7 +80,7 @@ def test_a_network_meets_each_flat_colour_once_and_after_it_was_named(
     # two black frames of different sizes look the same to it
     assert sorted(network.met)[:2] == [(0, 0, 0), (20, 80, 200)] and len(network.met) == 4
     assert len(network.known) == 3, "a network was given images before they were judged"
-    table = job.table(0, 0.0)
+    table = table_of(job, 0, 0.0)
     assert {name for name, _ in table.nothing_shown} == EMPTY and len(table) == 5
     of = dict(zip(table.ids, table.matrix[:, :3].tolist(), strict=True))
     assert of["black"] == of["black-small"] == [0, 0, 0] and of["white"] == [255, 255, 255]
@@ -89,11 +90,11 @@ def test_stored_vectors_are_named_again_without_a_network(images: ImageSet, tmp_
     first, _ = done(images, tmp_path / "store")
     again, network = done(images, tmp_path / "store")
     assert network.met == []
-    assert again.table(0, 0.0).nothing_shown == first.table(0, 0.0).nothing_shown
+    assert table_of(again, 0, 0.0).nothing_shown == table_of(first, 0, 0.0).nothing_shown
 
 
 def test_a_table_keeps_which_of_its_images_show_nothing(images: ImageSet, tmp_path: Path) -> None:
-    table = done(images, tmp_path / "store")[0].table(0, 0.0)
+    table = table_of(done(images, tmp_path / "store")[0], 0, 0.0)
     read = EmbeddingTable.read(table.write(tmp_path / "t.parquet"))
     assert read.nothing_shown == table.nothing_shown
     part = table.select(np.array(["galaxy", "blue"], dtype=object))

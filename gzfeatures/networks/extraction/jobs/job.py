@@ -1,76 +1,43 @@
-"""Compute embeddings step by step: digests of images, missing embeddings, tables."""
+"""Compute missing embeddings step by step: digests, decoded images, vectors in the store."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import chain, islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import GzError
 from gzfeatures.features.shard import as_keys
-from gzfeatures.features.table import EmbeddingTable, Made, TableFile
-from gzfeatures.features.table_writer import GROUP_ROWS, writer
+from gzfeatures.features.table_writer import GROUP_ROWS
 from gzfeatures.features.vector_cache import VectorCache
-from gzfeatures.images.decode import reason
 from gzfeatures.images.decoding.grey_levels import FEWEST, FLAGS, number_of
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
-from gzfeatures.images.image_set import ImageSet, hash_of
-from gzfeatures.networks.extraction.empty_images import EmptyImages
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.jobs.empty_images import EmptyImages
+from gzfeatures.networks.extraction.jobs.lookahead import ahead, in_batches
+from gzfeatures.networks.extraction.jobs.pending_vectors import Pending
+from gzfeatures.networks.extraction.jobs.picture_hashes import PictureHashes
 from gzfeatures.networks.extraction.plan import Vectors, views_of
 from gzfeatures.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 LOOK_ROWS = 128
 """Number of images in one task of a thread that computes digests."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """Number of rows, or seconds, after which a shard is written; a killed run loses no more."""
-HASHES = 2**16
-"""Number of picture hashes kept in memory until they are written to a file: 10 MB."""
-
-
-class Pending:
-    """Collect computed embeddings of one table until they are written to the store."""
-
-    def __init__(self, cache: VectorCache) -> None:
-        self.cache, self.stored = cache, 0
-        self._keys: list[str] = []
-        self._parts: list[Vectors] = []
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Add embeddings to those waiting to be stored; `keys` are the digests of their images."""
-        self._keys += keys
-        self._parts.append(vectors)
-
-    def flush(self) -> None:
-        """Write the waiting embeddings to the store, as one file (shard)."""
-        # empty the lists before writing: if the disk is full, the next call must not try the same
-        # vectors again
-        keys, parts = self._keys, self._parts
-        self._keys, self._parts = [], []
-        if keys:
-            self.cache.add(keys, np.concatenate(parts))
-            self.stored += len(keys)
 
 
 class Job:
-    """Compute and store missing embeddings of images; read tables of embeddings from the store.
+    """Compute and store the missing embeddings of images.
 
     Parameters
     ----------
@@ -109,11 +76,9 @@ class Job:
         self.undecoded: dict[str, GzError] = {}
         self.shallow: list[int] = []
         self.pending, self.seconds = [Pending(cache) for cache in caches], 0.0
-        self.hashes = hashes
+        self.hashes = PictureHashes(hashes)
         self.empty = EmptyImages(self.say)
         self._file_order = images.file_order()
-        self._fresh: dict[str, bytes] = {}
-        self._described: set[str] = set()
 
     def say(self, line: str) -> None:
         """Print one line of text for the user."""
@@ -130,7 +95,7 @@ class Job:
             ThreadPoolExecutor(self.workers) as pool,
             self.counted(total, "images looked at") as advance,
         ):
-            hashed = _ahead(pool, self._digests, blocks, 4 * self.workers)
+            hashed = ahead(pool, self._digests, blocks, 4 * self.workers)
             for rows, digests in zip(blocks, hashed, strict=True):
                 for row, digest in zip(rows, digests, strict=True):
                     if not isinstance(digest, GzError):
@@ -181,8 +146,7 @@ class Job:
         # images are decoded in parallel while the networks run, so that neither waits for the other
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
-        if self.hashes is not None:
-            self._described = set(self.digests[todo][self.hashes.has(self.digests[todo])])
+        self.hashes.skip_stored(self.digests[todo])
         with (
             ThreadPoolExecutor(self.workers, "decode") as decoders,
             self.counted(len(todo), names) as advance,
@@ -205,10 +169,10 @@ class Job:
     ) -> None:
         """Run the networks on decoded images, and write the missing embeddings to the store."""
         start = flushed = time.perf_counter()
-        batches = _batches(decoded, engine.batch)
+        batches = in_batches(decoded, engine.batch)
         with engine.pool() as workers:
             # queue one batch more than there are workers, so that no worker waits for images
-            computed = _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
+            computed = ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
             # store what is computed even if a bad image, a full disk or the user ends the loop
             # early
             try:
@@ -264,27 +228,19 @@ class Job:
     def _flush(self) -> None:
         for rows in self.pending:
             rows.flush()
-        if len(self._fresh) >= HASHES:
-            self._keep_hashes()
-
-    def _keep_hashes(self) -> None:
-        """Write to the store the picture hashes that were computed since the last call."""
-        keys = list(self._fresh)
-        if self.hashes is not None and keys:
-            hashed = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
-            self.hashes.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
+        self.hashes.flush_when_full()
 
     def describe(self) -> None:
         """Store a hash of every picture; decode a picture again only if its hash is still missing.
 
         If a run is killed before this step, the next run decodes these pictures again.
         """
-        if self.hashes is None:
+        if self.hashes.cache is None:
             return
-        self._keep_hashes()
+        self.hashes.flush()
         rows = self.good()
-        rows = rows[~self.hashes.has(self.digests[rows])]
-        self._say_damaged(self.hashes)
+        rows = rows[~self.hashes.cache.has(self.digests[rows])]
+        self._say_damaged(self.hashes.cache)
         todo = self._distinct(rows).tolist()
         if not todo:
             return
@@ -292,13 +248,13 @@ class Job:
             ThreadPoolExecutor(self.workers) as pool,
             self.counted(len(todo), "pictures described") as advance,
         ):
-            hashed = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
+            hashed = ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
             for number, (row, hash_) in enumerate(zip(todo, hashed, strict=True), start=1):
-                self._fresh[self.digests[row]] = hash_
+                self.hashes.add(self.digests[row], hash_)
                 advance(1)
                 if number % SHARD_ROWS == 0:
-                    self._keep_hashes()
-        self._keep_hashes()
+                    self.hashes.flush()
+        self.hashes.flush()
 
     def find_empty(self) -> None:
         """Find the images that show no galaxy, also among those embedded in an earlier run.
@@ -311,10 +267,10 @@ class Job:
             part = rows[first : first + GROUP_ROWS]
             keys = self.digests[part]
             fresh = np.array([key not in self.empty.judged for key in keys], dtype=bool)
-            hashes = self._hashes_of(keys[fresh])
+            hashes = self.hashes.of(keys[fresh])
             doubtful = part[fresh] if hashes is None else part[fresh][~hashes.any(1)]
             with ThreadPoolExecutor(self.workers) as pool:
-                list(_ahead(pool, self._judged, doubtful.tolist(), 4 * self.workers))
+                list(ahead(pool, self._judged, doubtful.tolist(), 4 * self.workers))
             for row in doubtful:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
@@ -329,83 +285,6 @@ class Job:
             return error
         self.empty.judged.add(key)
         return image
-
-    def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
-        """Return the stored hashes of pictures, shape (n, 64)."""
-        return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
-
-    def table(self, number: int, began: float) -> EmbeddingTable:
-        """Return an embedding table of all readable images, in memory.
-
-        Parameters
-        ----------
-        number : int
-            Number of the table among those of this job.
-        began : float
-            When the extraction began, by `time.perf_counter`.
-        """
-        kept, digests = self._readable()
-        vectors = self.caches[number].vectors(digests)
-        return EmbeddingTable(
-            self.images.ids[kept],
-            digests,
-            vectors,
-            self.extractors[number],
-            self._skipped(),
-            self._made(number, len(kept), began),
-            self._hashes_of(digests),
-            self.images.kind,
-            self.empty.listed(self.images.ids[kept], digests),
-            self._framing,
-        )
-
-    def write(self, number: int, path: Path, began: float) -> TableFile:
-        """Write an embedding table of all readable images to a file, a block of rows at a time."""
-        kept, digests = self._readable()
-        described, kind = self.hashes is not None, self.images.kind
-        empty = self.empty.listed(self.images.ids[kept], digests)
-        with writer(
-            path,
-            self.extractors[number],
-            self._skipped(),
-            pictures=described,
-            kind=kind,
-            nothing_shown=empty,
-            framing=self._framing,
-        ) as append:
-            for first in range(0, len(kept), GROUP_ROWS):
-                part = slice(first, first + GROUP_ROWS)
-                vectors = self.caches[number].vectors(digests[part])
-                append(
-                    self.images.ids[kept[part]],
-                    digests[part],
-                    vectors,
-                    self._hashes_of(digests[part]),
-                )
-        return TableFile(path, self._made(number, len(kept), began))
-
-    @property
-    def _framing(self) -> dict[str, Any] | None:
-        """Return how the crop around each galaxy was chosen, to be recorded in the table."""
-        return None if self.images.framing is None else self.images.framing.asdict()
-
-    def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
-        good = self.good()
-        return good, self.digests[good]
-
-    def _skipped(self) -> tuple[tuple[str, str], ...]:
-        # list id and reason of each bad image only; the error's remedy would not help readers of a
-        # table
-        reasons = {row: reason(error) for row, error in self.unread.items()}
-        for row, key in enumerate(self.digests):
-            if key in self.undecoded:
-                reasons[row] = reason(self.undecoded[key])
-        return tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
-
-    def _made(self, number: int, rows: int, began: float) -> Made:
-        computed = self.pending[number].stored
-        rate = computed / self.seconds if computed else 0.0
-        return Made(computed, rows - min(computed, rows), time.perf_counter() - began, rate)
 
     def _digests(self, rows: Sequence[int]) -> list[str | GzError]:
         return [self._digest(row) for row in rows]
@@ -426,8 +305,7 @@ class Job:
             if isinstance(image, GzError):
                 return image
             # hash the picture while its pixels are at hand, to avoid decoding it a second time
-            if self.hashes is not None and self.digests[row] not in self._described:
-                self._fresh[self.digests[row]] = hash_of(image, self.views)
+            self.hashes.add_missing(self.digests[row], image, self.views)
             pixels = image if self.whole else views_of_input(image, self.views)
         except GzError as error:
             return error
@@ -442,7 +320,7 @@ class Job:
         advance: Callable[[int], None],
     ) -> Iterator[tuple[int, NetworkInput]]:
         """Yield each image that could be decoded, as its position in `todo` and its pixels."""
-        decoded = _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
+        decoded = ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
         for place, pixels in enumerate(decoded):
             key = self.digests[todo[place]]
             if not isinstance(pixels, GzError):
@@ -466,21 +344,3 @@ def _vectors(
     """Return the positions of a batch's images in the job, and their embeddings for each table."""
     places = np.array([place for place, _ in batch])
     return places, engine.vectors([pixels for _, pixels in batch])
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
-) -> Iterator[Result]:
-    """Call a function on all items in parallel; yield its results in the order of the items."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= limit:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    while batch := list(islice(items, size)):
-        yield batch

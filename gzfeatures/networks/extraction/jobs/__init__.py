@@ -1,0 +1,1 @@
+"""One extraction: digests of images, missing embeddings, tables."""
