@@ -1,4 +1,4 @@
-"""Import modules by their names in version 0.1, with a warning that tells the new name."""
+"""Import modules by their names in version 0.1, with a warning that states the new name."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ def names_of(old: str) -> Callable[[str], Any]:
     Parameters
     ----------
     old : str
-        Name of the module, without the package.
+        Old name of the module, without the package name.
 
     Returns
     -------
     callable
-        Gives a name of the old module by what it is called now, with a DeprecationWarning.
+        Takes the old name of a class or function, warns with the new name (DeprecationWarning), and
+        returns the class or function.
     """
 
     def lookup(name: str) -> Any:
         new = _table()["modules"][old]
-        # most names of an old module are in one new module; a new name with dots, such as
-        # `a.b.Name`, is in another module, `a.b`
+        # most names of an old module are in the same new module; a new name with dots, such as
+        # `a.b.Name`, is in the module `a.b`
         renamed_to = _table()["names"].get(old, {}).get(name, name)
         elsewhere, _, current = renamed_to.rpartition(".")
         new = PACKAGE + (elsewhere or new)

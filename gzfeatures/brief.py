@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 COMMAND = re.compile(r"(next|then): gzfeatures ")
-"""Begin of a line whose rest is a command to be copied."""
+"""Beginning of a line that continues with a shell command for the user to copy."""
 STYLE = "border-collapse:collapse;margin:.3em 0"
 
 
@@ -23,7 +23,7 @@ def line(kind: str, *facts: str) -> str:
     kind : str
         Name of the object's class.
     *facts : str
-        Words about the object; empty ones are left out.
+        Words about the object; empty texts are left out.
 
     Examples
     --------
@@ -51,11 +51,11 @@ def html(title: str, facts: Mapping[str, object] | None = None, below: str = "")
     Parameters
     ----------
     title : str
-        One line; escaped.
+        Title, one line; it is escaped.
     facts : mapping of str to object, optional
         Name → value; both are escaped, and None is left out.
     below : str
-        HTML that stands below as it is: its maker has escaped it.
+        HTML to add below the facts, unchanged: the caller must have escaped it.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def row_of(parts: Iterable[str], more: int = 0) -> str:
 def columns() -> int | None:
     """Return the width of the terminal in characters; None if the text goes to a file or program.
 
-    `COLUMNS` of the environment, where somebody set it, comes first.
+    The environment variable `COLUMNS`, if it is set, replaces the terminal's own width.
     """
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given) > 0:

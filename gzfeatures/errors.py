@@ -34,8 +34,9 @@ def _quoted(value: object, limit: int = 160) -> str:
 class NotFirstProcess(Exception):
     """Raised in a process that only helped another process to train a network, and must end now.
 
-    It is no error. Strategies of Lightning that run the caller's script in every process bring all
-    of them to the end of the training, and one alone may write what follows.
+    It reports no failure. Some strategies of the library Lightning run the user's script in every
+    process. All processes reach the end of the training, but only one may continue and write
+    results.
     """
 
 
@@ -47,13 +48,13 @@ class GzError(Exception):
     what : str
         What went wrong.
     where : object, optional
-        File, row, column or argument it happened at.
+        File, row, column or argument with the fault.
     rule : str, optional
         What must hold.
     found : object, optional
         The value that breaks the rule.
     remedy : str, optional
-        What the reader can do about it.
+        What the user can do about the error.
     """
 
     def __init__(
@@ -123,8 +124,8 @@ NO_MEMORY = (
 def lacks_memory(error: BaseException | None) -> bool:
     """Return whether an error, or one of its causes, reports a lack of memory.
 
-    A library that the system could not map for want of address space is an ImportError, often
-    wrapped in another, which looks like a package that is not installed.
+    If the system has too little memory to load a library, Python raises an ImportError, often with
+    a second ImportError around it, which looks as if a package were not installed.
     """
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
@@ -141,18 +142,19 @@ def parsing(
 ) -> Iterator[None]:
     """Turn any error that a library raises while it reads a damaged file into one InputError.
 
-    Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of
-    ours, and a lack of memory, pass as they are.
+    Libraries raise errors of any type for damaged files, some without a message. Errors of
+    gzfeatures, and those that report a lack of memory, stay unchanged.
 
     Parameters
     ----------
     what, where, rule, remedy
-        Of the error; `found` is the type and first line of what the parser raised.
+        Parts of the InputError's message; its `found` is the type and first line of the library's
+        error.
 
     Raises
     ------
     InputError
-        The block raised anything else.
+        The block raised any other error.
     """
     try:
         yield
@@ -171,11 +173,11 @@ def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
     Parameters
     ----------
     kind : str
-        What the name is of: "head", "backbone", "scheme", …
+        What has the name: "head", "backbone", "scheme", …
     name : str
-        The name given.
+        The unknown name.
     legal : collection of str
-        The names that exist.
+        The legal names.
     """
     close = get_close_matches(name, legal, n=1)
     remedy = f"did you mean '{close[0]}'?" if close else None
@@ -211,7 +213,7 @@ def need(module: str, extra: str) -> ModuleType:
     module : str
         Module to import.
     extra : str
-        Extra of this package that brings it.
+        Optional dependency group (extra) of gzfeatures that installs the module.
 
     Raises
     ------
@@ -237,7 +239,7 @@ BEYOND_CORE = {
     "mlflow": "mlflow",
     "xgboost": "xgboost",
 }
-"""Modules that verbs on tables do without, with the packages that bring them."""
+"""Modules that commands on tables do not need, with the packages that install them."""
 NETWORK = ("torch", "torchvision")
 """Modules that compute with a network."""
 
@@ -248,9 +250,9 @@ def require_packages(job: str, *modules: str) -> None:
     Parameters
     ----------
     job : str
-        What needs them, as the subject of the message: "extracting vectors".
+        The task that needs the packages, as the subject of the message: "extracting vectors".
     *modules : str
-        Keys of `BEYOND_CORE`.
+        Modules that the task needs: keys of `BEYOND_CORE`.
 
     Raises
     ------

@@ -54,17 +54,18 @@ def written_whole(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The file to appear. Its folder is made if missing.
+        The file to write. Its folder is created if it does not exist.
 
     Yields
     ------
     Path
-        Where to write. On any error it is removed and `path` is left as it was.
+        Temporary path to write to. On any error the temporary file is removed, and `path` is
+        unchanged.
 
     Raises
     ------
     OutputError
-        The folder cannot be written, or the disk is full; or the verb at work may not write this
+        The folder cannot be written, or the disk is full; or the running command may not write this
         file.
     """
     with writing_to(path):
@@ -119,8 +120,8 @@ def _new_beside(path: Path, mode: int = 0o600) -> Path:
 def _mode_of_new_files(path: Path) -> int:
     """Return the permissions that the system gives to a new file in the folder of `path`.
 
-    An empty file shows them: the umask itself can only be read by setting it, which would open the
-    files of other threads meanwhile.
+    An empty test file shows these permissions. The umask, which determines them, can only be read
+    by changing it, and other threads would meanwhile create files that anybody can read.
     """
     probe = _new_beside(path, 0o666)
     try:
@@ -135,9 +136,9 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     Parameters
     ----------
     folder : Path
-        Made if missing.
+        Created if it does not exist.
     say : callable
-        Told, once, when there is somebody to wait for.
+        Function that shows a message, called once if a different process holds the lock.
 
     Raises
     ------
@@ -147,8 +148,8 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
-    # if a training belongs to a run, this process asks for the same lock twice; the second request
-    # would wait for the first for ever
+    # if a training belongs to a run, this process requests the same lock twice: do nothing at the
+    # second request, which would wait for the first for ever
     if place in _HELD:
         return
     with writing_to(folder, remedy="choose another place"):
@@ -186,20 +187,20 @@ def locked_file(path: Path) -> Iterator[None]:
 def scratch_memory(size: int, what: str) -> mmap.mmap:
     """Return memory that lies in a file on disk, for data that may exceed the machine's memory.
 
-    The file has no name in `user_folders.scratch()`, is readable by nobody else, and disappears
-    with the memory or the process.
+    The file lies in `user_folders.scratch()` without a name, cannot be read by other users, and
+    disappears when the memory is freed or the process ends.
 
     Parameters
     ----------
     size : int
         Number of bytes, above 0.
     what : str
-        What it is to hold, for the message: "3 vectors of 2 numbers", …
+        What the memory is for, as words in the error: "3 vectors of 2 numbers", …
 
     Raises
     ------
     OutputError
-        The disk has no room for it.
+        The disk has too little space.
     """
     folder = user_folders.scratch()
     try:
@@ -244,7 +245,7 @@ def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Read a JSON file about an earlier run's result; return {} if it is missing or damaged.
 
-    The work is then done again.
+    With {} the caller does its work again.
     """
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
@@ -261,15 +262,15 @@ def require_file(path: str | Path, what: str) -> Path:
     path : str or Path
         File or folder that must exist.
     what : str
-        What it is, for the message: "catalog", "image folder", …
+        What the file is, as words in the error: "catalog", "image folder", …
 
     Raises
     ------
     MissingFileError
-        It does not exist.
+        The file or folder does not exist.
     InputError
-        It is a pipe, a socket or a device: opening one may wait for ever, and what it gives cannot
-        be read twice.
+        It is a pipe, a socket or a device: opening it may wait for ever, and its content cannot be
+        read twice.
     """
     required = Path(path)
     if not required.exists():
@@ -299,7 +300,7 @@ def join_inside(root: Path, name: str) -> Path:
     Raises
     ------
     InputError
-        `name` is absolute, holds a NUL byte, or resolves outside `root`.
+        `name` is absolute, contains a NUL byte, or leads outside `root`.
     """
     if "\0" in name or not (root / name).resolve().is_relative_to(root.resolve()):
         raise InputError("path leaves its folder", where=name, rule=f"stay under {root}")

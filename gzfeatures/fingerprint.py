@@ -1,4 +1,4 @@
-"""Compute sha256 digests of data, which do not depend on the names or places of files."""
+"""Compute sha256 digests of the content of data and files; names of files do not matter."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def canonical_json(value: Any) -> str:
     Raises
     ------
     ValueError
-        `value` holds NaN or an infinity.
+        `value` contains NaN or an infinity.
     TypeError
-        `value` holds something JSON has no word for.
+        `value` contains an object that JSON cannot represent.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -46,7 +46,7 @@ def of_file(path: Path) -> str:
 def of_array(array: npt.NDArray[Any]) -> str:
     """Return the sha256 (64 hex digits) of an array's dtype, shape and C-ordered bytes.
 
-    NaN counts as its bytes.
+    NaN is hashed by its bytes, so that equal arrays with NaN have equal digests.
     """
     # import numpy late, because it would slow down every call of --help
     import numpy as np
@@ -59,7 +59,7 @@ def of_array(array: npt.NDArray[Any]) -> str:
 def of_ids(ids: Iterable[str]) -> str:
     """Return the sha256 (64 hex digits) of a set of galaxy ids; their order does not matter.
 
-    No id can run into the next.
+    The length of each id is hashed too, so that the ids 1, 23 and the ids 12, 3 differ.
     """
     digest = hashlib.sha256()
     for name in sorted(ids):

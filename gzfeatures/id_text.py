@@ -38,7 +38,7 @@ def trimmed(texts: Any) -> Any:
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
     """Convert galaxy ids from floats to decimal text; return None if one is not whole, or ≥ 2^53.
 
-    NaN is missing.
+    NaN becomes null.
     """
     missing = np.isnan(numbers)
     values = np.where(missing, 0.0, numbers)
@@ -53,7 +53,7 @@ def cleaned(texts: Any) -> Any:
     Parameters
     ----------
     texts : Arrow array of strings
-        As the file writes them.
+        Ids as written in the file.
 
     Examples
     --------
@@ -80,15 +80,16 @@ def exact(texts: Any) -> Any:
     Parameters
     ----------
     texts : Arrow array of strings
-        See `cleaned`.
+        Ids as `cleaned` returns them.
 
     Returns
     -------
     Arrow array of strings, or ndarray
-        `100521.0` and `1.00521e+05` of a column of floats are `100521`. Where an id has a leading
-        zero, or is no number, the column holds names, and `1e5` is one of them. An ndarray, float64
-        of shape (n,), NaN = missing, where floats wrote ids beyond 2^53 (`1.237678598634734e+18`),
-        or a spreadsheet did, which keeps 15 digits and writes zeros for the others.
+        `100521.0` and `1.00521e+05` become `100521`. If one id has a leading zero, or is no number,
+        all ids of the column are names and stay unchanged, even `1e5`. The result is an ndarray
+        (float64, shape (n,), NaN = missing) if digits were lost: if ids beyond 2^53 were written as
+        floats (`1.237678598634734e+18`), or by a spreadsheet, which keeps 15 digits and replaces
+        the others by zeros.
 
     Examples
     --------

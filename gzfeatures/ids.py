@@ -39,13 +39,15 @@ def as_ids(
     ----------
     values : iterable
         Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats
-        below 2**53 (2**24 of four bytes, 2**11 of two).
+        below 2**53 (below 2**24 for float32, 2**11 for float16).
     where : object
-        Named in the error.
+        File or column to name in the error.
     rows : array of int, optional
-        Row of each id in its file, shape (n,), for the error; default its place.
+        Row number of each id in its file, shape (n,), for the error; by default the position in
+        `values`.
     remedy : str
-        What the error of lost digits advises: how other ids of that kind of file are chosen.
+        Advice in the error about lost digits: how to choose a different id column in this type of
+        file.
 
     Returns
     -------
@@ -101,16 +103,16 @@ def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     """Convert a column to texts, shape (n,), to match rows of two tables by them; NaN if missing.
 
-    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
-    quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are
-    not equal: whoever matches leaves them out.
+    Whole floats below 2^53 become integers: 100521.0 matches 100521. Blanks around a key and a
+    spreadsheet's quotes are removed; words such as `NA` mean a missing key. Two missing keys are
+    not equal: the caller must leave them out of a match.
 
     Parameters
     ----------
     values : Series
-        A column as `tables.read_table` gives it.
+        A column as `tables.read_table` returns it.
     where : object
-        Named in the error.
+        File or column to name in the error.
 
     Raises
     ------
@@ -155,8 +157,8 @@ def _require_digits(
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
     """Raise InputError for the first galaxy id that is no text, or that UTF-8 cannot encode.
 
-    The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as
-    lone surrogates.
+    Ids that UTF-8 cannot encode come from file names that are not UTF-8: Python represents their
+    bytes by special characters (lone surrogates).
     """
     try:
         "".join(ids).encode()
@@ -208,7 +210,8 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
 def require_id_column(column: Any, *, where: object = "ids") -> None:
     """Refuse a column of galaxy ids, an Arrow array of strings, that `as_ids` would refuse.
 
-    Ids that are repeated are refused as well. No Python string is made, unless the error names it.
+    Repeated ids are refused as well. To save time, only an id that the error names becomes a Python
+    string.
 
     Raises
     ------
@@ -257,7 +260,7 @@ def positions_in(column: Any, wanted: Ids, *, where: object = "ids") -> npt.NDAr
 def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
     """Return which galaxy ids also occur in `others`, shape (n,).
 
-    It looks ids up by hash; `numpy.isin` compares every text with every other.
+    Ids are looked up by hash, which is faster than `numpy.isin`, which compares texts one by one.
 
     Examples
     --------
@@ -271,8 +274,8 @@ def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
     """Return a random number in [0, 1) for each galaxy id, shape (n,), computed from id and seed.
 
-    It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
-    are there.
+    The number of a galaxy depends on its id and the seed alone, not on other galaxies or the order
+    of rows.
     """
     # the 53 highest bits of a 64-bit hash fill the mantissa of a float64
     bits = pd.util.hash_array(

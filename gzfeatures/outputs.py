@@ -1,15 +1,14 @@
 """Refuse to overwrite an input file, or a file that the same command did not write before.
 
-A verb works under a `Guard`. It is asked before any work about every file that is known by then,
-and by `files.written_whole` about every file at the moment it would appear. What appears is noted,
-path and sha256, in one SQLite record in the user's state folder, so that the same command may
-replace it; Parquet and HTML also carry a seal, the verb and a digest of the rest of the file, and
-are known without the record.
+While a command runs, a `Guard` checks its output files: before any work those whose names are
+known, and through `files.written_whole` every file just before it is written. Path and sha256 of
+each written file are recorded in an SQLite database in the user's state folder, so that the same
+command may replace the file later. Parquet and HTML files also contain a seal (the command's name
+and a sha256 of the rest of the file), and are recognised without the database.
 
-The guard lies with the verbs of the command line, and with `gzfeatures.run`, which derives as many
-names. In Python a single `write(path)`, `train(folder=…)` or `download(…, folder)` does what it is
-told: it replaces, whole or not at all, what bears the name; `with guarded(…)` puts it under the
-same rule.
+The commands of the command line and `gzfeatures.run` work under a guard. In Python a single
+`write(path)`, `train(folder=…)` or `download(…, folder)` has no guard: it replaces an existing
+file, completely or not at all. Inside `with guarded(…)` the same rule applies to it.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ BANDS = (
 IMAGES = PICTURES + BANDS
 """File endings of images."""
 _guard: Guard | None = None
-"""Guard of the running verb, which is shared by all threads of the process."""
+"""Guard of the running command, which all threads of the process share."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,13 +63,13 @@ class Guard:
     Parameters
     ----------
     verb : str
-        Whose files may be replaced.
+        Name of the command, such as label; files that it wrote before may be replaced.
     inputs : tuple of Path
-        Files and folders that it reads.
+        Files and folders that the command reads.
     overwrite : bool
-        Replace also what it did not write; an input never.
+        Whether to replace also files that the command did not write; an input is never replaced.
     progress : Progress
-        Where it is told that written files cannot be recorded; nowhere by default.
+        Shows a warning if written files cannot be recorded; by default no warning is shown.
     """
 
     verb: str
@@ -99,8 +98,8 @@ class Guard:
         Raises
         ------
         OutputError
-            It is an input, or lies in one; it is a folder, a device or a pipe; or it is there, is
-            not what this verb wrote there, and may not be overwritten.
+            The file is an input, or is in an input folder; it is a folder, a device or a pipe; or
+            it exists, was not written by this command, and may not be overwritten.
         """
         status = _status(path)
         ours = status is not None and stat.S_ISREG(status.st_mode) and self.wrote(path)
@@ -132,7 +131,8 @@ class Guard:
     def wrote(self, path: Path) -> bool:
         """Return whether the command wrote the file with its present content.
 
-        The file may lie in its place, or under its name in a folder that was copied.
+        The file is recognised by its path, and in an output folder that was copied by its name in
+        this folder.
         """
         return written_by(path, self._own, self.verb, self.progress) == self.verb
 
@@ -142,7 +142,7 @@ class Guard:
         Raises
         ------
         OutputError
-            It is an input, or is there and no folder.
+            The folder is an input, or a file of this name exists.
         """
         status = _status(folder)
         source = None if status is None else self._nodes.get((status.st_dev, status.st_ino))
@@ -166,7 +166,7 @@ class Guard:
         Raises
         ------
         OutputError
-            It is named like an image and lies in a folder that is an input.
+            The output has the name of an image and is in an input folder.
         """
         real = _real(path)
         input_folder = next(
@@ -184,8 +184,8 @@ class Guard:
     def replacing(self, path: Path, fresh: Path) -> None:
         """Check an output file just before the file `fresh` replaces it; record the new content.
 
-        It is noted before it appears: a call that is killed in between leaves a note too many, not
-        a file without one.
+        The file is recorded before it is replaced: if the program is killed in between, the record
+        has an entry too many, but no file lacks an entry.
         """
         # allow every file in the user's cache, because it contains no results of commands
         if _real(path).is_relative_to(_real(user_folders.cache())):
@@ -229,22 +229,23 @@ def guarded(
     Parameters
     ----------
     verb : str
-        Whose files may be replaced; under another guard, those of `inputs` that were read there
-        stay inputs.
+        Name of the command, such as label; files that it wrote before may be replaced. If one
+        guarded block is inside a second one, the inputs of both must not be overwritten.
     inputs : iterable of Path
-        Files and folders that are read; addresses and names of nothing on this disk do no harm.
+        Files and folders that are read; web addresses, and names that do not exist on this disk,
+        are ignored.
     files, folders : iterable of Path
-        What is known beforehand to be written, asked about at once.
+        Files and folders that will be written, as far as known; they are checked at once.
     overwrite : bool
-        Replace also what the verb did not write.
+        Whether to replace also files that the command did not write.
     progress : Progress, optional
-        Where it is told that written files cannot be recorded; default that of the guard around
-        this one, or nowhere.
+        Shows a warning if written files cannot be recorded; by default as for the guard outside
+        this block, or no warning.
 
     Raises
     ------
     OutputError
-        A file may not be written, or is named twice; nothing has been touched.
+        A file may not be written, or is named twice; no file has been changed.
     """
     global _guard
     outer = _guard
@@ -288,7 +289,7 @@ def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
     Raises
     ------
     OutputError
-        As `Guard.allow`.
+        As for `Guard.allow`.
     """
     if _guard is not None:
         if folder is not None:
@@ -303,7 +304,7 @@ def remove(path: Path) -> None:
     Raises
     ------
     OutputError
-        As `Guard.allow`.
+        As for `Guard.allow`.
     """
     allow([path])
     path.unlink(missing_ok=True)
@@ -312,7 +313,7 @@ def remove(path: Path) -> None:
 def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
     """Add the running command's name and a checksum to a Parquet file whose columns are complete.
 
-    Without a guard nothing is written.
+    If no command is running, nothing is added.
     """
     if _guard is not None:
         writer.add_key_value_metadata({SEAL: table_seal(path, _guard.verb)})

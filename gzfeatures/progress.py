@@ -61,15 +61,15 @@ class Progress(Protocol):
         Parameters
         ----------
         title : str
-            What is done.
+            Title of the task.
         total, done : int
-            Number of items, and how many of them were done before.
+            Number of items, and how many of them are done already.
         unit : str
-            Name of the items, to tell their rate per second; empty tells none.
+            Name of the items, to show their rate per second; with an empty name no rate is shown.
         share : bool
-            Tell the share in per cent in place of the numbers.
+            Whether to show the share in per cent instead of the numbers.
         transient : bool
-            Remove the bar at the end.
+            Whether to remove the bar at the end.
         """
         ...
 
@@ -289,8 +289,8 @@ def printed_to(progress: Progress, announcement: str | None = None) -> Iterator[
     ----------
     progress : Progress
     announcement : str, optional
-        What the library writes to stderr is handed on too, if it begins so; the rest, such as the
-        library's own bars, is written there.
+        Text that the library writes to stderr is sent to the `Progress` too if it begins with
+        `announcement`; other text, such as the library's own bars, goes to stderr.
     """
     real = sys.stderr
     with contextlib.ExitStack() as stack:

@@ -45,7 +45,8 @@ def scratch_in(folder: Path) -> Iterator[None]:
     Parameters
     ----------
     folder : Path
-        Made when it is first needed. It should lie on a disk: `/tmp` is memory on some machines.
+        Created when it is first needed. It should be on a disk: `/tmp` is in memory on some
+        machines.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from gzfeatures.progress import SILENT, Progress
 RECORD, ASIDE = "outputs.db", ".damaged"
 WAIT_SECONDS = 60
 SEAL = "gzfeatures_seal"
-"""Key of the seal in a Parquet file's metadata: the verb, and the digest of earlier bytes."""
+"""Key in a Parquet file's metadata: the command that wrote it, and a sha256 of earlier bytes."""
 _MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
 _HEAD = '<meta charset="utf-8">'
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -33,8 +33,8 @@ def written_by(
 ) -> str | None:
     """Return the command that wrote a file's present content; None if unknown.
 
-    In one of `folders` its place is its name there, since a folder of results may be copied. Where
-    several did, it is the one asked for.
+    A file in one of `folders` is also recognised by its name in this folder, because a folder of
+    results may be copied. If several commands wrote the same content, `verb` is preferred.
     """
     try:
         digest = _digest(path)
@@ -122,8 +122,8 @@ def _record() -> Iterator[sqlite3.Connection]:
     place = user_folders.state_folder()
     place.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(place / RECORD, timeout=WAIT_SECONDS)) as connection, connection:
-        # do not wait for the disk, which is faster; if only the process is killed, the database
-        # stays complete
+        # do not wait until the disk has stored each entry, which is slow: the database stays
+        # complete even if this process is killed
         connection.execute("pragma synchronous = off")
         connection.execute(
             "create table if not exists outputs "
@@ -139,15 +139,15 @@ def record_write(
     verb: str,
     progress: Progress,
 ) -> None:
-    """Record the command and the checksum of a file that it is about to write.
+    """Record a command, and path and checksum of a file that the command is about to write.
 
-    The file is named by its path, and by its name in each of the folders.
+    The file is recorded by its path, and by its name in each of `folders` that contains it.
 
     Raises
     ------
     OutputError
-        The disk is full. Where there is no place for a record at all, a line says so and the work
-        goes on.
+        The disk is full. If the record cannot be written for any other reason, a warning is shown
+        and the command continues.
     """
     try:
         with _record() as connection:
@@ -167,8 +167,8 @@ def record_write(
 def check_record(progress: Progress) -> None:
     """Warn before any work if the list of written files cannot be updated.
 
-    A damaged record is set aside, and a new one begun. A full disk is reported by `record_write`,
-    at the file that has no room.
+    A damaged record is renamed, and a new record begun. A full disk is reported later by
+    `record_write`, for the file that lacks space.
     """
     try:
         with _record() as connection:

@@ -24,7 +24,7 @@ from gzfeatures.images.sources.arrays import channel_axis
 from gzfeatures.images.view import View
 
 PICTURE, BANDS = "picture", "bands"
-"""Names of a galaxy's files: a picture, several bands, or else the name of the only band."""
+"""Keys of a galaxy's files by content; a file of one band has the band's name as its key."""
 
 ZIP, NPY, FITS, GZIP, PNG = (
     b"PK\x03\x04",
@@ -43,13 +43,13 @@ class Decoder:
     Parameters
     ----------
     data : bytes
-        A file of a picture or of bands, or a bundle of several.
+        The galaxy's picture or image in bands, as a file; several files are bundled in a zip.
     where : object
-        Named in errors.
+        File to name in errors.
     max_pixels : int
         Largest image that is decoded, all bands together.
     reading : Reading
-        What the files do not say themselves; its `bands` name those of this galaxy's file.
+        Options for reading the file, such as the names of its bands.
     """
 
     data: bytes
@@ -62,16 +62,16 @@ class Decoder:
 
         The shape is (size, size, channels).
 
-        A view with bands or a stretch takes the bands of a galaxy that has a picture too. `frame`
-        is the side of the galaxy's frame in pixels, where the image is not the frame itself.
+        If the galaxy has both a picture and bands, the bands are used for a view that names bands
+        or a stretch. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels of the
+        image; None if the image shows exactly this field.
 
         Raises
         ------
         InputError
-            Something is damaged, too large, not there, or a band of the view is blank; the view
-            shows more sky than the image; a picture of
-            floats comes without a stretch or a range; or bands, or a stretch, are asked of a
-            picture of 8 bits.
+            The file is damaged or too large; a band of the view is missing or blank; the view shows
+            more sky than the image; a picture of floats has neither stretch nor range; or the view
+            names bands or a stretch for a picture of 8 bits.
         """
         parts = self._parts
         # if a galaxy has a colour picture and files of bands, decode the bands only if the view
@@ -113,7 +113,7 @@ class Decoder:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
-        """Return the colour picture, shape (height, width, 3); None without a picture."""
+        """Return the colour picture, shape (height, width, 3); None if there are only bands."""
         return in_colour(self._whole_picture) if PICTURE in self._parts else None
 
     @property
@@ -124,7 +124,7 @@ class Decoder:
     def faults(self) -> list[str]:
         """List the faults of the image, one line each; the list is empty for a good image.
 
-        Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their
+        It is also a fault if values of more than 8 bits become fewer than 32 grey levels, because
         contrast is lost.
         """
         lines = []
@@ -160,9 +160,9 @@ class Decoder:
         Parameters
         ----------
         views : sequence of View
-            What it was decoded for.
+            The views under which the image was decoded.
         pictures : sequence of ndarray of uint8
-            What was decoded: the whole picture, or the pixels under each view.
+            The decoded pixels: the uncropped picture, or the pixels under each view.
         """
         reasons = [of_picture(pixels) for pixels in pictures]
         if PICTURE not in self._parts:
@@ -176,7 +176,7 @@ class Decoder:
         return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def levels(self) -> int | None:
-        """Return how many grey levels the picture uses, 1 … 256; None without a picture."""
+        """Return how many grey levels the picture uses, 1 … 256; None if there are only bands."""
         return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
@@ -203,7 +203,7 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Return the galaxy's files by content: `picture`, `bands` (several bands), or one band."""
+        """Return file bytes by content: `picture`, `bands` (several bands), or a band's name."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts

@@ -67,6 +67,6 @@ def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
 def of_bands(bands: Bands) -> str | None:
     """Return why an image in bands shows no galaxy (blank or bad pixels); None if it may show one.
 
-    Margins that a shift onto the grid of another band left uncovered do not count as bad.
+    Empty margins of a band that was shifted onto the grid of a different band do not count as bad.
     """
     return "; ".join(bands.faults(MOSTLY)) or None

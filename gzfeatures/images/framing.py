@@ -1,8 +1,8 @@
 """Crop images of any survey to the sky field that Galaxy Zoo 2 showed of the same galaxy.
 
-The frames of Galaxy Zoo 2, and with them the Kaggle images and all that was trained on them, have
-424 pixels of 0.02 Petrosian radii each (petroR90 in r): they show 8.48 radii of every galaxy,
-whatever its size on the sky.
+The pictures of Galaxy Zoo 2 (frames), and the Kaggle images made from them, have 424 pixels of 0.02
+Petrosian radii (petroR90 in r). So they show a field of 8.48 radii of every galaxy, whatever its
+size on the sky, and networks trained on them expect this field.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from gzfeatures.ids import Ids, require_unique
 from gzfeatures.images.view import View
 
 FRAME_RADII = 424 * 0.02
-"""Side of a Galaxy Zoo 2 frame, in Petrosian radii.
+"""Side of the field in Galaxy Zoo 2's pictures (frames), in Petrosian radii.
 
 Willett+2013, doi:10.1093/mnras/stt1458, section 2.2."""
 LEAST_PIXELS = 20
-"""Pixels across a frame below which a galaxy has no visible shape.
+"""Least number of pixels across this field: with fewer, a galaxy has no visible shape.
 
-A scale or radius in a wrong unit also gives such a small frame."""
+A scale or radius in a wrong unit also gives so few pixels."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Framing:
     petrosian : ndarray of float64
         Petrosian radius (petroR90) of each galaxy in arcseconds, shape (n,); NaN = not known.
     columns : (str, str)
-        Where both come from, for messages and records.
+        Names of the columns of scale and radius, for messages and records.
 
     Examples
     --------
@@ -70,8 +70,8 @@ class Framing:
         Raises
         ------
         InputError
-            The galaxy is not in the catalog, a value is missing or not above 0, or the frame would
-            have fewer than 20 pixels.
+            The galaxy is not in the catalog, its scale or radius is missing or not above 0, or the
+            field would have fewer than 20 pixels.
         """
         rows: dict[str, int] = self._rows  # type: ignore[attr-defined]
         row = rows.get(str(galaxy))
@@ -119,14 +119,14 @@ class Framing:
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Return the view with its crop converted: as a share of the image, not of Galaxy Zoo's field.
+    """Return the view with its crop as a share of the image, instead of Galaxy Zoo's sky field.
 
     Parameters
     ----------
     view : View
-        Its crop is a share of the frame.
+        View whose crop is a share of the field that Galaxy Zoo 2 showed.
     frame : float, optional
-        Side of the frame in pixels; None where the image is the frame.
+        Side of this field in pixels; None if the image shows exactly this field.
     size : (int, int)
         Sides of the image in pixels.
     where : object

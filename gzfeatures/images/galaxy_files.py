@@ -43,7 +43,8 @@ class WholePicture:
     pixels : ndarray of uint8
         Shape (height, width, 3).
     crops : tuple of float
-        For each view the central share of the picture's shorter side that it keeps.
+        For each view (crop, size, colours), the central share of the picture's shorter side to cut
+        out.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -61,9 +62,9 @@ class GalaxyFiles:
     Parameters
     ----------
     archive : Archive
-        Where the images lie.
+        Folder or archive with the images.
     reading : Reading
-        What has to be said about its files.
+        Options for reading the files, such as names of bands.
     max_pixels : int
         Largest image that is decoded, all bands together.
     """
@@ -78,8 +79,8 @@ class GalaxyFiles:
         Raises
         ------
         InputError
-            Two files claim to be the same image of one galaxy, or a picture and bands do and none
-            is preferred.
+            Two files are the same picture or band of one galaxy by their names, or a galaxy has a
+            picture and bands, and the user prefers neither.
         """
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
@@ -104,9 +105,9 @@ class GalaxyFiles:
     def _require_no_bands(self, names: Sequence[str]) -> None:
         """Refuse files whose FITS headers show that they are images of one galaxy in several bands.
 
-        Only files whose names differ in the last word are read, and only the first such group.
-        They are bands if their headers name as many filters as there are files, and one position.
-        Files that end in numbers are not read, because numbers count galaxies.
+        Only the first group of files whose names differ in the last word is read. The files are
+        bands if each header names a different filter, and all have the same position. Names that
+        end in a number are skipped, because such numbers count galaxies.
         """
         alike: dict[str, list[str]] = {}
         for name in names:
@@ -189,16 +190,17 @@ class GalaxyFiles:
     def digest(self, data: bytes, frame: float | None = None) -> str:
         """Return a SHA-256 of a galaxy's image bytes and of the options that change its pixels.
 
-        Options at their defaults are left out, so that plain pictures have the digest of their
-        file. `frame` is the side of the galaxy's frame in pixels, where the image is not the frame.
+        Options at their defaults are left out, so that the digest of a plain picture is that of its
+        file. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels of the image;
+        None if the image shows exactly this field.
         """
         digest, key = fingerprint.of_bytes(data), self.reading.key
         reader = version(data, max_pixels=self.max_pixels)
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # include the field's side, because the galaxy's radius then determines the crop, and
-            # the crop changes embeddings
+            # include the side of Galaxy Zoo's field in pixels: it depends on the galaxy's radius,
+            # sets the crop, and so changes embeddings
             key["frame_pixels"] = frame
         # for plain pictures use the SHA-256 of the file's bytes, so that other programs can compute
         # it too
@@ -221,12 +223,12 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return pixels under a view (crop, size); its crop is a share of the survey's sky field.
+        """Return an image's pixels under a view (crop, size); the crop is a share of the sky field.
 
         Raises
         ------
         InputError
-            A view wants more sky than the images hold, or the image is broken.
+            The view shows more sky than the image, or the image is broken.
         """
         return decoder.see(self._within(files, [view])[0], frame)
 
@@ -246,11 +248,12 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> NetworkInput:
-        """Return the uncropped picture, or pixels per view (crop, size, bands) if views name bands.
+        """Return the picture uncropped; for images in bands, pixels under each view (crop, size).
 
-        The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
-        image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
-        is not the frame itself.
+        A picture whose views name a stretch or bands also gives pixels under each view. The bytes
+        are decoded once; errors are those of `see`. If the image shows no galaxy, `noted` is called
+        with the reason. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels of the
+        image; None if the image shows exactly this field.
         """
         within = self._within(files, views)
         # all crops can be cut from one decoded picture, but bands are stretched anew for each view
@@ -284,7 +287,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert crops: from shares of the survey's field to shares of images, which show less."""
+        """Return views whose crops are shares of the images, instead of the survey's sky field."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -315,21 +318,21 @@ def galaxies_and_parts(
 ) -> dict[str, tuple[str, str]]:
     """Return for each image file its galaxy, and its content: a picture, one band or several bands.
 
-    Weights beside an image are left out.
+    Files of an image's weights, errors or masks are left out.
 
     Parameters
     ----------
     names : iterable of str
-        Files with pictures and bands.
+        Names of the image files.
     named : collection of str
         Names of bands besides those of known filters.
 
     Returns
     -------
     dict of str to (str, str)
-        File → id, and `PICTURE`, `BANDS` (all of them), or the name of one band. A band that does
-        not stand at the end of a name, or is a capital letter, counts where the same galaxy has
-        another.
+        File → galaxy id, and `PICTURE`, `BANDS` (a file of several bands), or the name of one band.
+        A band inside a name, or a band of one capital letter, counts only if the same galaxy has a
+        second band.
     """
     result: dict[str, tuple[str, str]] = {}
     bands: dict[str, set[str]] = {}
@@ -355,7 +358,7 @@ def galaxies_and_parts(
 def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
     """Return what an image file contains, judged by its name: a picture, one band or several bands.
 
-    Of a file that lies `alone` only what is certain counts.
+    With `alone`, no other file of the galaxy is known, so that only a certain band counts.
     """
     if posixpath.splitext(name)[1].lower() in PICTURES:
         return PICTURE

@@ -15,13 +15,13 @@ class ImageCheck:
     Parameters
     ----------
     readable : int
-        Galaxies that have an image, whole or broken.
+        Number of galaxies that have an image, whether it can be used or is broken.
     missing : tuple of str
-        Ids asked for that have none.
+        Wanted ids without an image.
     broken : tuple of (str, str)
-        Id and reason of each image that cannot be used, in the order of the set.
+        Id and reason of each image that cannot be used, in the order of the images.
     shallow : tuple of (str, int)
-        Id and number of grey levels of each other picture that has fewer than 32.
+        Id and number of grey levels of each usable picture with fewer than 32 grey levels.
     """
 
     readable: int

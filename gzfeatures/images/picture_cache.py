@@ -1,8 +1,8 @@
 """Store decoded pictures on disk during a run, so that each file is read and decoded only once.
 
-The first step that needs an image reads its file once: the digest is of the bytes that are decoded,
-and the pixels go to a file without a name. Later steps take them from there as long as size and
-time of change of the image's file are what they were.
+The first step that needs an image reads its file, computes the digest (sha256) of the same bytes,
+and writes the decoded pixels to one temporary file without a name. Later steps read the pixels from
+this file, unless size or modification time of the image's file have changed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from gzfeatures import user_folders
 from gzfeatures.progress import SILENT, Progress
 
 State: TypeAlias = Sequence[Sequence[int | None] | None]
-"""Size and time of change of each file of a galaxy."""
+"""Size and modification time of each file of a galaxy."""
 
 GIGABYTES = 8.0
-"""Gigabytes of pixels that are kept by default."""
+"""Gigabytes of pixels that the cache stores by default."""
 SHARE = 0.5
-"""Largest share of the disk's free space that is used, whatever is allowed."""
+"""Largest share of the free disk space that the cache uses, even if the limit allows more."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,15 +37,16 @@ class KnownImage:
     Parameters
     ----------
     state : State
-        Of its files before they were read.
+        Sizes and modification times of the image's files, before they were read.
     digest : str
         See `ImageSet.digest`.
     fault : (str or None, int or None), optional
-        Why it cannot be used, and its number of grey levels; None before it was checked.
+        Why the image cannot be used, and its number of grey levels; None if it was not checked yet.
     place, shape : optional
-        Offset of its pixels, and their shape (height, width, 3); None where they are not kept.
+        Offset of its pixels in the cache file, and their shape (height, width, 3); None if they are
+        not stored.
     refused : bool
-        There was no room for its pixels.
+        Whether there was no space for its pixels.
     """
 
     state: State
@@ -59,14 +60,14 @@ class KnownImage:
 class PictureCache:
     """Cache digests, faults and pixels of images; all pixels are in one file of limited size.
 
-    Several threads may use it. A forked process reads what was kept before and keeps nothing; in a
-    pickle it is None.
+    Several threads may use one cache. A forked process reads what was stored before the fork, and
+    stores nothing; an unpickled cache is None.
 
     Parameters
     ----------
     limit : int
-        Most bytes of pixels; pictures beyond are decoded whenever they are needed. No more than
-        half of the free space of the disk is used.
+        Largest number of bytes of all pixels; pictures that do not fit are decoded each time they
+        are needed. At most half of the free disk space is used.
     """
 
     def __init__(self, limit: int) -> None:

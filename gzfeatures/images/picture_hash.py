@@ -1,11 +1,11 @@
 """Hash pictures by the signs of 256 low frequencies, which survive compression and resizing.
 
-The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine
-transform. Of the 256 lowest frequencies but the mean only the sign is kept (perceptual hashing by
-DCT signs; Zauner 2010, "Implementation and benchmarking of perceptual image hash functions").
-Brightness, contrast, size and compression hardly touch signs; another galaxy, with other neighbours
-and another noise, has half of them otherwise. A picture of the same galaxy from other exposures, or
-cut out otherwise, is another picture.
+The central 240 of 424 pixels of a Galaxy Zoo picture are resized to 64 × 64, and a cosine transform
+is computed. The hash contains the signs of the 256 lowest frequencies without the mean (perceptual
+hashing by DCT signs; Zauner 2010, "Implementation and benchmarking of perceptual image hash
+functions"). A change of brightness, contrast, size or compression changes few signs; the pictures
+of two different galaxies differ in about half of the signs. Two pictures of one galaxy from
+different exposures, or with different crops, count as different pictures.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 SIZE, MIDDLE = 64, 240 / 424
-"""Size in pixels of the picture that is transformed, and the share of the frame that it shows."""
+"""Side in pixels of the resized picture, and its share of the side of Galaxy Zoo's picture."""
 BITS, BYTES = 256, 32
 FEWEST = 36
-"""Fewest pixels across the frame's middle that tell pictures apart: 64 pixels of a whole frame."""
+"""Least side of the central square: with fewer pixels, hashes of different pictures are alike."""
 CUT_OUT = 256
-"""Largest side in pixels of a picture that may itself be the cropped middle of a frame."""
+"""Largest side in pixels of a picture that may itself be a crop of Galaxy Zoo's picture."""
 FAINTEST = 4.0
 """Least amplitude of the strongest frequency, in grey levels; a flatter picture has no hash."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -35,7 +35,8 @@ NOTHING = bytes(BYTES)
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return row and column of the 256 lowest frequencies, without the mean, in the hash's order.
 
-    Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
+    Neighbouring bits of the hash are 16 frequencies apart, so that every 16 bits contain low and
+    high frequencies alike.
     """
     # sort frequencies by their distance from the mean, like the zigzag order of JPEG
     down, across = np.indices((SIZE, SIZE)).reshape(2, -1)
@@ -68,7 +69,7 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
 
 
 def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
-    """Hash the central share of a picture; return zero bytes for a flat or too small picture."""
+    """Return the hash of a picture's central square; zero bytes if it is flat or too small."""
     height, width = pixels.shape[:2]
     side = share * min(height, width)
     if share > 1 + 1e-6 or side < FEWEST:
@@ -89,10 +90,10 @@ def _first_product(
 ) -> npt.NDArray[np.float32]:
     """Return the cosine transform of a colour picture's luminance along each of its columns.
 
-    Brightness survives JPEG compression better than colour. Bands of rows are taken one by one,
-    so that the numbers stay in the processor's cache, and that OpenBLAS keeps each product on one
-    thread: its threads, woken by every thread that decodes, would wait for each other ten times as
-    long as the product takes.
+    Luminance is used because it survives JPEG compression better than colour. A few rows are
+    multiplied at a time, so that the numbers fit into the processor's cache, and OpenBLAS computes
+    each small product on one thread. With several threads in OpenBLAS, started by each of the
+    threads that decode, waiting would take ten times as long as the product.
 
     Parameters
     ----------
@@ -120,14 +121,14 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     pixels : ndarray of uint8
         Shape (height, width, 3).
     field : float
-        Share of the survey frame's side that the picture holds, in (0, 1].
+        Side of the picture as a share of the side of the survey's picture, in (0, 1].
 
     Returns
     -------
     bytes
-        32 bytes of the middle 240 of 424 of the frame, then 32 of the whole picture where that may
-        be a middle already: `field` is 1 and its shorter side at most 256 pixels. `NOTHING` in
-        either place for a hash that is not there: the picture is flat, or shows too little.
+        32 bytes for the central 240 of 424 pixels of the survey's picture, then 32 bytes for the
+        whole picture, in case it is already a crop of the centre: `field` is 1 and its shorter side
+        at most 256 pixels. `NOTHING` instead of a hash if the picture is flat, or shows too little.
 
     Examples
     --------

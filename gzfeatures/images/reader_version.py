@@ -11,15 +11,15 @@ from gzfeatures.images.decoding.bundle import unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
 
 VALUES = 2
-"""Version of the reading code; raise it if the same bytes give other pixels than before.
+"""Version of the decoding code; it must be raised if the same bytes give different pixels.
 
-Vectors that are stored under the earlier version are then computed again."""
+Embeddings that were stored with an earlier version are then computed again."""
 
 SKY = 3
 """Version for FITS of integers, and for FITS with coordinates in the first header only.
 
-Zeros that fill an area of integers are bad, as in floats. Other FITS keeps the version `VALUES`,
-since its pixels are what they were."""
+In this version areas of zeros are bad pixels in images of integers too. All other FITS files keep
+the version `VALUES`, because their pixels did not change."""
 
 FITS, ZIP, NPY = b"SIMPLE", b"PK\x03\x04", b"\x93NUMPY"
 
@@ -36,15 +36,14 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
     Parameters
     ----------
     data : bytes
-        The file, or the bundle of the galaxy's several files; never believed: of damaged bytes it
-        says something too.
+        The file, or the zip of the galaxy's files; for damaged bytes any version may be returned.
     max_pixels : int
-        Largest image that is decoded; bounds what is unpacked.
+        Largest image that is decoded; limits the size of decompressed bytes.
 
     Returns
     -------
     int, optional
-        None for pictures of 8 or 16 bits, which are read as they have always been.
+        None for pictures of 8 or 16 bits, whose decoding has never changed.
 
     Examples
     --------
@@ -70,12 +69,13 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Return whether bytes are FITS that new code decodes to other pixels than older code.
+    """Return whether bytes are a FITS file whose pixels differ between old and new code.
 
-    These are integers, or a sky in a first header without pixels, plain or gzipped.
+    These are files, plain or gzipped, with integers, or with sky coordinates in a first header
+    without pixels.
 
-    A header begins where a block does, so a mark amid pixels counts at most by chance, and then
-    costs a computation.
+    Headers are searched only at block boundaries. If pixels look like a header by chance, the only
+    harm is that embeddings are computed again.
     """
     if data.startswith(GZIP):
         try:

@@ -18,28 +18,30 @@ class Reading:
     Parameters
     ----------
     range : two floats, optional
-        Values that become black and white, for all images alike: pictures of any type, and bands.
+        Value that becomes black and value that becomes white, the same for all images (pictures of
+        any type, and bands).
     stretch : str, optional
-        Entry of `stretches.STRETCHES` that turns values into 0…255, for images that are not 8-bit,
-        and for views that do not name one. It looks at each image by itself.
+        Name of a stretch in `stretches.STRETCHES` that turns values into 0…255, for images that are
+        not 8-bit and views that name no stretch. Black and white are computed for each image.
     bands : tuple of str, optional
-        Names of bands: of the planes, in the file's order, where the files do not name them; and of
-        files that end in them (`galaxy_NAME.fits`) where the name is none of a known filter.
+        Names of bands: for files of several bands without names, in the file's order; and for file
+        names that end in a band (`galaxy_NAME.fits`) that is no known filter.
     science : str, optional
-        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit that is the image, or name of an
-        HDF5 file's array.
+        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit with the galaxy's image, or name
+        of the HDF5 array with the images.
     prefer : {"picture", "bands"}, optional
-        What shows a galaxy that has both, a JPEG or PNG and FITS or arrays.
+        Which files are read for a galaxy that has both: a picture (JPEG or PNG), and bands (FITS or
+        arrays).
     ids_from : str, optional
-        Array of an HDF5 file that holds the ids.
+        Name of the HDF5 array with the ids.
     field : float
-        Share of the survey frame's side that the images hold, in (0, 1]: a view cuts the same sky
-        from both.
+        Side of the images as a share of the side of the survey's pictures, in (0, 1], so that a
+        view cuts out the same sky from both.
 
     Raises
     ------
     InputError
-        A value breaks its rule; range and stretch are both given.
+        A value breaks its rule, or range and stretch are both given.
 
     Examples
     --------

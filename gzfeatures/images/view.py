@@ -36,16 +36,17 @@ class View:
     crop : float
         Central share of the shorter side that is kept, in (0, 1].
     grey : bool
-        Luminance copied into three channels.
+        Whether colours are replaced by their luminance, repeated in three channels.
     bands : tuple of str, optional
-        Multi-band sources only: the bands that become the channels, by name and in this order (for
-        three: red, green, blue). By default one band is repeated and three stand from the longest
-        wavelength to the shortest; any other number has to be chosen.
+        For images in bands only: names of the bands that become the channels, in this order (of
+        three bands: red, green, blue). By default a single band is repeated three times, and three
+        bands are sorted from the longest wavelength to the shortest; for other numbers of bands,
+        names must be given.
     stretch : str, optional
-        Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255;
-        "lupton" by default.
+        For images in bands only: name of the stretch in `stretches.STRETCHES` that turns flux into
+        0…255; "lupton" by default.
     interpolation : {"bilinear", "bicubic"}
-        Filter that resizes images, widened where an image shrinks (antialiased).
+        Filter that resizes images; it is widened if the image is made smaller (antialiasing).
     """
 
     size: int = 224
@@ -76,9 +77,9 @@ class View:
         Parameters
         ----------
         text : str
-            Fields and values.
+            Fields and values of the view.
         base : View, optional
-            Default `View()`.
+            View that gives the other fields; by default `View()`.
 
         Raises
         ------
@@ -133,13 +134,13 @@ class View:
         Returns
         -------
         ndarray of uint8
-            Shape (size, size, 3), or (size, size, channels) of an array with another number of
+            Shape (size, size, 3); (size, size, channels) for an array with a different number of
             channels.
 
         Raises
         ------
         InputError
-            Grey is asked of an array without three channels.
+            `grey` is set, and the array does not have three channels.
         """
         if isinstance(image, np.ndarray):
             if image.shape[2] != 3:

@@ -48,19 +48,19 @@ class TeachingSession:
     Parameters
     ----------
     table : EmbeddingTable
-        Vectors that heads are fitted on.
+        Embeddings to which heads are fitted.
     chart : Map
-        Where its galaxies lie on the page.
+        Map with the position of each galaxy on the page.
     file : AnswersFile
-        What was said of them.
+        Label file with the person's answers.
     seed : int
-        Of heads.
+        Seed of the fits of heads.
     answers : Predictions, optional
-        Predicted answers of the decision tree, which name the regions of the map.
+        Predicted answers of Galaxy Zoo's decision tree, by which regions of the map are named.
     catalog : DataFrame, optional
-        Columns that can colour the map; positions in `ra` and `dec` show the sky.
+        Columns by which the map can be coloured; with `ra` and `dec` the page shows sky positions.
     on_round : callable, optional
-        Is told of each round that ended.
+        Function that is called with a record of each finished round of labelling.
 
     Examples
     --------
@@ -79,22 +79,22 @@ class TeachingSession:
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
-        """Write the answers that a web page sends to the label file; return the number of labels.
+        """Write labels that a person gave on the web page to the label file; return their number.
 
         Parameters
         ----------
         content : JSON value
-            `answers`: list of `id, label, asked, round, who, when`; label None removes one.
+            `answers`: list of `id, label, asked, round, who, when`; label None removes the answer.
 
         Returns
         -------
         dict
-            `labels`: answers in the file.
+            `labels`: number of answers in the file.
 
         Raises
         ------
         InputError
-            It is anything else, or a galaxy is not in the table.
+            The content has a different form, or a galaxy is not in the table.
         OutputError
             The file cannot be written.
         """
@@ -134,7 +134,7 @@ class TeachingSession:
         return page_vectors(self.chart.vectors, answers)
 
     def state(self, content: Any = None) -> dict[str, Any]:
-        """Return all answers about the table's galaxies as JSON values, which `keep` can read."""
+        """Return all labels of the table's galaxies as JSON values, which `keep` can read."""
         known = set(self.table.ids)
         return {
             "answers": [
@@ -145,12 +145,12 @@ class TeachingSession:
         }
 
     def fit(self, content: Any) -> dict[str, Any]:
-        """Fit a head to all answers not kept for tests; return predictions for the map.
+        """Fit a head to all labels not kept for tests; return predictions for the map.
 
         Parameters
         ----------
         content : JSON value
-            `head`: one of `HEADS`.
+            `head`: name of a head in `HEADS`.
 
         Returns
         -------
@@ -160,7 +160,8 @@ class TeachingSession:
         Raises
         ------
         InputError, UnknownNameError
-            No such head; or the answers have fewer than two classes, or a class with one galaxy.
+            No head has this name; or the labels have fewer than two classes, or a class with one
+            galaxy.
         """
         name = content.get("head") if isinstance(content, Mapping) else None
         if not isinstance(name, str):
@@ -199,12 +200,13 @@ class TeachingSession:
         Returns
         -------
         dict
-            `told`: what was done; with `fits` the file as base64.
+            `told`: sentence on what was done; with `fits` also the file as base64.
 
         Raises
         ------
         InputError
-            It is anything else; an id is not in the table; FITS cannot hold an id; no hub runs.
+            The content has a different form; an id is not in the table; FITS cannot store an id; or
+            no SAMP hub runs.
         """
         ids, how = (
             content.get(key) if isinstance(content, Mapping) else None for key in ("ids", "how")
@@ -249,7 +251,7 @@ class TeachingSession:
         return Path(self._folders[-1].name)
 
     def labels(self, *asked: str) -> Labels:
-        """Return all answers as labels, or those on galaxies asked about for a given reason."""
+        """Return all labels, or those of galaxies labelled for given reasons (`asked`)."""
         wanted = asked or (RANDOM, QUEUE, USER)
         known = set(self.table.ids)
         answers = {
@@ -268,7 +270,7 @@ class TeachingSession:
         labels: Labels | None = None,
         progress: Progress = SILENT,
     ) -> bytes:
-        """Return the HTML of the page with the map; the page sends answers to this session."""
+        """Return the HTML of the page with the map; the page sends labels to this session."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "map.html"
             self.chart.write_html(
@@ -297,18 +299,18 @@ class TeachingSession:
         Parameters
         ----------
         say : callable
-            Is told the address.
+            Function that shows the page's address to the user.
         images : ImageSet, optional
-            Thumbnails.
+            Images for thumbnails.
         port : int
-            0 takes a free one.
+            Port of the server; 0 chooses a free port.
         progress : Progress
-            Where the making of thumbnails is told.
+            Shows the progress of making thumbnails.
 
         Raises
         ------
         InputError
-            The port is taken, or there are too many galaxies for a page.
+            The port is in use, or there are too many galaxies for a page.
         """
         try:
             with self.server(images, port=port, progress=progress) as server:
@@ -345,7 +347,7 @@ class TeachingSession:
 
     @property
     def actions(self) -> dict[str, Callable[[Any], Any]]:
-        """Return what a page can ask this session to do, by the name that its requests use."""
+        """Return the session's methods that the page can call, by the names in its requests."""
         return {
             "answers": self.keep,
             "state": self.state,
@@ -365,7 +367,7 @@ class TeachingSession:
 
 
 def _answer(content: Mapping[str, Any]) -> Answer | None:
-    """Return the answer in a web page's request; None if the person took the answer back."""
+    """Return the answer in a web page's request; None if the person removed the label."""
     if content.get("label") is None:
         return None
     label, asked, who, when = (content.get(key, "") for key in ("label", "asked", "who", "when"))

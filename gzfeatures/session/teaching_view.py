@@ -28,21 +28,22 @@ PART = 400_000
 class TeachingView:
     """Show a page for labelling galaxies below a notebook cell, and store the labels.
 
-    A saved notebook keeps ids and labels; the page with its images is sent when it is looked at.
+    A saved notebook contains ids and labels, but no images: the page is sent when the notebook
+    shows it.
 
     Parameters
     ----------
     session : TeachingSession
-        Table, map and label file.
+        Session with table, map and label file.
     images : ImageSet, optional
-        Thumbnails.
+        Images for thumbnails.
     progress : Progress
-        Where the making of thumbnails is told.
+        Shows the progress of making thumbnails.
 
     Attributes
     ----------
     widget : anywidget.AnyWidget
-        What the notebook shows; its trait `answers` maps ids to labels.
+        The widget below the cell; its trait `answers` maps ids to labels.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def _widget(base: type[Any], file: str, answers: Mapping[str, str]) -> Any:
         "_esm": script,
         "file": traits.Unicode().tag(sync=True),
         "answers": traits.Dict().tag(sync=True),
-        # a notebook stores this text beside the widget
+        # a notebook stores this text too, and shows it where the widget cannot run
         "__repr__": lambda widget: f"{len(widget.answers):,} labels in {widget.file}",
     }
     # make the class only here, because its base is a library that is imported late

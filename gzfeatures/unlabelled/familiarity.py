@@ -23,7 +23,7 @@ MOST_COMPONENTS, ROWS_A_COMPONENT = 200, 10
 
 The variance along an axis has to be known before a distance can be measured in it."""
 ROWS = 5000
-"""Most training galaxies, evenly spaced, from which the principal components are computed."""
+"""Least number of evenly spaced galaxies for the principal components, if so many exist."""
 CLIP = 4.0
 """Limit of coordinates in the contrast, in standard deviations: a far galaxy must not dominate."""
 REFERENCE_COMPONENTS = 32
@@ -39,7 +39,7 @@ class Familiarity:
     The distance is Mahalanobis': vectors are scaled to unit length and compared along the principal
     axes of the training galaxies, in units of the standard deviation along each axis. The p value
     is conformal: of galaxies drawn like the calibration galaxies (kept out of training), a share of
-    at most a has p ≤ a, for any embeddings.
+    at most a has p ≤ a, whatever network made the embeddings.
 
     Parameters
     ----------
@@ -50,12 +50,13 @@ class Familiarity:
     spread : ndarray of float64
         Standard deviation of the training galaxies along each axis, above 0, shape (c,).
     distances : ndarray of float64
-        Rising logarithmic distances of the m calibration galaxies, shape (m,).
+        Logarithmic distances of the m calibration galaxies in increasing order, shape (m,).
     reference : ndarray of float32
         Coordinates of the calibration galaxies along the first axes, shape (m, up to 32).
     contrast : ndarray of float64, optional
-        Shape (c,): a direction in which pictures that show no galaxy differ from galaxies, learned
-        from drawn ones; added to the logarithmic distance.
+        Direction in which embeddings of pictures without a galaxy differ from those of galaxies,
+        shape (c,), learned from computer-drawn pictures; the coordinate along it is added to the
+        logarithmic distance.
 
     Raises
     ------
@@ -107,10 +108,11 @@ class Familiarity:
         training : ndarray of float32
             Vectors of training galaxies, shape (n, dim), n ≥ 2; finite.
         kept_out : ndarray of float32
-            Vectors of galaxies drawn like those but trained on by nothing, shape (m, dim), m ≥ 1.
+            Vectors of galaxies drawn from the same sample but not trained on, shape (m, dim), m ≥
+            1.
         strangers : ndarray of float32, optional
-            Vectors of pictures without a galaxy, shape (s, dim); they sharpen the distance. The
-            p values are those of the kept-out galaxies all the same.
+            Vectors of pictures without a galaxy, shape (s, dim); they make the distance larger for
+            such pictures. The p values still come from the kept-out galaxies.
 
         Raises
         ------
@@ -160,12 +162,12 @@ class Familiarity:
         Returns
         -------
         ndarray of float64
-            Shape (n,), in [1 / (m + 1), 1]; small: unlike the training galaxies.
+            Shape (n,), in [1 / (m + 1), 1]; a small value means unlike the training galaxies.
 
         Raises
         ------
         InputError
-            Vectors of another length.
+            The vectors have a different length than the training galaxies' vectors.
         """
         return self._p_values(matrix, 1)
 
@@ -215,7 +217,7 @@ class Familiarity:
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Fit the direction in which embeddings of images without galaxy differ from galaxies."""
+        """Fit the direction in which embeddings of images without a galaxy differ from others."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
@@ -231,7 +233,7 @@ class Familiarity:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values, with arrays as base64 text.
 
-        Axes, centre and reference are in half precision.
+        Axes, centre and reference are rounded to half precision.
         """
         return {
             "components": len(self.axes),

@@ -30,15 +30,15 @@ class Priors:
     Parameters
     ----------
     classes : tuple of str
-        k names.
+        Names of the k classes.
     training : ndarray of float64
-        Shares that the head's probabilities are made for, shape (k,), sum 1.
+        Class shares for which the head's probabilities are right, shape (k,), sum 1.
     before : ndarray of float64
         Mean probabilities before the correction, shape (k,), sum 1.
     after : ndarray of float64
         Estimated shares, shape (k,), sum 1.
     galaxies : int
-        Galaxies they were estimated from.
+        Number of galaxies from which the shares were estimated.
 
     References
     ----------
@@ -64,16 +64,16 @@ class Priors:
         Parameters
         ----------
         predictions : Predictions
-            One class per galaxy. Those that were trained on and those unlike the training galaxies
-            are not estimated from: what a head says of them is not calibrated.
+            One class per galaxy. Galaxies that were trained on, and galaxies unlike the training
+            galaxies, are left out, because their probabilities are not calibrated.
         training : ndarray of float64
             Mean probabilities of galaxies kept out of training, shape (k,), sum 1.
 
         Raises
         ------
         InputError
-            Predictions are not of one class per galaxy, or of other classes; fewer than 30 galaxies
-            are left.
+            The predictions are not one class per galaxy, or have different classes; or fewer than
+            30 galaxies are left.
         """
         if predictions.kind != "classes" or len(predictions.classes) != len(training):
             raise InputError(
@@ -101,9 +101,9 @@ class Priors:
     def corrected(self, predictions: Predictions) -> Predictions:
         """Correct predicted probabilities to the estimated class shares, by Bayes' rule.
 
-        Class sets of the uncorrected probabilities stay, and the class that is now most probable is
-        added to its set. Thresholds of sets are made within each class and do not depend on class
-        shares, so the coverage within each class is still promised; no set becomes smaller.
+        A galaxy's class set (classes among which the true class is, as often as promised) stays,
+        and the class that is now most probable is added. The thresholds of sets are computed within
+        each class and do not depend on class shares, so the promise still holds within each class.
         """
         weights = _weights(self.after, self.training)
         p = _normalised(predictions.probabilities * weights)
@@ -116,7 +116,7 @@ class Priors:
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a dict per class: its share in training, before and after the correction."""
+        """Return a dict per class: its shares in training, and before and after the correction."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}

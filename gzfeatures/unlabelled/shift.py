@@ -1,6 +1,6 @@
 """Test whether a table's galaxies differ from the galaxies that a head was trained on.
 
-The test compares class shares, and tries to separate both by a classifier on embeddings.
+The test compares class shares, and tries to separate the two samples by a classifier on embeddings.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Shares:
     Parameters
     ----------
     mean : ndarray of float64
-        Shape (k,), in [0, 1], sum 1.
+        Mean probabilities, shape (k,), in [0, 1], sum 1.
     covariance : ndarray of float64
-        Of one galaxy's probabilities, shape (k, k).
+        Covariance of one galaxy's probabilities, shape (k, k).
     n : int
         Galaxies.
 
@@ -85,7 +85,7 @@ class TableSample:
     Parameters
     ----------
     known : Familiarity
-        In whose coordinates galaxies are kept.
+        Has the principal axes along which coordinates of galaxies are stored.
     """
 
     def __init__(self, known: Familiarity) -> None:
@@ -106,7 +106,7 @@ class TableSample:
         vectors : ndarray of float32
             Shape (n, dim).
         seen : ndarray of bool, optional
-            Shape (n,): trained on.
+            Whether a network was trained on the galaxy, shape (n,).
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
         order = uniform(ids[rows], 0)
@@ -138,8 +138,8 @@ class Shift:
     Parameters
     ----------
     variation : float, optional
-        Total variation of the class shares, freed of what noise adds, in [0, 1]; None unless a head
-        predicts one class.
+        Total variation of the class shares, minus the part that noise adds, in [0, 1]; None unless
+        a head predicts one class per galaxy.
     variation_interval : (float, float), optional
         Its 90 % interval.
     auc : float
@@ -147,7 +147,7 @@ class Shift:
     auc_interval : (float, float)
         Its 90 % interval.
     galaxies, kept_out : int
-        Compared on each side.
+        Number of galaxies of the table, and of galaxies kept out of training, that were compared.
 
     References
     ----------
@@ -188,12 +188,12 @@ class Shift:
         table : ndarray of float64
             Coordinates of the table's galaxies, shape (n, c), n ≥ 50.
         shares, of_table : Shares, optional
-            Of kept-out galaxies and of the table's.
+            Class shares of the kept-out galaxies, and of the table's galaxies.
 
         Raises
         ------
         InputError
-            There are fewer than 50 galaxies on a side.
+            One of the two samples has fewer than 50 galaxies.
         """
         if min(len(reference), len(table)) < FEWEST:
             raise InputError(
@@ -209,17 +209,17 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Return whether class shares differ by more than .05, the whole interval above .05."""
+        """Return whether class shares surely differ: interval of their distance above .05."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Return whether a classifier separates both tables: whole interval of AUC above .6."""
+        """Return whether a classifier surely separates the samples: AUC interval above .6."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Return whether class shares or embeddings differ by more than the limits .05 and .6."""
+        """Return whether class shares or embeddings surely differ, by the limits .05 and .6."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False, model: str = "head") -> str | None:
@@ -228,9 +228,9 @@ class Shift:
         Parameters
         ----------
         corrected : bool
-            The class shares are corrected already (`--priors unlabelled`).
+            Whether the class shares are corrected already (`--priors unlabelled`).
         model : {"head", "network"}
-            What was trained on the other galaxies.
+            What was trained: a head or a network.
         """
         parts = []
         if self.shares_shifted and not corrected:
@@ -247,8 +247,8 @@ class Shift:
         if model != "head":
             these, trained = "these galaxies", f"the {model} was trained on"
             remedy = "train on some of them, labelled"
-        # advise a correction of class shares only if these differ: it does not help if the images
-        # look different
+        # advise a correction of class shares only if class shares differ: a correction does not
+        # help if the images look different
         if self.shares_shifted and not corrected:
             remedy += "; for shares alone, --priors unlabelled corrects them"
         return f"{these} are not drawn like those {trained}: {', and '.join(parts)}; {remedy}"
@@ -273,11 +273,11 @@ def _thinned(rows: Array | Matrix) -> Array:
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
     """Return the total variation distance between two tables' class shares, with an interval.
 
-    This is half the sum of absolute differences, corrected for the noise of both means; the
+    The distance is half the sum of absolute differences, corrected for the noise of both means; the
     interval is from a parametric bootstrap. Noise makes a sum of absolute differences larger, most
     of all if the true differences are small, so that a percentile interval would be too high.
-    Instead the true difference is assumed to be a times the measured one. The interval contains
-    every a for which the measured sum lies inside the central 90 % of simulated sums (test
+    Instead the true difference is assumed to be a times the measured difference. The interval
+    contains every a for which the measured sum lies inside the central 90 % of simulated sums (test
     inversion); the estimate is the a for which it is their median.
     """
     difference = table.mean - shares.mean

@@ -39,7 +39,7 @@ class JoinKind:
 
 
 MATCHED = JoinKind()
-"""Keep the galaxies that match, with the first table's columns where a name stands in both."""
+"""Keep matched galaxies only; of columns with the same name keep the first table's."""
 
 
 @dataclasses.dataclass(frozen=True)

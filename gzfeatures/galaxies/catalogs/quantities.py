@@ -66,16 +66,16 @@ QUANTITIES: dict[str, Quantity] = {
     "redshift_bin": Quantity(("redshift_bin", "REDSHIFT_SIMPLE_BIN")),
     "magnitude_bin": Quantity(("magnitude_bin", "PETROMAG_MR_SIMPLE_BIN")),
 }
-"""Quantities by our name."""
+"""Physical quantities by their names in gzfeatures."""
 
 ANGLES = ("deg", "arcsec")
-"""Our units of angle, to which angles of a file are converted."""
+"""Units of angle in gzfeatures, to which angles in a file are converted."""
 
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
 """Names of columns that may hold right ascension and declination in one cell."""
 
 SENTINELS = (-9999.0, -999.0)
-"""Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
+"""Numbers that SDSS and Galaxy Zoo tables write for a missing value."""
 
 HIGHEST = 20.0
 """Largest redshift that is accepted; larger values are no redshifts."""

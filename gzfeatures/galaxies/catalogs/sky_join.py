@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 SEPARATION = "separation_arcsec"
 """Column that a join by position adds."""
 SAMPLE = 20_000
-"""Galaxies whose shifted positions measure how many pairs are due to chance."""
+"""Number of galaxies whose shifted positions measure how many pairs are due to chance."""
 SHIFTS = (0.0, 90.0, 180.0, 270.0)
 """Directions in degrees from north in which positions are shifted."""
 LEAST_SHIFT = 60.0
-"""Least shift in arcsec: beyond the size of a galaxy, whose parts may be listed apart."""
+"""Least shift in arcsec: larger than a galaxy, whose parts may be separate rows of a catalog."""
 
 
 @dataclasses.dataclass(frozen=True)

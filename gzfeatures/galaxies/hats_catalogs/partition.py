@@ -17,7 +17,7 @@ FINEST = 29
 BOUNDARY = 16
 """Points along each edge of a pixel that measure how far it reaches."""
 SLACK = 1.01
-"""Factor that covers what lies between these points, and rounding at the border."""
+"""Factor on this distance, because the border between the points may lie farther out."""
 
 Vectors = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
 from gzfeatures.galaxies.hats_catalogs.partition import Vectors, angles
 
 PLACES, TABLES = 12, 3
-"""Least partitions whose positions, and whose columns, are held: neighbours share most of them."""
+"""Least number of partitions whose positions, and whose columns, stay in memory for reuse."""
 ROWS = 3_000_000
-"""Rows of small partitions that are held beyond these."""
+"""Rows that stay in memory even if they are in more partitions than these numbers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from gzfeatures.tablefiles.raw_table import storage
 from gzfeatures.tablefiles.whole_folder import written_whole_folder
 
 MOST_ROWS = 1_000_000
-"""Most rows of a partition, unless they lie at one place."""
+"""Largest number of rows in a partition, unless more rows have the same position."""
 
 
 class HatsWriter:

@@ -22,7 +22,7 @@ Target: TypeAlias = Literal["classes", "multi-label", "fractions", "value", "red
 VALUE_TARGETS: tuple[Target, ...] = ("value", "redshift")
 """Kinds of labels that are one number per galaxy; errors of a redshift z count in 1 + z."""
 STRATA = 10
-"""Number of quantile bins of a number label whose shares each side of a split keeps."""
+"""Number of quantile bins of number labels; each part of a split gets equal shares of a bin."""
 FEWEST_IN_STRATUM = 10
 """Fewest galaxies in a quantile bin; few galaxies are divided into fewer bins."""
 

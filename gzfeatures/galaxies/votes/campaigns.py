@@ -98,7 +98,7 @@ _TELLING: tuple[tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]], ...] = (
 """Answers that identify the campaign of unmarked columns; without them it is DR5 or DESI."""
 
 SUFFIXES: dict[Measure, str] = {"count": "", "fraction": "-fraction", "debiased": "-debiased"}
-"""Suffix of the vote columns of GZ DECaLS and later campaigns, by measure."""
+"""Suffix of the vote columns of GZ DECaLS and later campaigns, by kind of votes."""
 
 _STEMS_BELOW_CLUMPS = {
     **{answer: GZ2[answer] for answer in QUESTIONS["smooth-or-features"]},

@@ -90,7 +90,7 @@ class Choice:
 
 
 ANY = Choice()
-"""Read each galaxy's own campaign and the scheme's measure, with any number of volunteers."""
+"""Read each galaxy's own campaign, and the scheme's kind of votes; any number of volunteers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -138,7 +138,7 @@ GZ2_SUFFIXES: dict[Measure, str] = {
     "weighted": "_weighted_fraction",
     "debiased": "_debiased",
 }
-"""Suffix of the GZ2 vote columns, by measure."""
+"""Suffix of the GZ2 vote columns, by kind of votes."""
 
 
 def columns(question: str) -> slice:

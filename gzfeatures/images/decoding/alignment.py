@@ -67,21 +67,22 @@ def _handedness(world: WCS) -> float:
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
     """Shift images of several bands onto the pixel grid of one band, by their sky coordinates.
 
-    The grid is that of the band in the middle of the wavelengths. The other images are shifted by
-    whole pixels where that is right to a tenth of a pixel, or else interpolated linearly; pixels
-    that nothing was observed for are bad.
+    The bands are sorted by wavelength, and the grid of the middle band is used. The other images
+    are shifted by whole pixels if the error is below a tenth of a pixel, otherwise by linear
+    interpolation. Pixels outside the image before the shift become bad pixels.
 
     Parameters
     ----------
     parts : sequence of Bands
-        Of one shape. Where none has coordinates they are left as they lie.
+        Images of one shape. If no image has sky coordinates, none is shifted.
     where : object
         Named in errors.
 
     Raises
     ------
     InputError
-        Only some have coordinates; or their scale, angle, handedness or field of sky differ.
+        Only some images have coordinates; or the images differ in pixel scale, rotation, mirroring
+        or field of sky.
     """
     if len({_cards(part.header) for part in parts}) == 1:
         return list(parts)
@@ -116,7 +117,7 @@ def _middle(parts: Sequence[Bands]) -> int:
 
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
-    """Shift every band onto the pixel grid of the middle band; refuse bands that are turned."""
+    """Shift every band onto the pixel grid of the middle band; refuse a rotated image."""
     height, width = parts[middle].flux.shape[1:]
     corners = np.array(
         [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
@@ -178,7 +179,8 @@ def _require_alike(
         )
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():
-        # a NaN shift (images far apart on the sky) fails the comparison above, so it is refused too
+        # images far apart on the sky have a NaN shift; it is refused here too, because comparisons
+        # with NaN are false
         raise InputError(
             fault, where=where, rule="show one field of the sky", found=pair, remedy=remedy
         )

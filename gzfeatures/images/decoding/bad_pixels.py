@@ -17,12 +17,13 @@ BLOCK, RUN = 5, 16
 RICE compression turns 2 … 10 % of the pixels into zeros; one in 10²⁵ squares would then be zero."""
 
 MANY, CHANCE = 0.2, 1e-3
-"""Share of zeros above which a sky has zeros by nature, and the accepted chance of an error.
+"""Share of zeros above which an image's sky naturally has zeros, and the accepted error rate.
 
-Maps of few photons have natural zeros; the chance is per image, that they pass for an area."""
+Images of few photons have natural zeros. The error rate is the chance, per image, that such zeros
+are taken for an unobserved area."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
-"""Planes of an HSC or LSST mask that mark pixels without a measurement."""
+"""Names of the bits of an HSC or LSST mask that mark pixels without a measurement."""
 
 
 def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | float = 0.0) -> Mask:
@@ -33,16 +34,16 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     plane : ndarray of floats or integers
         Shape (height, width). NaN is no zero.
     tolerance : float or ndarray of float64
-        How far from 0 a pixel may lie that was 0 before it was compressed: half a step of the
-        quantisation.
+        Largest value of a pixel that counts as zero: lossy compression may have changed a zero by
+        half a quantisation step.
 
     Returns
     -------
     ndarray of bool
-        Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of
-        `RUN` pixels, or fill the image; zeros scattered over the sky are measurements. Where more
-        than a fifth of the pixels are zero the square and the run grow until scattered zeros would
-        not make them.
+        True in areas of zeros (connected by edges) that contain a square of `BLOCK` × `BLOCK` zeros
+        or a straight run of `RUN` zeros, or fill the image; zeros scattered over the sky are
+        measurements. If more than a fifth of the pixels are zero, a larger square or a longer run
+        is required, which scattered zeros do not form by chance.
     """
     # compare integers with 0 directly, because np.abs of the most negative integer is negative
     zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
@@ -56,8 +57,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
     if run > RUN:
-        # in an image narrower than the run of zeros that is required, a complete row of zeros
-        # proves nothing
+        # do not shorten the required run of zeros to the width of the image: a complete row of
+        # zeros proves nothing there
         shapes = {(square, square), (1, run), (run, 1)}
     solid, opened = np.zeros_like(zero), np.zeros_like(zero)
     for shape in shapes:
@@ -76,7 +77,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Return the side of a square and the length of a run of zeros that chance does not make."""
+    """Return side of a square, and length of a run, of zeros that is too unlikely by chance."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
@@ -91,16 +92,16 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     Parameters
     ----------
     kind : str
-        Its EXTNAME or IMAGETYP: a weight (`WHT`, `invvar` …), or a mask (`MASK`, `DQ` …).
+        EXTNAME or IMAGETYP of the image: a weight (`WHT`, `invvar` …), or a mask (`MASK`, `DQ` …).
     plane : ndarray
         Shape (…, height, width).
     cards : mapping
-        Its header: masks of HSC name their bits by MP_…; of JWST's DQ the first bit alone means "do
-        not use".
+        Header of the image. HSC masks give the meaning of each bit in cards MP_…; in JWST's DQ
+        masks only the first bit means "do not use".
 
     Notes
     -----
-    A weight that is not positive, and a flag that is not 0, mark a pixel without a measurement.
+    A pixel has no measurement if its weight is not positive, or its mask flag is not 0.
     """
     word = set(kind.lower().replace("-", "_").split("_"))
     if word & {"invvar", "ivar", "ivm", "wht", "weight", "weights", "wgt"}:

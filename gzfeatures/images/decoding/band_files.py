@@ -33,9 +33,9 @@ def read_fits(
 ) -> Bands:
     """Read the bands of a FITS file: one image, a cube, or one image extension per band.
 
-    Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's),
-    else from `names`. Weights, errors and masks are never taken for the image; weights and masks
-    mark its bad pixels (see `badpixels`).
+    Names come from the header (BANDS or BAND0…, BAND, FILTER, or an EXTNAME that is a band's name),
+    otherwise from `names`. Weight, error and mask images are never read as the galaxy's image;
+    weights and masks mark its bad pixels (see `bad_pixels`).
 
     Parameters
     ----------
@@ -46,15 +46,16 @@ def read_fits(
     max_pixels : int
         Largest image that is decoded, all bands together.
     names : tuple of str, optional
-        Names of the bands, where the file has none.
+        Names of the bands, if the file does not name them.
     science : str, optional
-        Name or number of the unit that is the image.
+        Name or number of the FITS unit (HDU) with the galaxy's image.
 
     Raises
     ------
     InputError
-        The file is truncated, damaged, or too large; no plane, or more than one, can be the image;
-        the planes of a cube have no names; header and `names` differ; or bands cannot be aligned.
+        The file is truncated, damaged, or too large; no image, or more than one, can be the
+        galaxy's; the bands of a cube have no names; header and `names` differ; or bands cannot be
+        aligned.
     """
     if data[:2] == b"\x1f\x8b":
         data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
@@ -105,7 +106,7 @@ def read_npy(
 ) -> Bands:
     """Read the bands of a .npy file of shape (bands, height, width) or (height, width).
 
-    Such a file holds no names.
+    The file does not contain names; the caller gives them.
 
     Raises
     ------
@@ -120,7 +121,8 @@ def read_npz(
 ) -> Bands:
     """Read the bands of a .npz file with the arrays `images` and `filters` (band names).
 
-    `images` (or `image`) has shape (bands, height, width); `bands` may hold the names too.
+    `images` (or `image`) has shape (bands, height, width); the names may also be in an array
+    `bands`.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
     Raises
     ------
     InputError
-        They differ in shape, name a band twice, or cannot be aligned.
+        Two images differ in shape or have the same band, or the images cannot be aligned.
     """
     if len(parts) == 1:
         return parts[0]
@@ -244,7 +246,7 @@ def _native(planes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _bad(planes: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Find pixels that are not finite, or in areas filled with zeros, (bands, height, width)."""
+    """Mark pixels that are not finite or in areas of zeros, shape (bands, height, width)."""
     if planes.dtype.kind != "f":
         return np.zeros(planes.shape, dtype=bool)
     return np.stack([~np.isfinite(plane) | unobserved(plane) for plane in planes])

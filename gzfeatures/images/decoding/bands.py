@@ -34,14 +34,14 @@ class Bands:
     flux : ndarray of float32
         Shape (bands, height, width), in the file's unit and row order.
     bad : ndarray of bool
-        Same shape: pixels without a measurement: not finite, without weight, marked by a mask, or
-        in an area that a survey filled with zeros (see `badpixels`). Their flux is NaN where it was
-        not finite and kept otherwise.
+        True for pixels without a measurement, same shape as `flux`: not finite, without weight,
+        marked by a mask, or in an area that a survey filled with zeros (see `bad_pixels`). Flux
+        that is not finite becomes NaN; the flux of other bad pixels is unchanged.
     header : astropy.io.fits.Header, optional
-        Header with the celestial coordinates; None where the source has none.
+        Header with the celestial coordinates; None if the image has no coordinates.
     uncovered : ndarray of bool, optional
-        Same shape as `flux`: bad pixels that lie outside of the band's own image, at the margin
-        that a shift onto the grid of another band leaves; None where no band was shifted.
+        True for bad pixels outside the band's own image, same shape as `flux`: a shift onto the
+        grid of a different band leaves an empty margin. None if no band was shifted.
     """
 
     names: tuple[str, ...]
@@ -67,12 +67,12 @@ class Bands:
     def select(self, names: Sequence[str]) -> Bands:
         """Return the images of the bands with these names, in the order of the names.
 
-        `r` also selects `HSC-R` where no other band is an r, and `f115w` selects `F115W`.
+        `r` also selects `HSC-R` if no other band may be called r, and `f115w` selects `F115W`.
 
         Raises
         ------
         InputError
-            One of them is not there.
+            The image has no band of one of these names.
         """
         rows = [self._row(name) for name in names]
         return dataclasses.replace(
@@ -101,12 +101,12 @@ class Bands:
         ra, dec : float
             Centre in degrees (ICRS).
         arcsec : float
-            Side in arcseconds. Where the square leaves the image, flux is NaN and bad is True.
+            Side of the square in arcseconds. Outside the image, flux is NaN and bad is True.
 
         Raises
         ------
         InputError
-            The image has no celestial coordinates, or the square lies off it.
+            The image has no celestial coordinates, or the square lies outside the image.
         """
         from astropy import units
         from astropy.coordinates import SkyCoord
@@ -157,8 +157,7 @@ class Bands:
         Parameters
         ----------
         most_bad : float
-            Largest share of bad pixels, among those that the band's own image covers, that is
-            passed over, in [0, 1].
+            Largest share of bad pixels in a band's own image that is no fault, in [0, 1].
         """
         lines = []
         uncovered = np.zeros_like(self.bad) if self.uncovered is None else self.uncovered
@@ -186,25 +185,26 @@ class Bands:
         Parameters
         ----------
         names : sequence of str, optional
-            Bands that become the channels. By default one band is repeated three times, and three
-            stand from the longest wavelength to the shortest.
+            Bands that become the channels. By default a single band is repeated three times, and
+            three bands are sorted from the longest wavelength (red) to the shortest (blue).
         stretch : str
-            Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn
-            black.
+            Name of a stretch in `stretches.STRETCHES`. Its statistics ignore bad pixels, which are
+            drawn black.
         range : two floats, optional
-            Flux that becomes black and white, instead of the stretch.
+            Flux that becomes black and flux that becomes white, instead of a stretch.
 
         Returns
         -------
         ndarray of uint8
-            Shape (height, width, channels), the first row on top: FITS counts rows from below and
-            is turned over. By its coordinates an image that shows the sky from behind (east to the
-            right) is mirrored.
+            Shape (height, width, channels), with the first row on top; rows of FITS images, which
+            are counted from below, are reversed. An image with east to the right, as its
+            coordinates say, is mirrored.
 
         Raises
         ------
         InputError
-            A band is blank or not there, or the default order is not defined.
+            A band is blank or missing, or the default order is undefined because of the number or
+            wavelengths of the bands.
         """
         chosen = self.select(self._order() if names is None else names)
         blank = [line for line in chosen.faults() if line.endswith("blank")]

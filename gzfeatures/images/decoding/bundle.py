@@ -59,10 +59,10 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
     """Return the array that the bytes of a .npy file contain, read-only.
 
-    Its shape is checked before it is read; pickled objects are refused.
+    The shape is checked before the values are read; pickled objects are refused.
 
-    The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy warns of, and tries
-    to mend, damaged ones.
+    The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy would try to repair
+    a damaged header, with a warning.
 
     Raises
     ------

@@ -66,20 +66,20 @@ def picture(
     max_pixels : int
         Largest width × height that is decoded; checked in the header.
     levels : Levels
-        How values that are not 8-bit become grey levels; with a range also those that are.
+        How values of more than 8 bits become grey levels; a range also applies to 8-bit values.
 
     Returns
     -------
     PIL.Image.Image
         Mode L (grey; 16 bits are divided by 257, other integers by their range) or RGB (colour;
-        palettes are looked up, CMYK is converted without a profile, alpha is dropped). Turned as
-        EXIF asks.
+        palettes are looked up, CMYK is converted without a profile, alpha is dropped). It is
+        rotated as the EXIF data say.
 
     Raises
     ------
     InputError
-        Zero bytes, not an image, too large, truncated or damaged; or floats without a range or
-        stretch.
+        The file is empty, no image, too large, truncated or damaged; or it contains floats, and
+        neither range nor stretch is given.
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
@@ -137,7 +137,8 @@ def decode_rgb(
 ) -> npt.NDArray[np.uint8]:
     """Decode one picture in colour, shape (height, width, 3).
 
-    An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
+    An undamaged JPEG is decoded by libjpeg-turbo directly, which gives the same pixels in a third
+    of the time that Pillow takes.
     """
     pixels = decode(data, where=where, max_pixels=max_pixels, levels=levels)
     return in_colour(pixels)
@@ -218,8 +219,8 @@ def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: objec
     # drop the picture's note about transparency, because Pillow would warn that it gets lost
     image.info.pop("transparency", None)
     if image.mode in DEEP:
-        # Pillow reads 16-bit integers as 32-bit; restore the type in the file, because its largest
-        # value is drawn white
+        # Pillow reads 16-bit integers as 32-bit; convert them back, because the largest value of
+        # the type in the file is drawn white
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

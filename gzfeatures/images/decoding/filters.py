@@ -82,7 +82,7 @@ WEIGHTS = frozenset((
     "background", "sky", "segm", "seg", "segmap", "segmentation", "area", "covar", "cov",
     "quality", "maskbits", "model", "resid", "residual",
 ))  # fmt: skip
-"""Words in names of planes and files that hold weights, errors, masks or models."""
+"""Words in names of FITS units and files that contain weights, errors, masks or models."""
 
 
 def canonical(text: str) -> str | None:
@@ -91,7 +91,7 @@ def canonical(text: str) -> str | None:
     Parameters
     ----------
     text : str
-        A part of a file's name, or what a header says: `hsc_g`, `HSC-G`, `f115w`, `NISP_Y`, `r
+        A word of a file name, or the value in a header: `hsc_g`, `HSC-G`, `f115w`, `NISP_Y`, `r
         DECam SDSS c0002`.
 
     Examples
@@ -170,7 +170,7 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
     stem : str
         File name without ending: `PGC0000212_g`, `gal_F200W_i2d`, `2-cutout-HSC-G-9813-pdr2`.
     named : collection of str
-        Further names of bands, as the caller gives them.
+        Names of bands besides the known filters.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def _joined(before: list[str], after: list[str]) -> str:
 def is_weight(name: str) -> bool:
     """Return whether a name says that an image contains weights, errors or a mask, not a galaxy.
 
-    A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
+    `name` is the EXTNAME or IMAGETYP of a FITS unit, or a file name, whose last word counts.
 
     Examples
     --------

@@ -31,17 +31,17 @@ def with_sky(header: Header, first: Header) -> Header:
     Parameters
     ----------
     header : astropy.io.fits.Header
-        Of the unit that is the image.
+        Header of the FITS unit (HDU) with the image.
     first : astropy.io.fits.Header
-        Of the file's first unit. It speaks for the extensions where it has no pixels itself, with
-        or without `INHERIT = T` in them; `INHERIT = F` forbids it.
+        Header of the file's first unit. Its coordinates apply to the extensions if the first unit
+        has no pixels, unless an extension has `INHERIT = F`.
 
     Returns
     -------
     astropy.io.fits.Header
-        The same object where nothing is inherited. Else a copy in which the extension's own cards
-        count before those of the first header, unless its own axes are of another kind (CTYPE):
-        then all its coordinates are the first's.
+        The same object if nothing is added. Otherwise a copy with the missing coordinate cards of
+        the first header; an image header with axes that are no sky coordinates (CTYPE) gets all
+        coordinate cards from the first header.
 
     Examples
     --------

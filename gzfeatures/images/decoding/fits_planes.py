@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
-"""Names that surveys give the plane with the image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
+"""Names of the FITS unit with the galaxy's image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,14 +37,14 @@ class Plane:
     Parameters
     ----------
     names : tuple of str, optional
-        Names of its bands by the header.
+        Names of its bands, from the header.
     values : ndarray
         Shape (…, height, width).
     bad : ndarray of bool
-        Same shape: pixels without a measurement.
+        True for pixels without a measurement, same shape as `values`.
     header : astropy.io.fits.Header
-        Of its unit, with the celestial coordinates of the first header where it has none (see
-        `inheritance`).
+        Header of the image; if it has no celestial coordinates, those of the file's first header
+        are added (see `fits_inheritance`).
     """
 
     names: tuple[str, ...] | None
@@ -61,20 +61,20 @@ def planes(
     Parameters
     ----------
     data : bytes
-        The unpacked file; its headers are checked before it is parsed.
+        The decompressed file; its headers are checked before it is parsed.
     where : object
         Named in errors.
     max_pixels : int
-        Most pixels of one unit.
+        Largest number of pixels in one FITS unit (HDU).
     science : str, optional
-        The unit that is the image: its EXTNAME, `EXTNAME,EXTVER`, or its number. By default the
-        planes that call themselves science (`SCI`, `IMAGE` …) where there are some; else all that
-        are no weights, errors or masks.
+        The unit with the galaxy's image: its EXTNAME, `EXTNAME,EXTVER`, or number. By default all
+        units named as science images (`SCI`, `IMAGE` …); without such names, all images except
+        weights, errors and masks.
 
     Raises
     ------
     InputError
-        The file is damaged or too large, or no unit is the image.
+        The file is damaged or too large, or no unit contains the galaxy's image.
     """
     data = judged_bytes(data, where=where, max_pixels=max_pixels)
     with parsing("FITS file is damaged", where), without_warnings():
@@ -104,12 +104,12 @@ def plane_headers(
     path : Path
         FITS file, plain, gzipped or compressed; its headers are checked first.
     science : str, optional
-        As of `planes`.
+        As for `planes`.
 
     Raises
     ------
     InputError
-        The file is damaged, or no unit is the image.
+        The file is damaged, or no unit contains the galaxy's image.
     """
     from astropy.io import fits
 
@@ -245,7 +245,8 @@ def _mark(
 ) -> None:
     """Mark the bad pixels of each image, as the weight and mask images of the FITS file say.
 
-    A weight or mask belongs to the image of the same version (EXTVER), else to the one before.
+    A weight or mask belongs to the image of the same version (EXTVER); without such an image, to
+    the image before it in the file.
     """
     versions = {unit.ver for number, unit in images if number in chosen}
     for number, unit in images:
@@ -307,8 +308,8 @@ def _filter(header: Header) -> str:
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
     """Find pixels without a measurement: values that are not finite, or areas filled with zeros.
 
-    The same values in integers and in floats have the same bad pixels.
-    A step of quantisation may have moved a zero by half of it, or have made one of sky.
+    Integers and floats of the same values have the same bad pixels. `steps` is the tolerance for
+    zeros of compressed images, because quantisation changes values by up to half a step.
     """
     flat = values.reshape((-1, *values.shape[-2:]))
     tolerance = np.zeros(flat.shape) if steps is None else steps.reshape(flat.shape)
@@ -319,9 +320,9 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
-    """Return half the quantisation step of each pixel, for each compressed image, by unit number.
+    """Return HDU number → half the quantisation step of each pixel, for compressed images.
 
-    Their tiles are checked first: see `fits.tiles.check_tiles`.
+    The tiles of each compressed image are checked before: see `fits.tiles.check_tiles`.
     """
     from astropy.io import fits
 

@@ -25,9 +25,9 @@ class Levels:
     Parameters
     ----------
     range : two floats, optional
-        Values that become black and white, for all images alike.
+        Value that becomes black and value that becomes white, the same for all images.
     stretch : str, optional
-        Entry of `stretches.STRETCHES`, whose statistics are each image's own.
+        Name of a stretch in `stretches.STRETCHES`; black and white are computed for each image.
 
     Raises
     ------
@@ -64,21 +64,21 @@ class Levels:
         Parameters
         ----------
         values : ndarray of integers or floats
-            Shape (channels, height, width). Not-a-number is drawn black.
+            Shape (channels, height, width). NaN becomes black.
         where : object
             Named in errors.
 
         Returns
         -------
         ndarray of uint8
-            8 bits stay as they are and other integers take their type's range (0 … its largest
-            value), unless a range or a stretch is given. No image is scaled by its own maximum
-            unless the stretch does so.
+            Without range and stretch, 8-bit values stay unchanged, and other integers are scaled by
+            the range of their type (0 … its largest value). An image is scaled by its own values
+            only by a stretch.
 
         Raises
         ------
         InputError
-            Floats come without a range or a stretch, or signed integers below 0 without a range.
+            Values are floats without a range or stretch, or integers below 0 without a range.
         """
         if self.range is not None:
             low, high = self.range

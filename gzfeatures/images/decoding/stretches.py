@@ -28,9 +28,9 @@ class Lupton:
 
     Lupton et al. 2004, doi:10.1086/382245.
 
-    The black point of each channel is its median. The linear range is a multiple of the sky noise,
-    so that images in any flux unit come out alike; the noise is the median less the 15.87th
-    percentile of the mean image, and never less than 1/1000 of its range.
+    The median of each channel becomes black. The linear range is a multiple of the sky noise, so
+    that the flux unit does not matter. The noise is the median minus the 15.87th percentile of the
+    mean image, and at least 1/1000 of the range of the mean image.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ class Background:
     Parameters
     ----------
     below, above : float
-        Black and white lie this many standard deviations of the background below and above its
-        mean.
+        Black is `below` standard deviations of the background below its mean, white is `above`
+        standard deviations above its mean.
     """
 
     below: float
@@ -113,12 +113,12 @@ class Background:
 class Quantiles:
     """Scale all channels together between two quantiles of the image's own values.
 
-    Brightness is not kept between images.
+    Equal fluxes in two images may become different grey levels.
 
     Parameters
     ----------
     low, high : float
-        Shares of the pixels, in [0, 1], below black and below white.
+        Quantiles, in [0, 1], of the pixel values that become black and white.
     """
 
     low: float

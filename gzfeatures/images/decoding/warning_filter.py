@@ -21,7 +21,7 @@ os.register_at_fork(after_in_child=_renew)
 
 @contextmanager
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
-    """Ignore warnings while decoding, one thread at a time; raise warnings of types `errors`."""
+    """Ignore warnings while decoding, one thread at a time; those of types `errors` are raised."""
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind in errors:

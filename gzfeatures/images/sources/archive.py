@@ -1,8 +1,8 @@
 """Read images by name from a folder, zip, tar, HDF5 file, array stack or web address.
 
-Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a
-small picklable value; what it needs to read is opened at each read, so threads, forks and spawned
-workers need no care.
+No archive is unpacked to disk, so names inside an archive never become paths on disk. An archive
+object is small and can be pickled. It opens its file anew for each read, so that threads and
+processes can share the object.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
     Parameters
     ----------
     source : str or Path
-        Folder or file; or the address of a folder or zip, see `remote.Remote`.
+        Folder or file; or the web address of a folder or zip, see `remote.Remote`.
     how : Reading
-        What an HDF5 file or .npy stack does not say: names of its bands, the array of its ids.
+        Options for HDF5 files and .npy stacks: names of bands, name of the array of ids.
 
     Raises
     ------
     MissingFileError
-        It is not there.
+        The source does not exist.
     InputError
-        It is damaged, or of a kind that cannot be read in place.
+        The source is damaged, or of a type that cannot be read without unpacking.
     """
     remote = address(source)
     if remote is not None and not remote.lower().startswith("file:"):
@@ -145,7 +145,7 @@ class Zip:
         Raises
         ------
         InputError
-            The member was refused, or is damaged.
+            The image is unsafe to read, or damaged.
         """
         _allow(self.path, name, self.refused)
         offset, packed, size = map(int, self.places[self.rows[name]])
@@ -224,7 +224,7 @@ class Tar:
         Raises
         ------
         InputError
-            The member was refused, or the file is damaged.
+            The image is unsafe to read, or the tar file is damaged.
         """
         _allow(self.path, name, self.refused)
         offset, size, _ = self.places[name]

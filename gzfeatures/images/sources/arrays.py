@@ -54,10 +54,10 @@ class ArrayFile:
     rows : dict of str to int
         Row of each galaxy.
     bands : tuple of str, optional
-        Names along the channel axis; None for grey or RGB.
+        Names of the bands along the channel axis; None for grey or RGB images.
     together : int
-        Number of rows that share chunks of the HDF5 file, and are decompressed together; 1 where
-        each row can be read by itself.
+        Number of rows that share chunks of the HDF5 file, and are decompressed together; 1 if each
+        row can be read alone.
     """
 
     path: Path
@@ -80,15 +80,15 @@ class ArrayFile:
         path : Path
             HDF5 file or .npy stack.
         reading : Reading
-            Names of its bands, the arrays of images and of ids, and what values that are not 8-bit
-            mean.
+            Names of its bands, names of the arrays of images and ids, and how values of more than 8
+            bits become grey levels.
 
         Raises
         ------
         InputError
-            No array of images is there, it points into another file, its channels are neither grey,
-            RGB nor as many as the bands named, its values have no grey levels, its ids are not
-            unique, or several arrays may hold its images or its ids.
+            The file has no array of images, or its array points into a different file; the channels
+            are neither grey nor RGB nor as many as the named bands; grey levels of the values are
+            undefined; ids are not unique; or several arrays may be the images or the ids.
         """
         bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
         npy_file = path.suffix.lower() == ".npy"
@@ -276,7 +276,7 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, listing: s
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
     """Choose the HDF5 array of ids: as the user says, or the only one with a known name.
 
-    None for none.
+    Return None if the file has no ids.
     """
     if ids_from is not None:
         if ids_from not in names:

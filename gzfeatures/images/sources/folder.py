@@ -18,7 +18,7 @@ from gzfeatures.outputs import IMAGES
 class Folder:
     """Read image files in a folder and its subfolders.
 
-    Hidden names are passed over, linked folders are not entered.
+    Hidden files are ignored, and linked folders are not entered.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Folder:
         InputError
             The name is a link that leaves the folder, or the file cannot be read.
         MissingFileError
-            It is no longer there.
+            The file no longer exists.
         """
         path = self.path / name
         if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
@@ -99,9 +99,9 @@ def opened(path: Path) -> IO[bytes]:
     Raises
     ------
     MissingFileError
-        It is no longer there.
+        The file no longer exists.
     InputError
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         return path.open("rb")

@@ -30,14 +30,15 @@ class Remote:
     Parameters
     ----------
     path : str
-        The address, in fsspec's words: `https://host/folder/`, `s3://bucket/folder`,
-        `zip::https://host/images.zip`. With `simplecache::` before it each image travels once.
+        The address in the form of fsspec: `https://host/folder/`, `s3://bucket/folder`,
+        `zip::https://host/images.zip`. With `simplecache::` before the address, each image is
+        downloaded only once.
     root : str
-        How its names begin there.
+        Beginning of the path of every image at that address.
     sizes : dict of str to int or None
-        Bytes of each image, as far as the place says.
+        Size of each image in bytes; None if the server does not state it.
     paths : dict of str to str
-        Where an image lies whose name there is not `root` and its own name.
+        Path of each image whose path is not `root` followed by the image's name.
     """
 
     path: str
@@ -52,10 +53,10 @@ class Remote:
         Raises
         ------
         MissingExtraError
-            fsspec, or what it needs for this kind of address, is not installed.
+            fsspec, or the package that it needs for this type of address, is not installed.
         InputError
-            Nothing answers there, what answers cannot be listed, or it is an archive that threads
-            cannot share.
+            No server answers, the server cannot list its files, or the address is an archive that
+            threads cannot share.
         """
         if address.lower().endswith((".tar", ".tar.gz", ".tgz", ".h5", ".hdf5", ".npy")):
             raise InputError(
@@ -96,7 +97,7 @@ class Remote:
         Raises
         ------
         InputError
-            It cannot be had, or is too large.
+            The image cannot be downloaded, or is too large.
         """
         where = f"{self.path}: {name}"
         if (self.sizes[name] or 0) > MAX_BYTES:
@@ -151,7 +152,7 @@ def local_path(address: str) -> Path:
     Raises
     ------
     InputError
-        It names another machine.
+        The address names a different computer.
 
     Examples
     --------

@@ -22,7 +22,7 @@ Mark: TypeAlias = tuple[int, int, Any]
 class _SeekPoints:
     """Store decompressor states of a gzip file, from which reading can start again.
 
-    There is a state at every stride, and where the last readers stopped.
+    A state is stored every few megabytes, and at the positions where the last readers stopped.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class GzipReader(io.RawIOBase):
     zlib.error
         The file is damaged.
     EOFError
-        It ends too early.
+        The file ends too early.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,8 +1,9 @@
 """Read images that share chunks of an HDF5 array together, so that each chunk is read once.
 
-A chunk mostly holds a piece of many images (h5py's own choice for 300 colour images of 424 px is 38
-images by 53 by 53 pixels of one colour). Reading one image decompresses them all, so the images
-that share chunks, a slab, are decompressed together and kept until other slabs need the room.
+A chunk mostly contains a piece of many images (for 300 colour images of 424 px, h5py chooses chunks
+of 38 images by 53 by 53 pixels of one colour). Reading one image decompresses the chunks of all
+these images. So the images that share chunks (a slab) are decompressed together, and stay in memory
+until other slabs need the space.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from gzfeatures.files import file_state, scratch_memory
 IN_MEMORY = 2**25
 """Most bytes of a slab in memory; a larger slab is a file on disk."""
 ON_DISK = 2**35
-"""Most bytes of all slabs; images that share chunks with more are read one by one."""
+"""Most bytes of all slabs (images that share HDF5 chunks); a larger slab is not stored."""
 HELD = max(2, os.cpu_count() or 1)
-"""Number of slabs that are held: as many as threads read at once.
+"""Number of slabs that stay in memory or on disk: as many as threads read at once.
 
-More are held while all of them take no more memory than one may."""
+More slabs stay while all of them together need no more than `IN_MEMORY`."""
 
 Pixels: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[Path, str, tuple[int, int], int]
-"""File, array, size and time of change, and number of the slab."""
+"""File, name of the array, file size and modification time, and number of the slab."""
 
 
 @dataclasses.dataclass
@@ -95,14 +96,14 @@ os.register_at_fork(after_in_child=_forget)
 def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
     """Return one image of a chunked HDF5 array, as a copy of its row.
 
-    Rows of one slab that are asked for one after the other cost one decompression together.
+    If several rows of one slab are read one after the other, the slab is decompressed only once.
 
     Parameters
     ----------
     path : Path
         HDF5 file.
     dataset : str
-        Name of its array, of shape (n, height, width[, channels]).
+        Name of the array of images, shape (n, height, width[, channels]).
     row : int
         From 0.
     together : int
@@ -113,9 +114,9 @@ def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
     MissingFileError
         The file has vanished.
     OSError
-        It is damaged; h5py raises others too.
+        The file is damaged; h5py may raise other errors too.
     OutputError
-        The images of a chunk are too many for memory, and the disk has no room for them.
+        The images of a slab are too large for memory, and the disk has no space for them.
     """
     if together == 1:
         return _alone(path, dataset, row)

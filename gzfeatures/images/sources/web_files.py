@@ -1,7 +1,8 @@
 """List and read files of web folders for the library fsspec, with limits on size and time.
 
 fsspec's own reader of web addresses follows redirects from https to http, reads answers of any
-length whole, and waits for them without end. This one asks as cutouts are asked: `polite_http`.
+length, and waits for them without limit. The reader in this module sends its requests by
+`polite_http`, like requests for cutouts, with limits.
 """
 
 from __future__ import annotations
@@ -58,17 +59,17 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return str(path).removeprefix(MARK)
 
     def ls(self, path: str, detail: bool = True, **_: object) -> list[Any]:
-        """Return the files that a web folder's index page and those of its subfolders link to."""
+        """Return the files of a web folder and its subfolders, found by links on index pages."""
         found = list(self.find(path, detail=True).values())
         return found if detail else [entry["name"] for entry in found]
 
     def find(self, path: str, *_: object, detail: bool = False, **__: object) -> Any:
-        """Return all files of a web folder and its subfolders by address, found by their links.
+        """Return the files of a web folder and its subfolders, by web address.
 
         Raises
         ------
         NoAnswer
-            A page cannot be had, is none, or there are too many.
+            An index page cannot be downloaded, is no web page, or there are too many pages.
         """
         entries = {
             url: {"name": url, "size": None, "type": "file", "relative": relative}
@@ -91,7 +92,7 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         Raises
         ------
         NoAnswer
-            The server has none, or what it sends is no image or too long.
+            The server has no such file, or its answer is no image, or too long.
         """
         url = self._strip_protocol(path)
         service = service_for(url)
@@ -170,12 +171,12 @@ def register() -> None:
 
 
 def longest_image(answer: WebAnswer) -> int:
-    """Return how long a web answer with an image may be, judged by its first bytes.
+    """Return the most bytes that a web answer with an image may have, by its first bytes.
 
     Raises
     ------
     NoAnswer
-        It begins like no image: an error page, a program.
+        The first bytes are not those of an image, but of an error page, for example.
     """
     if answer.body.startswith(PICTURE):
         return PICTURE_BYTES
@@ -185,7 +186,7 @@ def longest_image(answer: WebAnswer) -> int:
 
 
 def _longest_page(answer: WebAnswer) -> int:
-    """Return how long an index page may be; refuse an answer that is no web page."""
+    """Return the most bytes that an index page may have; refuse an answer that is no web page."""
     kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if kind not in ("text/html", "application/xhtml+xml"):
         raise NoAnswer(f"answer is no index page, but {kind}")
