@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {"freezing": True}
 """Compiler options: weights become constants, stored in the layout that suits this CPU."""
 
 CONTAINER = ("ModelContainerCreateWithDevice", "ModelContainerDelete", "ModelContainerRun")
-"""Functions of `aoti_runtime/interface.h`, without their prefix `AOTInductor`."""
+"""C functions of PyTorch's header `aoti_runtime/interface.h`, without the prefix `AOTInductor`."""
 
 TENSORS = (
     "aoti_torch_create_tensor_from_blob",
@@ -42,7 +42,7 @@ TENSORS = (
     "aoti_torch_get_data_ptr",
     "aoti_torch_delete_tensor_object",
 )
-"""Functions of `aoti_torch/c/shim.h` that each compiled library exports."""
+"""C functions of PyTorch's header `aoti_torch/c/shim.h` that each compiled library exports."""
 
 NORMALISED = {
     nn.Conv1d: nn.BatchNorm1d,
@@ -50,7 +50,7 @@ NORMALISED = {
     nn.Conv3d: nn.BatchNorm3d,
     nn.Linear: nn.BatchNorm1d,
 }
-"""For each kind of layer, the batch normalisation that its weights can absorb."""
+"""For each type of layer, the batch normalisation that can be merged into the layer's weights."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Layers that normalise over a batch, listed because their common base class is private."""
@@ -149,7 +149,7 @@ def require_symbols(library: ctypes.CDLL) -> None:
 LOADERS = ("torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive._package")
 """Loggers that PyTorch uses while it loads exported programs."""
 _LOADING = threading.Lock()
-"""Lock while PyTorch's loading functions are replaced: the replacement affects all threads."""
+"""Lock held while PyTorch's loading functions are replaced, because this affects all threads."""
 
 
 def require_program_loader() -> None:

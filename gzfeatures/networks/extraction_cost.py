@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """Default duration of the measurement, in seconds."""
 FIRST, LEAST = 32, 64
-"""Images in the first sample, and at least in the second, whose size the first's speed sets."""
+"""Number of images in the first sample, and least number in the second, larger sample."""
 BYTES_PER_IMAGE = 600
 """Memory in bytes for the id, digest and file position of an image."""
 

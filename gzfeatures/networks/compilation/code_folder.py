@@ -187,7 +187,7 @@ def prune(
             ):
                 folder.remove(name)
                 number, freed = number + 1, freed + size
-        # no network is left for this machine, so delete the compiler's own files too
+        # after pruning by age, delete the compiler's own files too if no network is left
         if unused_days is not None and not folder.names():
             shutil.rmtree(folder.path, ignore_errors=True)
     return number, freed

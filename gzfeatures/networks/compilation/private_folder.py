@@ -173,7 +173,7 @@ class PrivateFolder:
 
 
 def _private(status: os.stat_result) -> bool:
-    """Return whether a file is regular, has no second name, and only the user can access it."""
+    """Return whether a file is regular, has one hard link only, and no other user can access it."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.getuid()

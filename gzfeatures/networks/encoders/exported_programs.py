@@ -251,7 +251,7 @@ def _input_shape(program: Any, path: Path) -> tuple[Any, ...]:
 
 
 class ProgramEncoder(nn.Module):
-    """Run an exported program; split images into batches of its fixed size, if it has one."""
+    """Run an exported program; split images into batches if the program has a fixed batch size."""
 
     def __init__(self, program: Any, layer: str, name: str) -> None:
         super().__init__()

@@ -29,7 +29,8 @@ LOADERS = ("EPContext", "PyOp", "ExternalStream")
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
 """Operators that occur in networks with 8-bit integer arithmetic."""
 MOST_IMAGES = 4096
-"""Largest fixed batch size that is accepted: a short batch is filled with black images."""
+"""Largest fixed batch size of an accepted file: filling up short batches with black images costs
+time."""
 RAW = ((0.0, 0.0, 0.0), (1 / 255,) * 3)
 """Mean and standard deviation that leave 8-bit pixels unchanged."""
 

@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 STRIP = 8
 """A strip at an edge of an image is as wide as the image divided by this."""
 UNSEEN = 1e-7
-"""Largest change of vectors, as a fraction of their largest number, if a strip was not read."""
+"""Largest relative change of vectors if an encoder does not read the changed strip of images."""
 IMAGES, QUANTISED_IMAGES = 4, 24
 FLOATS = "losses of 8-bit integers"
 """Name of the test that would need the network before rounding to 8-bit integers."""
@@ -227,8 +227,8 @@ def _sizes(size: int, dim: int, sizes: Callable[[int], int] | None) -> Trial:
     trial = "images of another size"
     if sizes is None:
         return Trial(trial, None, f"it takes {size} px alone")
-    # a pooling kernel made for one image size gives a map with more or fewer cells at another size,
-    # and so vectors of another length
+    # try a second image size: a pooling kernel made for one size gives maps with more or fewer
+    # cells at another size, and so vectors of another length
     other = 2 * size if size <= 128 else size // 2
     try:
         length = sizes(other)

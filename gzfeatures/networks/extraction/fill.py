@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
 
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
-"""Settings that must be equal for extractions that read the images only once together."""
+"""Settings that must be equal for several extractions that share one reading of the images."""
 PICTURE_HASH = Extractor(
     "picture-hash",
     "cosine signs",
@@ -46,7 +46,7 @@ ROUNDS = 3
 Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
 """Function that computes vectors of some images of a job, and writes them to the store."""
 Make = Callable[[Sequence[Extraction], Job, int], "Engine"]
-"""Function that builds the networks of some extractions, for a given number of images."""
+"""Function that builds the networks for several extractions and a given number of images."""
 
 
 def filled(

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.spec import Extraction
 
 OTHER_LIBRARY = {"onnxruntime": "openvino", "openvino": "onnxruntime"}
-"""Second library that computes the same ONNX file, to compare its vectors with the first's."""
+"""Second library that runs the same ONNX file, to compare the vectors of both libraries."""
 TRIAL_THREADS = 2
-"""Threads for testing an encoder, which takes only a few images."""
+"""Number of threads for testing an encoder, which needs only a few images."""
 
 
 class EagerForward(Forward):

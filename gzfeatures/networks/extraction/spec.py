@@ -33,7 +33,7 @@ def extractor_of(
     dihedral: bool = False,
     progress: Progress = SILENT,
 ) -> Extractor:
-    """Return the settings that decide an embedding as an `Extractor`: weights, layer, crop, ….
+    """Return the settings that decide an embedding (`Extractor`), such as weights, layer and crop.
 
     No network is loaded.
 

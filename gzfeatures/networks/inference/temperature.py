@@ -18,7 +18,7 @@ _TINY = 1e-12
 SPREAD = 1.0
 """Prior standard deviation of log T: with only a handful of galaxies, T stays near 1."""
 SOLVED_SPREAD = 0.4
-"""The same if only the output layer was fitted, whose penalty has nearly calibrated it.
+"""Prior standard deviation of log T if only the output layer was fitted, which brings T near 1.
 
 With 25 galaxies the most likely T may be half or twice that of 1,500 other galaxies, and costs more
 than it gains (`experiments/README.md`, fine-tuning against heads).

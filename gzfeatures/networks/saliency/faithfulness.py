@@ -1,4 +1,4 @@
-"""Measure if a map finds the pixels that decide a class, by adding and removing these pixels."""
+"""Measure if a map marks the pixels that decide a class, by adding and removing marked pixels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Faithfulness:
 
     @property
     def difference(self) -> npt.NDArray[np.float64]:
-        """Return insertion minus deletion area, shape (n,), in [−1, 1]; 0 for a random order."""
+        """Return mean probability while adding pixels minus that while removing them, shape (n,).
+
+        In [−1, 1]; about 0 for a random order.
+        """
         return self.insertion - self.deletion
 
 
@@ -60,7 +63,7 @@ def faithfulness(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Faithfulness:
-    """Measure the class probability while pixels are added or removed in the order of a map.
+    """Measure the class probability while pixels are added or removed, as ordered by a map.
 
     The areas under both curves are called insertion and deletion (Petsiuk+2018, arXiv:1806.07421,
     sect. 4.1, algorithm 1).

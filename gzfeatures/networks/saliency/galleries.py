@@ -25,7 +25,7 @@ from gzfeatures.networks.saliency.verdict import Verdict, compare
 
 SIDE = 128
 CHANNELS = 8
-"""Number of feature maps shown of a layer: those with the strongest response."""
+"""Number of feature maps that are shown for each layer: those with the strongest response."""
 
 WARM, COLD = (255, 120, 20), (40, 120, 255)
 

@@ -29,7 +29,7 @@ RIVALS = {"brightness": "the bright part of the image", "gaussian": "a Gaussian 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodFigures:
-    """Store each galaxy's insertion and deletion scores for the maps of one method or baseline.
+    """Store mean class probabilities while pixels are added (insertion) or removed (deletion).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion minus deletion score per galaxy, (n,), for one or all fill methods."""
+        """Return insertion − deletion scores, (n,), for one way to fill pixels or all averaged."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))

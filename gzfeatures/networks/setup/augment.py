@@ -119,7 +119,7 @@ class Augmentation:
             Shape (n, bands, size, size), values in [0, 1].
         """
         u = uniforms.unbind(1)
-        # repeat the edge pixels where a copy reaches half a pixel too far: no dark border
+        # repeat the edge pixels where a copy reaches half a pixel beyond the image: no dark border
         copies = functional.grid_sample(
             images, self._grid(u, size), "bilinear", "border", align_corners=False
         )
@@ -167,7 +167,7 @@ class Augmentation:
         )
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Change saturation, contrast and brightness: one matrix over the bands and an offset."""
+        """Change saturation, contrast and brightness by one matrix over the bands and an offset."""
         if not (self.brightness or self.contrast or self.saturation):
             return copies
         bands = copies.shape[1]

@@ -144,7 +144,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to expected vote fractions: answer given the question × parent's fraction."""
+    """Convert logits to expected vote fractions: share in the question × parent's fraction."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -169,7 +169,7 @@ TARGETS: dict[str, Target] = {
         smooths=False,
     ),
 }
-"""Targets by name.
+"""What a network can learn to predict, by name.
 
 `soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared
 error. `sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
@@ -285,8 +285,8 @@ def target_matrix(
 
 def _require_cumulative(labels: Labels) -> None:
     """Refuse vote fractions that are not cumulative, that is, not shares of all volunteers."""
-    # fractions of all volunteers sum to the parent answer's fraction in each question; fractions of
-    # only those volunteers who were asked the question sum to 1, far above the parent's fraction
+    # fractions of all volunteers sum to the parent answer's fraction in each question; refuse
+    # fractions of those who were asked: they sum to 1, far above the parent's fraction
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

@@ -94,7 +94,7 @@ class TrainingTargets:
                 rule="know at least one training galaxy",
             )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
-        # NaN marks missing labels: such a galaxy trains only the outputs for its other labels
+        # NaN marks missing labels: a galaxy trains only those outputs for which it has labels
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (

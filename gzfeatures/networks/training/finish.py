@@ -1,4 +1,4 @@
-"""Finish a training: predict with the kept weights, calibrate, and write the checkpoint."""
+"""Finish a training: predict with the best weights, calibrate, and write the checkpoint."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class Finish:
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Return validation galaxies that neither chose the epoch nor trained initial weights."""
+        """Return validation galaxies that neither chose the epoch nor trained the first weights."""
         # with too few validation galaxies to halve, all calibrate, although they chose the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:

@@ -61,7 +61,7 @@ def fit(
     """
     goes_on = earlier is not None and not earlier.grows
     before = earlier.state["before"] if earlier is not None and goes_on else learner.before
-    # hide Lightning's hints, about options that users of this package cannot set; show its warnings
+    # hide Lightning's hints: they are about options that users of this package cannot set
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=(learner.recipe.epochs or 0) - before,
@@ -123,7 +123,7 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return a Lightning plugin to ignore the batch system; [] if that started the training.
+    """Return a Lightning plugin to ignore a batch system, or [] if it started this training.
 
     A batch system such as SLURM sets its variables in every process of a job, also in a process
     that trains alone. The processes of the training are those of the batch system only if `srun`

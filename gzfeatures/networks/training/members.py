@@ -41,7 +41,7 @@ LINK_OF = {
     "multi-label": "sigmoid",
     "sigmoid-fractions": "sigmoid",
 }
-"""Targets whose mean probability is defined, with the function from logits to probabilities."""
+"""Targets that an ensemble can average, with the function from logits to probabilities."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
