@@ -34,12 +34,11 @@ class MapColumn:
     Parameters
     ----------
     name : str
-        Shown to the reader.
+        Name shown on the page.
     values : ndarray
-        With classes: uint16 codes, `NONE` where unknown. Without: float32, NaN where unknown. Shape
-        (n,).
+        Class codes (uint16, `NONE` if unknown) or numbers (float32, NaN if unknown), shape (n,).
     classes : tuple of str, optional
-        Names of the codes.
+        Names of the class codes; None for numbers.
     """
 
     name: str
@@ -68,14 +67,14 @@ def columns(
         One class column; a multi-label scheme gives one yes/no column per class, vote fractions one
         number per answer.
     predictions : mapping of str to Predictions, optional
-        Name → predictions: predicted class, confidence (largest probability) and, with labels of
-        the same classes, right or wrong; of numbers the number and its residual; and familiarity_p
-        where it is known. Two or more give
+        Name → predictions. Predicted classes give the class, its confidence (largest probability)
+        and, with labels of the same classes, right or wrong. Predicted numbers give the number and,
+        with labels, its residual. `familiarity_p` is added if known. Two or more predictions give
         `disagreement`, the mean total variation distance between them, in [0, 1].
     catalog : DataFrame, optional
         Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as
-        missing), truth values as no and yes, text as classes if it has at most 72 of them. Other
-        columns are passed over.
+        missing), booleans as no and yes, texts as classes if at most 72 of them differ. Other
+        columns are ignored.
 
     Raises
     ------
@@ -129,16 +128,16 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
     Parameters
     ----------
     catalog : Catalog
-        Any.
+        A catalog of any kind.
     names : sequence of str, optional
-        Columns by our name or the catalog's; default the usual ones and, where that makes at most
-        60, all of its own but for text and whole numbers that never repeat, which are names of
-        galaxies.
+        Names of columns, as in `USUAL` or as in the catalog. By default the usual columns and, if
+        these are at most 60 together, all other columns; except texts and whole numbers that never
+        repeat, because they name the galaxies.
 
     Raises
     ------
     InputError
-        The catalog has no column of such a name.
+        The catalog has no column with one of these names.
     """
     frame = catalog.frame
     if names is None:
@@ -165,7 +164,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
-    """Return the class codes of a map's galaxies by their row in `codes`; `NONE` for row −1."""
+    """Return the class code of each galaxy of a map from its row in `codes`; `NONE` for row −1."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -176,7 +175,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return the values of a map's galaxies by their row in `values`; NaN if the row is −1."""
+    """Return the value of each galaxy of a map from its row in `values`; NaN for row −1."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)

@@ -59,32 +59,32 @@ def write_figure(
     path : str or Path
         `.png` (300 dpi), `.pdf` or `.svg` (points as pixels, everything else as vectors and text).
     chart : Map or mapping of str to Map
-        Two-dimensional; of a cube, the first two coordinates are drawn. Several maps stand side by
-        side under their names.
+        A map in two dimensions; of one in three, the first two coordinates are drawn. Several maps
+        are drawn side by side, under their names.
     kind : {"points", "images", "density"}
-        `points`: a mark per galaxy, by class. `images`: one galaxy per occupied cell of a grid, the
-        one nearest to the cell's centre. `density`: contours that hold the densest 50 % and 90 % of
-        each class, over grey points.
+        `points`: a mark per galaxy, by class. `images`: one galaxy in each cell of a grid, the one
+        nearest to the cell's centre. `density`: contours around the densest 50 % and 90 % of each
+        class, over grey points.
     labels : Labels, optional
         One class per galaxy; galaxies without one are grey. Needed for `density`.
     images : ImageSet, str or Path, optional
-        Needed for `images`; galaxies without a readable image are passed over.
+        Needed for `images`; galaxies without a readable image are skipped.
     width : {"column", "page"}
         3.5 or 7.1 inches.
     cells : int
-        Cells along the longer side, for `images`.
+        Number of cells along the longer side of the map, for `images`.
     view : View, optional
-        Crop and side of an image; default its central 60 % at 64 px.
+        Crop and size of an image; by default its central 60 % at 64 px.
     seed : int
-        Of the order in which points cover each other.
+        Seed of the order in which points cover each other.
 
     Raises
     ------
     UnknownNameError
         No such kind or width.
     InputError
-        Another ending; no labels for densities, or none of a galaxy on the map; no images for
-        `images`.
+        The path has another ending; labels are missing for `density`, or no galaxy on the map has
+        one; images are missing for `images`.
     """
     from matplotlib import rc_context
 
@@ -133,7 +133,7 @@ def draw_figure(
     UnknownNameError
         No such kind.
     InputError
-        As `write_figure`.
+        For the reasons of `write_figure`.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -170,13 +170,13 @@ def draw_map(axes: Axes, chart: Map, labels: Labels | None = None, *, seed: int 
     Parameters
     ----------
     axes : Axes
-        Where to draw.
+        Axes to draw on.
     chart : Map
-        Of a cube, the first two coordinates are drawn.
+        A map in two dimensions; of one in three, the first two coordinates are drawn.
     labels : Labels, optional
         One class per galaxy; galaxies without one are grey.
     seed : int
-        Of the order in which points cover each other.
+        Seed of the order in which points cover each other.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def _draw_images(
     cells: int,
     view: View,
 ) -> None:
-    """Divide the map into a grid, and draw in each cell the image of a galaxy near its centre."""
+    """Divide the map into cells, and draw in each cell the galaxy nearest to the cell's centre."""
     if images is None:
         raise InputError("a figure of galaxies", rule="have images", remedy="give images")
     if cells < 1:
@@ -310,8 +310,8 @@ def _draw_densities(
     for code in np.unique(codes[codes >= 0]):
         members = places[codes == code]
         counts, _, _ = np.histogram2d(members[:, 0], members[:, 1], bins=160, range=span)
-        # smooth by half the width of Scott's rule, which assumes one clump: a class often has
-        # several
+        # smooth by half the width of Scott's rule, which suits a single clump: the full width would
+        # blur a class that has several
         spread = (
             np.subtract(*np.percentile(members, [84, 16], axis=0)) / 4 * len(members) ** (-1 / 6)
         )

@@ -49,24 +49,24 @@ def laid_out(
     graph : scipy sparse matrix
         Symmetric strengths of edges in [0, 1], shape (n, n).
     first : ndarray of float32
-        First places, shape (n, 2 or 3).
+        Positions before the first epoch, shape (n, 2 or 3).
     a, b : float
-        Of the curve 1 / (1 + a d^2b) between distance and strength (McInnes+2018, arXiv:1802.03426,
-        section 3.2).
+        Parameters of the curve 1 / (1 + a d^2b) between distance and strength (McInnes+2018,
+        arXiv:1802.03426, section 3.2).
     epochs : int
-        Steps; the strongest edges pull in each, weaker ones in proportion.
+        Number of steps; the strongest edges act in every step, weaker edges in fewer.
     seed : int
-        Of the random galaxies pushed away from.
+        Seed of the choice of random galaxies that repel a galaxy.
     progress : Progress
-        Where epochs are counted; nowhere by default.
+        Shows the epochs; by default nowhere.
 
     Returns
     -------
     ndarray of float32
-        Places, of the shape of `first`.
+        Positions after the last epoch, in the shape of `first`.
     """
     edges = graph.tocsr()
-    # remove edges weaker than 1 / `epochs`, which would never act
+    # remove edges weaker than 1 / `epochs` of the strongest: they would act in no epoch at all
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)

@@ -52,9 +52,9 @@ class Map:
     quality : dict
         Numbers about the map: `trustworthiness`, `knn_preservation`, … (see `project`).
     feature_space : FeatureSpace
-        Where distances were taken.
+        Metric and principal components in which distances between galaxies were computed.
     vectors : ndarray of float32
-        The galaxies in that space, shape (n, components): what new galaxies are placed by.
+        Galaxies in these components, shape (n, components), by which new galaxies are placed.
 
     Raises
     ------
@@ -102,19 +102,19 @@ class Map:
         Parameters
         ----------
         table : EmbeddingTable
-            From the same extractor.
+            Embeddings of the new galaxies, made with the same settings as those of the map.
 
         Returns
         -------
         Map
-            Of the new galaxies. Its quality holds `far`: the share whose nearest mapped galaxy is
-            farther away than the nearest of 99 % of the mapped ones is from them; such places mean
-            little.
+            Map of the new galaxies. Its quality `far` is the share of new galaxies with an
+            uncertain position: their nearest mapped galaxy is farther away than `reach`, within
+            which 99 % of the mapped galaxies have their nearest neighbour.
 
         Raises
         ------
         InputError
-            The table comes from another extractor.
+            The table was made with other settings (network, layer, crop) than the map.
         """
         if table.extractor.fingerprint != self.settings["extractor"]:
             raise InputError(
@@ -149,7 +149,7 @@ class Map:
         Raises
         ------
         InputError
-            The others have another number of dimensions.
+            The placed galaxies have another number of dimensions.
         """
         new = ~among(placed.ids, self.ids)
         if self.coordinates.shape[1] != placed.coordinates.shape[1]:
@@ -174,8 +174,8 @@ class Map:
         Returns
         -------
         Map
-            Same galaxies. Its quality gains `disparity` in [0, 1] (0: same shape) and `shared`, the
-            galaxies compared.
+            This map in its new position. Its quality gains `disparity` in [0, 1] (0: same shape)
+            and `shared`, the number of galaxies in both maps.
 
         Raises
         ------
@@ -225,14 +225,15 @@ class Map:
     ) -> Path:
         """Write the map as one interactive HTML file that works without a network.
 
-        See `interactive.MapPage`.
+        For the parameters see also `map_page.MapPage`.
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
-        aligned with this one (Procrustes), and the page glides between the maps; galaxies that a
-        map lacks are hidden meanwhile. `progress` shows how many thumbnails are made. A `server`
-        stores the labels that a person gives on the page. `report` is the name of a page to link
-        to. `answers` are predicted fractions of the decision tree's answers, by which regions are
-        named; `sky` shows the galaxies on the sky too, by `ra` and `dec` of the catalog.
+        aligned with this map (Procrustes), and the page moves the galaxies from one map to another;
+        galaxies that a map lacks are hidden. `progress` shows how many thumbnails are made. A
+        `server` stores the labels that a person gives on the page. `report` is the name of a page
+        to link to. `answers` are predicted fractions of the decision tree's answers, by which
+        regions are named; `sky` also shows the galaxies on the sky, by `ra` and `dec` of the
+        catalog.
 
         Raises
         ------

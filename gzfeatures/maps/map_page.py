@@ -65,38 +65,39 @@ class MapPage:
     Parameters
     ----------
     ids : Ids
-        Shape (n,). Shown as text, whatever they hold.
+        Shape (n,). They are shown as text, even if they contain HTML.
     coordinates : ndarray of float32
         Shape (n, 2 or 3).
     vectors : ndarray of float32
-        Shape (n, d): what "most similar" on a galaxy's card is measured in.
+        Embeddings, shape (n, d), in which the galaxies most similar to a galaxy are found.
     settings, quality : mapping
-        Of the map, for its header.
+        Settings and quality of the map, for the header of the page.
     labels, predictions, catalog
-        What to colour by, see `columns.columns`. A catalog with `ra` and `dec` (degrees) links
-        cards to the SDSS.
+        Properties to colour by (see `columns.columns`). If the catalog has `ra` and `dec`
+        (degrees), the details of a galaxy link to the SDSS.
     images : ImageSet, str or Path, optional
-        Thumbnails; galaxies without one stay points.
+        Images for thumbnails; galaxies without one stay points.
     layouts : mapping of str to ndarray, optional
-        Other places of the same galaxies, each of the shape of `coordinates` and laid on it; NaN
-        hides a galaxy. The page glides from one to another.
+        Other positions of the same galaxies, in the shape of `coordinates` and aligned with them;
+        NaN hides a galaxy. The page moves the galaxies from one layout to another.
     title : str
-        Of the page.
+        Title of the page.
     report : str, optional
         Name of a report beside the page, to link to.
     view : View
-        Crop and side of a thumbnail.
+        Crop and size of a thumbnail.
     most : int
-        Galaxies drawn as points.
+        Largest number of galaxies drawn as points.
     seed : int
-        Of the sample beyond `most`, and of the galaxies that teaching sets aside.
+        Seed of the sample if a map has more than `most` galaxies, and of the galaxies set aside to
+        test a head that is fitted on the page.
     server : TeachingServer, optional
-        Keeps the answers of the page; default the browser it is opened in.
+        Server that stores the labels given on the page; by default the browser stores them.
     answers : Predictions, optional
         Predicted fractions of the decision tree's answers, which name the regions of the map;
-        without them labels or numbers do.
+        without these, labels or numbers name them.
     sky : bool
-        Show the galaxies on the sky too; the catalog has `ra` and `dec`.
+        Whether the page also shows the galaxies on the sky, by `ra` and `dec` of the catalog.
     """
 
     ids: Ids
@@ -141,7 +142,7 @@ class MapPage:
         ----------
         path : str or Path
         progress : Progress
-            Where the making of thumbnails is told; nowhere by default.
+            Shows how many thumbnails are made; by default nowhere.
 
         Returns
         -------
@@ -151,7 +152,7 @@ class MapPage:
         Raises
         ------
         InputError
-            The sky is to be shown, and no catalog has positions.
+            The sky is to be shown, but the catalog has no positions.
         OutputError
             The place cannot be written.
         """
@@ -167,7 +168,7 @@ class MapPage:
             sprites = pack(ids, places, self.images, self.view, progress)
         data = self._header() | self._points() | self._details(sprites)
         data |= {"teaching": self._teaching()}
-        # a page in a frame sends its requests to the page around it, and none to the network
+        # a page in a frame hands its requests to the page around it, and needs no network itself
         asks = self.server is not None and not self.server.framed
         page = _filled(self.title, self.report, data, sprites, served=asks)
         path = Path(path)

@@ -31,21 +31,23 @@ def neighbourhoods(
     Parameters
     ----------
     vectors : ndarray of float32
-        What was mapped, shape (n, d).
+        Embeddings of the galaxies on the map, shape (n, d).
     coordinates : ndarray of float32
-        The map, shape (n, 2 or 3).
+        Positions on the map, shape (n, 2 or 3).
     k : int
-        Size of a neighbourhood; at most (n − 1) / 2, and lowered to that for smaller tables.
+        Number of neighbours; at most (n − 1) / 2, to which it is lowered for a small table.
     sample : int
-        Galaxies asked, drawn with `seed`; each is ranked against all n, so the mean is unbiased.
+        Number of galaxies scored, drawn with `seed`; their neighbours are searched among all n
+        galaxies, so the mean is unbiased.
 
     Returns
     -------
     dict
-        `trustworthiness` in [0, 1]: 1 − mean penalty of the map's neighbours by how far down the
-        true ranking they stand (Venna & Kaski 2001, doi:10.1007/3-540-44668-0_68, eq. 1).
-        `knn_preservation` in [0, 1]: share of the true k nearest that are among the map's k
-        nearest. `quality_k`, `quality_sample`: what was used.
+        `trustworthiness` in [0, 1]: 1 − the mean penalty of false neighbours (among the k nearest
+        on the map, but not in the embeddings), which grows with their rank in the embeddings
+        (Venna & Kaski 2001, doi:10.1007/3-540-44668-0_68, eq. 1). `knn_preservation` in [0, 1]:
+        share of the k nearest in the embeddings that are among the k nearest on the map.
+        `quality_k`, `quality_sample`: number of neighbours and of galaxies used.
     """
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
@@ -89,18 +91,18 @@ def silhouettes(
     coordinates : ndarray of float32
         Shape (n, d).
     codes : ndarray of int64
-        Class of each, shape (n,).
+        Class of each galaxy, shape (n,).
     classes : tuple of str
         Names of the codes.
     sample : int
-        Galaxies used at most, drawn with `seed`.
+        Largest number of galaxies used, drawn with `seed`.
 
     Returns
     -------
     dict
-        Class → mean in [−1, 1], 1 when it stands alone; classes with fewer than two sampled
-        galaxies are absent, and all are when fewer than two classes remain (a silhouette needs
-        another class).
+        Class → mean in [−1, 1], near 1 for a class far from all others. Classes with fewer than two
+        sampled galaxies are left out; the dict is empty if fewer than two classes remain (a
+        silhouette needs another class).
     """
     from sklearn.metrics import silhouette_samples
 
@@ -165,19 +167,20 @@ def stability(
     Parameters
     ----------
     coordinates : ndarray of float32
-        The map, shape (n, d).
+        Positions on the map, shape (n, d).
     others : sequence of ndarray
-        Maps of the same rows.
+        Positions on the other maps, with the same galaxies in the same rows.
     k : int
-        Size of a neighbourhood.
+        Number of neighbours.
     seed : int
-        Of the galaxies asked.
+        Seed of the galaxies that are scored.
 
     Returns
     -------
     dict
-        Means over the others: `disparity` after Procrustes superposition in [0, 1] (0: same shape),
-        and `knn_overlap` in [0, 1], the share of map neighbours that stay.
+        Means over the other maps: `disparity` after Procrustes superposition in [0, 1] (0: same
+        shape), and `knn_overlap` in [0, 1], the share of neighbours on the map that are neighbours
+        on the other map too.
     """
     shapes = [
         superposed(other.astype(np.float64), coordinates.astype(np.float64))[3] for other in others

@@ -64,31 +64,32 @@ def regions(
     ids : Ids
         Galaxies, shape (n,).
     vectors : ndarray of float32
-        Where neighbours are taken, shape (n, d).
+        Embeddings in which neighbours are searched, shape (n, d).
     coordinates : ndarray of float32
-        On the map, shape (n, 2 or 3), finite.
+        Positions on the map, shape (n, 2 or 3), finite.
     columns : sequence of MapColumn
-        Labels and numbers of the galaxies, which name regions where no answers do.
+        Labels and numbers of the galaxies, which name regions if no answers are given.
     answers : Predictions, optional
-        Predicted fractions of the decision tree's answers; galaxies that it lacks count for none.
+        Predicted fractions of the decision tree's answers, which name regions; galaxies without
+        these are ignored.
     seed : int
-        Of the search for neighbours in large tables.
+        Seed of the search for neighbours in large tables.
 
     Returns
     -------
     list of MapColumn
-        At most one for each of `SHARES`. A level that finds nothing, or what the one before found,
-        is left out; where no level finds anything, all galaxies are one region. Galaxies in no
-        region have `NONE`.
+        At most one column for each scale (`SHARES`). A scale without regions, or with the same
+        regions as another, is left out; if no scale has regions, all galaxies are one region.
+        Galaxies in no region have `NONE`.
     """
     if len(ids) < FEWEST:
         return []
     namer = _Namer.of(ids, columns, answers)
     levels: list[MapColumn] = []
     for codes in _levels(vectors, coordinates, seed):
-        names = tuple(namer.name(codes == code) for code in range(codes.max() + 1))
-        # a region that no word distinguishes has the empty name: it stays in the column, but the
+        # a region that no word distinguishes gets an empty name: it stays in the column, but the
         # page does not label it
+        names = tuple(namer.name(codes == code) for code in range(codes.max() + 1))
         values = np.where(codes < 0, NONE, codes).astype(np.uint16)
         levels.append(MapColumn(f"regions {len(levels) + 1}", values, names))
     return levels
@@ -152,7 +153,7 @@ def _graph(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Namer:
-    """Name regions: store m properties of n galaxies, and the word that stands for each.
+    """Name regions of a map: store m properties of n galaxies, and the word for each property.
 
     `kinds` says what each property is: vote fraction (answer), class membership (label) or number.
     """
@@ -195,7 +196,7 @@ class _Namer:
         return cls(values, words, ("number",) * len(words), tuple(range(len(words))))
 
     def name(self, members: npt.NDArray[np.bool_]) -> str:
-        """Return a name of up to two words for what is commoner in a region than outside, or ""."""
+        """Return up to two words for what is more common in a region than outside; or ""."""
         if not self.values.shape[1]:
             return ""
         with np.errstate(invalid="ignore"):
@@ -205,8 +206,8 @@ class _Namer:
         everything = members.all()
         chosen: list[str] = []
         taken: set[int] = set()
-        # a region that is the whole map cannot be compared with others: use its most frequent
-        # properties
+        # name a region by what differs most from the galaxies outside (a number may be higher or
+        # lower); for a region that is the whole map, use its most frequent properties
         strength = means if everything else np.abs(apart) if self.kinds[0] == "number" else apart
         for i in np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable"):
             if len(chosen) == MOST_WORDS or not np.isfinite(strength[i]):

@@ -26,7 +26,7 @@ def write_side_by_side(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> float:
-    """Draw the maps of two embedding tables, of their common galaxies, beside each other.
+    """Draw maps of the galaxies that two embedding tables have in common, side by side.
 
     Each map is a UMAP of its own table. The second is rotated, mirrored and shifted to match the
     first (orthogonal Procrustes) and drawn at the same size, so that differences left are those of
@@ -35,15 +35,15 @@ def write_side_by_side(
     Parameters
     ----------
     one, other : EmbeddingTable
-        Of any extractors; galaxies are matched by id.
+        Embeddings of any two networks; galaxies are matched by id.
     path : str or Path
         `.png`, `.pdf` or `.svg`.
     labels : Labels, optional
         Classes that colour the galaxies.
     seed : int
-        Of the maps, and of the draw where very many galaxies are in both.
+        Seed of the maps, and of the sample that is drawn if very many galaxies are in both tables.
     progress : Progress
-        Where the steps are told; nowhere by default.
+        Shows the steps; by default nowhere.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def write_side_by_side(
     Raises
     ------
     InputError
-        Too few galaxies are in both tables, the ending is another, or no galaxy has a label.
+        Too few galaxies are in both tables, the path has another ending, or no galaxy has a label.
     OutputError
         The place cannot be written.
     """

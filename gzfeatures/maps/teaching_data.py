@@ -1,4 +1,4 @@
-"""Collect the data with which a map's page fits a head to labels, such as embeddings."""
+"""Collect the data, such as embeddings, with which the page of a map fits a head to labels."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TeachingServer:
     Parameters
     ----------
     token : str
-        Sent in the header of each request.
+        Secret text in the header of each request.
     heads : tuple of str
         Names of heads that the server can fit.
     framed : bool
-        The page lies in a frame, and sends requests to the page around it, without a token.
+        Whether the page is in a frame: it then sends requests to the page around it, without token.
     """
 
     token: str
@@ -56,15 +56,15 @@ def teaching_data(
     ids : Ids
         Galaxies of the page, shape (n,).
     vectors : ndarray of float32
-        Shape (n, d).
+        Embeddings of the galaxies, shape (n, d).
     labels : Labels, optional
-        Their classes are offered; their labels are not taught.
+        The page offers the classes of these labels, but does not fit the labels themselves.
     seed : int
-        Of the random order.
+        Seed of the random order of the galaxies.
     server : TeachingServer, optional
-        Where answers are kept; default the browser.
+        Server that stores the labels given on the page; by default the browser stores them.
     answers : Predictions, optional
-        Predicted answers of the decision tree, from which the page learns too.
+        Predicted answers of the decision tree, to which the page also fits its head.
     who : str
         Name of the person.
     """

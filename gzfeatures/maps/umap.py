@@ -1,8 +1,8 @@
 """Compute the map of an embedding table by UMAP; no other module imports umap.
 
 A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal
-components and every distance come first, on all cores; the graph of neighbours is umap's own; and
-the layout that follows its forces (`results.layout`) is seeded and on all cores as well.
+components and all distances are computed first, on all cores; umap makes the graph of neighbours;
+and `layout` moves the galaxies by umap's forces, with a seed and on all cores.
 """
 
 from __future__ import annotations
@@ -50,28 +50,28 @@ class MapOptions:
     Parameters
     ----------
     seed : int
-        Same table, options and library versions: same map, to the bit, on the same machine.
+        The same seed, table, options, library versions and machine give the same map, to the bit.
     n_neighbors : int
-        Neighbours of each galaxy, itself included: larger shows more of the whole, smaller more of
-        the detail.
+        Number of neighbours of each galaxy, itself included: a larger number shows more of the
+        large structure, a smaller number more detail.
     min_dist : float
-        How close galaxies may lie, in [0, 1].
+        How close galaxies may be on the map, in [0, 1].
     dimensions : {2, 3}
-        Of the map.
+        Number of dimensions of the map.
     components : int, optional
-        Principal components in which distances are taken; None takes them in the whole embedding.
+        Number of principal components in which distances are computed; None for whole embeddings.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     supervised : bool
-        Use the labels; galaxies without one are unlabelled (semi-supervised). Such a map shows the
-        labels, and its clumps are no evidence that the embedding separates them.
+        Whether the labels shape the map (semi-supervised: not all galaxies need a label). Such a
+        map shows the labels: its clumps are no evidence that embeddings separate the classes.
     epochs : int, optional
-        Steps of the layout; None leaves 500 up to 10,000 galaxies and 200 beyond.
+        Number of steps of the layout; None for 500 up to 10,000 galaxies, and 200 for more.
     exact_up_to : int
-        Galaxies up to which neighbours are exact; beyond, `settings["recall"]` of the map gives the
-        share of them that is found.
+        Number of galaxies up to which neighbours are exact; for more, `settings["recall"]` of the
+        map gives the share of the true neighbours that was found.
     stability_seeds : sequence of int
-        Further seeds to lay out, for the stability of the map.
+        Further seeds with which the layout is repeated, to measure how stable the map is.
     """
 
     seed: int = 0
@@ -117,27 +117,27 @@ def project(
     table : EmbeddingTable
         n galaxies, more than `n_neighbors`.
     labels : Labels, optional
-        Classes of some of them: scored by silhouette and, with `supervised`, pulled together.
-        Labels of galaxies that are not in the table are left aside.
+        Classes of some of these galaxies: the silhouette scores how well the map separates them;
+        with `supervised` they are pulled together. Labels of other galaxies are ignored.
     options : MapOptions, optional
-        How to lay it out.
+        Options of the map.
     progress : Progress or bool
-        Where the steps are told; nowhere by default. True is the terminal.
+        Shows the steps; True in the terminal, False (default) nowhere.
     **changes
         Fields of `MapOptions` that replace those of `options`.
 
     Returns
     -------
     Map
-        With quality `trustworthiness`, `knn_preservation` (against the whole embedding, not its
-        components), `silhouette` (class → mean, with labels), `stability` (with seeds: mean
-        Procrustes disparity and share of kept map neighbours), `seconds`.
+        Its quality has `trustworthiness` and `knn_preservation` (compared with whole embeddings,
+        not with their components), `silhouette` (class → mean; with labels), `stability` (with
+        `stability_seeds`: mean Procrustes disparity, and share of neighbours that stay), `seconds`.
 
     Raises
     ------
     InputError
-        Too few galaxies, all equal, an option outside its range, or labels that fit no galaxy of
-        the table.
+        The galaxies are too few, or all their embeddings are equal; an option is outside its range;
+        or no galaxy of the table has a label.
     UnknownNameError
         The metric does not exist.
 
@@ -299,7 +299,7 @@ def _graph(
 ) -> csr_matrix:
     """Compute UMAP's weighted edges between neighbours with the umap package, sparse (n, n).
 
-    The estimator's own layout is switched off.
+    The layout of the umap package is switched off.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
@@ -327,7 +327,8 @@ def _curve(min_dist: float) -> tuple[float, float]:
 
     The exponential holds beyond `min_dist`; nearer, closeness is 1.
 
-    McInnes+2018, section 3.2, definition 11; the points are those of umap, hence its numbers.
+    McInnes+2018, section 3.2, definition 11. The distances x of the fit are the same as in the umap
+    package, so that a and b are the same too.
     """
     from scipy.optimize import curve_fit
 
