@@ -1,1 +1,1 @@
-"""One extraction: digests of images, missing embeddings, tables."""
+"""Run an extraction: hash image files, compute missing embeddings, return tables of embeddings."""

@@ -1,4 +1,4 @@
-"""Compute missing embeddings step by step: digests, decoded images, vectors in the store."""
+"""Compute missing embeddings step by step: hash image files, decode images, store embeddings."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
 
 LOOK_ROWS = 128
-"""Number of images in one task of a thread that computes digests."""
+"""Number of image files that a thread hashes (sha256) in one task."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
-"""Number of rows, or seconds, after which a shard is written; a killed run loses no more."""
+"""Number of vectors, or seconds, after which a file (shard) is written: a kill loses no more."""
 
 
 class Job:
@@ -43,7 +43,8 @@ class Job:
     ----------
     images : ImageSet
     caches : sequence of VectorCache
-        One for each table: its extractor, and the folder with its stored vectors.
+        One for each embedding table: the settings that decide its vectors (extractor), and the
+        folder that stores these vectors.
     strict : bool
         Raise the error of the first bad image; otherwise skip bad images.
     workers : int
@@ -85,7 +86,7 @@ class Job:
         self.progress.say(line, aside=True)
 
     def hash_images(self) -> None:
-        """Read every image file once to compute its digest; collect or raise errors."""
+        """Read every image file once to compute its digest (sha256); collect or raise errors."""
         total = len(self.images)
         blocks = [
             self._file_order[start : start + LOOK_ROWS].tolist()
@@ -107,7 +108,7 @@ class Job:
                 advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
-        """Return the row numbers of all images that could be read and, if tried, decoded."""
+        """Return the row numbers of images that could be read, and did not fail to be decoded."""
         rows = (
             row
             for row, key in enumerate(self.digests)
@@ -138,15 +139,15 @@ class Job:
             self.say(f"store: damaged shard set aside, its rows are computed again: {shard}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return whether each image lacks a stored vector, as booleans (tables, images)."""
+        """Return for each table and image whether no vector is stored, shape (tables, images)."""
         return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
-        """Decode images, run the networks, and write the embeddings to the store, file by file."""
-        # images are decoded in parallel while the networks run, so that neither waits for the other
+        """Decode images, run the networks on them, and write the embeddings to the store."""
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
         self.hashes.skip_stored(self.digests[todo])
+        # decode images in threads while the networks run, so that neither waits for the other
         with (
             ThreadPoolExecutor(self.workers, "decode") as decoders,
             self.counted(len(todo), names) as advance,
@@ -193,7 +194,7 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         tables: Sequence[Vectors],
     ) -> None:
-        """Add a batch's embeddings to those waiting to be stored, leaving out the stored ones."""
+        """Add a batch's embeddings to those waiting to be stored, unless already stored."""
         for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
             rows.add(keys[wanted].tolist(), vectors[wanted])
 
@@ -204,7 +205,8 @@ class Job:
             return
         first = np.array(list(self.empty.copies.values()), dtype=object)
         for rows, cache in zip(self.pending, self.caches, strict=True):
-            # the first image of a colour has no embedding if an error ended the run too early
+            # copy only what exists: the first image of a colour has no embedding if an error ended
+            # the run too early
             wanted = cache.has(first) & ~cache.has(copies)
             rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
         self._flush()
@@ -222,7 +224,7 @@ class Job:
             raise next(iter(self.undecoded.values()))
 
     def counted(self, total: int, name: str) -> AbstractContextManager[Advance]:
-        """Return a progress bar for `with`: it yields a function that counts images as done."""
+        """Return a progress bar for `with`, which yields a function to count finished images."""
         return self.progress.counted(name, total, unit="images")
 
     def _flush(self) -> None:
@@ -259,8 +261,8 @@ class Job:
     def find_empty(self) -> None:
         """Find the images that show no galaxy, also among those embedded in an earlier run.
 
-        Only images whose stored hash is all zeros, or that have none, are decoded: any other hash
-        shows that the picture has contrast.
+        Images are decoded only if their stored hash is all zeros or missing: any other hash shows
+        that the picture has contrast.
         """
         rows = self.good()
         for first in range(0, len(rows), GROUP_ROWS):
@@ -275,7 +277,7 @@ class Job:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
     def _judged(self, row: int) -> NetworkInput | GzError:
-        """Decode one image, and record whether it shows a galaxy; return a bad image's error."""
+        """Decode one image, and record whether it shows a galaxy; return the image or its error."""
         key = self.digests[row]
         try:
             image = self.images.network_input(

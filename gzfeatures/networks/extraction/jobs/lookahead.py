@@ -1,4 +1,4 @@
-"""Start work ahead of the step that takes its results, as far ahead as memory allows."""
+"""Run a function in threads, a limited number of items ahead of the loop that uses the results."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Pending:
         return len(self._keys)
 
     def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Add embeddings to those waiting to be stored; `keys` are the digests of their images."""
+        """Add embeddings to those waiting to be stored; `keys` are the sha256 of their images."""
         self._keys += keys
         self._parts.append(vectors)
 

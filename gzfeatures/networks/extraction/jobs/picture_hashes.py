@@ -1,4 +1,4 @@
-"""Hash pictures while their pixels are at hand, and write the hashes to the store."""
+"""Compute perceptual hashes of decoded pictures, and write the hashes to the store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PictureHashes:
         self._stored: set[str] = set()
 
     def skip_stored(self, digests: npt.NDArray[np.object_]) -> None:
-        """Let `add_missing` skip those of these pictures that have a stored hash."""
+        """Make `add_missing` skip those of the given pictures whose hash is already stored."""
         if self.cache is not None:
             self._stored = set(digests[self.cache.has(digests)])
 
@@ -57,5 +57,5 @@ class PictureHashes:
             self.cache.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
 
     def of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
-        """Return the stored hashes of pictures, shape (n, 64)."""
+        """Return the stored hashes of pictures, shape (n, 64); None if no hashes are stored."""
         return None if self.cache is None else self.cache.vectors(digests).astype(np.uint8)

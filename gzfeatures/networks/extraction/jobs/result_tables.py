@@ -18,11 +18,11 @@ def table_of(job: Job, number: int, began: float) -> EmbeddingTable:
     Parameters
     ----------
     job : Job
-        Whose missing embeddings have been computed.
+        Job whose missing embeddings have been computed.
     number : int
-        Number of the table among those of this job.
+        Index of the table among the job's tables.
     began : float
-        When the extraction began, by `time.perf_counter`.
+        Value of `time.perf_counter` when the extraction began.
     """
     kept = job.good()
     ids, digests = job.images.ids[kept], job.digests[kept]
