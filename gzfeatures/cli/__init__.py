@@ -1,6 +1,7 @@
 """Run the command line: each command makes one call of the library and prints its result.
 
-Messages for people go to stderr; results go to stdout or to the file of `-o`.
+Messages for people go to standard error; results go to standard output, or to the file named by
+`-o`.
 """
 
 from __future__ import annotations
@@ -136,10 +137,10 @@ CHAPTERS: dict[str, dict[str, str]] = {
 
 
 def modules_of(verb: str) -> list[str]:
-    """Return the modules to import for a command: its own, or all if there is no such command.
+    """Return the modules to import for a command: the one that defines it, or all if it is unknown.
 
-    The options of all verbs take longer to build than a short verb works. A name that no verb has
-    is compared with those of all.
+    To import all modules takes longer than a short command works. For an unknown name all are
+    needed, because the error message suggests commands with a similar name.
 
     Examples
     --------
@@ -183,7 +184,7 @@ def _run(debug: bool) -> int:
                 app(standalone_mode=True)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else EXIT_ERROR if stop.code else 0
-        sys.stdout.flush()  # write the rest now: later, a full disk could not be reported
+        sys.stdout.flush()  # write buffered text now: at exit, a full disk gives no error message
         return code
     except BrokenPipeError:
         return EXIT_ERROR
@@ -199,8 +200,8 @@ def _run(debug: bool) -> int:
 def main() -> None:
     """Run the command line, and end the process with an exit code.
 
-    Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143
-    SIGTERM.
+    Exit codes: 0 success, 1 error, 2 wrong usage, 75 ended after a batch system's warning, 130
+    ended by Ctrl-C, 143 ended by SIGTERM.
     """
     # remove --debug before typer reads the command, because it may stand anywhere in it
     debug = "--debug" in sys.argv

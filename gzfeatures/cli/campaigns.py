@@ -34,7 +34,8 @@ def is_campaign(labels: Labels, path: Path, id_column: str | None) -> bool:
 def require_no_sizes(sizes: str | None) -> None:
     """Refuse a learning curve if earlier labels decided which galaxies were labelled next.
 
-    A random part of them would be a campaign that nobody led.
+    A learning curve fits heads on random samples of the labelled galaxies. But here each galaxy was
+    chosen because of earlier labels: a random sample differs from what less labelling would give.
     """
     if sizes is not None:
         raise typer.BadParameter(
@@ -56,7 +57,7 @@ def fit_campaign(
 ) -> None:
     """Fit heads on labelled galaxies; score them on labelled ones that were drawn at random.
 
-    With fewer than twenty drawn galaxies the heads are written, and nothing is measured.
+    With fewer than twenty galaxies drawn at random, heads are written to files, but not scored.
     """
     import numpy as np
 

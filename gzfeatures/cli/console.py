@@ -137,8 +137,8 @@ def print_table(
 ) -> None:
     """Print rows as a table, whose columns are the keys of all rows.
 
-    A number is never broken: words go on in the next line, and columns that find no room stand in
-    a second table with the first column repeated.
+    Long text continues on the next line, but numbers are never broken. Columns that do not fit the
+    width are printed in a second table, which repeats the first column.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     lines = [[heading(key) for key in keys]]
@@ -201,13 +201,13 @@ def show(
     Parameters
     ----------
     result : mapping
-        JSON values; lists of mappings become tables.
+        Result as JSON values; for people, lists of mappings are printed as tables.
     as_json : bool
-        One JSON object, nothing else.
+        Whether to print one JSON object and nothing else.
     hide : sequence of str
-        Keys that a person need not see.
+        Keys to print only as JSON.
     columns : sequence of str, optional
-        Columns of tables that a person sees; default all.
+        Columns of tables to print for people; by default all.
     """
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=True, allow_nan=False, default=str))

@@ -36,12 +36,12 @@ def sizes_and_curves(
 ) -> tuple[tuple[int, ...], list[LabelSizes]]:
     """Read the numbers of labels from --sizes and the learning curves from --with-curve.
 
-    A curve that cannot be drawn beside the new one is so refused before any work.
+    Reading the curves at the start refuses unusable ones before any work.
 
     Raises
     ------
     MissingFileError, InputError
-        A curve is not there, cannot be read, or was measured with other labels.
+        The file of a curve does not exist, cannot be read, or was made with other labels.
     """
     from gzfeatures.experiment.label_sizes import read_sizes, sizes_of
 
@@ -89,8 +89,8 @@ def labelled(
         seed=seed,
     )
     _say_votes(labels, min_votes)
-    # tell the user if the paper of the class scheme used debiased votes, because these change class
-    # shares
+    # tell the user if the class scheme's paper used debiased votes (corrected for distance), which
+    # give other class shares
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
             f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
@@ -227,7 +227,7 @@ def table_from(path: Path, selection: Path | None = None) -> EmbeddingTable:
     Raises
     ------
     MissingFileError, InputError
-        A file is not there or cannot be read, or a selected galaxy is not in the table.
+        A file does not exist or cannot be read, or a listed galaxy is not in the table.
     """
     from gzfeatures.features.table import EmbeddingTable
 
@@ -271,8 +271,8 @@ def images_of(
 ) -> ImageSet:
     """Open the images in a folder or archive, or the images of a catalog's galaxies.
 
-    `crops` are the values of --pixel-scale and --petrosian, which need the catalog; `selection` is
-    the file of --ids.
+    `crops` are the values of the options --pixel-scale and --petrosian, which need a catalog;
+    `selection` is the file of the option --ids.
     """
     from gzfeatures.images.image_set import ImageSet
 
@@ -309,7 +309,7 @@ def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | No
     Raises
     ------
     InputError
-        The catalog has no such numeric column.
+        The catalog lacks a column that an option names, or the column has no numbers.
     """
     require_catalog_of_crops(crops, has_catalog=True)
     scale, radius = crops

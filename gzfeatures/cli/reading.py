@@ -63,17 +63,18 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 def reads_images(verb: Verb) -> Verb:
     """Add the options for reading images to a command, which receives them as one `reading`.
 
-    They stand before `--json` in the help.
+    In the help text, these options come before `--json`.
 
     Parameters
     ----------
     verb : callable
-        Has a parameter `reading: Reading`.
+        Function of the command, with a parameter `reading: Reading`.
 
     Returns
     -------
     callable
-        Its signature holds the options in place of `reading`, for Typer to read.
+        Function with a parameter for each option instead of `reading`; Typer makes command line
+        options of its parameters.
     """
     # let the name `Reading` stand for any object, because it is imported for type checking only
     hints = typing.get_type_hints(verb, localns={"Reading": object}, include_extras=True)

@@ -21,11 +21,11 @@ class KeptOut(Protocol):
 
     @property
     def shares(self) -> Shares | None:
-        """Return the mean predicted probability of each class."""
+        """Return the mean predicted probability of each class, over these galaxies."""
 
 
 def sample_for(kept_out: KeptOut) -> TableSample | None:
-    """Return an empty sample for new galaxies; None if the model has none to compare with."""
+    """Return an empty sample of new galaxies; None if the model has no galaxies to compare with."""
     from gzfeatures.unlabelled.shift import TableSample
 
     return None if kept_out.familiarity is None else TableSample(kept_out.familiarity)
@@ -43,28 +43,28 @@ def compared(
     Parameters
     ----------
     kept_out : Head or OutputCalibration
-        Keeps what is known of galaxies kept out of training.
+        Head, or calibration of a network, with facts on galaxies kept out of training.
     predictions : Predictions
-        Of all galaxies to predict.
+        Predictions of all new galaxies.
     sample : TableSample, optional
-        Galaxies that were met.
+        Random sample of the new galaxies, in the coordinates of the stored ones.
     correct : bool
-        Correct the probabilities to the class shares of these galaxies.
+        Whether to correct probabilities for the class shares of the new galaxies.
     model : {"head", "network"}
-        What predicts, for messages.
+        Word for the model in messages.
 
     Returns
     -------
     Predictions
-        Corrected where that was asked for.
+        The predictions, with corrected probabilities if `correct`.
     dict
-        `shift` (see `Shift.asdict`; None where it is not known), and `class_shares` where they were
-        corrected.
+        `shift` (see `Shift.asdict`; None if unknown), and the estimated `class_shares` if
+        `correct`.
 
     Raises
     ------
     InputError
-        Class shares cannot be corrected: the model keeps none, or galaxies are too few.
+        Class shares cannot be corrected, because the model stores none or galaxies are too few.
     """
     from gzfeatures.errors import InputError
     from gzfeatures.unlabelled.priors import Priors
@@ -93,7 +93,7 @@ def _shift(
 ) -> Shift | None:
     """Measure how galaxies differ from those kept out of training; None for too few galaxies.
 
-    The reason is printed where nothing can be compared.
+    If nothing can be compared, print the reason.
     """
     from gzfeatures.unlabelled.shift import FEWEST, Shares, Shift
 
@@ -104,7 +104,7 @@ def _shift(
         )
         return None
     reference, new = sample.known.reference, sample.coordinates
-    # the test trains a classifier to tell the two samples apart, which fails for fewer galaxies
+    # a classifier is trained to tell the two samples apart, which is impossible for few galaxies
     if min(len(reference), len(new)) < FEWEST:
         say(
             f"note: whether these galaxies are drawn like those of the {model} is not "

@@ -1,9 +1,9 @@
 """End a command on Ctrl-C, on SIGTERM, and on a batch system's warning.
 
-Python runs a signal's handler in the main thread, between two of its own steps: while that thread
-is inside compiled code, or waits for another, nothing happens. So a thread of its own reads of each
-signal from a pipe, into which Python writes at once, and ends the process where the main thread
-does not do so in time.
+Python runs the handler of a signal in the main thread, and only between two Python instructions:
+while this thread executes compiled code or waits for another thread, the handler does not run.
+Therefore a second thread watches a pipe, into which Python writes each signal at once. It ends the
+process if the main thread does not do so in time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def exit_code() -> int | None:
 def heed() -> None:
     """Install signal handlers: a first Ctrl-C or SIGTERM leaves time to clean up, a second none.
 
-    Call it once, in the main thread.
+    Call this function once, in the main thread.
     """
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, _warned)
@@ -85,8 +85,8 @@ def _warned(number: int, frame: FrameType | None) -> NoReturn:
 def _ask_again(hook: Hook) -> Hook:
     """Return a hook that repeats the batch system's warning if Python has dropped it.
 
-    An exception that a signal raises inside the callback of a weak reference, or inside `__del__`,
-    ends there: the verb would go on, and no second warning comes.
+    Python drops an exception that a signal handler raises inside the callback of a weak reference
+    or inside `__del__`. The command would continue, and the batch system does not warn again.
     """
 
     def heard(error: sys.UnraisableHookArgs) -> None:
@@ -105,7 +105,8 @@ def _ask_again(hook: Hook) -> Hook:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt in the main thread, so that open `with` blocks clean up.
 
-    Only once: a second interruption, which would break off the clearing up, is the other thread's.
+    Only the first signal does this: a second one would interrupt the cleaning up, and is left to
+    the watching thread, which ends the process.
     """
     again = bool(_stopped)
     _stopped.append(number)
@@ -118,7 +119,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _say() -> None:
     """Print once that the process was interrupted, without Python's buffers.
 
-    The main thread may hold the lock of a buffer at this moment.
+    The main thread may have locked a buffer at this moment, and this thread would wait for ever.
     """
     if _unsaid.acquire(blocking=False):
         with contextlib.suppress(OSError):
@@ -158,8 +159,8 @@ def _watch(reader: int) -> None:
     """Wait for Ctrl-C or SIGTERM, then end the process at a second one or after some seconds."""
     while (first := _next(reader, None)) is None:
         pass
-    # note the signal here if no handler did: the main thread is busy, or a library has replaced the
-    # handler
+    # store the signal here if its handler did not: the main thread may be busy, or a library may
+    # have replaced the handler
     if not _received:
         _received.append(first)
     _say()
@@ -173,7 +174,7 @@ def _watch(reader: int) -> None:
 def end_in_order(code: int) -> NoReturn:
     """End the process after its `with` blocks have ended, and run the exit functions of libraries.
 
-    The grace time bounds it: the watching thread ends the process afterwards.
+    If this takes longer than `GRACE` seconds, the watching thread ends the process.
     """
     with contextlib.suppress(BaseException):
         # run the exit functions, by which libraries remove temporary folders and stop their workers
@@ -185,8 +186,8 @@ def end_in_order(code: int) -> NoReturn:
 def end(code: int) -> NoReturn:
     """End the process at once, without leaving half-written files or child processes.
 
-    Not by way of Python's own ending, which waits for threads, and which calls every interruption
-    within an `exec` one that nobody heeded (it then ends by SIGINT, whatever the exit code is).
+    Do not use Python's own exit. It waits for threads, and after an interruption inside `exec` it
+    ends the process by SIGINT instead of the given exit code.
     """
     with contextlib.suppress(Exception):
         from gzfeatures.files import drop_unfinished

@@ -17,7 +17,7 @@ def part_of(text: str) -> tuple[int, int]:
     Raises
     ------
     InputError
-        It is not two whole numbers K/N with K in 1…N.
+        The text is not K/N, with whole numbers and K in 1…N.
 
     Examples
     --------
@@ -38,16 +38,16 @@ def array_script(context: Any, tasks: int, store: Path) -> str:
     Parameters
     ----------
     context : click.Context
-        Of the verb at work: its options are repeated, paths made absolute.
+        Context of the running command; the script repeats its options, with absolute paths.
     tasks : int
         Number of tasks, each with an equal part of the images.
     store : Path
-        Folder that all tasks can reach, and where they put their vectors.
+        Folder that all tasks can access, in which they store embeddings.
 
     Raises
     ------
     InputError
-        A name holds a line break.
+        An option contains a line break.
     """
     verb = shlex.join(["gzfeatures", context.info_name, *_words(context, ("slurm", "output"))])
     if "\n" in verb:

@@ -37,33 +37,33 @@ def labels_and_split(
 ) -> tuple[Labels, Split]:
     """Select the labels of galaxies that have an image or vector, and split these galaxies.
 
-    A split that is kept beside the labels is continued: galaxies stay on their side, new ones are
-    drawn.
+    If a file next to the label file stores an earlier split, keep each of its galaxies in the same
+    part, and draw only the parts of new galaxies.
 
-    What was grouped, drawn and moved is said. A split that was drawn is written beside the labels,
-    so that a galaxy set aside once stays so.
+    Print which galaxies were grouped, drawn and moved. Write a new split to a file next to the
+    label file, so that test galaxies remain test galaxies.
 
     Parameters
     ----------
     path : Path
-        The labels file.
+        Label file.
     read : (Labels, Split or None)
-        What `read_labels` says of it.
+        Labels and split that `read_labels` returned for this file.
     seed : int
-        Of the draw.
+        Seed with which the split is drawn.
     ids : Ids
-        Galaxies that have an image or a vector.
+        Ids of galaxies that have an image or a vector.
     seen : sequence of Ids
-        Galaxies that backbones were trained on: new ones train, others of them are left out of the
-        score.
+        Ids of galaxies that each backbone was trained on. New ones become training galaxies; those
+        that an earlier split put into validation or test are left out.
     grouping : Grouping, optional
-        Galaxies that belong together by their images.
+        Groups of galaxies with equal or similar images.
     catalog : Catalog, optional
-        Further positions on the sky.
+        Catalog with positions on the sky.
     arcsec : float
-        Pairs within this separation belong together; 0 groups none by position.
+        Galaxies closer than this separation are in one group; 0 means no groups by position.
     id_column : str, optional
-        Column of the ids in the labels file, where none of those known is there.
+        Column of the label file with the ids, if it has none of the usual names.
     """
     import numpy as np
 

@@ -18,7 +18,8 @@ FIRST_YEAR = 1980
 class _Results(io.FileIO):
     """Write standard output; the first failure raises an OutputError, later bytes are dropped.
 
-    Python would try once more to write what is left when it ends, and turn the exit code into 120.
+    Otherwise Python would try again at exit to write the remaining bytes, fail again, and change
+    the exit code to 120.
     """
 
     failed = False
@@ -31,7 +32,7 @@ class _Results(io.FileIO):
         try:
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
-            # the program that reads the output, such as `head`, has closed the pipe: no error
+            # the program that reads the output, such as `head`, needs no more: no OutputError
             self.failed = True
             raise
         except OSError as error:
@@ -57,8 +58,7 @@ class _Words(io.FileIO):
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
     """Return a text stream that writes to `raw`, with the encoding of the stream `like`.
 
-    What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
-    after the work.
+    Letters that the encoding lacks are written as "?".
     """
     encoding = like.encoding if like is not None else "utf-8"
     # replace letters that the encoding lacks by "?", because they must not end a finished job
@@ -69,9 +69,9 @@ def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextI
 def prepare_streams() -> None:
     """Make the three standard streams safe to use, even if one is closed.
 
-    A closed one gets a file descriptor of its own: the next file that is opened would have its
-    number, and whatever a library prints would go into that file. Streams that somebody else has
-    put in place are left alone.
+    A closed stream is replaced by `os.devnull`. Otherwise the next file that is opened would get
+    the stream's number, and text printed by a library would be written into this file. Streams that
+    were replaced by other code are not changed.
     """
     if os.name != "posix":
         return
@@ -98,8 +98,8 @@ def require_surroundings() -> None:
     Raises
     ------
     InputError
-        The working folder was removed; the clock stands before 1980, in which case no head could be
-        written.
+        The working folder was removed, or the clock shows a year before 1980, which cannot be
+        stored in the file of a head.
     """
     try:
         Path.cwd()

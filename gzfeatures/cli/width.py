@@ -16,14 +16,15 @@ def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator
     Parameters
     ----------
     natural, least : sequence of int
-        Characters of each column in one line, and where it is broken between words.
+        Width of each column in characters: without line breaks, and at least, with a line break
+        between any two words.
     width : int
-        Columns of the terminal.
+        Width of the terminal in characters.
 
     Yields
     ------
     list of int
-        Columns that stand side by side; the first column of the table stands in each.
+        Indices of the columns of one of the tables; each table repeats column 0.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator
 def widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int]:
     """Return the width of each column in characters, at least that of its longest word.
 
-    Columns that are broken between words share what is left in proportion to what they lack.
+    Remaining characters are divided among the columns in proportion to `natural` − `least`.
 
     Examples
     --------

@@ -117,24 +117,27 @@ def writes(
     Parameters
     ----------
     *files : str
-        Parameters that name a file to write.
+        Names of the command's parameters whose values are files to write.
     folder : str, optional
-        Parameter that names a folder to write into.
+        Name of the parameter whose value is a folder to write into.
     beside : callable
-        Further files that are known before the work: those with derived names.
+        Function that returns further files to write, given the command's arguments, such as files
+        with derived names.
     verb : str, optional
-        Whose files may be replaced, where two verbs write the same things; default its own name.
+        Command whose files this command may replace, if two commands write the same files; by
+        default its own name.
     known : bool
-        Whether `files` are what will be written; else `beside` says so, or `outputs.allow` in the
-        verb.
+        Whether the values of `files` are the files to write. If not, `beside` returns them, or the
+        command calls `outputs.allow`.
     resumes : str, optional
-        Parameter that may name a folder of the verb's own earlier work, which is then no input.
+        Name of the parameter whose value may be a folder with earlier work of this command; such a
+        folder is not protected as an input.
 
     Raises
     ------
     OutputError
-        On a call: an output is an input, or a file of another origin, and nothing has been read or
-        written.
+        Raised by a call of the command, before it reads or writes: a file to write is an input, or
+        exists and was not written by this command.
     """
 
     def declare(function: Verb) -> Verb:

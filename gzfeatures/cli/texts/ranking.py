@@ -31,11 +31,11 @@ def print_ranking(
     Parameters
     ----------
     comparison : Comparison
-        Ranking of candidates that predict the same test galaxies.
+        Ranking of networks and heads that predict the same test galaxies.
     n : int, optional
-        Number of test galaxies; default it is not printed.
+        Number of test galaxies; by default it is not printed.
     names : sequence of str
-        Name of each candidate, in the order of the ranking; default backbone + head.
+        Name of each network or head, in the order of the ranking; by default backbone + head.
     """
     from gzfeatures.report.titles import (
         DAGGER,
@@ -124,7 +124,7 @@ def print_tests(comparison: Comparison) -> None:
 def score_text(row: RankedRow, metric: str) -> str:
     """Return a score with its interval, three decimals each.
 
-    Without an interval a class has fewer than ten test galaxies.
+    A score has no interval if a class has fewer than ten test galaxies.
     """
     ends = row.interval(metric)
     # write "to" between numbers with signs, because a dash would read as one more sign
@@ -157,7 +157,8 @@ def few_galaxies(test: int, calibration: int) -> list[str]:
     Parameters
     ----------
     test, calibration : int
-        Numbers of galaxies that scores, and that probabilities and class sets rest on.
+        Number of test galaxies, which give the scores, and of calibration galaxies, with which
+        probabilities and class sets are calibrated.
 
     Examples
     --------

@@ -364,7 +364,7 @@ def explain(
         measure=measure,
     )
     gallery, verdict = explanation.gallery, explanation.verdict
-    # print the main result first: do the saliency maps explain more than the image's brightness?
+    # print the main result first: whether the explanations are better than a map of brightness
     if verdict is not None:
         say(verdict.sentence())
     elif measure:

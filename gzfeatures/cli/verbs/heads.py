@@ -273,8 +273,8 @@ def _show_heads(
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
-    # `more` is filled for labels from the page of `teach`, for which `fit_campaign` itself has
-    # checked that there are enough galaxies: print no warning here
+    # `more` is not empty if the labels come from the page of `teach`: then `fit_campaign` has
+    # already checked that enough galaxies are labelled, so print no warning here
     for line in () if more else few_galaxies(fitted[0][0].scores.n, len(split.validation)):
         say(f"warning: {line}")
     rows: list[dict[str, Any]] = [

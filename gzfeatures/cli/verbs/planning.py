@@ -1,6 +1,6 @@
 """Define the commands `plan`, which measures an extraction's cost, and `export`, for heads.
 
-Both are for machines other than this one.
+`plan` helps to choose a larger machine; `export` writes a head for use by other programs.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ def predict(
         say(f"note: {answer.familiarity.why_none_flagged}")
     if answer.why_no_sets is not None:
         say(f"note: {answer.why_no_sets}")
-    # class sets promise their coverage for uncorrected probabilities only, so measure it on these
+    # class sets promise coverage only for probabilities before correction, so measure it on these
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
     elif labels is not None:
@@ -237,8 +237,8 @@ class _PredictOptions:
 class _Answer:
     """Hold the result of `predict`: predictions, class sets, familiarity, and images left out.
 
-    `kept_out` holds what is known of galaxies kept out of training; `blank` is None where no image
-    was read.
+    `kept_out` has facts on galaxies kept out of training. `blank` lists images that show no galaxy;
+    it is None if no images were read.
     """
 
     predictions: Predictions

@@ -257,14 +257,14 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
     Raises
     ------
     OutputError
-        A file stands in the place of the database, and is damaged.
+        The file of the database exists, but is damaged.
     """
     from gzfeatures.experiment.finetune_verb import EXPERIMENT
     from gzfeatures.tracking.client import DamagedDatabase
     from gzfeatures.tracking.later.recorder import TrainingRecorder
 
     if "LOCAL_RANK" in os.environ:
-        # the process that started this one has already locked the folder
+        # several processes train together: the one that started this one has locked the folder
         return None
     lock_folder(output, say)
     remedy, progress = f"gzfeatures record {output}", Terminal()
