@@ -25,7 +25,7 @@ def _table() -> dict[str, Any]:
 
 
 def names_of(old: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for an old module, which looks up its classes in the new module.
+    """Return a `__getattr__` for an old module; it looks up classes in the new module.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
 
 def renamed(old: str, new: str) -> property:
-    """Return a property for a renamed attribute; it warns and returns the new one's value."""
+    """Return a property for an attribute's old name: it warns, and gives the new name's value."""
 
     def lookup(self: object) -> Any:
         warnings.warn(

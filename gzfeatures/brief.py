@@ -1,4 +1,4 @@
-"""Describe an object in one line or as HTML for a notebook, and wrap text to the terminal."""
+"""Format objects as one line of text or as HTML; wrap text to the width of the terminal."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class WeightsError(GzError, RuntimeError):
 
 
 class LeakError(GzError, ValueError):
-    """Raised if a galaxy, or a related one (same group), is used for training and for scoring."""
+    """Raised if one galaxy, or galaxies of one group, are used both for training and for tests."""
 
 
 class OutputError(GzError, OSError):

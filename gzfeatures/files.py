@@ -49,7 +49,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush the file and rename it to `path`.
+    """Yield a temporary path beside `path`; if writing succeeds, rename the file to `path`.
 
     Parameters
     ----------

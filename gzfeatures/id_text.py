@@ -36,7 +36,7 @@ def trimmed(texts: Any) -> Any:
 
 
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
-    """Convert galaxy ids from floats to decimal text; return None if one is not whole, or ≥ 2^53.
+    """Convert galaxy ids from floats to decimal text; return None if an id is not whole or ≥ 2^53.
 
     NaN becomes null.
     """
@@ -133,7 +133,7 @@ def may_be_rounded(texts: Any) -> bool:
 
 
 def _are_integers(texts: Any) -> bool:
-    """Return whether all texts are integers of 64 bits, faster than a regular expression."""
+    """Return whether all texts are 64-bit integers; this is faster than a regular expression."""
     try:
         return pc.all(pc.equal(texts.cast(pa.int64()).cast(texts.type), texts)).as_py() is not False
     except pa.ArrowInvalid:

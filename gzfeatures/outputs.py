@@ -320,7 +320,7 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Add the running command's name and a checksum to an HTML page; if none runs, add nothing."""
+    """Return an HTML page with the running command's name and a checksum, if a command runs."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 
@@ -337,5 +337,5 @@ def _real(path: Path) -> Path:
 
 
 def _plain(path: Path) -> str:
-    """Return a path without links and in small letters, so that two paths of one file agree."""
+    """Return a path without links and in small letters, so that two paths of one file are equal."""
     return os.path.realpath(path).casefold()

@@ -39,7 +39,7 @@ class Progress(Protocol):
 
     @property
     def shows(self) -> bool:
-        """Tell whether somebody sees the messages, so that costly messages can be skipped."""
+        """Return whether somebody sees the messages, so that costly messages can be skipped."""
         ...
 
     def say(self, line: str, *, aside: bool = False) -> None:
@@ -195,7 +195,7 @@ def _memory() -> float:
 
 @cache
 def _stderr() -> Console:
-    """Return the only console on stderr of this process, so that messages do not break its bars."""
+    """Return the process's only console for stderr; two consoles would break each other's bars."""
     from rich.console import Console
 
     return Console(stderr=True)

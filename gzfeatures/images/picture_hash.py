@@ -38,7 +38,7 @@ def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     Neighbouring bits of the hash are 16 frequencies apart, so that every 16 bits contain low and
     high frequencies alike.
     """
-    # sort frequencies by their distance from the mean, like the zigzag order of JPEG
+    # sort frequencies from low to high, like the zigzag order of JPEG, and leave out the mean
     down, across = np.indices((SIZE, SIZE)).reshape(2, -1)
     order = np.lexsort((across, down, down**2 + across**2))[1 : BITS + 1].reshape(16, 16).T.ravel()
     return down[order], across[order]

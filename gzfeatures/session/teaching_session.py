@@ -79,7 +79,7 @@ class TeachingSession:
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
-        """Write labels that a person gave on the web page to the label file; return their number.
+        """Write labels that a person gave on the page to the label file; count the file's labels.
 
         Parameters
         ----------

@@ -189,7 +189,7 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find columns of physical quantities that have a wrong unit, text, or impossible redshifts."""
+    """Yield findings on columns of quantities with wrong unit, text or impossible redshifts."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
@@ -224,7 +224,7 @@ def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
 
 
 def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
-    """Find id columns that are stored as floating-point numbers, so that long ids lost digits."""
+    """Yield findings on id columns stored as floats, in which long ids have lost digits."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -233,7 +233,7 @@ def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
 
 
 def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find votes of an unknown Galaxy Zoo campaign in a table that has no other votes."""
+    """Yield findings on votes of unknown Galaxy Zoo campaigns in a table without other votes."""
     if not any(sources(frame.columns)):
         for name, why in foreign(frame.columns).items():
             rule = f"votes must be of a campaign that is known ({name}: {why})"
@@ -250,7 +250,7 @@ def _leaves(root: Path, name: str) -> bool:
 
 
 def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
-    """Find vote columns with impossible values, and questions whose votes have a wrong sum."""
+    """Yield findings on vote columns with impossible values, and on votes with a wrong sum."""
     high, rule = 1.0, "must be a vote fraction in [0, 1]"
     if source.form == "count":
         high, rule = float(np.finfo(np.float64).max), "must be a number of votes, 0 or more"

@@ -49,7 +49,7 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Find names in a column of ready-made classes that its class scheme does not have."""
+    """Yield findings on names in a column of ready-made classes that its class scheme lacks."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
             names = texts_of(frame[column])

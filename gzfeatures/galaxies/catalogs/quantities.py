@@ -278,7 +278,7 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factor(given: str, ours: str) -> float | None:
-    """Return the factor that converts one unit of angle to another; None for other units.
+    """Return the factor that converts one unit of angle to a second; None if one is no angle.
 
     The factor is 1 if a unit is missing or unknown to astropy. Magnitudes stay unchanged, because
     no factor converts between their zero points.

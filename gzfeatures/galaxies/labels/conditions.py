@@ -69,7 +69,7 @@ class Wins(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """Require one of these letters at a place of the GZ2 class string; "-" means no letter."""
+    """Require one of given letters in a field of the GZ2 class string; "-" means no letter."""
 
     part: str
     letters: str

@@ -150,7 +150,7 @@ NOT_DRAWN = "not drawn"
 def sample(
     catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0
 ) -> Labels:
-    """Draw a sample of a catalog's labelled galaxies by a strategy.
+    """Draw a sample of labelled galaxies by a strategy such as `random` or `volume-limited`.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """List the galaxies to train on (train), choose models with (validation), and score on (test).
+    """List galaxies to train on (train), to choose models by (validation), and to test on (test).
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a sha256 of the train, validation and test ids; equal splits share it."""
+        """Return a sha256 of the train, validation and test ids; equal for equal splits."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
 
 
@@ -280,7 +280,7 @@ def shares(text: str) -> tuple[float, float, float]:
 
 
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
-    """Return the number of each galaxy's group, shape (n,); a single galaxy forms a group."""
+    """Return each galaxy's group number, shape (n,); galaxies without a group get their own."""
     keys: Any = ids
     # keep names of groups and ids of galaxies apart, because a group may have the name of a galaxy
     # that is not in the group

@@ -209,7 +209,7 @@ def continued(
 
 
 def moved_text(moved: Sequence[str]) -> str:
-    """Return a sentence on galaxies that moved to the test part because their group is there."""
+    """Return a sentence on galaxies moved to test because their group had galaxies in two parts."""
     examples = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     return (
         f"{len(moved)} galaxies went from train or validation to test: they belong together with "

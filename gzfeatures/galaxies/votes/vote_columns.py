@@ -131,7 +131,7 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """Return upper limits of an answer's vote fraction, shape (n,), also where it is unknown.
+        """Return upper limits of an answer's vote fraction, known or unknown, shape (n,).
 
         The limit of a known fraction is the fraction itself. The limit of an unknown fraction is
         the fraction of volunteers who reached the question (1 for fractions of those asked). Counts

@@ -57,7 +57,7 @@ def mirrored(header: Header | None) -> bool:
 
 
 def _handedness(world: WCS) -> float:
-    """Return the determinant of the pixel-to-sky matrix; its sign shows whether it mirrors."""
+    """Return the determinant of the pixel-to-sky matrix; it is positive if mirrored."""
     # if a header has latitude on the first axis, two matrix columns are exchanged, which changes
     # the determinant's sign
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
@@ -189,7 +189,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band's image by (x, y) pixels; pixels that it no longer covers become NaN and bad."""
+    """Shift a band's image by (x, y) pixels; pixels left empty by the shift become NaN and bad."""
     flux = np.full_like(part.flux, np.nan)
     bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)

@@ -77,7 +77,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Return side of a square, and length of a run, of zeros that is too unlikely by chance."""
+    """Return how large a square, and how long a run, of zeros must be not to arise by chance."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
@@ -87,7 +87,7 @@ def _unlikely(zero: Mask) -> tuple[int, int]:
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
-    """Find the pixels that a weight or mask image marks as bad; None if it is neither.
+    """Find the pixels that a weight or mask image marks as bad; None for other images.
 
     Parameters
     ----------

@@ -94,8 +94,8 @@ def picture(
             found=data[:12],
         )
     try:
-        # call the decoder directly: size limit and warnings of Pillow's `Image.open` are settings
-        # of the whole process
+        # call the decoder directly: `Image.open` depends on a size limit and on warning filters
+        # that apply to the whole process
         with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
             image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
@@ -208,7 +208,7 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Return the bits per sample in a picture file; Pillow keeps only the upper 8 of colours."""
+    """Return bits per sample in a picture file; of 16-bit colours Pillow keeps only 8 bits."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8

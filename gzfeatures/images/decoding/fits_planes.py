@@ -320,7 +320,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
-    """Return HDU number → half the quantisation step of each pixel, for compressed images.
+    """Return a dict of compressed images: HDU number → half the quantisation step of each pixel.
 
     The tiles of each compressed image are checked before: see `fits.tiles.check_tiles`.
     """
