@@ -31,31 +31,32 @@ def anomalies(
     table : EmbeddingTable
         Galaxies, more than `k`.
     k : int
-        Neighbours each is compared with.
+        Number of neighbours with which each galaxy is compared.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     components : int, optional
-        Principal components in which distances are taken; None takes the whole embedding.
+        Number of principal components in which distances are computed; None for whole embeddings.
     exact_up_to : int
         As in `neighbours.nearest`.
     seed : int
-        Of the isolation forest.
+        Seed of the isolation forest.
     progress : Progress
-        Where the steps are told; nowhere by default.
+        Shows the steps; by default nowhere.
 
     Returns
     -------
     DataFrame
-        A row per galaxy, oddest first: `galaxy_id`; `rank` from 1; `score` in (0, 1], the mean of
-        the three measures' ranks; and the measures, larger is odder: `distance`, the mean distance
-        to the k nearest; `outlier_factor` (Breunig+2000, doi:10.1145/335191.335388, def. 7), how
-        much sparser it lies than its neighbours; `isolation` in [0, 1], how few random cuts part it
-        from the rest (Liu+2008, doi:10.1109/ICDM.2008.17, eq. 2).
+        A row per galaxy, the most unusual first: `galaxy_id`; `rank` from 1; `score` in (0, 1], the
+        mean of the three measures' ranks; and the measures (larger for unusual galaxies):
+        `distance`, the mean distance to the k nearest; `outlier_factor` (Breunig+2000,
+        doi:10.1145/335191.335388, def. 7), the density at the neighbours over that at the galaxy;
+        `isolation` in [0, 1], near 1 if few random cuts separate the galaxy from all others
+        (Liu+2008, doi:10.1109/ICDM.2008.17, eq. 2).
 
     Raises
     ------
     InputError
-        There are no more galaxies than neighbours, or all embeddings are equal.
+        The table has no more than `k` galaxies, or all embeddings are equal.
     """
     from sklearn.ensemble import IsolationForest
 

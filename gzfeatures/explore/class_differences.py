@@ -27,17 +27,18 @@ class ClassDifference:
     Parameters
     ----------
     name : str
-        The class.
+        Name of the class.
     galaxies : int
-        How many were compared.
+        Number of galaxies of the class that were compared.
     overlap : float
         Share of their nearest neighbours that both tables have in common.
     one, other : float
         Mean share of their nearest neighbours that are of the same class, in each table.
     difference : float
-        `other` minus `one`: above 0 where the second encoder keeps the class better together.
+        `other` minus `one`: above 0 if the second encoder keeps the class together better.
     interval : (float, float), optional
-        Of the difference; the intervals of all classes hold together at `LEVEL` (Bonferroni).
+        Interval of the difference; with probability `LEVEL`, the intervals of all classes contain
+        the truth (Bonferroni).
     """
 
     name: str
@@ -67,13 +68,13 @@ def class_differences(
     Parameters
     ----------
     one, other : EmbeddingTable
-        Of any extractors; galaxies are matched by id.
+        Embeddings of any two networks; galaxies are matched by id.
     labels : Labels
         One class of each galaxy; galaxies without one are left out, also as neighbours.
     k : int
-        Number of nearest neighbours that are looked at.
+        Number of nearest neighbours that are compared.
     seed : int
-        Of the draw, where very many galaxies are in both.
+        Seed of the sample that is drawn if very many galaxies are in both tables.
 
     Returns
     -------
@@ -125,14 +126,14 @@ def _influence(
     codes: npt.NDArray[np.int64],
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return how much each galaxy changes the class's share of neighbours of the same class, (n,).
+    """Return how much each galaxy, as a neighbour, adds to the score of one class, shape (n,).
 
     The score is the sum, over members of the class, of the share of neighbours of the same class. A
     galaxy that is a neighbour of many members changes this sum a lot.
     """
     k = near.shape[1]
-    # if this galaxy did not exist, the next nearest would replace it, which has the same class as
-    # often as the mean neighbour: so subtract this mean
+    # without this neighbour, the next nearest galaxy would take its place, which has the same class
+    # as often as the neighbours on average: subtract this average
     added = ((codes[near] == codes[:, None]) - same[:, None]) / k
     weights = added[rows].ravel()
     return np.asarray(np.bincount(near[rows].ravel(), weights, len(codes)), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Compare every two encoders of a run: do galaxies have the same neighbours in both?"""
+"""Compare every two encoders of a run: do galaxies have the same neighbours in their embeddings?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EncoderPair:
     one, other : str
         Names of the encoders.
     similarity : TableSimilarity
-        Overlap of neighbours, and alignment.
+        Share of common neighbours, and alignment (CKA).
     classes : tuple of ClassDifference
         The classes, the one that differs most first; empty for labels that are no classes.
     """
@@ -39,7 +39,7 @@ class EncoderPair:
 
     @property
     def different(self) -> tuple[ClassDifference, ...]:
-        """Return the classes whose share of same-class neighbours differs significantly."""
+        """Return the classes whose share of same-class neighbours differs between the encoders."""
         return tuple(row for row in self.classes if row.differs)
 
     def brief(self) -> dict[str, Any]:
@@ -69,21 +69,22 @@ def encoder_pairs(tables: Sequence[Path], labels: Labels, ids: Ids) -> tuple[Enc
     Parameters
     ----------
     tables : sequence of Path
-        Embedding tables; of tables with equal extractors the first counts.
+        Embedding tables; of tables made with equal settings, only the first is used.
     labels : Labels
-        Of the galaxies; classes are compared where they are classes.
+        Labels of the galaxies; if these are classes, classes are compared too.
     ids : Ids
-        Galaxies that no table's encoder was fitted on, such as the test galaxies of a split.
+        Galaxies that no table's encoder was trained on, such as the test galaxies of a split.
 
     Returns
     -------
     tuple of EncoderPair
-        In the order of the tables; empty where fewer than two differ, or galaxies are too few.
+        Pairs in the order of the tables; empty if fewer than two tables have different settings, or
+        galaxies are too few.
 
     Raises
     ------
     MissingFileError, InputError
-        A table is not there, or is damaged.
+        A table is missing or damaged.
     """
     opened = {EmbeddingTable.open(path).extractor.fingerprint: path for path in reversed(tables)}
     paths = [path for path in tables if path in opened.values()]

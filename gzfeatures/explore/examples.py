@@ -49,13 +49,14 @@ def rank_by_examples(
     rows : ndarray of int64
         Best first, shape (at most k,); of equal scores the earlier row.
     distances : ndarray of float64
-        To the mean of the like examples.
+        Distance of each row to the mean example.
     scores : ndarray of float64
+        Score of each row, in falling order.
 
     Raises
     ------
     InputError
-        There is no like example, a value is not finite, or a row has no direction (`cosine`).
+        No example is given, a value is not finite, or a row has no direction (`cosine`).
 
     Examples
     --------

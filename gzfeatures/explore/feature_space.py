@@ -67,8 +67,9 @@ class FeatureSpace:
         metric : {"euclidean", "cosine"}
             How rows are compared.
         components : int, optional
-            Principal components to keep; a matrix that has no more dimensions or rows than that is
-            left whole. Axes of a large matrix are those of 10,000 to 20,000 evenly spaced rows.
+            Number of principal components to keep; None, or a number not below the number of
+            dimensions or rows, keeps all dimensions. For a large matrix, the axes are computed from
+            10,000 to 20,000 evenly spaced rows.
 
         Raises
         ------

@@ -27,23 +27,24 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
     labels : Labels
         One class per galaxy.
     predictions : Predictions
-        Of galaxies that were not trained on, over the same classes; galaxies without a label are
-        left aside.
+        Probabilities of the same classes, for galaxies that the head was not trained on; galaxies
+        without a label are ignored.
 
     Returns
     -------
     DataFrame
-        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (of a
-        doubtful label the most probable other class, else the label itself), `doubtful`, `p_label`,
-        `p_suggested`, `margin` = p_label − largest other probability, in [−1, 1]; doubtful rows
-        come first, each part by rising margin.
+        A row per galaxy with a label and a prediction: `galaxy_id`, `label`, `suggested` (for a
+        doubtful label the most probable other class, otherwise the label itself), `doubtful`,
+        `p_label`, `p_suggested`, `margin` = p_label − largest other probability, in [−1, 1].
+        Doubtful labels come first; doubtful and other labels are each sorted by rising margin.
 
     Raises
     ------
     LeakError
-        A prediction is of a galaxy that was trained on.
+        A prediction is of a galaxy that the head was trained on.
     InputError
-        The classes differ, the predictions are not of classes, or no galaxy has both.
+        The classes differ, the predictions are not of classes, or no galaxy has a label and a
+        prediction.
     """
     if predictions.kind != "classes" or predictions.classes != labels.classes:
         raise InputError(
@@ -88,7 +89,7 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return a mask of doubtful labels: in each class, those of lowest predicted probability.
+    """Return a mask of doubtful labels: in each class, those with the lowest probability.
 
     Confident learning estimates how many labels of each class are wrong.
     """

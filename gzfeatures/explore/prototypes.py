@@ -22,11 +22,11 @@ def prototypes(
     Parameters
     ----------
     table : EmbeddingTable
-        Vectors.
+        Embeddings.
     labels : Labels
-        One class per galaxy; only galaxies with both count.
+        One class per galaxy; only galaxies with a class and an embedding are used.
     k : int
-        Galaxies per class; a smaller class gives all it has.
+        Galaxies per class; of a smaller class, all galaxies are returned.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
 
@@ -38,7 +38,7 @@ def prototypes(
     Raises
     ------
     InputError
-        `k` is below 1, or no galaxy has both.
+        `k` is below 1, or no galaxy has a class and an embedding.
     """
     if k < 1:
         raise InputError("prototypes per class", rule="be at least 1", found=k)

@@ -20,7 +20,7 @@ QUERIES = 1024
 ROUNDING = 4e-6
 """Relative error of squared distances that a product in single precision may have."""
 SPARE = 16
-"""Candidates kept beyond k where a product picks them, which rounds where differences do not."""
+"""Candidates kept in addition to k, because the product that picks them has rounding errors."""
 
 
 def scan(
@@ -40,16 +40,16 @@ def scan(
     queries : ndarray of float32
         Shape (m, d), finite.
     k : int
-        Neighbours per query; there are at least as many rows, besides the query's own.
+        Neighbours per query; the blocks have at least k rows, not counting the query's own.
     own : ndarray of int, optional
-        Row of each query, shape (m,): nobody is their own neighbour.
+        Row of each query, shape (m,), which is left out of the query's neighbours.
     metric : {"euclidean", "cosine"}
         How rows are compared: `cosine` measures the chord between directions.
 
     Returns
     -------
     rows : ndarray of int64
-        Shape (m, k), nearest first; of equal distances the earlier row.
+        Shape (m, k), nearest first; among equal distances, the earlier row is first.
     distances : ndarray of float64
         Shape (m, k).
 
@@ -94,7 +94,7 @@ def require_lengths(block: Matrix, first_row: int) -> None:
     block : ndarray of float32
         Shape (r, d).
     first_row : int
-        Row of the first vector, for the message.
+        Row number of the first vector, for the error message.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def require_lengths(block: Matrix, first_row: int) -> None:
     """
     with np.errstate(over="ignore"):
         lengths = np.einsum("ij,ij->i", block, block)
-    # NaN is not below, too
+    # ask whether a length is not below the limit, because every comparison with NaN is false
     if (wrong := ~(lengths < LONGEST**2)).any():
         row = int(np.argmax(wrong))
         finite = bool(np.isfinite(block[row]).all())
@@ -137,14 +137,14 @@ def _of_block(
 
 
 def _candidates(rough: npt.NDArray[np.float32], length: float, count: int) -> npt.NDArray[np.int64]:
-    """Return rows that may be the nearest of a query, as a product that rounds ranks them.
+    """Return rows that may be nearest to a query, from squared distances with rounding errors.
 
-    All rows as near as the last one are among them, so that equal distances are never divided by
-    chance.
+    All rows as near as the last candidate are returned too: rounding errors then never choose
+    between rows at equal distances.
     """
     last = min(len(rough), count + SPARE) - 1
     limit = float(np.partition(rough, last)[last])
-    # a row at that distance is at most so long, and the product rounds in proportion to the square
+    # largest possible length of a row at this distance; rounding errors grow with its square
     longest = length + np.sqrt(max(0.0, limit + length**2))
     return np.flatnonzero(rough <= limit + ROUNDING * longest**2)
 
@@ -152,9 +152,9 @@ def _candidates(rough: npt.NDArray[np.float32], length: float, count: int) -> np
 def _nearest_among(
     block: Matrix, rows: npt.NDArray[np.int64] | None, query: npt.NDArray[np.float64], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the nearest of given rows (None for all), and squared distances, (count,) each.
+    """Return the `count` nearest of the given rows (None: all), and their squared distances.
 
-    Of equal distances it keeps the earlier rows.
+    Among equal distances, the earlier rows are kept.
     """
     far = squared_distances(block if rows is None else block[rows], query)
     limit = np.partition(far, count - 1)[count - 1]

@@ -23,15 +23,15 @@ class TableSimilarity:
     Parameters
     ----------
     rows : int
-        Galaxies that were compared.
+        Number of galaxies that were compared.
     shared : int
-        Galaxies that both tables have.
+        Number of galaxies in both tables.
     neighbour_overlap : float
-        See `neighbour_overlap`.
+        Mean share of common neighbours (see `neighbour_overlap`).
     chance : float
-        Overlap of unrelated tables.
+        Share of common neighbours that unrelated tables have by chance.
     cka : float
-        See `linear_cka`.
+        Linear centred kernel alignment (see `linear_cka`).
     """
 
     rows: int
@@ -49,11 +49,11 @@ def compare_tables(
     Parameters
     ----------
     one, other : EmbeddingTable
-        Of any extractors; galaxies are matched by id.
+        Embeddings of any two networks; galaxies are matched by id.
     k : int
         Number of neighbours.
     seed : int
-        Of the draw, where more than `MOST_ROWS` galaxies are in both.
+        Seed of the sample that is drawn if more than `MOST_ROWS` galaxies are in both tables.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def compare_tables(
 
 
 def drawn_alike(ids: Ids, seed: int) -> Ids:
-    """Draw at most `MOST_ROWS` of the given ids, depending on ids and seed alone."""
+    """Draw a sample of at most `MOST_ROWS` ids, which depends only on the ids and the seed."""
     if len(ids) <= MOST_ROWS:
         return ids
     # the random numbers are computed from the ids, so that tables with the same ids get the same
@@ -94,7 +94,7 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
     Parameters
     ----------
     one, other : ndarray of float32
-        Shapes (n, dim) and (n, other dim); row by row of the same galaxies.
+        Vectors of the same n galaxies in the same order, shapes (n, dim) and (n, other dim).
     k : int
         Number of neighbours, below n.
 
@@ -106,7 +106,7 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = 10) -> float:
     Raises
     ------
     InputError
-        The tables differ in length, or k is not below it.
+        The tables have different numbers of rows, or no more than k rows.
 
     Examples
     --------
@@ -135,8 +135,8 @@ def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
     index = faiss.IndexFlatL2(matrix.shape[1])
     index.add(matrix)
     found = index.search(matrix, k + 1)[1]
-    # the galaxy itself is not always first (exact copies have distance 0 too), so remove it by its
-    # row number
+    # remove the galaxy itself by its row number: exact copies have distance 0 too, so it may not be
+    # first, or be missing (then remove the last neighbour)
     rows = np.arange(len(matrix))[:, None]
     others = found != rows
     others[others.all(1), -1] = False
@@ -152,7 +152,7 @@ def linear_cka(one: Vectors, other: Vectors) -> float:
     Parameters
     ----------
     one, other : ndarray of float32
-        Shapes (n, dim) and (n, other dim); row by row of the same galaxies, n > 3.
+        Vectors of the same n galaxies in the same order, shapes (n, dim) and (n, other dim); n > 3.
 
     Returns
     -------

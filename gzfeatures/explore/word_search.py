@@ -52,7 +52,7 @@ class Combined:
     parts: tuple[Answered | Combined, ...]
 
     def score(self, fractions: Array) -> Array:
-        """Return how well galaxies fit the condition, 0 to 1, (n,), from 37 vote fractions each."""
+        """Return how well galaxies fit the condition, 0 to 1, (n,), by vote fractions (n, 37)."""
         scores = [part.score(fractions) for part in self.parts]
         if self.operator == "not":
             return 1 - scores[0]
@@ -87,7 +87,7 @@ def read_query(text: str) -> Condition:
     Parameters
     ----------
     text : str
-        Such as "edge-on, no bulge" or "spiral and (ring or merger) and not bar".
+        A query such as "edge-on, no bulge" or "spiral and (ring or merger) and not bar".
 
     Raises
     ------
