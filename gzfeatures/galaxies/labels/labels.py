@@ -176,8 +176,7 @@ class Labels:
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a data frame with index `galaxy_id`: a column `label`, or one per class or
-        number."""
+        """Return a data frame by `galaxy_id`: a column `label`, or one per class or number."""
         if self.target == "classes":
             return self.to_series().to_frame()
         index = pd.Index(self.ids, name="galaxy_id")
