@@ -21,17 +21,17 @@ from gzfeatures.portable.head_graph import CLASS, FAMILIARITY, SET, main_output
 from gzfeatures.unlabelled.familiarity import LEVEL
 
 BATCHES = {1: 32, 7: 98, 32: 500}
-"""Batch size → number of galaxies predicted in such batches, for a file that takes pixels."""
+"""Batch size → number of galaxies compared at this batch size, for a file that reads pixels."""
 GALAXIES = 500
 """Largest number of galaxies on which an exported file is compared with the head."""
 TOLERANCE = 1e-4
-"""Largest allowed difference of a probability; of a number, as a fraction of its range."""
+"""Largest allowed difference of a probability; of a number, divided by the range of all numbers."""
 RANKS = 1e-3
-"""Largest allowed difference of the familiarity p value, if many galaxies calibrated it."""
+"""Largest allowed difference of the familiarity p value; with few calibration galaxies, more."""
 SAME_SETS = 0.99
-"""Smallest allowed fraction of equal class sets: rounding decides for a class at its threshold."""
+"""Smallest allowed fraction of equal class sets: at a threshold, rounding may change a set."""
 SAME_CLASS_INT8 = 0.98
-"""Smallest allowed fraction of galaxies with the same class from 8-bit integers."""
+"""Smallest allowed fraction of galaxies with the same class as the head, for a file with int8."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,11 +41,11 @@ class Expected:
     Parameters
     ----------
     values : ndarray of float64
-        Probabilities, fractions or numbers, shape (n, k).
+        Class probabilities, vote fractions or predicted numbers, shape (n, k).
     familiarity : ndarray of float64, optional
-        Shape (n,).
+        p values of familiarity, shape (n,).
     sets : ndarray of bool, optional
-        Shape (n, k).
+        True for the classes in each galaxy's conformal set, shape (n, k).
     """
 
     values: npt.NDArray[np.float64]
@@ -75,17 +75,18 @@ class Agreement:
     Parameters
     ----------
     runtime : str
-        Name and version of the library.
+        Name and version of the library that ran the file.
     batch, galaxies : int
-        Galaxies per batch, and in total.
+        Number of galaxies per batch, and in total.
     largest : float
-        Largest difference of a probability or fraction; of a number, as a fraction of its range.
+        Largest difference of a probability or vote fraction; of a number, divided by the range of
+        all numbers.
     same_class : float, optional
         Fraction of galaxies with the same most probable class.
     familiarity : float, optional
-        Largest difference of the p value.
+        Largest difference of the familiarity p value.
     same_set : float, optional
-        Share of galaxies with the same class set.
+        Fraction of galaxies with the same conformal class set.
     """
 
     runtime: str
@@ -111,16 +112,17 @@ def agreements(
     Parameters
     ----------
     data : bytes
-        The file.
+        Content of the exported file.
     head : Head
+        Head from which the file was made.
     rows : ndarray
-        Pixels or vectors of n galaxies.
+        Pixels or embeddings of n galaxies, as the file reads them.
     expected : Expected
         Predictions of the head for these galaxies.
     fixed : int, optional
-        Batch size, if the file accepts only one.
+        Batch size, if the file accepts only one size.
     few : bool
-        Predict fewer galaxies in small batches, because pixels take long.
+        Predict fewer galaxies in small batches, because a backbone on pixels is slow.
     """
     found = []
     for name in installed():
@@ -165,7 +167,7 @@ def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> 
     Raises
     ------
     InputError
-        Names the first disagreement.
+        They differ; the message names the first difference.
     """
     stepped = has_steps(head.estimator)
     for each in found:
@@ -190,7 +192,7 @@ def require_agreement_int8(found: Sequence[Agreement], where: object) -> None:
     Raises
     ------
     InputError
-        Names the first library with such a result.
+        The message names the first library that gives this result.
     """
     for each in found:
         if each.same_class is None or each.same_class < SAME_CLASS_INT8:

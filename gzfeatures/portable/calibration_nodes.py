@@ -13,16 +13,17 @@ from gzfeatures.portable.graph_builder import GraphBuilder, Value
 from gzfeatures.portable.machine_nodes import linear_scores, pipeline_output
 
 TINY = 1e-7
-"""Lower limit of a probability before a logarithm, as in `heads.estimators.calibrated`."""
+"""Smaller probabilities are replaced by this before a logarithm, as in `estimators.calibrated`."""
 NEVER = -1e30
-"""Score of a class without training galaxies: its probability becomes 0."""
+"""Score given to a class without training galaxies: softmax turns it into probability 0."""
 
 
 def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Value) -> Value:
     """Add operators for a calibrated classifier to a graph; return its probabilities (n, k).
 
-    As in `Calibrated`: softmax(a·score + b), with offsets b (platt) or b = 0 (temperature);
-    isotonic calibration then applies a monotone function to each class.
+    The formula is that of `Calibrated`: softmax(a·score + b) with fitted offsets b (method platt)
+    or b = 0 (method temperature). Isotonic calibration then applies a monotone function to the
+    probabilities of each class.
     """
     inner = head.estimator_
     if isinstance(inner, Ensemble):
@@ -44,7 +45,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add operators that fill columns of classes without training galaxies with a constant."""
+    """Add operators that insert columns for classes without training galaxies, with a constant."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -60,7 +61,8 @@ def _logarithm(builder: GraphBuilder, p: Value) -> Value:
 
 def _stepped(builder: GraphBuilder, head: Calibrated, p: Value, k: int) -> Value:
     """Add operators that calibrate class probabilities by step functions (isotonic calibration)."""
-    # a head of an older version lacks `stepped_`; in it every class has a step function
+    # `stepped_` lists the classes with a step function; a head of an older version lacks this list,
+    # because all its classes have one
     stepped = np.asarray(getattr(head, "stepped_", np.arange(k)))
     among = builder.columns(p, stepped)
     whole = builder.node("Max", builder.total(among), builder.constant([TINY]))
@@ -93,7 +95,7 @@ def _interpolated(builder: GraphBuilder, x: Value, step: npt.NDArray[np.float64]
     heights = builder.constant(step[1])
     x0, x1 = (builder.node("Gather", starts, at) for at in (left, right))
     y0, y1 = (builder.node("Gather", heights, at) for at in (left, right))
-    # points that differ in float64 may be equal in float32, so prevent division by zero
+    # prevent division by zero: two points that differ in float64 may be equal in float32
     run = builder.node("Max", builder.node("Sub", x1, x0), builder.constant([1e-30]))
     share = builder.node("Div", builder.node("Sub", x, x0), run)
     share = builder.node("Clip", share, builder.constant(0.0), builder.constant(1.0))
@@ -114,8 +116,8 @@ def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
     if head.judge_ is None:
         return builder.shared(p)
     logs = builder.node("Log", builder.node("Concat", *members, axis=1))
-    # `judge_`, a regression on the members' probabilities, cannot predict a class without galaxies
-    # in its training set; such a class gets the members' mean
+    # `judge_` is a regression that predicts classes from the members' probabilities. A class
+    # without galaxies in its training set is unknown to it: take the members' mean for that class
     k, columns = len(head.classes_), np.searchsorted(head.classes_, head.judge_.classes_)
     whole = builder.total(builder.columns(p, columns))
     judged = builder.node("Softmax", linear_scores(builder, head.judge_, logs), axis=1)

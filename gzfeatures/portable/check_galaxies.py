@@ -1,4 +1,4 @@
-"""Choose galaxies, the user's or simulated ones, on which an exported file is checked."""
+"""Choose galaxies (the user's or simulated) for the check of an exported file against its head."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pixels_of(images: ImageSet, view: View, most: int) -> Pixels:
 
 
 def simulated_pixels(view: View, most: int, seed: int = 0, progress: Progress = SILENT) -> Pixels:
-    """Return pixels of simulated galaxies, the same on every machine, in the network's size."""
+    """Simulate galaxies, the same on every machine; return their pixels in the network's size."""
     progress.say(f"drawing {most} simulated galaxies")
     with TemporaryDirectory() as folder:
         survey = draw_survey(Path(folder), most, seed=seed, size=SIDE)

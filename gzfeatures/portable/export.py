@@ -33,7 +33,7 @@ from gzfeatures.progress import SILENT, Progress
 
 Source = Literal["pixels", "vectors"]
 CALIBRATION, CALIBRATION_SEED = 100, 1
-"""Number and seed of simulated galaxies that calibrate int8; the check uses another seed."""
+"""Number and seed of simulated galaxies on which int8 ranges are measured; not used for checks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,17 @@ class ExportOptions:
     Parameters
     ----------
     source : {"pixels", "vectors"}
-        Input of the graph: 8-bit pixels under the head's view, or embeddings.
+        Input of the ONNX file: cropped and resized images (8-bit pixels), or embeddings.
     check_on : ImageSet or EmbeddingTable, optional
-        Galaxies on which the file is checked; by default simulated ones.
+        Galaxies on which the file is compared with the head; by default simulated galaxies.
     backbone, weights : str or Path, optional
-        Backbone and weights file, if the name in the head does not suffice.
+        Backbone and its weights file, if the backbone's name in the head does not suffice.
     int8 : bool
         Compute the backbone in 8-bit integers.
     galaxies : int
-        Largest number of galaxies for the check.
+        Largest number of galaxies for the comparison.
     progress : Progress
+        Shows the steps of the export.
     """
 
     source: Source = "pixels"
@@ -71,13 +72,17 @@ class Exported:
     Parameters
     ----------
     path : Path
+        The ONNX file.
     source : str
+        Input of the file: "pixels" or "vectors" (embeddings).
     megabytes : float
+        Size of the file.
     galaxies : int
-        Number of galaxies in the check.
+        Number of galaxies on which file and head were compared.
     origin : str
-        Source of these galaxies, as words.
+        Where these galaxies come from, in words.
     agreements : tuple of Agreement
+        Differences from the head, for each library and batch size.
     summary : str
         Model card in the file.
     """
@@ -93,7 +98,7 @@ class Exported:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Galaxies:
-    """Store galaxies on which an ONNX file is checked, as the file's input and as embeddings."""
+    """Store galaxies on which an ONNX file is compared with its head: file input and embeddings."""
 
     rows: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]
@@ -101,21 +106,23 @@ class _Galaxies:
 
 
 def export_head(head: Head, path: Path, options: ExportOptions) -> Exported:
-    """Write a head as an ONNX file, after checking that both predict the same.
+    """Write a head as an ONNX file, after checking that head and file predict the same.
 
     Parameters
     ----------
     head : Head
+        Head to export.
     path : Path
         File to write.
     options : ExportOptions
+        Input and precision of the file, and galaxies for the comparison.
 
     Raises
     ------
     MissingExtraError, InputError, WeightsError, OutputError
-        onnx, onnxscript or onnxruntime is not installed; the head or its backbone has no form in
-        ONNX; predictions of the file differ from the head's; the file would exceed 2 GB. No file is
-        written in these cases.
+        onnx, onnxscript or onnxruntime is not installed; the head or its backbone cannot be written
+        as ONNX; predictions of the file differ from the head's; or the file would exceed 2 GB. In
+        these cases no file is written.
     """
     need("onnxruntime", extra="onnx")
     if path.suffix != ".onnx":
@@ -175,7 +182,7 @@ def _agreements(
 
 
 def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
-    """Return the metadata of an ONNX file as a dict, without the model card."""
+    """Return the metadata to store in an ONNX file as a dict, without the model card."""
     return {
         "source": facts.source,
         "head": head.record(),
@@ -191,10 +198,10 @@ def _fields(head: Head, facts: SummaryFacts) -> dict[str, Any]:
 
 
 def joined(base: Any, top: Any) -> Any:
-    """Join the ONNX graphs of a backbone and a head; the result also outputs the embeddings."""
+    """Join the ONNX graphs of a backbone and a head; the joined graph also outputs embeddings."""
     onnx = need("onnx", extra="onnx")
-    # tensors of the two graphs may have equal names, so prefix the head's; keep the names of inputs
-    # and outputs, by which users address them
+    # tensors of the two graphs may have equal names: put "head/" before the names in the head's
+    # graph, except inputs and outputs, which programs address by name
     top = onnx.compose.add_prefix(top, "head/", rename_inputs=False, rename_outputs=False)
     base.ir_version = top.ir_version = IR_VERSION
     for node in top.graph.node:
@@ -206,7 +213,8 @@ def joined(base: Any, top: Any) -> Any:
     model = onnx.compose.merge_models(
         base, top, io_map=[(VECTORS, "head/vectors")], outputs=outputs
     )
-    # if this file is used as a backbone, gzfeatures reads its first output as the embedding
+    # make the embedding the first output: if this file is used as a backbone, gzfeatures reads the
+    # first output
     vectors = next(each for each in base.graph.output if each.name == VECTORS)
     rest = list(model.graph.output)
     del model.graph.output[:]

@@ -12,12 +12,11 @@ from gzfeatures.errors import need
 
 EXTRA = "onnx"
 OPSET = 20
-"""Version of ONNX's operators: the newest that onnxruntime, OpenVINO and PyTorch all write or read.
-"""
+"""Version of ONNX's operators: the newest that PyTorch writes and all supported libraries read."""
 IR_VERSION = 10
-"""Version of ONNX's file format that belongs to this version of operators."""
+"""Version of ONNX's file format that belongs to operators of version `OPSET`."""
 Value: TypeAlias = str
-"""Name of a tensor in the graph."""
+"""Name of a tensor in an ONNX graph."""
 
 
 class GraphBuilder:
@@ -60,7 +59,7 @@ class GraphBuilder:
         return output
 
     def output(self, name: str, value: Value, dtype: npt.DTypeLike, width: int | None) -> None:
-        """Declare a tensor as an output of the graph, of shape (n,) or (n, width)."""
+        """Declare a tensor of shape (n,) or (n, width) as an output of the graph, with a name."""
         if value != name:
             self.named(name, "Identity", value)
         helper = self._onnx.helper
@@ -82,7 +81,7 @@ class GraphBuilder:
         return model
 
     def columns(self, value: Value, columns: npt.ArrayLike) -> Value:
-        """Add an operator that selects columns in a given order; return the output's name."""
+        """Add an operator that selects columns of a tensor, in order; return the output's name."""
         return self.node("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def total(self, value: Value, axis: int = 1, *, keep: bool = True) -> Value:
@@ -90,5 +89,5 @@ class GraphBuilder:
         return self.node("ReduceSum", value, self.constant([axis], np.int64), keepdims=int(keep))
 
     def shared(self, value: Value) -> Value:
-        """Add an operator that divides each row by its sum; return the output's name."""
+        """Add an operator that divides each row by the row's sum; return the output's name."""
         return self.node("Div", value, self.total(value))

@@ -20,30 +20,30 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 VECTORS = "vectors"
 CLASS, SET, FAMILIARITY = "class", "class_set", "familiarity_p"
 VALUES = {"classes": "probabilities", "multi-label": "probabilities", "fractions": "fractions"}
-"""Name of the main output for each kind of prediction; for a number it is `value`."""
+"""Kind of prediction → name of the ONNX file's main output; for a number the name is `value`."""
 
 
 def main_output(head: Head) -> str:
-    """Return the name of the output with probabilities, vote fractions or predicted numbers."""
+    """Return the name of the ONNX output with probabilities, vote fractions or numbers."""
     return VALUES.get(head.target, "value")
 
 
 def head_graph(head: Head) -> Any:
-    """Return the ONNX model of a head; its input `vectors` are embeddings (n, dim), float32.
+    """Return a head as an ONNX model; its input `vectors` are embeddings (n, dim), float32.
 
     Returns
     -------
     ModelProto
-        Outputs: `probabilities` (n, k), or `fractions` (n, k), or `value` (n, 1). For a head on
-        classes also `class` (n,), the code of the most probable class, and `class_set` (n, k),
-        bool, if the head has class sets. `familiarity_p` (n,), if the head measures familiarity:
-        galaxies with a p value below .01 then have an empty set.
+        Outputs: `probabilities` (n, k), or `fractions` (n, k), or `value` (n, 1). A head that
+        predicts classes also has `class` (n,), the number of the most probable class, and, with
+        conformal sets, `class_set` (n, k), bool. A head that measures familiarity has
+        `familiarity_p` (n,); galaxies with a p value below .01 then have an empty class set.
 
     Raises
     ------
     MissingExtraError, InputError
-        onnx is not installed; the head reads several tables or catalog columns, or is of a kind
-        that cannot be written in ONNX.
+        onnx is not installed; the head reads several tables or catalog columns; or its classifier
+        or regressor cannot be written in ONNX.
     """
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
@@ -91,7 +91,8 @@ def _number(builder: GraphBuilder, head: NumberRegression) -> Value:
 def _fractions(builder: GraphBuilder, head: Answers) -> Value:
     parts = [pipeline_output(builder, each, VECTORS) for each in head.estimators_]
     together = builder.node("Concat", *parts, axis=1)
-    # each regression predicts the fractions of some answers: restore the original order of answers
+    # each regression predicts the vote fractions of some answers: bring all columns into the
+    # original order of the answers
     order = np.argsort(np.concatenate(head.answers_))
     return builder.node(
         "Clip", builder.columns(together, order), builder.constant(0.0), builder.constant(1.0)

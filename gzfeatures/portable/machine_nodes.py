@@ -22,7 +22,7 @@ from gzfeatures.portable.tree_nodes import tree_totals
 def pipeline_output(builder: GraphBuilder, steps: Pipeline, rows: Value) -> Value:
     """Add operators for all steps of a head to an ONNX graph; return the last step's output.
 
-    This is a score or probability for each class, or the value of each target, float32.
+    The output has a score or probability for each class, or a predicted number, float32.
 
     Raises
     ------
@@ -61,14 +61,15 @@ def _transformed(builder: GraphBuilder, step: Any, rows: Value) -> Value:
         along = builder.node("MatMul", centred, axes)
         if not pca.whiten:
             return along
-        # a component without variance would cause division by zero: use scikit-learn's lower limit
+        # a principal component without variance would cause division by zero: use the same lower
+        # limit as scikit-learn
         spread = np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).eps)
         return builder.node("Div", along, builder.constant(spread))
     raise InputError("step of the head is unknown", found=type(step).__name__)
 
 
 def linear_scores(builder: GraphBuilder, machine: LinearMachine, rows: Value) -> Value:
-    """Add operators for the scores of a linear classifier, shape (n, k)."""
+    """Add operators that compute the class scores of a linear classifier, shape (n, k)."""
     return _affine(builder, rows, machine.coefficients_, machine.intercept_)
 
 
@@ -78,12 +79,12 @@ def _affine(builder: GraphBuilder, rows: Value, weights: Any, intercept: Any) ->
 
 
 def _kernel(builder: GraphBuilder, machine: RbfMachine | RbfRegression, rows: Value) -> Value:
-    """Add operators for a kernel machine: Σ exp(−γ‖x − vector‖²) × weights + intercept."""
+    """Add operators for an RBF kernel machine: Σ exp(−γ‖x − vector‖²) × weights + intercept."""
     vectors = np.asarray(machine.vectors_, dtype=np.float32)
     twice = builder.node("MatMul", rows, builder.constant(2 * vectors.T))
     less = builder.node("Sub", twice, builder.constant((vectors**2).sum(1)))
     squares = builder.total(builder.node("Mul", rows, rows))
-    # distance is −‖x − vector‖², which rounding could make positive: limit it to 0
+    # this is −‖x − vector‖², which is never positive; rounding could make it so: limit it to 0
     distance = builder.node(
         "Min", builder.node("Sub", less, squares), builder.constant(np.zeros(1))
     )
@@ -117,7 +118,7 @@ def _network(builder: GraphBuilder, machine: Perceptron, rows: Value) -> Value:
 
 
 def _chances(builder: GraphBuilder, scores: Value, width: int) -> Value:
-    """Add operators that turn scores into class probabilities; one score means two classes."""
+    """Add operators that turn scores into class probabilities; a single score means two classes."""
     if width > 1:
         return builder.node("Softmax", scores, axis=1)
     second = builder.node("Sigmoid", scores)

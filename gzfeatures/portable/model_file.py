@@ -14,15 +14,15 @@ from gzfeatures.errors import InputError, need, parsing, require_format
 from gzfeatures.networks.encoders.onnx_files import nodes_of, read_model
 
 FORMAT = 1
-"""Format version of exported files; increase it if older code would misread new files."""
+"""Format version of exported ONNX files; increase it if older code would misread new files."""
 KEY, CARD = "gzfeatures", "model_card"
-"""Names of two metadata texts: JSON that gzfeatures reads, and the model card for people."""
+"""Names of two metadata texts in the file: JSON that gzfeatures reads, and the model card."""
 LARGEST = 2**31 - 2**20
-"""Largest size in bytes: an ONNX file holds less than 2 GB."""
+"""Largest size of a model in bytes: an ONNX file must be smaller than 2 GB."""
 UNBOUNDED = ("Loop", "Scan", "If", "SequenceMap", "Optional", "StringNormalizer")
-"""Operators that are refused because they may run without end, or contain other operators."""
+"""Operators that are refused: they may run without end, or contain operators that do."""
 MOST_NUMBERS = 2**28
-"""Largest tensor per galaxy, in numbers; a larger one is an attack, and would fill the memory."""
+"""Largest allowed number of values in a tensor for one galaxy: more would fill the memory."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,11 +32,13 @@ class ModelFile:
     Parameters
     ----------
     path : Path
+        The file.
     model : ModelProto
+        ONNX model in the file.
     record : dict
-        Facts of the head (see `Head.record`).
+        Facts about the head, such as its classes (see `Head.record`).
     source : {"pixels", "vectors"}
-        Input of the graph.
+        Input of the model: pixels, or embeddings.
     """
 
     path: Path
@@ -74,9 +76,9 @@ def read_model_file(path: str | Path) -> ModelFile:
     Raises
     ------
     MissingExtraError, MissingFileError, InputError
-        onnx is not installed; no such file; another program wrote it, or it was changed; it is of a
-        newer format; it has external data, operators that may run without end, or tensors that fill
-        the memory.
+        onnx is not installed; the file does not exist, was written by another program, was changed,
+        or has a newer format; or it has external data, operators that may run without end, or
+        tensors that would fill the memory.
     """
     file, model, outside = read_model(path)
     if outside:
@@ -110,12 +112,12 @@ def _record(model: Any, file: Path) -> dict[str, Any]:
 
 
 def _digest(model: Any) -> str:
-    """Return the sha256 of an ONNX graph; any change of a weight changes it."""
+    """Return the sha256 of an ONNX graph; it changes if any weight or operator changes."""
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _require_bounded(model: Any, file: Path) -> None:
-    """Refuse operators that may run without end, and tensors that would fill the memory."""
+    """Refuse an ONNX model with operators that may run without end, or with too large tensors."""
     for node in nodes_of(model):
         if node.op_type in UNBOUNDED or node.op_type.startswith("Random") or model.functions:
             raise InputError(
@@ -124,7 +126,7 @@ def _require_bounded(model: Any, file: Path) -> None:
     onnx = need("onnx", extra="onnx")
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        # a dimension without a fixed length counts galaxies: use one galaxy
+        # a dimension without a fixed length counts galaxies: compute the size for one galaxy
         sides = [max(side.dim_value, 1) for side in value.type.tensor_type.shape.dim]
         if math.prod(sides) > MOST_NUMBERS:
             raise InputError(

@@ -22,14 +22,19 @@ class SummaryFacts:
     Parameters
     ----------
     source : {"pixels", "vectors"}
+        Input of the ONNX file: pixels, or embeddings.
     int8 : bool
+        True if the backbone is computed in 8-bit integers.
     batch : int, optional
         Batch size; None if any size is accepted.
     galaxies : int
+        Number of galaxies on which file and head were compared.
     origin : str
-        Source of the galaxies in the check, as words.
+        Where these galaxies come from, in words.
     agreements : sequence of Agreement
+        Differences from the head, for each library and batch size.
     licence : str
+        Licence of the backbone's weights.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Read an exported ONNX file as a head; predictions are computed by the file's graph."""
+"""Read an exported ONNX file as a head, whose predictions the graph in the file computes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ SUFFIX = ".onnx"
 
 
 class GraphEstimator:
-    """Predict from embeddings with an exported graph, leaving out the backbone in it.
+    """Predict from embeddings with an exported ONNX graph; skip the backbone if the graph has one.
 
     Parameters
     ----------
     file : ModelFile
+        Exported file with the graph.
     output : str
         Name of the graph's main output.
     classes : int
         Number of classes (k).
     probabilities : bool
-        True if the output are probabilities, whose rows sum to 1.
+        True if the output are class probabilities, which sum to 1 for each galaxy.
     """
 
     def __init__(self, file: ModelFile, output: str, classes: int, *, probabilities: bool) -> None:
@@ -51,15 +52,15 @@ class GraphEstimator:
         onnx = need("onnx", extra="onnx")
         with parsing("exported file cannot be run", self._file.path):
             part = onnx.utils.Extractor(self._file.model).extract_model([VECTORS], [self._output])
-            # the backbone may be fixed to one image per batch; this part after it takes any number
-            # of rows
+            # `part` is the graph after the backbone. The backbone may accept only one image per
+            # batch, but this part can read any number of rows n: declare this
             del part.graph.value_info[:]
             for each in (*part.graph.input, *part.graph.output):
                 each.type.tensor_type.shape.dim[0].dim_param = "n"
             return in_onnxruntime(part.SerializeToString())
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return probabilities, vote fractions or numbers, float64, shape (n, k)."""
+        """Return class probabilities, vote fractions or numbers, float64, shape (n, k)."""
         rows, k = np.asarray(X, dtype=np.float32), len(self.classes_)
         values = np.empty((len(rows), k))
         for start in range(0, len(rows), BLOCK):
@@ -75,8 +76,7 @@ class GraphEstimator:
                 )
             values[start : start + len(part)] = answer
         if self._sum_to_1:
-            # in float32 the probabilities of a galaxy sum to 1 only within 1e-7: divide by their
-            # sum
+            # divide probabilities by their sum for each galaxy, which in float32 differs from 1
             values = np.clip(values, 0, 1)
             values /= np.maximum(values.sum(1, keepdims=True), 1e-12)
         return values
@@ -86,7 +86,7 @@ class GraphEstimator:
         return self.predict_proba(X)
 
     def uncalibrated(self, X: Any) -> npt.NDArray[np.float64]:
-        """Raise an error: an exported file gives only calibrated probabilities."""
+        """Raise an error: an exported file has no uncalibrated probabilities, only calibrated."""
         raise InputError(
             "exported file gives calibrated probabilities alone", where=self._file.path
         )
@@ -99,8 +99,9 @@ class PortableHead(Head):
     Parameters
     ----------
     file : Path
+        The exported file.
     source : {"pixels", "vectors"}
-        Input of the graph; a graph of pixels includes the backbone.
+        Input of the graph: pixels (the graph then includes the backbone), or embeddings.
     """
 
     file: Path = Path()
@@ -132,23 +133,25 @@ class PortableHead(Head):
         on_bad: str = "raise",
         progress: Progress | bool = SILENT,
     ) -> EmbeddingTable:
-        """Return the embeddings of images: crop and resize them here, then run the file's backbone.
+        """Crop and resize images, and return the embeddings that the file's backbone computes.
 
         Parameters
         ----------
         images : ImageSet
+            Images of galaxies.
         store : Store
-            Folder in which embeddings are looked up and stored, under the file's digest.
+            Folder in which embeddings are looked up and stored, under the file's sha256.
         view : View, optional
-            Crop and size of the images, if other than the head's.
+            Crop and size of the images, if other than those on which the head was fitted.
         on_bad : {"raise", "skip"}
             An image that cannot be read is an error, or is left out.
         progress : Progress or bool
+            Shows a progress bar; by default nothing is shown.
 
         Raises
         ------
         InputError
-            The file takes embeddings, not pixels.
+            The file reads embeddings, not pixels.
         """
         from gzfeatures.networks.extraction.extract import compute_table
         from gzfeatures.networks.extraction.spec import Extraction
@@ -168,7 +171,7 @@ class PortableHead(Head):
             progress=progress,
         )
         table = compute_table(images, extraction)
-        # record the original network as the source: the export checked that both give the same
-        # embeddings, and only for the original it is known which galaxies trained it
+        # name the original backbone in the table, not the ONNX file: both give the same embeddings,
+        # and only of the original it is known on which galaxies it was trained
         known = dataclasses.replace(known, view=view or known.view)
         return dataclasses.replace(table, extractor=known)

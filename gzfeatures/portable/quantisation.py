@@ -13,17 +13,17 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, need
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-"""Operators to convert to integers; the first one in the graph, and all others, stay at float32."""
+"""Operators to convert to integers, except the first in the graph; others stay in float32."""
 BATCH = 1
-"""Number of images in a batch, fixed in the graph.
+"""Number of images in a batch, which is fixed in an int8 graph.
 
-In an int8 graph with a variable batch size and an operator Range, OpenVINO silently uses the bias
-of channel 0 for all channels. So the batch size is fixed, and the graph has no Range.
+With a variable batch size the graph would contain an operator Range, and OpenVINO would then
+silently use the bias of channel 0 for all channels.
 """
 
 
 class _Pictures:
-    """Pass images one by one to onnxruntime, which measures ranges of values on them."""
+    """Pass images one by one to onnxruntime, which measures the range of each layer's values."""
 
     def __init__(self, name: str, pixels: npt.NDArray[np.uint8]) -> None:
         self._rest = iter(pixels)
@@ -38,25 +38,25 @@ class _Pictures:
 
 
 def _first(model: Any) -> list[str]:
-    """Return the name of the first layer (as a list), which stays in float32 to keep accuracy."""
+    """Return a list with the name of the first layer, which stays in float32 to keep accuracy."""
     names = [node.name for node in model.graph.node if node.op_type in OPERATORS]
     return names[:1]
 
 
 def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
-    """Return a backbone's ONNX graph with 8-bit weights, scaled separately per output channel.
+    """Return a backbone's ONNX graph in 8-bit integers; each output channel has its own scale.
 
     Parameters
     ----------
     model : ModelProto
-        Graph from one picture to its embedding.
+        Graph that computes the embedding of one picture.
     pixels : ndarray of uint8
-        Pictures (n, size, size, 3) on which ranges are measured.
+        Pictures (n, size, size, 3) on which the ranges of values in each layer are measured.
 
     Raises
     ------
     MissingExtraError, InputError
-        onnxruntime is not installed; the graph has a Range.
+        onnxruntime is not installed; or the graph has an operator Range.
     """
     onnx = need("onnx", extra="onnx")
     need("onnxruntime", extra="onnx")
@@ -69,7 +69,8 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)
         try:
-            # onnxruntime logs the advice to run shape inference, which was done already
+            # hide a log message of onnxruntime that advises to run shape inference, because the
+            # graph has been through it
             logger.setLevel(logging.ERROR)
             quantization.quantize_static(
                 str(source),
@@ -81,8 +82,8 @@ def quantised(model: Any, pixels: npt.NDArray[np.uint8]) -> Any:
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                # 7-bit weights: CPUs without VNNI add pairs of products in 16 bits, and products
-                # with 8-bit weights would overflow
+                # use 7-bit weights: CPUs without the instructions VNNI add pairs of products in 16
+                # bits, which would overflow with 8-bit weights
                 reduce_range=True,
             )
         finally:

@@ -10,10 +10,10 @@ from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 
 
 def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
-    """Add operators for each galaxy's p value of being like the training galaxies, shape (n,).
+    """Add operators that compute the familiarity p value of each galaxy, shape (n,).
 
-    As in `Familiarity.p_values`: the fraction of calibration galaxies that are at least as far from
-    the training galaxies.
+    As in `Familiarity.p_values`, the p value is the fraction of calibration galaxies that are at
+    least as far from the training galaxies as this galaxy.
     """
     # first divide each vector by its largest number, because the square of a very large number
     # would overflow
@@ -23,7 +23,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     largest = builder.node("Max", largest, builder.constant([np.finfo(np.float32).tiny]))
     scaled = builder.node("Div", vectors, largest)
     squared = builder.total(builder.node("Mul", scaled, scaled))
-    # a vector of zeros has length 0, so prevent division by zero
+    # prevent division by zero: a vector of zeros has length 0
     length = builder.node("Max", builder.node("Sqrt", squared), builder.constant([1e-30]))
     directions = builder.node("Div", scaled, length)
     along = builder.node(
@@ -41,7 +41,7 @@ def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> 
     m = len(known.distances)
     farther = builder.node("LessOrEqual", distance, builder.constant(known.distances))
     count = builder.total(builder.node("Cast", farther, to=1), keep=False)
-    # a conformal p value is (count + 1) / (m + 1): the galaxy itself is counted too
+    # a conformal p value is (count + 1) / (m + 1): the new galaxy itself counts as one of m + 1
     more = builder.node("Add", count, builder.constant([1.0]))
     return builder.node("Div", more, builder.constant([m + 1.0]))
 
@@ -54,11 +54,15 @@ def class_set(
     Parameters
     ----------
     builder : GraphBuilder
+        Graph to which the operators are added.
     sets : Conformal
+        Thresholds from which the sets are computed.
     probabilities, winner : str
-        Probabilities of the classes (n, k), and code of the most probable class (n,).
+        Names of two tensors: probabilities of the classes (n, k), and number of the most probable
+        class (n,).
     known : str, optional
-        Whether a galaxy is like the training galaxies, bool (n,); if not, its set is empty.
+        Name of a tensor, bool (n,): True if a galaxy is like the training galaxies; if it is False,
+        the galaxy's set is empty.
     """
     conformity = probabilities
     if sets.method == "raps":
@@ -74,10 +78,11 @@ def class_set(
 
 
 def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
-    """Add operators for the RAPS score: 1 − probability of likelier classes − rank penalty."""
+    """Add operators for the RAPS score of a class: 1 − probability of likelier classes − penalty."""
     other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
     itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
-    # of two equally probable classes the earlier ranks first, as in the head's stable sort
+    # of two equally probable classes the one with the smaller number ranks first, as in the stable
+    # sort that the head itself uses
     earlier = builder.constant(np.triu(np.ones((k, k), dtype=bool), 1), np.bool_)
     tied = builder.node("And", builder.node("Equal", other, itself), earlier)
     ahead = builder.node(

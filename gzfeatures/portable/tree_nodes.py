@@ -1,7 +1,7 @@
 """Write boosted trees as ONNX operators that every library supports.
 
-ONNX's own operator for trees is not supported by OpenVINO. Here all galaxies descend all trees one
-level at a time, as in `BoostedTrees`.
+OpenVINO does not support ONNX's own operator for trees. Here all galaxies go down all trees at the
+same time, one level in each step, as in `BoostedTrees`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from gzfeatures.portable.graph_builder import GraphBuilder, Value
 ROUNDING = 1e-5
 """Relative amount by which thresholds on principal components are lowered.
 
-XGBoost's thresholds equal values of training galaxies exactly. Another library rounds a principal
-component differently; without the margin, such a galaxy could reach another leaf.
+XGBoost's thresholds are exactly equal to values of training galaxies. Another library rounds a
+principal component differently: without this margin, a galaxy could reach another leaf.
 """
 
 
 def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, rounded: bool) -> Value:
-    """Add operators for the sum of leaf values that each galaxy reaches in all trees, (n, outputs).
+    """Add operators that sum, over all trees, the leaf values that each galaxy reaches.
 
     Parameters
     ----------
     builder : GraphBuilder
+        Graph to which the operators are added.
     trees : BoostedTrees
         Fitted trees.
     rows : str
-        Finite rows (n, d), float32.
+        Name of a tensor with finite values (n, d), float32.
     rounded : bool
-        Whether the rows are principal components, which each library rounds differently.
+        True if the values are principal components, which each library rounds differently.
     """
     roots = len(trees.roots_)
     leaf, itself = trees.left_ < 0, np.arange(len(trees.left_))
-    # make each leaf its own child: then every galaxy takes as many steps as the deepest tree
-    # has levels
+    # every galaxy takes as many steps as the deepest tree has levels: make each leaf its own child,
+    # so that a galaxy that has reached a leaf stays there
     below = np.stack(
         [np.where(leaf, itself, trees.right_), np.where(leaf, itself, trees.left_)], axis=1
     )
@@ -44,8 +45,8 @@ def tree_totals(builder: GraphBuilder, trees: BoostedTrees, rows: Value, *, roun
     nearer = np.maximum(np.abs(values), 1) * ROUNDING if rounded else 0.0
     thresholds = builder.constant(values - nearer)
     children = builder.constant(below.ravel(), np.int64)
-    # every galaxy starts at the root of each tree: add the roots to a column of zeros, which
-    # repeats them for any number of galaxies
+    # every galaxy starts at the root of each tree: add the roots (1, trees) to zeros (n, 1), which
+    # gives (n, trees) for any number n of galaxies
     zeros = builder.node("Mul", builder.columns(rows, [0]), builder.constant([0.0]))
     at = builder.node(
         "Add",

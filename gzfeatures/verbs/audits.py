@@ -1,4 +1,4 @@
-"""Audit embeddings: measure how well they predict nuisances such as redshift or seeing."""
+"""Audit embeddings: measure how well they predict nuisances, such as redshift or seeing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gzfeatures.verbs.catalogs import label
 from gzfeatures.verbs.inputs import Place, catalog_of, images_of, labels_of, table_of
 
 VOTES = "votes-37"
-"""Class scheme that gives the morphology if no labels are given."""
+"""Class scheme that turns a catalog's votes into the morphology, if no labels are given."""
 
 
 def audit(
@@ -40,32 +40,35 @@ def audit(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Vectors.
+        Embeddings to audit.
     labels : Labels, str or Path, optional
-        Morphology that nuisances are compared with: classes or vote fractions; by default the 37
+        Morphology with which nuisances are compared: classes or vote fractions; by default the 37
         vote fractions of the catalog.
     catalog : Catalog, str or Path, optional
-        Columns of nuisances, positions that fold the sky, and votes.
+        Has columns of nuisances, votes, and positions, by which folds of cross-validation keep
+        close galaxies together.
     nuisances : sequence of str
-        Columns of the catalog; by default those with usual names.
+        Columns of the catalog to use as nuisances; by default those with usual names.
     images : ImageSet, str or Path, optional
-        Nuisances are measured on them, and changed copies are given to the encoder.
+        Images on which further nuisances are measured; the backbone also gets changed copies of
+        them, to see how far embeddings move.
     options : AuditOptions, optional
-        Draws, seed, and where the encoder lies.
+        Number of random draws, seed, and the backbone's place on disk.
     output : str or Path, optional
-        Folder for page, numbers and finished steps; nothing is written by default.
+        Folder for the page, the numbers and finished steps; by default nothing is written.
     progress : Progress or bool
-        Where lines and bars go; nowhere by default. True is the terminal.
+        Shows messages and progress bars; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Audit
-        `verdict`, `probes`, `slices`, `movements`, `asdict()`.
+        Results: `verdict` in words, `probes` (how well each nuisance is predicted), `slices` (class
+        scores along nuisances) and `movements` (of embeddings, when images change).
 
     Raises
     ------
     InputError
-        There is no morphology, too few galaxies have it, or a column is not there.
+        Neither labels nor votes are given, too few galaxies have them, or a column is missing.
 
     Examples
     --------

@@ -33,14 +33,14 @@ from gzfeatures.verbs.inputs import Place, catalog_of, images_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checked:
-    """Store what a check found: columns and problems of a catalog, broken and missing images.
+    """Store what a check of a catalog and its images found: usable columns, problems, bad images.
 
     Parameters
     ----------
     catalog : Examination
-        Columns that will be used, and every problem.
+        Columns of the catalog that can be used, and every problem.
     images : ImageCheck, optional
-        Broken and missing images; None where no images were checked.
+        Broken and missing images; None if no images were checked.
     """
 
     catalog: Examination
@@ -67,21 +67,21 @@ def check(
     id_column : str, optional
         Column that names the galaxies.
     missing_label : sequence of str
-        Words of a column `label` that mean that a galaxy has none.
+        Words in a column `label` that mean that the galaxy has no label.
     label_as_is : bool
-        Take every word of a column `label` as a class.
+        Use every word in a column `label` as a class name.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Checked
-        `catalog.refused` says whether another verb would refuse the file.
+        `catalog.refused` says whether other functions, such as `label`, would refuse the file.
 
     Raises
     ------
     MissingFileError, InputError
-        There is no table to go through: the file is absent, unreadable, or has no id column.
+        The file does not exist, cannot be read, or has no id column.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def check(
     if images is None:
         return Checked(examination, None)
     if not isinstance(images, ImageSet):
-        # if the catalog has no usable ids, check every image instead of only those of its galaxies
+        # if the catalog has no usable ids, its galaxies' images are unknown: check all images
         try:
             wanted = Catalog.read(catalog, id_column=id_column).ids
         except InputError:
@@ -123,27 +123,29 @@ def label(
     catalog : Catalog, str or Path
         Galaxies with votes.
     scheme : LabelScheme, str or Path
-        Name in `SCHEMES`, or a TOML file.
+        Class scheme (rules that turn votes into classes): a name in `SCHEMES`, or a TOML file.
     campaign, measure : str, optional
-        Campaign and kind of vote fractions to read, in place of those that the scheme prefers.
+        Galaxy Zoo campaign and kind of vote fractions (raw, weighted, debiased) to read, instead
+        of those that the scheme prefers.
     min_votes : int
-        Galaxies that fewer volunteers were asked about get no label.
+        A galaxy gets no label if fewer volunteers answered the questions that the scheme reads.
     others : {"class", "left out"}, optional
-        What becomes of galaxies that match no rule; by default what the scheme says.
+        Galaxies that match no rule of the scheme get a class of their own, or are left out; by
+        default as the scheme says.
     seed : int
-        Of classes that a scheme draws.
+        Seed for a scheme that draws classes at random.
     id_column : str, optional
-        Column of the ids in the file.
+        Column of the file that contains the galaxy ids.
 
     Returns
     -------
     Labels
-        `left_out` says which galaxies have no label, and why; `origin`, which votes were read.
+        `left_out` says which galaxies have no label, and why; `origin` says which votes were read.
 
     Raises
     ------
     UnknownNameError
-        There is no such scheme.
+        No scheme has this name.
     InputError
         The catalog lacks the votes that the scheme reads, or no galaxy gets a label.
 
@@ -176,39 +178,39 @@ def join(
     suffix: str = "",
     id_column: str | None = None,
 ) -> tuple[Catalog, JoinReport | SkyReport]:
-    """Add columns of another catalog by key column or sky position; keep galaxies that match.
+    """Add columns of another catalog, matched by key or sky position; keep galaxies that match.
 
     Parameters
     ----------
     catalog : Catalog, str or Path
-        Galaxies that keep their ids and columns.
+        First catalog, whose galaxies keep their ids and columns.
     other : Catalog, Rows, str or Path
-        Table whose columns are added.
+        Second table, whose columns are added.
     on : str, optional
-        Key column in both: `dr7objid=OBJID`, or one name for both.
+        Key column in both tables: `dr7objid=OBJID`, or one name for both.
     sky : float, optional
-        In place of a key: largest separation in arcsec of two galaxies that are each other's
-        nearest.
+        Instead of a key: two galaxies match if each is the other's nearest, and their separation
+        is at most this number of arcsec.
     keep_all : bool
-        Keep the galaxies without a partner too, with empty cells.
+        Keep galaxies of `catalog` without a partner too, with empty cells in the added columns.
     suffix : str
-        What is put behind the names of columns of `other` that stand in `catalog` too; by default
-        they are left out.
+        Ending for the names of those columns of `other` whose names `catalog` has too; without a
+        suffix these columns are left out.
     id_column : str, optional
         Column of the ids in the first file.
 
     Returns
     -------
     joined : Catalog
-        Galaxies that match.
+        Galaxies that match, with the columns of both tables.
     report : JoinReport or SkyReport
-        What matched and what did not.
+        Numbers of galaxies that matched and that did not.
 
     Raises
     ------
     InputError
-        A key column is absent or has lost its digits, no rows match, or not just one of `on` and
-        `sky` is given.
+        A key column is absent or has lost digits, no rows match, or both or neither of `on` and
+        `sky` are given.
 
     Examples
     --------
@@ -226,7 +228,7 @@ def join(
         others = other if isinstance(other, Catalog | Rows) else described_rows(other, ())
         return catalog_of(catalog, id_column).join_sky(others, sky, kind=kind)
     left, _, right = str(on).partition("=")
-    # `on` without `=` is the name of the key column in both tables
+    # if `on` has no `=`, the key column has the same name in both tables
     right = right or left
     beside = other if isinstance(other, Catalog | Rows) else described_rows(other, (right,))
     if isinstance(catalog, Catalog):
@@ -236,7 +238,7 @@ def join(
 
 
 def described_rows(path: Place, keys: Sequence[str]) -> Rows:
-    """Read a table to join; add UCDs (standard words for meanings) to columns of predictions."""
+    """Read a table to join; give columns of predictions their UCDs (standard words for meaning)."""
     rows = Rows.read(path, keys)
     attrs = rows.frame.attrs
     meanings = {**ucds_of([str(name) for name in rows.frame]), **attrs.get("ucds", {})}
@@ -264,36 +266,37 @@ def sample(
     catalog : Catalog, str or Path
         Galaxies with votes.
     scheme : LabelScheme, str or Path
-        Name in `SCHEMES`, or a TOML file.
+        Class scheme (rules that turn votes into classes): a name in `SCHEMES`, or a TOML file.
     strategy : str
-        random, low-redshift, or volume-limited (or -faithful).
+        How galaxies are chosen: random, low-redshift, volume-limited, or volume-limited-faithful
+        (with the defects of the published selection).
     per_class : int, optional
-        Galaxies of each class.
+        Number of galaxies of each class.
     split : str or three floats
-        Shares of train, validation and test.
+        Shares of train, validation and test galaxies.
     images : ImageSet, str or Path, optional
-        Galaxies whose images are the same file stay in one part.
+        Images of the galaxies: galaxies with equal image files stay on one side of the split.
     group_arcsec : float
-        Galaxies closer than this on the sky stay in one part.
+        Galaxies closer than this on the sky stay on one side of the split.
     seed : int
-        Of the draw.
+        Seed of the random draw.
     id_column : str, optional
-        Column of the ids in the file.
+        Column of the file that contains the galaxy ids.
     **votes
         `campaign`, `measure`, `min_votes` and `others`, as `label` takes them.
 
     Returns
     -------
     labels : Labels
-        Of the sample.
+        Labels of the drawn galaxies.
     split : Split
-        Its parts.
+        Their division into train, validation and test galaxies.
 
     Raises
     ------
     UnknownNameError, InputError
-        As `label`; the strategy is unknown or needs columns that the catalog lacks; the shares are
-        no shares.
+        As `label`; or the strategy is unknown or needs columns that the catalog lacks; or the
+        shares of the split are not valid.
 
     Examples
     --------
@@ -321,10 +324,11 @@ def sampled(
     seed: int,
 ) -> tuple[Labels, Grouping]:
     """Draw the galaxies of a sample, and group those that lie close together on the sky."""
-    # draw the sample first, because the shares of train, validation and test apply to the drawn
-    # galaxies
+    # draw the sample before it is split, because the shares of train, validation and test galaxies
+    # are shares of the drawn galaxies, not of the catalog
     chosen = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    # the images of close galaxies overlap, so a split must not put one into train and one into test
+    # group close galaxies: their images overlap, so a split must not put one into train and the
+    # other into test
     return chosen, Grouping().near(galaxies, chosen.ids, group_arcsec)
 
 
@@ -350,41 +354,42 @@ def cutouts(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download an image of each galaxy, or cut it out of survey tiles; a second call continues.
+    """Download a cutout of each galaxy, or cut it out of survey tiles; a second call continues.
 
     Parameters
     ----------
     catalog : Catalog, str or Path
-        Needs ra and dec, in degrees.
+        Galaxies, with columns ra and dec in degrees.
     output : str or Path
         Folder for the images; complete images in it are kept.
     survey : str
         sdss, legacy, legacy-fits, skyview or hips, or `hips:ID` for any HiPS.
     tiles : str or Path, optional
-        In place of a survey: folder of FITS tiles to cut from (see `surveys.tiles.cut_tiles`).
+        Instead of a survey: folder of FITS images (tiles) from which the galaxies are cut (see
+        `surveys.tiles.cut_tiles`).
     bands : tuple of str, optional
-        Bands to cut out of tiles, by default all.
+        Bands to cut out of tiles; by default all.
     base_url : str, optional
-        Another web address of the same service.
+        Another web address at which the survey's service can be reached.
     workers : int
-        Downloads at a time.
+        Number of downloads at the same time.
     scale : Scale or float, optional
-        Arcseconds per pixel; by default from each galaxy's Petrosian radius.
+        Arcseconds per pixel; by default computed from each galaxy's Petrosian radius.
     pixels : int, optional
-        Side of a cutout; by default the survey's.
+        Side of a cutout in pixels; by default the usual one of the survey.
     rate : float, optional
         Requests per second; by default a polite rate for the survey.
     id_column : str, optional
-        Column of the ids in the file.
+        Column of the file that contains the galaxy ids.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
     overwrite : bool
-        Replace files that bear the name of a cutout and are none.
+        Replace files that have the name of a cutout but are no cutouts.
 
     Returns
     -------
     CutoutReport
-        How many were downloaded or kept, and why the others failed.
+        How many cutouts were downloaded or kept, and why others failed.
 
     Raises
     ------

@@ -32,27 +32,27 @@ def demo(
     again: bool = False,
     progress: Progress | bool = False,
 ) -> Run:
-    """Simulate a survey of galaxies, and run a whole experiment on it without a download.
+    """Simulate images and votes of galaxies, and run a whole experiment on them without a download.
 
     Parameters
     ----------
     output : str or Path
         Folder for all files of the demo.
     galaxies : int
-        Number of galaxies to draw.
+        Number of galaxies to simulate.
     store : Store, str or Path, optional
-        Where vectors are kept; default the user's own.
+        Folder in which embeddings are stored; default the user's own.
     tracker : Tracker, optional
-        Where runs are recorded, such as `tracking.Tracking()`; None records nothing.
+        Object that records runs, such as `tracking.Tracking()`; with None, nothing is recorded.
     again : bool
-        Train and extract again, even if the folder holds results.
+        Train and compute embeddings again, even if the folder has results.
     progress : Progress or bool
-        Where lines and bars go; nowhere by default. True is the terminal.
+        Shows messages and progress bars; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Run
-        Its report, table and map.
+        The finished run, with its report, embedding table and map.
 
     Raises
     ------
@@ -86,22 +86,23 @@ def new(
     experiment : str or Path
         File to write (TOML).
     images, labels, catalog : str or Path, optional
-        Images, labels (no catalog is needed beside them), and catalog with votes; a missing one is
-        left to be edited.
+        Images, labels, and catalog with votes; with labels, no catalog is needed. For a file that
+        is not given, the experiment file has a place in which the user writes its name.
     scheme : str, optional
-        Class scheme of the catalog's votes; default zhu-5class.
+        Class scheme that turns the catalog's votes into classes; default zhu-5class.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Path
-        The file.
+        The experiment file.
 
     Raises
     ------
     MissingFileError, InputError, OutputError
-        A named file is missing, a scheme goes with labels, or the file cannot be written.
+        A named file is missing; a scheme is given, but no catalog, or labels too; or the
+        experiment file cannot be written.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def new(
         )
     given = [None if each is None else Path(each) for each in (images, labels, catalog)]
     for what, place in zip(("images", "labels", "catalog"), given, strict=True):
-        # skip web addresses: they are no local files, whose existence can be tested
+        # do not test whether web addresses exist: only files on this machine can be tested
         if place is not None and ":/" not in str(place):
             require_file(place, what)
     if scheme is not None and (labels is not None or catalog is None):
@@ -126,8 +127,8 @@ def new(
     text = experiment_text(file, given[0], given[1], given[2], scheme)
     with written_whole(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    # read the file again, so that an unknown class scheme or an illegal name is refused now and not
-    # when the experiment is run
+    # read the new file once, so that an unknown class scheme or an illegal name is an error now,
+    # and not only when the experiment is run
     load(file)
     return file
 
@@ -138,21 +139,21 @@ def compare(
     *,
     say: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Rank the networks and heads of finished runs that share a split, with intervals and tests.
+    """Rank networks and heads of finished runs with one split; test whether scores differ.
 
     Parameters
     ----------
     runs : str, Path, or sequence of them
         Run folders, or experiment files (TOML) of finished runs.
     metric : str, optional
-        Metric for the ranking and the tests; default accuracy, or RMSE of vote fractions.
+        Metric for the ranking and the tests; default accuracy, or RMSE for vote fractions.
     say : callable, optional
-        Takes lines on what the scores assume.
+        Function that prints a line; called with what the scores assume.
 
     Returns
     -------
     Comparison
-        `ranking`, `tests`, `winner`.
+        `ranking` with confidence intervals, `tests` between pairs, and `winner`.
 
     Raises
     ------
@@ -185,24 +186,24 @@ def record(
     tracking_uri : str, optional
         MLflow tracking address; default `$MLFLOW_TRACKING_URI`, or mlruns/.
     upgrade : bool
-        Bring a database of an older MLflow up to date, after a copy.
+        Upgrade a database of an older MLflow, after making a copy.
     progress : Progress or bool
-        Where lines go; nowhere by default. True is the terminal.
+        Shows messages; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     dict
-        `folder`, `tracking_uri`, `runs` (how many runs of it are recorded there) and `recorded`
-        (how many of them now).
+        `folder`, `tracking_uri`, `runs` (number of MLflow runs that the folder has there) and
+        `recorded` (how many of them this call recorded).
 
     Raises
     ------
     MissingFileError
-        The folder holds no run.
+        The folder has no run.
     InputError
-        What waits there cannot be read.
+        The file of unrecorded results cannot be read.
     OutputError
-        It cannot be recorded now either; what was recorded until then is kept.
+        MLflow is still not available; results that this call could record stay recorded.
 
     Examples
     --------
@@ -220,8 +221,8 @@ def record(
     if (place / UNRECORDED).exists():
         before = WaitingRun.read(place)
         tracking = Tracking(tracking_uri, upgrade=upgrade, progress=teller)
-        # the list of unrecorded runs is both read and replaced: allow this, because the list
-        # belongs to the run's own files
+        # the list of unrecorded runs is an input and is also overwritten: allow this here, because
+        # the list was written by the run and not by the user
         with outputs.guarded("run", files=[place / UNRECORDED], overwrite=True):
             after, address = record_waiting(place, tracking), tracking.uri
         earlier = {each.run for each in before.records}
@@ -240,7 +241,7 @@ def ui(
     upgrade: bool = False,
     progress: Progress | bool = False,
 ) -> None:
-    """Serve the MLflow pages with recorded runs on 127.0.0.1 until the program is interrupted.
+    """Serve MLflow's web pages with recorded runs on 127.0.0.1 until the program is interrupted.
 
     Parameters
     ----------
@@ -251,7 +252,7 @@ def ui(
     upgrade : bool
         Upgrade a database of an older MLflow, after making a copy.
     progress : Progress or bool
-        Where the address is told; nowhere by default. True is the terminal.
+        Shows the address of the page; by default nothing is shown. True: in the terminal.
 
     Raises
     ------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gzfeatures.verbs.inputs import Place
 
 Examples: TypeAlias = str | Path | Sequence[str | Path]
-"""Ids, image files, or files of ids."""
+"""Type of examples for a search: ids of galaxies, image files, or files of ids."""
 
 
 def similar(
@@ -38,27 +38,27 @@ def similar(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies to search; a file is read once, and none of it is kept.
+        Embeddings to search; a file is read block by block, and never as a whole into memory.
     ids : str or sequence of str
-        Galaxies asked about one by one; they are in the table.
+        Galaxies of the table; the neighbours of each are searched separately.
     k : int
-        Neighbours of each; with `like`, of all examples together.
+        Number of neighbours of each galaxy; with `like`, of all examples together.
     like, unlike : sequence of str or Path
-        Examples and counterexamples, asked about together: ids in the table, image files (their
-        vectors are computed as those of the table were), or selections, which are files of ids.
+        Examples and counterexamples of one search: ids in the table, image files (whose embeddings
+        are computed as those of the table were), or selections, which are files of ids.
     metric : {"euclidean", "cosine"}
-        How embeddings are compared.
+        Distance by which embeddings are compared.
     index : str or Path, optional
-        Index of the table, written by `gzfeatures table index`; for `ids` alone.
+        Index of the table, written by `gzfeatures table index`; only for `ids`.
     reading : Reading, optional
-        How image files are read.
+        Options for reading image files.
 
     Returns
     -------
     DataFrame
-        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; with `like`
-        `galaxy_id`, `rank`, `distance` (to the mean of the examples) and `score` (distance to the
-        mean of the counterexamples minus `distance`).
+        With `ids`: columns `galaxy_id` (the neighbour), `query` (the given galaxy), `rank` (1 is
+        nearest) and `distance`. With `like`: `galaxy_id`, `rank`, `distance` (to the mean of the
+        examples) and `score` (distance to the mean of the counterexamples minus `distance`).
 
     Raises
     ------
@@ -71,8 +71,8 @@ def similar(
     >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
     >>> similar("table.parquet", like=["100053", "mine.jpg"], unlike=["100078"])  # doctest: +SKIP
     """
-    # import here and in each function below: a search of a table needs no heads or networks, whose
-    # modules take longer to import than a small table takes to search
+    # this import, like those in the functions below, is not at the top of the file: some functions
+    # import heads and networks, which takes longer than to search a small table without them
     from gzfeatures.explore import neighbours
 
     asked = [ids] if isinstance(ids, str) else list(ids)
@@ -108,20 +108,22 @@ def odd(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies, more than `k`.
+        Embeddings of more than `k` galaxies.
     k : int
-        Neighbours each is compared with.
+        Number of nearest neighbours with which each galaxy is compared.
     metric : {"euclidean", "cosine"}
-        How embeddings are compared.
+        Distance by which embeddings are compared.
     components : int, optional
-        Principal components in which distances are taken; None takes the whole embedding.
+        Number of principal components in which distances are computed; with None, distances are
+        computed between whole embeddings.
     seed : int
-        Of the isolation forest.
+        Seed of the isolation forest.
 
     Returns
     -------
     DataFrame
-        `galaxy_id`, `rank` from 1, `score` in (0, 1] and its three measures.
+        `galaxy_id`, `rank` from 1, `score` in (0, 1], and the three measures whose mean rank it is:
+        `distance`, `outlier_factor` and `isolation`.
 
     Raises
     ------
@@ -152,19 +154,19 @@ def duplicates(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies.
+        Embeddings to search for pairs.
     chance : float
-        Pairs of the whole table that may pass by chance, > 0.
+        Number of wrong pairs that chance may add to the result, > 0.
     metric : {"euclidean", "cosine"}
-        How embeddings are compared.
+        Distance by which embeddings are compared.
     seed : int
-        Of the index that large tables are searched with.
+        Seed of the index by which large tables are searched.
 
     Returns
     -------
     DataFrame
-        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio`, `same_image`,
-        `group`.
+        One row for each pair, closest pair first: `galaxy_id` and `twin` (ids of the pair),
+        `distance`, `ratio`, `same_image`, `group`.
 
     Raises
     ------
@@ -194,13 +196,13 @@ def doubt(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Vectors.
+        Embeddings of the galaxies.
     labels : Labels, str or Path
-        One class per galaxy.
+        One class for each galaxy.
     head : str
-        Name in `HEADS`.
+        Kind of head to fit: a name in `HEADS`.
     seed : int
-        Of folds and heads.
+        Seed of the cross-validation folds and of the heads.
     id_column : str, optional
         Column of the ids in the labels file.
 
@@ -213,7 +215,7 @@ def doubt(
     Raises
     ------
     InputError
-        No galaxy has both a label and a vector, or what `fit` refuses.
+        No galaxy has both a label and an embedding, or `heads.fit` refuses the galaxies.
 
     Examples
     --------
@@ -224,8 +226,8 @@ def doubt(
     from gzfeatures.verbs.inputs import labels_of, table_of
 
     vectors, known = table_of(table), labels_of(labels, id_column)
-    # predict each galaxy by a head that was not fitted on it (cross-validation), because a head
-    # repeats wrong labels that it was fitted on
+    # predict each galaxy by a head that was not fitted on it (cross-validation): a head that was
+    # fitted on a wrong label would predict that wrong label
     predictions = out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed)
     frame = label_errors.label_errors(known, predictions)
     return frame[frame["doubtful"]]
@@ -245,15 +247,15 @@ def label_next(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Vectors of labelled and unlabelled galaxies.
+        Embeddings of labelled and unlabelled galaxies.
     labels : Labels, str or Path
-        One class for some of them.
+        One class for each labelled galaxy.
     head : str
-        Name in `HEADS`; it is fitted on all labelled galaxies.
+        Kind of head, a name in `HEADS`; it is fitted on all labelled galaxies.
     count : int
-        Galaxies wanted; fewer are returned when fewer are open.
+        Number of galaxies to choose; if fewer are unlabelled, all of these are returned.
     seed : int
-        Of the head.
+        Seed of the head.
     id_column : str, optional
         Column of the ids in the labels file.
 
@@ -265,7 +267,7 @@ def label_next(
     Raises
     ------
     InputError
-        Every galaxy has a label, or none has; or what `fit` refuses.
+        Every galaxy has a label, or none has; or `heads.fit` refuses the labelled galaxies.
 
     Examples
     --------
@@ -307,43 +309,45 @@ def explain(
     Parameters
     ----------
     network : str or Path
-        Checkpoint folder; with a head, any backbone.
+        Checkpoint folder of the network; with `head`, any backbone.
     images : ImageSet, str or Path
-        Of the galaxies.
+        Images of the galaxies.
     ids : iterable of str, optional
-        Galaxies to explain; by default the prototypes, which need a table and labels.
+        Galaxies whose predictions are explained; by default prototypes (the most typical galaxies
+        of each class), which need a table and labels.
     head : str or Path, optional
-        File of the head to explain.
+        File of the head whose predictions are explained.
     weights : str or Path, optional
-        Weights file, for a backbone without weights of its own.
+        Weights file for a backbone that brings no weights.
     table : str or Path, optional
         Embedding table from which the prototypes of each class are chosen.
     labels : Labels, str or Path, optional
-        Classes of the prototypes.
+        Classes from which prototypes are chosen.
     per_class : int
-        Prototypes of each class.
+        Number of prototypes of each class.
     method : sequence of str
-        grad-cam, integrated-gradients or occlusion; by default all.
+        Methods: grad-cam, integrated-gradients or occlusion; by default all.
     class_ : str, optional
-        Class to explain; by default each galaxy's most probable one.
+        Class whose score is explained; by default each galaxy's most probable class.
     layers, dreams : bool
-        Show also what each layer responds to, and an image that maximises each class.
+        Show also to what each layer responds, and an image that maximises the score of each class.
     measure : bool
-        Compare each method with the bright part of the image: insertion − deletion.
+        Measure whether each method finds deciding pixels better than brightness does: the class
+        score while its pixels are inserted, minus the score while they are deleted.
     seed : int
-        Of everything that is drawn.
+        Seed of all random draws.
 
     Returns
     -------
     Explanation
-        `gallery.write("why.html")` draws it; `verdict` compares the methods.
+        `gallery.write("why.html")` writes the page; `verdict` compares the methods in words.
 
     Raises
     ------
     InputError
-        No galaxy is named and there are no prototypes; a galaxy has no image.
+        No galaxy is named and no prototypes can be chosen; or a galaxy has no image.
     UnknownNameError
-        There is no such method.
+        No method has this name.
 
     Examples
     --------

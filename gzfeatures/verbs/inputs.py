@@ -1,4 +1,4 @@
-"""Read a catalog, labels, an embedding table or images if a path is given in their place."""
+"""Accept catalogs, labels, embedding tables and images, or paths from which they are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def catalog_of(catalog: Catalog | Place, id_column: str | None = None) -> Catalo
     catalog : Catalog, str or Path
         The catalog, or its file.
     id_column : str, optional
-        Column of the ids in the file.
+        Column of the file that contains the galaxy ids.
     """
     if not isinstance(catalog, Catalog):
         return Catalog.read(catalog, id_column=id_column)
@@ -39,7 +39,7 @@ def labels_of(labels: Labels | Place, id_column: str | None = None) -> Labels:
     labels : Labels, str or Path
         The labels, or their file.
     id_column : str, optional
-        Column of the ids in the file.
+        Column of the file that contains the galaxy ids.
     """
     if not isinstance(labels, Labels):
         return Labels.read(labels, id_column=id_column)
@@ -64,12 +64,12 @@ def images_of(images: ImageSet | Place) -> ImageSet:
     Parameters
     ----------
     images : ImageSet, str or Path
-        The images, or where they lie.
+        The images, or their folder or archive.
     """
     return images if isinstance(images, ImageSet) else ImageSet.of(images)
 
 
 def _require_file(option: str, value: object) -> None:
-    """Refuse an option for reading files if no file is read, where it would have no effect."""
+    """Refuse an option for reading a file if an object was given instead of a file."""
     if value is not None:
         raise InputError(option, rule="be left out where no file is read", found=value)

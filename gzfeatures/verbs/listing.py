@@ -1,4 +1,4 @@
-"""List backbones, heads, class schemes and networks by name, and stored embeddings."""
+"""List all known backbones, heads, class schemes and networks; list embeddings in the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = ("backbones", "heads", "schemes", "networks")
 
 
 def entries(kind: str) -> list[dict[str, Any]]:
-    """Return all fields of the known backbones, heads, class schemes or networks, as JSON values.
+    """Return one dictionary of JSON values for each known backbone, head, class scheme or network.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def entries(kind: str) -> list[dict[str, Any]]:
     Raises
     ------
     UnknownNameError
-        There is no such kind.
+        `kind` has another value.
     """
     if kind == "backbones":
         from gzfeatures.features.backbones import BACKBONES, model_card
@@ -66,12 +66,12 @@ def list_(kind: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per entry, by `name`.
+        One row for each backbone, head, scheme or network; the index is its `name`.
 
     Raises
     ------
     UnknownNameError
-        There is no such kind.
+        `kind` has another value.
 
     Examples
     --------
@@ -97,26 +97,27 @@ def store(
     action : {"show", "prune", "import"}
         What to do.
     source : str or Path, optional
-        With import: folder of the other store; embeddings are read, never code.
+        With import: folder of the other store; embeddings are read from it, never code.
     backbone : str, optional
-        With prune: remove the entries of this backbone.
+        With prune: remove the embeddings of this backbone.
     unused_days : float, optional
-        With prune: remove entries that were not used for this many days; 0 removes all.
+        With prune: remove embeddings that were not used for this many days; 0 removes all.
     max_gb : float, optional
-        With prune: remove the least recently used entries above this size.
+        With prune: remove the least recently used embeddings until the store has this size (GB).
     root : Store, str or Path, optional
-        The store; default the user's own.
+        The store, or its folder; default the user's own.
 
     Returns
     -------
     DataFrame
-        A row per extractor: `fingerprint`, `backbone`, `layer`, `rows`, `bytes`; of prune those
-        that were removed; of import, `fingerprint`, `backbone`, `rows`, `present`, `refused`.
+        One row for each combination of backbone, layer and preprocessing (extractor):
+        `fingerprint`, `backbone`, `layer`, `rows`, `bytes`. After prune, what was removed; after
+        import, `fingerprint`, `backbone`, `rows`, `present`, `refused`.
 
     Raises
     ------
     InputError
-        An option goes with another action, or a record of the store is damaged.
+        An option belongs to another action, or a file of the store is damaged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Train networks, predict galaxies, and compute maps."""
+"""Train networks, predict labels of galaxies, and compute maps of embeddings."""
 
 from __future__ import annotations
 
@@ -50,40 +50,42 @@ def predict(
     Parameters
     ----------
     head : Head, str or Path
-        Head, its file, a network's checkpoint folder, or googlenet-gz2, which needs no labels.
+        Head, its file, a network's checkpoint folder, or "googlenet-gz2", a network with heads that
+        come with the package.
     table : EmbeddingTable, ImageSet, str or Path
-        Vectors or images of the galaxies, or where they lie; several tables for a head that was
-        fitted on several.
+        Embeddings or images of the galaxies, or their file or folder; several tables if the head
+        was fitted on several.
     scheme : str, optional
-        Head of googlenet-gz2: zhu-5class (default) or votes-37.
+        Which head of googlenet-gz2: zhu-5class (default) or votes-37.
     view : View or str, optional
-        Another crop of the images, such as "crop=0.8".
+        Another crop of the images than in the training, such as "crop=0.8".
     catalog : Catalog, str or Path, optional
-        Has the columns that the head reads.
+        Catalog with the columns that the head reads beside embeddings.
     on_bad : {"raise", "skip"}
-        At a bad image, stop, or leave it out.
+        Stop at an image that cannot be read, or leave it out.
     coverage : float, optional
-        Of class sets or intervals, in (0, 1); default what they were fitted with.
+        How often conformal class sets or intervals contain the true value, in (0, 1); default the
+        coverage for which they were calibrated.
     unfamiliar : float
-        Galaxies with a smaller familiarity_p get an empty class set, in [0, 1].
+        Galaxies with a `familiarity_p` below this number in [0, 1] get an empty class set.
     priors : {"training", "unlabelled"}
-        Class shares that the probabilities assume: those of the training, or estimated from these
-        galaxies.
+        Class shares that the probabilities assume: those of the training galaxies, or shares
+        estimated from the galaxies to predict.
     store : Store, str or Path, optional
-        Where vectors of images are kept; default the user's own.
+        Folder in which embeddings of the images are stored; default the user's own.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Predictions
-        `write("predictions.csv")` writes them.
+        Predictions of all galaxies; `write("predictions.csv")` writes them.
 
     Raises
     ------
     GzError
-        The head reads other vectors, or several tables; an image is bad; class shares cannot be
-        estimated.
+        The head reads embeddings of another backbone, or several tables; an image cannot be read;
+        or class shares cannot be estimated.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def predict(
 def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
-    """Predict images by a trained network; also return class shares of galaxies not trained on."""
+    """Return a network's predictions for images, and the class shares measured at calibration."""
     require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify
@@ -136,7 +138,7 @@ def _vectors(
     store: Store | Place | None,
     progress: Progress | bool,
 ) -> tuple[list[EmbeddingTable], Head]:
-    """Return the head and the embeddings it predicts from; extract embeddings from images."""
+    """Return embeddings and the head that reads them; compute embeddings if images are given."""
     several = isinstance(table, list | tuple)
     if several or isinstance(table, EmbeddingTable) or Path(str(table)).suffix in TABLES:
         if view is not None:
@@ -153,7 +155,7 @@ def _vectors(
 
 
 def _head(head: Head | Place, scheme: str | None, table: EmbeddingTable | None) -> Head:
-    """Return the given head; if it is a path or a name, read the head from a file."""
+    """Return a head object unchanged; if a path or name is given, read the head from its file."""
     if isinstance(head, Head):
         return head
     return find_head(head, scheme, None if table is None else table.extractor)
@@ -177,27 +179,29 @@ def finetune(
     Parameters
     ----------
     images : ImageSet, str or Path
-        Images of the galaxies, or where they lie; labelled galaxies without one are left out.
+        Images of the galaxies, or their folder or archive; labelled galaxies without an image are
+        left out.
     labels : Labels, str or Path
-        Training targets, or their file, whose split is taken if it has one.
+        Labels that the network learns, or their file; a split in the file is used.
     network : str or Path
         Name of a network or a checkpoint folder.
     output : str or Path
         Checkpoint folder to write.
     split : Split, optional
-        By default that of the labels file, else one is drawn (0.7, 0.1, 0.2) in which copies of
-        an image stay together.
+        Train, validation and test galaxies. By default the split in the labels file; if it has
+        none, a split is drawn (shares 0.7, 0.1, 0.2) that keeps copies of an image on one side.
     members : int
-        Number of seeds to train; the ensemble predicts their mean probability.
+        Number of networks to train, each with its own seed; as an ensemble they predict their mean
+        probability.
     seed : int
-        Of a drawn split and of the training.
+        Seed of the training, and of the split if one is drawn.
     say : callable, optional
-        Takes lines for the user.
+        Function that prints a line for the user.
     progress : Progress or bool
-        Where the plan and bars go; nowhere by default. True is the terminal.
+        Shows the training plan and bars; by default nothing is shown. True: in the terminal.
     **options
         Fields of `TrainingOptions`, such as `weights`, `recipe`, `epochs`, `view`, `dihedral`, and
-        numbers of the recipe, such as `batch_size`.
+        numbers of the training recipe, such as `batch_size`.
 
     Returns
     -------
@@ -227,8 +231,8 @@ def finetune(
     if chosen is None:
         near = pictures.select(known.ids)
         groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
-        # put galaxies that the starting weights were trained on into the training part, because a
-        # score on them would be too good; random weights were trained on no galaxies
+        # galaxies on which the starting weights were trained must become training galaxies, because
+        # scores on them would be too good. Random weights ("none") were trained on no galaxies
         tied = None if options.get("weights") == "none" else seen_by(str(network), near)
         chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
     view = options.pop("view", None)
@@ -258,38 +262,38 @@ def map_(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies.
+        Embeddings of the galaxies.
     labels : Labels, str or Path, optional
-        Classes of some of them, for `supervised` and for scores of the map.
+        Classes of some galaxies, for `supervised`, and to score how well the map separates them.
     neighbours : int
         Number of neighbours in UMAP (n_neighbors).
     min_dist : float
         Smallest distance between galaxies on the map, in [0, 1].
     dimensions : {2, 3}
-        Of the map.
+        Number of dimensions of the map.
     metric : {"euclidean", "cosine"}
         Distance between embeddings.
     supervised : bool
-        Let the labels pull the galaxies of a class together.
+        Use the labels to place galaxies of one class close together.
     stability : int
-        Number of further seeds, to measure how stable the map is.
+        Number of further maps with other seeds, by which the stability of the map is measured.
     into : Map, str or Path, optional
-        Earlier map into which the galaxies are placed; the other options are its own then.
+        Earlier map into which the galaxies are placed; its options then replace those given here.
     seed : int
-        Of the layout.
+        Seed of UMAP.
     progress : Progress or bool
-        Where the steps are told; nowhere by default. True is the terminal.
+        Shows the steps; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Map
-        `write_html("map.html", labels=…, images=…)` writes the page.
+        Positions on the map; `write_html("map.html", labels=…, images=…)` writes a page with it.
 
     Raises
     ------
     InputError
-        Too few galaxies, an option outside its range, labels that fit no galaxy; or the earlier map
-        is of another extractor.
+        The table has too few galaxies, an option is outside its range, or no galaxy has a label;
+        or the embeddings of the earlier map were made in another way (other extractor).
 
     Examples
     --------

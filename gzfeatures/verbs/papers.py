@@ -22,7 +22,7 @@ def figure(
     count: int | None = None,
     images: ImageSet | Place | None = None,
 ) -> PaperFigure:
-    """Draw a figure of a finished run for a journal, with its numbers and caption.
+    """Draw a figure about a finished run in a journal's format, with its numbers and a caption.
 
     Parameters
     ----------
@@ -31,25 +31,26 @@ def figure(
     kind : {"ranking", "confusion", "map", "reliability", "learning-curve", "gallery"}
         Content of the figure.
     journal : {"aastex", "mnras", "aa"}
-        Journal whose widths are taken.
+        Journal whose column and page widths are used.
     width : {"column", "page"}
-        Printed width.
+        Printed width of the figure.
     candidate : int
-        Rank of the candidate to show, where a figure shows one.
+        Rank of the compared model to show, if the figure shows a single model.
     count : int, optional
-        Most candidates of a ranking, or galaxies of a row; default 12.
+        Largest number of models in a ranking, or of galaxies in a gallery's row; default 12.
     images : ImageSet, str or Path, optional
-        Images for the gallery; default those of the run.
+        Images for the gallery; default the images of the run.
 
     Returns
     -------
     PaperFigure
-        `write("figure.pdf")` writes it with its numbers; `caption` describes it.
+        `write("figure.pdf")` writes the figure and its numbers; `caption` is a text.
 
     Raises
     ------
     MissingFileError, InputError, UnknownNameError
-        The run is not finished or has nothing of this kind; no such kind, journal or width.
+        The run is not finished, or has no numbers for this figure; or no figure, journal or width
+        has the given name.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def cite(run: Place) -> Citations:
     Returns
     -------
     Citations
-        `bibtex()` gives the entries; `unknown` names what has none.
+        `bibtex()` returns the references; `unknown` lists what is used and has no reference.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def methods(run: Place, form: str = "text") -> str:
     Raises
     ------
     MissingFileError, InputError, UnknownNameError
-        The run is not finished; no such form.
+        The run is not finished, or `form` has another value.
 
     Examples
     --------

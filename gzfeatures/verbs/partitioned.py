@@ -25,7 +25,7 @@ def is_partitioned(path: Place) -> bool:
 
 
 def stays_partitioned(catalog: Place, output: Place) -> bool:
-    """Return whether catalog and output are both HATS, so that they can be joined by partitions."""
+    """Return whether catalog and output are both HATS: then partitions are joined one by one."""
     return Path(output).suffix == ENDING and is_partitioned(catalog)
 
 
@@ -41,26 +41,26 @@ def join_partitions(
 ) -> PartitionedReport:
     """Join a HATS catalog with another catalog, by key or position, into a new HATS catalog.
 
-    The columns of the first catalog keep their stored types. Only a second table that is no HATS
-    catalog, or is joined by a key, is read into memory as a whole.
+    The columns of the first catalog keep their stored types. The second catalog is read into memory
+    as a whole if it is no HATS catalog, or if it is joined by a key.
 
     Parameters
     ----------
     catalog : str or Path
         Folder of the HATS catalog.
     other : str, Path or Rows
-        Catalog whose columns are added, HATS or any table.
+        Second catalog, whose columns are added: a HATS catalog or any table.
     output : str or Path
-        Folder to write, that is not there yet.
+        Folder to write, which must not exist yet.
     on : str, optional
-        Key column in both: `object_id=galaxy_id`, or one name for both.
+        Key column in both catalogs: `object_id=galaxy_id`, or one name for both.
     sky : float, optional
-        In place of a key: largest separation in arcsec of two galaxies that are each other's
-        nearest, also across borders of partitions.
+        Instead of a key: two galaxies match if each is the other's nearest, also across borders of
+        partitions, and their separation is at most this number of arcsec.
     kind : JoinKind
-        Which galaxies are kept, and how columns of one name are told apart.
+        Which galaxies are kept, and how columns with the same name are renamed.
     seed : int
-        Of the galaxies whose shifted positions measure chance pairs.
+        Seed that draws galaxies whose shifted positions show how many pairs match by chance.
 
     Returns
     -------
@@ -70,9 +70,9 @@ def join_partitions(
     Raises
     ------
     InputError
-        A key is absent, nothing matches, or a catalog is damaged.
+        A key column is absent, no galaxies match, or a catalog is damaged.
     MissingExtraError, OutputError
-        hats is not installed; the output is there already.
+        The package hats is not installed; the output exists already.
 
     Examples
     --------

@@ -36,46 +36,51 @@ def export(
     Parameters
     ----------
     head : Head, str or Path
-        Head, its file, or googlenet-gz2.
+        Head, its file, or "googlenet-gz2", a network with heads that come with the package.
     path : str or Path
-        File to write; an existing one is replaced, but none that is read here.
+        File to write. An existing file is replaced, except a file from which the head or its
+        backbone is read.
     from_ : {"pixels", "vectors"}
-        What the graph takes: 8-bit pixels under the head's view, or vectors of its backbone.
+        What the ONNX file reads: cropped and resized images with 8-bit pixels, or embeddings of the
+        head's backbone.
     check_on : ImageSet, EmbeddingTable, str or Path, optional
-        Galaxies on which the file is compared with the head, 500 at most; default simulated ones.
+        Galaxies, at most 500, on which the ONNX file's predictions are compared with those of the
+        head; by default simulated galaxies.
     scheme : str, optional
-        Head of googlenet-gz2: zhu-5class (default) or votes-37.
+        Which head of googlenet-gz2: zhu-5class (default) or votes-37.
     backbone : str or Path, optional
-        Where the backbone lies, if its name does not say.
+        Folder or file of the backbone, if its name is not that of a known backbone.
     weights : str or Path, optional
-        Its weights file, if not the backbone's own.
+        Weights file of the backbone, if it brings no weights.
     int8 : bool
-        Compute the backbone in 8-bit integers, one picture at a time.
+        Compute the backbone in 8-bit integers, one image at a time.
     progress : Progress or bool
-        Where the steps are told; nowhere by default. True is the terminal.
+        Shows the steps; by default nothing is shown. True: in the terminal.
 
     Returns
     -------
     Exported
-        Path, size, model card, and how far each runtime is from the head.
+        Path and size of the file, model card, and how far the predictions of each program that can
+        run the file (runtime) are from those of the head.
 
     Raises
     ------
     GzError
-        onnx, onnxscript or onnxruntime is not installed; the head or its backbone has no form in
-        ONNX; a runtime says something else of a galaxy than the head. Nothing is written then.
+        onnx, onnxscript or onnxruntime is not installed; the head or its backbone cannot be written
+        as ONNX; or the predictions of a runtime differ from those of the head. Then nothing is
+        written.
 
     Examples
     --------
     >>> export("heads/svm.skops", "model.onnx").summary  # doctest: +SKIP
     """
     require_packages("exporting a head", *NETWORK)
-    # import only here: the import loads PyTorch, which other commands do not need
+    # import only here and not at the top: the import loads PyTorch, which takes seconds
     from gzfeatures.portable.export import ExportOptions, export_head
 
     places = [each for each in (head, check_on, backbone, weights) if isinstance(each, str | Path)]
     inputs, files = map(Path, places), [Path(path)]
-    # the command line protects inputs from being overwritten; do the same in a call from Python
+    # refuse to overwrite an input; if the command line made this call, it has done so already
     guard: AbstractContextManager[object] = nullcontext()
     if outputs.current() is None:
         guard = outputs.guarded("export", inputs=inputs, files=files, overwrite=True)

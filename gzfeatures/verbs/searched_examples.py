@@ -1,4 +1,4 @@
-"""Search a table with examples that are ids of the table, image files or files of ids."""
+"""Search an embedding table for galaxies like given examples: ids, image files or files of ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Matrix = npt.NDArray[np.float32]
 FILES_OF_IDS = frozenset(
     {".csv", ".txt", ".parquet", ".feather", ".fits", ".vot", ".xml", ".ecsv", ".gz"}
 )
-"""File endings of selections; other files are images."""
+"""Endings of files that are read as lists of ids; a file with another ending is an image."""
 
 
 def similar_to_examples(
@@ -41,15 +41,15 @@ def similar_to_examples(
     Parameters
     ----------
     table : EmbeddingTable or TableFile
-        Galaxies to search; a file is read once.
+        Embeddings to search; a file is read block by block.
     like, unlike : sequence of str or Path
-        Ids of the table, image files or files of ids.
+        Examples and counterexamples: ids of the table, image files or files of ids.
     k : int
-        Galaxies to return.
+        Number of galaxies to return.
     metric : {"euclidean", "cosine"}
-        How embeddings are compared.
+        Distance by which embeddings are compared.
     reading : Reading, optional
-        How image files are read.
+        Options for reading image files.
 
     Returns
     -------
@@ -59,8 +59,9 @@ def similar_to_examples(
     Raises
     ------
     InputError
-        An example is neither an id nor a file; it is like and unlike; there are fewer galaxies than
-        wanted; or vectors of images cannot be computed as those of the table were.
+        An example is neither an id nor a file; an id is both in `like` and in `unlike`; the table
+        has fewer than `k` other galaxies; or embeddings of images cannot be computed as those of
+        the table were.
     """
     names = table.ids if isinstance(table, EmbeddingTable) else table.names()
     wanted, strange = (_sorted_out(part, names) for part in (like, unlike))
@@ -101,7 +102,7 @@ class _Examples:
 
 
 def _sorted_out(examples: Sequence[str | Path], names: Ids) -> _Examples:
-    """Separate examples into ids and image files; text that is an id of the table is an id."""
+    """Separate examples into ids and image files; a text counts as an id if the table has it."""
     known, sorted_out, ids = set(names), _Examples(), []
     for example in examples:
         if str(example) in known and not isinstance(example, Path):
@@ -131,10 +132,10 @@ def _vectors(table: EmbeddingTable | TableFile, rows: npt.NDArray[np.intp]) -> M
 def _of_images(
     paths: Sequence[Path], extractor: Extractor, reading: Reading | None
 ) -> list[Matrix]:
-    """Compute each image file's embedding, (1, dim), with the network and crop of the table."""
+    """Yield each image file's embedding, shape (1, dim), computed as those of the table were."""
     if not paths:
         return []
-    # import only here: the import loads PyTorch, which a search with ids does not need
+    # import only here: the import loads PyTorch for seconds, and a search with ids needs no network
     from gzfeatures.errors import NETWORK, require_packages
     from gzfeatures.features.store import Store
     from gzfeatures.networks.extraction.extract import compute_table

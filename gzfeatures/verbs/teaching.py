@@ -32,7 +32,7 @@ from gzfeatures.teaching.rounds import RoundRecord
 from gzfeatures.verbs.inputs import Place, catalog_of, table_of
 
 FEWEST = 30
-"""Fewest galaxies with votes from which 37 fractions are learned."""
+"""Smallest number of galaxies with votes from which the 37 vote fractions are learned."""
 
 
 def teach(
@@ -49,56 +49,59 @@ def teach(
     progress: Progress | bool = False,
     widget: bool | None = None,
 ) -> Labels | TeachingView:
-    """Show a page on which galaxies are labelled: in the notebook cell, or on 127.0.0.1.
+    """Show a page on which a person labels galaxies: in a notebook cell, or on 127.0.0.1.
 
-    In a notebook the page is a widget, and other cells can run meanwhile. Elsewhere it is served on
-    127.0.0.1 until Ctrl-C or an interrupt.
+    In a notebook the page is a widget, and other cells can run meanwhile. Elsewhere a server on
+    127.0.0.1 shows the page until Ctrl-C or an interrupt.
 
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies, at most 50,000.
+        Embeddings of at most 50,000 galaxies.
     images : ImageSet, str or Path, optional
-        Thumbnails.
+        Images of the galaxies, shown as thumbnails.
     labels : str or Path
-        Label file that is made, or continued: every click is in it before it counts.
+        Label file to create or to continue: every label is written to it at once.
     map : Map, str or Path, optional
-        Where the galaxies lie on the page; by default a map is computed.
+        Positions of the galaxies on the page; by default a map is computed.
     catalog : Catalog, str or Path, optional
-        Columns that can colour the map; with `ra` and `dec` the page shows the sky.
+        Catalog with columns that can colour the map; with `ra` and `dec` the page also shows
+        positions on the sky.
     port : int
-        Port on 127.0.0.1; 0 takes a free one. A widget takes none.
+        Port on 127.0.0.1; 0 chooses a free port. A widget uses no port.
     seed : int
-        Of the map, and of heads that are fitted.
+        Seed of the map, and of heads that are fitted to the labels.
     say : callable
-        Is told the address of the page.
+        Function that prints a line; called with the address of the page.
     on_round : callable, optional
-        Is told what each round asked and reached, such as `CampaignRecord` of the tracking.
+        Called after each round of labelling with its galaxies and accuracy, for example a
+        `CampaignRecord`, which records the rounds in MLflow.
     progress : Progress or bool
-        Where the steps are told; nowhere by default. True is the terminal.
+        Shows the steps; by default nothing is shown. True: in the terminal.
     widget : bool, optional
         Whether to show the page by a widget (anywidget); by default in notebooks.
 
     Returns
     -------
     Labels or TeachingView
-        All labels of the table's galaxies in the file, after the server has ended; or the widget,
-        whose `labels` are these at any time.
+        After the server has ended, all labels of the table's galaxies in the label file; or the
+        widget, whose attribute `labels` has these labels at any time.
 
     Raises
     ------
     InputError
-        There are too many galaxies, the port is taken or not used, or the label file cannot be
-        understood.
+        The table has too many galaxies, the port is in use, a port is given with a widget, or the
+        label file cannot be read.
     MissingExtraError
-        A widget is to show the page, and anywidget is not installed.
+        A widget shall show the page, and anywidget is not installed.
 
     Examples
     --------
     >>> labels = teach("table.parquet", "images/", "mine.csv")  # doctest: +SKIP
     """
     shows = in_notebook() if widget is None else widget
-    # check what a widget needs and read the label file first: the map takes longer than errors may
+    # check what a widget needs, and read the label file, before the map is computed: an error must
+    # not appear only minutes later
     if shows:
         need("anywidget", extra=EXTRA)
         if port:
@@ -133,41 +136,43 @@ def find(
     Parameters
     ----------
     table : EmbeddingTable, str or Path
-        Galaxies.
+        Embeddings of the galaxies.
     words : str
-        Such as "edge-on, no bulge" or "spiral and not (bar or ring)"; see
+        Condition on the answers, such as "edge-on, no bulge" or "spiral and not (bar or ring)"; see
         `word_search.read_query`.
     k : int, optional
-        Most galaxies to return; None returns all.
+        Largest number of galaxies to return; with None, all are returned.
     labels : Catalog, str or Path, optional
-        Catalog with votes of at least 30 of the galaxies, from which the words are learned; by
-        default a head that comes with the package predicts the votes, if it reads such vectors.
+        Catalog with votes on at least 30 of the galaxies, from which a head learns to predict vote
+        fractions. By default a head that comes with the package predicts them, if it can read
+        embeddings of this backbone.
 
     Returns
     -------
     DataFrame
-        `galaxy_id`, `score` in [0, 1], `rank` from 1, `seen` (the backbone was trained on it).
-        Attribute `words`: how the words were understood.
+        `galaxy_id`, `score` in [0, 1] (how well the galaxy fits the condition), `rank` from 1,
+        `seen` (True if the backbone was trained on the galaxy). `attrs["words"]` says how the
+        condition was understood.
 
     Raises
     ------
     UnknownNameError
-        A word is unknown; the nearest known ones are named.
+        A word is unknown; the message names the nearest known words.
     InputError
-        The words say nothing; no packaged head reads these vectors and no votes are given, or votes
-        of too few galaxies.
+        `words` is empty; the given catalog has votes on too few galaxies; or no catalog is given,
+        and no head of the package reads these embeddings.
 
     Examples
     --------
     >>> find("table.parquet", "edge-on, no bulge, odd: ring")  # doctest: +SKIP
     """
-    # parse the words before the table is read, so that an unknown word stops the search early
+    # parse the words before the large table is read, so that an unknown word is refused at once
     condition = read_query(words)
     vectors = table_of(table)
     head = fractions_head(vectors.extractor) if labels is None else _learned(vectors, labels)
     predictions = head.predict(vectors)
     scores = condition.score(np.clip(predictions.probabilities, 0, 1))
-    # order equal scores by id, so that the order of rows in the table does not matter
+    # sort galaxies of equal score by id, so that the result does not depend on the table's order
     order = np.lexsort((predictions.ids, -scores))[:k]
     seen = np.zeros(len(scores), dtype=bool) if predictions.seen is None else predictions.seen
     frame = pd.DataFrame(
@@ -183,7 +188,7 @@ def find(
 
 
 def _learned(table: EmbeddingTable, votes: Catalog | Place) -> Head:
-    """Fit a ridge regression of the 37 vote fractions to the votes of the table's galaxies."""
+    """Fit a head (ridge regression) that predicts the 37 vote fractions from embeddings."""
     catalog = catalog_of(votes)
     labels = scheme("votes-37").label(catalog)
     ids = labels.ids[among(labels.ids, table.ids)]
