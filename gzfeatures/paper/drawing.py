@@ -15,18 +15,18 @@ def paper_figure(run: FinishedRun, kind: str, options: FigureOptions | None = No
     Parameters
     ----------
     run : FinishedRun
-        Of `read_run`.
+        The run, from `read_run`.
     kind : str
-        Of `kinds.KINDS`: ranking, confusion, map, reliability, learning-curve, gallery.
+        Name in `kinds.KINDS`: ranking, confusion, map, reliability, learning-curve, gallery.
     options : FigureOptions, optional
-        Journal, width and what is shown.
+        Journal, width, model and number of galaxies to show.
 
     Raises
     ------
     UnknownNameError
-        No such kind.
+        No figure has this name.
     InputError
-        The run has nothing of this kind, such as a map of a run without one.
+        The run lacks what the figure shows, for example because no map was computed.
     """
     if kind not in KINDS:
         raise unknown("kind of figure", kind, KINDS)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 ENDINGS = (".pdf", ".svg", ".eps", ".png")
 WIDTHS = ("column", "page")
 SMALLEST_TEXT = 6.0
-"""Least size of letters in points, at the printed width."""
+"""Smallest font size of a figure, in points at the printed width."""
 PAPER: dict[str, Any] = {
     "font.size": 7.0,
     "axes.titlesize": 7.0,
     "axes.linewidth": 0.6,
-    # 42 means TrueType fonts, which are embedded and can be searched; some journals refuse
-    # matplotlib's default, Type 3
+    # embed fonts as TrueType (42), not as Type 3, matplotlib's default: some journals refuse Type 3
+    # fonts, and their text cannot be searched
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
 }
@@ -38,22 +38,23 @@ class FigureOptions:
     Parameters
     ----------
     journal : str
-        Of `JOURNALS`.
+        Name in `JOURNALS`.
     width : {"column", "page"}
-        Printed width.
+        Printed width of the figure.
     rank : int
-        Candidate that is shown, where a figure shows one; from 1, the best.
+        Rank of the network or head to show, if the figure shows a single one; the best has rank 1.
     count : int
-        Most candidates of a ranking, and galaxies of each class in a gallery.
+        Largest number of networks and heads in a ranking, or of galaxies of each class in a
+        gallery.
     images : ImageSet, str or Path, optional
-        Images of the galaxies; default those of the run's settings.
+        Images of the galaxies; by default those named in the run's settings.
 
     Raises
     ------
     UnknownNameError
-        No such journal or width.
+        No journal or width has the given name.
     InputError
-        Nothing to show.
+        `count` is below 1.
     """
 
     journal: str = "aastex"
@@ -83,11 +84,12 @@ class PaperFigure:
     Parameters
     ----------
     figure : matplotlib Figure
-        As wide as the journal prints it.
+        The figure, as wide as the journal prints it.
     numbers : DataFrame
-        One row per mark; intervals come with their level, method and number of galaxies.
+        One row for each mark in the figure; intervals come with level, method and number of
+        galaxies.
     caption : str
-        Plain text.
+        Caption as plain text.
     """
 
     figure: Figure
@@ -100,20 +102,20 @@ class PaperFigure:
         Parameters
         ----------
         path : str or Path
-            `.pdf`, `.svg` or `.eps` (vectors, fonts embedded; images as pixels), or `.png` with 300
-            dots per inch.
+            File of the figure: `.pdf`, `.svg` or `.eps` (vector graphics with embedded fonts;
+            images as pixels), or `.png` with 300 dots per inch.
 
         Returns
         -------
         list of Path
-            Of the figure and of the CSV.
+            Paths of the figure and of the CSV file.
 
         Raises
         ------
         InputError
-            Another ending.
+            The path has another ending.
         OutputError
-            The place cannot be written.
+            The files cannot be written.
         """
         path = require_ending(path)
         with restyled(PAPER):
@@ -138,7 +140,7 @@ def require_ending(path: str | Path) -> Path:
 
 
 def numbers_beside(path: Path) -> Path:
-    """Return the path of the CSV file, beside a figure's file, with the figure's numbers.
+    """Return the path of the CSV file with a figure's numbers, which lies beside the figure's file.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from gzfeatures.files import require_file
 from gzfeatures.report.report import FORMAT, Report
 
 RECORD = "report.json"
-"""Name of the file that holds a run's ranking and its circumstances."""
+"""Name of the file with a run's ranking, versions, machine and settings."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,11 +29,11 @@ class FinishedRun:
     Parameters
     ----------
     folder : Path
-        Run folder.
+        Folder of the run.
     settings : Experiment
-        What was run.
+        Settings of the experiment that was run.
     report : Report
-        Candidates, labels and split, ranked again by the metric of the run.
+        Networks and heads, labels and split; the ranking is computed again, by the run's metric.
     record : mapping
         Content of `report.json`.
     """
@@ -60,7 +60,7 @@ class FinishedRun:
         Raises
         ------
         InputError
-            There is no such rank.
+            The ranking has no such rank.
         """
         ranked = self.report.ranked
         if not 1 <= rank <= len(ranked):
@@ -79,14 +79,14 @@ def read_run(place: str | Path) -> FinishedRun:
     Parameters
     ----------
     place : str or Path
-        Run folder; or an experiment file, whose default run folder `runs/<name>` is taken.
+        Run folder; or an experiment file, whose default run folder `runs/<name>` is read.
 
     Raises
     ------
     MissingFileError
         The run is not finished.
     InputError
-        A file of it cannot be read, or its ranking is not that of its predictions.
+        A file of the run cannot be read, or its report and its predictions are of different runs.
     """
     folder = Path(place)
     if folder.is_file():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VIEW = View(size=160, crop=0.6)
 LEAST = 0.55
-"""Least width of a picture in inches: narrower ones hide the arms of a spiral."""
+"""Smallest width of a picture in inches: in narrower pictures, spiral arms cannot be seen."""
 
 
 @styled
@@ -34,15 +34,15 @@ def draw_gallery(
     Parameters
     ----------
     galaxies : sequence of Example
-        With one guess each.
+        Galaxies, each with the class that one network or head predicts.
     images : ImageSet
-        Their images; a galaxy without a readable image leaves a blank.
+        Images of the galaxies; a galaxy without a readable image leaves an empty place.
     classes : sequence of str
         Order of the rows.
     inches : float
         Width of the figure.
     count : int
-        Most galaxies in a row.
+        Largest number of galaxies in a row.
     """
     columns = max(1, min(count, int((inches - 0.8) / LEAST)))
     right = [each for each in galaxies if each.guesses[0].right]
@@ -62,7 +62,7 @@ def draw_gallery(
             if tile.picture is not None:
                 cell.imshow(np.asarray(tile.picture), interpolation="lanczos")
             cell.set_title(tile.caption, fontsize=6.0, pad=2, parse_math=False)
-        # write the class name to the left of the first picture, so that the name hides no picture
+        # write the name of the row to the left of its first picture, where it hides no picture
         axes_of_row[0].text(
             -0.08, 0.5, short(name, 18), transform=axes_of_row[0].transAxes, ha="right",
             va="center", fontsize=6.5,
@@ -73,7 +73,7 @@ def draw_gallery(
 def _caption(example: Example, letters: int) -> str:
     """Return a picture's caption: predicted probability and, for a mistake, both classes."""
     guess = example.guesses[0]
-    # a probability that rounds to 1.00 would claim certainty, so write "> 0.99"
+    # write "> 0.99" instead of 1.00, which would claim certainty
     probability = f"{guess.probability:.2f}" if guess.probability < 0.995 else "> 0.99"
     if guess.right:
         return probability

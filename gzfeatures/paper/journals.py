@@ -15,9 +15,9 @@ class Journal:
     Parameters
     ----------
     name : str
-        Its LaTeX class, without version.
+        Name of the journal's LaTeX class, without version.
     title : str
-        What people call it.
+        Usual name of the journal.
     column, page : float
         Widths in mm of a column and of the printed page.
     source : str
@@ -60,4 +60,4 @@ _ALL = (
 )
 
 JOURNALS: dict[str, Journal] = {entry.name: entry for entry in _ALL}
-"""Journals by the name of their LaTeX class."""
+"""Name of a LaTeX class → journal that uses this class."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 Drawer: TypeAlias = Callable[[FinishedRun, FigureOptions], PaperFigure]
 
 COLUMN_CLASSES = 8
-"""Most classes of a confusion matrix whose numbers can be read at the width of a column."""
+"""With more classes, the numbers in a confusion matrix of column width would be too small to read.
+"""
 
 
 def _resized(figure: Figure, width: float, height: float) -> Figure:
@@ -252,4 +253,4 @@ KINDS: dict[str, Drawer] = {
     "learning-curve": _learning_curve,
     "gallery": _gallery,
 }
-"""Functions that draw a figure of a run, by kind."""
+"""Kind of figure → function that draws such a figure of a run."""

@@ -29,7 +29,7 @@ CALIBRATIONS = {
     "isotonic": "isotonic regression",
     "temperature": "temperature scaling",
 }
-"""Calibrations of heads, as a paper calls them."""
+"""Calibration of heads: name in gzfeatures → name in a paper."""
 
 
 def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
@@ -38,14 +38,14 @@ def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
     Parameters
     ----------
     run : FinishedRun
-        Of `read_run`; every number in the paragraph stands in a file of its folder.
+        The run, from `read_run`; every number in the paragraph comes from a file in its folder.
     form : {"text", "latex"}
         Plain text with names in brackets, or LaTeX with `\citep` and the keys of `citations`.
 
     Raises
     ------
     UnknownNameError
-        No such form.
+        `form` has another value.
     """
     if form not in FORMS:
         raise unknown("form of a methods paragraph", form, FORMS)
@@ -54,8 +54,8 @@ def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
     text: Callable[[object], str] = (
         (lambda each: escape_latex(str(each))) if form == "latex" else str
     )
-    # the paragraph is not HTML, so switch Jinja's HTML escapes off; the function `text` escapes
-    # characters that LaTeX would take for commands
+    # switch Jinja's escaping of HTML characters off, because the paragraph is no HTML; the function
+    # `text` escapes characters that LaTeX would take for commands
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     environment.filters["listed"] = _listed
     source = files("gzfeatures.paper").joinpath("templates", "methods.txt").read_text("utf-8")
@@ -83,7 +83,7 @@ Cite = Callable[[Sequence[Reference]], str]
 
 
 def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
-    """Return a dict with the value of each variable in the template of the methods paragraph."""
+    """Return variable of the template for the methods paragraph → its value, as a dict."""
     record, report = run.record, run.report
     provenance = run.provenance
     digits, metric = report.digits, report.comparison.metric
@@ -127,7 +127,7 @@ def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
 
 
 def _method(method: str, text: Text, cite: Cite) -> str:
-    """Return the name of the method that gives confidence intervals; in LaTeX with citations."""
+    """Return the name of the method for confidence intervals; for LaTeX, citations are added."""
     if cite is _text_citation:
         return method
     plain = text(method)
@@ -137,7 +137,7 @@ def _method(method: str, text: Text, cite: Cite) -> str:
 
 
 def _labels(run: FinishedRun, text: Text, cite: Cite) -> str:
-    """Return a sentence that describes the labels of a run."""
+    """Return a sentence that says what the labels of a run are, such as its classes."""
     labels = run.report.labels
     if labels.target in VALUE_TARGETS:
         return f"We predict the number {text(labels.classes[0])} of each galaxy."

@@ -21,11 +21,11 @@ class RankingLine:
     Parameters
     ----------
     name, approach : str
-        Of the candidate.
+        Name and approach of the network or head.
     value, low, high : float
-        Score and ends of its interval, NaN where there is none.
+        Score and ends of its interval; NaN if the score has no interval.
     tied : bool
-        Not told apart from the first.
+        True if the score is not significantly worse than the best.
     """
 
     name: str
@@ -43,7 +43,7 @@ def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Fi
     Parameters
     ----------
     lines : sequence of RankingLine
-        At least one.
+        Lines of the ranking, at least one.
     metric : str
         Title of the axis.
     inches : float
@@ -66,7 +66,7 @@ def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Fi
             capsize=1.8,
             lw=1.0,
         )
-    # cut long names, which would fill more than three fifths of the figure's width
+    # shorten names that would fill more than three fifths of the figure's width
     limit = int(inches * 10)
     axes.set_yticks(range(len(lines)), [short(line.name, limit) for line in lines])
     axes.set(xlabel=metric, ylim=(-0.6, len(lines) - 0.4))

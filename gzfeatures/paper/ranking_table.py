@@ -33,13 +33,13 @@ def ranking_table(comparison: Comparison, form: str) -> str:
     comparison : Comparison
         Ranking with paired tests.
     form : {"latex", "csv", "markdown"}
-        LaTeX: a `table*` that every journal class takes, without packages, for the width of a page.
-        CSV: all digits, a column for each end of an interval.
+        latex: a `table*` of page width, which needs no packages and works with every journal's
+        class. csv: all digits, and a column for each end of an interval.
 
     Raises
     ------
     UnknownNameError
-        No such form.
+        `form` has another value.
     """
     if form not in FORMS:
         raise unknown("form of a table", form, FORMS)
@@ -66,14 +66,14 @@ def _bounds(row: RankedRow, metric: str) -> tuple[float, float] | None:
 
 
 def _latex_number(row: RankedRow, metric: str) -> str:
-    """Return a score in LaTeX, with the distances to the ends of its interval as ± errors."""
+    """Return a score in LaTeX; as ± errors it has the distances to the ends of its interval."""
     value, ends = row.metrics[metric], _bounds(row, metric)
     if ends is None:
         return f"${value:.{DIGITS}f}$"
     below, above = value - ends[0], ends[1] - value
     if below < 0 or above < 0:
-        # a measured calibration error may lie outside its own interval, so ± errors are impossible:
-        # print both ends
+        # print both ends of the interval, because ± errors are impossible: a measured calibration
+        # error may lie outside its own interval
         return f"${value:.{DIGITS}f}$ (${ends[0]:.{DIGITS}f}$--${ends[1]:.{DIGITS}f}$)"
     return f"${value:.{DIGITS}f}_{{-{below:.{DIGITS}f}}}^{{+{above:.{DIGITS}f}}}$"
 
@@ -142,4 +142,4 @@ FORMS: dict[str, Callable[[Comparison], str]] = {
     "csv": _csv,
     "markdown": _markdown,
 }
-"""Functions that write a ranking as text, by form."""
+"""Form of a table → function that writes a ranking in this form."""

@@ -20,12 +20,12 @@ from gzfeatures.galaxies.labels.schemes import SCHEMES
 from gzfeatures.paper.finished_run import FinishedRun
 
 TYPES = (("journal", "article"), ("booktitle", "inproceedings"), ("howpublished", "misc"))
-"""Fields that decide the BibTeX type of a reference, first match."""
+"""(field, BibTeX type): the first field in this list that a reference has decides its type."""
 FIELDS = ("author", "title", "journal", "booktitle", "howpublished", "volume", "pages", "year",
           "doi", "eprint")  # fmt: skip
-"""Fields of a BibTeX entry, in their order."""
+"""Fields of a BibTeX entry, in the order in which they are written."""
 HEAD_LIBRARY = {"xgboost": "xgboost", "xgboost-regressor": "xgboost"}
-"""Library of a head; all other heads are of scikit-learn."""
+"""Head → library that fits it; all other heads are fitted by scikit-learn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Reference:
     key : str
         BibTeX key.
     label : str
-        Authors and year, as texts of this package name it.
+        Authors and year, such as "He+2015", as the texts of gzfeatures cite the reference.
     fields : tuple of (str, str)
-        BibTeX fields in order, unescaped.
+        BibTeX fields (name, value) in order; values are not yet escaped for LaTeX.
     software : str
-        Library that it describes; empty for another reference.
+        Software library that the reference is about; "" if it is not about a library.
     networks : tuple of str
-        Families of torchvision's networks that it describes.
+        Families of torchvision's networks that the reference is about.
     """
 
     key: str
@@ -63,7 +63,7 @@ class Reference:
         kind = next(kind for field, kind in TYPES if field in names)
         lines = []
         for name, value in self.fields:
-            # double braces make BibTeX keep the capital letters of a title
+            # put a title in double braces, which make BibTeX keep its capital letters
             text = f"{{{_latex(value)}}}" if name == "title" else _bibtex(name, value)
             lines.append(f"  {name} = {{{text}}},")
         if "eprint" in names:
@@ -73,7 +73,7 @@ class Reference:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Return a dict of all references in `references.toml`, with BibTeX keys as its keys."""
+    """Return BibTeX key → reference, for gzfeatures and all references in `references.toml`."""
     text = files("gzfeatures.paper").joinpath("references.toml").read_text("utf-8")
     entries = {"gzfeatures": _own()}
     for key, entry in tomllib.loads(text).items():
@@ -85,7 +85,7 @@ def references() -> dict[str, Reference]:
 
 
 def _own() -> Reference:
-    """Return the reference of gzfeatures, with the installed version."""
+    """Return the reference of gzfeatures itself, with the installed version."""
     fields = (
         ("author", "{The gzfeatures developers}"),
         ("title", f"gzfeatures {__version__}: embeddings, classifiers and maps of galaxies"),
@@ -101,9 +101,9 @@ class Citations:
     Parameters
     ----------
     references : tuple of Reference
-        Each once.
+        References, each only once.
     unknown : tuple of str
-        Sentences on sources whose reference this package does not know.
+        Sentences about sources for which gzfeatures knows no reference.
     """
 
     references: tuple[Reference, ...]
@@ -111,8 +111,8 @@ class Citations:
 
     def bibtex(self) -> str:
         """Return the references as BibTeX text; notes on sources without reference come first."""
-        # BibTeX ignores text outside entries, so write notes there; an @ would begin an entry, so
-        # replace it
+        # write the notes before the entries, where BibTeX ignores all text except @, which begins
+        # an entry: replace it
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
         entries = [reference.bibtex() for reference in self.references]
         return "\n\n".join(["\n".join(notes), *entries] if notes else entries) + "\n"
@@ -124,8 +124,8 @@ def citations(run: FinishedRun) -> Citations:
     Parameters
     ----------
     run : FinishedRun
-        Of `read_run`. Software is cited where the run used it; the catalog is read to learn which
-        campaign made it, and named as unknown where it is gone.
+        The run, from `read_run`. Only software that the run used is cited. The run's catalog is
+        read to find out which Galaxy Zoo campaign made it; if the file is gone, a note says so.
     """
     found: dict[str, Reference] = {}
     unknown: list[str] = []
@@ -153,7 +153,7 @@ def of_network(architecture: str) -> Reference | None:
     """
     name = architecture.lower().replace("-", "_")
     families = {family: each for each in references().values() for family in each.networks}
-    # several family names may fit (efficientnet, efficientnet_v2): choose the longest
+    # `name` may begin with several families (efficientnet, efficientnet_v2): choose the longest
     begins = [family for family in families if name.startswith(family)]
     return families[max(begins, key=len)] if begins else None
 
@@ -168,7 +168,7 @@ def of_source(text: str) -> list[Reference]:
 
 
 def libraries_of(run: FinishedRun) -> list[str]:
-    """Return the libraries that a run surely used, in the order of the methods paragraph."""
+    """Return the libraries that a run certainly used, in the order of the methods paragraph."""
     used = ["torch", "torchvision"]
     if any(each.approach != "frozen" for each in run.report.candidates):
         used.append("lightning")
@@ -183,7 +183,7 @@ def architecture_of(run: FinishedRun, name: str) -> str:
     """Return torchvision's name for the architecture of a run's backbone or network."""
     if name in BACKBONES:
         return BACKBONES[name].architecture
-    # look for a checkpoint of this name in the run's folder: the run may have trained the network
+    # the run may have trained a network of this name: look for its checkpoint in the run's folder
     for place in sorted((run.folder / "networks").glob("*")):
         try:
             entry = backbone(place)
@@ -201,7 +201,7 @@ def _software(run: FinishedRun) -> Iterator[Reference]:
 
 
 def _data(run: FinishedRun) -> Iterator[Reference | str]:
-    """Yield references of the run's catalogs, recognised by their columns, and notes to check."""
+    """Yield references for the run's catalogs, guessed by their columns, and notes for authors."""
     galaxies = run.settings.galaxies
     for entry in (galaxies, *galaxies.training_only):
         path = Path(entry.catalog)
@@ -212,7 +212,7 @@ def _data(run: FinishedRun) -> Iterator[Reference | str]:
             continue
         known = of_source(KINDS[kind].source) if kind in KINDS else []
         yield from known
-        # a simulated catalog may have the columns of a published one, so ask the author to check
+        # ask the author to check: a simulated catalog may have the same columns as a published one
         if known:
             yield f"catalog {path.name} is cited by its columns ({kind}): is it from there?"
         else:
@@ -238,7 +238,7 @@ def _networks(run: FinishedRun) -> Iterator[Reference | str]:
 
 
 def statistics_of(run: FinishedRun) -> Iterator[Reference]:
-    """Yield references of the statistical methods used for a run's ranking."""
+    """Yield references for the statistical methods by which a run's ranking was computed."""
     yield from of_source(INTERVAL_METHODS.get(run.report.comparison.metric, ""))
     if len(run.report.comparison.ranking) > 1:
         yield references()["romano2005"]

@@ -78,7 +78,7 @@ def class_set(
 
 
 def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
-    """Add operators for the RAPS score of a class: 1 − probability of likelier classes − penalty."""
+    """Add operators for each class's RAPS score: 1 − probability of likelier classes − penalty."""
     other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
     itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
     # of two equally probable classes the one with the smaller number ranks first, as in the stable

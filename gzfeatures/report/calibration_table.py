@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def calibration_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row of the calibration table for each network or head that predicts classes."""
+    """Return the calibration table: one row for each network or head that predicts classes."""
     candidates = [candidate for _, candidate in report.ranked]
     return [_row(report, each) for each in candidates if each.scores.kind == "classes"]
 
 
 def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
-    """Return calibration errors of a network or head before and after calibration, as a row."""
+    """Return one row: a network's or head's calibration errors before and after calibration."""
     uncalibrated = candidate.calibration.get("before", {})
     errors = [
         (uncalibrated.get(name), candidate.scores.metrics[name])
@@ -36,13 +36,13 @@ def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
 
 
 def _held(coverage: Mapping[str, Any]) -> str:
-    """Return as text, in percent, how often class sets contain the true class, with an interval."""
+    """Return a text: percent of galaxies whose class set contains the true class, with interval."""
     low, high = coverage["interval"]
     return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def notes_of(report: Report) -> list[str]:
-    """Return notes on calibration, such as a class with few galaxies, without repetitions."""
+    """Return warnings about calibration, such as too few galaxies of a class, each only once."""
     notes = (
         note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
     )

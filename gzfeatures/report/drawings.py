@@ -1,4 +1,4 @@
-"""Draw the figures of a report: of all networks and heads, and more of the 12 best."""
+"""Draw the figures of a report: some of all networks and heads, others of each of the 12 best."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 PANELS = 12
-"""Number of best candidates that get a confusion matrix and two more figures."""
+"""Number of networks and heads, best first, of which each gets figures of the `KINDS` below."""
 KINDS = ("confusion", "per-class", "reliability", "numbers")
-"""Kinds of figures of which each of the best candidates has one."""
+"""Kinds of figures; each of the best networks and heads gets those that fit its predictions."""
 
 
 def draw(report: Report) -> dict[str, Figure]:
-    """Draw the figures of a report by name: `ranking`, `cost`, `learning`, `confusion-01`, …"""
+    """Draw all figures of a report; return name → figure: `ranking`, `cost`, `confusion-01`, …"""
     metric = report.comparison.metric
     points = [
         Point(
@@ -81,12 +81,12 @@ def draw(report: Report) -> dict[str, Figure]:
 
 
 def truth_of(report: Report) -> str:
-    """Return who gave the true classes: "volunteers", or "label" if there are no votes."""
+    """Return the name of the axis of true classes: "volunteers", or "label" without votes."""
     return "label" if report.labels.soft is None else "volunteers"
 
 
 def _best(report: Report) -> dict[str, Candidate]:
-    """Return the best network or head of each approach, such as "frozen" or "end-to-end"."""
+    """Return approach ("frozen", "end-to-end", …) → its best network or head."""
     best: dict[str, Candidate] = {}
     for _, candidate in report.ranked:
         best.setdefault(candidate.approach, candidate)
@@ -94,7 +94,7 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Return accuracy in bins of quantities such as redshift, for each approach's best model."""
+    """Return quantity (such as redshift) → approach → accuracy of its best model in each bin."""
     bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {

@@ -26,15 +26,15 @@ class Guess:
     Parameters
     ----------
     rank : int
-        Rank of the candidate.
+        Rank of the network or head.
     candidate : str
-        Its name.
+        Name of the network or head.
     predicted : str
         Most probable class.
     probability : float
-        Probability of that class.
+        Probability of the most probable class.
     right : bool
-        It is the volunteers' class.
+        True if the most probable class is the volunteers' class.
     """
 
     rank: int
@@ -55,9 +55,9 @@ class Example:
     actual : str
         The volunteers' class.
     votes : float or None
-        Their vote fraction for it, where known.
+        Vote fraction for this class; None if unknown.
     guesses : tuple of Guess
-        One per candidate.
+        Class predicted by each network or head.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Example:
 
 
 def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
-    """Return the ids of wrongly predicted galaxies, the most confident first, (≤ count,)."""
+    """Return ids of at most `count` wrongly classified galaxies, highest probability first."""
     wrong = predictions.codes != labels.select(predictions.ids).codes
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
@@ -75,7 +75,7 @@ def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
 def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
     """Return ids of galaxies that two networks or heads classify differently, surest first.
 
-    Galaxies for which both predict a high probability come first.
+    A galaxy comes early if both give a high probability to the class that they predict.
     """
     second = second.select(first.ids)
     sure = np.minimum(first.probabilities.max(1), second.probabilities.max(1))
@@ -83,13 +83,14 @@ def disagreements(first: Predictions, second: Predictions, count: int = 24) -> I
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
-    """Return ids of correctly predicted galaxies, of each class those of highest probability.
+    """Return ids of correctly classified galaxies: of each class those with highest probability.
 
     The ids are sorted by class.
     """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
-    # choose the highest probabilities: these galaxies show what the network recognises as a class
+    # choose the highest probabilities: these galaxies show what is typical of a class for the
+    # network
     best = [
         _most(
             predictions.ids,
@@ -110,7 +111,7 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def examples(
     ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
 ) -> list[Example]:
-    """Return galaxies with their labels and with the class that each network or head predicts."""
+    """Return, for each id, the galaxy's label and the class that each network or head predicts."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
@@ -136,16 +137,16 @@ def examples(
 
 
 def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
-    """Return a dict from id to a small JPEG as `data:` URL; unreadable images are left out.
+    """Return galaxy id → small JPEG as a `data:` URL; images that cannot be read are left out.
 
     Parameters
     ----------
     images : ImageSet
-        Where the pictures come from.
+        Images of the galaxies.
     ids : Ids
-        Galaxies wanted.
+        Galaxies to show.
     view : View
-        Size and crop of the pictures.
+        Size and crop of the small pictures.
     """
     pictures = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
     return {

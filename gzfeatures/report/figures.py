@@ -1,8 +1,8 @@
 """Draw the figures of a report, such as ranking, confusion matrix and calibration.
 
-They stay legible in grey and to colour-blind readers: approaches differ by marker and colour
-(Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
-written beside the marks.
+They can be read in a grey print and by colour-blind people: approaches differ by marker and colour
+(Okabe & Ito 2008), a matrix has shades of one hue, precision and recall differ by hatching, and
+values are written beside the marks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SECONDS = {
     120: "2 min", 300: "5 min", 600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h",
     7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d", 172800: "2 d", 432000: "5 d",
 }  # fmt: skip
-"""Ticks of a time axis, in seconds."""
+"""Ticks of a time axis: seconds → label."""
 WHITE_FROM = 0.85
-"""Shade above which white text on a cell is easier to read than dark text."""
+"""Share of galaxies above which a cell is so dark that its text is written in white."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Store one network or head of a plot: rank, approach, run time, score and interval."""
+    """Store one network or head to plot: rank, approach, run time, score and interval."""
 
     rank: int
     approach: str
@@ -54,11 +54,11 @@ def confusion(
     Parameters
     ----------
     matrix : ndarray of int64
-        Shape (k, k), galaxies; rows are the true class, columns the predicted one.
+        Number of galaxies, shape (k, k); rows are true classes, columns predicted classes.
     classes : sequence of str
-        k names.
+        Names of the k classes.
     truth : str
-        Where the true class comes from: volunteers, or a label.
+        Name of the axis of true classes: volunteers, or label.
     """
     side = 1.6 + 0.34 * max(len(classes), 4)
     figure, axes = axes_of(side + 0.3, side)
@@ -73,13 +73,13 @@ def draw_confusion(
     from matplotlib.colors import LinearSegmentedColormap
 
     k = len(classes)
-    # divide each row by its sum, because classes differ in size; a class without galaxies stays 0
+    # divide each row by its sum, because classes differ in size; a row without galaxies stays zero
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    # draw zero as transparent, which suits light and dark pages
+    # draw zero as transparent, because the page behind the figure may be light or dark
     shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])
     axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
-    # write the percentages into the cells, because nobody can read a number from a shade
+    # write percentages into the cells, because a shade shows a number only roughly
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
         axes.text(
@@ -114,9 +114,9 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
     Parameters
     ----------
     precision, recall : ndarray
-        Shape (k,), in [0, 1] or NaN.
+        Precision and recall of each class, shape (k,), in [0, 1] or NaN.
     classes : sequence of str
-        k names.
+        Names of the k classes.
     """
     figure, axes = axes_of(4.2, 0.9 + 0.36 * len(classes))
     rows = np.arange(len(classes))
@@ -154,15 +154,16 @@ def reliability(
 ) -> Figure:
     """Draw the share of correct predictions against the predicted probability (confidence).
 
-    The diagonal is perfect calibration.
+    With perfect calibration all bins lie on the diagonal.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Bins as `calibration.reliability` gives them: `stated`, `reached`, `interval`, `n`. A dot's
-        area grows with n.
+        Bins of predicted probability, from `calibration.reliability`: `stated` (mean probability),
+        `reached` (share of correct predictions), `interval`, and number of galaxies `n`, by which
+        the area of the dot grows.
     before : sequence of mapping
-        The same before calibration, drawn as crosses.
+        The same bins before calibration, drawn as crosses.
     """
     figure, axes = axes_of(2.9, 3.1)
     draw_reliability(axes, rows)
@@ -192,7 +193,8 @@ def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
-    # draw larger dots for bins with more galaxies, because their share is more certain
+    # draw larger dots for bins with more galaxies, whose share of correct predictions is more
+    # certain
     area = 12 + 130 * count / count.max()
     axes.scatter(
         stated,
@@ -221,14 +223,15 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     Parameters
     ----------
     curve_of : mapping of str to mapping
-        Approach → `coverage` and `accuracy` as `calibration.coverage_accuracy` gives them.
+        Approach → `coverage` (share of galaxies classified) and `accuracy` (of these galaxies),
+        from `calibration.coverage_accuracy`.
     """
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
         marker, colour, line = MARKS[approach]
         kept = curve["coverage"] >= 0.02  # below 2 % of galaxies, accuracy is mostly noise
         coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
-        # put ten markers on each line, so that lines can be distinguished in a grey print
+        # put ten markers on each line, by whose shape lines can be told apart in a grey print
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
             coverage,
@@ -252,7 +255,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
 
 @styled
 def ranking(points: Sequence[Point], metric: str) -> Figure:
-    """Draw the score and interval of each network or head, one row per rank, best on top."""
+    """Draw a figure with the score and interval of each network or head, best on top."""
     figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
     draw_ranking(axes, points, metric)
     _legend(figure, points)
@@ -272,7 +275,7 @@ def draw_ranking(axes: Axes, points: Sequence[Point], metric: str) -> None:
 def cost(points: Sequence[Point], metric: str) -> Figure:
     """Draw the score of each network or head against its computing time (logarithmic axis)."""
     figure, axes = axes_of(6.4, 3.8)
-    # a logarithmic axis cannot show times of zero
+    # leave out times of zero, which a logarithmic axis cannot show
     timed = [p for p in points if p.seconds > 0]
     _intervals(axes, timed, [p.seconds for p in timed], axis="y")
     axes.set_xscale("log")
@@ -296,9 +299,10 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
     Parameters
     ----------
     curves : mapping of str to sequence of (galaxies, value, low, high)
-        One curve per candidate.
+        Name of a network or head → its learning curve: number of training galaxies, score, and the
+        limits of the score's interval.
     approaches : mapping of str to str
-        Approach of each candidate.
+        Name of a network or head → its approach.
     """
     figure, axes = axes_of(6.4, 3.8)
     ends: dict[tuple[float, float], str] = {}
@@ -321,16 +325,16 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
 def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
     """Draw accuracy in bins of a quantity such as redshift, with one line per approach.
 
-    Each line is the best network or head of its approach. Dashes show how often volunteers repeat
-    their own majority.
+    Each line shows the best network or head of its approach. Dashes show the highest possible
+    accuracy: how often volunteers, asked again, would give their majority's answer again.
 
     Parameters
     ----------
     rows_of : mapping of str to sequence of mapping
         Approach → bins of `evaluation.accuracy_by`: `low, high, accuracy, interval` and
-        perhaps `ceiling`.
+        perhaps `ceiling`, the highest possible accuracy.
     title : str
-        The quantity.
+        Name of the quantity, for the axis.
     """
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
@@ -355,7 +359,8 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
             label=approach,
         )
     for row in next(iter(rows_of.values())):
-        # draw how often volunteers repeat their own majority: no approach can be more accurate
+        # draw as dashes how often volunteers would repeat their majority's answer: no approach can
+        # be more accurate than the volunteers are with themselves
         if "ceiling" in row:
             axes.plot(
                 [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))
@@ -370,8 +375,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
         x, y = (point.value, at) if axis == "x" else (at, point.value)
-        # error bars cannot be negative, so cut them at 0: a measured calibration error includes
-        # noise, and may lie above the interval of the true error
+        # matplotlib refuses error bars of negative length: set them to 0. A measured calibration
+        # error includes noise, and may lie outside the interval of the true error
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if axis == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
     """Yield each gallery of a report: HTML anchor, title, explanation and galaxies."""
     (_, best), *_ = report.ranked
-    # compare the best end-to-end network with the best head: galaxies on which the two disagree
-    # show best what each has learned
+    # compare two rivals, if possible the best end-to-end network and the best head: galaxies on
+    # which these disagree show best what each of them has learned
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
     compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
@@ -49,8 +49,8 @@ def galleries_of(report: Report) -> Iterator[tuple[str, str, str, list[examples.
 def _rival(report: Report) -> Candidate | None:
     """Choose the network or head that the galleries compare with the best of the ranking.
 
-    If the best is an end-to-end network, it is the best head, and the reverse. If the ranking has
-    only one of the two kinds, it is the second of the ranking.
+    If an end-to-end network is the best of all, choose the best head; if a head is the best, choose
+    the best end-to-end network. If the ranking has no such rival, choose the second of the ranking.
     """
     (_, best), *others = report.ranked
     across = [

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 OPEN_PANELS = 6
-"""Figures of one kind that are shown at once; those of lower ranks unfold."""
+"""Number of figures of one kind that the page shows at once; a click shows the others."""
 SCRIPT = """addEventListener("click", event => {
   const link = event.target.closest("nav a");
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
 });"""
-"""The only script of the page, needed because links do not work in MLflow's frame."""
+"""The page's only script: it scrolls to a section where links fail, as in MLflow's frame."""
 
 
 def render(
@@ -50,8 +50,8 @@ def render(
 ) -> str:
     """Render a report as an HTML page that loads nothing and runs only its own script.
 
-    The page works from disk and inside another page's frame. `map_page` is the file name of a map
-    in the same folder, to which the page links.
+    The page works from disk and in a frame of another page, as in MLflow. `map_page` is the file
+    name of a map in the same folder, to which the page links.
     """
     from markupsafe import Markup
 
@@ -68,7 +68,8 @@ def render(
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
         untrained=untrained_notes(report.comparison.ranking),
-        # the page shows figures of one kind side by side, so that readers can compare methods
+        # `svg` has all figures by name, for single ones; `panels` has them by kind, because the
+        # page shows figures of one kind side by side for comparison
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -88,7 +89,7 @@ def render(
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),
         provenance=_provenance(report),
         map_page=map_page,
-        # the page mentions votes only if the labels come from votes
+        # tell the template whether the labels come from votes: only then it mentions votes
         voted=report.labels.soft is not None,
         open=OPEN_PANELS,
     )
@@ -96,7 +97,7 @@ def render(
 
 
 def _template(digits: int) -> Template:
-    """Load the Jinja template of the report's page, which escapes every value except `Markup`."""
+    """Load the Jinja template of the report's page, which escapes all values but `Markup` ones."""
     filters: dict[str, Callable[..., Any]] = {
         "number": partial(number, digits=digits),
         "signed": partial(signed, digits=digits),
@@ -108,19 +109,20 @@ def _template(digits: int) -> Template:
 
 
 def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[int, str, Markup]]]:
-    """Return, for each kind of figure, the rank, title and SVG of each network or head."""
+    """Return kind of figure → rank, title and SVG of each network or head with such a figure."""
     panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
     for row, candidate in report.ranked:
         for kind in KINDS:
-            # some figures were not drawn: low ranks get none, vote fractions have no confusion
-            # matrix
+            # skip figures that were not drawn: low ranks get none, and heads that predict vote
+            # fractions have no confusion matrix
             if (name := f"{kind}-{row.rank:02d}") in svg:
                 panels[kind].append((row.rank, report.title(candidate), svg[name]))
     return panels
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
-    # show sizes and digests, so that readers can check whether two reports use the same galaxies
+    # show the sizes and fingerprints of split and labels, by which two reports can be checked for
+    # the same galaxies
     sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
     counts = report.labels.select(report.split.test).counts
     return [

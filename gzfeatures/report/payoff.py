@@ -11,22 +11,24 @@ from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.galaxies.labels.labels import Labels
 
 LEVEL = 0.9
-"""Coverage of the intervals."""
+"""Confidence level of the intervals of score differences."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Payoff:
-    """Store the score of the best network minus that of the best head at one number of labels.
+    """Store by how much the best network beats the best head, at one number of labels.
 
     Parameters
     ----------
     labels : int
+        Number of labelled training galaxies.
     network, head : str
-        The best of each by the metric, on the galaxies that are compared too.
+        Names of the best network and of the best head. They are chosen by the metric on the same
+        test galaxies on which they are then compared.
     advantage : float
-        How much better the network is, in units of the metric; negative where the head is better.
+        How much better the network is, in units of the metric; negative if the head is better.
     interval : tuple of float
-        90 % interval of that, paired over the test galaxies.
+        90 % interval of the advantage, paired over the test galaxies.
     """
 
     labels: int
@@ -37,7 +39,7 @@ class Payoff:
 
     @property
     def pays(self) -> bool:
-        """Return whether the best network beats the best head: the whole interval is above 0."""
+        """Return whether the network beats the head: the advantage's whole interval is above 0."""
         return self.interval[0] > 0
 
 
@@ -49,16 +51,16 @@ def payoffs(
     Parameters
     ----------
     candidates : mapping of int to sequence of Candidate
-        Number of labels → methods, all scored on the same test galaxies.
+        Number of labels → networks and heads, all scored on the same test galaxies.
     truth : Labels
-        Of those galaxies.
+        Labels of these test galaxies.
     metric : str
-        What is compared.
+        Metric by which network and head are compared.
 
     Raises
     ------
     InputError
-        Candidates of one number of labels were trained on other galaxies than one another.
+        With one number of labels, network and head were trained on different galaxies.
     """
     sign = -1 if metric in LOWER_IS_BETTER else 1
     rows = []
@@ -70,8 +72,8 @@ def payoffs(
             continue
         comparison = compare([network, head], truth, metric=metric, level=LEVEL)
         (test,) = comparison.tests
-        # the test gives the difference of first and second of the ranking: change its sign if
-        # needed, so that a positive difference means that the network is better
+        # the test gives the score of the winner minus that of the loser: change its sign if needed,
+        # so that a positive difference means that the network is better
         turn = sign if comparison.ranking[0].head is None else -sign
         low, high = sorted(turn * end for end in test.interval)
         rows.append(Payoff(size, network.name, head.name, turn * test.difference, (low, high)))
@@ -92,8 +94,8 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     """
     if not rows:
         return ""
-    # find the smallest number of labels from which the network is better at all larger numbers too,
-    # because a single success may be chance
+    # find the smallest number of labels at which, and above which always, the network is better: a
+    # single success at a smaller number may be chance
     first = len(rows)
     while first and rows[first - 1].pays:
         first -= 1
@@ -105,7 +107,8 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     else:
         verdict = f"fine-tuning does not pay beyond chance up to {rows[-1].labels:,} labels"
     title = metric.replace("_", " ")
-    # for error metrics write head minus network, so that positive means a better network
+    # for errors such as RMSE write "head minus network", because then a positive difference means
+    # that the network is better
     first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
     gains = "; ".join(
         f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"

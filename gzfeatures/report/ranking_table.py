@@ -1,4 +1,4 @@
-"""Compute the rows of the report's ranking table, and the axis on which intervals are drawn."""
+"""Compute the rows of the report's ranking table, and the axis of the score intervals in it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 FEWEST_ON_AXIS = 4
-"""Candidates that set the axis of intervals at least."""
+"""Smallest number of ranking rows that decide the limits of the axis of intervals."""
 
 
 def ranking_rows(report: Report) -> list[dict[str, Any]]:
-    """Return the rows of the ranking table; ends of intervals are percents of the axis's width."""
+    """Return the rows of the ranking table, with the place of each interval on the axis (%)."""
     metric = report.comparison.metric
     low, high = axis_of(report)
 
@@ -29,7 +29,8 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
     spread = {seeds.method: seeds for seeds in report.comparison.seeds}
     rows = []
     for row, candidate in report.ranked:
-        # ends are NaN without an interval (a class with few galaxies): no bar is drawn then
+        # if a class has few galaxies, the score has no interval: its ends are NaN, and no bar is
+        # drawn
         left, right = interval_of(row, metric)
         rows.append(
             {
@@ -45,7 +46,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
                 "values": [row.metrics[key] for key in report.metrics],
                 "interval": None if np.isnan(left) else (left, right),
                 "outside": "‹ lower" if right < low else "higher ›" if left > high else "",
-                # mark intervals that are cut because they begin or end outside the axis
+                # ‹ and › mark intervals that begin or end outside the axis, and are cut
                 "beyond": ("‹" * (left < low <= right), "›" * (right > high >= left)),
                 "place": _on_axis(place(left), place(right), place(row.metrics[metric])),
                 "costs": [amount(row.costs[key]) for key in report.costs],
@@ -55,7 +56,7 @@ def ranking_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _on_axis(left: float, right: float, value: float) -> tuple[float, float, float | None]:
-    """Cut an interval at the axis; return its start, width and value in percent of the axis."""
+    """Cut an interval at the axis limits; return start, width and score in percent of the axis."""
     inside = value if 0 <= value <= 100 else None
     if np.isnan(left):
         return left, right, inside
@@ -64,7 +65,7 @@ def _on_axis(left: float, right: float, value: float) -> tuple[float, float, flo
 
 
 def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
-    """Return the interval of a metric in a row of the ranking; NaN if galaxies are too few."""
+    """Return the interval of a metric in a row of the ranking; NaN if a class has few galaxies."""
     low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 
@@ -72,9 +73,9 @@ def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
 def axis_of(report: Report) -> tuple[float, float]:
     """Return the limits of the axis on which the ranking's intervals are drawn, rounded outwards.
 
-    The better half of the ranking, and at least four rows, decide the limits. Otherwise the
-    interval of a network that learned nothing would leave little space for all others. An interval
-    that lies outside the limits is shown as out of range.
+    The better half of the ranking, and at least four rows, decide the limits: the interval of a
+    network that learned nothing would stretch the axis, and all other intervals would become tiny.
+    An interval outside the limits is shown as out of range.
     """
     metric = report.comparison.metric
     better = report.ranked[: max(FEWEST_ON_AXIS, math.ceil(len(report.ranked) / 2))]
@@ -82,7 +83,7 @@ def axis_of(report: Report) -> tuple[float, float]:
         [end for row, _ in better for end in (row.metrics[metric], *interval_of(row, metric))],
     )
     bounds = bounds[np.isfinite(bounds)]
-    # round limits to one digit less than the scores, so that axis labels are short
+    # round limits to one decimal less than the scores, because the labels of the axis must be short
     unit = 10 ** (report.digits - 1)
     low = np.floor(bounds.min() * unit - 0.5) / unit
     high = np.ceil(bounds.max() * unit + 0.5) / unit
@@ -90,6 +91,6 @@ def axis_of(report: Report) -> tuple[float, float]:
 
 
 def baselines_of(report: Report) -> dict[str, float]:
-    """Return the RMSE of always predicting the training median or mean; empty for classes."""
+    """Return the RMSE of a constant prediction (training median or mean); empty for classes."""
     baselines = report.ranked[0][1].scores.baselines
     return {name: metrics["rmse"] for name, metrics in baselines.items()}

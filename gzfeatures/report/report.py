@@ -40,10 +40,10 @@ from gzfeatures.report.titles import (
 FORMAT = 1
 """Version of `report.json`; raise it if older code would misread a new file."""
 FILES = ("report.html", "report.md", "report.json")
-"""Names of the files that `Report.write` writes, beside the figures."""
+"""Names of the files that `Report.write` writes in addition to the figures."""
 
 UNRECORDED = "unrecorded.json"
-"""Name of the file of a run folder that holds what is not recorded in MLflow yet."""
+"""Name of a file in a run's folder, with results that are not yet recorded in MLflow."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,26 +55,26 @@ class Report:
     name : str
         Name of the experiment.
     candidates : tuple of Candidate
-        What was compared.
+        Networks and heads that were compared, with their scores.
     comparison : Comparison
-        Their ranking and paired tests.
+        Ranking of the candidates, and paired tests of their differences.
     labels : Labels
-        The volunteers' labels of all galaxies of the split.
+        Labels of all galaxies of the split, by volunteers or others.
     split : Split
         Train, validation and test galaxies.
     provenance : mapping of str to JSON value
         Versions, hardware, git state, seeds, fingerprints.
     curves : mapping of str to sequence of (galaxies, value, low, high)
-        Learning curve of a candidate, by its name: the ranking's metric and its interval
-        for each number of labelled training galaxies.
+        Name of a candidate → its learning curve: the ranking's metric and its interval for each
+        number of labelled training galaxies.
     encoders : tuple of EncoderPair
-        How alike every two backbones arrange the test galaxies.
+        For every two backbones, how similarly they arrange the test galaxies.
 
     Raises
     ------
     InputError
-        The comparison is of other candidates or another split, no score has an interval, or a curve
-        belongs to no candidate.
+        The comparison has other candidates or another split, no score has an interval, or a
+        learning curve belongs to no candidate.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Report:
     encoders: tuple[EncoderPair, ...] = ()
 
     def __post_init__(self) -> None:
-        # refuse a comparison on a different split, whose accuracies are of other test galaxies
+        # refuse a comparison on another split, because its scores are of other test galaxies
         if self.comparison.split != self.split.fingerprint:
             raise InputError(
                 "report of another split",
@@ -95,8 +95,8 @@ class Report:
                 rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
-        # `candidates` (networks and heads) and the ranking are separate arguments, so check that
-        # they agree
+        # check that the ranking has the same networks and heads as `candidates`: the caller gives
+        # the two separately
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
@@ -104,8 +104,7 @@ class Report:
                 where=self.name,
                 rule="hold the same candidates",
             )
-        # refuse scores without intervals, because the ranking figure and the headline show
-        # intervals
+        # refuse scores without confidence intervals, which the ranking's figure shows
         if not any(candidate.scores.intervals for candidate in self.candidates):
             raise InputError(
                 "report of scores without intervals",
@@ -119,13 +118,13 @@ class Report:
 
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
-        """Return pairs of a row of the ranking and its network or head, best first."""
+        """Return the rows of the ranking, best first, each with its network or head."""
         candidate_of = {_key(candidate): candidate for candidate in self.candidates}
         return tuple((row, candidate_of[_key(row)]) for row in self.comparison.ranking)
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Return metrics and their titles; the metric that decides the ranking is first."""
+        """Return metric → title; the metric that decides the ranking is first."""
         return metric_titles(self.comparison)
 
     @property
@@ -135,9 +134,10 @@ class Report:
 
     @property
     def digits(self) -> int:
-        """Return the number of decimals of scores: 3, or more for small errors as of redshifts.
+        """Return the number of decimals of scores: 3 for classes and vote fractions.
 
-        At least three digits of the smallest error are shown.
+        For predicted numbers such as redshifts, the best RMSE is shown with three significant
+        digits.
         """
         if self.labels.target not in VALUE_TARGETS:
             return 3
@@ -146,7 +146,7 @@ class Report:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Return the costs, such as training time, known for at least one network or head."""
+        """Return names of costs, such as training time, known for at least one network or head."""
         costs = [row.costs for row in self.comparison.ranking]
         return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
 
@@ -170,7 +170,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """Return a phrase with the best score, corrected for choosing the best of several."""
+        """Return a phrase with the best score, corrected for the luck of the best among several."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
@@ -211,14 +211,14 @@ class Report:
             f"{len(best.predictions):,} test galaxies, {self._predicted}, "
             f"{len(self.candidates)} candidates on one split."
         )
-        # a single network or head has nothing to differ from
+        # say which scores differ only if several networks or heads were compared
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             ) + self._single_trainings
-        # say how far the best end-to-end network is behind the first of the ranking, because
-        # readers ask this first
+        # say how far the best end-to-end network is behind the first of the ranking, which is what
+        # most people want to know
         ends = [row for row, _ in self.ranked if row.approach == "end-to-end"]
         network = next((row for row in ends if row.method not in untrained), None)
         for note in untrained_notes(self.comparison.ranking):
@@ -234,7 +234,7 @@ class Report:
         return text + (f" † {DAGGER}." if best.contaminated else "")
 
     def asdict(self) -> dict[str, Any]:
-        """Return the report as JSON values, without predictions of galaxies; None for NaN."""
+        """Return the report as JSON values, without predictions of galaxies; NaN becomes None."""
         record = {
             "format": FORMAT,
             "name": self.name,
@@ -284,7 +284,8 @@ class Report:
                 escape_markdown(self.title(candidate)) + signs_of(row),
                 candidate.approach,
             ]
-            # write each score with its interval, because without it chance differences look real
+            # write the interval after each score: without intervals, differences by chance would
+            # look real
             for metric in self.metrics:
                 ends = row.interval(metric)
                 bounds = (
@@ -323,19 +324,19 @@ class Report:
         Parameters
         ----------
         folder : Path
-            Where to write; made if missing.
+            Folder to write into; it is made if missing.
         images : ImageSet, optional
-            Pictures for the galleries; without them galaxies are shown by id alone.
+            Images for the galleries; without images, galleries show only ids.
         view : View
             Crop and size of the pictures.
         showcases : sequence of Gallery
-            More pictures to show after the galleries, such as explanations; also written to
-            `figures/`.
+            Further galleries to show after those of the report, such as explanations; they are
+            also written to `figures/`.
 
         Returns
         -------
         Path
-            Of `report.html`.
+            Path of `report.html`.
 
         Raises
         ------
@@ -343,15 +344,15 @@ class Report:
             The folder cannot be written.
         """
         drawn = drawings.draw(self)
-        # if the run has drawn a map in this folder, link to the map
+        # link to the map if the folder has one
         beside = "map.html" if (folder / "map.html").is_file() else None
         page = html_page.render(self, drawn, images, view, showcases, beside)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
             gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
-        # call `sealed` last: it adds a checksum of the page's text, which must not change
-        # afterwards
+        # call `sealed` on the finished page: it adds a checksum of the text, which would be wrong
+        # after a further change
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
@@ -363,7 +364,7 @@ class Report:
 
 
 def _key(scored: Candidate | RankedRow) -> tuple[str, str, str | None, int]:
-    """Return approach, backbone, head and seed, which together identify a network or head."""
+    """Return approach, backbone, head and seed: together they identify a network or head."""
     return scored.approach, scored.backbone, scored.head, scored.seed
 
 

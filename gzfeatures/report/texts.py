@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of nested settings, with dotted names such as `galaxies.images`.
+    """Yield name and value of each nested setting; the names have dots, as in `galaxies.images`.
 
     Examples
     --------
@@ -22,7 +22,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number as text with a fixed count of decimals; a dash for None.
+    """Return a number as text with a fixed number of decimals; None becomes a dash.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def amount(value: float | None) -> str:
-    """Return a cost as text: without decimals from 100 on, below 100 with three digits.
+    """Return a cost as text: with three digits, and from 100 on without decimals.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def amount(value: float | None) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share as text in percent; a share below 1 never becomes 100 %, but ">99%".
+    """Return a share as text in percent; a share close to 1, but below 1, becomes ">99%".
 
     Examples
     --------
@@ -66,7 +66,7 @@ def share(value: float) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a setting or version as text.
+    """Return a setting or version as text; the entries of a list are joined by commas.
 
     Examples
     --------

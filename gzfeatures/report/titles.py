@@ -1,4 +1,4 @@
-"""List the titles of metrics, costs and quantities as a report shows them."""
+"""Give the titles of metrics, costs and quantities, and names of methods, as reports show them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = {
     "sigma_nmad": "σ_NMAD",
     "outlier_share": "outliers",
 }
-"""Metrics of the ranking table, with their titles."""
+"""Metrics in the ranking table: name → title."""
 COSTS = {
     "extract_seconds": "extract (s)",
     "train_seconds": "train (s)",
@@ -33,36 +33,36 @@ COSTS = {
     "parameters": "numbers learned",
     "bytes": "bytes on disk",
 }
-"""Costs of the ranking table, with their titles."""
+"""Costs in the ranking table: name → title."""
 DAGGER = "not a fair hold-out: this backbone may have been trained on some of the test galaxies"
 UNTRAINED = "‡"
-"""Mark of a candidate whose network was not trained enough to be compared."""
+"""Mark after the name of a network that was not trained enough to be compared, or of its head."""
 SLICES = {
     "agreement": "volunteers' agreement (0 even, 1 unanimous)",
     "redshift": "redshift",
     "magnitude": "absolute r magnitude",
     "size": "Petrosian radius (arcsec)",
 }
-"""Quantities in whose bins accuracy is shown, with their titles."""
+"""Quantities in whose bins accuracy is shown: name → title."""
 
 
 def metric_titles(comparison: Comparison) -> dict[str, str]:
-    """Return metrics and their titles; the metric that decides the ranking is first."""
+    """Return metric → title; the metric that decides the ranking is first."""
     metric, ranked = comparison.metric, comparison.ranking[0].metrics
     titles = {key: title for key, title in COLUMNS.items() if key in ranked}
     return {metric: titles.get(metric, metric.replace("_", " "))} | titles
 
 
 def signs_of(row: RankedRow) -> str:
-    """Return the marks after a method's name: † trained on test galaxies, ‡ trained too little."""
+    """Return the marks of a method: † perhaps trained on test galaxies, ‡ trained too little."""
     return " †" * row.contaminated + f" {UNTRAINED}" * (row.untrained is not None)
 
 
 def untrained_notes(rows: Sequence[RankedRow]) -> list[str]:
-    """Return one sentence per reason that lists the networks not trained enough for a comparison.
+    """Return sentences that list networks not trained enough to be compared, one for each reason.
 
-    Heads on the same network are not listed separately. Seeds are listed if other seeds of the
-    network were trained enough.
+    Heads on such a network are not listed separately. If the network was trained enough with other
+    seeds, the sentence names the seeds that were not.
     """
     seeds: dict[str, dict[str, set[int]]] = {}
     for row in rows:

@@ -18,7 +18,7 @@ from gzfeatures.images.image_set import ImageSet
 
 FILES = PAGE, RECORD = "errors.html", "errors.json"
 MOST = 40
-"""Galaxies that are shown."""
+"""Largest number of galaxies that the page shows."""
 _TINY = 1e-12
 
 
@@ -29,17 +29,17 @@ class WorstError:
     Parameters
     ----------
     galaxy_id : str
-        Untrusted text.
+        Id of the galaxy, untrusted text.
     label : str
-        The volunteers' class.
+        Class in the labels, such as the volunteers' class.
     predicted : str
-        The most probable class, another one.
+        Most probable class, which differs from the label.
     probability : float
-        Probability of the predicted class.
+        Predicted probability of the most probable class.
     label_probability : float
-        Probability of the volunteers' class.
+        Predicted probability of the label.
     log_loss : float
-        −ln of that; at most 27.6, that of a probability of 1e-12.
+        −ln(`label_probability`); at most 27.6, which belongs to a probability of 1e-12.
     """
 
     galaxy_id: str
@@ -51,23 +51,23 @@ class WorstError:
 
 
 def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) -> list[WorstError]:
-    """Return the wrongly classified galaxies, sorted by falling log loss.
+    """Return the wrongly classified galaxies, the one with the largest log loss first.
 
     Parameters
     ----------
     predictions : Predictions
-        Of one class a galaxy.
+        Probabilities of classes; each galaxy has one class.
     labels : Labels
-        Truth of all of them, with the same classes in the same order.
+        True classes of all these galaxies, with the same classes in the same order.
     count : int
-        At most so many.
+        Largest number of galaxies to return.
     """
     truth = labels.select(predictions.ids)
     rows = np.arange(len(predictions))
     of_label = predictions.probabilities[rows, truth.codes]
     loss = -np.log(np.maximum(of_label, _TINY))
     wrong = np.flatnonzero(predictions.codes != truth.codes)
-    # order equal losses by id, so that repeated calls write the same page
+    # sort galaxies of equal loss by id, so that repeated calls write the same page
     order = wrong[np.lexsort((predictions.ids[wrong].astype(str), -loss[wrong]))][:count]
     names = predictions.names
     return [
@@ -86,28 +86,28 @@ def worst_errors(predictions: Predictions, labels: Labels, count: int = MOST) ->
 def write_worst_errors(
     folder: Path, predictions: Predictions, labels: Labels, images: ImageSet, side: str
 ) -> list[Path]:
-    """Write `errors.json`, and `errors.html` with a picture of each galaxy.
+    """Write the worst errors to `errors.json`, and with a picture of each galaxy to `errors.html`.
 
     Files of an earlier call are removed first.
 
     Parameters
     ----------
     folder : Path
-        Where to.
+        Folder to write into.
     predictions : Predictions
-        Of galaxies that were not trained on. Of other targets than one class a galaxy nothing is
-        written: no single class is wrong there.
+        Predictions for galaxies that were not trained on. If they are not one class for each
+        galaxy, nothing is written, because then a prediction is not simply right or wrong.
     labels : Labels
-        Truth of all of them.
+        True classes of all these galaxies.
     images : ImageSet
-        Their pictures; a galaxy without a readable one has a blank.
+        Images of the galaxies; a galaxy without a readable image gets an empty picture.
     side : str
-        Side of the split that they stand on, such as test.
+        Side of the split from which the galaxies come, such as test.
 
     Returns
     -------
     list of Path
-        What was written.
+        Files that were written.
 
     Raises
     ------

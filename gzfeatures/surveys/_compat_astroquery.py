@@ -1,6 +1,6 @@
-"""Change the one private attribute of astroquery that gzfeatures needs: a query's HTTP session.
+"""Change an undocumented attribute of astroquery that gzfeatures needs: a query's HTTP session.
 
-Nothing else in the package names it; `test_compat_astroquery.py` warns where it is gone.
+No other module uses it. If a new astroquery lacks it, `test_compat_astroquery.py` fails.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def refuse_redirects(query: Any) -> None:
     Parameters
     ----------
     query : astroquery.query.BaseQuery
-        Its session is changed.
+        Query whose HTTP session is changed.
 
     Raises
     ------
     InputError
-        This astroquery has no such session: without it nothing public refuses a redirect.
+        The installed astroquery has no such session, and no documented way to refuse redirects.
     """
     session: Any = getattr(query, "_session", None)
     if not hasattr(session, "max_redirects"):

@@ -16,15 +16,15 @@ def cube_of(bands: Bands) -> bytes:
     Parameters
     ----------
     bands : Bands
-        Their header has celestial coordinates; a missing pixel is NaN.
+        Images; their header has celestial coordinates, and a missing pixel is NaN.
     """
     from astropy.io import fits
     from astropy.wcs import WCS
 
     with without_warnings():
         header = WCS(bands.header, naxis=2).to_header()
-        # if band names are single letters, also write them into the header card BANDS, as the
-        # Legacy Surveys do
+        # also write band names of one letter into the header card BANDS, in which other programs
+        # expect them since the Legacy Surveys use it
         if all(len(name) == 1 for name in bands.names):
             header["BANDS"] = "".join(bands.names)
         for k, name in enumerate(bands.names):

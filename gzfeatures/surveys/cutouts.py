@@ -21,26 +21,26 @@ from gzfeatures.surveys.surveys import CutoutService, Scale, service_of
 from gzfeatures.web.polite_http import Service
 
 NOTE = "cutouts.json"
-"""Name of the file that records how a folder's cutouts were made, so that kinds are not mixed."""
+"""Name of a file with the settings of all cutouts in a folder; other settings are then refused."""
 
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class CutoutReport:
-    """Report how many cutouts were downloaded, already present, or failed, with reasons.
+    """Store how many cutouts were downloaded, already present, or failed, with reasons.
 
     Parameters
     ----------
     downloaded : int
-        New files.
+        Number of new files.
     already_there : int
-        Files of an earlier call, verified again.
+        Number of files of an earlier call, which were verified again.
     failed : tuple of (str, str)
-        Id and reason of each galaxy without a file, in the catalog's order; the next call tries
-        them again.
+        Id of each galaxy without a file, and the reason, in the catalog's order; the next call
+        tries these galaxies again.
     scale : str
-        The scale that was used.
+        Arcsec per pixel that were used, or the rule for them, as text.
     """
 
     downloaded: int
@@ -72,57 +72,58 @@ def download(
 ) -> CutoutReport:
     """Download one image per galaxy as `<galaxy_id>.jpg` or `.fits`; complete files stay unchanged.
 
-    An existing file that is no such cutout is downloaded again if an earlier download wrote it, or
-    if it does not decode in a folder of cutouts only; otherwise it stays and is listed as failed.
+    A file with the name of a cutout may exist that is no valid cutout. It is replaced if an earlier
+    download wrote it, or if it cannot be decoded and the folder has only cutouts. Otherwise it is
+    kept, and the galaxy is listed as failed.
 
-    A file appears only when it decodes, has the size asked for, is not blank, and is not byte for
-    byte the answer for another position. Servers that answer 429, 5xx or not at all are asked
-    again, later and later, and as late as their Retry-After says. Redirects from a public address
-    to a private one are refused.
+    A downloaded image becomes a file only if it can be decoded, has the right size, is not blank,
+    and differs from the images of all other positions. Servers that answer 429, 5xx or not at all
+    are asked again after longer and longer pauses, and never before the time in their Retry-After.
+    Redirects from a public address to a private one are refused.
 
     Parameters
     ----------
     catalog : Catalog
-        Needs ra and dec.
+        Galaxies, with columns ra and dec in degrees.
     folder : str or Path
-        Where the files go.
+        Folder for the files.
     survey : str
-        Entry of `surveys.SURVEYS`, or `hips:ID` for any HiPS of the CDS.
+        Name in `surveys.SURVEYS`, or `hips:ID` for any HiPS of the CDS.
     base_url : str, optional
-        Another address of the same service.
+        Another address at which the same service can be reached.
     workers : int
-        Downloads at a time.
+        Number of downloads at the same time.
     scale : Scale or float, optional
-        Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1
-        (Willett et al. 2013), and 0.396 for a catalog without that column. A HiPS that is not in
-        `surveys.HIPS` has no scale of its own.
+        Arcsec per pixel. By default the rule of the survey: for SDSS 0.02 × petro_r90, at least 0.1
+        (Willett et al. 2013), and 0.396 for a catalog without that column. For a HiPS that is not
+        in `surveys.HIPS`, a catalog without that column needs a given scale.
     pixels : int, optional
-        Side of a cutout; by default the survey's.
+        Side of a cutout in pixels; by default the usual one of the survey.
     rate : float, optional
-        Questions per second. By default the survey's polite rate, and no limit at another
-        `base_url`.
+        Requests per second. By default a polite rate for the survey's own server, and no limit for
+        another `base_url`.
     retries : int
-        Further tries after a failed one.
+        Number of further attempts after a failed one.
     backoff : float
-        Seconds before the second try, doubled for each further one.
+        Seconds before the second attempt; doubled before each further attempt.
     timeout : float
-        Seconds without a byte after which a try fails.
+        An attempt fails if no byte arrives for so many seconds.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
     overwrite : bool
-        Replace files that bear the name of a cutout and are none.
+        Replace files that have the name of a cutout but are no valid cutouts.
 
     Raises
     ------
     UnknownNameError
-        There is no such survey.
+        No survey has this name.
     InputError
-        The catalog has no positions, an argument breaks its rule, or the folder holds cutouts of
-        another kind.
+        The catalog has no positions, an argument has a wrong value, or the folder has cutouts with
+        other settings.
     MissingExtraError
-        SkyView is asked for and astroquery is not installed.
+        SkyView is chosen, and astroquery is not installed.
     OutputError
-        The folder cannot be written, or the disk is full; what was downloaded is kept.
+        The folder cannot be written, or the disk is full; finished downloads are kept.
     """
     source = service_of(survey)
     if pixels is None:
@@ -135,8 +136,8 @@ def download(
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
     ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
-    # limit the rate of requests to the survey's public server only; a user's own server needs no
-    # limit
+    # by default, limit the requests per second to the survey's public server, but not those to
+    # another address, which may be the user's own server
     rule = _rule(scale, source, catalog)
     service = Service(
         workers=workers,
@@ -161,7 +162,7 @@ def download(
 
 
 def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutReport:
-    """Return a report that counts downloaded, kept and failed cutouts, with reasons of failure."""
+    """Count downloaded, kept and failed cutouts; return the numbers and the reasons of failures."""
     told = [results[name] for name in ids]
     failed = tuple(
         (name, why) for name, why in zip(ids, told, strict=True) if why not in (DONE, KEPT)
@@ -170,7 +171,7 @@ def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutRepo
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
-    """Return the arcsec per pixel of cutouts: as the user says, or by the survey's own rule."""
+    """Return the rule for the arcsec per pixel of cutouts: the user's, by default the survey's."""
     if isinstance(scale, Scale):
         return scale
     if scale is not None:
@@ -205,19 +206,20 @@ def _fetch(
 
 
 def prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Write a new cutout folder's settings file; refuse other settings; remove partial files.
+    """Prepare a folder for cutouts: write or compare its settings file, remove partial files.
 
     Parameters
     ----------
     folder : Path
-        Of cutouts.
+        Folder for cutouts.
     settings : dict of str to object
-        What all cutouts of a folder share.
+        Settings that all cutouts of the folder share. If the folder has a settings file with other
+        settings, an error is raised.
 
     Returns
     -------
     bool
-        Whether the folder is one of cutouts only: nothing lay in it when it got its note.
+        True if the folder has only cutouts: it was empty when its settings file was written.
     """
     note = folder / NOTE
     wanted = {"format": FORMAT, **settings}
@@ -228,8 +230,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
-    # if a folder has files but no settings file, its files may be the user's own: mark it as
-    # shared, so that damaged files are not replaced
+    # files in a folder without settings file may be the user's own: mark such a folder as shared,
+    # in which files that cannot be decoded are not replaced
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))
@@ -243,8 +245,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             found=json.dumps(found),
             remedy="choose another folder",
         )
-    # remove half-written files of downloads that were killed; keep those of the last hour, because
-    # a running download may write them
+    # remove the incomplete files of downloads that were killed; keep those changed in the last
+    # hour, which a download in another process may still be writing
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

@@ -22,11 +22,11 @@ from gzfeatures.web.outcomes import BadAnswer, NoAnswer
 from gzfeatures.web.polite_http import Service
 
 DONE, KEPT = "", "kept"
-"""Results for a galaxy whose file is complete: downloaded now, or kept from an earlier download."""
+"""Two results for a galaxy whose file is complete: downloaded now, or by an earlier call."""
 
 
 class _SameAnswer(BadAnswer):
-    """Report that a downloaded image has the same bytes as the image of another position."""
+    """Error: a downloaded image has the same bytes as the image of another position."""
 
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cutout of {name}, another position")
@@ -34,7 +34,7 @@ class _SameAnswer(BadAnswer):
 
 
 class _OtherPicture(BadAnswer):
-    """Report that a downloaded image has a wrong size, wrong bands, or shows nothing."""
+    """Error: an image has a wrong size or wrong bands, or all its pixels are equal."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -44,24 +44,25 @@ class Download:
     Parameters
     ----------
     ids : list of str
-        Galaxies.
+        Galaxy ids.
     places : ndarray of float64
-        Shape (n, 3): ra and dec (degrees) and scale (arcsec per pixel) of each; NaN where they are
+        ra and dec (degrees) and scale (arcsec per pixel) of each galaxy, shape (n, 3); NaN if
         missing.
     folder : Path
-        Where the files go.
+        Folder for the files.
     own : bool
-        Whether it is a folder of cutouts, in which a broken file is a cutout that was damaged.
+        True if the folder has only cutouts: a file that cannot be decoded is then a damaged cutout,
+        and is replaced.
     survey : CutoutService
-        Suffix and bands of the files.
+        Service with the ending and the bands of the files.
     pixels : int
-        Side of a cutout.
+        Side of a cutout in pixels.
     service : Service
-        Limits and retries.
+        Sends requests, with a limited rate and with retries.
     fetch : callable
-        (ra, dec, scale) → bytes of the answer.
+        (ra, dec, scale) → bytes of the downloaded image.
     overwrite : bool
-        Replace files that are no such cutout.
+        Replace files that have the name of a cutout but are no valid cutouts.
     """
 
     ids: list[str]
@@ -96,8 +97,8 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
-        # a server that sends the same bytes for two positions sent a placeholder, so remove the
-        # first file as well
+        # if a server sends the same bytes for two positions, these are a placeholder and no image.
+        # The second answer was refused; now remove the file of the first
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)
@@ -160,7 +161,7 @@ class Download:
         Raises
         ------
         BadAnswer
-            It does not decode, has another size or other bands, or is blank.
+            The image cannot be decoded, has another size or other bands, or is blank.
         """
         try:
             if self.survey.bands:
@@ -194,7 +195,7 @@ class Download:
 
 def _unsafe(name: str) -> str | None:
     """Return why a galaxy's id cannot be used as a file name; None if it can."""
-    # refuse an unsafe id instead of changing it, because the file name must identify the galaxy
+    # an unsafe id is refused and not changed, because the file name must be the galaxy's id
     plain = (
         name.isprintable()
         and not set(name) & set('/\\:*?"<>|')
@@ -214,14 +215,14 @@ def _nowhere(ra: float, dec: float, scale: float) -> str | None:
 
 def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
     """Return whether two cutouts differ in scale, or by more than an arcsec in position."""
-    # take the shorter way around the circle in ra; multiply by cos(dec), because circles of
-    # constant dec shrink towards the poles
+    # bring the difference in ra into [-180, 180), because 359.9° and 0.1° are close; multiply it by
+    # cos(dec), because a degree of ra is shorter towards the poles
     ra = (a[0] - b[0] + 180) % 360 - 180
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 
 
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
-    """Yield the results of downloads one by one; show a progress bar that counts failures."""
+    """Yield the results of downloads one by one, and show progress with the number of failures."""
     failed = 0
     with progress.counted("cutouts", total) as advance:
         for item in items:

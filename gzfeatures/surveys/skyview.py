@@ -24,9 +24,9 @@ class SkyView:
     Parameters
     ----------
     url : str
-        Address of its form.
+        Web address of SkyView's form.
     service : Service
-        Limits and retries.
+        Sends requests, with a limited rate and with retries.
 
     Raises
     ------
@@ -51,24 +51,24 @@ class SkyView:
         scale : float
             Arcsec per pixel.
         pixels : int
-            Side.
+            Side of the image in pixels.
         bands : sequence of str
-            SDSS bands.
+            SDSS bands, such as "g".
 
         Raises
         ------
         BadAnswer
-            Another try may help.
+            The answer cannot be used; another attempt may help.
         NoAnswer
-            There is no image of a band here, or a link leads to a private address.
+            SkyView has no image of this position in a band, or links to a private address.
         """
         parts = [self._band(ra, dec, scale, pixels, band) for band in bands]
         return cube_of(stacked(parts, where="SkyView"))
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         """Return SkyView's image of one position in one SDSS band."""
-        # check the link before it is followed, as redirects are checked: it comes from a web page,
-        # and could lead to a private address
+        # check the link before its image is downloaded: it comes from a web page, and could lead to
+        # a private address
         found = self._link(ra, dec, scale, pixels, f"SDSS{band}")
         host = urlsplit(self._url).hostname
         link = self._service.waits_for(lambda: followed(self._url, found, is_public(host)))
@@ -88,11 +88,11 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # lock, because threads share one form; switch the cache off, because astroquery would
-            # write pickles to the user's cache folder, even with `cache=False`
+            # lock the form, which all threads share. Switch astroquery's cache off: even with
+            # `cache=False` below, it would write pickle files to the user's cache folder
             with self._lock, cache_conf.set_temp("cache_active", False):
-                # wait in `waits_for`, which ends after a stop or a time limit, because astroquery's
-                # own requests cannot be cancelled
+                # astroquery's own request cannot be cancelled: `waits_for` stops waiting for it
+                # when the download is stopped or after a time limit
                 links: list[Any] = self._service.waits_for(
                     lambda: self._form.get_image_list(
                         place, [survey], pixels=str(pixels), width=side, height=side, cache=False

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz")
 MOST_PIXELS = 400_000_000
-"""Most pixels of a tile, all its bands together (20,000 × 20,000)."""
+"""Largest number of pixels of a survey image, in all bands together (20,000 × 20,000)."""
 HELD = 6
-"""Tiles whose pixels are in memory: the bands of one place."""
+"""Number of files whose pixels are kept in memory: enough for the bands of one position."""
 ALIKE = 0.01
-"""Largest relative difference of pixel scales that counts as one scale."""
+"""Pixel scales (arcsec per pixel) that differ by at most this fraction count as equal."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,11 +38,11 @@ class SurveyImage:
     Parameters
     ----------
     path : Path
-        The file.
+        FITS file with the image.
     band : str
-        Band, by the header (FILTER, BAND, BANDS …).
+        Band, as the header names it (FILTER, BAND, BANDS …).
     world : astropy.wcs.WCS
-        Celestial coordinates.
+        Celestial coordinates of the pixels.
     width, height : int
         Size in pixels.
     """
@@ -73,11 +73,11 @@ class SurveyImage:
         return float(np.sqrt(proj_plane_pixel_area(self.world)) * 3600)
 
     def depth(self, place: SkyCoord) -> float:
-        """Return a sky position's distance in pixels to the image's border; negative outside."""
+        """Return how far inside the image a sky position is: pixels to the border, or negative."""
         from astropy.wcs.utils import skycoord_to_pixel
 
-        # treat far positions as outside first: beyond its valid area a projection may give pixels
-        # for the other side of the sky
+        # first exclude positions far from the image, because some projections also give pixel
+        # coordinates for positions on the opposite side of the sky
         if float(place.separation(self.middle).deg) > self.reach * 1.01:
             return -np.inf
         x, y = (float(part) for part in skycoord_to_pixel(place, self.world))
@@ -91,14 +91,15 @@ class SurveyImages:
     Parameters
     ----------
     root : str or Path
-        Folder with FITS files, in folders below it too. Weights and masks beside them are no tiles.
+        Folder with FITS files, also in its subfolders. Files with weights or masks are ignored.
 
     Raises
     ------
     MissingFileError
-        There is no such folder.
+        The folder does not exist.
     InputError
-        It holds no FITS image, or a tile has no band, no celestial coordinates or is damaged.
+        The folder has no FITS image, or an image is damaged or has no band or no celestial
+        coordinates.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -130,12 +131,12 @@ class SurveyImages:
 
     @property
     def scale(self) -> float:
-        """Return the arcseconds per pixel of the survey images; refuse images with different ones.
+        """Return the arcseconds per pixel of all survey images; refuse images that differ in them.
 
         Raises
         ------
         InputError
-            They differ.
+            The images have different arcseconds per pixel.
         """
         scales = [image.scale for image in self.tiles]
         if max(scales) > min(scales) * (1 + ALIKE):
@@ -149,7 +150,7 @@ class SurveyImages:
         return float(np.median(scales))
 
     def at(self, place: SkyCoord, band: str) -> SurveyImage | None:
-        """Return the survey image that shows a position farthest inside; None if none shows it."""
+        """Return the survey image in which a position is farthest from the border, or None."""
         with without_warnings():
             depths = [
                 (image.depth(place), row)

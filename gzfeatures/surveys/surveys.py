@@ -16,8 +16,8 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 SIZES = ("petro_r90", "petro_r50")
 """Columns of measured sizes (arcsec) that a cutout's scale may follow.
 
-Volunteers' votes are not among them: a cutout whose scale depends on the class shows the label to
-the network."""
+Columns with volunteers' votes are not allowed: if the scale of cutouts depended on the class, a
+network could learn the class from the scale."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Scale:
     Parameters
     ----------
     factor : float
-        Arcsec per pixel, or its share of `column`.
+        Arcsec per pixel; with `column`, the factor by which the size in this column is multiplied.
     column : str, optional
-        One of `SIZES`; None for a fixed scale.
+        Catalog column with a measured size, one of `SIZES`; None for a fixed scale.
     minimum : float
-        Smallest scale, arcsec per pixel.
+        Smallest allowed arcsec per pixel.
 
     Raises
     ------
     InputError
-        The scale would depend on anything but a measured size, or is not positive.
+        `column` is no measured size, or the scale is not positive.
     """
 
     factor: float
@@ -57,7 +57,7 @@ class Scale:
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
-        """Return the arcsec per pixel for each galaxy, shape (n,); NaN if its size is missing."""
+        """Return the arcsec per pixel for each galaxy, shape (n,); NaN if it has no measured size."""
         if self.column is None:
             return np.full(len(catalog.ids), max(self.factor, self.minimum))
         size = catalog.column(self.column).astype(np.float64)
@@ -71,32 +71,32 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class CutoutService:
-    """Store how to ask a web service for cutouts: address, query, image sizes and bands.
+    """Store how cutouts are requested from a web service: address, query, image sizes and bands.
 
     Parameters
     ----------
     url : str
-        Its public address.
+        Public web address of the service.
     query : str
-        What follows the `?`, a format string of ra, dec, fov (degrees), scale (arcsec per pixel)
-        and pixels.
+        Part of a request's address after the `?`: a format string with ra, dec, fov (degrees),
+        scale (arcsec per pixel) and pixels.
     suffix : str
-        Of the files it gives.
+        Ending of the image files.
     pixels : int
-        Side of a cutout by default.
+        Default side of a cutout in pixels.
     largest : int
-        Largest side it gives.
+        Largest side of a cutout that the service makes, in pixels.
     scale : Scale
-        By default.
+        Default rule for the arcsec per pixel.
     without_size : Scale, optional
-        By default, for a catalog without the size that `scale` follows; None where nothing tells
-        the survey's pixels.
+        Default rule for a catalog that lacks the size column of `scale`; None if the pixel size of
+        the survey is unknown.
     rate : float
-        Questions per second that are polite at the public address.
+        Polite number of requests per second to the public address.
     bands : tuple of str
         Bands of the files; empty for a colour JPEG.
     through : {"http", "astroquery"}
-        How it is asked.
+        Whether requests are sent directly, or by the library astroquery.
     """
 
     url: str
@@ -112,8 +112,8 @@ class CutoutService:
 
 
 SURVEYS: dict[str, CutoutService] = {
-    # Galaxy Zoo 2 used 424 px with 0.02 × petroR90_r arcsec per pixel (Willett et al. 2013, section
-    # 2.2)
+    # as the images of Galaxy Zoo 2: 424 px with 0.02 × petroR90_r arcsec per pixel (Willett et al.
+    # 2013, section 2.2)
     "sdss": CutoutService(
         url="https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg",
         query="ra={ra:.7f}&dec={dec:.7f}&scale={scale:.6f}&width={pixels}&height={pixels}",
@@ -158,8 +158,8 @@ SURVEYS: dict[str, CutoutService] = {
         bands=("u", "g", "r", "i", "z"),
         through="astroquery",
     ),
-    # the CDS service makes cutouts of any HiPS survey at any scale (Fernique et al. 2017, IVOA
-    # Recommendation HiPS 1.0)
+    # HiPS is a format for images of the whole sky (Fernique et al. 2017, IVOA Recommendation HiPS
+    # 1.0); this service of the CDS cuts out of any survey in this format, at any scale
     "hips": CutoutService(
         url="https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
         query="hips={hips}&ra={ra:.7f}&dec={dec:.7f}&fov={fov:.9f}&width={pixels}&height={pixels}"
@@ -172,7 +172,7 @@ SURVEYS: dict[str, CutoutService] = {
         rate=5.0,
     ),
 }
-"""Cutout services by name."""
+"""Name of a survey → web service that sends its cutouts."""
 
 HIPS: dict[str, float] = {
     "CDS/P/PanSTARRS/DR1/color-z-zg-g": 0.25,
@@ -182,7 +182,7 @@ HIPS: dict[str, float] = {
     "CDS/P/DSS2/color": 1.0,
     "CDS/P/unWISE/color-W2-W1W2-W1": 2.75,
 }
-"""Pixels of the survey behind a HiPS, in arcsec; the first is the HiPS that `hips` alone means."""
+"""Identifier of a HiPS → arcsec per pixel of its survey; `hips` without ID means the first."""
 
 _HIPS_ID = re.compile(r"[\w.+-]+(/[\w.+-]+)+", re.ASCII)
 
@@ -193,15 +193,15 @@ def service_of(name: str) -> CutoutService:
     Parameters
     ----------
     name : str
-        Entry of `SURVEYS`, or such as `hips:CDS/P/DSS2/color`.
+        Name in `SURVEYS`, or `hips:` and the identifier of a HiPS, as in `hips:CDS/P/DSS2/color`.
 
     Raises
     ------
     UnknownNameError
-        There is no such survey.
+        No survey has this name.
     InputError
-        The identifier of a HiPS is none: of a part of one, the service would choose a HiPS that
-        matches.
+        The identifier of the HiPS is not complete: the service would then choose any HiPS whose
+        identifier contains it.
 
     Examples
     --------

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 LARGEST = 2048
-"""Largest side of a cutout."""
+"""Largest side of a cutout in pixels."""
 SIDE = 256
-"""Side of a cutout by default."""
+"""Default side of a cutout in pixels."""
 STRAIGHT = 1e-3
-"""Largest distance in pixels, over a whole cutout, from a grid that needs no interpolation."""
+"""Largest distance, per pixel of a cutout's side, from a pixel grid that needs no interpolation."""
 
 Grid = npt.NDArray[np.float64]
 
@@ -48,43 +48,44 @@ def cut_tiles(
 ) -> CutoutReport:
     """Cut each galaxy out of a survey's images (tiles), as a FITS cube `<galaxy_id>.fits`.
 
-    A cutout has north up and east left whatever the tiles' own WCS is (turned, mirrored, sheared,
-    distorted); its values are those of a pixel of the tile. Tiles that lie so already, at the scale
-    of the cutout, are cut by whole pixels, the galaxy within half a pixel of the middle; others are
-    interpolated linearly, and averaged where the cutout's pixels are larger. Of several tiles the
-    one is taken in which the galaxy lies deepest.
+    A cutout has north up and east left, even if the tiles are turned, mirrored, sheared or
+    distorted; its values are in the unit of the tile's pixels. If a tile has north up, and the
+    scale of the cutout, its pixels are copied, and the galaxy is within half a pixel of the middle.
+    Otherwise the tile is interpolated linearly, and averaged if the cutout's pixels are larger. If
+    several tiles show a galaxy, the tile is used in which it is farthest from the border.
 
     Parameters
     ----------
     catalog : Catalog
-        Needs ra and dec (ICRS degrees).
+        Galaxies, with columns ra and dec (ICRS degrees).
     folder : str or Path
-        Where the files go; as of `cutouts.download`.
+        Folder for the cutouts, as in `cutouts.download`.
     tiles : str or Path
         Folder of FITS tiles, whose headers name their band and have celestial coordinates.
     bands : tuple of str, optional
-        Bands of a cutout, by default all of the folder.
+        Bands of a cutout; by default all bands in the folder.
     scale : Scale or float, optional
         Arcsec per pixel; by default that of the tiles.
     pixels : int
-        Side of a cutout.
+        Side of a cutout in pixels.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
     overwrite : bool
-        Replace files that bear the name of a cutout and are none.
+        Replace files that have the name of a cutout but are no valid cutouts.
 
     Returns
     -------
     CutoutReport
-        A galaxy is failed, and named with its reason, where no tile of a band shows it, where its
-        cutout leaves the tile, where its own pixel is bad, or more than a tenth of a band is; fewer
-        bad pixels are NaN in the file.
+        Numbers of cutouts, and galaxies that failed with the reason: in some band no tile shows the
+        galaxy, its cutout reaches beyond the tile, its central pixels are bad, or more than a tenth
+        of the pixels are bad. Fewer bad pixels become NaN in the file.
 
     Raises
     ------
     MissingFileError, UnknownNameError, InputError
-        No such folder or band; a tile without band or coordinates; tiles of several scales, and
-        none given; no positions; the folder holds cutouts of another kind.
+        The folder of tiles or a band does not exist; a tile has no band or no coordinates; tiles
+        have different scales, and `scale` is not given; the catalog has no positions; or `folder`
+        has cutouts with other settings.
     OutputError
         The folder cannot be written, or the disk is full.
     """
@@ -104,8 +105,8 @@ def cut_tiles(
         "pixels": pixels,
     }
     places = np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1)
-    # sort galaxies by position: neighbours on the sky are in the same survey image, which is then
-    # read only once
+    # cut galaxies that are close on the sky one after the other: they are in the same survey image,
+    # which is then read only once
     order = np.lexsort((places[:, 0], np.floor(np.nan_to_num(places[:, 1]) * 4)))
     cutter = GalaxyCutter(source, chosen, pixels)
     work = Download(
@@ -131,11 +132,11 @@ class GalaxyCutter:
     Parameters
     ----------
     source : SurveyImages
-        The tiles.
+        Survey images (tiles) of the folder.
     bands : tuple of str
         Bands of a cutout.
     pixels : int
-        Side of a cutout.
+        Side of a cutout in pixels.
     """
 
     source: SurveyImages
@@ -148,7 +149,7 @@ class GalaxyCutter:
         Raises
         ------
         NoAnswer
-            The tiles do not show it as they should; the message says how.
+            The survey images do not show the whole cutout, or bad pixels; the message says which.
         """
         from astropy.coordinates import SkyCoord
 
@@ -166,7 +167,7 @@ class GalaxyCutter:
         return cube_of(Bands(self.bands, flux, ~np.isfinite(flux), target.to_header()))
 
     def _target(self, ra: float, dec: float, scale: float, tiles: list[SurveyImage]) -> WCS:
-        """Return a cutout's sky coordinates, on the survey images' pixel grid if they share one."""
+        """Return a cutout's sky coordinates, if possible on the pixel grid of the survey images."""
         from astropy.wcs import WCS
 
         world = WCS(naxis=2)
@@ -183,8 +184,8 @@ class GalaxyCutter:
             if not bent <= STRAIGHT * self.pixels / 2:
                 return world
             offsets.append(offset)
-        # if all survey images share one pixel grid, shift the cutout onto this grid by at most half
-        # a pixel, so that no interpolation is needed
+        # if the survey images of all bands share one pixel grid, shift the cutout by at most half a
+        # pixel onto this grid, because then no interpolation is needed
         shifts = [np.rint(offset) - offset for offset in offsets]
         if max(np.abs(shift - shifts[0]).max() for shift in shifts) <= STRAIGHT * self.pixels:
             world.wcs.crpix = world.wcs.crpix - shifts[0]
@@ -224,7 +225,7 @@ class GalaxyCutter:
 
 
 def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:
-    """Return where `finer`² points in each cutout pixel lie in a survey image, as x and y."""
+    """Return the survey-image coordinates x and y of `finer`² points in each pixel of a cutout."""
     from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 
     steps = (np.arange(pixels * finer) + 0.5) / finer - 0.5
@@ -234,12 +235,12 @@ def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tupl
 
 
 def _sampled(plane: npt.NDArray[np.float32], x: Grid, y: Grid) -> Grid:
-    """Interpolate a survey image linearly at (x, y); the result is NaN if it needs a bad pixel."""
+    """Interpolate a survey image linearly at points (x, y); NaN if a pixel next to one is bad."""
     from astropy.nddata import Cutout2D
     from scipy import ndimage
 
-    # interpolate in a small part of the survey image, because converting the whole image to float64
-    # needs much memory
+    # cut out the part of the survey image with all points: the part is converted to float64 below,
+    # for which the whole image would need much memory
     low_x, low_y = np.floor(x.min()) - 1, np.floor(y.min()) - 1
     size = (int(np.ceil(y.max()) + 2 - low_y), int(np.ceil(x.max()) + 2 - low_x))
     centre = (low_x + (size[1] - 1) / 2, low_y + (size[0] - 1) / 2)
