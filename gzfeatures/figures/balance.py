@@ -21,14 +21,14 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     Parameters
     ----------
     labels : Labels
-        Any target; for fractions a class counts the galaxies whose fraction is known.
+        Labels of any kind; of vote fractions, the galaxies with a known fraction are counted.
     split : Split, optional
-        Bars are stacked by its parts.
+        If given, each bar shows train, validation and test galaxies in different colours.
 
     Returns
     -------
     Figure
-        Its height grows with the number of classes; save it with `savefig`.
+        Figure whose height grows with the number of classes; save it with `savefig`.
     """
     from matplotlib.figure import Figure
 
@@ -40,7 +40,8 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels.classes))
-    # stack train, validation and test in each bar, to show whether they have the same class shares
+    # stack train, validation and test galaxies in each bar, so that a difference in their class
+    # shares can be seen
     for name, part in parts.items():
         counts = np.asarray(list(part.counts.values()))
         axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)
@@ -59,8 +60,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     axes.set_title(labels.scheme, loc="left")
     if split is not None:
         figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
-    # write below the bars how many galaxies the class scheme leaves without label, which users
-    # often miss
+    # write below the bars how many galaxies have no label: bars alone would hide this from users
     left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
     if left_out:
         figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")

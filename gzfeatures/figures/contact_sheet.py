@@ -24,23 +24,23 @@ def contact_sheet(
     Parameters
     ----------
     images : ImageSet
-        In the order they shall stand.
+        Images, in the order in which they are drawn.
     captions : sequence of str, optional
         One line under each image.
     columns : int
         Images per row.
     view : View, optional
-        What is shown of each; its size is that of a tile. Default: all of it at 96 pixels.
+        Crop and size of each image in the picture; by default the whole image at 96 pixels.
 
     Returns
     -------
     PIL.Image.Image
-        RGB, as wide as `columns` tiles.
+        RGB picture, as wide as `columns` images.
 
     Raises
     ------
     InputError
-        There are no images, the captions do not fit them, or an image is broken.
+        No images are given, their number is not that of the captions, or an image is broken.
     """
     if not len(images) or columns < 1:
         raise InputError(
@@ -51,7 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
-    # height of a caption in pixels: without captions the rows of images touch
+    # height of a caption in pixels; without captions it is 0, and rows of images touch each other
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

@@ -2,8 +2,8 @@
 
 The policy is W3C's Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/). It makes a
 browser run a script, or apply a style, only if the policy lists the SHA-256 digest of its text. The
-browser loads nothing from the network and sends nothing. Styles of single elements (`style="…"`)
-cannot be listed by digest: they become classes of one style sheet.
+browser loads nothing from the network and sends nothing. The policy cannot list styles of single
+elements (`style="…"`) by digest: they are replaced by classes of one style sheet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from gzfeatures.errors import InputError
 
 PLACE = "<!-- content policy -->"
-"""Comment in the head of a page that is replaced by the policy."""
+"""Comment that a page has in its head; `with_policy` replaces it by the policy."""
 ELEMENT = re.compile(r"(<(script|style)\b[^>]*>)(.*?)(</\2\s*>)", re.DOTALL | re.IGNORECASE)
 TAG = re.compile(r"<[a-zA-Z][^<>]*>")
 STYLE = re.compile(r'\sstyle="([^"]*)"')
@@ -25,7 +25,7 @@ CLASS = re.compile(r'\sclass="([^"]*)"')
 KIND = re.compile(r'\btype="([^"]*)"')
 HANDLER = re.compile(r"[\s/\"']on[a-z]+\s*=", re.IGNORECASE)
 SCRIPTS = ("", "module", "text/javascript")
-"""Types of script elements that browsers run; elements of other types hold data."""
+"""Types of `<script>` elements that browsers run; elements of other types contain only data."""
 
 
 def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> str:
@@ -34,21 +34,21 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
     Parameters
     ----------
     page : str
-        Whole HTML page, with `PLACE` in its head. Texts from outside are escaped in it.
+        Whole HTML page, with the comment `PLACE` in its head; texts from users must be escaped.
     images : str
-        Sources of images; default those inside the page.
+        Sources from which the page may show images; by default only images inside the page.
     requests : str
-        Where scripts of the page may send requests; default nowhere.
+        Addresses to which scripts of the page may send requests; by default none.
 
     Returns
     -------
     str
-        The page, without styles of single elements.
+        The page with the policy; styles of single elements have become classes.
 
     Raises
     ------
     InputError
-        The page has no such place, or a handler such as `onclick=` among its tags.
+        The page lacks the comment `PLACE`, or a tag has a handler such as `onclick=`.
 
     Examples
     --------
@@ -61,8 +61,8 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
     classes: dict[str, str] = {}
     parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
     sheet = "".join(
-        # repeat the class name: CSS prefers rules with more class names, so that this rule
-        # overrides all others, as an inline style does
+        # repeat the class name four times: CSS prefers rules with more class names, so this rule
+        # overrides all others, as the replaced style of the element did
         f".{name}.{name}.{name}.{name}{{{style}}}\n"
         for style, name in classes.items()
     )
@@ -85,12 +85,12 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
         ]
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    # replace only the first mark: text from users may contain the same comment further down
+    # replace only the first such comment: text from users may contain the same comment again
     return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Split an HTML page at script and style elements; yield (is such an element, text)."""
+    """Split an HTML page into parts; yield True for a script or style element, and the text."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]
@@ -104,8 +104,8 @@ def _without_styles(part: str, classes: dict[str, str]) -> str:
 
     def tag(match: re.Match[str]) -> str:
         text = match[0]
-        # remove quoted values before the search for handlers such as onclick=: a quoted value is
-        # only text
+        # before the search for handlers such as onclick=, remove quoted values, which may contain
+        # the same letters as mere text
         if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
             raise InputError("HTML page", rule="have no handlers in its tags", found=text)
         style = STYLE.search(text)

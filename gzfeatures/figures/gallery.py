@@ -30,11 +30,11 @@ class Picture:
     Parameters
     ----------
     name : str
-        Galaxy id, class or whatever is shown; untrusted text.
+        Name of what is shown, such as a galaxy id or a class; untrusted text.
     caption : str
-        Untrusted text.
+        Text under the picture; untrusted.
     picture : PIL.Image.Image, optional
-        RGB, of any width; None leaves a blank.
+        RGB picture of any width; with None, an empty place is shown.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Picture:
     picture: Image.Image | None
 
     def width(self, side: int) -> int:
-        """Return the picture's width in pixels when it is scaled to height `side`."""
+        """Return the width in pixels that the picture has if it is scaled to height `side`."""
         return (
             side if self.picture is None else round(side * self.picture.width / self.picture.height)
         )
@@ -51,28 +51,28 @@ class Picture:
 def tiles(
     images: ImageSet | str | Path, captions: Iterable[tuple[str, str]], view: View = VIEW
 ) -> list[Picture]:
-    """Return a picture for each caption; a galaxy without a readable image gets None.
+    """Return galaxies with caption and picture; without a readable image, the picture is None.
 
     Parameters
     ----------
     images : ImageSet, str or Path
-        Where the images are.
+        Images of the galaxies, or their folder or archive.
     captions : iterable of (id, caption)
-        Galaxies, in order.
+        Id and caption of each galaxy, in order.
     view : View
-        Crop and side of a picture.
+        Crop and size of a picture.
     """
     images = images if isinstance(images, ImageSet) else ImageSet.of(images)
     row_of = {name: row for row, name in enumerate(images.ids)}
     pictures: dict[str, Image.Image | None] = {}
     result = []
-    # a galaxy may occur in several sections: decode its image only once
+    # keep decoded images in `pictures`: a galaxy may occur several times
     for name, caption in captions:
         if name not in pictures:
             try:
                 pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
             except GzError:
-                # show the gallery without the broken image
+                # go on without a broken image: one should not prevent the whole gallery
                 pictures[name] = None
         result.append(Picture(name, caption, pictures[name]))
     return result
@@ -85,16 +85,16 @@ class Gallery:
     Parameters
     ----------
     title, note : str
-        What is shown, and how to read it.
+        Title of the gallery, and a text that explains it.
     sections : mapping of str to sequence of Picture
-        Heading → pictures under it.
+        Heading → pictures under this heading.
     side : int
         Height of a picture in pixels.
 
     Raises
     ------
     InputError
-        There is nothing to show.
+        No section has a picture.
     """
 
     title: str
@@ -114,14 +114,14 @@ class Gallery:
         path : str or Path
             File to write.
         columns : int
-            Square pictures per row of a PNG.
+            Number of square pictures in a row of a PNG.
 
         Raises
         ------
         InputError
-            Another ending.
+            The path ends neither in .html nor in .png.
         OutputError
-            The place cannot be written.
+            The file cannot be written.
         """
         path = Path(path)
         if path.suffix not in (".html", ".png"):
@@ -146,15 +146,15 @@ class Gallery:
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # matplotlib contains a font with most letters
+        import matplotlib  # for its font, which has most letters
 
         side = self.side
-        # make the sheet as wide as its widest picture, because a map may be wider than a row of
-        # galaxies
+        # make the sheet at least as wide as its widest picture: a map may be wider than a row of
+        # square pictures
         widest = max(item.width(side) for pictures in self.sections.values() for item in pictures)
         width = max(columns * (side + GAP), widest + GAP)
         sections, top = [], 0
-        # compute the height of all sections before drawing, because PIL cannot enlarge a picture
+        # compute the height of all sections before drawing: PIL cannot enlarge the sheet later
         for heading, pictures in self.sections.items():
             rows = list(_rows(pictures, width, side))
             sections.append((top, heading, rows))

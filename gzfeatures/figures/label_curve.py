@@ -1,4 +1,4 @@
-"""Draw accuracy or another metric against the number of labels, for several methods."""
+"""Draw accuracy or another metric against the number of labels, for several networks and heads."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 LINES = ("-", "--", ":", "-.")
 SPREAD = 0.012
-"""Shift between methods along the axis, as a power of ten, to separate their intervals."""
+"""Shift in log10(labels) between two curves, so that their error bars do not cover each other."""
 
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Store the learning curve of one method: name, approach and points with intervals.
+    """Store the learning curve of one network or head: name, approach, points with intervals.
 
     Parameters
     ----------
     name : str
-        Method, for the legend.
+        Name of the network or head, for the legend.
     approach : str
-        Decides colour and marker.
+        Approach ("frozen", "fine-tuned" or "end-to-end"), which decides colour and marker.
     points : sequence of (labels, value, low, high)
-        By number of labels; an end may be NaN where there is no interval.
+        Score and ends of its interval for each number of labels; an end may be NaN.
     """
 
     name: str
@@ -42,11 +42,11 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     Parameters
     ----------
     curves : sequence of LabelCurve
-        At least one.
+        Learning curves, at least one.
     metric : str
-        Title of the axis.
+        Title of the axis of scores.
     answer : str
-        A sentence above the plot.
+        Sentence to write above the plot.
     """
     import numpy as np
 
@@ -54,13 +54,13 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     seen: dict[str, int] = {}
     for number, curve in enumerate(curves):
         marker, colour, _ = MARKS[curve.approach]
-        # methods of one approach (frozen, fine-tuned or end-to-end) have the same colour and
-        # marker, so give them different line styles
+        # give curves of one approach (frozen, fine-tuned or end-to-end) different line styles,
+        # because they have the same colour and marker
         line = LINES[seen.setdefault(curve.approach, 0) % len(LINES)]
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T
         shifted = labels * 10 ** (SPREAD * (number - (len(curves) - 1) / 2))
-        # NaN means an unknown end of an interval: draw an error bar of length 0
+        # if an end of an interval is NaN (unknown), draw an error bar of length 0
         reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
         axes.errorbar(
             shifted,
@@ -83,7 +83,7 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
     axes.margins(x=0.08)
     axes.grid()
     axes.set(xlabel="labelled galaxies (training and validation), logarithmic", ylabel=metric)
-    # put the legend below the plot, because inside it would hide curves
+    # put the legend below the plot: inside the plot it would hide curves
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     if answer:
         axes.set_title(answer, fontsize=8, loc="left", wrap=True, color=INK)

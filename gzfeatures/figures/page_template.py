@@ -1,4 +1,4 @@
-"""Read templates of HTML pages; text that is filled into them is escaped."""
+"""Read templates of HTML pages, which escape every text that is filled in."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def page_template(
     Parameters
     ----------
     package : str
-        Module whose folder holds the template.
+        Python package whose folder contains the template.
     *place : str
-        Names of folders below it, and of the file.
+        Names of subfolders, and name of the file.
     filters : mapping of str to callable, optional
-        Functions that the template applies to values.
+        Functions that the template applies to values, by name.
 
     Raises
     ------
     jinja2.UndefinedError
-        On rendering: the template names a value that it is not given.
+        When the template is rendered, a value that it names is missing.
 
     Examples
     --------
@@ -40,7 +40,8 @@ def page_template(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # NaN is not valid JSON and would make browsers reject all data of the page, so refuse it
+    # raise an error for NaN in JSON: NaN is not valid there, and browsers would reject all data of
+    # the page
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.filters |= filters or {}
     file = resources.files(package).joinpath(*place)

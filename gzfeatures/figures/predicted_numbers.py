@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 1500
-"""Number of galaxies up to which each is a point; hexagons show the density of more."""
+"""Up to so many galaxies, each is drawn as a point; more are drawn as hexagons of density."""
 COLOUR = "#0072b2"
 
 
@@ -31,18 +31,18 @@ def write_numbers(
     Parameters
     ----------
     predictions : Predictions
-        Of numbers.
+        Predicted numbers of galaxies.
     labels : Labels
-        Their true numbers.
+        True numbers of these galaxies.
     scores : Scores
-        Of these predictions, which the title gives.
+        Scores of these predictions, for the title.
     path : path
         PNG or SVG file to write.
 
     Raises
     ------
     OutputError
-        The place cannot be written.
+        The file cannot be written.
     """
     path = Path(path)
     figure = drawn_numbers(predictions, labels.select(predictions.ids).values[:, 0], scores)
@@ -64,7 +64,7 @@ def drawn_numbers(
     residual = residuals(predictions.values, true, predictions.kind)
     _scatter(above, true, predictions.values)
     _scatter(below, true, residual)
-    # draw the diagonal, on which correct predictions lie, from the smallest to the largest number
+    # draw the diagonal from the smallest to the largest number: correct predictions lie on it
     ends = [min(true.min(), predictions.values.min()), max(true.max(), predictions.values.max())]
     diagonal = np.array(ends)
     above.plot(diagonal, diagonal, color=INK, linewidth=0.8)

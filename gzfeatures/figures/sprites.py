@@ -27,19 +27,19 @@ QUALITY = 82
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sprites:
-    """Store JPEG sheets of 12 × 12 small images, and where each galaxy's image is.
+    """Store JPEG sheets of 12 × 12 small images, and the place of each galaxy's image in them.
 
     Parameters
     ----------
     size : int
-        Side of a tile in pixels.
+        Side of a small image in pixels.
     pictures : ndarray of int32
-        Tile of each galaxy, shape (n,); −1 without an image. Tile t is number t mod 144 of sheet t
-        // 144, row by row.
+        Number of each galaxy's small image, shape (n,); −1 if the galaxy has none. Image t is in
+        sheet t // 144, at place t mod 144, counted row by row.
     sheets : tuple of bytes
-        JPEG files.
+        JPEG files of the sheets.
     missing : tuple of (id, reason)
-        Galaxies without a thumbnail.
+        Galaxies without a small image, and why.
     """
 
     size: int
@@ -60,15 +60,16 @@ def pack(
     Parameters
     ----------
     ids : Ids
-        Shape (n,).
+        Galaxy ids, shape (n,).
     coordinates : ndarray of float32
-        Their places, shape (n, 2 or 3).
+        Positions of the galaxies on the map, shape (n, 2 or 3).
     images : ImageSet, str or Path
-        Where the images are. Galaxies without one, or with a broken one, are listed in `missing`.
+        Images of the galaxies, or their folder or archive. Galaxies without an image, or with a
+        broken one, are listed in `missing`.
     view : View
-        Crop and side of a thumbnail.
+        Crop and size of a small image.
     progress : Progress
-        Where a bar goes; nowhere by default.
+        Shows a progress bar; by default nothing is shown.
 
     Raises
     ------
@@ -79,12 +80,13 @@ def pack(
     rows = pd.Index(images.ids).get_indexer(pd.Index(ids))
     missing = [(str(name), "no image") for name in ids[rows < 0]]
     queue = np.flatnonzero(rows >= 0)
-    # put neighbours on the map into one sheet, so that a browser that zooms in loads few sheets
+    # put neighbours on the map into the same sheet: a browser that shows a part of the map then
+    # needs only few sheets
     queue = queue[np.argsort(_along_curve(coordinates[queue]), kind="stable")]
     pictures = np.full(len(ids), -1, dtype=np.int32)
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
-    # count only readable images, so that a broken image leaves no gap in the sheet
+    # `filled` counts only readable images, so that a broken image leaves no gap in the sheet
     for galaxy, thumbnail in _thumbnails(images, queue, rows, view, progress):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
@@ -115,12 +117,14 @@ def _thumbnails(
         except GzError as error:
             return error
 
-    # use threads: image decoding releases Python's global lock, so threads run on all cores
+    # use threads and not processes: image decoding releases Python's global lock, so threads can
+    # use all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        # no progress bar for fewer than 500 images, where it would only flicker
+        # show no progress bar for fewer than 500 images, for which it would appear only for a
+        # moment
         shown = progress if len(queue) >= 500 else SILENT
         yield from each(done, shown, "thumbnails", len(queue), transient=True)
 
@@ -128,7 +132,7 @@ def _thumbnails(
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
     """Decode a galaxy's image to a small RGB picture; raise InputError for a broken image.
 
-    It shows the first three channels, or one channel repeated.
+    The picture shows the first three channels; an image with fewer channels is shown in grey.
     """
     return picture_of(images.pixels(row, view))
 
@@ -136,7 +140,7 @@ def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
 def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     """Convert pixels, shape (height, width, channels), to an RGB picture.
 
-    It shows the first three channels, or one channel repeated.
+    The picture shows the first three channels; a single channel is repeated three times (grey).
     """
     return Image.fromarray(
         np.repeat(pixels, 3, axis=2)
@@ -146,7 +150,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def address(picture: Image.Image) -> str:
-    """Return a picture as a `data:` URL that an HTML page can contain."""
+    """Return a picture as a `data:` URL, by which an HTML page can contain the picture."""
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
 
 
@@ -164,8 +168,8 @@ def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     reach = np.ptp(coordinates[:, :2], axis=0)
     cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
     code = np.zeros(len(cells), dtype=np.int64)
-    # Morton order: bit b of x becomes bit 2b, bit b of y becomes bit 2b + 1, so that near points
-    # get near numbers
+    # Morton order: bit b of x becomes bit 2b of the number, bit b of y becomes bit 2b + 1; points
+    # that are close to each other mostly get close numbers
     for bit in range(10):
         code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
     return code

@@ -26,14 +26,15 @@ MARKS = {
     "fine-tuned": ("s", "#009e73", "--"),
     "end-to-end": ("^", "#d55e00", ":"),
 }
-"""Marker, colour and line style of each approach, the same in every figure."""
+"""Approach → marker, colour and line style, the same in every figure."""
 _CHANGED: ContextVar[dict[str, Any]] = ContextVar("changed style", default={})  # noqa: B039
-"""Settings that replace those of `STYLE` inside `restyled`; never changed in place."""
+"""Settings that replace those of `STYLE` in a `with restyled(…)` block. The dict is never changed,
+only replaced by another, because the default is shared."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "font.family": ["DejaVu Sans"],
-    "text.parse_math": False,  # class names and ids are text, never formulas
+    "text.parse_math": False,  # a $ in a class name or id begins no formula
     "svg.fonttype": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -47,7 +48,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Wrap a drawing function so that it uses the style of all figures."""
+    """Wrap a function that draws a figure, so that it uses the common style `STYLE`."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -91,7 +92,8 @@ def short(name: str, limit: int = 22) -> str:
 def folded(name: str, limit: int = 22) -> str:
     """Break a name into up to four lines of at most `limit` characters.
 
-    A longer name is cut, because it would leave the figure no space.
+    A name that needs more than four lines is cut, because it would leave too little space for the
+    figure.
 
     Examples
     --------
@@ -108,8 +110,8 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
     for point in sorted(texts, key=lambda p: p[1]):
         x, y = axes.transData.transform(point) * scale
         height = y
-        # move a text upwards in small steps until it overlaps no other text, so that it stays near
-        # its point
+        # move a text upwards only as far as needed to overlap no other text: it must stay near its
+        # point
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))
@@ -128,8 +130,8 @@ def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
     with rc_context(STYLE | _CHANGED.get() | more), warnings.catch_warnings():
-        # hide matplotlib's warning about letters that its font lacks: a browser shows the letters
-        # of an SVG with its own fonts
+        # hide matplotlib's warning about letters that its font lacks: the letters of an SVG are
+        # drawn by the browser, which has more fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
 
@@ -146,8 +148,8 @@ def write_png(figure: Figure, path: Path) -> Path:
 def svg(figure: Figure, name: str) -> str:
     """Return a figure as a transparent `<svg>` element in the text colour of the page.
 
-    Every text is escaped. Internal ids are made from `name`, so that two figures of one page have
-    different ids.
+    Every text is escaped. Ids of elements in the SVG depend on `name`, so that two figures on one
+    page have different ids.
     """
     buffer = io.StringIO()
     with _saving(**{"svg.hashsalt": name}):

@@ -10,7 +10,7 @@ from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.files import written_whole
 
 KEPT = ("epoch", "lr", "seconds", "per_class", "confusion", "gain", "gain_error")
-"""What a row of the history holds beside the curves that are drawn."""
+"""Keys of an epoch's results that are not drawn as curves."""
 
 
 def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
@@ -19,9 +19,10 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
     Parameters
     ----------
     folder : Path
+        Folder to write into.
     history : list of dict
-        One row per epoch; every key but those in `KEPT` is drawn, losses and errors apart from
-        scores.
+        Results of each epoch; all keys except those in `KEPT` are drawn. Losses and errors have one
+        plot, other scores another.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
     with written_whole(folder / "history.json") as temporary:
         temporary.write_text(json.dumps(history, indent=1), "utf-8")
     names = [name for name in history[-1] if name not in KEPT]
-    # losses fall and scores rise, so draw them on separate axes
+    # losses fall and scores rise: draw them in two plots
     lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

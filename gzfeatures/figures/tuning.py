@@ -1,4 +1,4 @@
-"""Draw the scores of all parameter combinations that a search for a head tried."""
+"""Draw the scores of all parameter combinations that were tried to find the best for a head."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     Parameters
     ----------
     trials : sequence of mapping
-        `Head.trials`.
+        Results of the search, from `Head.trials`.
     path : path
         PNG or SVG file to write.
 
     Raises
     ------
     InputError
-        There are no trials: the head was not tuned.
+        `trials` is empty, because the head was fitted without a search.
     OutputError
-        The place cannot be written.
+        The file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -38,10 +38,11 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
         for trial in trials
     ]
-    # the best combination is on top: change the sign of a loss, of which low is good
+    # change the sign of a loss, which is better if it is lower, so that the best combination is
+    # always on top
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
-    # the search scores good combinations again on more galaxies, in the next round (rung): sort by
-    # last rung and score
+    # sort by the last round (rung) that a combination reached, then by score: the search scores
+    # only the better combinations again in the next rung, with more galaxies
     latest = {
         name: (trial["rung"], sign * trial["score"])
         for name, trial in zip(names, trials, strict=True)

@@ -1,6 +1,7 @@
 """Change an undocumented attribute of astroquery that gzfeatures needs: a query's HTTP session.
 
-No other module uses it. If a new astroquery lacks it, `test_compat_astroquery.py` fails.
+No other module uses this attribute. If a new astroquery lacks it, `test_compat_astroquery.py`
+fails.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Scale:
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
-        """Return the arcsec per pixel for each galaxy, shape (n,); NaN if it has no measured size."""
+        """Return the arcsec per pixel for each galaxy, shape (n,); NaN if its size is unknown."""
         if self.column is None:
             return np.full(len(catalog.ids), max(self.factor, self.minimum))
         size = catalog.column(self.column).astype(np.float64)

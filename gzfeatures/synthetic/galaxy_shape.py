@@ -35,7 +35,7 @@ class Galaxy:
     Parameters
     ----------
     kind : str
-        Which surface-brightness model it follows; `star` and `trail` are no galaxies.
+        Model of the surface brightness; `star` and `trail` are no galaxies.
     magnitude : float
         Total apparent r magnitude.
     r50 : float
@@ -45,29 +45,29 @@ class Galaxy:
     axis_ratio : float
         Apparent minor over major axis, in (0, 1].
     position_angle : float
-        Of the major axis, radians counter-clockwise from the image's x axis.
+        Angle of the major axis in radians, counter-clockwise from the image's x axis.
     colour : float
         Observed g − r of the old stars, mag.
     bulge : float
         Bulge-to-total light, in [0, 1].
     bulge_shape : {"none", "rounded", "boxy"}
-        Of the bulge.
+        Shape of the bulge.
     arms : int
-        Number of spiral arms; 0 is none, 5 and more are called "more than 4".
+        Number of spiral arms; volunteers call 5 and more "more than 4".
     pitch : float
-        Angle between arm and circle, degrees; small is tightly wound.
+        Angle between a spiral arm and a circle, in degrees; a small angle means tightly wound arms.
     strength : float
         Contrast of the arms, in [0, 1].
     handedness : {1, -1}
-        Sense of the spiral.
+        Direction in which the spiral arms wind.
     bar : float
-        Half-length of the bar in disk scale lengths; 0 is none.
+        Half of the bar's length in scale lengths of the disk; 0 means no bar.
     ring : float
-        Share of the light in a ring.
+        Share of the galaxy's light that is in a ring.
     dust : float
         Optical depth in r of the dust lane of an edge-on disk.
     disturbance : float
-        How far the light is pulled out of symmetry, in half-light radii.
+        How far the light is shifted from a symmetric shape, in half-light radii.
 
     Raises
     ------
@@ -109,6 +109,6 @@ class Galaxy:
     def r90(self) -> float:
         """Return the radius that contains 90 % of the galaxy's Petrosian light, in arcsec.
 
-        It is near 2.3 r50 for a disk, 3.3 r50 for a Sérsic index of 4.
+        Seen face-on, it is 2.3 r50 for a disk (Sérsic index 1) and 3.3 r50 for an index of 4.
         """
         return self.r50 * (2.3 + 0.33 * (self.sersic - 1)) * (0.7 + 0.3 * self.axis_ratio)

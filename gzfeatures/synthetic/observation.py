@@ -16,15 +16,15 @@ from gzfeatures.synthetic.surface_brightness import surface_brightness
 SEEING = 1.3
 """Full width at half maximum of a star, in arcsec."""
 SKY_NOISE = np.array([0.009, 0.014, 0.0185])
-"""Standard deviation of the sky in g, r and i, in nanomaggies per pixel."""
+"""Standard deviation of the sky brightness in g, r and i, in nanomaggies per pixel."""
 GAIN = 500.0
 """Number of photo-electrons per nanomaggy."""
 WINGS = 0.06
-"""Share of the light in the wide Gaussian of the seeing."""
+"""Share of a star's light in the wider of the two Gaussians that describe the seeing."""
 STRETCH = np.array([1.95, 2.3, 3.6])
-"""Factors on i, r and g before the asinh, which make a galaxy of solar colour white."""
+"""Factors on i, r and g before the asinh stretch; with them a galaxy of solar colour is white."""
 SOFTENING = 7.0
-"""Softening of the asinh: fluxes below 1/7 of the scaled unit stay linear."""
+"""Softening of the asinh stretch: brightness is linear for scaled fluxes well below 1/7."""
 PEDESTAL = 0.008
 """Brightness of empty sky, on a scale from 0 to 1."""
 
@@ -35,7 +35,7 @@ def observed(flux: Plane) -> Plane:
     Parameters
     ----------
     flux : ndarray of float64
-        Shape (3, side, side), any unit per pixel.
+        Light in three bands, shape (3, side, side), in any unit per pixel.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -47,16 +47,15 @@ def observed(flux: Plane) -> Plane:
 
 
 def neighbours(side: int, rng: np.random.Generator) -> Plane:
-    """Draw field stars and small distant galaxies, shape (3, side, side), before seeing and noise.
+    """Draw field stars and small distant galaxies around a simulated galaxy, before seeing.
 
-    The unit is nanomaggies per pixel.
+    The image has shape (3, side, side), in nanomaggies per pixel, and no noise.
     """
     field = np.zeros((3, side, side))
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
     for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
-        # keep the centre empty, because a source in front of the galaxy would change its visible
-        # shape
+        # skip sources near the centre: in front of the galaxy they would change its visible shape
         if np.hypot(*(place - side / 2)) < keep_clear:
             continue
         if far and magnitude > 17:
@@ -79,7 +78,8 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                     1.6,
                 )
             )
-            # draw halo and spikes of bright stars only; those of fainter stars are invisible
+            # draw halo and spikes only for bright stars: those of fainter stars are invisible, and
+            # one pixel with the star's light suffices
             if magnitude < 13.5:
                 source = Galaxy(
                     "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
@@ -93,7 +93,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
 def _field_catalog(
     side: int, area: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
-    """Draw random field sources: positions (n, 2), r magnitudes (n,), and which are galaxies (n,).
+    """Draw random field sources: positions (n, 2), r magnitudes (n,), True for galaxies (n,).
 
     The field covers `area` square arcmin.
     """
@@ -120,11 +120,10 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
     """Add noise of sky and sources to a simulated image, and a small error in the sky level."""
-    # Poisson noise: photons of the source have the variance flux / gain, which adds to the variance
-    # of the sky
+    # add two variances: that of the sky, and flux / gain, the Poisson noise of the source's photons
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
-    # a real survey subtracts the sky with a small error, so add a constant of 0.15 times the noise
-    # to each band
+    # real surveys subtract the sky's brightness with a small error: add a random constant to each
+    # band, with a standard deviation of 0.15 times that of the sky
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 
@@ -132,14 +131,14 @@ def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
 def coloured(flux: Plane, size: int) -> Image.Image:
     """Compose a colour image from the bands g, r and i: i is red, r is green, g is blue.
 
-    The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
-    function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
-    hue.
+    The asinh stretch is that of Lupton et al. 2004 (doi:10.1086/382245): all bands are multiplied
+    by one function of their mean, so that colours do not change, and a pixel too bright for the
+    screen keeps its hue.
 
     Parameters
     ----------
     flux : ndarray of float64
-        Shape (3, side, side), nanomaggies per pixel.
+        Light in g, r and i, shape (3, side, side), in nanomaggies per pixel.
     size : int
         Side of the image in pixels.
     """
@@ -162,13 +161,13 @@ def photograph(
     Parameters
     ----------
     galaxy : Galaxy
-        In the centre.
+        Galaxy in the centre of the image.
     size : int
         Side of the image in pixels; 424 in Galaxy Zoo.
     sky : numpy.random.Generator
-        Places what is really there: clumps, knots, neighbours.
+        Random numbers for what is really on the sky: clumps, knots, neighbours.
     night : numpy.random.Generator
-        Draws the noise of this exposure.
+        Random numbers for the noise of this exposure.
     """
     side = round(8.48 * galaxy.r90 / PIXEL)
     flux = observed(surface_brightness(galaxy, side, sky) + neighbours(side, sky))

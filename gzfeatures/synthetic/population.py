@@ -22,13 +22,13 @@ TYPES: dict[str, float] = {
     "irregular": 0.03,
     "artifact": 0.02,
 }
-"""Share of each galaxy type, with more rare types than the sky, so that no class is empty."""
+"""Share of each galaxy type; rare types are more frequent than on the sky, so that all occur."""
 
 AXIS_RATIOS = {"round": (0.79, 1.0), "in-between": (0.44, 0.79), "cigar": (0.21, 0.42)}
 """Smallest and largest apparent axis ratio of each smooth galaxy type."""
 
 LIMIT = 17.0
-"""Faintest r magnitude, as in Galaxy Zoo 2."""
+"""r magnitude of the faintest galaxies, as in Galaxy Zoo 2."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Member:
     Parameters
     ----------
     type : str
-        Of `TYPES`.
+        Type of galaxy, one of `TYPES`.
     ra, dec : float
-        Degrees.
+        Position in degrees.
     redshift : float
-        Of the galaxy; for an artifact, of the galaxy it was taken for.
+        Redshift of the galaxy; an artifact has that of the galaxy for which it was mistaken.
     absolute_magnitude : float
-        In r.
+        Absolute magnitude in the r band.
     spectrum : bool
-        Whether the redshift has been measured.
+        True if the redshift has been measured.
     shape : Galaxy
-        What is drawn.
+        True shape, from which the image is drawn.
     """
 
     type: str
@@ -61,13 +61,10 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of galaxy number `index`; in surveys of any size each type gets its share.
-
-    Types follow a golden-ratio sequence.
-    """
+    """Return the type of galaxy number `index`; in surveys of any size, each type has its share."""
     start = float(np.random.default_rng([seed, 0]).random())
-    # golden-ratio sequence: multiples of this number, modulo 1, fill [0, 1) evenly, so each type
-    # gets its share in a survey of any size
+    # golden-ratio sequence: its first n numbers fill [0, 1) almost evenly for every n. Each type
+    # has a part of [0, 1) as long as its share, so it gets this share for every n
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
     return list(TYPES)[
@@ -95,11 +92,11 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
     Parameters
     ----------
     index : int
-        Its place in the survey, which decides its type.
+        Number of the galaxy in the survey, which decides its type.
     seed : int
-        Of the survey.
+        Seed of the survey.
     rng : numpy.random.Generator
-        Of this galaxy.
+        Random numbers of this galaxy.
     """
     from scipy.special import ndtr, ndtri
 
@@ -155,18 +152,18 @@ def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) ->
     return _disk(kind, magnitude, r50, rng)
 
 
-# each function below must draw its random numbers in the same order for ever: another order would
-# give another survey for the same seed
+# never change the order in which the functions below draw random numbers: with another order, a
+# seed would give another survey than before
 
 
 def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
     """Draw the shape of a simulated smooth galaxy: round, in-between, or cigar-shaped."""
     low, high = AXIS_RATIOS[kind]
-    # most cigar-shaped galaxies are disks seen from the side, whose light falls less steeply than
-    # that of ellipticals
+    # give cigar-shaped galaxies a smaller Sérsic index: most of them are disks seen from the side,
+    # whose light falls less steeply towards the outside than that of ellipticals
     sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
     axis_ratio = rng.uniform(low, high)
-    # most smooth galaxies are old and red; 18 % still form stars, and are bluer
+    # most smooth galaxies are old and red; make 18 % of them bluer, which still form stars
     colour = rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0)
     return Galaxy("elliptical", magnitude, r50, sersic=sersic, axis_ratio=axis_ratio, colour=colour)
 
@@ -233,14 +230,14 @@ def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> 
     arms = (
         int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
     )
-    # galaxies with three or more arms are later types, whose bulges are smaller
+    # give disks with fewer than three arms a larger bulge: galaxies with more arms are of later
+    # Hubble types, whose bulges are smaller
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
     axis_ratio = rng.uniform(0.42, 1.0)
-    # disks with a large bulge, and disks without arms, contain fewer young stars, so make them
-    # redder
+    # make disks with a large bulge, and disks without arms, redder: they have fewer young stars
     colour = rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0)
-    # draw one pitch angle for tight, medium and loose arms each, because Galaxy Zoo 2 asks for
-    # these three
+    # draw a pitch angle for each answer of Galaxy Zoo 2 (tight, medium, loose arms); one of the
+    # three is chosen below
     pitches = [rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)]
     return Galaxy(
         "disk",

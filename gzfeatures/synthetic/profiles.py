@@ -27,15 +27,15 @@ def nanomaggies(magnitude: float) -> float:
 
 
 def bands(g_minus_r: float) -> Plane:
-    """Return the flux of stars in g, r and i, divided by that in r, for a given g − r."""
+    """Return the flux of stars with colour g − r in the bands g, r and i, divided by that in r."""
     return np.array([10 ** (-0.4 * g_minus_r), 1.0, 10 ** (0.4 * (0.02 + 0.42 * g_minus_r))])
 
 
 def sersic_b(n: float) -> float:
     """Compute the constant b of a Sérsic profile, for which half of the light lies within r_e.
 
-    Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
-    from n = 1.
+    The formula is equation 18 of Ciotti & Bertin 1999, A&A 352, 447. The light within r_e differs
+    from one half by 1e-4 for n = 0.6, and by at most 2e-5 for n ≥ 1.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def sersic(radius: Plane, r_e: float, n: float) -> Plane:
 def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2.0) -> Plane:
     """Return the major-axis radius of the ellipse, or boxy ellipse, through the point (x, y).
 
-    A boxiness of 2 is an ellipse; more is boxier.
+    A boxiness of 2 gives an ellipse; a larger number gives a shape closer to a box.
     """
     if boxiness == 2:
         return np.hypot(x, y / axis_ratio)
@@ -70,7 +70,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 def on_pixels(
     profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Return a brightness profile on pixels, sum 1; average `fine`² points in each central pixel.
+    """Return an image of a brightness profile, with sum 1; central pixels average `fine`² points.
 
     Parameters
     ----------
@@ -79,14 +79,15 @@ def on_pixels(
     x, y : ndarray of float64
         Pixel centres relative to the source, arcsec, shape (n, n).
     fine : int
-        Sub-pixels per side within `reach`; even, so that none is centred on the cusp.
+        Number of points along each side of a central pixel; even, so that no point lies on the
+        centre of the profile, where it is infinitely steep.
     reach : float
-        Distance from the origin within which pixels are subdivided, in pixels.
+        Distance from the source, in pixels, within which pixels count as central.
 
     Returns
     -------
     ndarray of float64
-        Shape (n, n), summing to 1.
+        Image, shape (n, n), with sum 1.
     """
     image = profile(x, y)
     core = np.hypot(x, y) < reach * PIXEL
@@ -99,18 +100,17 @@ def on_pixels(
 
 
 def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
-    """Rotate coordinates, so that they run along and across the direction `angle`.
+    """Return coordinates along and across the direction `angle` (radians), from x and y.
 
-    Applied twice, the rotation changes nothing.
-
-    y counts downwards, angles upwards.
+    y grows downwards, but angles are counter-clockwise, so this is a reflection: applied twice, it
+    gives x and y again.
     """
     c, s = math.cos(angle), math.sin(angle)
     return c * x - s * y, -s * x - c * y
 
 
 def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.Generator) -> Plane:
-    """Draw a random log-normal texture with a mean near 1, and clumps of `size` arcsec."""
+    """Draw a random log-normal texture: its mean is near 1, and its clumps have `size` arcsec."""
     from scipy.ndimage import gaussian_filter
 
     sigma = max(size / PIXEL, 0.7)
@@ -120,9 +120,10 @@ def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.
 
 
 def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Plane) -> Plane:
-    """Draw point sources on the pixels at (x, y); divide each among the four nearest pixels.
+    """Draw point sources into an image; divide each source among the four nearest pixels.
 
-    All coordinates are in the same arcsec.
+    x and y are the coordinates of the pixels, `points_x` and `points_y` those of the sources, all
+    in arcsec from the same origin.
     """
     side = len(x)
     column, row = (points_x - x[0, 0]) / PIXEL, (points_y - y[0, 0]) / PIXEL
@@ -139,7 +140,7 @@ def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Pla
 def summed(layers: list[tuple[Plane, float, float]]) -> Plane:
     """Add images of a galaxy's components to one image in g, r and i, with total flux 1 in r.
 
-    A layer is an image of sum 1, its share of the light, and its g − r.
+    Each component (layer) is an image with sum 1, its share of the light in r, and its g − r.
     """
     total = sum(share for _, share, _ in layers)
     light: Plane = np.sum(

@@ -23,7 +23,7 @@ from gzfeatures.synthetic.profiles import (
 )
 
 DUST = np.array([1.35, 1.0, 0.75])
-"""Optical depth of dust in g, r and i, relative to r."""
+"""Optical depth of dust in g, r and i, divided by that in r."""
 
 
 def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
@@ -32,16 +32,16 @@ def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> P
     Parameters
     ----------
     galaxy : Galaxy
-        Its shape; the source is centred on the image.
+        True shape of the galaxy, which is drawn in the centre of the image.
     side : int
-        Pixels per side.
+        Side of the image in pixels.
     rng : numpy.random.Generator
-        Places the clumps, knots and debris.
+        Random numbers for clumps, knots and debris.
 
     Returns
     -------
     ndarray of float64
-        Shape (3, side, side): g, r, i in nanomaggies per pixel.
+        Light in g, r and i, shape (3, side, side), in nanomaggies per pixel.
     """
     offset = (np.arange(side) - (side - 1) / 2) * PIXEL
     x, y = np.meshgrid(offset, offset)
@@ -56,7 +56,7 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
         x,
         y,
     )
-    # outer stars of early types have fewer metals and are bluer, which gives a colour gradient
+    # make the outer parts bluer, because the outer stars of elliptical galaxies have fewer metals
     blueing = 1 - 0.1 * np.log10(
         np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4)
     )
@@ -68,7 +68,7 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
 
 
 def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Shift pixel coordinates by a sine wave, so that a galaxy drawn on them loses its symmetry."""
+    """Shift pixel coordinates by a sine wave, which makes a galaxy drawn on them asymmetric."""
     if not galaxy.disturbance:
         return x, y
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
@@ -82,15 +82,16 @@ def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tup
 def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Draw a simulated disk galaxy: bulge, bar, ring, and spiral arms of young stars and dust."""
     disk = _face_on(galaxy, x, y, rng)
-    # old stars of a disk have an exponential profile (Freeman 1970, doi:10.1086/150474)
+    # the brightness of a disk's old stars falls exponentially with the radius (Freeman 1970,
+    # doi:10.1086/150474)
     old = np.exp(-disk.radius / disk.h) * clumps(x.shape, 0.1 * disk.h, 0.04, rng)
     young, opacity = np.zeros_like(x), np.zeros_like(x)
     layers: list[tuple[Plane, float, float]] = []
     if galaxy.arms:
         arms = _arms(galaxy, disk, rng)
         young, opacity = arms.young, arms.opacity
-        # brighten the old stars in the arms too, because the spiral density wave gathers them,
-        # though less than young stars
+        # old stars too are brighter in the arms, where the spiral density wave gathers them, but
+        # less so than young stars
         old = old * (1 + 0.9 * galaxy.strength * (arms.crest - 0.3))
         knots = _knots(galaxy, disk, (x, y), rng)
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
@@ -102,7 +103,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         bar = _bar(galaxy, disk)
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
-        # a bulge is thicker than the disk, so it looks only half as flattened
+        # a bulge is thicker than its disk: assume that it looks only half as flattened
         q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
             lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
@@ -111,7 +112,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    # old stars give the rest of the light, so that the shares of all layers sum to 1
+    # old stars give the light that the other layers leave (at least 0.1 of the galaxy's light)
     rest = max(1 - sum(share for _, share, _ in layers), 0.1)
     layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)
@@ -134,8 +135,8 @@ class _FaceOnDisk:
 def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
     """Return pixel coordinates in the plane of a galaxy's disk, and the radius where arms begin."""
     along, across = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    # half of an exponential disk's light is inside 1.678 scale lengths, so this divides the
-    # half-light radius by 1.678
+    # compute the scale length h from the half-light radius: half of an exponential disk's light is
+    # within 1.678 h
     h = galaxy.r50 / 1.678
     deprojected = across / galaxy.axis_ratio
     return _FaceOnDisk(
@@ -151,7 +152,7 @@ def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _F
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _SpiralArms:
-    """Store images of spiral arms: density wave, light of young stars, opacity of dust lanes."""
+    """Store three images of spiral arms: density wave, light of young stars, opacity of dust."""
 
     crest: Plane
     young: Plane
@@ -167,8 +168,8 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     """Draw logarithmic spiral arms of young stars, with a dust lane beside each arm."""
     h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
     wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-    # unwind the arms: in a logarithmic spiral the angle grows as ln(radius), here counted from the
-    # end of the bar
+    # along an arm (a logarithmic spiral) the angle grows in proportion to ln(radius), counted from
+    # the radius where arms begin. Subtract this growth: the phase is then constant along an arm
     unwound = np.log(np.maximum(radius, 0.3 * h) / disk.arms_begin)
     phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
     lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
@@ -177,7 +178,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
     young = np.exp(-radius / (1.35 * h)) * crest * grains
-    # the dust lane runs beside the arm: its phase in the density wave differs by 0.9 rad
+    # the dust lane lies beside the arm, shifted by a phase of 0.9 rad in the density wave
     lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
     opacity = 0.7 * galaxy.strength * begun * lane
     return _SpiralArms(crest, young, opacity)
@@ -186,7 +187,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
 def _knots(
     galaxy: Galaxy, disk: _FaceOnDisk, sky: tuple[Plane, Plane], rng: np.random.Generator
 ) -> Plane:
-    """Draw star-forming knots along the spiral arms as point sources, on pixels at `sky`."""
+    """Draw star-forming knots along spiral arms as points; `sky` has the pixels' coordinates."""
     count = rng.poisson(14 * galaxy.strength * galaxy.arms)
     r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.arms_begin
     arm = 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
@@ -213,7 +214,7 @@ def _bulge_size(galaxy: Galaxy) -> float:
 def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Draw a simulated exponential disk seen from the side, with bulge and dust lane.
 
-    van der Kruit & Searle 1981, A&A 95, 105.
+    The formula for the disk is from van der Kruit & Searle 1981, A&A 95, 105.
     """
     from scipy.special import k1
 
@@ -315,7 +316,7 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Draw the trail that a satellite leaves in an image, in one of the three bands only.
 
-    The bands are exposed minutes apart, so the satellite is in one of them.
+    The bands are exposed minutes apart, so only one of them shows the satellite.
     """
     _, v = turned(x, y, galaxy.position_angle)
     line = np.exp(-0.5 * (v / (0.9 * PIXEL)) ** 2)

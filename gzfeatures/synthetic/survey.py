@@ -22,23 +22,23 @@ from gzfeatures.synthetic.vote_probabilities import chances, visibility
 from gzfeatures.synthetic.votes import Panel, hart_table, kaggle_table
 
 FIRST_ID = 10_000_001
-"""First simulated GalaxyID: longer than Kaggle's ids, so that it matches no real galaxy."""
+"""Smallest simulated GalaxyID; it has more digits than Kaggle's ids, so no real galaxy has it."""
 FIRST_OBJID = 587722952230174721
-"""First simulated DR7 id; its 18 digits would not survive as a float."""
+"""Smallest simulated id of SDSS DR7; like real ones, it has 18 digits, too many for a float."""
 REFERENCE_REDSHIFT = 0.03
-"""Redshift at which debiased votes place every galaxy."""
+"""Redshift at which a galaxy is shown to the volunteers for its "debiased" votes."""
 REPEAT_EVERY = 40
-"""Number of rows after which one row repeats the galaxy of the row before."""
+"""One row in so many shows the galaxy of the row before once more."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MockSurvey:
-    """Name the files and folders of a simulated survey.
+    """Store the paths of a simulated survey's files and folders.
 
     Parameters
     ----------
     images : Path
-        Folder of `<GalaxyID>.jpg`.
+        Folder with images `<GalaxyID>.jpg`.
     catalog : Path
         CSV like the Kaggle solutions: `GalaxyID` and 37 cumulative vote fractions.
     hart : Path
@@ -46,7 +46,7 @@ class MockSurvey:
         fractions, position, REDSHIFT (empty without a spectrum), PETROMAG_MR (absolute r
         magnitude), PETROR50_R, PETROR90_R (arcsec).
     truth : Path
-        CSV of what was drawn: type, shape, and which entries are the same galaxy.
+        CSV with the true type and shape of each galaxy, and which rows show the same galaxy.
     """
 
     images: Path
@@ -62,11 +62,13 @@ class SurveyRow:
     Parameters
     ----------
     index : int
-        Its place.
+        Number of the row.
     source : int
-        Place of the galaxy it shows; differs from `index` for a repeated entry.
+        Number of the row in which this galaxy is new; equal to `index` if the galaxy is not
+        repeated.
     observation : int
-        Place of the exposure it shows; differs from `index` for a copied image.
+        Number of the row for which this image was exposed; equal to `index` if the image is not a
+        copy.
     """
 
     index: int
@@ -77,15 +79,14 @@ class SurveyRow:
     def at(cls, index: int) -> SurveyRow:
         """Return row number `index` of the survey: a new galaxy, or the galaxy of the row before.
 
-        A repeated galaxy is shown by turns on another night, or by a copy of the same file.
-        again.
+        By turns, a repeated galaxy has an image of another night, or a copy of the same image.
         """
         repeat, turn = index % REPEAT_EVERY == REPEAT_EVERY - 1, index // REPEAT_EVERY % 2
         return cls(index, index - repeat, index - (repeat and turn))
 
     @property
     def repeats(self) -> str:
-        """Return how the row repeats the row before: "" (not), "seen-again" or "same-file"."""
+        """Return how this row repeats the row before: "same-file", "seen-again" or "" (not)."""
         return (
             "same-file"
             if self.observation != self.index
@@ -104,33 +105,33 @@ def draw_survey(
 ) -> MockSurvey:
     """Simulate a survey of SDSS-like images, with votes of simulated volunteers.
 
-    Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same,
-    byte for byte. The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and
-    photon noise; the cutout is 8.48 Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013,
-    doi:10.1093/mnras/stt1458). About 40 volunteers per galaxy walk the decision tree and err the
-    more, the smaller and fainter a galaxy is. "Debiased" votes are those of the same volunteers
-    with the galaxy brought to redshift 0.03.
+    Row i depends only on (`seed`, i): the first k rows of a larger survey are the same, byte for
+    byte. Images are simulated with pixels of 0.396 arcsec, 1.3 arcsec seeing, and noise of sky and
+    photons; they are 8.48 Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013,
+    doi:10.1093/mnras/stt1458). About 40 volunteers per galaxy follow the decision tree; they make
+    more errors for smaller and fainter galaxies. "Debiased" votes are those of the same volunteers
+    for the same galaxy, shown at redshift 0.03.
 
-    One entry in 40 shows the galaxy before it once more, on another night or as a copy of the same
-    file; truth.csv says so.
+    One row in 40 shows the galaxy of the row before once more, on another night or as a copy of the
+    same file; truth.csv says so.
 
     Parameters
     ----------
     folder : str or Path
-        Gets images/, catalog.csv, hart.csv and truth.csv; made if missing.
+        Folder to write images/, catalog.csv, hart.csv and truth.csv into; it is made if missing.
     n : int
-        Number of galaxies.
+        Number of rows.
     seed : int
-        Not negative.
+        Seed of all random numbers, not negative.
     size : int
-        Pixels per side, 16 to 2048; Galaxy Zoo's own images have 424.
+        Side of the images in pixels, 16 to 2048; Galaxy Zoo's own images have 424.
     progress : Progress or bool
-        Where a bar goes; nowhere by default. True is the terminal.
+        Shows a progress bar; by default nothing is shown. True: in the terminal.
 
     Raises
     ------
     InputError
-        A number is out of range, or images/ holds files of another survey.
+        A number is out of range, or images/ has files of another survey.
     OutputError
         The folder cannot be written.
     """
@@ -178,7 +179,7 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Return the random numbers for one purpose (such as votes) in one row of the survey."""
+    """Return a random generator for one purpose (such as votes) in one row of the survey."""
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
@@ -205,18 +206,18 @@ def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
-    # let the same volunteers classify the galaxy far and near, so that only distance changes their
-    # votes
+    # let the same volunteers classify the galaxy twice, as it is and nearer, so that only the
+    # distance changes their votes
     observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # these are the "debiased" votes: those that the same volunteers give to the galaxy brought near
+    # the last row are the "debiased" votes: those of the same volunteers for the nearer galaxy
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 
 def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return positions, redshifts, magnitudes and sizes of simulated galaxies, named as in GZ2."""
+    """Return a table of simulated positions, redshifts, magnitudes and sizes; columns as in GZ2."""
     return pd.DataFrame(
         [
             {
@@ -255,7 +256,7 @@ def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) ->
 def _write(path: Path, table: pd.DataFrame) -> None:
     """Write a table to a CSV file with nine digits; the complete file appears, or none at all.
 
-    Nine digits are enough for 0.1 arcsec on the sky, and for sums of fractions to 1e-8.
+    Nine digits give positions on the sky to 0.1 arcsec, and sums of fractions to 1e-8.
     """
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

@@ -31,19 +31,19 @@ def visibility(galaxy: Galaxy) -> float:
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
-    """Return the probability of each answer about a simulated galaxy, if its question is asked.
+    """Return the probability of each of Galaxy Zoo's 37 answers, if its question is asked.
 
     Parameters
     ----------
     galaxy : Galaxy
-        The true shape.
+        True shape of the simulated galaxy.
     clear : float
-        Visibility in (0, 1): 0 is a blur, 1 shows everything.
+        Visibility of the galaxy's features in (0, 1): near 0 all is blurred, near 1 all is seen.
 
     Returns
     -------
     ndarray of float64
-        Shape (37,), in the order of `ANSWERS`; each question sums to 1.
+        Probabilities, shape (37,), in the order of `ANSWERS`; those of one question sum to 1.
     """
     weights = [
         np.asarray(_OPINIONS[question](galaxy, clear), dtype=float) for question in QUESTIONS
@@ -56,7 +56,10 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Share votes among answers: the nearest to `value` gets most, less in an unclear image."""
+    """Return the share of votes of each answer: the less clear the image, the more equal they are.
+
+    The answer whose centre is nearest to `value` gets the largest share.
+    """
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
     return shares

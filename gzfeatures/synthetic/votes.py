@@ -32,20 +32,20 @@ WALK: tuple[str, ...] = tuple(
         }
     ).static_order()
 )
-"""Questions in an order in which each question comes after those that lead to it."""
+"""Questions of the decision tree, each of them after the questions that lead to it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
     """Store the simulated volunteers who classify one galaxy: their care, and random numbers.
 
-    The same panel can be shown the galaxy twice, at two distances, which is what debiasing
-    estimates.
+    The same volunteers can classify the galaxy at two distances. Debiasing of real votes estimates
+    how the votes would change.
 
     Parameters
     ----------
     luck : ndarray of float64
-        Uniform deviates, shape (volunteers, 11): one per question.
+        Random numbers in [0, 1), one for each question, shape (volunteers, 11).
     care : ndarray of float64
         Probability of an earnest answer, shape (volunteers,); otherwise the answer is a guess.
     """
@@ -64,9 +64,9 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Return the weight of each volunteer's votes, shape (volunteers,); careless ones get less.
+        """Return the weight of each volunteer's votes, shape (volunteers,), less for the careless.
 
-        Willett+2013, section 3.
+        The formula is from Willett+2013, section 3.
         """
         return np.minimum(1.0, (self.care / 0.6) ** 8.5)
 
@@ -76,16 +76,17 @@ class Panel:
         Parameters
         ----------
         chances : ndarray of float64
-            Shape (37,): probability of each answer of an earnest volunteer who is asked its
-            question.
+            Probability of each answer by an earnest volunteer who is asked the question, shape
+            (37,).
 
         Returns
         -------
         ndarray of bool
-            Shape (volunteers, 37); False under questions a volunteer did not reach.
+            True for the chosen answers, shape (volunteers, 37); False for all answers to questions
+            that a volunteer was not asked.
         """
-        # use random numbers that were drawn before, so that the same volunteers can vote on two
-        # images of a galaxy
+        # draw no random numbers here but use those in `luck`, so that the same volunteers can vote
+        # on two images of a galaxy
         answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
@@ -95,7 +96,7 @@ class Panel:
         return answers & self._asked_answers(answers)
 
     def _asked_answers(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return for each answer whether volunteers are asked its question, (volunteers, 37)."""
+        """Return True for answers whose question a volunteer is asked, shape (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
             for answer, chosen in zip(
@@ -103,8 +104,8 @@ class Panel:
             ):
                 after = NEXT[answer]
                 if after is not None:
-                    # several answers can lead to one question; it is asked if the volunteer chose
-                    # any of these answers
+                    # combine with "or", because several answers can lead to one question: any of
+                    # them suffices
                     on_way[after] |= on_way[question] & chosen
         return np.column_stack(
             [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]
@@ -144,19 +145,20 @@ LETTERS: dict[str, str] = {
     "merger": "(m)",
     "dust-lane": "(u)",
 }
-"""Letters of each answer in a GZ2 class string."""
+"""Answer → letters that stand for it in a class string of GZ2."""
 
 
 def gz2_class(debiased: Mapping[str, Chances]) -> str:
     """Return a galaxy's class string, such as `Sb2m`, by the rules of the GZ2 catalog.
 
-    The largest debiased answer of the first question, then the most common answer of each question
-    that follows (Willett+2013, doi:10.1093/mnras/stt1458).
+    The string has letters for the most common answer to the first question, then for the most
+    common answer to each question to which that answer leads (Willett+2013,
+    doi:10.1093/mnras/stt1458).
 
     Parameters
     ----------
     debiased : mapping of str to ndarray
-        Question → debiased fraction of its answers.
+        Question → debiased vote fraction of each answer.
     """
 
     def most(question: str) -> str:
@@ -182,8 +184,8 @@ def gz2_class(debiased: Mapping[str, Chances]) -> str:
 def kaggle_table(weights: Counts) -> pd.DataFrame:
     """Build a table like the Kaggle solutions: `GalaxyID` and 37 cumulative vote fractions.
 
-    Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer
-    is "no".
+    If no volunteer was asked whether anything is odd, because all chose "star or artifact", the
+    answer "no" gets the fraction 1.
     """
     fractions = weights.conditional()
     values = fractions.values.copy()
@@ -203,15 +205,16 @@ def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFram
     Parameters
     ----------
     counts, weights : Counts
-        Votes, plain and weighted by consistency.
+        Votes, unweighted and weighted by the consistency of the volunteers.
     debiased : Counts
-        Weighted votes of the same volunteers for the same galaxies brought nearer.
+        Weighted votes of the same volunteers for the same galaxies, shown nearer.
 
     Returns
     -------
     DataFrame
         `asset_id`, `gz2_class`, `total_classifications`, `total_votes`, and five columns per
-        answer. As in the published table, the fraction of a question that nobody was asked is 0.
+        answer. As in the published table, answers to a question that nobody was asked have
+        fraction 0.
     """
     measures = {
         "count": counts.values.astype(np.int64),
