@@ -42,7 +42,8 @@ class ExtractionCost:
     images : int
         All images of the source.
     loading_seconds : float
-        From the start of the process to the first embedding, if networks are already compiled.
+        Seconds from the start of the process to the first embedding, if networks are already
+        compiled.
     seconds_per_image : float
         Time for reading, decoding, networks and writing.
     bytes_per_image : float
@@ -99,7 +100,8 @@ def measure(
     images : ImageSet
         All images of the planned extraction.
     extractions : sequence of Extraction
-        Their store and progress are not used; a bad image is left out.
+        Settings of the planned extraction; their store and progress are not used, and a bad image
+        is left out.
     seconds : float
         About how long to measure, after loading and compiling.
 

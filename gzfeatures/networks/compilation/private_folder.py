@@ -32,8 +32,8 @@ class PrivateFolder:
     Raises
     ------
     OutputError
-        From every method: the folder cannot be made, is a link, belongs to somebody else, or lies
-        on a disk that cannot keep others out.
+        Raised by every method if the folder cannot be created, is a link, belongs to another user,
+        or is on a disk without owners and permissions.
     """
 
     def __init__(self, path: Path) -> None:

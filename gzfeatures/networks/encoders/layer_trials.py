@@ -57,7 +57,7 @@ def training_of_program(module: torch.fx.GraphModule) -> Trial:
     Parameters
     ----------
     module : GraphModule
-        What `ExportedProgram.module` gives.
+        Result of `ExportedProgram.module()`.
     """
     alive, across, counts = [], [], {True: 0, False: 0}
     for node in module.graph.nodes:

@@ -46,7 +46,7 @@ class OnnxInput:
         Fixed number of images in a batch, and side in px; None if it may vary.
     channels_last : bool
     whole : bool
-        Takes pixels 0…255 as uint8, not normalised floats.
+        Whether the graph takes pixels 0…255 as uint8, not normalised floats.
     """
 
     name: str
@@ -66,11 +66,11 @@ class OnnxGraph:
     images : OnnxInput
     outputs : tuple of str
     quantised : bool
-        Computes in 8-bit integers.
+        Whether the graph computes in 8-bit integers.
     antialiased : bool
-        Holds a Resize with antialias, which OpenVINO ignores silently.
+        Whether the graph has a Resize with antialias, which OpenVINO ignores silently.
     beside : tuple of Path
-        Files of external data.
+        Files with the graph's external data, such as weights.
     """
 
     path: Path

@@ -70,7 +70,7 @@ def pooled(features: torch.Tensor, name: str, prefix: int, where: object) -> tor
     Raises
     ------
     InputError
-        A class token is asked of an encoder without one, or the features have another shape.
+        The encoder has no class token (`cls`), or the features have another shape.
 
     Examples
     --------

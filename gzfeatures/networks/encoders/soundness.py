@@ -82,7 +82,7 @@ def findings_of(
     Parameters
     ----------
     run : callable
-        From pixels (n, size, size, 3) to vectors (n, dim).
+        Function from pixels (n, size, size, 3) to vectors (n, dim).
     size : int
         Side of the images in px.
     other : callable, optional

@@ -152,7 +152,7 @@ def build(
     UnknownNameError
         No network has that name.
     InputError
-        `classes` or `bands` is not positive, or `aux` is asked of a network without auxiliary
+        `classes` or `bands` is not positive, or `aux` is set for a network without auxiliary
         classifiers.
     """
     if classes < 1 or (bands is not None and bands < 1):

@@ -37,7 +37,8 @@ def fetch(backbone: Backbone, path: Path | None, progress: Progress = SILENT) ->
     ----------
     backbone : Backbone
     path : Path or None
-        Where the loader stores the weights. For any other path nothing is downloaded.
+        File in which torchvision's loader stores the weights; for any other path nothing is
+        downloaded.
     progress : Progress
         Shows the download.
 

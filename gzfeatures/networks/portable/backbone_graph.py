@@ -34,9 +34,9 @@ class PortableBackbone:
     Parameters
     ----------
     extractor : Extractor
-        Its view, normalisation and symmetries enter the graph.
+        How embeddings are made; its normalisation and symmetries become part of the graph.
     network : nn.Module
-        From normalised images to embeddings, in eval mode.
+        Network from normalised images to embeddings, in eval mode.
     licence : str
         Licence of the weights.
     """
@@ -119,8 +119,8 @@ class PortableBackbone:
         opset : int
             Version of ONNX's operators.
         batch : int, optional
-            Fix n: a graph in 8-bit integers must not hold a Range over an open batch, with which
-            OpenVINO computes wrong biases.
+            Fixed number n of images; None lets it vary. A graph that will be converted to 8-bit
+            integers needs a fixed n: with a variable n, OpenVINO computes wrong biases.
 
         Raises
         ------

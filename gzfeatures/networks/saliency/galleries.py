@@ -41,9 +41,9 @@ class Attributions:
     ids : Ids
         Ids of the n galaxies.
     pixels : ndarray of uint8
-        As the network sees them, shape (n, height, width, bands).
+        Images, cropped and resized for the network, shape (n, height, width, bands).
     inputs : Tensor
-        The same normalised, shape (n, bands, height, width).
+        The same images normalised, shape (n, bands, height, width).
     outputs : ndarray of float64
         Logits, or a head's probabilities, shape (n, k).
     codes : ndarray of int

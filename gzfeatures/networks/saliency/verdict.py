@@ -61,7 +61,7 @@ class Verdict:
     Parameters
     ----------
     methods, baselines : tuple of MethodFigures
-        In the order they were asked for; the baselines are those of `RIVALS`.
+        Scores of the methods, in the order of the arguments, and of the baselines in `RIVALS`.
     """
 
     methods: tuple[MethodFigures, ...]

@@ -29,7 +29,7 @@ def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
     Returns
     -------
     target : Target
-        Its logit is the number in standard deviations from the mean.
+        Target whose logit is the number in standard deviations from the mean.
     matrix : ndarray of float32
         Shape (n, 1).
 

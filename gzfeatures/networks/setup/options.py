@@ -19,7 +19,7 @@ class TrainingOptions:
     Parameters
     ----------
     folder : Path
-        Where the checkpoint goes, with the state to resume from, `history.json` and `curves.png`.
+        Folder of the checkpoint, of the state to resume from, `history.json` and `curves.png`.
     recipe : {"probe", "tune", "scratch"}, optional
         See `recipe.RECIPES`; by default `tune` if weights are given to start from, else `scratch`.
     epochs : int, optional
@@ -43,7 +43,7 @@ class TrainingOptions:
     weights : str or Path, optional
         File to start from, or "own" for the backbone's own. By default a checkpoint folder starts
         from its weights, and a network's name from random weights, which is announced. The output
-        layer starts with random weights, unless a checkpoint has the same classes.
+        layer is replaced, unless a checkpoint has the same classes.
     target : str, optional
         Key of `targets.TARGETS`; default the labels' own, such as "classes".
     augmentation : Augmentation

@@ -66,7 +66,7 @@ class PixelCache:
         view : View
             Crop, size and colour.
         folder : Path
-            Where the file lies; made if missing.
+            Folder of the file; created if missing.
         progress : Progress or bool
             Shows a progress bar; none by default. True: in the terminal.
         noted : callable, optional

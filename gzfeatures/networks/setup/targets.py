@@ -33,7 +33,7 @@ class Target:
     Parameters
     ----------
     kind : {"classes", "multi-label", "fractions", "value", "redshift"}
-        What is predicted.
+        What the network predicts.
     loss : callable
         (logits (n, k), targets (n, k), weights (k,) or None, smoothing) → mean loss.
     probabilities : callable

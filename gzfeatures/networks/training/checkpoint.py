@@ -132,7 +132,7 @@ def write_folder(
     Parameters
     ----------
     folder : Path
-        Made if missing; an older checkpoint in it is replaced.
+        Folder of the checkpoint, created if missing; an older checkpoint in it is replaced.
     backbone : Backbone
         The network as a backbone; the function that later reads the folder fills in the path of the
         weights and their sha256.

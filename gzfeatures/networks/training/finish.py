@@ -189,7 +189,7 @@ class Finish:
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Return validation galaxies that neither chose the epoch nor trained the first weights."""
+        """Return galaxies that neither chose the epoch nor trained the starting weights."""
         # with too few validation galaxies to halve, all calibrate, although they chose the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:

@@ -192,7 +192,7 @@ class Model:
     backbone : Backbone
         Description of the network as a backbone.
     recipe : TrainingRecipe
-        With every number filled in.
+        Recipe with every number filled in.
     settings : dict
         Settings that decide the result of the training, as JSON values.
     inference : Inference
