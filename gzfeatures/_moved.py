@@ -17,7 +17,8 @@ PACKAGE = "gzfeatures."
 @cache
 def _table() -> dict[str, Any]:
     """Read moved.toml: the old names of modules, classes and functions, with their new names."""
-    # import tomllib late, because every import of gzfeatures loads this module
+    # import tomllib late, because every import of gzfeatures loads this module, but few programs
+    # use old names
     import tomllib
     from importlib.resources import files
 

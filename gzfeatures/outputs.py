@@ -86,8 +86,8 @@ class Guard:
             self._names[_plain(path)] = path
             status = _status(path)
             if status is not None:
-                # device and inode numbers identify a file under any of its names: a link, or other
-                # letter case
+                # device and inode numbers identify a file under any of its names: a link, or a name
+                # in other upper and lower case
                 self._nodes[status.st_dev, status.st_ino] = path
                 if stat.S_ISDIR(status.st_mode):
                     self._folders.append((_real(path), path))

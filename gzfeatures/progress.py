@@ -145,7 +145,8 @@ class Terminal:
         """Draw a progress bar on stderr with rich; yield the function that advances the bar."""
         from rich import progress
 
-        # a bar that is removed at the end leaves nothing in a log file, not even an empty line
+        # draw no bar in a log file if the bar is removed at the end: not even an empty line must
+        # remain
         if transient and not _stderr().is_interactive:
             yield _unmoved
             return

@@ -111,8 +111,8 @@ class GalaxyFiles:
         """
         alike: dict[str, list[str]] = {}
         for name in names:
-            # a number at the end of a file name counts galaxies (`cutout_1`), so leave such files
-            # out; a word there may name a filter
+            # a word at the end of a file name may name a filter, but a number counts galaxies
+            # (`cutout_1`), so leave out names with a number
             stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)

@@ -78,8 +78,8 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     across, columns = _transform(width, side)
     light = _first_product(rows, pixels[down, across])
     waves = (light @ columns.T)[DOWN, ACROSS]
-    # in a flat picture the signs are rounding errors; a hash would make all flat pictures look
-    # alike, so return none
+    # in a flat picture the signs come from rounding errors, so return no hash: two unrelated flat
+    # pictures could have equal hashes
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()

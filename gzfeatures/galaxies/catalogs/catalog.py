@@ -332,8 +332,8 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        # a catalog with only weighted counts raises InputError; a weighted count is no number of
-        # people, so return None
+        # reading counts raises InputError if the catalog has only weighted counts; these are no
+        # numbers of people, so return None
         except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))

@@ -109,8 +109,8 @@ class Rows:
     def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
         """Read a table, and its key columns as exact ids, so that long numbers lose no digit."""
         frame = read_table(path, keys=keys)
-        # a user may name the key `galaxy_id` for a published table, whose id column has another
-        # name; copy the id column to `galaxy_id`
+        # a user may name the key `galaxy_id`, although the id column of a published table has a
+        # different name: copy that column to `galaxy_id`
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])

@@ -241,8 +241,8 @@ class Labelling:
 
     def _drawn(self) -> npt.NDArray[np.int64]:
         """Draw a class for each galaxy, with its vote fractions as probabilities, shape (n,)."""
-        # inverse transform sampling: the first class whose cumulative fraction exceeds a random
-        # number has the right probability
+        # inverse transform sampling: draw the first class whose cumulative vote fraction exceeds a
+        # random number
         cumulated = np.cumsum(self.soft, axis=1)
         # scale the random number to the sum of the galaxy's vote fractions, because this sum need
         # not be 1

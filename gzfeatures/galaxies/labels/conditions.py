@@ -241,6 +241,6 @@ def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
     """Return where missing votes leave it unknown whether all conditions hold, shape (n,), bool."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
-    # one condition that is known to be false excludes the class, even if the other conditions are
-    # unknown
+    # undecided: no condition is known to be false, and at least one is unknown; a single false
+    # condition would exclude the class for certain
     return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

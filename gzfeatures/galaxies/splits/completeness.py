@@ -86,8 +86,8 @@ def completeness(catalog: Catalog) -> Completeness | None:
     # use the 99 % quantile of m = M + 5 lg(d_L / 10 pc) instead of the maximum, because a few very
     # faint galaxies are not the catalog's limit
     limit = float(np.quantile(magnitude[known] + np.interp(redshift[known], grid, modulus), SHARE))
-    # solve the same equation for the redshift at which galaxies of the sample's faintest absolute
-    # magnitude have the limiting apparent magnitude
+    # solve m = M + 5 lg(d_L / 10 pc) for the redshift at which the sample's faintest galaxies
+    # (absolute magnitude M) have the limiting apparent magnitude m
     reached = float(np.interp(limit - MAGNITUDES[1], modulus, grid))
     return Completeness(limit, MAGNITUDES[1], reached, REDSHIFTS[1])
 

@@ -81,7 +81,7 @@ def _nested(ids: Ids, split: Split, labels: Labels, seed: int, *, first: int) ->
         return []
     codes, group = labels.select(ids).strata, group_codes(ids, split.groups)
     members = [np.flatnonzero(group == number) for number in np.unique(group)]
-    # a group enters as a whole, so count it as one member of the class of its first galaxy
+    # a group is drawn as a whole, so count it as one member of the class of its first galaxy
     classes = np.array([codes[rows[0]] for rows in members])
     return [ids[members[row]] for row in nested_order(classes, seed, first)]
 

@@ -235,8 +235,8 @@ def _marked(
         }
         if not parts_of:
             continue
-        # if a campaign asked a question but did not offer one of our answers, this answer has zero
-        # votes
+        # if a campaign asked a question of Galaxy Zoo 2 without offering one of its answers, this
+        # answer has zero votes
         for answer, parts in asked.items():
             answers = next(answers for answers in QUESTIONS.values() if answer in answers)
             if not parts and not parts_of.keys().isdisjoint(answers):

@@ -228,8 +228,8 @@ def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
     ):
-        # read one byte more than allowed: if it exists, the file is too large, whatever its header
-        # states
+        # read one byte more than allowed: if this byte exists, the file is too large, whatever its
+        # header states
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError(

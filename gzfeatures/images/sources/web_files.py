@@ -41,7 +41,7 @@ PICTURE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"
 ARRAY = (b"SIMPLE", b"\x93NUMPY", b"PK\3\4", b"\x1f\x8b")
 """First bytes of pictures, and of FITS files, NumPy arrays, and zip and gzip archives."""
 
-# an address has at most 4,096 characters: where a closing quote is missing, the search would else
+# limit an address to 4,096 characters: otherwise, if a closing quote is missing, the search would
 # read the rest of the page again for each link
 LINK = re.compile(r"""\bhref\s*=\s*(?:"([^"]{1,4096})"|'([^']{1,4096})')""", re.IGNORECASE)
 PART_OF = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
