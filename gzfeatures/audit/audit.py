@@ -216,7 +216,7 @@ def _nuisances(
     steps: FinishedSteps,
     progress: Progress,
 ) -> tuple[list[Nuisance], list[tuple[str, str]]]:
-    """Read nuisances from catalog and pixels; also list those that cannot be measured, and why."""
+    """Read nuisances (redshift, noise, …) from catalog and pixels; list unusable ones and why."""
     ids = sample.table.ids
     made: list[Nuisance] = []
     not_judged: list[tuple[str, str]] = []
@@ -248,7 +248,7 @@ def _nuisances(
 
 
 def _probe(sample: _Sample, nuisance: Nuisance, draws: int, steps: FinishedSteps) -> Probe:
-    """Measure how well embeddings predict a nuisance, or read the result of an earlier audit."""
+    """Measure how well embeddings predict a nuisance such as redshift, or read a stored result."""
 
     def compute() -> dict[str, Any]:
         rows = sample.rows(nuisance.ids)
@@ -267,7 +267,7 @@ def _probe(sample: _Sample, nuisance: Nuisance, draws: int, steps: FinishedSteps
 
 
 def _key_of(nuisance: Nuisance) -> list[Any]:
-    """Return a nuisance's name, origin, ids and values as a key that finds its stored result."""
+    """Return name, origin, ids and values of a nuisance (such as redshift), to find its result."""
     values = fingerprint.of_array(nuisance.values)
     return [nuisance.name, nuisance.origin, list(nuisance.ids), values, list(nuisance.categories)]
 
@@ -275,7 +275,7 @@ def _key_of(nuisance: Nuisance) -> list[Any]:
 def _class_scores(
     sample: _Sample, nuisances: Sequence[Nuisance], steps: FinishedSteps
 ) -> tuple[dict[str, Any], list[SliceScore]]:
-    """Score how well embeddings predict morphology, overall and in slices of each nuisance."""
+    """Score how well embeddings predict morphology, overall and in slices (of redshift, seeing)."""
     key = [sample.key, [_key_of(nuisance) for nuisance in nuisances]]
     found = steps.result("classes", key, lambda: _computed_scores(sample, nuisances))
     rows = []

@@ -17,7 +17,7 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw a line for each nuisance: from its score by morphology to its score by embeddings too.
+    """Draw a line for each nuisance: from its score with morphology to that with embeddings added.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Store the results of an audit, and name in one line the nuisances that embeddings know."""
+"""Store the results of an audit, and name the nuisances (such as redshift) that embeddings know."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Audit:
 
     @property
     def judged(self) -> list[tuple[Probe, bool]]:
-        """Return each nuisance's scores, and whether embeddings predict it beyond morphology."""
+        """Return scores of each nuisance, and whether embeddings beat morphology significantly."""
         return list(zip(self.probes, known(self.probes), strict=True))
 
     @property
     def verdict(self) -> str:
-        """Return a line that names the nuisances which embeddings predict beyond morphology."""
+        """Return a line naming the nuisances that embeddings predict better than morphology."""
         name = self.table["backbone"]
         if not self.probes:
             return f"{name}: no nuisance could be measured"
@@ -125,5 +125,5 @@ UNTOLD = (
 
 
 def figure_name(probe: Probe) -> str:
-    """Return the name of a probe's score as it is printed: R² or AUROC."""
+    """Return the printed name of the score of a nuisance: R² or AUROC."""
     return "R²" if probe.measure == "R2" else probe.measure

@@ -51,7 +51,7 @@ class ClassDifference:
 
     @property
     def differs(self) -> bool:
-        """Return whether the interval of the difference excludes 0."""
+        """Return whether the interval of the difference between the tables excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     def asdict(self) -> dict[str, object]:

@@ -149,7 +149,7 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Return a backbone with torchvision's weights; its file name contains 8 digits of a sha256."""
+    """Return a backbone with torchvision's weights; the file name has 8 digits of their sha256."""
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,

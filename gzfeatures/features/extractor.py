@@ -80,7 +80,7 @@ class Extractor:
 
     @classmethod
     def imported(cls, name: str, origin: str, column: str, dim: int) -> Extractor:
-        """Return settings of another program's vectors: name, origin, column, length; no others.
+        """Return settings of another program's vectors: name, origin, column, length; rest unknown.
 
         Parameters
         ----------

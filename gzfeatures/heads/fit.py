@@ -214,7 +214,7 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return the head's training galaxies, and all groups that contain one of head or backbone."""
+    """Return the head's training galaxies, and all groups with one of the head or the backbone."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
     # a group may contain galaxies without a row in the embedding table, so without an image to

@@ -131,7 +131,7 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Predict all galaxies of an embedding table with the settings of the training table.
+        """Predict all galaxies of an embedding table that was made like the training table.
 
         Parameters
         ----------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
 
 SURE = 0.98
-"""Balanced accuracy, or explained variance, above which a column is reported as a label leak."""
+"""Mean recall of classes, or explained variance, above which a column reveals the label."""
 SAME_ORDER = 0.999
 """Rank correlation (Spearman) above which a column is the predicted number in another unit."""
 MOST = 5000

@@ -79,7 +79,7 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return each galaxy's most frequent first answer as its class; None if labels lack these."""
+    """Return each galaxy's most frequent answer to question 1 as its class; None if not asked."""
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

@@ -36,7 +36,7 @@ LUMINANCE = np.array(
 )  # fmt: skip
 """Quantisation of luminance at quality 50 (ITU-T T.81, table K.1)."""
 BORDER = 8
-"""The border is this part of the frame's side wide."""
+"""Side of an image divided by the width of the border where noise is measured."""
 
 
 @dataclasses.dataclass(frozen=True)

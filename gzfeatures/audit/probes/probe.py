@@ -13,7 +13,7 @@ from gzfeatures.audit.probes.nuisances import Nuisance
 from gzfeatures.audit.probes.ridge import Fold, Matrix, out_of_fold, standardised
 
 DRAWS = 200
-"""Draws of the nuisance from morphology alone, which the measured difference is compared with."""
+"""Simulations of the nuisance by morphology alone, with which the measured gain is compared."""
 LANDMARKS = 60
 """Galaxies whose similarity to each galaxy describes morphology beyond straight lines."""
 LEVERAGE = 3.0
@@ -21,13 +21,13 @@ LEVERAGE = 3.0
 LEVEL = 0.05
 """Chance that any nuisance of an audit is called known although vectors tell shapes alone."""
 GUESS = {"R2": 0.0, "AUROC": 0.5}
-"""Figure of a probe that knows nothing."""
+"""Score of a guess, which knows nothing about the nuisance."""
 LEAST = 0.02
-"""Smallest figure beyond morphology that is called knowledge."""
+"""Smallest gain in score over morphology that is called knowledge."""
 REACH = {"R2": 40.0, "AUROC": 20.0}
-"""How far above `LEAST` a figure has to be, times the number of galaxies.
+"""How far above `LEAST` a gain in score has to be to be detected, times the number of galaxies.
 
-Simulated: experiments/audit_power.py, whose table stands in experiments/README.md.
+Simulated by experiments/audit_power.py; the table is in experiments/README.md.
 """
 
 
@@ -75,7 +75,7 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Return how much embeddings raise the score above that of labelled, predicted morphology.
+        """Return how much embeddings raise the score beyond morphology (labels, predicted labels).
 
         Predicted morphology means the labels as predicted from the embeddings. A score worse than
         that of a guess counts as that of a guess: 0 for R², 0.5 for AUROC.
@@ -84,7 +84,7 @@ class Probe:
         return max(self.both, guess) - max(self.apparent, guess)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the scores of the probe, and their differences, as JSON values."""
+        """Return the scores of the nuisance, and their differences, as JSON values."""
         reach = detectable(self.measure, self.galaxies)
         more = {"difference": self.difference, "beyond": self.beyond, "detectable": reach}
         return dataclasses.asdict(self) | more
@@ -112,7 +112,7 @@ def detectable(measure: str, galaxies: int) -> float:
 
 
 def known(probes: Sequence[Probe]) -> list[bool]:
-    """Decide for each nuisance whether embeddings predict it significantly beyond morphology.
+    """Decide for each nuisance whether embeddings predict it significantly better than morphology.
 
     The score beyond morphology has to be `LEAST` or more, and its p value at most `LEVEL`,
     corrected for the number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).

@@ -49,7 +49,7 @@ def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[
 
 
 def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
-    """Return the name of each galaxy's sky cell ("" if unknown), and a phrase; None if no cells."""
+    """Return each galaxy's sky cell ("" if unknown), and a phrase naming them; None if no cells."""
     rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
     inside = rows >= 0
     if catalog.has_column("ra") and catalog.has_column("dec"):

@@ -111,7 +111,7 @@ def repair_table(path: Path, known_by: Path | Store) -> Repaired:
 def _of_table(
     ids: Ids, digests: Ids, matrix: np.ndarray, like: Path, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return rows of the intact table `like`; refuse if a galaxy has another vector in the file.
+    """Return rows of the intact table `like`; refuse if a galaxy in both has different vectors.
 
     Also return a sentence that says what was compared.
     """

@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several vote fractions; each is fitted to the galaxies where its value is known.
+    """Predict several vote fractions, each with a fit to the galaxies for which it is known.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def recalibrate(self, X: Any, y: Any) -> Self:
-        """Fit the calibration again, on galaxies that trained neither the head nor its backbone.
+        """Fit the calibration again, on galaxies that neither head nor backbone was trained on.
 
         For galaxies that the backbone was trained on, a head is too certain; after a calibration on
         them, probabilities of new galaxies are too high. `method` and class weights stay the same.
