@@ -23,7 +23,7 @@ EDGES = 2
 COLUMN_NAMES = frozenset(
     {"galaxy_id", "predicted_class", "class_set", "familiarity_p", "empty_because", "trained_on"}
 )
-"""Columns of files of ours, whose names keep their underscores wherever they are printed."""
+"""Names of columns in files of predictions, which are printed with their underscores."""
 
 
 class VerbsByChapter(TyperGroup):

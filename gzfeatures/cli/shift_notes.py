@@ -21,7 +21,7 @@ class KeptOut(Protocol):
 
     @property
     def shares(self) -> Shares | None:
-        """Return the mean predicted probability of each class, over these galaxies."""
+        """Return each class's mean predicted probability over galaxies kept out of training."""
 
 
 def sample_for(kept_out: KeptOut) -> TableSample | None:

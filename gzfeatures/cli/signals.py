@@ -33,13 +33,13 @@ AGAIN = 0.05
 Hook: TypeAlias = "Callable[[sys.UnraisableHookArgs], object]"
 
 _told: list[int] = []
-"""Warnings that were printed."""
+"""Signals of a batch system for which a warning was printed."""
 _received: list[int] = []
 """Signals that interrupted this process, in order of arrival."""
 _stopped: list[int] = []
 """Signals that stopped the main thread."""
 _unsaid = threading.Lock()
-"""Lock of the thread that first prints that the process ends."""
+"""Lock that the first thread takes which prints that the process ends; others print nothing."""
 _held_back = threading.local()
 """Signals that a thread blocks while it forks."""
 

@@ -76,7 +76,7 @@ exec {verb} --part "$task/{tasks}" -o {parts}"$task"{shlex.quote(output.suffix)}
 
 
 def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
-    """Yield the words of the command that the user typed, without some options."""
+    """Yield the words of the command that the user typed, except the options in `without`."""
     for parameter in context.command.params:
         name = parameter.name
         given = context.get_parameter_source(name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gzfeatures.ids import Ids
 
 CLASSES = ("classes", "multi-label")
-"""Kinds of labels that a campaign of questions gives."""
+"""Kinds of labels that the labelling page (`teach`) writes."""
 
 
 def labels_and_split(

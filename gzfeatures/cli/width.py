@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 GAP = 2
 """Spaces between the columns of a table."""
 ROOM = 160
-"""Columns of a table that no terminal shows."""
+"""Width in characters of a table that is not printed on a terminal."""
 
 
 def blocks(natural: Sequence[int], least: Sequence[int], width: int) -> Iterator[list[int]]:

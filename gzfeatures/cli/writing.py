@@ -45,7 +45,7 @@ NAMED: dict[str, Callable[[str], bool]] = {
     "scheme": _another_scheme,
     "weights": lambda text: text != "none",
 }
-"""Parameters whose text may name a file, with a test whether a text is a path."""
+"""Parameters whose value may be a file path, each with a function that says if it is one."""
 
 PLAIN = frozenset(
     {

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from gzfeatures.evaluation.repeatability import ASSUMED_PANEL
 
 JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
-"""Fields whose key in JSON files is an older name, which other programs use."""
+"""Fields whose key in JSON files is the name in earlier versions, because other programs use it."""
 Compared: TypeAlias = Literal["methods", "trainings"]
 
 

@@ -290,7 +290,8 @@ def network_curve(
     """
     from gzfeatures.heads.learning_curve import nested
 
-    # the first n of `train` are the sample of n labels: each sample contains all smaller ones
+    # the first n galaxies in `train` are the sample of n labels: each sample contains all smaller
+    # samples
     train = nested(group.split.train, group.labels, seed)
     plain = network.model_copy(update={"learning_curve": ()})
     candidate_of = {len(train): whole}

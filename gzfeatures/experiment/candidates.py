@@ -206,7 +206,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add to a head calibrated class sets and class shares, or intervals of numbers."""
+        """Calibrate a head: add class sets and class shares, or intervals if it gives numbers."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(

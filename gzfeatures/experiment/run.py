@@ -166,7 +166,7 @@ def run(
         if isinstance(experiment, (str, Path)) and Path(experiment).is_file()
         else []
     )
-    # check every output file before hours of training, not afterwards
+    # check before hours of training, not afterwards, that every output file may be written
     written = [
         run_folder / name
         for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)

@@ -294,7 +294,10 @@ def _second_target(
     seed: int,
     check: _Check,
 ) -> tuple[Labels, ImageSet]:
-    """Label galaxies for a second target, and add images of galaxies with only this label."""
+    """Label galaxies for a second training target, and add images of galaxies with only this label.
+
+    Networks learn the second target in addition to the main labels.
+    """
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images

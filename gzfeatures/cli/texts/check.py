@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_check import ImageCheck
 
 VOTES = re.compile(r"(?P<answer>.+) \((?P<source>.+ of .+)\)")
-"""Name of a column of votes: the answer, and in brackets what was measured in which campaign."""
+"""Pattern of a vote column's name: the answer, then in brackets the measure and the project."""
 FIRST, MOST_COLUMNS = 5, 60
-"""Numbers of galaxies and of columns that are named one by one."""
+"""Largest number of galaxies and of columns to print by name."""
 
 
 def print_columns(report: Examination) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gzfeatures.evaluation.rows import RankedRow
 
 FEW_TEST, FEW_CALIBRATION = 100, 20
-"""Numbers of test and of calibration galaxies below which scores say little."""
+"""Numbers of test and of calibration galaxies below which the user is warned."""
 BESIDE = ("accuracy", "macro_f1", "log_loss", "bias", "sigma_nmad", "outlier_share")
-"""Metrics that stand beside the one that ranks, as many as fit."""
+"""Metrics to print beside the one that ranks; the first `MOST_BESIDE` of them are printed."""
 MOST_BESIDE = 3
 IN_UNITS = frozenset({"rmse", "bias", "sigma_nmad"})
-"""Scores in the units of a predicted number, where three decimals may be none that counts."""
+"""Metrics in the unit of a predicted number, for which three decimals may be too few."""
 
 
 def print_ranking(

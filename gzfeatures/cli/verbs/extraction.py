@@ -60,7 +60,7 @@ def _say_findings(extractions: list[Extraction]) -> None:
 
 
 def _one_table(arguments: Given) -> list[Path]:
-    """Return the path of a single table; none for several, whose names are not known yet."""
+    """Return the path of the table to write; no path for several, whose names are unknown yet."""
     several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
     return [] if several else [arguments["output"]]
 

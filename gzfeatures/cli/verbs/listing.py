@@ -19,14 +19,14 @@ NEXT = {
     "schemes": "gzfeatures label CATALOG --scheme NAME -o labels.csv",
     "networks": "gzfeatures finetune images/ --labels labels.csv --network NAME -o tuned/",
 }
-"""What is done with a name of each list."""
+"""Next command for a user who has chosen a name from a list."""
 BRIEF = {
     "backbones": ("name", "architecture", "dim", "layer", "licence", "source"),
     "heads": ("name", "task", "about"),
     "schemes": ("name", "target", "classes"),
     "networks": ("name", "size", "bands", "source"),
 }
-"""Fields that help to choose, shown without --verbose."""
+"""Columns that help to choose a name; all others are shown only with --verbose."""
 
 
 @app.command("list", epilog="Example: gzfeatures list backbones --verbose")

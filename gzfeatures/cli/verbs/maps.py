@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MEANING = """trustworthiness: how near the neighbours on the map are in the vectors; 1 is best
 knn preservation: share of the nearest in the vectors that stay nearest on the map
 silhouette: how far a class keeps to itself on the map, from -1 to 1; 0 is mixed"""
-"""What the numbers about a map mean, printed below them."""
+"""Explanation of a map's quality numbers, printed below these numbers."""
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:

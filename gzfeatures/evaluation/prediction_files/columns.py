@@ -32,7 +32,7 @@ RESERVED: dict[str, str] = {
     "familiarity_p": "",
     "trained_on": "",
 }
-"""Columns that are no classes, with the kind of prediction that a column implies."""
+"""Columns that are not named after a class, with the kind of prediction that a column implies."""
 
 UCDS = {
     "galaxy_id": "meta.id",

@@ -20,7 +20,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 FEWEST = 10
 """Number of galaxies below which a class, and each mean over classes, has no interval."""
 ENOUGH_DISORDER = 8
-"""Number of misranked members of a class at which half of the ROC curve's information is used."""
+"""Number of misranked galaxies of a class at which both intervals of the area count equally."""
 EXACT = ("accuracy", "precision", "recall", "f1")
 """Metrics with an exact interval, whose coverage is at least its level for any sample size."""
 

@@ -18,13 +18,13 @@ from gzfeatures.evaluation.statistics.intervals import FEWEST, moments, of_mean
 from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 
 VALUE_METRICS = ("rmse", "bias", "sigma_nmad", "outlier_share")
-"""Scores of predicted numbers, in the order of tables."""
+"""Names of the metrics of predicted numbers, in the order in which tables list them."""
 REDSHIFT_OUTLIER = 0.05
 """|Δz| / (1 + z) beyond which a redshift is an outlier.
 
 Pasquet+2019, doi:10.1051/0004-6361/201833617, section 5; deeper surveys use 0.15, Ilbert+2006."""
 OUTLIER_SIGMAS = 3.0
-"""Number of σ_NMAD from the median beyond which a residual of another number is an outlier."""
+"""Distance from the median, in σ_NMAD, beyond which a residual is an outlier, if no redshift."""
 NMAD = 1.4826
 """Ratio of the standard deviation and the median absolute deviation of a normal distribution."""
 RESAMPLES = 500

@@ -180,7 +180,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Return the sums of `_bins` over all k labels of each galaxy, each label with weight 1 / k."""
+    """Return the same sums as `_bins`, over all k labels of a galaxy, each with weight 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))

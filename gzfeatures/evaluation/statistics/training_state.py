@@ -12,16 +12,16 @@ COMMONEST: Final = "not above the commonest class"
 BASELINE: Final = "not better than one number for all"
 
 BLOCKS, LEAST_RISES, LEAST_GAIN = 5, 8, 0.01
-"""Blocks of the end of a curve, how much more of their ten pairs rise than fall, and the gain."""
+"""Number of blocks; least number of rising minus falling pairs of blocks; least gain in score."""
 LAST_PART = 3
-"""The blocks cover a third of the epochs, or the last five epochs of a short training."""
+"""Number by which epochs are divided: the blocks cover the last third, and at least 5 epochs."""
 
 WORDS: Final[Mapping[str, str]] = {
     RISING: "validation score still rising at the last epoch",
     COMMONEST: "accuracy not told apart from always answering the commonest class",
     BASELINE: "error not told apart from that of one number for all galaxies",
 }
-"""What each reason means."""
+"""Explanation of each reason why a network was not trained long enough."""
 
 
 def is_rising(curve: Sequence[float], *, of_one: bool = True) -> bool | None:

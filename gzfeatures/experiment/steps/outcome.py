@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
-"""Networks and heads that can be explained, best first, each with the names of its files."""
+"""Type of a list of networks and heads that can be explained, best first, each with its files."""
 
 
 def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
