@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from gzfeatures._moved import renamed
+from gzfeatures.ids import Ids
+from gzfeatures.images.decoding.grey_levels import FEWEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,34 @@ class ImageCheck:
     shallow: tuple[tuple[str, int], ...] = ()
 
     found = renamed("found", "readable")
+
+    @classmethod
+    def of(
+        cls,
+        ids: Ids,
+        missing: tuple[str, ...],
+        faults: Sequence[tuple[str | None, int | None]],
+    ) -> ImageCheck:
+        """Sort images by fault and number of grey levels, as `GalaxyImage.fault` returns them.
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,), galaxies that have an image.
+        missing : tuple of str
+            Ids asked for that have none.
+        faults : sequence of (str or None, int or None)
+            Of each image: why it cannot be used, and its number of grey levels.
+        """
+        names = list(map(str, ids))
+        broken = tuple((name, why) for name, (why, _) in zip(names, faults, strict=True) if why)
+        few = (
+            (name, levels)
+            for name, (why, levels) in zip(names, faults, strict=True)
+            if not why and levels
+        )
+        shallow = tuple((name, levels) for name, levels in few if levels < FEWEST)
+        return cls(len(names), missing, broken, shallow)
 
     def asdict(self) -> dict[str, Any]:
         """Return the check's result as JSON values; leave out `shallow` if it is empty."""

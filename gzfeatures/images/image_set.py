@@ -17,14 +17,13 @@ from PIL import Image
 from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.ids import Ids, positions, require_unique
-from gzfeatures.images.decode import Decoder, reason
+from gzfeatures.images.decode import reason
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
-from gzfeatures.images.decoding.grey_levels import FEWEST
 from gzfeatures.images.framing import Framing
-from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput, WholePicture
+from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput
+from gzfeatures.images.galaxy_image import GalaxyImage
 from gzfeatures.images.image_check import ImageCheck
-from gzfeatures.images.picture_cache import KnownImage, PictureCache
-from gzfeatures.images.picture_hash import NOTHING, picture_hash
+from gzfeatures.images.picture_cache import PictureCache
 from gzfeatures.images.reading import Reading
 from gzfeatures.images.sources.archive import archive
 from gzfeatures.images.view import View
@@ -190,8 +189,7 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        source, files = self._place(row)
-        return source.read(files)
+        return self._image(row).read()
 
     def digest(self, row: int) -> str:
         """Return a SHA-256 of an image's bytes and of the options that change its pixels.
@@ -210,10 +208,7 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        known = self._known(row)
-        if known is not None:
-            return known.digest
-        return self._read_again(row)[1].digest
+        return self._image(row).digest()
 
     def digests(self) -> list[str]:
         """Return each image's SHA-256 digest (bytes and options), in the order of the ids."""
@@ -265,14 +260,7 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        source, files = self._place(row)
-        frame, cached = self._frame(row), self._cached_pixels(row, digest)
-        if cached is not None and view.bands is None and view.stretch is None:
-            return source.see_picture(files, cached, view, frame)
-        known, decoder = self._decoder(row, digest)
-        pixels = source.see(files, decoder, view, frame)
-        self._store(known, decoder)
-        return pixels
+        return self._image(row).pixels(view, digest)
 
     def network_input(
         self,
@@ -298,14 +286,7 @@ class ImageSet:
         noted : callable, optional
             Takes the reason.
         """
-        source, files = self._place(row)
-        frame, cached = self._frame(row), self._cached_pixels(row, digest)
-        if cached is not None and not any(view.bands or view.stretch for view in views):
-            return source.whole_picture(files, cached, views, noted, frame)
-        known, decoder = self._decoder(row, digest)
-        result = source.network_input(files, decoder, views, noted, frame)
-        self._store(known, decoder)
-        return result
+        return self._image(row).network_input(views, digest, noted)
 
     def picture_hash(self, row: int) -> bytes:
         """Return a picture's perceptual hash, 64 bytes; zeros for bands or a broken image.
@@ -317,12 +298,7 @@ class ImageSet:
         row : int
             Place of the image, from 0.
         """
-        view = View(size=8, crop=1e-3)
-        # the hash uses the uncropped picture, so crop and size of this view do not matter
-        try:
-            return hash_of(self.network_input(row, (view,)), (view,))
-        except (InputError, MissingFileError):
-            return NOTHING + NOTHING
+        return self._image(row).picture_hash()
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
         """Return the perceptual hash of each picture, shape (n, 64); this decodes every image."""
@@ -362,10 +338,6 @@ class ImageSet:
             )
         return dataclasses.replace(self, framing=framing)
 
-    def _frame(self, row: int) -> float | None:
-        """Return the pixels across a galaxy's Galaxy Zoo field; None if images show this field."""
-        return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
-
     def cached_in(self, cache: PictureCache | None) -> ImageSet:
         """Return the same images with a cache, which stores digests and pixels once they are read.
 
@@ -388,64 +360,8 @@ class ImageSet:
         """
         if self.cache is not None and self.framing is None:
             for row, name in enumerate(self.ids):
-                source, files = self._place(row)
-                if name in digests and self._known(row) is None:
-                    known = KnownImage(source.states(files), digests[name])
-                    self.cache.add((files, source), known)
-
-    def _known(self, row: int) -> KnownImage | None:
-        """Return what the cache stores about an image; None if it was not read, or has changed."""
-        # use no cache if galaxies' radii determine the crops: the digest then includes the crop,
-        # and galaxies with the same file have different digests
-        if self.cache is None or self.framing is not None:
-            return None
-        source, files = self._place(row)
-        return self.cache.known((files, source), source.states(files))
-
-    def _read_again(self, row: int, digest: str | None = None) -> tuple[bytes, KnownImage]:
-        """Read an image's bytes and digest (sha256); refuse bytes without the expected digest."""
-        source, files = self._place(row)
-        # note the file's size and time before reading: if the file changes during reading, the next
-        # call notices it and reads again
-        state = [] if self.cache is None else source.states(files)
-        data = source.read(files)
-        found = source.digest(data, self._frame(row))
-        if digest is not None and found != digest:
-            raise InputError(
-                "image has changed",
-                where=source.where(files),
-                remedy="leave it alone and run again",
-            )
-        known = KnownImage(state, found)
-        if self.cache is not None and self.framing is None:
-            self.cache.add((files, source), known)
-        return data, known
-
-    def _decoder(self, row: int, digest: str | None = None) -> tuple[KnownImage | None, Decoder]:
-        """Read an image and return its decoder; refuse an image that changed since it was read."""
-        source, files = self._place(row)
-        if digest is None and self.cache is None:
-            return None, source.decoder(files, source.read(files))
-        before = self._known(row)
-        expected = digest or (None if before is None else before.digest)
-        data, known = self._read_again(row, expected)
-        if before is not None:
-            known.fault, known.refused = before.fault, before.refused
-        return known, source.decoder(files, data)
-
-    def _cached_pixels(self, row: int, digest: str | None) -> npt.NDArray[np.uint8] | None:
-        """Return the cached pixels of a picture that was decoded before; None if not stored."""
-        known = self._known(row)
-        if known is None or self.cache is None or digest not in (None, known.digest):
-            return None
-        return self.cache.pixels(known)
-
-    def _store(self, known: KnownImage | None, decoder: Decoder) -> None:
-        """Store the pixels of a picture that was just decoded in the cache."""
-        if known is not None and self.cache is not None and self.framing is None:
-            pixels = decoder.decoded
-            if pixels is not None:
-                self.cache.store(known, pixels)
+                if name in digests:
+                    self._image(row).adopt_digest(digests[name])
 
     def select(self, ids: Ids) -> ImageSet:
         """Return the images with these ids, in the order of the ids; refuse an unknown id.
@@ -520,16 +436,7 @@ class ImageSet:
             Where a bar goes; nowhere by default. True is the terminal.
         """
         faults = self._each(self._fault, handed(progress), "checking images")
-        names = list(map(str, self.ids))
-        broken = tuple((name, why) for name, (why, _) in zip(names, faults, strict=True) if why)
-        few = (
-            (name, levels)
-            for name, (why, levels) in zip(names, faults, strict=True)
-            if not why and levels
-        )
-        return ImageCheck(
-            len(self), self.missing, broken, tuple((name, n) for name, n in few if n < FEWEST)
-        )
+        return ImageCheck.of(self.ids, self.missing, faults)
 
     def duplicate_groups(self) -> dict[str, str]:
         """Group galaxies whose image bytes are equal; return for each the first id of its group.
@@ -542,26 +449,13 @@ class ImageSet:
                 same.setdefault(digest, []).append(str(name))
         return {name: names[0] for names in same.values() if len(names) > 1 for name in names}
 
-    def _place(self, row: int) -> tuple[GalaxyFiles, Files]:
+    def _image(self, row: int) -> GalaxyImage:
         source, files = self.places[row]
-        return self.galaxy_files[source], files
+        name = str(self.ids[row])
+        return GalaxyImage(name, self.galaxy_files[source], files, self.framing, self.cache)
 
     def _fault(self, row: int) -> tuple[str | None, int | None]:
-        """Return why an image cannot be used (None if it can), and its number of grey levels."""
-        try:
-            known = self._known(row)
-            if known is not None and known.fault is not None:
-                return known.fault
-            known, decoder = self._decoder(row)
-            why = "; ".join(decoder.faults())
-            fault = (why, None) if why else (None, decoder.levels())
-            if known is not None:
-                known.fault = fault
-            if not why:
-                self._store(known, decoder)
-        except (InputError, MissingFileError) as error:
-            return reason(error), None
-        return fault
+        return self._image(row).fault()
 
     def _digest_if_readable(self, row: int) -> str | None:
         try:
@@ -581,10 +475,3 @@ class ImageSet:
                 zip(rows.tolist(), each(results, progress, title, len(self)), strict=True)
             )
             return [by_row[row] for row in range(len(self))]
-
-
-def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Return the perceptual hash of a decoded picture, 64 bytes; zeros for an image in bands."""
-    if not isinstance(source, WholePicture):
-        return NOTHING + NOTHING
-    return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -12,6 +12,7 @@ from stored import compute_table, write_all
 from gzfeatures.errors import InputError
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.images.galaxy_image import GalaxyImage
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.fill import engine_of
@@ -85,7 +86,7 @@ def test_joined_layers_are_one_vector(images: ImageSet) -> None:
 def test_several_tables_from_one_decode_equal_those_made_alone(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded = counted(monkeypatch, ImageSet, "network_input")
+    decoded = counted(monkeypatch, GalaxyImage, "network_input")
     run = counted(monkeypatch, TorchForward, "run")
     files = write_all(SEVERAL, images, [tmp_path / f"{n}.parquet" for n in range(len(SEVERAL))])
     assert len(decoded) == len(images) and len(run) == 2 * len(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gzfeatures.features.vector_cache import VectorCache
 from gzfeatures.images.galaxy_files import NetworkInput
-from gzfeatures.images.image_set import hash_of
+from gzfeatures.images.galaxy_image import hash_of
 from gzfeatures.images.view import View
 
 HASHES = 2**16
