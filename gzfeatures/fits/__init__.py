@@ -1,1 +1,1 @@
-"""Check the sizes that FITS headers state, before another library allocates memory for them."""
+"""Check the sizes stated in FITS headers, before astropy allocates memory of these sizes."""

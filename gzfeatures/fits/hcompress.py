@@ -1,11 +1,12 @@
 """Append known bytes to each HCOMPRESS stream of a FITS image, to detect streams that are cut off.
 
-A stream does not state its length: decompressors read bits until every pixel is known, and of a
-stream that is cut short they read on behind its end (White, Postman & Lattanzi 1992, "Compression
-of the Guide Star digitised Schmidt plates"; FITS standard 4.0, section 10.4.4). Only decompressing
-shows how long it has to be. So each stream is handed on with bytes behind it, more than can be
-read there: a bit plane that begins in them has a format code that is none, and is refused. What
-may still be read of them are the last signs, which differ between two fillings.
+HCOMPRESS streams are the compressed tiles of an image (White, Postman & Lattanzi 1992, "Compression
+of the Guide Star digitised Schmidt plates"; FITS standard 4.0, section 10.4.4). A stream does not
+state its length: a decompressor reads bits until every pixel is known. If the stream is cut off,
+the decompressor reads beyond its end, other memory. So known bytes are appended to each stream,
+more than a decompressor can read. If it begins to read a bit plane in these bytes, it finds an
+illegal format code and refuses the stream. If it only reads the last signs there, the pixels differ
+between two kinds of appended bytes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from gzfeatures.fits.numbers import Unit, damaged
 from gzfeatures.fits.tiles import check_tiles, heap_of, shape_and_tiles, tile_shape
 
 FILLINGS = (0x55, 0xAA)
-"""Bytes behind a stream. Any four bits in a row of both are 5 or 10; format codes are 0 and 15."""
+"""Bytes appended to streams: any four successive bits are 5 or 10, never a format code (0, 15)."""
 BLOCK = 2880
-"""Bytes of a FITS block."""
+"""Size of a FITS block in bytes."""
 _PCOUNT = re.compile(rb"PCOUNT  = .{70}", re.DOTALL)
 
 
@@ -33,20 +34,21 @@ def fenced(data: bytes, where: object) -> tuple[bytes, bytes] | None:
     Parameters
     ----------
     data : bytes
-        Its headers are judged already.
+        Content of the file, whose headers have been checked.
     where : object
-        Named in errors.
+        Name of the file, for error messages.
 
     Returns
     -------
-    tuple of bytes
-        Whole streams give the same pixels in both files. A stream that is cut short is refused by
-        the decompressor, or gives others.
+    tuple of bytes, or None
+        Two files; None if the file has no HCOMPRESS streams. A complete stream has the same pixels
+        in both files. A stream that is cut off is refused by the decompressor, or has different
+        pixels in the two files.
 
     Raises
     ------
     InputError
-        A tile lies outside its heap, or states another shape than its own.
+        A tile lies outside the heap, or states another shape than it must have.
     """
     from astropy.io import fits
 
@@ -76,7 +78,7 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
     rows = np.frombuffer(data, unit.data.dtype, len(unit.data), begin).copy()
     heap = heap_of(unit, begin, data)
     shape, whole = shape_and_tiles(header)
-    # PCOUNT counts the heap and a gap that may precede it (THEAP), so copy both
+    # copy rows, heap, and the gap that may lie between them: PCOUNT is the size of gap and heap
     size = rows.nbytes + int(header["PCOUNT"])
     copies, at = bytearray(), len(heap)
     for row, (count, start) in enumerate(rows["COMPRESSED_DATA"].tolist()):
@@ -94,7 +96,8 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
 def _most_read(shape: list[int]) -> int:
     """Return how many bytes to append to an HCOMPRESS stream: more than a decompressor can read.
 
-    A decompressor reads the rest of one bit plane (six bits for four pixels, a third of that for
-    coarser levels) and a sign bit per pixel: three bits per pixel; four are returned, in bytes.
+    A decompressor reads at most the rest of one bit plane (six bits for four pixels, and a third of
+    that for coarser levels) and one sign bit for each pixel: three bits per pixel. The number
+    returned is four bits per pixel, in bytes, and a margin.
     """
     return math.prod(shape) // 2 + 8 * sum(shape) + 64

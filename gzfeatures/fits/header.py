@@ -1,8 +1,9 @@
 """Check the sizes that FITS headers state against the file's length, before astropy reads them.
 
-A parser that believes a header allocates what it asks for, or seeks where it points: with a
-negative size it reads the same unit again, for ever. So headers are read here first, card by card,
-from plain and gzipped files alike; what has been judged is handed on, and nothing behind it.
+A damaged or hostile header may state a size for which astropy would allocate too much memory, or a
+negative size, with which it would read the same unit again for ever. So all headers are read here
+first, card by card, of plain and of gzipped files. Astropy then gets only the part of the file that
+was checked.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from gzfeatures.fits.numbers import Unit, check_table, damaged, data_size
 BLOCK, CARD = 2880, 80
 
 MAX_CARDS, MAX_UNITS = 200_000, 10_000
-"""Most cards in a header and most units in a file that are read, since each unit takes time."""
+"""Largest number of cards in a header, and of units (HDUs) in a file; more would take too long."""
 
 DEFLATE = 1032
-"""Most bytes that one byte of a gzip file can decompress to (zlib's limit)."""
+"""Largest number of bytes to which one byte of a gzip file can decompress (zlib's limit)."""
 
 GZIP = b"\x1f\x8b"
 
@@ -41,25 +42,25 @@ _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
 
 @contextmanager
 def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
-    """Open a FITS file, plain or gzipped, once the sizes that its headers state are checked.
+    """Open a FITS file, plain or gzipped, after checking the sizes that its headers state.
 
     Parameters
     ----------
     path : Path
-        The content tells whether it is gzipped, not the name.
+        File; whether it is gzipped is recognised by its content, not by its name.
     what : str
-        What the file is, for the message.
+        What the file is ("catalog", …), for error messages.
 
     Yields
     ------
     binary file
-        The plain FITS bytes, from the start to the end of the last unit that was judged. A gzipped
-        file is unpacked once, to a nameless file on disk.
+        The uncompressed FITS bytes, from the start to the end of the last checked unit (HDU). A
+        gzipped file is decompressed once, to a temporary file.
 
     Raises
     ------
     InputError
-        A header asks for more than the file holds, or holds a number that cannot be.
+        A header states more data than the file has, or has an impossible number.
 
     Examples
     --------
@@ -77,8 +78,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # decompress and check in one pass, so that no more data reach the disk than the headers
-            # state
+            # decompress and check in one pass, and stop at the first wrong header: so a small
+            # hostile file cannot fill the disk
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(
@@ -89,11 +90,11 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                         copy=plain,
                     )
             else:
-                # leave out the bytes after the last unit (HDU), because they were not checked
+                # copy only the checked part, without the bytes after the last unit (HDU)
                 _copy(file, plain, end)
             plain.flush()
-            # reopen the temporary file read-only, because astropy refuses a file here that is open
-            # for writing
+            # open the temporary file again, read-only: astropy would refuse a file that is open for
+            # writing
             with os.fdopen(os.dup(plain.fileno()), "rb") as read_only:
                 read_only.seek(0)
                 yield read_only
@@ -102,18 +103,18 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
 def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
     """Check the sizes in a plain FITS file's headers; return its bytes up to the last checked unit.
 
-    Otherwise as `judged`.
+    Errors are those of `judged`.
 
     Parameters
     ----------
     data : bytes
-        The unpacked file.
+        Content of the file, not compressed.
     where : object
-        Named in errors.
+        Name of the file, for error messages.
     max_pixels : int
-        Most pixels of one image, which is judged before its length.
+        Largest number of pixels of one image; this is checked before the length of the file.
     what : str
-        What the file is, for the message.
+        What the file is ("image", …), for error messages.
     """
     end = require_sizes(io.BytesIO(data), len(data), where=where, what=what, max_pixels=max_pixels)
     return data if end == len(data) else data[:end]
@@ -133,23 +134,24 @@ def require_sizes(
     Parameters
     ----------
     file : binary file
-        Plain FITS bytes, at their start.
+        Uncompressed FITS bytes; the file is read from its start.
     size : int
-        How many there are; of a packed file, how many there can be at most.
+        Number of these bytes; for a compressed file, the largest possible number.
     where : object
-        Named in errors.
+        Name of the file, for error messages.
     what : str
-        What the file is, for the message.
+        What the file is ("FITS file", …), for error messages.
     max_pixels : int, optional
-        Most pixels of one image.
+        Largest number of pixels of one image.
     copy : binary file, optional
-        Where what is read is written; then the data are read too, block by block, and not skipped.
+        File to which all bytes are copied while they are read. Without it, only headers are read,
+        and data are skipped.
 
     Returns
     -------
     int
-        Bytes from the start to the end of the last unit, its padding included as far as it is
-        there.
+        Number of bytes from the start to the end of the last unit, with as much of its padding as
+        the file has.
 
     Raises
     ------
@@ -166,8 +168,8 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
-        # refuse sizes beyond the end of the file, because astropy would allocate the memory that a
-        # header states
+        # refuse a unit that would end after the end of the file: astropy would allocate memory of
+        # the size that the header states
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         check_table(cards, name)
@@ -195,7 +197,8 @@ def _header(
 ) -> tuple[dict[str, str] | None, int]:
     """Return the size keywords in a FITS header, and its length; None if no header begins here.
 
-    Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
+    If two cards have the same keyword and different values, programs differ in which card they use,
+    so such a header is refused.
     """
     cards: dict[str, str] = {}
     start, length = b"SIMPLE  " if where.number == 0 else b"XTENSION", 0
@@ -223,7 +226,7 @@ def _header(
                     raise damaged(where, "have a blank END card", card.strip())
                 return cards, length
             match = _CARD.match(card)
-            # skip keywords that state no size, because their values may be any text
+            # skip keywords that state no size: their values may be any text, and are not checked
             if match is None or not _SIZE.fullmatch(key := match[1].upper()):
                 continue
             value = _VALUE.fullmatch(match[2].rstrip())
@@ -237,7 +240,7 @@ def _header(
 def _skip_data(
     file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
 ) -> int:
-    """Skip `length` bytes of a file, or copy them to `copy`; return how many the file had."""
+    """Skip `length` bytes of a file, or copy them to `copy`; return how many bytes the file had."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)

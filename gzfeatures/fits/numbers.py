@@ -32,21 +32,22 @@ _BYTES = {
 }
 
 _LARGEST = {"BLOCKSIZE": 2**15, "BYTEPIX": 8, "SMOOTH": 1}
-"""Largest legal value of each setting of a decompressor."""
+"""Setting of a FITS decompressor → its largest legal value."""
 SMALL, SPARSE = 4_000_000, 1_000
-"""Pixels that any compressed image may have, and pixels per byte of a larger one:
-blank sky has about 100 in RICE and GZIP, and no survey image is blank everywhere."""
+"""A compressed image may have `SMALL` pixels, or more if it has at most `SPARSE` pixels per byte.
+Blank sky has about 100 pixels per byte in RICE and GZIP, and no survey image is blank everywhere.
+"""
 
 
 class Unit(NamedTuple):
-    """Name a FITS file and the number of one of its units (HDUs), for error messages."""
+    """Store the name of a FITS file and the number of one of its units (HDUs), for errors."""
 
     source: object
     number: int
 
 
 def damaged(where: Unit, rule: str, found: object) -> InputError:
-    """Return the error for a damaged FITS header."""
+    """Return, without raising it, the error for a damaged FITS header."""
     what = f"FITS file is damaged in unit {where.number}"
     return InputError(what, where=where.source, rule=rule, found=found, remedy="fetch it again")
 
@@ -77,41 +78,41 @@ def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
 def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> int:
     """Return the size in bytes of a FITS unit's data (FITS standard, equations 1, 2 and 4).
 
-    It is exact however large the numbers are.
+    Python's integers have any number of digits, so the size is exact even for absurd headers.
 
     Parameters
     ----------
     cards : mapping of str to str
-        Values of the header's cards about sizes, as text.
+        Keyword → value as text, for the header's cards that state sizes.
     where : Unit
-        Named in errors.
+        File and number of the unit, for error messages.
     max_pixels : int, optional
-        Most pixels of an image, compressed or not, and of one of its tiles.
+        Largest number of pixels of an image, compressed or not, and of one of its tiles.
 
     Raises
     ------
     InputError
-        A number is missing or cannot be, or the image is larger than the limit.
+        A number is missing or impossible, or the image has more than `max_pixels` pixels.
     """
     shape = _shape(cards, "", where)
-    # in random groups (FITS standard, section 6) NAXIS1 = 0 only marks the format, so leave this
-    # axis out of the product
+    # NAXIS1 = 0 may mark the format "random groups" (FITS standard, section 6) and is then no
+    # length: leave it out of the product
     groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T" and "SIMPLE" in cards
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
-    # refuse many parameters, because astropy creates a table column for each, which would fill the
-    # memory
+    # refuse more than 999 parameters: astropy makes a table column for each, and these columns
+    # would fill the memory
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
         _check_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
-    # a plain image has GCOUNT = 1 and PCOUNT = 0, so this formula covers equations 1, 2 and 4 of
-    # the FITS standard
+    # equation 2 of the FITS standard; it holds for plain images too (equation 1), with GCOUNT = 1
+    # and PCOUNT = 0, and for random groups (equation 4), whose first axis is left out above
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 
@@ -157,7 +158,7 @@ def _check_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
 def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
     """Require legal compression settings in a FITS header (FITS standard, sections 10.2 and 10.4).
 
-    Decompressors compute sizes and places from them without a check.
+    Decompressors compute sizes and positions from the settings without checking them.
     """
     for key, name in cards.items():
         most = _LARGEST.get(name.strip().upper()) if key.startswith("ZNAME") else None
@@ -168,8 +169,8 @@ def _check_settings(cards: Mapping[str, str], where: Unit) -> None:
             raise damaged(where, f"state {name.strip()} as a number from 0 to {most}", value)
     if not cards.get("ZQUANTIZ", "").startswith("SUBTRACTIVE_DITHER"):
         return
-    # limit the seed of the dither: decompressors use it as an index into a table of 10,000 random
-    # numbers
+    # require a seed of the dither from 1 to 10,000: decompressors use it as an index into a table
+    # of 10,000 random numbers, without checking it
     seed = cards.get("ZDITHER0", "none")
     if not re.fullmatch(r"\d{1,9}", seed) or not 1 <= int(seed) <= 10_000:
         raise damaged(where, "state ZDITHER0 as a whole number from 1 to 10000", seed)
@@ -181,12 +182,12 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
     Parameters
     ----------
     cards, where
-        As in `data_size`, which has read the shape before. Units of other kinds pass.
+        As in `data_size`, which must be called before. Units that are no tables are not checked.
 
     Raises
     ------
     InputError
-        They do not.
+        The columns do not fill the rows, or the heap does not follow them.
     """
     kind = cards.get("XTENSION")
     if kind not in ("BINTABLE", "A3DTABLE", "TABLE"):
@@ -201,7 +202,8 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
     fields = _number(cards, "TFIELDS", where)
     if fields > 999:
         raise damaged(where, "have at most 999 columns in TFIELDS", fields)
-    # arrays of variable length are in the heap after the rows (FITS standard, section 7.3.5)
+    # the heap follows the rows and contains arrays of variable length (FITS standard, section
+    # 7.3.5); THEAP states where it begins
     heap = _number(cards, "PCOUNT", where, default=0)
     begin = _number(cards, "THEAP", where, default=row * rows)
     if not row * rows <= begin <= row * rows + heap:
@@ -216,7 +218,7 @@ def check_table(cards: Mapping[str, str], where: Unit) -> None:
 
 
 def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
-    """Return a FITS column's width in bytes; check its array shape (TDIM) and its heap pointers."""
+    """Return a FITS column's width in bytes; check its array shape (TDIM) and heap array length."""
     form = cards.get(f"TFORM{field}", "")
     match = _BINARY.fullmatch(form)
     if match is None or len(match[1]) > 18:

@@ -1,8 +1,8 @@
 """Check the compressed tiles of a FITS image before they are decompressed.
 
-FITS standard 4.0 (doi:10.1051/0004-6361/201015362), section 10. A tile lies in the heap, where a
-pair of numbers in its row points to it. Decompressors take these numbers, and a packed stream's
-own, as they are.
+FITS standard 4.0 (doi:10.1051/0004-6361/201015362), section 10. The compressed bytes of a tile lie
+in the heap after the table; a pair of numbers in the tile's row states their length and place.
+Decompressors trust these numbers, and the sizes that a compressed tile itself states.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gzfeatures.fits.numbers import Unit, damaged
 
 COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 WIDEST = 8
-"""Bytes per pixel of the widest pixel type."""
+"""Number of bytes of a pixel in the largest pixel type."""
 HCOMPRESS_HEADER = 25
-"""Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, bit planes."""
+"""Bytes at the start of an HCOMPRESS stream: mark, two side lengths, scale, sum, bit planes."""
 MOST_PLANES = 64
-"""Most bit planes of an HCOMPRESS tile: the bits of the widest integer."""
+"""Largest number of bit planes of an HCOMPRESS tile: the number of bits of the largest integer."""
 
 
 def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
@@ -33,16 +33,16 @@ def check_tiles(unit: Any, heap: bytes, where: Unit) -> None:
     Parameters
     ----------
     unit : astropy.io.fits.BinTableHDU
-        The table of the tiles, opened with `disable_image_compression`.
+        Table with the tiles, opened with `disable_image_compression`.
     heap : bytes
-        What lies behind its rows.
+        Bytes after the rows of the table, with the compressed tiles.
     where : Unit
-        Named in errors.
+        File and number of the unit, for error messages.
 
     Raises
     ------
     InputError
-        A tile lies elsewhere, or claims more than it holds.
+        A tile lies outside the heap, or states a larger size than it must have.
     """
     header, rows = unit.header, unit.data.view(np.ndarray)
     shape, whole = shape_and_tiles(header)
@@ -70,19 +70,20 @@ def heap_of(unit: Any, begin: int, data: bytes) -> bytes:
     Parameters
     ----------
     unit : astropy.io.fits.BinTableHDU
+        The table.
     begin : int
-        Where its rows begin in the file.
+        Position in the file at which the rows of the table begin.
     data : bytes
-        The file.
+        Content of the file.
     """
     header = unit.header
     rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
-    # a gap may separate the table's rows from the heap; THEAP then states where the heap begins
+    # if there is a gap between the table's rows and the heap, THEAP states where the heap begins
     return data[begin + int(header.get("THEAP", rows)) : begin + rows + int(header["PCOUNT"])]
 
 
 def shape_and_tiles(header: Any) -> tuple[list[int], list[int]]:
-    """Return the side lengths of a compressed image and of its tiles, first FITS axis first."""
+    """Return the side lengths of a compressed image and those of a tile, first FITS axis first."""
     axes = range(1, int(header["ZNAXIS"]) + 1)
     shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
     return shape, [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
@@ -92,7 +93,8 @@ def tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int
     """Return the side lengths of a tile, last FITS axis first; tiles at the edge are shorter."""
     lengths = []
     for length, side in zip(shape, whole, strict=True):
-        # successive table rows contain tiles that follow each other along the first FITS axis
+        # row number → tile number along each axis: successive table rows contain tiles that follow
+        # each other along the first FITS axis
         row, place = divmod(row, -(-length // side))
         lengths.append(min(side, length - place * side))
     return lengths[::-1]
@@ -104,7 +106,7 @@ def _tiles(
     """Yield row number and bytes of each compressed tile; refuse tiles outside the heap."""
     pairs = descriptors.reshape(-1, 2).astype(np.int64)
     counts, starts = pairs[:, 0], pairs[:, 1]
-    # divide instead of multiplying, because the product of count and width may exceed 64 bits
+    # compare count with a quotient, because the product of count and width may exceed 64 bits
     outside = (counts < 0) | (starts < 0) | (starts > len(heap))
     outside |= counts > (len(heap) - starts) // width
     if outside.any():
@@ -126,8 +128,8 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
         while rest:
             unpacker = zlib.decompressobj(wbits=31)
             while not unpacker.eof and total <= most:
-                # decompress in parts of 1 MB, so that a stream with a huge result never fills the
-                # memory
+                # decompress at most 1 MB at a time, so that a small stream with a huge result
+                # cannot fill the memory
                 part = unpacker.decompress(rest, 2**20)
                 rest, total = unpacker.unconsumed_tail, total + len(part)
                 if not part and not rest:
@@ -142,7 +144,7 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
 def _require_instructions(stream: memoryview, where: Unit) -> None:
     """Require that a PLIO stream contains as many instructions as it states."""
     words = np.frombuffer(stream[: len(stream) // 2 * 2], dtype=">i2")
-    # old PLIO streams state their length in the third word, newer streams in the fourth and fifth
+    # old PLIO streams state the number of words in the third word, newer ones in words 4 and 5
     length = 0
     if len(words) > 2 and words[2] > 0:
         length = int(words[2])

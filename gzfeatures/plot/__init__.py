@@ -1,7 +1,7 @@
 """Draw maps, scores, rankings and galleries on matplotlib axes: `gz.plot.map(table, labels)`.
 
-Every function takes `ax=`, draws there, and returns the axes; without it, a new figure is made,
-which a notebook shows.
+Every function draws on the axes `ax` and returns them. Without `ax`, it makes a new figure, which a
+notebook shows.
 """
 
 from gzfeatures.plot.galaxies import gallery as gallery

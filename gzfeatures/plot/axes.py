@@ -17,7 +17,7 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     Parameters
     ----------
     ax : Axes, optional
-        The caller's; without them a new figure is made by pyplot, so that notebooks show it.
+        Axes of the caller; without axes, pyplot makes a new figure, which notebooks show.
     width, height : float
         Size of a new figure in inches.
     """
@@ -29,8 +29,8 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         with rc_context(STYLE):
             yield ax
         return
-    # create the figure before the style is set, because resetting the style would also undo
-    # settings that a notebook makes at the first figure
+    # create the figure before the style is set: a notebook changes matplotlib's settings at the
+    # first figure, and leaving the `with` block below would undo such changes
     figure = pyplot.figure(figsize=(width, height), layout="constrained")
     with rc_context(STYLE):
         yield figure.add_subplot()

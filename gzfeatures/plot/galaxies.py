@@ -34,25 +34,25 @@ def map_(
     Parameters
     ----------
     table : EmbeddingTable, Map, str or Path
-        Galaxies; or their map, if it was computed before.
+        Embeddings of the galaxies; or a map of them, if it was computed before.
     labels : Labels, str or Path, optional
-        One class per galaxy; galaxies without a label are grey.
+        One class for each galaxy; galaxies without a label are grey.
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Axes to draw on; by default those of a new figure.
     seed : int
-        Of the map, and of the order in which points cover each other.
+        Seed of the map, and of the order in which points are drawn over each other.
     **options
-        Of `gz.map`, such as `neighbours=30`.
+        Options of `gz.map`, such as `neighbours=30`.
 
     Returns
     -------
     Axes
-        What was drawn on.
+        Axes with the drawing.
 
     Raises
     ------
     InputError
-        No galaxy of the map has a label, or what `gz.map` refuses.
+        No galaxy of the map has a label, or `gz.map` refuses the table or an option.
 
     Examples
     --------
@@ -85,16 +85,16 @@ def gallery(
     titles : iterable of str, optional
         Text below each image; by default its id.
     columns : int
-        Images in a row.
+        Number of images in a row.
     view : View or str
-        Crop and side of an image in pixels.
+        Crop of the images, and their size in pixels.
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Returns
     -------
     Axes
-        What was drawn on.
+        Axes with the drawing.
 
     Raises
     ------

@@ -26,19 +26,19 @@ def confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     scores : Scores
-        Of `gz.evaluate`, one class per galaxy.
+        Scores from `gz.evaluate`, of predictions of one class for each galaxy.
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Returns
     -------
     Axes
-        What was drawn on.
+        Axes with the drawing.
 
     Raises
     ------
     InputError
-        The scores are of vote fractions, of several labels or of a number.
+        The scores are those of predicted vote fractions, numbers, or several labels a galaxy.
 
     Examples
     --------
@@ -53,19 +53,19 @@ def confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
 
 
 def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
-    """Draw each method's score with its confidence interval, one line per rank.
+    """Draw the score and confidence interval of each network or head, best on top.
 
     Parameters
     ----------
     run : Run or Comparison
-        Of `gz.run`, `gz.demo` or `gz.compare`.
+        Result of `gz.run`, `gz.demo` or `gz.compare`.
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Returns
     -------
     Axes
-        What was drawn on.
+        Axes with the drawing.
 
     Examples
     --------
@@ -79,7 +79,8 @@ def ranking(run: Run | Comparison, *, ax: Axes | None = None) -> Axes:
     ]
     with axes_for(ax, 6.4, 0.8 + 0.24 * len(points)) as axes:
         draw_ranking(axes, points, metric.replace("_", " "))
-        # a report lists the names of methods in a table; here write the names beside their ranks
+        # write the names of networks and heads beside their ranks: `draw_ranking` writes only
+        # ranks, because the report has the names in a table beside the figure
         names = [
             f"{row.rank}  {row.backbone}" + (f", {row.head}" if row.head else "")
             for row in comparison.ranking
@@ -99,19 +100,19 @@ def reliability(
     predictions : Predictions
         Class probabilities of galaxies that were not trained on.
     labels : Labels, str or Path
-        Their classes.
+        True classes of these galaxies.
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Returns
     -------
     Axes
-        What was drawn on.
+        Axes with the drawing.
 
     Raises
     ------
     LeakError, InputError
-        A galaxy was trained on, or has no label; there is not one class per galaxy.
+        A galaxy was trained on or has no label; or the labels are not one class for each galaxy.
 
     Examples
     --------

@@ -17,19 +17,20 @@ from gzfeatures.tablefiles.tables import read_table, write_csv
 from gzfeatures.teaching.campaign import Answer, Reason
 
 REASON: dict[str, Reason] = {"random": "random", "queue": "queue", "user": "user", "": "user"}
-"""Word of the column `asked` → reason; without a word somebody chose the galaxy."""
+"""Word in the column `asked` → why a person labelled the galaxy; no word means: own choice."""
 COLUMNS = ("galaxy_id", "label", "who", "when", "round", ASKED)
 
 
 class AnswersFile:
-    """Read the answers in a label file by galaxy id, and write changed answers to the file.
+    """Read a person's answers (galaxy id → class) from a label file, and write changed answers.
 
-    Other columns, and galaxies that are not in the embedding table, stay in the file unchanged.
+    Further columns of the file, and galaxies that are not in the embedding table, stay in the file
+    unchanged.
 
     Parameters
     ----------
     path : str or Path
-        CSV file; it is made where it is not there.
+        Label file (CSV); it is made if it does not exist.
 
     Raises
     ------
@@ -47,8 +48,8 @@ class AnswersFile:
     def _refresh(self) -> None:
         """Read the label file again if another program has changed it."""
         digest = fingerprint.of_file(self.path) if self.path.exists() else None
-        # if somebody deleted the file, keep the answers in memory: the next write stores all of
-        # them
+        # if somebody has deleted the file, the answers in memory stay, and the next write stores
+        # them again; if the file is as it was last read, nothing needs to be read
         if digest is None or digest == self._digest:
             return
         frame = _read(self.path)
@@ -58,7 +59,7 @@ class AnswersFile:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Return a dict from galaxy id to answer, in the order of the label file."""
+        """Return galaxy id → answer, in the order of the label file."""
         return {
             name: Answer(row["label"], REASON[row[ASKED]], row["round"], row["who"], row["when"])
             for name, row in self._rows.items()
@@ -67,15 +68,16 @@ class AnswersFile:
     def keep(self, changes: Mapping[str, Answer | None]) -> None:
         """Write changed answers to the label file; None removes a galaxy's answer.
 
-        When this returns, the whole file is on the disk. If it cannot be written, neither the file
-        nor the answers in memory change. Answers that another session has written in between stay.
+        When this method returns, the whole file is on the disk. If the file cannot be written,
+        neither the file nor the answers in memory change. Answers that another program has written
+        to the file in the meantime are not lost.
 
         Raises
         ------
         OutputError
             The file cannot be written.
         InputError
-            It was changed to something that is no label file.
+            Another program has changed the file, and it is no label file any more.
         """
         with locked_file(self.path):
             # another program may have changed the file since it was last read: read it again, so
@@ -92,7 +94,7 @@ class AnswersFile:
                     **{"round": answer.round, ASKED: answer.asked},
                 }
             frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
-            # the file was just read and all of it is written again, so overwriting loses nothing
+            # allow overwriting: the file was just read, and all its content is written again
             with outputs.guarded("teach", overwrite=True):
                 write_csv(frame, self.path)
             self._rows, self._digest = rows, fingerprint.of_file(self.path)

@@ -1,10 +1,11 @@
 """Choose galaxies to ask a person about, and set a random sample aside for tests.
 
-A round has five questions. Four are the queue's; the fifth goes to the next galaxy of a random
-order of the whole table, fixed by the seed. The galaxies that this order has reached are a random
-sample, whatever the queue asked: they are set aside, and no head is trained on them. If the next
-galaxy of this order already has a label, it is set aside with this label, the head is no longer
-trained on it, and the round has one question less.
+A round has five questions, each about one galaxy: "which class is this?". Four galaxies are those
+whose labels help the head most (see `queue`). The fifth is the next galaxy in a random order of the
+whole table, which the seed fixes. The galaxies drawn in this order are a random sample of the
+table, and are set aside: no head is trained on them. If the next galaxy in this order already has a
+label, it is set aside with this label, the head is no longer trained on it, and the round has one
+question less.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gzfeatures.teaching.queue import Draws, Known
 
 Reason = Literal["random", "queue", "user"]
 EVERY = 5
-"""Every fifth question is drawn at random."""
+"""Number of questions in a round, one of which is about a galaxy drawn at random."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Answer:
     Parameters
     ----------
     label : str
-        A class; empty where the galaxy was passed over.
+        Name of a class; empty if the person skipped the galaxy.
     asked : {"random", "queue", "user"}
-        Why the galaxy was labelled.
+        Why the galaxy was labelled: drawn at random, helpful for the head, or chosen by the person.
     round : int
         Number of the round, from 0.
     who, when : str
-        Name, and UTC time in ISO 8601.
+        Name of the person, and UTC time in ISO 8601.
     """
 
     label: str
@@ -54,7 +55,7 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyQuestion:
-    """Store a galaxy to ask about, and who chose it: a random draw, the ranking or the user."""
+    """Store a galaxy to ask a person about, and why: drawn at random, or helpful for the head."""
 
     row: int
     asked: Reason
@@ -66,11 +67,11 @@ class Campaign:
     Parameters
     ----------
     ids : Ids
-        Shape (n,).
+        Galaxy ids, shape (n,).
     vectors : ndarray of float16
-        Page vectors, shape (n, d), see `page_vectors`.
+        Compressed embeddings, shape (n, d), from `page_vectors`.
     seed : int
-        Of the random order. Equal answers and seed give equal questions.
+        Seed of the random order. With equal answers and an equal seed, questions are equal.
 
     Examples
     --------
@@ -92,7 +93,7 @@ class Campaign:
 
     @cached_property
     def typical(self) -> npt.NDArray[np.intp]:
-        """Rank galaxies by the distance to their neighbours, shape (n,); 0 is the most typical."""
+        """Return ranks, shape (n,): 0 for the galaxy that is closest to its nearest neighbours."""
         return queue.typicality(self.vectors, self.draws.ranks)
 
     @cached_property
@@ -101,17 +102,17 @@ class Campaign:
 
     @property
     def known(self) -> Mapping[str, int]:
-        """Return the row number of each galaxy id of the table."""
+        """Return galaxy id → row number in the table."""
         return self._rows
 
     def row(self, galaxy_id: str) -> int:
-        """Return the row number of a galaxy id; refuse an unknown id."""
+        """Return the row number of a galaxy in the table; refuse an id that is not in the table."""
         if galaxy_id not in self._rows:
             positions(self.ids, np.asarray([galaxy_id], dtype=object), where="table")
         return self._rows[galaxy_id]
 
     def answer(self, row: int, answer: Answer) -> None:
-        """Store an answer; a galaxy of the random test sample stays in the sample if relabelled.
+        """Store an answer; if the galaxy was in the random test sample, it stays in the sample.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class Campaign:
         return asked
 
     def end_round(self) -> None:
-        """Start the next round; keep the galaxy drawn at random, if it was answered, for tests."""
+        """Start the next round; if the galaxy drawn at random has an answer, keep it for tests."""
         if self._drawn is not None and self._drawn in self.answers:
             before = self.answers[self._drawn]
             self.answers[self._drawn] = dataclasses.replace(before, asked="random")

@@ -1,8 +1,9 @@
 """Fit a small logistic classifier to a person's labels, with the arithmetic of the web page.
 
-`page/logistic.js` does the same arithmetic. The objective has one minimum, and Newton's method goes
-to it until steps are below 1e-10, so that both find the same probabilities to some 1e-12 whatever
-the order of their sums; queues compare scores to 1e-6.
+`page/logistic.js` does the same arithmetic in the browser. The objective has one minimum, and
+Newton's method goes to it until steps are below 1e-10. So the probabilities of the two programs
+differ only by some 1e-12, although they add numbers in different order; the choice of questions
+(`queue`) compares scores to 1e-6.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 STRENGTH = 0.2
-"""Inverse of the ridge penalty, of vectors whose mean squared length is 1; chosen on real galaxies
-(`experiments/teaching.py`), for ten to a hundred labels."""
+"""Inverse of the ridge penalty, for vectors whose mean squared length is 1. It was chosen on real
+galaxies (`experiments/teaching.py`), for ten to a hundred labels."""
 FREE = 1e-6
-"""Penalty of the intercept: as good as none, and the matrix stays definite."""
+"""Penalty of the intercept: almost none, but enough to keep Newton's matrix invertible."""
 STEPS, CLOSE = 100, 1e-10
 
 
@@ -25,7 +26,8 @@ class OneAgainstRest:
     Parameters
     ----------
     weights : ndarray of float64
-        Shape (k, d + 1), the intercept last; of two classes, one row is minus the other.
+        Weights of each class, shape (k, d + 1), the intercept last. With two classes, the rows are
+        equal except for their signs.
     """
 
     def __init__(self, weights: Array) -> None:
@@ -38,9 +40,9 @@ class OneAgainstRest:
         Parameters
         ----------
         vectors : ndarray of float64
-            Shape (m, d).
+            Compressed embeddings of labelled galaxies, shape (m, d).
         codes : ndarray of int
-            Class of each, 0 … k − 1; every class occurs.
+            Class number of each galaxy, 0 … k − 1; every class occurs.
         k : int
             Number of classes, at least 2.
 
@@ -71,7 +73,8 @@ def _logistic(z: Array) -> Array:
 def _minimum(rows: Array, member: npt.NDArray[np.bool_]) -> Array:
     """Return the weights of one logistic function, shape (d + 1,), by Newton's method.
 
-    A step that does not lower the objective is halved: from far away Newton's steps are too long.
+    A step that does not lower the objective is halved, because Newton's steps are too long far from
+    the minimum.
     """
     share = member.mean()
     weight = np.where(member, 0.5 / share, 0.5 / (1 - share))

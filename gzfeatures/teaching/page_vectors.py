@@ -12,16 +12,18 @@ from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.ids import Ids, among, positions
 
 COMPONENTS = 64
-"""Numbers per galaxy; with 32, 64 and 128 of them heads are equally good."""
+"""Number of values for each galaxy; heads on 32, 64 and 128 values are equally good."""
 POWER = 0.5
-"""Power of its standard deviation that divides a component: 0 leaves all, 1 makes all equal.
+"""Each principal component is divided by its standard deviation to this power.
 
-With 1, components of noise count like the others, and a head of a hundred labels is at a loss.
+With 0, components keep their different variances; with 1, all have equal variance, and components
+that are only noise would confuse a head that is fitted to a hundred labels.
 """
 ANSWERS = 0.2
-"""Share of the mean squared length that predicted answers of the decision tree get.
+"""Share of a vector's mean squared length that comes from predicted answers of the decision tree.
 
-Chosen on other draws of real galaxies than those that are reported (`experiments/teaching.py`).
+It was chosen on random draws of real galaxies; the scores reported in `experiments/teaching.py` are
+of other draws.
 """
 
 
@@ -30,25 +32,25 @@ def page_vectors(
     answers: npt.NDArray[np.float64] | None = None,
     components: int = COMPONENTS,
 ) -> npt.NDArray[np.float16]:
-    """Return principal components of embeddings, and predicted answers, scaled, as float16.
+    """Return short vectors of galaxies: scaled principal components and predicted answers, float16.
 
-    Answers of the decision tree (Galaxy Zoo) are what people see in a galaxy: with them a head
-    learns a new class from fewer labels.
+    Answers of Galaxy Zoo's decision tree say what people see in a galaxy: with them, a head needs
+    fewer labels to learn a new class.
 
     Parameters
     ----------
     matrix : ndarray of float32
         Embeddings, shape (n, dim), finite.
     answers : ndarray of float64, optional
-        Predicted fractions of answers, shape (n, a), with a < `components`. They take the place of
-        the last principal components; a galaxy with NaN counts as an average one.
+        Predicted vote fractions of answers, shape (n, a), with a < `components`. They replace the
+        last principal components; a galaxy with NaN gets the average answers.
     components : int
-        Most numbers per galaxy; a narrower table keeps all of its own.
+        Largest number of values for each galaxy.
 
     Returns
     -------
     ndarray of float16
-        Shape (n, at most `components`); the mean squared length of a row is 1, or less where all
+        Vectors, shape (n, at most `components`), whose mean squared length is 1, or less if all
         embeddings or all answers are equal.
 
     Examples
@@ -68,7 +70,7 @@ def page_vectors(
 
 
 def answers_of_page(ids: Ids, answers: Predictions | None) -> npt.NDArray[np.float64] | None:
-    """Return predicted answers of a page's galaxies, in their order; NaN for those it lacks."""
+    """Return predicted answers for the given ids, in their order; NaN for a galaxy without any."""
     if answers is None:
         return None
     known = among(ids, answers.ids)
@@ -79,24 +81,23 @@ def answers_of_page(ids: Ids, answers: Predictions | None) -> npt.NDArray[np.flo
 
 
 def _components(matrix: npt.NDArray[np.float32], components: int) -> npt.NDArray[np.float64]:
-    """Return leading principal components of a mean squared length of 1, or 0 of equal rows."""
+    """Return principal components with a mean squared length of 1; zeros if all rows are equal."""
     if not len(matrix) or np.ptp(matrix, axis=0).max() == 0:
         return np.zeros((len(matrix), min(components, matrix.shape[1])))
     space = FeatureSpace.fit(matrix, components=components)
     scores = space.vectors(matrix).astype(np.float64)
     spread = scores.std(0)
-    # a component without variance holds no information, and division by its spread of 0 would give
-    # infinities
+    # divide a component without variance by 1: division by its standard deviation, 0, would fail
     return _unit(scores / np.where(spread > 0, spread, 1) ** POWER)
 
 
 def _unit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Divide rows by one number, so that their mean squared length is 1; zeros stay."""
+    """Divide all rows by one number, so that their mean squared length is 1; zeros stay zeros."""
     return np.asarray(values / (np.sqrt((values**2).sum(1).mean()) or 1.0))
 
 
 def table_digest(ids: Ids, vectors: npt.NDArray[np.float16]) -> str:
-    """Return a digest (sha256, 32 letters) of a table, by which a browser finds its saved labels.
+    """Return a sha256 (32 letters) of ids and vectors, by which a browser finds labels it saved.
 
     Examples
     --------

@@ -25,25 +25,26 @@ def query_next(
 ) -> pd.DataFrame:
     """Return unlabelled galaxies to label next: uncertain ones that differ from each other.
 
-    Among the `pool` × `count` galaxies with the smallest margin between their two most probable
-    classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
-    always the one farthest from all taken (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1),
-    so that near-copies do not crowd the list.
+    A galaxy is uncertain if the margin, the difference between its two largest class probabilities,
+    is small (Scheffer+2001, doi:10.1007/3-540-44816-0_31). Of the `pool` × `count` most uncertain
+    galaxies, the most uncertain is chosen first, then always the one farthest from all chosen
+    (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1). So the list has no near-copies.
 
     Parameters
     ----------
     predictions : Predictions
-        Class probabilities.
+        Class probabilities of galaxies.
     table : EmbeddingTable
-        Vectors of these galaxies.
+        Embeddings of these galaxies.
     count : int
-        Galaxies wanted; fewer are returned when fewer are open.
+        Number of galaxies to choose; if fewer are unlabelled, all of these are returned.
     labels : Labels, optional
-        Galaxies that have a label already; they are not proposed.
+        Labels so far; galaxies that have one are not chosen.
     pool : int
-        How many times `count` are considered for variety; 1 takes the most uncertain as they are.
+        The galaxies are chosen from the `pool` × `count` most uncertain ones; with 1, the most
+        uncertain are returned, even if they are alike.
     metric : {"euclidean", "cosine"}
-        How embeddings are compared.
+        Distance by which embeddings are compared.
 
     Returns
     -------
@@ -53,8 +54,8 @@ def query_next(
     Raises
     ------
     InputError
-        Nothing is asked for, a prediction has no vector, there is one class only, or every galaxy
-        has a label.
+        `count` or `pool` is below 1, a predicted galaxy has no embedding, only one class is
+        predicted, or every galaxy has a label.
     """
     if count < 1 or pool < 1:
         raise InputError(
@@ -71,14 +72,15 @@ def query_next(
     vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
         positions(table.ids, predictions.ids)
     ]
-    # a small difference between the two largest probabilities means an uncertain class
+    # the margin: a small difference between the two largest probabilities means an uncertain class
     # (Scheffer+2001)
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to label next", rule="include one without a label")
-    # a head learns little from two similar galaxies: choose different ones among the most uncertain
+    # choose galaxies that differ from each other among the most uncertain: a head learns little
+    # from the labels of two similar galaxies
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (
         considered[_spread(vectors[considered], min(count, len(considered)))]

@@ -1,7 +1,8 @@
 """Choose which galaxies a person labels next: typical, uncertain, rare or disputed ones.
 
-`page/queue.js` makes the same choices from the same numbers. Scores within 1e-6 of each other are
-equal, since the last digits of two machines differ; of equal ones the smaller id goes first.
+`page/queue.js` makes the same choices from the same numbers in the browser. The last digits of
+scores differ between two machines, so scores are rounded to 1e-6; of equal scores, that of the
+galaxy with the smaller id comes first.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]
 SCALE = 1e6
-"""Scores are compared as whole multiples of 1e-6."""
+"""Scores are multiplied by this number and rounded to integers before they are compared."""
 UNCERTAIN = 5
-"""The most uncertain fifth of the galaxies is asked about."""
+"""Questions are about the most uncertain fifth of the galaxies: one in so many."""
 TYPICAL_FIRST, TYPICAL = 3, 7
-"""Without a head the most typical third is asked about, later once the most typical seventh."""
+"""Questions are about the most typical third of the galaxies (before a head exists), and about the
+most typical seventh (from `FEW` to `SOME` labels)."""
 FEW, SOME = 10, 20
-"""Labels from which, and below which, typical galaxies are asked about."""
+"""With more than `FEW` and at most `SOME` labels, questions are about typical galaxies again."""
 LIKELY = 40
-"""Most probable members of the rarest class among which one question of a round is chosen."""
+"""One question of a round is about one of so many galaxies most likely in the rarest class."""
 CROWD = 20
-"""Neighbours whose mean distance says how typical a galaxy is."""
+"""Number of nearest neighbours whose mean distance says how typical a galaxy is."""
 FEWEST = 20
 
 
@@ -39,9 +41,10 @@ class Draws:
     Parameters
     ----------
     ranks : ndarray of int
-        Place of each galaxy's id among the sorted ids, shape (n,): decides between equal scores.
+        Position of each galaxy's id among the sorted ids, shape (n,); of two galaxies with equal
+        scores, the one with the smaller rank comes first.
     turns : ndarray of int
-        Rows in a random order, shape (n,): its beginning is a random sample of the table.
+        Row numbers in a random order, shape (n,); its first entries are a random sample.
     """
 
     ranks: Rows
@@ -49,7 +52,7 @@ class Draws:
 
     @classmethod
     def of(cls, ids: Ids, seed: int) -> Draws:
-        """Order galaxies by id and at random; the order of rows in the table does not matter.
+        """Order galaxies by id and at random; neither order depends on the order of the rows.
 
         Examples
         --------
@@ -63,16 +66,17 @@ class Draws:
 
 
 def typicality(vectors: Array, ranks: Rows) -> Rows:
-    """Rank galaxies by the mean distance to their neighbours, shape (n,); the smallest has rank 0.
+    """Return ranks of galaxies by mean distance to their neighbours, shape (n,); 0 is the smallest.
 
-    Labels are few in the beginning, and typical galaxies say most (Hacohen+2022, arXiv:2202.02794).
+    With few labels in the beginning, a head learns most from typical galaxies (Hacohen+2022,
+    arXiv:2202.02794).
 
     Parameters
     ----------
     vectors : ndarray of float64
-        Page vectors, shape (n, d).
+        Compressed embeddings, shape (n, d), from `page_vectors`.
     ranks : ndarray of int
-        Decide between equals, shape (n,).
+        Position of each galaxy's id among the sorted ids, shape (n,), for equal distances.
 
     Examples
     --------
@@ -97,13 +101,13 @@ class Known:
     Parameters
     ----------
     labelled : ndarray of int
-        Rows that a head may be trained on.
+        Row numbers of labelled galaxies on which a head may be trained.
     answers : int
-        Labels so far, those set aside included.
+        Number of labels so far, also of galaxies set aside for tests.
     probabilities : ndarray of float64, optional
-        Of k classes, shape (n, k); None without a head.
+        The head's class probabilities of all galaxies, shape (n, k); None before a head exists.
     rarest : int
-        Code of the class with the fewest labels.
+        Number of the class with the fewest labels.
     """
 
     labelled: Rows
@@ -115,26 +119,28 @@ class Known:
 def questions(
     vectors: Array, known: Known, free: Mask, typical: Rows, draws: Draws, count: int
 ) -> Rows:
-    """Return row numbers of the next galaxies to ask about, which differ from labelled ones.
+    """Return row numbers of the next galaxies to ask about, all unlike the labelled galaxies.
 
-    Without a head they are typical galaxies, then uncertain ones. From 10 to 20 labels they are
-    typical ones again, as the head is not trained on most kinds of galaxies yet. Later they are
-    uncertain ones, and one that probably belongs to the rarest class. This order was chosen on real
-    galaxies (`experiments/teaching.py`).
+    Before a head exists (labels of two classes), they are typical galaxies. With a head, they are
+    uncertain galaxies. From 11 to 20 labels they are typical galaxies again, because the head has
+    not been trained on most kinds of galaxies yet. Later they are uncertain galaxies, and one that
+    probably belongs to the rarest class. This order was chosen on real galaxies
+    (`experiments/teaching.py`).
 
     Parameters
     ----------
     vectors : ndarray of float64
-        Page vectors, shape (n, d).
+        Compressed embeddings, shape (n, d), from `page_vectors`.
     known : Known
+        Labelled galaxies, and the head's predictions.
     free : ndarray of bool
-        Galaxies that may be asked about, shape (n,).
+        True for galaxies that may be asked about, shape (n,).
     typical : ndarray of int
-        As `typicality` gives it.
+        Ranks from `typicality`.
     draws : Draws
-        Decides between equals.
+        Order of ids, which decides between equal scores.
     count : int
-        Most rows to return.
+        Largest number of rows to return.
     """
     open_rows = np.flatnonzero(free)
     if known.probabilities is None or FEW < known.answers <= SOME:
@@ -160,24 +166,24 @@ def informative(
 ) -> Rows:
     """Return row numbers of galaxies with uncertain predictions, far from all labelled galaxies.
 
-    Of the most uncertain fifth, the first is the one farthest from all labelled galaxies, the next
-    the one farthest from these and the first, and so on (margin by clusters, Citovsky+2021,
-    arXiv:2107.14263, with farthest-first traversal in place of clusters).
+    They are chosen from the most uncertain fifth: first the galaxy farthest from all labelled
+    galaxies, then the galaxy farthest from labelled and already chosen galaxies, and so on (as
+    Citovsky+2021, arXiv:2107.14263, who choose from clusters instead of the farthest galaxy).
 
     Parameters
     ----------
     vectors : ndarray of float64
-        Page vectors, shape (n, d).
+        Compressed embeddings, shape (n, d), from `page_vectors`.
     probabilities : ndarray of float64
-        Of k classes, shape (n, k).
+        Class probabilities, shape (n, k).
     labelled : ndarray of int
-        Rows that have been answered.
+        Row numbers of labelled galaxies.
     free : ndarray of bool
-        Galaxies that may be asked about, shape (n,).
+        True for galaxies that may be asked about, shape (n,).
     draws : Draws
-        Decides between equals.
+        Order of ids, which decides between equal scores.
     count : int
-        Most rows to return.
+        Largest number of rows to return.
     """
     open_rows = np.flatnonzero(free)
     wanted = max(FEWEST, -(-len(open_rows) // UNCERTAIN))
@@ -203,7 +209,7 @@ def _farthest(vectors: Array, pool: Rows, labelled: Rows, draws: Draws, count: i
 
 
 def most_certain(probabilities: Array, code: int, free: Mask, draws: Draws, count: int) -> Rows:
-    """Return the unlabelled galaxies that have the highest probability of one class."""
+    """Return row numbers of unlabelled galaxies with the highest probability of one class."""
     rows = np.flatnonzero(free)
     return _best(probabilities[rows, code], rows, draws)[:count]
 
@@ -211,7 +217,7 @@ def most_certain(probabilities: Array, code: int, free: Mask, draws: Draws, coun
 def disagreements(
     probabilities: Array, labelled: Rows, codes: npt.NDArray[np.int64], draws: Draws, count: int
 ) -> Rows:
-    """Return labelled galaxies to whose label the head gives a probability below 0.5."""
+    """Return row numbers of labelled galaxies whose label has a predicted probability below 0.5."""
     given = probabilities[labelled, codes]
     doubted = given < 0.5
     return _best(1 - given[doubted], labelled[doubted], draws)[:count]
@@ -231,14 +237,14 @@ def entropy(probabilities: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Places:
-    """Store each galaxy's position in the order of ids; of equal scores the first position wins."""
+    """Store each galaxy's position among the sorted ids, which decides between equal scores."""
 
     ranks: Rows
 
 
 def _best(scores: Array, rows: Rows, draws: Draws | _Places) -> Rows:
-    """Sort rows by falling score, rounded to 1e-6; of equal scores the smaller id goes first."""
-    # without labelled galaxies all distances are infinite: limit scores to 1e9, so that they can be
-    # rounded to whole steps of 1e-6
+    """Sort row numbers by score, the largest first; of equal scores, the smaller id comes first."""
+    # limit scores to 1e9 before they are rounded to 1e-6: without labelled galaxies all distances,
+    # which serve as scores, are infinite, and infinity cannot be rounded
     steps = np.floor(np.minimum(scores, 1e9) * SCALE + 0.5)
     return rows[np.lexsort((draws.ranks[rows], -steps))]

@@ -1,8 +1,8 @@
 """Measure a head's accuracy and a table's class shares on galaxies drawn at random.
 
-The intervals of shares are Wilson's: with the twenty to a hundred galaxies that a campaign sets
-aside, exact intervals (Clopper & Pearson) hold the truth in 95 % of campaigns and more, not in the
-90 % that they say.
+The confidence intervals are Wilson's. Exact intervals (Clopper & Pearson) would be too wide: with
+the twenty to a hundred galaxies that are set aside in a campaign of labelling, a 90 % interval
+would contain the true value in at least 95 % of campaigns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Estimate:
     Parameters
     ----------
     value, low, high : float
-        Shares, in [0, 1].
+        Estimated share, and ends of its interval, in [0, 1].
     """
 
     value: float
@@ -52,15 +52,15 @@ class RandomSample:
     Parameters
     ----------
     n : int
-        Galaxies drawn, with a label.
+        Number of labelled galaxies in the random sample.
     level : float
-        Coverage of all intervals.
+        Confidence level of all intervals.
     accuracy : Estimate
-        Share of galaxies of the table that the head gets right.
+        Share of the table's galaxies that the head classifies correctly.
     shares : mapping of str to Estimate
-        Class → its share of the galaxies of the table.
+        Class → share of the table's galaxies in this class.
     calibration_error : Estimate, optional
-        Expected calibration error, without what noise alone would give; None without probabilities.
+        Expected calibration error, minus what noise alone would give; None without probabilities.
     """
 
     n: int
@@ -78,11 +78,11 @@ class RandomSample:
         Parameters
         ----------
         predictions : Predictions
-            Of one class per galaxy; every id has a label.
+            Predicted classes of galaxies in the random sample, which all have a label.
         labels : Labels
-            Truth.
+            True classes of these galaxies.
         scores : Scores, optional
-            Of the same predictions, if known.
+            Scores of the same predictions, if they were computed before.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class RandomSample:
 
 
 def too_few(n: int, fewest: int) -> str:
-    """Return the sentence to print if too few galaxies were drawn at random."""
+    """Return the sentence that tells the user that too few galaxies were drawn at random."""
     return (
         f"too few: {n} galaxies were drawn at random, and below {fewest} neither accuracy, class "
         "shares, calibration nor class sets are measured; answer more questions"

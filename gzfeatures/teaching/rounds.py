@@ -21,18 +21,20 @@ class RoundRecord:
     Parameters
     ----------
     number : int
-        Of the round, from 0.
+        Number of the round, from 0.
     labels : int
-        Labels so far, those set aside included.
+        Number of labels so far, also of galaxies set aside for tests.
     set_aside : int
-        Labels of galaxies drawn at random.
+        Number of labelled galaxies that were drawn at random and set aside for tests.
     classes : tuple of str
+        Names of the classes so far.
     asked : list of dict
         Answers of this round: `galaxy_id`, `label`, `asked`, `who`, `when`.
     accuracy : Estimate, optional
-        Share of the set-aside galaxies that the head gets right; None below 20 of them.
+        Share of the galaxies set aside that the head classifies correctly; None if they are fewer
+        than 20.
     head : str, optional
-        What predicts them; None with fewer than two classes.
+        Name of the head that predicts; None with fewer than two classes.
     """
 
     number: int
@@ -50,11 +52,11 @@ class RoundRecord:
         Parameters
         ----------
         campaign : Campaign
-            Of the table, without answers.
+            Campaign on the embedding table, still without answers; the answers are added to it.
         answers : mapping of str to Answer
-            By galaxy id; later rounds and galaxies of other tables count for nothing.
+            Galaxy id → answer; answers of later rounds, and galaxies of other tables, are ignored.
         number : int
-            Of the round.
+            Number of the round.
 
         Examples
         --------

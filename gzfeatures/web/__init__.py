@@ -1,1 +1,1 @@
-"""Send requests to web servers, with limits on time, size and allowed addresses."""
+"""Send requests to web servers, with limits on time, size and allowed addresses; serve one page."""

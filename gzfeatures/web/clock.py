@@ -1,11 +1,12 @@
 """Limit the time that a web server's answer may take, from the first header to the last byte.
 
-A socket's timeout limits silence only: a server that sends a byte now and then never exceeds it. So
-every read goes through a reader that checks, several times a second, a deadline and an event by
-which another thread can stop the reading.
+The timeout of a socket limits only the time without a byte: a server that sends a byte now and then
+never exceeds it. So all bytes are read by a class that checks, several times a second, a deadline,
+and an event by which another thread can stop the reading.
 
-Looking up a host, connecting and agreeing on TLS are calls into C that cannot be stopped. They run
-in another thread; at the deadline, or after the event, the program continues without this thread.
+The look-up of a host, the connection and the start of TLS are calls of C code that cannot be
+stopped. They run in another thread; at the deadline, or after the event, the program continues
+without waiting for this thread.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gzfeatures.web.outcomes import NoAnswer, Unanswered
 Result = TypeVar("Result")
 
 STEP = 0.2
-"""While waiting for bytes, check the time limit after so many seconds."""
+"""Seconds after which a thread that waits for bytes checks the time limit again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Clock:
     end : float
         Time at which the answer must be complete (s, `time.monotonic`).
     stopped : threading.Event
-        Stops the reading when it is set.
+        Event that stops the reading when another thread sets it.
     """
 
     silence: float
@@ -61,7 +62,7 @@ class Clock:
 
 
 _running = threading.local()
-"""Time limits of the web answer that each thread is reading."""
+"""For each thread, the time limits of the web answer that it is reading."""
 
 
 @contextlib.contextmanager
@@ -84,17 +85,17 @@ def _of_thread() -> Clock | None:
 def interruptible(
     work: Callable[[], Result], late: Callable[[Result], object] | None = None
 ) -> Result:
-    """Run an unstoppable function in another thread; wait only within the time limits.
+    """Run a function that cannot be stopped in another thread; wait only until the time limit.
 
-    At the end of this thread's time limits, the program continues while the call still runs in the
-    other thread. Without time limits the call runs in this thread.
+    After this thread's time limit, the program continues, and the other thread still runs. If this
+    thread has no time limits, the function runs in this thread.
 
     Parameters
     ----------
     work : callable
         Function without arguments; its exceptions are raised here.
     late : callable, optional
-        Called with a result that comes too late, to release connections or other resources.
+        Called with a result that comes after the time limit, to close connections or files.
 
     Raises
     ------
@@ -109,15 +110,15 @@ def interruptible(
     future: Future[Result] = Future()
 
     def run() -> None:
-        # give this thread the same limits, because `work` may itself read an answer, that of a
-        # proxy server
+        # give the new thread the same time limits: `work` may itself read an answer, for example
+        # that of a proxy server
         _running.clock = clock
         try:
             future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
 
-    # a daemon thread: Python would wait for any other thread before it exits
+    # start a daemon thread, for which Python does not wait when the program exits
     threading.Thread(target=run, name="left behind if late", daemon=True).start()
     try:
         while not wait([future], STEP).done:
@@ -134,15 +135,15 @@ class _TimedReader(io.RawIOBase):
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
-        # if the server ends the connection after its answer, http.client closes the socket before
-        # it has read the answer; this open file keeps the socket readable
+        # keep the socket readable by this open file: http.client closes the socket before it has
+        # read the answer, if the server announces the end of the connection
         self._file = connection.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with bytes from the server; wait in short steps, to check the limits."""
+        """Fill a buffer with bytes from the server; while waiting, check the time limits often."""
         silent_until = time.monotonic() + self._clock.silence
         while True:
             self._clock.check()

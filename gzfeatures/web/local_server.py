@@ -21,7 +21,7 @@ from gzfeatures.errors import GzError
 
 Action = Callable[[Any], Any]
 LARGEST = 2**22
-"""Largest body of a request, in bytes."""
+"""Largest allowed size of a request's body, in bytes."""
 TOKEN = "X-Gzfeatures-Token"
 PATIENCE = 30.0
 """Seconds of silence after which the server gives up an incomplete request."""
@@ -40,7 +40,7 @@ class LocalServer(ThreadingHTTPServer):
     Parameters
     ----------
     port : int
-        Port of 127.0.0.1; 0 takes a free port.
+        Port on 127.0.0.1; 0 chooses a free port.
 
     Raises
     ------
@@ -74,12 +74,12 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Return the host names of this server that a browser's request may address."""
+        """Return the names of this server, with its port, that a request may have in `Host`."""
         return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
 
 
 class _Refusal(Exception):
-    """Store why the server refuses a request: an HTTP status and a reason."""
+    """Error by which the server refuses a request, with an HTTP status and a reason."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -130,13 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(_Refusal(500, f"unexpected {type(error).__name__}: {error}"))
 
     def _content(self) -> Any:
-        """Return the JSON of a request; refuse requests of other web pages or without the token."""
+        """Return the JSON data of a request; refuse a request of another page or without token."""
         self._require_host()
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
             raise _Refusal(403, "another page asks")
         self._require_token(self.headers.get(TOKEN, ""))
-        # accept only JSON: a browser sends forms of any web page here without asking this server
-        # first, but not JSON
+        # accept only JSON: any web page can make a browser send a form here, but before it sends
+        # JSON for another page, the browser asks this server, which does not allow it
         if self.headers.get_content_type() != "application/json":
             raise _Refusal(415, "a question is JSON")
         length = self.headers.get("Content-Length", "")
@@ -158,8 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(403, "the token is missing: open the address that was printed")
 
     def _refuse(self, refusal: _Refusal) -> None:
-        # close the connection: an unread part of the refused request would be read as the next
-        # request
+        # close the connection: otherwise the part of the refused request that was not read would be
+        # taken for the next request
         self.close_connection = True
         self._send(refusal.status, str(refusal).encode(), "text/plain; charset=utf-8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BadAnswer(Exception):
-    """Report a wrong answer of a web server, after which a repeated request may succeed."""
+    """Error: the answer of a web server is wrong; a repeated request may succeed."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -12,8 +12,8 @@ class BadAnswer(Exception):
 
 
 class Unanswered(BadAnswer):
-    """Report that a web server did not answer: connection refused or interrupted, or too slow."""
+    """Error: a web server did not answer (connection refused or interrupted, or too slow)."""
 
 
 class NoAnswer(Exception):
-    """Report that a request to a web server failed, and would fail again if repeated."""
+    """Error: a request to a web server failed, and would fail again if it were repeated."""

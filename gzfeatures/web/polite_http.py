@@ -28,13 +28,13 @@ LONGEST_WAIT = 300.0
 """Longest wait in seconds that a server may ask for; after a longer one, the request fails."""
 
 SILENCE = 20
-"""So many requests in a row without an answer mean that the service is down: send no more."""
+"""After so many requests in a row without an answer, no more are sent: the service is down."""
 
 PART = 2**16
-"""Number of bytes that are read and decompressed together."""
+"""Number of bytes of an answer that are read and decompressed at a time."""
 
 BEGINNING = 16
-"""Number of first bytes that suffice to recognise the kind of content."""
+"""Number of bytes at the start of an answer by which its type, such as JPEG, is recognised."""
 
 _at_work: weakref.WeakSet[Service] = weakref.WeakSet()
 """All services in this process, for `stop_all`."""
@@ -55,9 +55,9 @@ class WebAnswer:
     url : str
         Address of the answer, after all redirects.
     status : int
-        200, or 206 for a part of a file.
+        HTTP status: 200, or 206 for a part of a file.
     headers : mapping of str to str
-        Headers; upper and lower case of names are equal.
+        Headers; their names may be written in upper or lower case.
     body : bytes
         Decompressed content.
     """
@@ -70,7 +70,7 @@ class WebAnswer:
 
 @dataclasses.dataclass(eq=False)
 class Service:
-    """Send requests of many threads to one web service, with a common limit of requests per second.
+    """Send requests of many threads to one web service; all share a limit of requests per second.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ class Service:
     retries : int
         Number of repeated requests after a failed one.
     backoff : float
-        Seconds before the first repetition; doubled for each further one, and shortened by a random
-        part of up to a half.
+        Seconds before the first repetition, doubled for each further repetition; each pause is
+        shortened by a random amount of up to a half.
     timeout : float
         Longest time in seconds without a byte; a whole answer may take four times as long.
     max_bytes : int
@@ -132,8 +132,8 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                # a random pause keeps many threads from repeating their requests at the same time;
-                # no result depends on this random number
+                # make the pause random, so that many threads do not repeat their requests at the
+                # same time; no result depends on this random number, so it needs no seed
                 pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
@@ -166,36 +166,37 @@ class Service:
         Parameters
         ----------
         url : str
+            Web address.
         headers : mapping of str to str, optional
             Further headers of the request.
         limit : callable, optional
-            Function from the answer with the first bytes of its body to the longest body allowed
-            for this content; may raise NoAnswer. By default `max_bytes` for every content.
+            Answer with the first bytes of its body → largest allowed body for this content, in
+            bytes; may raise NoAnswer. By default `max_bytes` for every content.
 
         Raises
         ------
         BadAnswer
             The server was busy or too slow, or the answer was cut off; a repetition may help.
         NoAnswer
-            The request was refused or stopped, the answer too long, or a public address redirects
-            to a private one.
+            The request was refused or stopped, the answer was too long, or a public address
+            redirects to a private one.
         """
         asked = url
-        # follow redirects here, not in urllib3, because each new address must be checked first
+        # follow redirects here and not in urllib3, which would not check each new address
         for _ in range(redirects.MOST_REDIRECTS + 1):
             try:
                 with timed(self.timeout, 4 * self.timeout, self._stopped) as clock:
                     step = self._step(asked, headers or {}, limit, clock)
                     if isinstance(step, WebAnswer):
                         return step
-                    # compare with the first address, not the previous one: otherwise a public page
-                    # could reach a private address in two steps
+                    # `followed` refuses a private address if the first address was public. The
+                    # first counts, not the previous one, so that two redirects cannot avoid this
                     public = redirects.is_public(urlsplit(url).hostname)
                     asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            # this error first: urllib3 derives it from its timeout error, which the next clause
-            # catches
+            # catch this error before TimeoutError: urllib3 derives it from TimeoutError, and the
+            # next clause would report it as a timeout
             except urllib3.exceptions.NewConnectionError as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
@@ -248,8 +249,8 @@ class Service:
                 response, WebAnswer(url, response.status, response.headers, b""), limit, clock
             )
         finally:
-            # free the connection for other requests; this does nothing if urllib3 has already freed
-            # it
+            # close the connection if the answer was not read to its end; if it was, urllib3 has
+            # already freed the connection for other requests, and this does nothing
             response.close()
 
     def _read(
@@ -262,7 +263,7 @@ class Service:
         """Read the body of a web server's answer, within limits of size and time."""
         body, longest = bytearray(), self.max_bytes
         length = response.headers.get("Content-Length", "")
-        # Content-Length counts compressed bytes, so ignore it for a compressed body
+        # ignore Content-Length for a compressed body, because it counts compressed bytes
         stated = (
             int(length)
             if length.isdecimal() and "Content-Encoding" not in response.headers
@@ -272,8 +273,8 @@ class Service:
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # wait for enough bytes to recognise the content (such as an image): servers may send
-            # the first bytes one by one
+            # ask for the limit only when enough bytes have arrived to recognise the content (such
+            # as an image): servers may send the first bytes one by one
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None
@@ -287,7 +288,7 @@ class Service:
         return dataclasses.replace(answer, body=bytes(body))
 
     def _wait_for_turn(self) -> None:
-        """Wait for this thread's turn to send a request: all threads share one limit of rate."""
+        """Wait until this thread may send a request: all threads share one limit of requests."""
         with self._lock:
             turn = max(time.monotonic(), self._next)
             self._next = turn + (1 / self.rate if self.rate else 0)
@@ -297,21 +298,20 @@ class Service:
 
     def _postpone(self, seconds: float) -> None:
         """Delay the next request of every thread to this web service by at least `seconds`."""
-        # a server's Retry-After header is meant for all requests of this client, so all threads
-        # wait
+        # let all threads wait: a server's Retry-After header is meant for all requests of a client
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Redirect:
-    """Store the address to which a web server redirects; None if the server names no address."""
+    """Store the address to which a web server redirects; it is None if the server names none."""
 
     location: str | None
 
 
 def _retry_after(text: str | None) -> float:
-    """Return the seconds to wait from a Retry-After header (number or date); 0 for other text."""
+    """Return the seconds to wait that a Retry-After header states (number or date), otherwise 0."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():
@@ -323,6 +323,6 @@ def _retry_after(text: str | None) -> float:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the cause of a connection error in one line, without memory addresses of objects."""
+    """Return one line on what caused a connection error, without memory addresses of objects."""
     cause = error.__cause__ or error.__context__ or error
     return (str(cause) or type(cause).__name__).splitlines()[0]

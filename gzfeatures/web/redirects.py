@@ -19,7 +19,7 @@ def is_public(host: str | None) -> bool:
     Raises
     ------
     NoAnswer, Unanswered
-        Only inside `clock.timed`: the reading was stopped, or its time is over.
+        In a `with clock.timed(…)` block: the reading was stopped, or its time limit is over.
     """
     try:
         found = interruptible(lambda: socket.getaddrinfo(host, None))
@@ -36,7 +36,8 @@ def followed(url: str, location: str | None, public: bool) -> str:
     Raises
     ------
     NoAnswer
-        The new address is no web address, leads from https to http, or from public to private.
+        The new address is no web address; it leads from https to http; or it is private, and
+        `public` is True.
 
     Examples
     --------
@@ -47,7 +48,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
         target = urljoin(url, location or "")
         before, after = urlsplit(url), urlsplit(target)
         host = after.hostname
-    # Python raises ValueError for square brackets around anything but an IPv6 address
+    # Python raises this error if square brackets contain anything but an IPv6 address
     except ValueError as error:
         raise NoAnswer(f"redirected to an address that cannot be used: {location!r}") from error
     if location is None or after.scheme not in ("http", "https") or not host:

@@ -1,7 +1,8 @@
 """Send a table to other astronomy programs on this machine (TOPCAT, Aladin) by SAMP.
 
-In SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) programs on one machine exchange messages
-through a hub, which one of them runs. The client is pyvo's, because astropy's is deprecated.
+SAMP 1.3 (IVOA, https://www.ivoa.net/documents/SAMP/) is a protocol by which programs on one machine
+exchange messages through a hub, which one of them runs. The library for it is pyvo, because that of
+astropy is deprecated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from gzfeatures.errors import InputError, need
 
 WHO = "gzfeatures"
 LOADS = "table.load.votable"
-"""Message type that asks a program to load a table."""
+"""Type of a SAMP message that asks a program to load a table."""
 
 
 def send_votable(path: Path, name: str) -> list[str]:
@@ -38,7 +39,7 @@ def send_votable(path: Path, name: str) -> list[str]:
         No hub runs, or no program at the hub loads tables.
     """
     samp = need("pyvo.samp", extra="samp")
-    # a client that receives no calls needs no open network port
+    # `callable=False`: this client only sends, so it needs no open network port to receive messages
     client = samp.SAMPIntegratedClient(name=WHO, callable=False)
     try:
         client.connect()
@@ -59,6 +60,6 @@ def send_votable(path: Path, name: str) -> list[str]:
 
 
 def _name_of(described: object, key: str) -> str:
-    """Return a program's own name at the SAMP hub; without one, the name that the hub gave it."""
+    """Return the name that a program gave itself at the SAMP hub, or else the name from the hub."""
     known = described if isinstance(described, dict) else {}
     return str(known.get("samp.name", key))
