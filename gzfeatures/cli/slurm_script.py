@@ -51,8 +51,8 @@ def array_script(context: Any, tasks: int, store: Path) -> str:
     """
     verb = shlex.join(["gzfeatures", context.info_name, *_words(context, ("slurm", "output"))])
     if "\n" in verb:
-        # the script names its last command in a comment: refuse a line break in a path, which would
-        # end the comment
+        # the script has the final command in a comment: refuse a line break in a path, because it
+        # would end the comment
         raise InputError("path in a SLURM script", rule="have no line break")
     output = Path(context.params["output"]).resolve()
     whole = shlex.join(["-o", str(output)])

@@ -127,7 +127,7 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     exact["f1"] = f1_of(exact["f1"])
     limits = {name: unless(few, bounds) for name, bounds in exact.items()}
     limits["accuracy"] = clopper_pearson(hits, n, level)
-    # metrics that are means over classes: combine the Wilson intervals of the classes by `mover`
+    # for metrics that are means over classes, combine the classes' Wilson intervals by `mover`
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     recall = hit / safe
     limits["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))

@@ -48,7 +48,7 @@ def familiarity_of(
     skipped = {name for table in tables for name, _ in table.skipped}
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
-    # a sample of the training galaxies, evenly spaced by id, is enough, and saves memory
+    # every k-th training galaxy, in the order of ids, is enough to compare with, and saves memory
     train = train[:: max(1, len(train) // ROWS)]
     # a backbone was trained on these galaxies (same file, picture or id): they look too familiar to
     # calibrate, so leave them out

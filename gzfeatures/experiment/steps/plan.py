@@ -103,7 +103,7 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
     counts: Counter[str] = Counter()
     suffixes = []
     for each in choices:
-        # these settings, where they are given, say best how backbones of one name differ
+        # networks that are chosen twice usually differ in these settings: put them into the suffix
         parts = [
             each.view,
             getattr(each, "layer", None),
