@@ -73,18 +73,31 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary = _new_beside(path)
         with unfinished(temporary):
             yield temporary
-            # flush first: the disk may store the new name before the data, and a crash would then
-            # leave an empty file
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            # check the output path again: since the first check another process may have written a
-            # file there
-            if (guard := outputs.current()) is not None:
-                guard.replacing(path, temporary)
-            # the temporary file was readable by this user only; the finished file gets the usual
-            # permissions
-            temporary.chmod(_mode_of_new_files(path))
-            temporary.replace(path)
+            put_in_place(temporary, path)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Flush a finished temporary file of the same disk, and rename it to `path`.
+
+    Raises
+    ------
+    OutputError
+        The verb at work may not write this file; `path` is left as it was.
+    OSError
+        As `writing_to` tells it in one line.
+    """
+    # flush first: the disk may store the new name before the data, and a crash would then leave an
+    # empty file
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    # check the output path again: since the first check another process may have written a file
+    # there
+    if (guard := outputs.current()) is not None:
+        guard.replacing(path, temporary)
+    # the temporary file was readable by this user only; the finished file gets the usual
+    # permissions
+    temporary.chmod(_mode_of_new_files(path))
+    temporary.replace(path)
 
 
 @contextmanager
@@ -206,7 +219,7 @@ def scratch_memory(size: int, what: str) -> mmap.mmap:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            _reserve(file, size)
+            reserve(file, size)
             return mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise OutputError(
@@ -217,8 +230,14 @@ def scratch_memory(size: int, what: str) -> mmap.mmap:
         ) from error
 
 
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Reserve disk space for the full size of a file."""
+def reserve(file: BinaryIO, size: int) -> None:
+    """Reserve disk space for the full size of a file.
+
+    Raises
+    ------
+    OSError
+        The disk has no room for it.
+    """
     # reserve the space now: if the disk became full later, the system would kill the process while
     # it writes to the mapped file
     if hasattr(os, "posix_fallocate"):

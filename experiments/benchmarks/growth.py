@@ -38,7 +38,7 @@ def words(verb: str, table: Path, folder: Path) -> list[str]:
 
 def found(table: Path, index: Path) -> str:
     """Share of the ten nearest that an index finds, and seconds a query."""
-    from gzfeatures.explore.cell_index import CellIndex
+    from gzfeatures.explore.cells.cell_index import CellIndex
     from gzfeatures.explore.scan import scan
     from gzfeatures.features.table import EmbeddingTable
 

@@ -200,6 +200,34 @@ def cells_of(
     return centres, nearest_cells(rows, centres)
 
 
+def moved_centres(rows: Matrix, count: int, centres: Matrix, *, seed: int) -> Matrix:
+    """Return the centres of cells after one more round of k-means, shape (count, dim).
+
+    Parameters
+    ----------
+    rows : ndarray of float32
+        Shape (n, dim), n ≥ `count`; all are used.
+    count : int
+        Number of cells.
+    centres : ndarray of float32
+        Those of the round before; in the first round (0, dim): it begins at random rows.
+    seed : int
+        Of the rows at which the first round begins.
+    """
+    import faiss
+
+    means = faiss.Kmeans(
+        rows.shape[1],
+        count,
+        niter=1,
+        seed=seed,
+        max_points_per_centroid=-(-len(rows) // count),
+        min_points_per_centroid=1,
+    )
+    means.train(np.ascontiguousarray(rows), init_centroids=centres if len(centres) else None)
+    return np.asarray(means.centroids, dtype=np.float32)
+
+
 def nearest_cells(rows: Matrix, centres: Matrix) -> npt.NDArray[np.int64]:
     """Return the number of the nearest centre for each row, shape (n,)."""
     import faiss

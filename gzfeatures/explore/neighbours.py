@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.explore.cell_index import CellIndex
+from gzfeatures.explore.cells.cell_index import CellIndex
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.nearest import Nearest as Nearest
 from gzfeatures.explore.nearest import by_every_distance, by_graph, require_neighbours

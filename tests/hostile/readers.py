@@ -25,7 +25,8 @@ from safetensors.torch import save
 
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment import config
-from gzfeatures.explore.cell_index import CellIndex
+from gzfeatures.explore.cells.cell_index import CellIndex
+from gzfeatures.explore.cells.index_building import build_index
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.exchange.table_export import export_table
 from gzfeatures.features.exchange.vector_files import read_vectors
@@ -364,7 +365,7 @@ def _search(path: Path) -> None:
 READERS: dict[str, Reader] = {
     "index of cells": Reader(
         "t.index",
-        _written(lambda path: CellIndex.build(EmbeddingTable.open(_indexed()), path)),
+        _written(lambda path: build_index(EmbeddingTable.open(_indexed()), path)),
         _search,
     ),
     "catalog, CSV": Reader("c.csv", lambda: [FRAME.to_csv(index=False).encode()], _catalog),

@@ -273,10 +273,11 @@ def index_(
     as_json: Json = False,
 ) -> None:
     """Order the vectors of a table by cells, so that 'similar --index' reads a few cells of it."""
-    from gzfeatures.explore.cell_index import CellIndex
+    from gzfeatures.explore.cells.index_building import build_index
     from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.progress import Terminal
 
-    built = CellIndex.build(EmbeddingTable.open(source), output, seed=seed)
+    built = build_index(EmbeddingTable.open(source), output, seed=seed, progress=Terminal())
     result = {"cells": built.cells, "searched": built.probes, "recall": built.recall}
     show({**result, "index": output}, as_json, hide=("index",))
     say(f"index written to {output}")

@@ -71,7 +71,7 @@ def test_without_room_on_the_disk_it_is_said(
     if not grows:  # where the system cannot reserve, zeros are written
         monkeypatch.delattr(os, "posix_fallocate")
         assert allocate(1000, 300).sum() == 0
-    monkeypatch.setattr(files, "_reserve", full)
+    monkeypatch.setattr(files, "reserve", full)
     with pytest.raises(
         OutputError, match=r"large: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"
     ):

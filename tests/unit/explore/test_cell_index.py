@@ -11,7 +11,10 @@ import pytest
 from tables_of import table_of
 
 from gzfeatures.errors import InputError
-from gzfeatures.explore.cell_index import CellIndex, _head, _layout
+from gzfeatures.explore.cells import index_building
+from gzfeatures.explore.cells.cell_index import CellIndex
+from gzfeatures.explore.cells.index_building import build_index
+from gzfeatures.explore.cells.index_file import head, layout
 from gzfeatures.explore.neighbours import similar
 from gzfeatures.features.table import EmbeddingTable, TableFile
 
@@ -29,7 +32,7 @@ def points() -> np.ndarray:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableFile, CellIndex]:
     folder = tmp_path_factory.mktemp("indexed")
     table = EmbeddingTable.open(table_of(points()).write(folder / "t.parquet"))
-    return table, CellIndex.build(table, folder / "t.index")
+    return table, build_index(table, folder / "t.index")
 
 
 def test_an_index_finds_what_a_scan_finds(built: tuple[TableFile, CellIndex]) -> None:
@@ -107,7 +110,7 @@ def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(
 ) -> None:
     header = {"format": 1, "table": "0" * 64, "rows": 10**15, "dim": 10**9, "cells": 10**14}
     hostile = tmp_path / "t.index"
-    hostile.write_bytes(_head({**header, "probes": 1, "recall": 1.0}, ()))
+    hostile.write_bytes(head({**header, "probes": 1, "recall": 1.0}, ()))
     with pytest.raises(InputError, match="not a readable index"):
         CellIndex(hostile, built[0])
 
@@ -130,10 +133,10 @@ def test_a_building_that_ends_early_leaves_no_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = EmbeddingTable.open(table_of(points()).write(tmp_path / "t.parquet"))
-    monkeypatch.setattr(CellIndex, "_measured", lambda *_: 1 / 0)
+    monkeypatch.setattr(index_building, "_measured", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        CellIndex.build(table, tmp_path / "t.index")
-    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+        build_index(table, tmp_path / "t.index")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".t.index.building", "t.parquet"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +150,7 @@ def test_an_index_with_a_right_checksum_and_wrong_cells_is_refused(
     header = json.loads(whole[16:1016])
     del header["sha256"]
     small, offset = [], 1016
-    for kind, shape in list(_layout(4000, 24, index.cells).values())[:4]:
+    for kind, shape in list(layout(4000, 24, index.cells).values())[:4]:
         small.append(np.frombuffer(whole, kind, int(np.prod(shape)), offset).reshape(shape).copy())
         offset += small[-1].nbytes
     if wrong == "recall":
@@ -161,10 +164,10 @@ def test_an_index_with_a_right_checksum_and_wrong_cells_is_refused(
     hostile = tmp_path / "t.index"
     parts = [each.tobytes() for each in small]
     if wrong == "recall":
-        head = whole[:16] + json.dumps({**header, "sha256": ""}).encode().ljust(1000)
+        first = whole[:16] + json.dumps({**header, "sha256": ""}).encode().ljust(1000)
     else:
-        head = _head(header, small)
-    hostile.write_bytes(head + b"".join(parts) + whole[offset:])
+        first = head(header, small)
+    hostile.write_bytes(first + b"".join(parts) + whole[offset:])
     with pytest.raises(InputError, match=r"tables of cells|recall of nan"):
         similar(table, ["g0000"], 3, index=hostile)
 
@@ -200,7 +203,7 @@ def test_small_tables_and_equal_vectors_have_an_index_that_finds_all(
         made, extractor=dataclasses.replace(made.extractor, stored="float16")
     )
     table = EmbeddingTable.open(half.write(tmp_path / "t.parquet"))
-    index = CellIndex.build(table, tmp_path / "t.index")
+    index = build_index(table, tmp_path / "t.index")
     k = rows - 1
     found = similar(table, ["g0001"], k, index=index.path)
     pairs = ("galaxy_id", "distance")
@@ -215,10 +218,10 @@ def test_vectors_whose_squares_overflow_are_refused(tmp_path: Path) -> None:
     matrix[150] *= 1e25
     table = EmbeddingTable.open(table_of(matrix).write(tmp_path / "t.parquet"))
     with pytest.raises(InputError, match="row 150: embedding is too long"):
-        CellIndex.build(table, tmp_path / "t.index")
+        build_index(table, tmp_path / "t.index")
     with pytest.raises(InputError, match="row 150: embedding is too long"):
         similar(table, ["g0001"], 3)
     assert not (tmp_path / "t.index").exists()
     one = EmbeddingTable.open(table_of(matrix[:1]).write(tmp_path / "one.parquet"))
     with pytest.raises(InputError, match=r"one\.parquet: galaxies of an index; must be at least 2"):
-        CellIndex.build(one, tmp_path / "t.index")
+        build_index(one, tmp_path / "t.index")
