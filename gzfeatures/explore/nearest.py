@@ -18,18 +18,18 @@ Matrix = npt.NDArray[np.float32]
 LINKS = 16
 """Links of a row in the graph; the lowest level has twice as many."""
 BUILDING, SEARCHING = 80, 48
-"""Rows kept in view while a row is linked, and while one is asked about."""
+"""Candidate rows compared while a row is linked, and while neighbours of a query are searched."""
 SPARE = 4
-"""Candidates beyond those asked for, from which exact distances choose."""
+"""Candidates in addition to the k neighbours wanted, from all of which exact distances choose."""
 NARROW, KEPT = 128, 0.9
-"""Principal components along which the graph is built where an embedding has more dimensions, and
-the least share of the variance that they hold."""
+"""Principal components in which the graph is built if embeddings have more dimensions, and the
+least share of the variance that these components must have."""
 ROUNDING = 4e-6
 """Error of a squared distance by a product in single precision, in units of squared lengths."""
 CELL, MOST_CELLS = 100, 1024
 """Mean number of rows in a cell by which rows are ordered for the graph, and the most cells."""
 CENTRED = 0.01
-"""Largest squared length of the mean of rows, in units of the longest, that needs no shift."""
+"""Largest squared length of the rows' mean, over that of the longest row, that needs no shift."""
 SEARCHED = 4096
 """Queries that are searched between two reports of progress."""
 ROWS = 64
@@ -47,7 +47,7 @@ class Nearest:
     distances : ndarray of float32
         Shape (m, k), euclidean, ascending.
     recall : float
-        Share of the true k nearest that were found: 1 where every distance was computed, else
+        Share of the true k nearest that were found: 1 if all distances were computed, otherwise
         measured on a sample.
     """
 
@@ -71,10 +71,10 @@ def require_neighbours(k: int, galaxies: int, *, own: bool) -> None:
 def by_every_distance(
     reference: Matrix, queries: Matrix, k: int, own: npt.NDArray[np.intp] | None
 ) -> Nearest:
-    """Find the k nearest rows of each query vector exactly, by all its distances.
+    """Find the k nearest rows of each query vector exactly, from its distances to all rows.
 
-    A matrix product picks candidates (in single precision, about the mean of the rows), and their
-    differences decide. Of equal distances the earlier row comes first.
+    A matrix product in single precision selects candidates; distances computed from differences
+    decide between them. Among equal distances, the earlier row comes first.
     """
     import faiss
 
@@ -90,8 +90,8 @@ def by_every_distance(
     asked = min(len(reference), k + (own is not None) + SPARE)
     rough, candidates = faiss.knn(asked_about, rows, asked)
     near = _nearest_of(reference, queries, candidates, k, own)
-    # rounding errors may have left out a row that is nearer than the k-th neighbour: compute such
-    # queries again in double precision
+    # if rounding errors may have left out a row nearer than the k-th neighbour, search the
+    # neighbours of this query again in double precision
     unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
     if asked < len(reference) and unsure.any():
         mine = None if own is None else own[unsure]
@@ -119,7 +119,7 @@ def by_graph(
     own: npt.NDArray[np.intp] | None,
     progress: Progress = SILENT,
 ) -> Nearest:
-    """Find near rows of each query vector, approximately, along a graph that links near rows.
+    """Find the k nearest rows of each query vector approximately, along a graph of near rows.
 
     The graph is a hierarchical navigable small world (Malkov & Yashunin 2020,
     doi:10.1109/TPAMI.2018.2889473): its time grows with n log n.
@@ -148,7 +148,7 @@ def by_graph(
 def _graph_candidates(
     rows: Matrix, queries: Matrix, asked: int, progress: Progress
 ) -> npt.NDArray[np.int64]:
-    """Return near row numbers of each query, shape (m, asked); −1 where too few were found."""
+    """Return numbers of rows near each query, shape (m, asked); −1 if too few rows were found."""
     import faiss
 
     index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)

@@ -51,20 +51,20 @@ def nearest(
     k : int
         Neighbours per query.
     own : ndarray of int, optional
-        Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they
-        have.
+        Reference row of each query, shape (m,), which is left out of the query's neighbours; exact
+        copies in other rows are not left out.
     exact_up_to : int
-        Reference rows up to which all distances are computed; beyond, near rows are found along a
-        graph (`nearest.by_graph`), and the recall is measured on 500 queries.
+        Number of reference rows up to which all distances are computed; for more rows, neighbours
+        are found along a graph (`nearest.by_graph`), and the recall is measured on 500 queries.
     seed : int
-        Of the measured sample.
+        Seed of the sample on which the recall is measured.
     progress : Progress
-        Where links and searches of a graph are counted; nowhere by default.
+        Shows the steps of the search along a graph; by default nowhere.
 
     Raises
     ------
     InputError
-        There are fewer rows than neighbours.
+        `reference` has fewer rows than neighbours are wanted.
     """
     if queries is None:
         queries, own = reference, np.arange(len(reference))
@@ -99,20 +99,20 @@ def similar(
     table : EmbeddingTable or TableFile
         Galaxies to search.
     ids : sequence of str
-        Galaxies asked about; they are in the table.
+        Galaxies of the table whose neighbours are wanted.
     k : int
-        Neighbours of each.
+        Number of neighbours of each galaxy.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     index : str or Path, optional
-        Index file of a table on disk (see `cell_index`), of which a few cells are read in place of
+        Index file of a table on disk (see `cell_index`), of which a few cells are read instead of
         the whole table.
 
     Returns
     -------
     DataFrame
-        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute
-        `recall`, which is 1 without an index.
+        Columns `galaxy_id` (the neighbour), `query` (the given galaxy), `rank` (1 is nearest),
+        `distance`; attribute `recall`, the share of true neighbours found: 1 without an index.
 
     Raises
     ------
@@ -185,35 +185,35 @@ def duplicates(
     table : EmbeddingTable
         Galaxies, more than `among`.
     chance : float
-        Pairs of the whole table that may pass by chance, > 0.
+        Number of pairs in the whole table that may be found by chance, > 0.
     among : int
-        Neighbour whose distance is the scale, at least 3; more copies than this of one galaxy hide
-        each other.
+        Rank k of the neighbour whose distance is the scale, at least 3. If a galaxy has more
+        copies than this, the scale is too small to find them.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     components : int, optional
-        Principal components in which distances are taken; None takes the whole embedding.
+        Number of principal components in which distances are computed; None for whole embeddings.
     exact_up_to, seed, progress
         As in `nearest`.
 
     Returns
     -------
     DataFrame
-        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio` (of the distance to
-        the scale), `same_image` (equal bytes), `group` (a number per set of connected twins, from
-        0). Attributes: `dimension`, D, and `ratio`, the largest of twins.
+        A row per pair, closest first: `galaxy_id`, `twin` (the other galaxy), `distance`, `ratio`
+        (distance / scale), `same_image` (equal bytes), `group` (number of the set of connected
+        pairs, from 0). Attributes: `dimension` (D), and `ratio` (r, the largest ratio of a pair).
 
     Raises
     ------
     InputError
-        `chance` or `among` is outside its range, or there are no more galaxies than neighbours.
+        `chance` or `among` is outside its range, or the table has no more than `among` galaxies.
     """
     if chance <= 0 or among < 3:
         raise InputError(
             "chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among)
         )
     space = FeatureSpace.fit(table.matrix, metric=metric, components=components)
-    # distances do not change when the mean is subtracted, so whole embeddings need no second matrix
+    # the feature space subtracts the mean, which changes no distance: whole embeddings need no copy
     whole = space.axes is None and metric == "euclidean"
     vectors = table.matrix if whole else space.vectors(table.matrix)
     near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed, progress=progress)
@@ -246,7 +246,7 @@ def duplicates(
 
 
 def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
-    """Return a dict from id to the smallest id of its group of likely duplicates.
+    """Return a dict from galaxy id to the smallest id in its group of likely duplicates.
 
     The dict is empty if the table is too small for `duplicates`.
     """
