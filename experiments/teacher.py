@@ -49,7 +49,7 @@ from torch import nn
 
 from gzfeatures.errors import MissingFileError
 from gzfeatures.files import require_file, written_whole
-from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.models.architectures import output_layer
 from gzfeatures.networks.models.load import read_tensors
 from gzfeatures.networks.setup.targets import tree_fractions

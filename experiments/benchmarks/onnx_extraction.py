@@ -36,7 +36,7 @@ from gzfeatures.networks.encoders.onnx_files import OnnxSession, read_graph
 from gzfeatures.networks.extraction.cpu import PER_THREAD, CpuEngine
 from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.networks.extraction.jobs.job import Job
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Run = Callable[[], tuple[int, float, float]]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gzfeatures.errors import GzError, InputError
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.synthetic.survey import draw_survey
 

@@ -18,8 +18,8 @@ import torch
 
 from gzfeatures.images.galaxy_files import NetworkInput
 from gzfeatures.networks.extraction.forward import Forward, Threading
+from gzfeatures.networks.extraction.network_crops import batch_views
 from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of, views_of
-from gzfeatures.networks.extraction.preprocess import batch_views
 
 PER_THREAD = 8
 """Images per forward pass, for each thread of a worker."""

@@ -26,8 +26,8 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.networks._compat_torch import fold_batch_norms
 from gzfeatures.networks.compilation.code_folder import NAMED, CodeFolder
 from gzfeatures.networks.compilation.compiled import Compiled, compile_ahead
+from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.extraction.plan import Pixels, Vectors
-from gzfeatures.networks.extraction.preprocess import dihedral_views
 
 SYMMETRIES = 8
 """Number of mirror images and quarter turns over which an embedding is averaged."""

@@ -20,8 +20,8 @@ from torch import nn
 
 from gzfeatures.images.galaxy_files import NetworkInput
 from gzfeatures.networks.extraction.cpu import blank
+from gzfeatures.networks.extraction.network_crops import batch_views
 from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of, views_of
-from gzfeatures.networks.extraction.preprocess import batch_views
 
 SMALLEST, LARGEST = 64, 2048
 """Number of images in the smallest and in the largest batch whose speed is measured."""

@@ -26,8 +26,8 @@ from gzfeatures.networks.encoders.soundness import (
     directions_and_neighbours,
 )
 from gzfeatures.networks.extraction.forward import Forward, Threading, ready
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.networks.extraction.plan import Pixels, Vectors
-from gzfeatures.networks.extraction.preprocess import to_views
 from gzfeatures.networks.hardware import load_newest_tbb
 from gzfeatures.synthetic.survey import draw_survey
 

@@ -28,7 +28,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
-from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.inference.output_calibration import Matrix, calibration_of
 from gzfeatures.networks.models.architectures import output_layers

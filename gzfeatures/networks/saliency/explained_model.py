@@ -27,7 +27,7 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.ids import Ids, positions
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.networks.inference.probabilities import normalised
 from gzfeatures.networks.models.load import Features, load
 from gzfeatures.networks.saliency.headed import Headed, Probabilities

@@ -21,7 +21,7 @@ from gzfeatures.files import written_whole
 from gzfeatures.ids import Ids, positions
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.progress import Progress, each, handed
 
 BLOCK = 256

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gzfeatures.ids import Ids
-from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.inference.probabilities import HALF, normalised
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.pixel_cache import PixelCache

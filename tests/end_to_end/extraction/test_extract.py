@@ -47,8 +47,8 @@ from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.networks.extraction.forward import TorchForward, ready
 from gzfeatures.networks.extraction.jobs import job as job_module
 from gzfeatures.networks.extraction.jobs import result_tables
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.networks.extraction.plan import plan_forwards
-from gzfeatures.networks.extraction.preprocess import to_views
 from gzfeatures.networks.extraction.spec import Extraction, extractor_of
 from gzfeatures.networks.hardware import cpu_flags
 from gzfeatures.networks.models import architectures

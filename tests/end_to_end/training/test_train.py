@@ -35,7 +35,7 @@ from gzfeatures.galaxies.votes import votes
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.networks.inference.probabilities import Inference, normalised
 from gzfeatures.networks.models import architectures
 from gzfeatures.networks.models.load import load

@@ -300,7 +300,7 @@ class Job:
     def _network_input(self, row: int) -> NetworkInput | GzError:
         """Decode one image for the networks; return the error if this fails."""
         # import only here: this module imports torch, which is not needed if all vectors are stored
-        from gzfeatures.networks.extraction.preprocess import views_of_input
+        from gzfeatures.networks.extraction.network_crops import views_of_input
 
         try:
             image = self._judged(row)

@@ -14,7 +14,7 @@ from PIL import Image
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.network_crops import to_views
 from gzfeatures.synthetic.survey import draw_survey
 
 timm = pytest.importorskip("timm", reason="the extra timm is not installed")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.setup.augment import DRAWS, Augmentation, draws, mixed
 
 SIZE = 24

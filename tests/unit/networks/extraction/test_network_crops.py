@@ -12,7 +12,7 @@ from PIL import Image
 from gzfeatures.images.galaxy_files import WholePicture
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.preprocess import batch_views, to_views
+from gzfeatures.networks.extraction.network_crops import batch_views, to_views
 
 CPU = torch.device("cpu")
 
