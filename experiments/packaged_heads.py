@@ -41,7 +41,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.metrics import roc_auc_score
 
 import gzfeatures as gz
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.statistics.proportions import clopper_pearson
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.table import EmbeddingTable

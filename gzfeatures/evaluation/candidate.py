@@ -48,7 +48,7 @@ class Candidate:
     calibration : mapping
         How good the probabilities are: scores `before` calibration (see `reliability.measured`),
         coverage of conformal `sets`, and `notes` on classes that could not be calibrated (see
-        `conformal.Conformal.coverage_report`).
+        `conformal_sets.Conformal.coverage_report`).
     curve : tuple of float
         The network's validation score after each epoch, higher is better: accuracy, or RMSE with
         its sign changed. Empty for a backbone that was not trained here.

@@ -49,7 +49,7 @@ class Predictions:
         predictions cannot be scored.
     sets : ndarray of bool, optional
         Shape (n, k): the classes in each galaxy's class set, which contains the true class with a
-        promised probability (see `conformal.Conformal`).
+        promised probability (see `conformal_sets.Conformal`).
     unfamiliar : ndarray of bool, optional
         Shape (n,): True if the galaxy is unlike the training galaxies; its class set is then empty.
     familiarity : ndarray of float64, optional
@@ -57,7 +57,7 @@ class Predictions:
         galaxies (see `familiarity.Familiarity`).
     bounds : ndarray of float64, optional
         Shape (n, 2): lower and upper end of each galaxy's interval, which contains the true number
-        with a promised probability (see `value_intervals.ValueIntervals`). Only for numbers.
+        with a promised probability (see `conformal_intervals.ValueIntervals`). Only for numbers.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from gzfeatures.errors import LeakError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.metrics import Scores, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
 from gzfeatures.experiment.fitted_heads.calibration import (
     calibration_report,
     class_sets,

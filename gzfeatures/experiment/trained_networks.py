@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures.evaluation.candidate import Candidate
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
 from gzfeatures.features.backbones import RECORD, TENSORS
 from gzfeatures.files import read_sidecar
 from gzfeatures.galaxies.labels.labels import Labels

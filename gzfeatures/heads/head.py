@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator
 
 from gzfeatures import brief
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gzfeatures.evaluation.conformal import PENALTY, UNPENALISED, Conformal
+from gzfeatures.evaluation.conformal_sets import PENALTY, UNPENALISED, Conformal
 from gzfeatures.portable.graph_builder import GraphBuilder, Value
 from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 

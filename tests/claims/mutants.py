@@ -71,14 +71,14 @@ MUTANTS = (
     ),
     Mutant(
         "threshold of class sets one rank too high",
-        "evaluation/conformal.py",
+        "evaluation/conformal_sets.py",
         "true[allowed - 1]",
         "true[allowed]",
         "test_class_sets.py",
     ),
     Mutant(
         "threshold of class sets one rank too low",
-        "evaluation/conformal.py",
+        "evaluation/conformal_sets.py",
         "return float(true[allowed - 1]) if allowed else 0.0",
         "return float(true[allowed - 2]) if allowed > 1 else 0.0",
         "test_class_sets.py",
@@ -150,14 +150,14 @@ MUTANTS = (
     ),
     Mutant(
         "unfamiliar calibration galaxies do not count as missed",
-        "evaluation/conformal.py",
+        "evaluation/conformal_sets.py",
         "true = np.where(predictions.unfamiliar, 0.0, true)",
         "true = np.where(predictions.unfamiliar, true, true)",
         "test_familiarity.py",
     ),
     Mutant(
         "the most probable class can be outside the class set",
-        "evaluation/conformal.py",
+        "evaluation/conformal_sets.py",
         "        members[np.arange(len(predictions)), predictions.codes] = True\n",
         "",
         "test_class_sets.py",

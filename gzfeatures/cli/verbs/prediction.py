@@ -39,7 +39,7 @@ from gzfeatures.errors import NETWORK, require_packages
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
-    from gzfeatures.evaluation.conformal import Conformal
+    from gzfeatures.evaluation.conformal_sets import Conformal
     from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.heads.head import Head

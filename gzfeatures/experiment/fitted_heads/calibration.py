@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
+from gzfeatures.evaluation.conformal_sets import Conformal, Method, calibrate_sets
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
-from gzfeatures.evaluation.statistics.value_intervals import too_few
+from gzfeatures.evaluation.statistics.conformal_intervals import too_few
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from gzfeatures.evaluation.candidate import Approach
-from gzfeatures.evaluation.conformal import Method
+from gzfeatures.evaluation.conformal_sets import Method
 from gzfeatures.progress import SILENT, Progress
 
 
@@ -31,7 +31,7 @@ class FitOptions:
     coverage : float
         Share of each class's galaxies whose class set must contain the true class.
     sets_by : {"threshold", "raps"}
-        Method that decides which classes are in a set (see `conformal.Conformal`).
+        Method that decides which classes are in a set (see `conformal_sets.Conformal`).
     approach : {"frozen", "fine-tuned"}
         Whether the backbone is used as it is, or was trained on galaxies of the run.
     title : str, optional

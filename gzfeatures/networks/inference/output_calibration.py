@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals, too_few
 from gzfeatures.features.backbones import RECORD
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.labels.labels import Labels

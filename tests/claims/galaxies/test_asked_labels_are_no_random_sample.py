@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import gzfeatures.cli.verbs.heads  # noqa: F401  # defines fit
 from gzfeatures.cli.console import app
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.asked import read_asked, split_by_asked

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.labels.labels import Labels
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
 from gzfeatures.evaluation.statistics.residuals import value_intervals_of_metrics, value_metrics
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.ids import as_ids
 

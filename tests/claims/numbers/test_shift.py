@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from verbs import app
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.candidates import fit_heads
 from gzfeatures.experiment.settings.approaches import HeadChoice

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels

@@ -18,7 +18,7 @@ from portable_heads import table as drawn_table
 
 import gzfeatures as gz
 from gzfeatures.errors import InputError, OutputError, WeightsError
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.features.store import Store
 from gzfeatures.portable.model_file import CARD, KEY
 from gzfeatures.portable.portable_head import PortableHead

@@ -24,7 +24,7 @@ from server import Server, free_port
 
 import gzfeatures
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.store import Store

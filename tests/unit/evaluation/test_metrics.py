@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.evaluation import accuracy_by
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import coverage_accuracy, reliability

@@ -15,7 +15,7 @@ import pytest
 import skops.io
 
 from gzfeatures.errors import InputError, MissingFileError, OutputError
-from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split

@@ -10,12 +10,12 @@ import pytest
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.metrics import evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
 from gzfeatures.evaluation.statistics.residuals import (
     residuals,
     value_intervals_of_metrics,
     value_metrics,
 )
-from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.ids import as_ids
 
