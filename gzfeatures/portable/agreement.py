@@ -167,7 +167,7 @@ def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> 
     Raises
     ------
     InputError
-        They differ; the message names the first difference.
+        The predictions differ; the message names the first difference.
     """
     stepped = has_steps(head.estimator)
     for each in found:

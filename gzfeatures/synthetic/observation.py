@@ -14,7 +14,7 @@ from gzfeatures.synthetic.profiles import PIXEL, Plane, bands, nanomaggies
 from gzfeatures.synthetic.surface_brightness import surface_brightness
 
 SEEING = 1.3
-"""Full width at half maximum of a star, in arcsec."""
+"""Full width at half maximum of a star's image, in arcsec."""
 SKY_NOISE = np.array([0.009, 0.014, 0.0185])
 """Standard deviation of the sky brightness in g, r and i, in nanomaggies per pixel."""
 GAIN = 500.0
@@ -26,7 +26,7 @@ STRETCH = np.array([1.95, 2.3, 3.6])
 SOFTENING = 7.0
 """Softening of the asinh stretch: brightness is linear for scaled fluxes well below 1/7."""
 PEDESTAL = 0.008
-"""Brightness of empty sky, on a scale from 0 to 1."""
+"""Brightness of empty sky in the colour image, on a scale from 0 to 1."""
 
 
 def observed(flux: Plane) -> Plane:

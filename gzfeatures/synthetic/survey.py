@@ -202,7 +202,7 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Simulate votes for a galaxy, shape (3, 37): plain, weighted, and weighted as if nearby."""
+    """Simulate votes, shape (3, 37); rows: plain, weighted, and weighted with the galaxy nearer."""
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def without_attributes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table that shares the columns of another and has none of its attributes.
+    """Return a pandas table that shares the columns of the given one, but without its `attrs`.
 
     pandas copies all attributes at each access to a column, which takes longer than the access.
 

@@ -125,7 +125,7 @@ def extend_fits(
 def _extended(
     header: Any, data: bytes, rows: npt.NDArray[np.intp], added: Any
 ) -> tuple[bytes, bytes, bytes]:
-    """Return header, rows and heap (variable-length arrays) of a FITS table with more columns."""
+    """Add columns to a FITS table; return its header, rows and heap (variable-length arrays)."""
     width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
     heap = data[int(header.get("THEAP", width * count)) :][: int(header["PCOUNT"])]
     # copy the whole heap even if rows are left out: a row points to its arrays by their distance

@@ -151,7 +151,7 @@ def _table_of_datasets(
 
 
 def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:
-    """Return an HDF5 group's number of galaxies: the length of its id column or of all columns."""
+    """Return an HDF5 group's number of galaxies: the length of its id column, or of all columns."""
     leading = next((name for name in id_columns if name in columns), None)
     if leading is not None:
         return len(columns[leading])

@@ -167,8 +167,8 @@ def storage(column: Any) -> pa.ChunkedArray:
             pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)
         ):
             return storage(column.cast(kind.value_type))
-        # convert the words of the dictionary first, because Arrow cannot decode a dictionary of
-        # string views (polars' Categorical)
+        # an Arrow dictionary stores each distinct text once. If its texts are string views (polars'
+        # Categorical), Arrow cannot decode it: convert these texts to ordinary strings first
         words = pa.large_string() if pa.types.is_string_view(kind.value_type) else pa.large_binary()
         return pa.chunked_array(
             [chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words
@@ -207,7 +207,7 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
 
 
 def _id(texts: Any) -> Any:
-    """Return galaxy ids as text; if the file lost their digits, as floats, refused by `as_ids`."""
+    """Return galaxy ids as text; or as floats, which `as_ids` refuses, if the file lost digits."""
     exact = id_text.exact(texts)
     return exact if isinstance(exact, np.ndarray) else _text(exact)
 

@@ -239,7 +239,7 @@ _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uf
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as .parquet, .csv, .csv.gz, .fits or .vot; the last two with units and UCDs.
+    """Write a table as .parquet, .csv, .csv.gz, .fits or .vot; FITS and VOTable get units and UCDs.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     Raises
     ------
     OutputError
-        The place cannot be written.
+        The file cannot be written at this path.
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})

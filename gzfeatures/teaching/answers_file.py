@@ -101,7 +101,7 @@ class AnswersFile:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read a label file, and add columns that it lacks, such as `who` and `round`, empty or 0."""
+    """Read a label file; add columns that it lacks: `who`, `when`, `asked` empty, `round` zero."""
     frame = read_table(path, texts=("label", "who", "when", ASKED))
     if not {"galaxy_id", "label"} <= set(frame.columns):
         raise InputError(

@@ -175,7 +175,7 @@ class Campaign:
         self.round += 1
 
     def _next_drawn(self) -> int | None:
-        """Return the first galaxy in random order that is not yet kept for tests, or None."""
+        """Return the row of the next galaxy in random order that is not kept for tests, or None."""
         done = {row for row, each in self.answers.items() if each.asked == RANDOM}
         return next((int(row) for row in self.draws.turns if int(row) not in done), None)
 

@@ -23,7 +23,7 @@ from typing import Any
 from gzfeatures.errors import OutputError
 
 NOTE = "mlflow.note.content"
-"""Tag whose Markdown text MLflow's web UI shows as description."""
+"""Tag whose Markdown text MLflow's web UI shows as description of a run or experiment."""
 
 VIEW = "mlflow.sharedViewState.ranking"
 """Tag of an experiment that stores columns and order of the list of runs in MLflow's web UI."""

@@ -207,7 +207,7 @@ def interval_text(row: RankedRow, metric: str) -> str:
 
 
 def view(report: Report) -> str:
-    """Return columns and order of MLflow's list of runs as JSON text."""
+    """Return the columns and order in which MLflow's UI lists the compared models, as JSON text."""
     by = report.comparison.metric
     state = {
         "orderByKey": f"metrics.`{by}`",

@@ -63,8 +63,8 @@ def similar(
     Raises
     ------
     InputError
-        An id is not in the table, there are fewer galaxies than neighbours, both or neither of
-        `ids` and `like` are given, or vectors of images cannot be computed.
+        An id is not in the table, the table has fewer than `k` other galaxies, both or neither of
+        `ids` and `like` are given, or embeddings of images cannot be computed.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def odd(
     Raises
     ------
     InputError
-        There are no more galaxies than neighbours, or all embeddings are equal.
+        The table has no more than `k` galaxies, or all embeddings are equal.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def duplicates(
     table : EmbeddingTable, str or Path
         Embeddings to search for pairs.
     chance : float
-        Number of wrong pairs that chance may add to the result, > 0.
+        Expected number of pairs that are in the result only by chance, > 0.
     metric : {"euclidean", "cosine"}
         Distance by which embeddings are compared.
     seed : int
@@ -171,7 +171,7 @@ def duplicates(
     Raises
     ------
     InputError
-        `chance` is outside its range, or there are no more galaxies than neighbours.
+        `chance` is not above 0, or the table has too few galaxies to search for neighbours.
 
     Examples
     --------

@@ -118,7 +118,7 @@ def predict(
 def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
-    """Return a network's predictions for images, and the class shares measured at calibration."""
+    """Return a network's predictions for images, and its class shares of calibration galaxies."""
     require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify

@@ -1,4 +1,4 @@
-"""Serve a page for labelling galaxies, from which heads are trained; find galaxies by words."""
+"""Serve a page on which a person labels galaxies to train a head; find galaxies by words."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def find(
     *,
     labels: Catalog | Place | None = None,
 ) -> pd.DataFrame:
-    """Rank the galaxies of a table by answers of the Galaxy Zoo decision tree.
+    """Rank the galaxies of a table by how well they fit a condition on Galaxy Zoo's answers.
 
     Parameters
     ----------

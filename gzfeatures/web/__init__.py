@@ -1,1 +1,1 @@
-"""Send requests to web servers, with limits on time, size and allowed addresses; serve one page."""
+"""Send requests to web servers within limits; serve a page to a browser on this machine."""
