@@ -210,9 +210,9 @@ def moved_centres(rows: Matrix, count: int, centres: Matrix, *, seed: int) -> Ma
     count : int
         Number of cells.
     centres : ndarray of float32
-        Those of the round before; in the first round (0, dim): it begins at random rows.
+        Centres after the previous round; (0, dim) for the first round, which begins at random rows.
     seed : int
-        Of the rows at which the first round begins.
+        Seed of the random rows at which the first round begins.
     """
     import faiss
 

@@ -1,1 +1,1 @@
-"""Keep an index beside a large table: its vectors in the order of cells of near vectors."""
+"""Keep an index file beside a large table: its vectors, sorted into cells of near vectors."""

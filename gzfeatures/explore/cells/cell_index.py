@@ -1,4 +1,4 @@
-"""Keep an index beside a table, a file of vectors ordered by cells, and search a few of them."""
+"""Search a table through its index file: vectors sorted by cells, of which a search reads a few."""
 
 from __future__ import annotations
 
@@ -26,40 +26,40 @@ from gzfeatures.files import require_file
 
 Matrix = npt.NDArray[np.float32]
 AMONG = 10
-"""Neighbours for which the number of cells that a search reads was measured."""
+"""Number of neighbours for which the recall of a search is measured."""
 WIDER = 4
-"""Rows that are searched in addition for each neighbour wanted beyond `AMONG`."""
+"""Rows that are searched in addition, for each neighbour beyond `AMONG`."""
 UNREADABLE, AGAIN = "not a readable index", "build it with 'gzfeatures table index'"
 
 
 class CellIndex:
-    """Search an embedding table through its index file, of which a search reads a few cells.
+    """Search an embedding table by its index file: read only a few cells (groups of near vectors).
 
-    All that the file holds are numbers: nothing in it is run, and each size is compared with the
-    size of the file before memory is taken.
+    The file contains only numbers, and nothing in it is executed. The sizes in its header are
+    compared with the size of the file before memory is allocated.
 
     Parameters
     ----------
     path : str or Path
         Index file that `index_building.build_index` wrote.
     table : TableFile
-        The table that it was built from.
+        Table from which the index was built.
     digest : str, optional
-        Sha256 of the table's bytes, where the caller has just computed it; else the file is read.
+        Sha256 of the table's file, if the caller knows it; by default it is computed.
 
     Attributes
     ----------
     cells, probes : int
-        Number of cells, and how many of them a search reads.
+        Number of cells, and number of cells that a search reads.
     recall : float
-        Share of the ten nearest galaxies that such searches found when the index was built, in
-        [0, 1].
+        Share of the ten nearest galaxies that a search finds, as measured when the index was
+        built, in [0, 1].
 
     Raises
     ------
     MissingFileError, InputError
         No such file; it is no index, is damaged, or belongs to another table or to an earlier
-        state of this one.
+        version of this table.
     """
 
     def __init__(self, path: str | Path, table: TableFile, digest: str | None = None) -> None:
@@ -78,7 +78,7 @@ class CellIndex:
             raise self._damaged("tables of cells")
 
     def _consistent(self) -> bool:
-        """Tell whether the cells hold each row of the table once, and their centres are finite."""
+        """Return whether the cells have each row of the table once, and the centres are finite."""
         rows, starts = self._rows, self._starts
         if starts[0] or starts[-1] != len(rows) or (np.diff(starts) < 0).any():
             return False
@@ -87,7 +87,7 @@ class CellIndex:
         return bool((np.bincount(rows, minlength=len(rows)) == 1).all())
 
     def _mapped(self, offset: int, rows: int, dim: int) -> list[npt.NDArray[Any]]:
-        """Map the arrays of the file to memory, after their sizes were compared with the file's."""
+        """Map the arrays of the file to memory, after checking their sizes by the file's size."""
         lengths = sizes(rows, dim, self.cells)
         if offset + sum(lengths) != self.path.stat().st_size:
             raise ValueError(f"file has {self.path.stat().st_size} bytes")
@@ -99,9 +99,9 @@ class CellIndex:
         return arrays
 
     def _require_table(self, header: dict[str, Any], table: TableFile, digest: str | None) -> None:
-        """Refuse a table whose bytes are not those that the index was built from."""
+        """Refuse a table file whose bytes differ from those from which the index was built."""
         same = (header["rows"], header["dim"]) == (len(table), table.extractor.dim)
-        # compare the sizes first: a table of another size need not be read
+        # compare numbers of rows and columns first: if these differ, the table need not be read
         if not same or header["table"] != (digest or fingerprint.of_file(table.path)):
             raise InputError(
                 "index is of another table",
@@ -125,15 +125,15 @@ class CellIndex:
         k : int
             Neighbours per query, fewer than the table has rows.
         own : ndarray of int
-            Row of each query, shape (m,): nobody is their own neighbour.
+            Row of each query, shape (m,), which is left out of the query's neighbours.
         probes : int, optional
-            Cells to read; default as many as the index was measured with, and more where more than
-            ten neighbours are wanted.
+            Number of cells to read; by default the number with which the recall was measured, and
+            more for more than ten neighbours.
 
         Returns
         -------
         rows : ndarray of int64
-            Shape (m, k), nearest first; of equal distances the earlier row.
+            Shape (m, k), nearest first; among equal distances, the earlier row is first.
         distances : ndarray of float64
             Shape (m, k), euclidean.
 
@@ -143,7 +143,7 @@ class CellIndex:
             A cell of the file is damaged.
         """
         rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
-        # the number of cells was measured for ten neighbours, and more of them lie in more cells
+        # `self.probes` cells suffice for ten neighbours; read more cells for more neighbours
         wider = -(-WIDER * max(0, k - AMONG) * self.cells // len(self._rows))
         for number, query in enumerate(queries):
             chosen = self._near_cells(query, k, probes or self.probes + wider)
@@ -160,7 +160,7 @@ class CellIndex:
         return rows, distances
 
     def _near_cells(self, query: Matrix, k: int, probes: int) -> npt.NDArray[np.intp]:
-        """Return the cells that are nearest to a query, as many as asked for or as k rows need."""
+        """Return the cells nearest to a query: `probes` cells, or more if k rows need more."""
         difference = self.centres - query
         order = np.argsort(np.einsum("ij,ij->i", difference, difference), kind="stable")
         sizes = np.cumsum(np.diff(self._starts)[order])
@@ -169,7 +169,7 @@ class CellIndex:
         return chosen[np.diff(self._starts)[chosen] > 0]
 
     def _cell(self, cell: int) -> Matrix:
-        """Return the vectors of a cell, shape (r, dim); refuse bytes that are not as written."""
+        """Return the vectors of a cell, shape (r, dim); refuse them if their checksum is wrong."""
         vectors = self._vectors[self._starts[cell] : self._starts[cell + 1]]
         if zlib.crc32(vectors.data) != self._sums[cell]:
             raise self._damaged(f"cell {cell}")

@@ -1,4 +1,4 @@
-"""Build the index of a table block by block, so that a stop at any moment loses one block."""
+"""Build the index of a table block by block, so that an interruption loses at most one block."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from gzfeatures.files import file_state, put_in_place
 from gzfeatures.progress import SILENT, Progress
 
 CELL, FEWEST = 4.0, 8
-"""Cells of a table in units of the square root of its rows, and fewest cells that are searched."""
+"""Number of cells over the square root of the rows, and fewest cells that a search reads."""
 PER_CELL, ROUNDS = 64, 8
 """Rows per cell from which the centres are computed, and how often these are moved."""
 BLOCK_BYTES = 2**27
-"""Bytes of the vectors that are ordered at once, and lost if the building is stopped."""
+"""Bytes of the vectors in a block, whose sorting is lost if the building is interrupted."""
 WANTED, SAMPLE = 0.985, 200
-"""Share of the nearest ten that cells must hold, as measured on this number of galaxies."""
+"""Share of the ten nearest galaxies that a search must find, and galaxies to measure it on."""
 
 
 def build_index(
     table: TableFile, path: str | Path, *, seed: int = 0, progress: Progress = SILENT
 ) -> CellIndex:
-    """Order the rows of a table by cells of near vectors, write the index, and measure it.
+    """Sort the rows of a table into cells of near vectors, write the index, and measure its recall.
 
-    The table is read block by block, and never held whole. What is finished is kept in a folder
-    beside the file (`.NAME.building`): the same call after a stop, also a sudden one, goes on with
-    it, and ends in the same bytes. An unfinished index of another table, or of another state of
-    this one, is dropped.
+    The table is read block by block, and never as a whole. Finished steps are kept in a folder
+    beside the index file (`.NAME.building`): after an interruption, also a sudden one, the same
+    call continues with them, and writes the same bytes. An unfinished index of another table, or of
+    an earlier version of this table, is removed.
 
     Parameters
     ----------
@@ -58,15 +58,15 @@ def build_index(
     path : str or Path
         Index file; it needs as much disk as the vectors do in single precision.
     seed : int
-        Of the cells, and of the galaxies on which the recall is measured.
+        Seed of the cells, and of the galaxies on which the recall is measured.
     progress : Progress
-        Where the steps are told; nowhere by default.
+        Shows the steps; by default nowhere.
 
     Raises
     ------
     InputError
-        The table has fewer than two galaxies, vectors too long to be compared, or is changed while
-        it is read.
+        The table has fewer than two galaxies, or vectors too long to be compared, or it changes
+        while it is read.
     OutputError
         The place cannot be written, or another process builds this index; an existing file is left
         as it was.
@@ -77,7 +77,7 @@ def build_index(
         )
     before = file_state(table.path)
     with progress.busy("reading ids and digest of the table"):
-        # refuse repeated ids now: a search would, after hours of building
+        # refuse repeated ids now: otherwise a search refuses them, after hours of building
         table.id_column()
         digest = fingerprint.of_file(table.path)
     plan = _plan(len(table), table.extractor.dim, digest, seed)
@@ -93,7 +93,7 @@ def build_index(
 
 
 def _plan(rows: int, dim: int, digest: str, seed: int) -> dict[str, Any]:
-    """Return all that the bytes of an index depend on, as JSON values."""
+    """Return all settings and versions on which the bytes of an index depend, as JSON values."""
     count = int(np.clip(CELL * np.sqrt(rows), 1, max(1, rows // 40)))
     return {
         "format": FORMAT,
@@ -111,18 +111,18 @@ def _plan(rows: int, dim: int, digest: str, seed: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Building:
-    """Do the steps of a building that are not finished yet.
+    """Build an index: do the steps that an earlier, interrupted call has not finished.
 
     Parameters
     ----------
     table : TableFile
-        Galaxies.
+        Table to index.
     state : UnfinishedIndex
-        What is finished.
+        Finished steps.
     before : list of int
-        Size and time of the table's file when its digest was computed.
+        Size and time of the table's file when its sha256 was computed.
     progress : Progress
-        Where the steps are told.
+        Shows the steps.
     """
 
     table: TableFile
@@ -131,7 +131,7 @@ class _Building:
     progress: Progress
 
     def require_unchanged(self) -> None:
-        """Refuse a table whose file was written since its digest was computed."""
+        """Refuse the table if its file was changed after its sha256 was computed."""
         if file_state(self.table.path) != self.before:
             raise InputError(
                 "table was changed while its index was built",
@@ -146,7 +146,7 @@ class _Building:
         rounds, centres = self.state.centres()
         if rounds == plan["rounds"]:
             return centres
-        # the cells of rows follow from the centres
+        # drop the stored cells of rows, because the centres will move
         self.state.drop(CELLS, PLACED)
         sample = self._sample()
         with self.progress.counted("centres of cells", plan["rounds"], done=rounds) as advance:
@@ -158,7 +158,7 @@ class _Building:
         return centres
 
     def _sample(self) -> Matrix:
-        """Return the vectors of rows drawn at random, and refuse what cannot be compared."""
+        """Return the vectors of randomly drawn rows; refuse vectors too long or not finite."""
         plan = self.state.plan
         rows, count = plan["rows"], min(plan["rows"], PER_CELL * plan["cells"])
         drawn = np.zeros(rows, dtype=bool)
@@ -175,7 +175,7 @@ class _Building:
         return sample
 
     def cells(self, centres: Matrix) -> Numbers:
-        """Find the nearest centre of each row, shape (rows,)."""
+        """Return the cell of each row: the number of the nearest centre, shape (rows,)."""
         rows, known = self.state.plan["rows"], self.state.cells()
         cells = np.empty(rows, dtype=np.uint32)
         done = len(known)
@@ -207,7 +207,8 @@ class _Building:
             for each in small:
                 file.write(np.ascontiguousarray(each).data)
         with self.progress.busy("measuring which share of neighbours the cells hold"):
-            # measure with the file that was written, then write the measured numbers into its head
+            # the recall is measured by searches in the written file, so write its header twice:
+            # before and after the measurement
             written = CellIndex(self.state.index, self.table, digest)
             header |= _measured(written, self.table, plan["seed"])
         with self.state.index.open("r+b") as file:
@@ -236,7 +237,7 @@ class _Building:
                     file.write(vectors.data)
                     sums[cell] = zlib.crc32(vectors.data, int(sums[cell]))
                     ends[cell] += len(run)
-                # the vectors reach the disk before the note that they are there
+                # wait until the vectors are on disk, and only then note it, in case of a crash
                 os.fsync(file.fileno())
                 self.require_unchanged()
                 self.state.add_placed(sums)
@@ -244,10 +245,10 @@ class _Building:
         return sums
 
     def _blocks(self, first: int) -> Iterator[tuple[int, Matrix]]:
-        """Yield position and vectors of each block from a row on, which begins a block.
+        """Yield the first row and the vectors of each block, beginning at the row `first`.
 
-        Rows before it are read and left out: a table may hold all rows in one group, which cannot
-        be entered in its middle.
+        Earlier rows are read and skipped, because a table may have all rows in one row group, which
+        can be read only from its beginning.
         """
         rows, size = self.state.plan["rows"], self.state.plan["block"]
         if first >= rows:
@@ -270,7 +271,7 @@ class _Building:
 
 
 def _measured(index: CellIndex, table: TableFile, seed: int) -> dict[str, Any]:
-    """Double the cells that a search reads until it finds enough of the nearest galaxies."""
+    """Double the number of cells that a search reads, until it finds enough nearest galaxies."""
     k = min(AMONG, len(table) - 1)
     sample = np.sort(np.random.default_rng(seed).permutation(len(table))[:SAMPLE])
     queries = table.vectors_of(sample)

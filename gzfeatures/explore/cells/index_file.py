@@ -1,4 +1,4 @@
-"""Define the bytes of an index file: header, arrays of its cells, and vectors in their order."""
+"""Define the format of an index file: header, arrays of the cells, and vectors sorted by cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_HEADER = 65_536
 ARRAYS = ("centres", "starts", "rows", "sums", "vectors")
 """Arrays of an index file, in their order."""
 NUMBERS = ("cells", "probes", "rows", "dim")
-"""Whole numbers of the header that say how large the arrays are and how much is searched."""
+"""Whole numbers of the header: sizes of the arrays, and cells that a search reads (probes)."""
 
 
 def layout(rows: int, dim: int, cells: int) -> dict[str, tuple[type, tuple[int, ...]]]:
@@ -29,7 +29,7 @@ def layout(rows: int, dim: int, cells: int) -> dict[str, tuple[type, tuple[int, 
 
 
 def sizes(rows: int, dim: int, cells: int) -> list[int]:
-    """Return the bytes of each array of an index file, in the order of `ARRAYS`.
+    """Return the size in bytes of each array of an index file, in the order of `ARRAYS`.
 
     Python's whole numbers have no largest value, so a header cannot make a size overflow.
     """
@@ -38,13 +38,13 @@ def sizes(rows: int, dim: int, cells: int) -> list[int]:
 
 
 def checksum(header: dict[str, Any], small: Sequence[npt.NDArray[Any]]) -> str:
-    """Return the sha256 of what a header tells and of the arrays before the vectors."""
+    """Return the sha256 of a header (without its checksum) and of the arrays before the vectors."""
     told = {key: value for key, value in header.items() if key != "sha256"}
     return fingerprint.of([told, *(fingerprint.of_array(each) for each in small)])
 
 
 def head(header: dict[str, Any], small: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Return the first bytes of an index file, which have the same number for every header."""
+    """Return an index file's first bytes (header), padded to the same length for every header."""
     text = json.dumps({**header, "sha256": checksum(header, small)}).encode().ljust(1000)
     return MAGIC + struct.pack("<Q", len(text)) + text
 
@@ -54,12 +54,12 @@ HEAD = len(MAGIC) + 8 + 1000
 
 
 def read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Read the header of an index file; return it with the position at which arrays begin.
+    """Return the header of an index file, and the position at which the arrays begin.
 
     Raises
     ------
     ValueError
-        These are not the first bytes of an index.
+        The file does not begin as an index file does.
     """
     if file.read(len(MAGIC)) != MAGIC:
         raise ValueError("its first bytes are not those of an index")

@@ -1,4 +1,4 @@
-"""Keep what is finished of an index that is being built, so that a later call goes on with it."""
+"""Keep the finished steps of building an index, so that a later call can continue with them."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from gzfeatures.progress import SILENT, Progress
 Matrix = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.uint32]
 PLAN, CENTRES, CELLS, PLACED, INDEX = FILES = ("plan.json", "centres", "cells", "placed", "index")
-"""Files of a building: what it is of, centres so far, the cell of each row, vectors that are in
-their place, and the index itself."""
+"""Files of an unfinished index: its settings (plan), centres so far, cell of each row, checksums of
+the vectors written so far, and the index itself."""
 LOCK, FRESH = ".lock", ".new"
 LARGEST_PLAN = 65_536
 """Most bytes of a plan."""
 
 
 class UnfinishedIndex:
-    """Read and write the finished parts of an index in a folder beside its file.
+    """Read and write the finished parts of an index, in a folder beside the index file.
 
-    Each part carries a checksum that the plan enters (sha256 of the table, settings, sizes). A part
-    that was not written whole, or is damaged, is done again, with all that follows from it.
+    Each part has a checksum of its bytes and of the plan (sha256 of the table, settings, sizes). A
+    part that is damaged or incomplete is computed again, with all parts that depend on it.
 
     Parameters
     ----------
     folder : Path
         Folder of the parts, which this process has locked.
     plan : dict
-        All that the bytes of the index depend on, as JSON values; among them `rows`, `dim`, `cells`
-        and `block` (rows per block).
+        All settings on which the bytes of the index depend, as JSON values; among them `rows`,
+        `dim`, `cells` and `block` (rows per block).
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
@@ -49,9 +49,9 @@ class UnfinishedIndex:
         self.index = folder / INDEX
 
     def centres(self) -> tuple[int, Matrix]:
-        """Return how many rounds moved the centres, and the centres, shape (cells, dim).
+        """Return the number of finished rounds of k-means, and the centres, shape (cells, dim).
 
-        Without any round these are (0, dim).
+        Before the first round, the centres have shape (0, dim).
         """
         none = np.empty((0, self.plan["dim"]), np.float32)
         path, shape = self.folder / CENTRES, (self.plan["cells"], self.plan["dim"])
@@ -65,39 +65,39 @@ class UnfinishedIndex:
         return int.from_bytes(data[32:36], "little"), centres
 
     def keep_centres(self, rounds: int, centres: Matrix) -> None:
-        """Keep the centres (cells, dim) after a number of rounds, in place of earlier ones."""
+        """Save the centres (cells, dim) after a number of k-means rounds; replace earlier ones."""
         data = rounds.to_bytes(4, "little") + np.ascontiguousarray(centres).tobytes()
         self._replace(CENTRES, self._seal(data) + data)
 
     def cells(self) -> Numbers:
-        """Return the cells of the rows so far, shape (whole blocks × rows per block,)."""
+        """Return the saved cells of rows, shape (whole blocks × rows per block,)."""
         rows, block = self.plan["rows"], self.plan["block"]
         lengths = [min(block, rows - start) for start in range(0, rows, block)]
         blocks = self._blocks(CELLS, lengths, below=self.plan["cells"])
         return np.concatenate([np.empty(0, np.uint32), *blocks])
 
     def add_cells(self, cells: Numbers) -> None:
-        """Keep the cells of the next block of rows, shape (r,)."""
+        """Save the cells of the next block of rows, shape (r,)."""
         self._append(CELLS, cells)
 
     def placed(self) -> tuple[int, Numbers]:
-        """Return how many blocks of vectors are in place, and the checksum of each cell so far."""
+        """Return how many blocks of vectors are written, and the crc32 of each cell so far."""
         blocks = -(-self.plan["rows"] // self.plan["block"])
         sums = self._blocks(PLACED, [self.plan["cells"]] * blocks, below=2**32)
         empty = np.zeros(self.plan["cells"], np.uint32)
         return len(sums), sums[-1].copy() if sums else empty
 
     def add_placed(self, checksums: Numbers) -> None:
-        """Keep the crc32 of each cell, shape (cells,), after one more block is in place."""
+        """Save the crc32 of each cell, shape (cells,), after one more block is written."""
         self._append(PLACED, checksums)
 
     def drop(self, *names: str) -> None:
-        """Remove parts that follow from one that is done again."""
+        """Remove the parts with these names, because they depend on a part to compute again."""
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
     def begin(self, size: int, progress: Progress = SILENT) -> None:
-        """Drop parts of another plan, and reserve disk for an index of so many bytes.
+        """Remove parts that have another plan, and reserve `size` bytes on disk for the index.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class UnfinishedIndex:
                 raise
 
     def _seal(self, data: bytes) -> bytes:
-        """Return the sha256 (32 bytes) of the plan and of data."""
+        """Return a sha256 (32 bytes) that depends on the plan and on the given data."""
         plan = fingerprint.canonical_json(self.plan).encode()
         return hashlib.sha256(hashlib.sha256(plan).digest() + data).digest()
 
@@ -137,7 +137,7 @@ class UnfinishedIndex:
         return zlib.crc32(data, zlib.crc32(place.encode())).to_bytes(4, "little")
 
     def _blocks(self, name: str, lengths: Sequence[int], below: int) -> list[Numbers]:
-        """Return the whole blocks at the beginning of a file, and cut off what follows them."""
+        """Return the undamaged blocks at the beginning of a file, and truncate it after them."""
         path, found = self.folder / name, []
         if not path.exists():
             return []
@@ -156,10 +156,10 @@ class UnfinishedIndex:
         return found
 
     def _append(self, name: str, numbers: Numbers) -> None:
-        """Write a block at the end of a file and wait for the disk."""
+        """Append a block to a file, and wait until it is on disk."""
         data = np.ascontiguousarray(numbers, dtype=np.uint32).tobytes()
         path = self.folder / name
-        # blocks of one file are equally long, but for the last
+        # all blocks of a file but the last have one length, so its size gives the block's number
         length = self.plan["block"] if name == CELLS else self.plan["cells"]
         with path.open("ab") as file:
             number = file.tell() // (4 + 4 * length)
@@ -168,7 +168,7 @@ class UnfinishedIndex:
             os.fsync(file.fileno())
 
     def _replace(self, name: str, data: bytes) -> None:
-        """Write a small file whole or not at all."""
+        """Write a small file, completely or not at all."""
         fresh = self.folder / f"{name}{FRESH}"
         with fresh.open("wb") as file:
             file.write(data)
@@ -179,20 +179,21 @@ class UnfinishedIndex:
 
 @contextlib.contextmanager
 def unfinished_beside(path: Path, plan: dict[str, Any]) -> Iterator[UnfinishedIndex]:
-    """Lock the folder of an index that is being built; remove it once the index is in place.
+    """Lock the folder of an index that is being built; remove the folder when it is finished.
 
     Parameters
     ----------
     path : Path
-        The index file to appear.
+        Index file that is being built.
     plan : dict
         As in `UnfinishedIndex`.
 
     Yields
     ------
     UnfinishedIndex
-        What an earlier call has finished. It stays after an error or a stop if that call kept
-        something that takes time, and goes after an InputError, with which no index can be built.
+        Steps that an earlier call finished. After an error or interruption, the folder stays if it
+        has centres, which take time to compute. It is removed after an InputError, because the
+        table then has no index.
 
     Raises
     ------
@@ -219,9 +220,9 @@ def unfinished_beside(path: Path, plan: dict[str, Any]) -> Iterator[UnfinishedIn
 
 
 def _require_own(folder: Path) -> None:
-    """Refuse a folder that holds anything but the files of a building, so that none is lost.
+    """Refuse a folder with files that are not of an unfinished index, so that none is lost.
 
-    A link would lead the writing to another place.
+    A link is refused too, because writing to it would change a file elsewhere.
     """
     if not folder.is_symlink() and not folder.exists():
         return
@@ -266,7 +267,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the files of a building and its folder; what cannot be removed does no harm."""
+    """Remove the folder of an unfinished index; ignore files that cannot be removed."""
     for name in (*FILES, *(f"{name}{FRESH}" for name in FILES), LOCK):
         with contextlib.suppress(OSError):
             (folder / name).unlink(missing_ok=True)
