@@ -19,20 +19,21 @@ from gzfeatures.images.view import View
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class GalaxyImage:
-    """Read one galaxy's image; `ImageSet` makes one object of this class for each row it reads.
+    """Read one galaxy's image; `ImageSet` creates one object of this class for each image it reads.
 
     Parameters
     ----------
     name : str
         Galaxy id.
     source : GalaxyFiles
-        Archive that the image lies in.
+        Archive or folder with the image.
     files : Files
-        Its files there.
+        Names of the image's files in the archive.
     framing : Framing, optional
-        Pixel scale and Petrosian radius, by which views are cut; None where the image is a frame.
+        Pixel scale and Petrosian radius, which set the size of crops; None if the image shows
+        exactly the field that Galaxy Zoo 2 showed.
     cache : PictureCache, optional
-        Where digest and pixels are kept once they are read; None keeps nothing.
+        Cache of digest (sha256) and pixels, once they are read; None for no cache.
     """
 
     name: str
@@ -43,7 +44,7 @@ class GalaxyImage:
 
     @property
     def frame(self) -> float | None:
-        """Return the pixels across the galaxy's Galaxy Zoo field; None if the image shows it."""
+        """Return the side of Galaxy Zoo's field in pixels; None if the image shows this field."""
         return None if self.framing is None else self.framing.frame_pixels(self.name)
 
     def read(self) -> bytes:
@@ -56,7 +57,7 @@ class GalaxyImage:
         return self._read_again()[1].digest if known is None else known.digest
 
     def pixels(self, view: View, digest: str | None = None) -> npt.NDArray[np.uint8]:
-        """Return the pixels under a view (crop, size); refuse an image without this digest."""
+        """Return the pixels under a view (crop, size); refuse an image with a different digest."""
         frame, cached = self.frame, self._cached_pixels(digest)
         if cached is not None and view.bands is None and view.stretch is None:
             return self.source.see_picture(self.files, cached, view, frame)
@@ -71,7 +72,7 @@ class GalaxyImage:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return the uncropped picture, or pixels per view; see `ImageSet.network_input`."""
+        """Return the picture uncropped; for bands, their pixels under each view (crop, size)."""
         frame, cached = self.frame, self._cached_pixels(digest)
         if cached is not None and not any(view.bands or view.stretch for view in views):
             return self.source.whole_picture(self.files, cached, views, noted, frame)
@@ -114,8 +115,8 @@ class GalaxyImage:
 
     def _known(self) -> KnownImage | None:
         """Return what the cache stores about the image; None if it was not read, or has changed."""
-        # use no cache if galaxies' radii determine the crops: the digest then includes the crop,
-        # and galaxies with the same file have different digests
+        # use no cache if galaxies' radii set the crops: then two galaxies with the same file have
+        # different digests, but the cache stores one digest per file
         if self.cache is None or self.framing is not None:
             return None
         return self.cache.known((self.files, self.source), self.source.states(self.files))

@@ -41,16 +41,17 @@ class ImageCheck:
         missing: tuple[str, ...],
         faults: Sequence[tuple[str | None, int | None]],
     ) -> ImageCheck:
-        """Sort images by fault and number of grey levels, as `GalaxyImage.fault` returns them.
+        """Sort images into broken ones, ones with few grey levels, and good ones, by their faults.
 
         Parameters
         ----------
         ids : Ids
-            Shape (n,), galaxies that have an image.
+            Galaxies that have an image, shape (n,).
         missing : tuple of str
-            Ids asked for that have none.
+            Wanted ids without an image.
         faults : sequence of (str or None, int or None)
-            Of each image: why it cannot be used, and its number of grey levels.
+            For each image, why it cannot be used, and its number of grey levels, as
+            `GalaxyImage.fault` returns them.
         """
         names = list(map(str, ids))
         broken = tuple((name, why) for name, (why, _) in zip(names, faults, strict=True) if why)

@@ -1,4 +1,4 @@
-"""List galaxies' images by id; read files, digests (sha256) and pixels; find broken images."""
+"""List images of galaxies by id; read their files, digests (sha256) and pixels; check them."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class ImageSet:
     ids : Ids
         Shape (n,), unique.
     galaxy_files : tuple of GalaxyFiles
-        Archives the images lie in.
+        Archives or folders with the images.
     places : tuple of (int, Files)
-        For each id which of these archives it lies in, and its files there.
+        For each id the index of its archive in `galaxy_files`, and the names of its files in this
+        archive.
     missing : tuple of str
-        Ids that were asked for and have no image.
+        Wanted ids without an image.
     kind : str
-        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
-        of it.
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty if unknown.
     framing : Framing, optional
-        Pixel scale and Petrosian radius of each galaxy, by which views are cut; None where every
-        image is a frame.
+        Pixel scale and Petrosian radius of each galaxy, which set the size of crops; None if every
+        image shows exactly the field that Galaxy Zoo 2 showed.
     cache : PictureCache, optional
-        Where digests and pixels of images that were read are kept, so that no file is read or
-        decoded twice; None keeps nothing.
+        Cache of digests (sha256) and pixels, so that no file is read or decoded twice; None for no
+        cache.
     """
 
     ids: Ids
@@ -92,37 +92,39 @@ class ImageSet:
     ) -> ImageSet:
         """List the images in a folder or archive by galaxy id; no file is copied.
 
-        An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after
-        _, - or .) are bands of one galaxy, and so are files named by any filter that `filters`
-        knows (`_HSC-G`, `_F115W`, `_NIR_Y`). In an HDF5 file or .npy stack an id is the row, or
-        stands in an array `galaxy_id`, `object_id` and the like.
+        A galaxy's id is the file name without its ending, in any subfolder. FITS and .npy files
+        whose names end in a known filter (`PGC0000212_g.fits`, `PGC0000212_r.fits`, `_HSC-G`,
+        `_F115W`, `_NIR_Y`) are bands of one galaxy; _, - or . stands before the filter. In an HDF5
+        file or .npy stack the id is the row number, or the entry in an array `galaxy_id`,
+        `object_id` or similar.
 
         Parameters
         ----------
         source : str or Path
-            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the address of a
-            folder or zip that fsspec reads (`https://…`, `s3://…`).
+            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the web address of a
+            folder or zip that fsspec can read (`https://…`, `s3://…`).
         ids : Ids, optional
-            Galaxies wanted, in this order; by default all, sorted (rows of an array: in their
-            order).
+            Wanted galaxies, in this order; by default all galaxies, sorted by id (rows of an array
+            in their order).
         on_missing : {"raise", "skip"}
-            Whether a wanted galaxy without an image is an error, or is left out and listed in
+            Whether a wanted galaxy without an image raises an error, or is left out and listed in
             `missing`.
         field, bands : optional
-            In place of those of `reading`.
+            Replace `field` and `bands` of `reading`.
         max_pixels : int
             Largest image that is decoded, all bands together.
         reading : Reading, optional
-            What the files do not say themselves: range or stretch of their values, names of bands,
-            the plane that is the image, which of a picture and bands is meant, where ids stand,
-            what share of a frame they hold.
+            Options for reading the files: range or stretch of their values, names of bands, name of
+            the FITS unit or array with the image, whether a picture or bands are read, name of the
+            array of ids, share of the survey's field that the images show.
 
         Raises
         ------
         MissingFileError
-            The source is not there, or images are missing and `on_missing` is "raise".
+            The source does not exist, or images are missing and `on_missing` is "raise".
         InputError
-            There is no image at all, two files claim the same galaxy, or the archive is damaged.
+            The source has no image, two files are the same image of one galaxy by their names, or
+            the archive is damaged.
         """
         how = reading or Reading()
         how = how if field is None else dataclasses.replace(how, field=field)
@@ -164,7 +166,7 @@ class ImageSet:
         return brief.html(repr(self), below=brief.row_of(thumbnails, len(self) - SHOWN))
 
     def _thumbnail(self, row: int) -> str:
-        """Return an image as an HTML element; for an unreadable image its id and the fault."""
+        """Return an image as an HTML element; for an unreadable image, its id and fault as HTML."""
         name = str(self.ids[row])
         try:
             pixels = self.pixels(row, View(size=THUMBNAIL))
@@ -180,33 +182,34 @@ class ImageSet:
         Parameters
         ----------
         row : int
-            Place of the image, from 0.
+            Number of the image in the order of `ids`, from 0.
 
         Raises
         ------
         InputError
             The file cannot be read, or its archive is damaged.
         MissingFileError
-            It has vanished.
+            The file no longer exists.
         """
         return self._image(row).read()
 
     def digest(self, row: int) -> str:
         """Return a SHA-256 of an image's bytes and of the options that change its pixels.
 
-        Two images with one digest give the same pixels under every view.
+        Two images with equal digests have the same pixels under every view (crop, size, colours).
 
         Parameters
         ----------
         row : int
-            Place of the image, from 0.
+            Number of the image in the order of `ids`, from 0.
 
         Raises
         ------
         InputError
-            The file cannot be read, or the galaxy lacks what sets its crop (see `Framing`).
+            The file cannot be read, or the galaxy's scale or radius, which set the crop, is unknown
+            (see `Framing`).
         MissingFileError
-            It has vanished.
+            The file no longer exists.
         """
         return self._image(row).digest()
 
@@ -217,7 +220,8 @@ class ImageSet:
     def file_order(self) -> npt.NDArray[np.int64]:
         """Return all row numbers, shape (n,), in the order in which archives store the images.
 
-        What is compressed together is then read together. Separate files keep the order of the ids.
+        In this order, images that are compressed together are read one after the other. Separate
+        files keep the order of the ids.
         """
         places = np.array(
             [(n, self.galaxy_files[n].position(files)) for n, files in self.places], dtype=np.int64
@@ -227,9 +231,8 @@ class ImageSet:
     def stamp(self) -> str:
         """Return a SHA-256 of ids, file sizes and file times; it changes if any image file changes.
 
-        It covers names, sizes and times of change, and reads no image.
-
-        An archive counts as one file. A file that has vanished counts as such.
+        It covers names, sizes and modification times, and reads no image. An archive counts as one
+        file. A missing file also changes the result.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
         # size and modification time reveal a changed file without reading it
@@ -240,25 +243,24 @@ class ImageSet:
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
         """Return an image's pixels under a view (crop, size), shape (size, size, channels).
 
-        There are 3 channels, or as many as the view names bands.
+        The result has 3 channels, or one for each band that the view names.
 
         Parameters
         ----------
         row : int
-            Row of the image.
+            Number of the image in the order of `ids`, from 0.
         view : View
             Crop, size, colour, bands.
         digest : str, optional
-            The digest that was read before; an image that is no longer the same is refused.
+            Digest of the image when it was read before; an image that has changed since is refused.
 
         Raises
         ------
         InputError
-            The file is broken, has zero bytes, is not an image, or is absurdly large; a band is
-            blank or not there; the view wants more sky than the image holds; or the image has
-            changed.
+            The file is damaged, empty, no image, or far too large; a band is blank or missing; the
+            view shows more sky than the image; or the image has changed.
         MissingFileError
-            It has vanished.
+            The file no longer exists.
         """
         return self._image(row).pixels(view, digest)
 
@@ -270,21 +272,22 @@ class ImageSet:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return the uncropped picture, or pixels per view (crop, size, bands) if views name bands.
+        """Return the picture uncropped; for images in bands, pixels under each view (crop, size).
 
-        Parameters and errors are those of `pixels`; `noted` is called with the reason where the
-        image shows no galaxy (see `emptiness`).
+        A picture whose views name a stretch or bands also gives pixels under each view. Errors are
+        those of `pixels`. If the image shows no galaxy (see `emptiness`), `noted` is called with
+        the reason.
 
         Parameters
         ----------
         row : int
-            Place of the image, from 0.
+            Number of the image in the order of `ids`, from 0.
         views : sequence of View
-            What networks see of it.
+            Views (crop, size, colours) under which networks receive the image.
         digest : str, optional
-            Its digest, where that is known already.
+            Digest of the image, if it is known already.
         noted : callable, optional
-            Takes the reason.
+            Function that is called with the reason.
         """
         return self._image(row).network_input(views, digest, noted)
 
@@ -296,7 +299,7 @@ class ImageSet:
         Parameters
         ----------
         row : int
-            Place of the image, from 0.
+            Number of the image in the order of `ids`, from 0.
         """
         return self._image(row).picture_hash()
 
@@ -307,12 +310,12 @@ class ImageSet:
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """Return the same images, with a note of which kind of catalog their ids come from.
+        """Return the same images, with the kind of catalog from which their ids come.
 
         Parameters
         ----------
         kind : str
-            Kind of a catalog.
+            Name of the kind of catalog, such as kaggle.
         """
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
@@ -322,12 +325,13 @@ class ImageSet:
         Parameters
         ----------
         framing : Framing or None
-            Scale and radius; None crops all images alike.
+            Scale and radius of each galaxy; with None, crops are the same share of every image.
 
         Raises
         ------
         InputError
-            The images are parts of a frame already (`field`).
+            The images show only a part of the survey's field (`field` of `Reading`), so that crops
+            by radius are impossible.
         """
         fields = {source.reading.field for source in self.galaxy_files}
         if framing is not None and fields != {1.0}:
@@ -344,19 +348,19 @@ class ImageSet:
         Parameters
         ----------
         cache : PictureCache or None
-            Where they are kept; None keeps nothing.
+            Stores digests and pixels; None for no cache.
         """
         return dataclasses.replace(self, cache=cache)
 
     def adopt_digests(self, digests: Mapping[str, str]) -> None:
         """Store digests of unchanged images, computed by an earlier run, in the cache.
 
-        Where pixels are needed, the bytes that are decoded must have them.
+        When pixels are needed later, the bytes that are decoded must have the stored digest.
 
         Parameters
         ----------
         digests : mapping of str to str
-            Digest by id.
+            Galaxy id → digest.
         """
         if self.cache is not None and self.framing is None:
             for row, name in enumerate(self.ids):
@@ -377,19 +381,19 @@ class ImageSet:
         )
 
     def part(self, number: int, parts: int) -> ImageSet:
-        """Return one of `parts` equal parts of the images; those stored side by side share a part.
+        """Return one of `parts` equal parts of the images; neighbours in an archive share a part.
 
         Parameters
         ----------
         number : int
-            Which part, from 1.
+            Number of the part, from 1.
         parts : int
-            How many there are.
+            Number of parts.
 
         Raises
         ------
         InputError
-            There are fewer images than parts.
+            The number of images is smaller than `parts`.
         """
         rows = np.array_split(self.file_order(), parts)[number - 1]
         if not len(rows):
@@ -426,20 +430,20 @@ class ImageSet:
     def check(self, *, progress: Progress | bool = False) -> ImageCheck:
         """Decode every image; list the broken images with reasons, instead of raising an error.
 
-        A picture whose pixels all have one value is listed too, although `pixels` would serve it,
-        and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
-        become fewer than 32 grey levels.
+        Images that `pixels` would accept are listed too if they show no galaxy or have lost their
+        contrast: pictures whose pixels are all equal, bands with more than a tenth of bad pixels,
+        and values of more than 8 bits that become fewer than 32 grey levels.
 
         Parameters
         ----------
         progress : Progress or bool
-            Where a bar goes; nowhere by default. True is the terminal.
+            Shows a progress bar; by default none is shown, True shows it in the terminal.
         """
         faults = self._each(self._fault, handed(progress), "checking images")
         return ImageCheck.of(self.ids, self.missing, faults)
 
     def duplicate_groups(self) -> dict[str, str]:
-        """Group galaxies whose image bytes are equal; return for each the first id of its group.
+        """Group galaxies with equal image bytes; return galaxy id → first id of the galaxy's group.
 
         Images that cannot be read belong to no group.
         """
