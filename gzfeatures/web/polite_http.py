@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import email.utils
-import random
 import threading
 import time
 import weakref
@@ -15,17 +13,11 @@ from urllib.parse import urlsplit
 import urllib3
 
 from gzfeatures.errors import InputError
-from gzfeatures.web import redirects
+from gzfeatures.web import redirects, retries
 from gzfeatures.web.clock import Clock, connections, interruptible, timed
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer, Unanswered
 
 Answer = TypeVar("Answer")
-
-BUSY = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP status codes after which the same request is repeated."""
-
-LONGEST_WAIT = 300.0
-"""Longest wait in seconds that a server may ask for; after a longer one, the request fails."""
 
 SILENCE = 20
 """After so many requests in a row without an answer, no more are sent: the service is down."""
@@ -132,13 +124,10 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                # make the pause random, so that many threads do not repeat their requests at the
-                # same time; no result depends on this random number, so it needs no seed
-                pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
-                if error.wait > LONGEST_WAIT:
+                if error.wait > retries.LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
                 self._postpone(error.wait)
-                self._stopped.wait(pause)
+                self._stopped.wait(retries.pause(self.backoff, attempt))
             else:
                 self._silent = 0
                 return answer
@@ -237,10 +226,7 @@ class Service:
         try:
             if response.status in redirects.REDIRECTS:
                 return _Redirect(response.headers.get("Location"))
-            if response.status in BUSY:
-                raise BadAnswer(
-                    f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
-                )
+            retries.require_not_busy(response.status, response.headers)
             if response.status == 200 and "Range" in headers:
                 raise NoAnswer("server does not send parts of files")
             if response.status != (206 if "Range" in headers else 200):
@@ -308,18 +294,6 @@ class _Redirect:
     """Store the address to which a web server redirects; it is None if the server names none."""
 
     location: str | None
-
-
-def _retry_after(text: str | None) -> float:
-    """Return the seconds to wait that a Retry-After header states (number or date), otherwise 0."""
-    if text is None:
-        return 0.0
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _first_line(error: Exception) -> str:

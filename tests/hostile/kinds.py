@@ -258,7 +258,7 @@ def _answers() -> list[Source]:
         answer = path.read_bytes()
         with (
             # it asks again where an answer breaks off; the pauses between are no work of refusing
-            mock.patch("gzfeatures.web.polite_http.random.uniform", return_value=0.0),
+            mock.patch("gzfeatures.web.retries.random.uniform", return_value=0.0),
             serving(answer[11:], *answer_head(answer), pages[0]) as (base, place),
         ):
             check = ImageSet.of(base + place[answer[0]], max_pixels=LARGEST).check()
