@@ -41,8 +41,8 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.maps.columns import MapColumn, columns
-from gzfeatures.maps.regions import regions
+from gzfeatures.maps.columns import columns
+from gzfeatures.maps.page_points import MapCube, base64_of, point_data
 from gzfeatures.maps.teaching_data import TeachingServer, teaching_data
 from gzfeatures.outputs import sealed
 from gzfeatures.progress import SILENT, Progress
@@ -131,9 +131,9 @@ class MapPage:
         return self.cube.placed(self.coordinates)
 
     @cached_property
-    def cube(self) -> _Cube:
+    def cube(self) -> MapCube:
         """Return the cube around all galaxies, which scales coordinates to the page's −1 … 1."""
-        return _Cube.around(self.coordinates)
+        return MapCube.around(self.coordinates)
 
     def write(self, path: str | Path, progress: Progress = SILENT) -> Path:
         """Write the page as one HTML file that works without a network.
@@ -193,21 +193,17 @@ class MapPage:
 
     def _points(self) -> dict[str, Any]:
         """Return ids, positions and colour columns of the page's points as JSON values."""
-        ids = self.ids[self.rows]
-        offered = columns(ids, self.labels, self.predictions, self.catalog)
-        places = self.coordinates[self.rows]
-        named = regions(ids, self.vectors[self.rows], places, offered, self.answers, self.seed)
-        layouts = []
-        for name, coordinates in (self.layouts or {}).items():
-            places = self.cube.placed(coordinates)[self.rows]
-            layouts.append({"name": name, "places": _text(places, "<f4")})
-        return {
-            "ids": ids.tolist(),
-            "coordinates": _text(self.places[self.rows], "<f4"),
-            "layouts": layouts,
-            "columns": [_described(column) for column in offered],
-            "regions": [_described(column) for column in named],
-        }
+        rows = self.rows
+        return point_data(
+            self.ids[rows],
+            self.coordinates[rows],
+            self.vectors[rows],
+            columns(self.ids[rows], self.labels, self.predictions, self.catalog),
+            cube=self.cube,
+            layouts={name: places[rows] for name, places in (self.layouts or {}).items()},
+            answers=self.answers,
+            seed=self.seed,
+        )
 
     def _teaching(self) -> dict[str, Any] | None:
         """Return embeddings for fitting a head on the page; None for too many galaxies."""
@@ -225,7 +221,7 @@ class MapPage:
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
-            density = {"side": DENSITY_SIDE, "values": _text(_density(self.places), "u1")}
+            density = {"side": DENSITY_SIDE, "values": base64_of(_density(self.places), "u1")}
         return {
             "probabilities": _probabilities(ids, self.predictions or {}),
             "neighbours": _neighbours(vectors, self.seed) if len(ids) > 1 else None,
@@ -234,26 +230,6 @@ class MapPage:
             "sheets": None if sprites is None else _sheets(sprites),
             "density": density,
         }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Cube:
-    """Store the cube around a map's galaxies, its centre and half side, to scale it to −1 … 1."""
-
-    centre: npt.NDArray[np.float32]
-    unit: float
-
-    @classmethod
-    def around(cls, coordinates: npt.NDArray[np.float32]) -> _Cube:
-        """Return the smallest cube (or square) that contains all coordinates of a map."""
-        low, high = coordinates.min(0), coordinates.max(0)
-        return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
-
-    def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scale map coordinates (n, 2 or 3) to the cube −1 … 1, (n, 3); z = 0 in a flat map."""
-        places = np.zeros((len(coordinates), 3), dtype=np.float32)
-        places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
-        return places
 
 
 def _filled(
@@ -287,31 +263,17 @@ def _filled(
     return with_policy(page, images="data: blob:", requests=requests)
 
 
-def _described(column: MapColumn) -> dict[str, Any]:
-    """Encode a column that can colour the map as JSON values; the numbers become base64 text."""
-    return {
-        "name": column.name,
-        "kind": column.kind,
-        "classes": column.classes,
-        "values": _text(column.values, "<u2" if column.classes else "<f4"),
-    }
-
-
-def _text(array: npt.NDArray[Any], kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).astype(kind).tobytes()).decode()
-
-
 def _neighbours(vectors: npt.NDArray[np.float32], seed: int) -> dict[str, Any]:
     k = min(NEIGHBOURS, len(vectors) - 1)
     near = nearest(vectors, None, k, exact_up_to=EXACT_UP_TO, seed=seed)
-    return {"k": k, "rows": _text(near.rows, "<u4"), "recall": near.recall}
+    return {"k": k, "rows": base64_of(near.rows, "<u4"), "recall": near.recall}
 
 
 def _sheets(sprites: Sprites) -> dict[str, Any]:
     return {
         "size": sprites.size,
         "across": ACROSS,
-        "tiles": _text(sprites.pictures, "<i4"),
+        "tiles": base64_of(sprites.pictures, "<i4"),
         "missing": len(sprites.missing),
     }
 
@@ -330,7 +292,7 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
             {
                 "name": name,
                 "classes": prediction.classes,
-                "values": _text(np.rint(predicted * 255), "u1"),
+                "values": base64_of(np.rint(predicted * 255), "u1"),
             }
         )
     return table
@@ -340,7 +302,7 @@ def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
     if catalog is None or not {"ra", "dec"} <= set(catalog.columns):
         return None
     places = catalog.set_index(catalog["galaxy_id"].astype(str))[["ra", "dec"]].reindex(ids)
-    return _text(places.to_numpy(dtype=np.float64), "<f8")
+    return base64_of(places.to_numpy(dtype=np.float64), "<f8")
 
 
 def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

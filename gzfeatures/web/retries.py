@@ -53,7 +53,7 @@ def pause(backoff: float, attempt: int) -> float:
     """
     # make the pause random, so that many threads do not repeat their requests at the same time; no
     # result depends on this random number, so it needs no seed
-    return backoff * 2**attempt * random.uniform(0.5, 1)
+    return backoff * 2.0**attempt * random.uniform(0.5, 1)
 
 
 def _retry_after(text: str | None) -> float:
