@@ -17,7 +17,7 @@ from gzfeatures.galaxies.catalogs.column_report import Used
 from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS
 from gzfeatures.galaxies.catalogs.label_words import AS_IS, LabelWords
 from gzfeatures.galaxies.catalogs.quantities import HIGHEST, QUANTITIES, column_of
-from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes import gz2_class_strings
 from gzfeatures.galaxies.votes.campaigns import foreign
 from gzfeatures.galaxies.votes.vote_columns import VoteColumns, sources, table
 from gzfeatures.galaxies.votes.votes import COLUMNS, Counts, inconsistencies
@@ -172,7 +172,7 @@ def find(
         yield from _votes(bare, source, kind)
     for column in CLASS_STRINGS:
         if column in frame:
-            unreadable = ~gz2_class.readable(frame[column])
+            unreadable = ~gz2_class_strings.readable(frame[column])
             yield from _finding(
                 f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False
             )

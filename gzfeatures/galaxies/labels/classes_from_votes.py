@@ -25,7 +25,7 @@ from gzfeatures.galaxies.labels.conditions import (
     unknowable,
 )
 from gzfeatures.galaxies.labels.labels import FEW, Labels, Origin
-from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes import gz2_class_strings
 from gzfeatures.galaxies.votes.vote_columns import SEVERAL, Ballots, Choice
 from gzfeatures.galaxies.votes.votes import QUESTIONS
 from gzfeatures.ids import uniform
@@ -227,7 +227,9 @@ class Labelling:
                 rule=f"have a column {' or '.join(CLASS_STRINGS)}",
                 remedy=f"scheme {self.scheme.name} works on Hart+2016 and Willett+2013 tables",
             )
-        distinct, codes = gz2_class.parse_column(self.catalog.frame[name], self.scheme.reading)
+        distinct, codes = gz2_class_strings.parse_column(
+            self.catalog.frame[name], self.scheme.reading
+        )
         return {
             part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes]
             for part in distinct.columns

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.galaxies.votes.gz2_class import Parts
+from gzfeatures.galaxies.votes.gz2_class_strings import Parts
 from gzfeatures.galaxies.votes.votes import ANSWERS, GZ2, KAGGLE, QUESTIONS
 
 Mask = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, Labelling
 from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
 from gzfeatures.galaxies.labels.labels import Labels, Target
-from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes import gz2_class_strings
 from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Choice, Form
 from gzfeatures.galaxies.votes.votes import GZ2_SUFFIXES, Measure
 
@@ -49,7 +49,7 @@ class LabelScheme:
         What happens to a galaxy that fulfils the conditions of two classes: it gets no label, or
         the first of these classes. `Labels.conflicts` lists it in both cases.
     reading : {"place", "anywhere"}
-        How gz2_class strings are read (see `gz2_class.parse`).
+        How gz2_class strings are read (see `gz2_class_strings.parse`).
     soft : mapping of str to str
         Class → the answer whose fraction is the soft label of the class; empty = no soft labels.
     draw : bool
@@ -79,7 +79,7 @@ class LabelScheme:
     measures: tuple[Measure, ...] = RAW
     leave_out: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     on_conflict: str = "leave-out"
-    reading: gz2_class.Reading = "place"
+    reading: gz2_class_strings.Reading = "place"
     soft: Mapping[str, str] = dataclasses.field(default_factory=dict)
     draw: bool = False
     column: str | None = None

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.schemes import SCHEMES
-from gzfeatures.galaxies.votes import gz2_class
-from gzfeatures.galaxies.votes.gz2_class import parse
+from gzfeatures.galaxies.votes import gz2_class_strings
+from gzfeatures.galaxies.votes.gz2_class_strings import parse
 
 steady = settings(derandomize=True, deadline=None, max_examples=200)
 STRINGS = [
@@ -35,7 +35,7 @@ def test_every_letter_of_a_disk_is_read_in_its_place(
     bar: str, bulge: str, arms: str, winding: str, feature: str
 ) -> None:
     text = f"S{bar}{bulge}{arms}{winding}" + (f"({feature})" if feature else "")
-    assert parse(text) == gz2_class.Parts("S", "", "", bar, bulge, arms, winding, feature)
+    assert parse(text) == gz2_class_strings.Parts("S", "", "", bar, bulge, arms, winding, feature)
 
 
 @steady
@@ -79,7 +79,7 @@ def test_strings_outside_the_grammar_are_not_read(text: str) -> None:
 
 
 def test_columns_are_read_once_per_distinct_string_and_keep_gaps() -> None:
-    letters, codes = gz2_class.parse_column(
+    letters, codes = gz2_class_strings.parse_column(
         pd.Series(["Sb2t", None, "Ei(m)", "bad", "Sb2t"], dtype="str")
     )
     assert codes.tolist() == [0, -1, 1, -1, 0]
