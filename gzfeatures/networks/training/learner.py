@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
@@ -123,6 +124,8 @@ class Learner(pl.LightningModule):
         if self.history:
             self._keep(network)
         self._losses: list[torch.Tensor] = []
+        self._averaged: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+        self._counted: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._steps, self._started = 0, 0.0
         self._own = {name for name, _ in network.named_parameters()}
 
@@ -218,6 +221,15 @@ class Learner(pl.LightningModule):
                 # eval mode: running averages and dropout would change the output of a frozen block
                 for module in block.modules:
                     module.eval()
+        # pair the averaged tensors with the trained ones once an epoch: listing a few hundred
+        # tensors again at each step costs a small network some hundredths of its time
+        self._averaged, self._counted = ([], []), []
+        if self.average is not None:
+            kept, new = self.average.state_dict().values(), self.network.state_dict().values()
+            pairs = list(zip(kept, new, strict=True))
+            floats = [pair for pair in pairs if pair[0].is_floating_point()]
+            self._averaged = ([kept for kept, _ in floats], [new for _, new in floats])
+            self._counted = [pair for pair in pairs if not pair[0].is_floating_point()]
         self._losses.clear()
         self._started = time.monotonic()
 
@@ -272,15 +284,12 @@ class Learner(pl.LightningModule):
             return
         self._steps = self.trainer.global_step
         # let the first steps weigh more: else the average would long stay near the random start
-        weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
+        decay = min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
-            for kept, new in zip(
-                self.average.state_dict().values(), self.network.state_dict().values(), strict=True
-            ):
-                if kept.is_floating_point():
-                    kept.lerp_(new, weight)
-                else:
-                    kept.copy_(new)
+            move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            move(*self._averaged, self._steps)
+            for kept, new in self._counted:
+                kept.copy_(new)
 
     def on_train_epoch_end(self) -> None:
         """Score the validation galaxies, keep the best weights, and decide whether to stop."""
