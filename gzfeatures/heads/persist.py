@@ -49,8 +49,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
         # check the whole file first, because skops builds objects while it reads
         check_members(path)
         data = renewed(path)
-        # give skops all types that a head may contain: inside `own_process`, skops
-        # trusts no type by itself
+        # name all types that a head may contain: in a process of the command line, `skops_io`
+        # imports skops without its own list of trusted types
         trusted, io = list(ALLOWED), skops_io()
         content = (
             io.load(path, trusted=trusted) if data is None else io.loads(data, trusted=trusted)

@@ -82,7 +82,7 @@ class GraphEstimator:
         return values
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return vote fractions or numbers, the same as `predict_proba`."""
+        """Return predicted vote fractions, or numbers such as redshifts (as `predict_proba`)."""
         return self.predict_proba(X)
 
     def uncalibrated(self, X: Any) -> npt.NDArray[np.float64]:

@@ -202,7 +202,10 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Simulate votes, shape (3, 37); rows: plain, weighted, and weighted with the galaxy nearer."""
+    """Simulate votes for the 37 answers, shape (3, 37): plain, weighted by volunteer, debiased.
+
+    The debiased votes are weighted, too, and those of the same galaxy at a smaller distance.
+    """
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)

@@ -244,7 +244,7 @@ class _Places:
 
 def _best(scores: Array, rows: Rows, draws: Draws | _Places) -> Rows:
     """Sort row numbers by score, the largest first; of equal scores, the smaller id comes first."""
-    # limit scores to 1e9 before they are rounded to 1e-6: without labelled galaxies all distances,
-    # which serve as scores, are infinite, and infinity cannot be rounded
+    # limit scores to 1e9, as the map page must: it sorts by differences of scores, and without a
+    # labelled galaxy all distances are infinite, whose difference is not a number
     steps = np.floor(np.minimum(scores, 1e9) * SCALE + 0.5)
     return rows[np.lexsort((draws.ranks[rows], -steps))]

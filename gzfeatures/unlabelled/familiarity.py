@@ -225,8 +225,9 @@ class Familiarity:
         of = np.repeat([0, 1], [len(galaxies), len(others)])
         both = np.clip(both, -CLIP, CLIP)
         direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
-        # scale the contrast so that it has twice the standard deviation of the distance over
-        # galaxies, and can outweigh the distance
+        # an image is judged by its distance from the training galaxies plus its position along this
+        # direction: let the position vary twice as much among galaxies as the distance does, so
+        # that an image without a galaxy stands out even if its distance is small
         spread = (both[: len(galaxies)] @ direction).std()
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 

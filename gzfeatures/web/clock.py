@@ -54,7 +54,7 @@ class Clock:
     stopped: threading.Event
 
     def check(self) -> None:
-        """Raise NoAnswer if the reading was stopped, Unanswered if the answer takes too long."""
+        """Raise NoAnswer if the download was cancelled, Unanswered if it exceeds its time limit."""
         if self.stopped.is_set():
             raise NoAnswer("stopped")
         if time.monotonic() > self.end:

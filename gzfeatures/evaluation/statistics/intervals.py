@@ -1,4 +1,4 @@
-"""Compute confidence intervals of metrics from sums and confusion matrices.
+"""Compute confidence intervals of metrics from sums over galaxies and confusion matrices.
 
 The intervals are computed from sums over galaxies, without resampling. In simulations, these
 methods kept their level down to ten galaxies of a class (`experiments/benchmarks/coverage.py`

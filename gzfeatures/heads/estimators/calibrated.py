@@ -88,7 +88,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows: Rows | None = None,
         sample_weight: RowWeights | None = None,
     ) -> Self:
-        """Fit classifier and calibration to X and class codes y (n,); groups are never divided.
+        """Fit classifier and calibration to X and class codes y (n,); a group stays in one fold.
 
         X has shape (n, d), or has more rows of which `rows` (n,) are used: so a large table need
         not be copied. `sample_weight` (n,) weighs rows in the classifier, in its calibration and in

@@ -148,7 +148,7 @@ class OutputCalibration:
     def applied(
         self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
     ) -> Predictions:
-        """Return calibrated predictions, with conformal sets and familiarity if available.
+        """Return calibrated predictions, with conformal sets and likeness to training galaxies.
 
         Parameters
         ----------
