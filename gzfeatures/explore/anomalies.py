@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gzfeatures.explore.cells.cell_index import CellIndex
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.neighbours import EXACT_UP_TO, Nearest, nearest
 from gzfeatures.features.table import EmbeddingTable
@@ -21,6 +22,7 @@ def anomalies(
     metric: str = "euclidean",
     components: int | None = 50,
     exact_up_to: int = EXACT_UP_TO,
+    cells: CellIndex | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
@@ -36,7 +38,7 @@ def anomalies(
         How embeddings are compared.
     components : int, optional
         Number of principal components in which distances are computed; None for whole embeddings.
-    exact_up_to : int
+    exact_up_to, cells
         As in `neighbours.nearest`.
     seed : int
         Seed of the isolation forest.
@@ -63,7 +65,9 @@ def anomalies(
     vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(
         table.matrix
     )
-    near = nearest(vectors, None, k, exact_up_to=exact_up_to, seed=seed, progress=progress)
+    near = nearest(
+        vectors, None, k, exact_up_to=exact_up_to, cells=cells, seed=seed, progress=progress
+    )
     with progress.busy(f"isolating {len(table):,} galaxies"):
         forest = IsolationForest(n_estimators=200, random_state=seed, n_jobs=-1).fit(vectors)
         isolation = -forest.score_samples(vectors)
@@ -78,6 +82,7 @@ def anomalies(
     frame.insert(1, "score", frame[list(MEASURES)].rank(pct=True).mean(axis=1))
     frame = frame.sort_values(["score", "galaxy_id"], ascending=[False, True], ignore_index=True)
     frame.insert(1, "rank", np.arange(1, len(frame) + 1))
+    frame.attrs["recall"] = near.recall
     return frame
 
 

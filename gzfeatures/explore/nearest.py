@@ -89,7 +89,7 @@ def by_every_distance(
     rounding = ROUNDING * (np.einsum("ij,ij->i", asked_about, asked_about) + longest)
     asked = min(len(reference), k + (own is not None) + SPARE)
     rough, candidates = faiss.knn(asked_about, rows, asked)
-    near = _nearest_of(reference, queries, candidates, k, own)
+    near = nearest_candidates(reference, queries, candidates, k, own)
     # if rounding errors may have left out a row nearer than the k-th neighbour, search the
     # neighbours of this query again in double precision
     unsure = near.distances[:, -1] ** 2 >= rough[:, -1] - rounding
@@ -137,7 +137,7 @@ def by_graph(
     asked = min(len(reference), (2 if narrow else 1) * k + (own is not None))
     candidates = _graph_candidates(rows, asked_about, asked, progress)
     lacking = (candidates < 0).any(1)  # faiss writes −1 if it finds too few rows
-    near = _nearest_of(reference, queries, np.maximum(candidates, 0), k, own)
+    near = nearest_candidates(reference, queries, np.maximum(candidates, 0), k, own)
     if lacking.any():
         mine = None if own is None else own[lacking]
         exact = by_every_distance(reference, queries[lacking], k, mine)
@@ -239,7 +239,7 @@ def nearest_cells(rows: Matrix, centres: Matrix) -> npt.NDArray[np.int64]:
     return place
 
 
-def _nearest_of(
+def nearest_candidates(
     reference: Matrix,
     queries: Matrix,
     candidates: npt.NDArray[np.int64],

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.cells.cell_index import CellIndex
+from gzfeatures.explore.cells.cell_neighbours import by_cells
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.explore.nearest import Nearest as Nearest
 from gzfeatures.explore.nearest import by_every_distance, by_graph, require_neighbours
@@ -37,6 +38,7 @@ def nearest(
     *,
     own: npt.NDArray[np.intp] | None = None,
     exact_up_to: int = EXACT_UP_TO,
+    cells: CellIndex | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Nearest:
@@ -56,6 +58,9 @@ def nearest(
     exact_up_to : int
         Number of reference rows up to which all distances are computed; for more rows, neighbours
         are found along a graph (`nearest.by_graph`), and the recall is measured on 500 queries.
+    cells : CellIndex, optional
+        Index of the table that the reference rows are of. If the queries are all rows, the rows of
+        near cells are compared in place of all rows or a graph (`cell_neighbours.by_cells`).
     seed : int
         Seed of the sample on which the recall is measured.
     progress : Progress
@@ -66,6 +71,8 @@ def nearest(
     InputError
         `reference` has fewer rows than neighbours are wanted.
     """
+    if queries is None and cells is not None:
+        return by_cells(cells, reference, k, seed=seed, progress=progress)
     if queries is None:
         queries, own = reference, np.arange(len(reference))
     require_neighbours(k, len(reference), own=own is not None)
@@ -167,6 +174,7 @@ def duplicates(
     metric: str = "euclidean",
     components: int | None = None,
     exact_up_to: int = EXACT_UP_TO,
+    cells: CellIndex | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
@@ -193,7 +201,7 @@ def duplicates(
         How embeddings are compared.
     components : int, optional
         Number of principal components in which distances are computed; None for whole embeddings.
-    exact_up_to, seed, progress
+    exact_up_to, cells, seed, progress
         As in `nearest`.
 
     Returns
@@ -201,7 +209,8 @@ def duplicates(
     DataFrame
         A row per pair, closest first: `galaxy_id`, `twin` (the other galaxy), `distance`, `ratio`
         (distance / scale), `same_image` (equal bytes), `group` (number of the set of connected
-        pairs, from 0). Attributes: `dimension` (D), and `ratio` (r, the largest ratio of a pair).
+        pairs, from 0). Attributes: `dimension` (D), `ratio` (r, the largest ratio of a pair), and
+        `recall` (the share of nearest galaxies that were found).
 
     Raises
     ------
@@ -216,7 +225,9 @@ def duplicates(
     # the feature space subtracts the mean, which changes no distance: whole embeddings need no copy
     whole = space.axes is None and metric == "euclidean"
     vectors = table.matrix if whole else space.vectors(table.matrix)
-    near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed, progress=progress)
+    near = nearest(
+        vectors, None, among, exact_up_to=exact_up_to, cells=cells, seed=seed, progress=progress
+    )
     scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
     dimension = _dimension(near.distances)
     ratio = min(0.9, (chance / (len(table) * (among - 1))) ** (1 / dimension))
@@ -241,7 +252,7 @@ def duplicates(
         }
     )
     frame = frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
-    frame.attrs.update(dimension=dimension, ratio=ratio)
+    frame.attrs.update(dimension=dimension, ratio=ratio, recall=near.recall)
     return frame
 
 
@@ -267,10 +278,9 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     # expected mean of log(d_k / d_j) over j = 2 … k − 1 for dimension D = 1, from the sums 1/j + …
     # + 1/(k − 1)
     expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()
-    floor = np.finfo(np.float32).tiny
-    logs = np.log(
-        np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)
-    ).mean(1)
+    # in double precision, because the ratio to the distance of copies overflows a single one
+    far = np.maximum(distances, np.finfo(np.float32).tiny).astype(np.float64)
+    logs = np.log(far[:, -1:] / far[:, 1:-1]).mean(1)
     return float(expected / max(np.median(logs), 1e-3))
 
 

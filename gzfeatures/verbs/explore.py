@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gzfeatures.experiment.figures import Explanation
+    from gzfeatures.explore.cells.cell_index import CellIndex
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
@@ -101,6 +102,7 @@ def odd(
     k: int = 15,
     metric: str = "euclidean",
     components: int | None = 50,
+    index: Place | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Rank galaxies by how much they differ from the others, the most unusual first.
@@ -116,6 +118,9 @@ def odd(
     components : int, optional
         Number of principal components in which distances are computed; with None, distances are
         computed between whole embeddings.
+    index : str or Path, optional
+        Index of the table's file, written by `gzfeatures table index`: the rows of near cells are
+        compared in place of all rows or a graph of them.
     seed : int
         Seed of the isolation forest.
 
@@ -128,17 +133,18 @@ def odd(
     Raises
     ------
     InputError
-        The table has no more than `k` galaxies, or all embeddings are equal.
+        The table has no more than `k` galaxies, or all embeddings are equal; or the index is
+        damaged, of another table, or given with a table in memory.
 
     Examples
     --------
     >>> odd("table.parquet").head(20)  # doctest: +SKIP
     """
     from gzfeatures.explore import anomalies
-    from gzfeatures.verbs.inputs import table_of
 
+    read, cells = _with_index(table, index)
     return anomalies.anomalies(
-        table_of(table), k=k, metric=metric, components=components, seed=seed
+        read, k=k, metric=metric, components=components, cells=cells, seed=seed
     )
 
 
@@ -147,6 +153,7 @@ def duplicates(
     *,
     chance: float = 1.0,
     metric: str = "euclidean",
+    index: Place | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Find pairs of ids in a table that likely belong to the same galaxy.
@@ -159,6 +166,9 @@ def duplicates(
         Expected number of pairs that are in the result only by chance, > 0.
     metric : {"euclidean", "cosine"}
         Distance by which embeddings are compared.
+    index : str or Path, optional
+        Index of the table's file, written by `gzfeatures table index`: the rows of near cells are
+        compared in place of all rows or a graph of them.
     seed : int
         Seed of the index by which large tables are searched.
 
@@ -171,16 +181,35 @@ def duplicates(
     Raises
     ------
     InputError
-        `chance` is not above 0, or the table has too few galaxies to search for neighbours.
+        `chance` is not above 0, or the table has too few galaxies to search for neighbours; or the
+        index is damaged, of another table, or given with a table in memory.
 
     Examples
     --------
     >>> duplicates("table.parquet")  # doctest: +SKIP
     """
     from gzfeatures.explore import neighbours
-    from gzfeatures.verbs.inputs import table_of
 
-    return neighbours.duplicates(table_of(table), chance=chance, metric=metric, seed=seed)
+    read, cells = _with_index(table, index)
+    return neighbours.duplicates(read, chance=chance, metric=metric, cells=cells, seed=seed)
+
+
+def _with_index(
+    table: EmbeddingTable | Place, index: Place | None
+) -> tuple[EmbeddingTable, CellIndex | None]:
+    """Return a table, read if it is a path, and its index, if one is given."""
+    if isinstance(table, EmbeddingTable):
+        if index is not None:
+            raise InputError(
+                "index",
+                where=index,
+                rule="be used with a table on disk",
+                found="a table in memory",
+            )
+        return table, None
+    from gzfeatures.explore.cells.cell_index import read_with_index
+
+    return read_with_index(EmbeddingTable.open(table), index)
 
 
 def doubt(

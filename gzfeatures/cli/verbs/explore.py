@@ -37,6 +37,8 @@ from gzfeatures.progress import Terminal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gzfeatures.explore.cells.cell_index import CellIndex
+    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
@@ -168,6 +170,34 @@ def similar(
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
+IndexOfAll = Annotated[
+    Path | None,
+    typer.Option("--index", help="Index of the table, by 'table index'; its near cells compared."),
+]
+
+
+def _with_index(
+    table: Path, selection: Path | None, index: Path | None
+) -> tuple[EmbeddingTable, CellIndex | None]:
+    """Return a table or some rows of it, and the index of the whole table, if one is given."""
+    if index is None:
+        return table_from(table, selection), None
+    if selection is not None:
+        raise typer.BadParameter(
+            "an index is of the whole table; leave it out with --ids", param_hint="--index"
+        )
+    from gzfeatures.explore.cells.cell_index import read_with_index
+    from gzfeatures.features.table import EmbeddingTable
+
+    return read_with_index(EmbeddingTable.open(table), index)
+
+
+def _say_recall(frame: pd.DataFrame, index: Path | None) -> None:
+    """Print which share of nearest galaxies was found with an index, if one was given."""
+    if index is not None:
+        say(f"index: {frame.attrs['recall']:.1%} of the nearest galaxies found, on a sample")
+
+
 @app.command(
     epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html"
 )
@@ -177,6 +207,7 @@ def odd(
     reading: Reading,
     table: TableFile,
     selection: Selection = None,
+    index: IndexOfAll = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -186,7 +217,9 @@ def odd(
     """Rank galaxies by how much they differ from the others, the most unusual first."""
     from gzfeatures.explore.anomalies import anomalies as odd_galaxies
 
-    frame = odd_galaxies(table_from(table, selection), seed=seed, progress=Terminal())
+    vectors, cells = _with_index(table, selection, index)
+    frame = odd_galaxies(vectors, cells=cells, seed=seed, progress=Terminal())
+    _say_recall(frame, index)
     captions = [f"score {score:.3f}" for score in frame["score"]]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
@@ -198,6 +231,7 @@ def duplicates(
     reading: Reading,
     table: TableFile,
     selection: Selection = None,
+    index: IndexOfAll = None,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -206,7 +240,9 @@ def duplicates(
     """Find galaxies that appear twice in the table, with two ids."""
     from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
 
-    frame = duplicate_galaxies(table_from(table, selection), progress=Terminal())
+    vectors, cells = _with_index(table, selection, index)
+    frame = duplicate_galaxies(vectors, cells=cells, progress=Terminal())
+    _say_recall(frame, index)
     _give(
         frame,
         [f"twin of {twin}" for twin in frame["twin"]],

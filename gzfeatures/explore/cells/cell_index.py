@@ -21,7 +21,7 @@ from gzfeatures.explore.cells.index_file import (
     sizes,
 )
 from gzfeatures.explore.scan import squared_distances
-from gzfeatures.features.table import TableFile
+from gzfeatures.features.table import EmbeddingTable, TableFile
 from gzfeatures.files import require_file
 
 Matrix = npt.NDArray[np.float32]
@@ -76,6 +76,25 @@ class CellIndex:
         self.centres, self._starts, self._rows, self._sums, self._vectors = arrays
         if header["sha256"] != checksum(header, arrays[:4]) or not self._consistent():
             raise self._damaged("tables of cells")
+
+    def __len__(self) -> int:
+        """Return the number of rows of the table."""
+        return len(self._rows)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return the number of rows of each cell, shape (cells,)."""
+        return np.diff(self._starts)
+
+    def members(self, cell: int) -> npt.NDArray[np.int64]:
+        """Return the rows of a cell, ascending."""
+        return np.asarray(self._rows[self._starts[cell] : self._starts[cell + 1]])
+
+    def cells_of_rows(self) -> npt.NDArray[np.int64]:
+        """Return the cell of each row of the table, shape (rows,)."""
+        cells = np.empty(len(self), dtype=np.int64)
+        cells[self._rows] = np.repeat(np.arange(self.cells), self.sizes)
+        return cells
 
     def _consistent(self) -> bool:
         """Return whether the cells have each row of the table once, and the centres are finite."""
@@ -147,9 +166,7 @@ class CellIndex:
         wider = -(-WIDER * max(0, k - AMONG) * self.cells // len(self._rows))
         for number, query in enumerate(queries):
             chosen = self._near_cells(query, k, probes or self.probes + wider)
-            members = np.concatenate(
-                [self._rows[self._starts[cell] : self._starts[cell + 1]] for cell in chosen]
-            )
+            members = np.concatenate([self.members(cell) for cell in chosen])
             far = np.concatenate([squared_distances(self._cell(cell), query) for cell in chosen])
             # the galaxy itself is among its neighbours, so leave it out
             far[members == own[number]] = np.inf
@@ -163,10 +180,10 @@ class CellIndex:
         """Return the cells nearest to a query: `probes` cells, or more if k rows need more."""
         difference = self.centres - query
         order = np.argsort(np.einsum("ij,ij->i", difference, difference), kind="stable")
-        sizes = np.cumsum(np.diff(self._starts)[order])
+        sizes = np.cumsum(self.sizes[order])
         enough = int(np.searchsorted(sizes, k + 1)) + 1
         chosen = order[: max(probes, enough)]
-        return chosen[np.diff(self._starts)[chosen] > 0]
+        return chosen[self.sizes[chosen] > 0]
 
     def _cell(self, cell: int) -> Matrix:
         """Return the vectors of a cell, shape (r, dim); refuse them if their checksum is wrong."""
@@ -174,3 +191,24 @@ class CellIndex:
         if zlib.crc32(vectors.data) != self._sums[cell]:
             raise self._damaged(f"cell {cell}")
         return np.asarray(vectors)
+
+
+def read_with_index(
+    table: TableFile, index: str | Path | None
+) -> tuple[EmbeddingTable, CellIndex | None]:
+    """Read a whole table; open its index too, if one is given, before the table is read.
+
+    Parameters
+    ----------
+    table : TableFile
+        The table.
+    index : str or Path, optional
+        Index file of this table.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        As `CellIndex` and `TableFile.having`.
+    """
+    cells = None if index is None else CellIndex(index, table)
+    return table.having(None), cells
