@@ -45,7 +45,7 @@ def feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.
 
 
 def finest_enough(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
-    """Return the last layer whose maps have `COARSEST` px per side or more, or the largest size."""
+    """Return the last layer with maps of `COARSEST` px per side or more; if none, the largest."""
     finest = min(COARSEST, max(side for *_, side in maps))
     return [module for _, module, side in maps if side >= finest][-1]
 

@@ -48,7 +48,7 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion scores, (n,), for one way to fill pixels or all averaged."""
+        """Return each galaxy's insertion − deletion score, for one filling or the mean of all."""
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))

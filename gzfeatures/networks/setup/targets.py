@@ -144,7 +144,11 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Convert logits to expected vote fractions: share in the question × parent's fraction."""
+    """Convert logits to expected vote fractions, as shares of all volunteers, shape (n, 37).
+
+    An answer's share within its question is multiplied by the fraction of the answer that leads to
+    this question.
+    """
     return tree_fractions(torch.log(concentrations(logits)))
 
 

@@ -277,7 +277,7 @@ class Job:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
     def _judged(self, row: int) -> NetworkInput | GzError:
-        """Decode one image, and record whether it shows a galaxy; return the image or its error."""
+        """Decode one image; record whether it shows a galaxy; return the image or an error."""
         key = self.digests[row]
         try:
             image = self.images.network_input(
