@@ -1,4 +1,4 @@
-"""Define a training for Lightning: losses, running average of weights, and choice of an epoch."""
+"""Train with Lightning: compute losses, average the weights, and choose the best epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMOOTHED = 3
 
 
 def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
-    """Return the metric by which epochs are compared: the recipe's, or the default of the labels.
+    """Return the metric that compares epochs: the recipe's, or the default for a type of labels.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Diverged(Exception):
     Parameters
     ----------
     epoch, step : int
-        When, from 1.
+        Epoch and step of this loss, counted from 1.
     lr : float
         Largest learning rate of the step.
     """
@@ -62,31 +62,32 @@ class Diverged(Exception):
 
 
 class Learner(pl.LightningModule):
-    """Compute the losses of a training, average its weights, and keep those of the best epoch.
+    """Compute losses, average a network's weights, and keep the weights of the best epoch.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits; while training perhaps also auxiliary ones.
+        Returns logits; in training mode perhaps also logits of auxiliary classifiers.
     target : Target
         Loss and probabilities.
     recipe : TrainingRecipe
     augmentation : Augmentation
     pixels : TrainingPixels
-        Training galaxies.
+        Pixels of the training galaxies.
     score : callable, optional
-        Network → validation metrics, with `per_class` and `confusion` where the target has them;
-        None where there is no validation galaxy.
+        Network → validation metrics, with `per_class` and `confusion` if the target has classes;
+        None if there are no validation galaxies.
     class_weights : Tensor, optional
         Weight of each class in the loss, shape (k,).
     mean, std : sequence of float
         Normalisation of each band.
     size : int
-        Side of a copy in px.
+        Side of the network's input in px.
     seed : int
     before : sequence of dict
-        Metrics of what came before the first epoch: of the solved output layer, or of a training
-        that goes on with more epochs. Its last row is that of the weights now in `network`.
+        Metrics of earlier epochs: of epoch 0, where only the output layer is fitted, or of a
+        training that is continued with more epochs. The last row belongs to the weights that
+        `network` has now.
     """
 
     def __init__(
@@ -155,13 +156,13 @@ class Learner(pl.LightningModule):
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the index in `history` of the epoch with the best metric, as a running mean.
+        """Return the index in `history` of the epoch with the best mean metric of three epochs.
 
         Epoch 0, where only the output layer is fitted, stays the best until another epoch is better
         by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
         galaxy.
         """
-        # average each epoch's metric with those of the epochs before: one lucky epoch must not win
+        # average each epoch's metric with the two epochs before: one lucky epoch must not win
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
@@ -173,7 +174,9 @@ class Learner(pl.LightningModule):
         return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
 
     def _gain(self, shares: Array) -> dict[str, float]:
-        """Return the mean gain over epoch 0 (only output layer fitted), and its standard error.
+        """Return the metric's mean gain per galaxy since epoch 0, and the gain's standard error.
+
+        In epoch 0, only the output layer is fitted.
 
         Parameters
         ----------
@@ -218,11 +221,11 @@ class Learner(pl.LightningModule):
                 for name in block.names
                 if name in self._own
             ):
-                # eval mode: running averages and dropout would change the output of a frozen block
+                # use eval mode: batch statistics and dropout would change a frozen block's output
                 for module in block.modules:
                     module.eval()
         # pair the averaged tensors with the trained ones once an epoch: listing a few hundred
-        # tensors again at each step costs a small network some hundredths of its time
+        # tensors again at each step costs a small network some percent of its time
         self._averaged, self._counted = ([], []), []
         if self.average is not None:
             kept, new = self.average.state_dict().values(), self.network.state_dict().values()
@@ -283,7 +286,7 @@ class Learner(pl.LightningModule):
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
-        # let the first steps weigh more: else the average would long stay near the random start
+        # let the first steps weigh more: else the average would long stay near the initial weights
         decay = min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -319,7 +322,7 @@ class Learner(pl.LightningModule):
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
-        """Return what a resumed training needs: best weights so far, history, and counts."""
+        """Return what is needed to resume: best weights so far, metrics of all epochs, counts."""
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,
