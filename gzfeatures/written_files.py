@@ -80,7 +80,7 @@ def _parquet_seal(path: Path) -> str | None:
             rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
             return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
     except Exception:
-        # a file that cannot be read has no readable mark, so the command that wrote it is unknown
+        # a file notes the command that wrote it: if the file cannot be read, the command is unknown
         return None
 
 

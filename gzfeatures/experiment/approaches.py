@@ -371,7 +371,8 @@ def extract_table(
     if again or note.get("key") != key or not _noted(path.parent, note):
         cost = write_table(group.images, extraction, path).made
         try:
-            # refuse images that changed during the run: networks were trained on the earlier images
+            # networks were trained on the images as they were: if images changed since, remove the
+            # table made from the changed ones
             require_unchanged(group.images, group.stamp)
         except InputError:
             path.unlink()

@@ -206,7 +206,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Calibrate a head: add class sets and class shares, or intervals if it gives numbers."""
+        """Add class sets and estimates of class shares to a head, or intervals for its numbers."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(

@@ -1,4 +1,4 @@
-"""Draw a map of galaxies for an experiment, and explain its networks and heads."""
+"""Draw an experiment's map of embeddings, and the image parts that decide its predictions."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def draw_map(
 
 
 def _require_classes(target: str, head: Path) -> None:
-    """Refuse a head that predicts a number, because only classes are explained."""
+    """Refuse a head that predicts numbers: the figure shows which pixels led to a class."""
     if target in VALUE_TARGETS:
         raise InputError(
             "head predicts a number", where=head, rule="predict classes, one of which is explained"

@@ -111,7 +111,7 @@ class HashIndex:
         """
         starts, rows = self._buckets[chunk]
         # look up 17 values per hash: the chunk itself, and the 16 values that differ from it in one
-        # bit
+        # bit, because hashes of similar pictures differ by at most one bit in some chunk
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
         # expand the ranges begin…begin+count of all buckets with NumPy, because a Python loop would

@@ -166,7 +166,7 @@ class GalaxyImage:
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Return the perceptual hash of a decoded picture, 64 bytes; zeros for an image in bands."""
+    """Return a picture's perceptual hash, 64 bytes; zeros for an image given as filter bands."""
     if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
     return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -98,7 +98,10 @@ class Exported:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Galaxies:
-    """Store galaxies on which an ONNX file is compared with its head: file input and embeddings."""
+    """Store the galaxies on which an ONNX file must predict what its head predicts.
+
+    The file reads images or embeddings, the head reads embeddings.
+    """
 
     rows: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]

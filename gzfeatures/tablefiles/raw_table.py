@@ -22,7 +22,7 @@ EXACT = 2**53
 
 @dataclasses.dataclass
 class RawTable:
-    """Store the columns of a table file as the file stores them, with messages and units.
+    """Store the unchanged columns of a table file, with units and warnings of its reader.
 
     Parameters
     ----------

@@ -104,7 +104,8 @@ def _locked_beside(path: Path) -> Iterator[Path]:
             temporary.mkdir()
             with _locked(temporary):
                 # between its creation and its lock, another process may have found this folder
-                # unlocked and removed it as a dead process's: then start again
+                # unlocked, taken it for the rest of a process that died, and removed it: then start
+                # again
                 if not temporary.exists():
                     continue
                 yield temporary

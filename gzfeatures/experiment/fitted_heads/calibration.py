@@ -54,7 +54,8 @@ def familiarity_of(
     # calibrate, so leave them out
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # a distance needs two training galaxies, and its calibration one galaxy kept out
+    # the distance of a training galaxy to the nearest other needs two of them, and the calibration
+    # of distances needs one galaxy kept out
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix

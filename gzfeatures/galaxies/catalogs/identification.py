@@ -76,7 +76,7 @@ def with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return a table with `galaxy_id` added, its kind (such as kaggle), its columns before that.
+    """Return three values: table with column `galaxy_id`, kind (such as kaggle), earlier columns.
 
     Missing ids stay missing. If the table has no usual id column and the caller names none, the
     first of the key columns `keys` names its galaxies.

@@ -77,7 +77,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Return how large a square, and how long a run, of zeros must be not to arise by chance."""
+    """Return the smallest square, and shortest run, of zeros that hardly arises by chance."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN

@@ -178,7 +178,7 @@ def _is_last(node: Any, readers: dict[str, list[Any]]) -> bool:
 
 
 class _Watched(torch.fx.Interpreter):
-    """Run an exported program, and record its pooling layers with the sizes of their maps."""
+    """Run a network exported by PyTorch; record its pooling layers and feature map sizes."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)

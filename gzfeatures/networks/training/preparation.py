@@ -157,8 +157,9 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode training images with a margin for rotation, and validation and test images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # fitting the output layer needs all training images without margin; a training from scratch
-    # needs them only of the galaxies with which new galaxies are compared (familiarity)
+    # the output layer is fitted to images without the margin for random turns and shifts; training
+    # from scratch does not fit it first, and needs such images only of the galaxies with which new
+    # galaxies are compared (familiarity)
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )

@@ -235,7 +235,8 @@ def _ending(ready: Preparation, model: Model) -> Finish:
     """Return an object that will predict with the trained network, calibrate it, and write it."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
-    # galaxies that the starting weights were trained on must not calibrate the network
+    # galaxies that the starting weights were trained on must not calibrate the network, which is
+    # more certain of them than of new galaxies
     met = ready.split.validation[ready.initialisation.seen_before().among_images(validation)]
     return Finish(
         options.folder,
