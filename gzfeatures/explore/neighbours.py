@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -234,12 +233,9 @@ def duplicates(
     one = np.repeat(np.arange(len(table)), among)
     other = near.rows.ravel()
     close = near.distances.ravel() <= ratio * np.minimum(scale[one], scale[other])
-    pairs = {
-        (int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)
-    }
-    same = pd.Series(np.arange(len(table))).groupby(table.digests)
-    copies = {(int(a), int(b)) for rows in same.indices.values() for a, b in pairwise(rows)}
-    both = np.asarray(sorted(pairs | copies), dtype=np.int64).reshape(-1, 2)
+    near_pairs = np.sort(np.stack([one[close], other[close]], axis=1), axis=1)
+    same, copies = _same_images(table.digests)
+    both = np.unique(np.concatenate([near_pairs, copies]), axis=0)
     distance = np.linalg.norm(vectors[both[:, 0]] - vectors[both[:, 1]], axis=1)
     frame = pd.DataFrame(
         {
@@ -247,7 +243,7 @@ def duplicates(
             "twin": table.ids[both[:, 1]],
             "distance": distance,
             "ratio": distance / np.minimum(scale[both[:, 0]], scale[both[:, 1]]),
-            "same_image": table.digests[both[:, 0]] == table.digests[both[:, 1]],
+            "same_image": same[both[:, 0]] == same[both[:, 1]],
             "group": _connected(both, len(table)),
         }
     )
@@ -267,6 +263,21 @@ def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
     names = np.concatenate([frame["galaxy_id"], frame["twin"]]).astype(object)
     rows = pd.DataFrame({"id": names, "group": np.tile(frame["group"], 2)}).drop_duplicates("id")
     return key_groups(rows["id"].to_numpy(object), rows["group"])
+
+
+def _same_images(
+    digests: npt.NDArray[np.object_],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return a number for each image, shape (n,), and the pairs of rows in a chain of one image.
+
+    A row whose image is not known (a digest of zeros) has an image of its own.
+    """
+    numbers, known = pd.factorize(digests)
+    unknown = np.asarray([not str(each).strip("0") for each in known], dtype=bool)[numbers]
+    numbers = np.where(unknown, len(known) + np.arange(len(digests)), numbers).astype(np.int64)
+    order = np.argsort(numbers, kind="stable")
+    equal = np.diff(numbers[order]) == 0
+    return numbers, np.stack([order[:-1][equal], order[1:][equal]], axis=1)
 
 
 def _dimension(distances: npt.NDArray[np.float32]) -> float:

@@ -156,6 +156,19 @@ def test_a_table_without_twins_gives_none() -> None:
         duplicates(table_of(cloud()), chance=0)
 
 
+def test_rows_whose_image_is_not_known_are_no_copies_of_each_other() -> None:
+    digests = np.full(200, "0" * 64, dtype=object)
+    digests[[3, 90, 150]] = "a" * 64
+    found = duplicates(table_of(cloud(200, dim=40), digests))
+    pairs = set(zip(found["galaxy_id"], found["twin"], strict=True))
+    assert pairs == {("g3", "g90"), ("g90", "g150")}
+    assert found["same_image"].all() and found["group"].tolist() == [0, 0]
+    matrix = cloud(200, dim=40)
+    matrix[7] = matrix[8]
+    twins = duplicates(table_of(matrix, np.full(200, "0" * 64, dtype=object)))
+    assert len(twins) == 1 and not twins["same_image"].any()
+
+
 def test_planted_strangers_are_the_oddest() -> None:
     matrix = cloud(500)
     matrix[[7, 70, 370]] += 8
