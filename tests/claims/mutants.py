@@ -334,13 +334,13 @@ def copied(into: Path, mutant: Mutant | None) -> Path:
 
 def failing(folder: Path, *claims: str) -> str | None:
     """The first test of claims that fails on the package in a folder; None where all pass."""
-    # a safe path leaves out the working folder, in which the package as it is lies; pytest cuts
-    # reasons to the width
+    # a safe path leaves out the working folder, in which the package as it is lies; without CI,
+    # pytest cuts reasons to the width of a terminal
     own = {
         "PYTHONPATH": str(folder),
         "PYTHONSAFEPATH": "1",
         "OMP_NUM_THREADS": "1",
-        "COLUMNS": "1000",
+        "CI": "true",
     }
     how = {"cwd": ROOT, "env": {**os.environ, **own}, "capture_output": True, "text": True}
     told = subprocess.run(
