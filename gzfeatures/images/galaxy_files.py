@@ -223,7 +223,7 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return an image's pixels under a view (crop, size); the crop is a share of the sky field.
+        """Return an image's pixels, resized and cropped to the share of the sky field in `view`.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class GalaxyFiles:
     def see_picture(
         self, files: Files, pixels: npt.NDArray[np.uint8], view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return pixels of a decoded picture under a view (crop, size), cropped as `see` does."""
+        """Return pixels of a decoded picture, cropped and resized for a view as `see` does."""
         within = self._within(files, [view])[0]
         size = (pixels.shape[0], pixels.shape[1])
         return cut_to_frame(within, frame, size, self.where(files)).apply(pixels)
@@ -248,12 +248,12 @@ class GalaxyFiles:
         noted: Callable[[str], None] | None = None,
         frame: float | None = None,
     ) -> NetworkInput:
-        """Return the picture uncropped; for images in bands, pixels under each view (crop, size).
+        """Return what networks read: a whole picture, or bands cropped and resized for each view.
 
-        A picture whose views name a stretch or bands also gives pixels under each view. The bytes
-        are decoded once; errors are those of `see`. If the image shows no galaxy, `noted` is called
-        with the reason. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels of the
-        image; None if the image shows exactly this field.
+        A picture whose views name a stretch or bands is also cropped and resized for each view. The
+        bytes are decoded once; errors are those of `see`. If the image shows no galaxy, `noted` is
+        called with the reason. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels
+        of the image; None if the image shows exactly this field.
         """
         within = self._within(files, views)
         # all crops can be cut from one decoded picture, but bands are stretched anew for each view

@@ -57,7 +57,7 @@ class GalaxyImage:
         return self._read_again()[1].digest if known is None else known.digest
 
     def pixels(self, view: View, digest: str | None = None) -> npt.NDArray[np.uint8]:
-        """Return the pixels under a view (crop, size); refuse an image with a different digest."""
+        """Return the pixels, cropped and resized for a view; refuse an unexpected digest."""
         frame, cached = self.frame, self._cached_pixels(digest)
         if cached is not None and view.bands is None and view.stretch is None:
             return self.source.see_picture(self.files, cached, view, frame)
@@ -72,7 +72,7 @@ class GalaxyImage:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return the picture uncropped; for bands, their pixels under each view (crop, size)."""
+        """Return what networks read: a whole picture, or bands cropped and resized per view."""
         frame, cached = self.frame, self._cached_pixels(digest)
         if cached is not None and not any(view.bands or view.stretch for view in views):
             return self.source.whole_picture(self.files, cached, views, noted, frame)
@@ -82,7 +82,7 @@ class GalaxyImage:
         return result
 
     def picture_hash(self) -> bytes:
-        """Return the picture's perceptual hash, 64 bytes; zeros for bands or a broken image."""
+        """Return the perceptual hash, 64 bytes; zeros if the image is broken or given as bands."""
         view = View(size=8, crop=1e-3)
         # the hash uses the uncropped picture, so crop and size of this view do not matter
         try:

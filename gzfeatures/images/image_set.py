@@ -241,7 +241,7 @@ class ImageSet:
         return fingerprint.of([sources, self.ids.tolist(), places, *framing])
 
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
-        """Return an image's pixels under a view (crop, size), shape (size, size, channels).
+        """Return an image's pixels, cropped and resized as a view says: (size, size, channels).
 
         The result has 3 channels, or one for each band that the view names.
 
@@ -272,11 +272,11 @@ class ImageSet:
         digest: str | None = None,
         noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
-        """Return the picture uncropped; for images in bands, pixels under each view (crop, size).
+        """Return what networks read: a whole picture, or bands cropped and resized for each view.
 
-        A picture whose views name a stretch or bands also gives pixels under each view. Errors are
-        those of `pixels`. If the image shows no galaxy (see `emptiness`), `noted` is called with
-        the reason.
+        A picture whose views name a stretch or bands is also cropped and resized for each view.
+        Errors are those of `pixels`. If the image shows no galaxy (see `emptiness`), `noted` is
+        called with the reason.
 
         Parameters
         ----------
@@ -292,7 +292,7 @@ class ImageSet:
         return self._image(row).network_input(views, digest, noted)
 
     def picture_hash(self, row: int) -> bytes:
-        """Return a picture's perceptual hash, 64 bytes; zeros for bands or a broken image.
+        """Return an image's perceptual hash, 64 bytes; zeros if it is broken or given as bands.
 
         See `picture_hash.picture_hash`.
 

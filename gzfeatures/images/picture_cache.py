@@ -32,7 +32,7 @@ SHARE = 0.5
 
 @dataclasses.dataclass(slots=True)
 class KnownImage:
-    """Store facts about an image that was read: file sizes and times, sha256, faults, pixel offset.
+    """Store facts about an image that was read, such as its digest, faults and place in the cache.
 
     Parameters
     ----------

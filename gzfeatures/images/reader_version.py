@@ -31,7 +31,7 @@ _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
 def version(data: bytes, *, max_pixels: int) -> int | None:
-    """Return which version of our code decodes these bytes; None for pictures of 8 or 16 bits.
+    """Return which version of our code decodes these bytes; None if all versions agree.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
         try:
             parts = unpacked(data, where="image", max_bytes=limit).values()
         except GzError:
-            # damaged bytes may get any version, because decoding refuses them later, with a reason
+            # any version will do for damaged bytes: decoding refuses them later, with a reason
             return VALUES
         return SKY if any(_changed(part, limit) for part in parts) else VALUES
     if data.startswith((FITS, GZIP)):
@@ -69,7 +69,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Return whether bytes are a FITS file whose pixels differ between old and new code.
+    """Return whether bytes are a FITS file whose decoded pixels changed in version `SKY`.
 
     These are files, plain or gzipped, with integers, or with sky coordinates in a first header
     without pixels.

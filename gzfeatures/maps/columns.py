@@ -164,7 +164,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
-    """Return the class code of each galaxy of a map from its row in `codes`; `NONE` for row −1."""
+    """Return each map galaxy's class code from its row in `codes`; `NONE` without a row (−1)."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -175,7 +175,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return the value of each galaxy of a map from its row in `values`; NaN for row −1."""
+    """Return each map galaxy's value from its row in `values`; NaN without a row (−1)."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)

@@ -66,7 +66,8 @@ def laid_out(
         Positions after the last epoch, in the shape of `first`.
     """
     edges = graph.tocsr()
-    # remove edges weaker than 1 / `epochs` of the strongest: they would act in no epoch at all
+    # remove edges (pairs of similar galaxies) weaker than 1 / `epochs` of the strongest edge: they
+    # would attract no galaxy in any epoch
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)

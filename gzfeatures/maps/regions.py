@@ -153,7 +153,7 @@ def _graph(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Namer:
-    """Name regions of a map: store m properties of n galaxies, and the word for each property.
+    """Store m properties of n galaxies, and the word for each property in the names of regions.
 
     `kinds` says what each property is: vote fraction (answer), class membership (label) or number.
     """

@@ -65,11 +65,11 @@ class Single:
     path: Path
 
     def names(self) -> list[str]:
-        """Return the name of the only image file."""
+        """Return a list of one name: that of the single image file."""
         return [self.path.name]
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the only image file."""
+        """Return the bytes of the single image file, whatever `name` is."""
         return _file_bytes(self.path)
 
     def file_state(self, name: str) -> list[int] | None:

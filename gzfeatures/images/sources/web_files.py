@@ -171,7 +171,7 @@ def register() -> None:
 
 
 def longest_image(answer: WebAnswer) -> int:
-    """Return the most bytes that a web answer with an image may have, by its first bytes.
+    """Return the size limit of an image from the web, for its file type (seen in its first bytes).
 
     Raises
     ------

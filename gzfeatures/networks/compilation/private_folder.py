@@ -51,7 +51,7 @@ class PrivateFolder:
         return list(self.uses())
 
     def uses(self) -> dict[str, tuple[int, float]]:
-        """Map each file that only the user can access to its size in bytes and time of last use."""
+        """Return size in bytes and time of last use of each file that is closed to other users."""
         if not os.path.lexists(self.path):
             return {}
         with self._entered() as folder, self._told():

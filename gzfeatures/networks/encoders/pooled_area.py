@@ -60,7 +60,7 @@ class Pooling:
 
     @property
     def sound(self) -> bool | None:
-        """Return whether the pooling reads the whole map; None if it may omit cells on purpose.
+        """Return whether a layer reads its whole feature map; None if it may skip cells by design.
 
         PyTorch exports an adaptive pooling with the kernel that suits the example image. For a
         larger image that kernel does not reach the end of the map, and no error is raised.
@@ -76,7 +76,7 @@ class Pooling:
 
 
 def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
-    """Test whether all pooling layers of a network read their whole maps, at one image size.
+    """Test whether each pooling layer of a network reads its whole feature map, at one image size.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def area_trial(poolings: Iterable[Pooling], size: int) -> Trial:
 
 
 def of_onnx(model: Any, size: int, channels_last: bool) -> list[Pooling]:
-    """Return the pooling layers of an ONNX model, with the sizes of their maps at one image size.
+    """Return an ONNX model's pooling layers, with feature map sizes for one image size.
 
     Parameters
     ----------
@@ -142,9 +142,12 @@ def _of_node(node: Any, shape: Sequence[int], last: bool) -> Iterator[Pooling]:
         return
     kernels = list(known["kernel_shape"].ints)
     if "auto_pad" in known and known["auto_pad"].s not in (b"NOTSET", b"VALID"):
-        return  # padding SAME lets the kernel reach every cell
+        # no need to test: with padding SAME, the kernel reaches every cell of the feature map
+        return
     if "ceil_mode" in known and known["ceil_mode"].i:
-        return  # in ceil mode the last kernel may pass the map's end: all cells are read
+        # no need to test: in ceil mode, the last kernel may extend beyond the feature map, so every
+        # cell is read
+        return
     strides = list(known["strides"].ints) if "strides" in known else [1] * len(kernels)
     pads = list(known["pads"].ints) if "pads" in known else [0] * 2 * len(kernels)
     dilations = list(known["dilations"].ints) if "dilations" in known else [1] * len(kernels)
@@ -210,7 +213,7 @@ class _Watched(torch.fx.Interpreter):
 
 
 def of_program(module: torch.fx.GraphModule, size: int, batch: int) -> list[Pooling]:
-    """Return the pooling layers of an exported program, with their map sizes at one image size.
+    """Return an exported program's pooling layers, with feature map sizes for one image size.
 
     Parameters
     ----------
