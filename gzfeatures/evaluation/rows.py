@@ -1,4 +1,4 @@
-"""Define the rows of a report's tables: ranking, tests, calibration, accuracy by quantity.
+"""Define the rows of a report's tables, such as a ranking, or accuracies in bins of redshift.
 
 Each row is a frozen dataclass. It can also be used as a mapping, with the same keys in the same
 order as in JSON files and in the output of `--json`. A field that does not apply is None and has no
@@ -114,7 +114,9 @@ class RankedRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairTest(Row):
-    """Hold the test of whether two methods of a ranking differ on the same galaxies.
+    """Hold a test of whether two methods (approach, backbone and head) differ significantly.
+
+    Both methods are scored on the same galaxies.
 
     Parameters
     ----------

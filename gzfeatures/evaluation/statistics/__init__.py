@@ -1,1 +1,1 @@
-"""Compute confidence intervals that contain the true score as often as promised."""
+"""Compute confidence intervals that contain the true score with a chosen probability."""

@@ -43,9 +43,10 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return, for a true error, the chance to measure less than observed, and its lower limit.
+        """Return the chance to measure less than the observed error, and the least allowed chance.
 
-        A true error whose chance is below the lower limit is outside the interval.
+        The chance is that for a given true error. If it is below the least allowed chance, this
+        true error is outside the interval.
         """
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)

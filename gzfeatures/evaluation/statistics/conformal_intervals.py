@@ -1,4 +1,4 @@
-"""Compute intervals around predicted numbers; they contain the true number as often as promised."""
+"""Compute intervals that contain the true value of a predicted number with a chosen probability."""
 
 from __future__ import annotations
 
@@ -116,7 +116,10 @@ class ValueIntervals:
 
     @property
     def _rank(self) -> int:
-        """Return the rank (from 1) of the error that limits intervals: ⌈(m + 1) coverage⌉."""
+        """Return the rank, from 1, of the calibration error that is half the width of an interval.
+
+        Among m calibration errors in rising order, it is ⌈(m + 1) coverage⌉.
+        """
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 
     def at(self, coverage: float) -> ValueIntervals:
@@ -170,7 +173,7 @@ class ValueIntervals:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return calibration errors, coverage and kind (number or redshift) as JSON values."""
+        """Return the errors of calibration galaxies, the coverage and the kind as JSON values."""
         return {"errors": self.errors.tolist(), "coverage": self.coverage, "kind": self.kind}
 
     @classmethod

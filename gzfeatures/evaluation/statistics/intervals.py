@@ -1,8 +1,9 @@
-"""Compute confidence intervals of metrics from sums over galaxies and confusion matrices.
+"""Compute confidence intervals of metrics by formulas, without resampling the galaxies.
 
-The intervals are computed from sums over galaxies, without resampling. In simulations, these
-methods kept their level down to ten galaxies of a class (`experiments/benchmarks/coverage.py`
-prints the table). Arrays may have leading axes, for example one for many simulated surveys.
+The formulas use confusion matrices, statistics of ROC curves, and mean, variance and skewness of
+losses such as the log loss. In simulations, these methods kept their level down to ten galaxies of
+a class (`experiments/benchmarks/coverage.py` prints the table). Arrays may have leading axes, for
+example one for many simulated surveys.
 """
 
 from __future__ import annotations
@@ -311,7 +312,10 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
 
 
 def _between(first: Array, second: Array, share: Array) -> Array:
-    """Return the geometric mean of two distances; the first has the weight `share`."""
+    """Return the weighted geometric mean of two distances from an estimate to a limit.
+
+    The first distance has the weight `share`; negative distances count as 0.
+    """
     return np.asarray(np.maximum(first, 0) ** share * np.maximum(second, 0) ** (1 - share))
 
 

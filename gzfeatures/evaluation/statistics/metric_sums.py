@@ -1,4 +1,7 @@
-"""Compute every metric from sums over galaxies, for all galaxies or resampled ones."""
+"""Compute metrics from sums of numbers per galaxy, such as 1 for a correct prediction.
+
+Weighted sums of the same numbers give the metrics of resampled galaxies.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
 
 
 def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
-    """Return the metrics from sums over n galaxies, shape (…, m).
+    """Return metrics, given the column sums of `sufficient_statistics` over n galaxies.
 
-    Each metric has shape (…) or, if it is per class, (…, k). For several samples of galaxies, `n`
-    is their common size, or an array of their sizes, shape (…).
+    The sums have shape (…, m). Each metric has shape (…) or, if it is per class, (…, k). For
+    several samples of galaxies, `n` is their common size, or an array of their sizes, shape (…).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         if kind in VALUE_TARGETS:
@@ -69,7 +72,7 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
 
 
 def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Return numbers per galaxy that add up to metrics, for one class per galaxy."""
+    """Return columns, with a row per galaxy, whose sums give the metrics of predicted classes."""
     n, k = p.shape
     rows = np.arange(n)
     chosen = p.argmax(1)
@@ -91,7 +94,7 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Return the metrics of predictions of one class per galaxy, from sums over galaxies."""
+    """Return the metrics of predicted classes, given the column sums of `_class_columns`."""
     confusion = totals[..., : k * k].reshape(*totals.shape[:-1], k, k)
     log_loss, brier, auc, *calibration = np.moveaxis(totals[..., k * k :], -1, 0) / n
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -118,7 +121,7 @@ def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
-    """Return numbers per galaxy that add up to metrics, for several labels per galaxy."""
+    """Return columns, with a row per galaxy, whose sums give metrics of multi-label predictions."""
     k = p.shape[1]
     chosen = p >= 0.5
     p = np.clip(p, _TINY, 1 - _TINY)
@@ -138,7 +141,7 @@ def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
 
 
 def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Return the metrics of multi-label predictions, from sums over galaxies."""
+    """Return the metrics of multi-label predictions, given the column sums of `_label_columns`."""
     hit, true, chosen = totals[..., :k], totals[..., k : 2 * k], totals[..., 2 * k : 3 * k]
     accuracy, log_loss, brier, auc, *calibration = np.moveaxis(totals[..., 3 * k :], -1, 0) / n
     recall, f1 = hit / true, 2 * hit / (true + chosen)

@@ -117,8 +117,9 @@ def value_intervals_of_metrics(
     if len(sizes) < FEWEST:
         return {}
     square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
-    # a few outliers can dominate the sum of squares: use as degrees of freedom the number of groups
-    # that contribute to it, (Σ s)² / Σ s² with each group's sum of squares s
+    # a few outliers can dominate the sum of squared residuals: take the degrees of freedom from the
+    # effective number of groups of related galaxies, (Σ s)² / Σ s², where s is a group's sum of
+    # squares
     squares = np.bincount(group, residual**2)
     worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
     low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
@@ -138,14 +139,21 @@ def _scatter(residual: Array) -> float:
 
 
 def _outliers(residual: Array, scatter: float, kind: str) -> npt.NDArray[np.bool_]:
-    """Return which residuals are outliers, shape (n,)."""
+    """Return a mask of the residuals that are outliers, shape (n,).
+
+    A redshift's residual is an outlier beyond ±0.05; that of another number is an outlier if it is
+    farther than 3 σ_NMAD from the median.
+    """
     if kind == "redshift":
         return np.asarray(np.abs(residual) > REDSHIFT_OUTLIER)
     return np.asarray(np.abs(residual - np.median(residual)) > OUTLIER_SIGMAS * scatter)
 
 
 class _Moments(NamedTuple):
-    """Hold the mean of a value over galaxies; variance and skewness over groups of galaxies."""
+    """Hold a value's mean over galaxies, and its variance and skewness between groups of galaxies.
+
+    A group holds related galaxies, such as close neighbours on the sky, which are not independent.
+    """
 
     mean: Array
     variance: Array
@@ -153,11 +161,14 @@ class _Moments(NamedTuple):
 
 
 def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Moments:
-    """Return the mean of values over galaxies; variance and skewness over groups of galaxies."""
+    """Return a value's mean over galaxies, and its variance and skewness between groups.
+
+    Galaxies of a group are related; see `_Moments`.
+    """
     sums = np.bincount(group, numbers, len(sizes))
     mean = np.asarray(sums.sum() / sizes.sum())
-    # a group's contribution is its sum minus the sum expected from its size, because groups differ
-    # in size
+    # groups of related galaxies differ in size: subtract from a group's sum the sum expected for
+    # its size, so that only its own deviation stays
     _, variance, skewness = moments((sums - mean * sizes) / sizes.mean())
     return _Moments(mean, variance, skewness)
 
@@ -178,10 +189,13 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the interval of a share of galaxies, if galaxies of a group tend to be alike."""
+    """Return the confidence interval of a share of galaxies, of which some are related.
+
+    Related galaxies (those of a group) tend to be alike, so each counts as less than one galaxy.
+    """
     n, share = sizes.sum(), flags.mean()
-    # `effect` is how many galaxies count as one; if all flags are equal it cannot be measured, so
-    # assume that a group's galaxies always have equal flags
+    # `effect` is the number of galaxies that count as one independent galaxy; it cannot be measured
+    # if all galaxies have the same flag (outlier or not): then assume equal flags within each group
     effect = (sizes**2).sum() / n
     if 0 < share < 1:
         variance = float(_of_groups(flags, group, sizes).variance) / len(sizes)

@@ -172,7 +172,11 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
-    """Return sums per confidence bin: confidence − correct, its square and the expected square."""
+    """Return three sums over the galaxies of each confidence bin, shape (3, BINS).
+
+    They are the sums of `excess` (confidence − correct), of its square, and of `expected`, the
+    square that the confidence lets expect.
+    """
     which = bin_of(confidence)
     return np.stack(
         [np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)]
@@ -180,7 +184,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Return the same sums as `_bins`, over all k labels of a galaxy, each with weight 1 / k."""
+    """Return the sums of `_bins` for multi-label predictions; each of k labels counts 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))

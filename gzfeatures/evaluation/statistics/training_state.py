@@ -66,7 +66,8 @@ def is_rising(curve: Sequence[float], *, of_one: bool = True) -> bool | None:
     earlier, later = np.triu_indices(BLOCKS, 1)
     rises = np.sign(blocks[later] - blocks[earlier]).sum()
     least = LEAST_GAIN if of_one else LEAST_GAIN * abs(float(blocks[-1]))
-    # a gain of exactly one hundredth is enough; without 1e-9, rounding could make it too small
+    # a curve that gains exactly `least` counts as rising; without the factor 1 − 1e-9, rounding
+    # could make this gain too small
     gained = blocks[-1] - blocks[BLOCKS // 2] >= least * (1 - 1e-9)
     return bool(rises >= LEAST_RISES and gained)
 
