@@ -48,8 +48,8 @@ class HashIndex:
         """Return, for each 16-bit chunk, the rows sorted by value and where each value begins."""
         buckets = []
         for values in _chunks(self.hashes).T:
-            # rows sorted by value, with the start of each value, need less memory than a Python
-            # list per value
+            # an array of rows, sorted by the value of their chunk, needs less memory than a Python
+            # list of rows for each of the 65,536 values
             starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
             buckets.append((starts, np.argsort(values, kind="stable")))
         return buckets
@@ -89,13 +89,14 @@ class HashIndex:
             for chunk in range(CHUNKS):
                 query, row = self._within(hashes, np.arange(len(hashes)), chunk, distance)
                 query = query + first
-                # each pair is found from both hashes and in up to 16 chunks, so keep it once
+                # the search finds a pair from both of its hashes, and once for each similar 16-bit
+                # chunk of theirs, so keep each pair once
                 met.append(np.column_stack([query, row])[query < row])
         rows = np.unique(np.concatenate(met), axis=0)
         return rows[:, 0], rows[:, 1]
 
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Return which hashes of a block are near an indexed hash, as booleans, shape (m,)."""
+        """Return which of m hashes are within `distance` bits of an indexed hash, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
         # search only for hashes that no earlier 16-bit chunk has matched
         for chunk in range(CHUNKS):
@@ -105,17 +106,18 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return row pairs (given hash, indexed hash) within a distance and alike in one chunk.
+        """Return two arrays: rows of given hashes, and rows of the indexed hashes similar to them.
 
-        Only pairs whose 16 bits number `chunk` differ in at most one bit are looked at.
+        Two hashes are similar if they differ in at most `distance` of all 256 bits, and in at most
+        one of the 16 bits of chunk number `chunk`.
         """
         starts, rows = self._buckets[chunk]
         # look up 17 values per hash: the chunk itself, and the 16 values that differ from it in one
         # bit, because hashes of similar pictures differ by at most one bit in some chunk
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
-        # expand the ranges begin…begin+count of all buckets with NumPy, because a Python loop would
-        # be slow
+        # list the places begin…begin + count − 1 of every looked-up value with NumPy, because a
+        # Python loop over the values would be slow
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
         place = (
             np.arange(len(query))
@@ -128,7 +130,7 @@ class HashIndex:
 
 
 def _require_exact(distance: int) -> None:
-    """Refuse a distance so large that two hashes may share no chunk and be missed."""
+    """Refuse a distance over 31 bits, up to which the index finds all near hashes."""
     if not 0 <= distance < 2 * CHUNKS:
         raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 

@@ -33,7 +33,9 @@ READ_ROWS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Store how many rows an extraction computed and reused, and its speed; 0 if read from disk.
+    """Store how many embeddings an extraction computed or took from the store, and its speed.
+
+    All four numbers are 0 for an embedding table that was read from a file.
 
     Parameters
     ----------
@@ -294,8 +296,8 @@ class TableFile:
         kind = schema.field("embedding").type
         number = KINDS[self.extractor.stored]
         lists = pa.types.is_fixed_size_list(kind) and kind.list_size == self.extractor.dim
-        # another program may have changed the type of the numbers, which reading converts; but
-        # float16 has lost digits, so accept it only in tables that gzfeatures wrote as float16
+        # another program may have changed float32 to float64, which does no harm; but float16 has
+        # fewer digits, so accept it only in tables that gzfeatures wrote as float16
         halves = lists and pa.types.is_float16(kind.value_type)
         if not lists or halves != pa.types.is_float16(number):
             raise InputError(
@@ -430,7 +432,7 @@ class TableFile:
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
-        """Return an embedding table of some rows, with this file's network, layer and crop."""
+        """Return rows of this file as an embedding table, with the file's network, layer, crop."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids,

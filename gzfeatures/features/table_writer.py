@@ -41,7 +41,7 @@ class Append(Protocol):
         matrix: npt.NDArray[np.float32],
         pictures: Pictures | None = None,
     ) -> None:
-        """Append some rows to the table that is being written."""
+        """Append the given rows to the embedding table that is being written."""
 
 
 @contextmanager

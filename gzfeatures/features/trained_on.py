@@ -48,8 +48,8 @@ def _hashes(ids: Iterable[str]) -> Hashes:
 
 def _files(digests: Iterable[object]) -> Hashes:
     """Return the first 8 bytes of sha256 digests as whole numbers; 0 for an unknown file."""
-    # no training set contains a 0, so an image with an unknown file never counts as a training
-    # image
+    # no training set contains the number 0 as hash of a file, so an image whose file is unknown
+    # matches no training image
     texts = (str(digest) for digest in digests)
     return np.array(
         [int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64
@@ -142,7 +142,7 @@ class TrainedOn:
 
     @classmethod
     def of_images(cls, images: ImageSet, *, others: ImageSet | None = None) -> TrainedOn:
-        """Return the set of the galaxies in some images; every image is read and decoded.
+        """Return the set of training galaxies that the images show; read and decode each image.
 
         Parameters
         ----------
@@ -159,7 +159,9 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """Return this set without picture hashes that resemble the given ones; keep ids and files.
+        """Return a copy of this training set without picture hashes similar to the given ones.
+
+        The copy keeps all ids and all hashes of image files.
 
         If a training galaxy and a test galaxy look alike, the picture does not show which of them
         was trained on. (A split keeps galaxies with the same image file together; near duplicates
@@ -229,8 +231,8 @@ class TrainedOn:
         for other, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items():
             if not len(hashes) or not (other == kind or UNKNOWN in (other, kind)):
                 continue
-            # in catalogs of one kind (such as Kaggle's) equal ids mean one galaxy; if a catalog's
-            # kind is unknown, equal ids count only where no picture hash can decide
+            # equal ids mean one galaxy if both catalogs are of one kind (such as Kaggle's); if a
+            # kind is unknown, compare ids only where picture hashes are missing
             asked = ~met if other == kind else ~met & unsure
             names = _hashes(ids) if names is None else names
             np.logical_or(met, asked & _among(names, hashes), out=met)
@@ -238,7 +240,7 @@ class TrainedOn:
 
     @cached_property
     def _index(self) -> HashIndex:
-        """Return a search index of the picture hashes in this set."""
+        """Return a search index of the picture hashes of the training galaxies."""
         return HashIndex(self.pictures)
 
     def __or__(self, other: TrainedOn) -> TrainedOn:
@@ -257,9 +259,13 @@ class TrainedOn:
         return fingerprint.of_bytes(self.encode().encode("ascii"))
 
     def encode(self) -> str:
-        """Return this set of galaxies as text: base64 of hashed ids, or JSON of all hashes."""
-        # the first version stored only ids; sets of ids alone keep its format, so that old
-        # fingerprints stay valid
+        """Return this set of training galaxies as text, which `decode` can read.
+
+        If the set has only ids from catalogs of unknown kind, the text is base64 of their hashes;
+        otherwise the text is JSON with the hashes of ids, image files and pictures.
+        """
+        # the first version of gzfeatures stored only ids: write a set of ids without kind, files
+        # and pictures in that format, so that its fingerprint stays the same
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}
@@ -282,7 +288,7 @@ class TrainedOn:
 
     @classmethod
     def _decode(cls, text: str) -> TrainedOn:
-        """Return the set of training galaxies from its text, without caching the result."""
+        """Return the training galaxies that a text stores; decode the text at each call."""
         with parsing("record of training ids cannot be read", None):
             if text.startswith(PACKAGE):
                 return cls._unpacked(*text.removeprefix(PACKAGE).split(":"))
@@ -294,7 +300,10 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write this set of galaxies into a packaged backbone's folder; return text that names it.
+        """Write this training set as a file into a packaged backbone's folder.
+
+        Return a text with the folder's name and the file's sha256, from which `decode` finds the
+        file.
 
         Raises
         ------
@@ -334,12 +343,12 @@ class TrainedOn:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> TrainedOn:
-    """Return the set of training galaxies from its text, with a cache, as tables often need it."""
+    """Return the training galaxies that a text stores; remember the results of 16 texts."""
     return TrainedOn._decode(text)
 
 
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
-    """Return the union of sets of galaxies; ids of different kinds of catalogs are not mixed."""
+    """Return the union of sets of training galaxies; keep ids of different catalog kinds apart."""
     names_of: dict[str, list[Hashes]] = {}
     for record in sets:
         for kind, hashes in record.of_kind.items():

@@ -82,7 +82,10 @@ class VectorCache:
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Return where the index has each image sha256 (−1 if missing); verify the files used."""
+        """Return each image's place in the sorted array of all image sha256; −1 if it is missing.
+
+        Verify the embedding files that hold these images.
+        """
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
@@ -142,7 +145,10 @@ class VectorCache:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
-        """Return the embeddings at the given positions of the index, shape (n, dim)."""
+        """Return embeddings, shape (n, dim), of images at the given places in the sorted array.
+
+        `_locate` returns these places.
+        """
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
         # a memory-mapped file counts as memory of the process, so open one embedding file at a time
         for number in np.unique(self._shard[at]):
@@ -215,7 +221,7 @@ class VectorCache:
             self._merge(group)
 
     def _bytes(self, keys: Keys) -> int:
-        """Return the size in bytes of the embeddings that belong to the given keys."""
+        """Return the size in bytes of the embeddings of images, given by sha256."""
         return len(keys) * self.extractor.dim * np.dtype(self.extractor.stored).itemsize
 
     def _merge(self, paths: list[Path]) -> None:

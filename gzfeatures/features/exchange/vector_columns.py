@@ -187,8 +187,8 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     kept = {}
     for pattern, members in found.items():
         numbers = sorted(members)
-        # with half or more columns of text, a pattern is no vector: drop it. With fewer keep it, so
-        # that reading the text raises an error, instead of vectors without these columns
+        # drop a group of numbered columns (feat_*) if at least half of them are text. Keep a group
+        # with less text: reading the text then raises an error, instead of shortening the vectors
         if 2 * texts[pattern] >= len(numbers):
             continue
         if len(numbers) > 1 and numbers in (

@@ -174,7 +174,7 @@ def arrow_columns(table: pa.Table, vector: str | None = None) -> dict[str, Colum
 
 
 def _cell_sides(schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
-    """Yield list columns with the array shape that the program hyrax wrote into the metadata."""
+    """Yield names of list columns, and the array shape of a cell, stored by the program hyrax."""
     text = (schema.metadata or {}).get(TENSOR_SHAPE)
     if text is None:
         return
@@ -204,7 +204,7 @@ def _npz(path: Path, _: str | None, __: str | None) -> dict[str, Column]:
             with archive.open(member) as file:
                 name = member.filename.removesuffix(".npy")
                 array = _array(file, member.file_size, f"{path}, {name}")
-            # an array without rows, such as a version number, cannot be a column
+            # a single number, such as a version number, has no rows, so it cannot be a column
             if array.ndim:
                 arrays[name] = array
     return arrays
