@@ -161,8 +161,8 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
-    # if a training belongs to a run, this process requests the same lock twice: do nothing at the
-    # second request, which would wait for the first for ever
+    # this process may hold the lock already: return, because a second lock of the same folder would
+    # wait for the first for ever
     if place in _HELD:
         return
     with writing_to(folder, remedy="choose another place"):

@@ -40,8 +40,8 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels.classes))
-    # stack train, validation and test galaxies in each bar, so that a difference in their class
-    # shares can be seen
+    # stack train, validation and test galaxies in the bar of each class, so that a user sees a
+    # class that is rare in one of them
     for name, part in parts.items():
         counts = np.asarray(list(part.counts.values()))
         axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)

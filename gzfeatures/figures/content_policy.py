@@ -62,7 +62,7 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
     parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
     sheet = "".join(
         # repeat the class name four times: CSS prefers rules with more class names, so this rule
-        # overrides all others, as the replaced style of the element did
+        # overrides all other rules, as a style attribute of the element would do
         f".{name}.{name}.{name}.{name}{{{style}}}\n"
         for style, name in classes.items()
     )
@@ -85,12 +85,13 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
         ]
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    # replace only the first such comment: text from users may contain the same comment again
+    # replace only the first comment PLACE, which is in the page's head: text from users may contain
+    # the same comment
     return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Split an HTML page into parts; yield True for a script or style element, and the text."""
+    """Yield the parts of an HTML page: whether a part is a script or style element, its text."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]

@@ -146,7 +146,7 @@ class Gallery:
         return with_policy(template.render(gallery=self))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # for its font, which has most letters
+        import matplotlib  # its font DejaVu Sans also has Greek and Cyrillic letters
 
         side = self.side
         # make the sheet at least as wide as its widest picture: a map may be wider than a row of

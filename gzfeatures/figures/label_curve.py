@@ -18,14 +18,14 @@ SPREAD = 0.012
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Store the learning curve of one network or head: name, approach, points with intervals.
+    """Store the learning curve of one network or head: name, kind of training, and scores.
 
     Parameters
     ----------
     name : str
         Name of the network or head, for the legend.
     approach : str
-        Approach ("frozen", "fine-tuned" or "end-to-end"), which decides colour and marker.
+        Kind of training ("frozen", "fine-tuned" or "end-to-end"), which decides colour and marker.
     points : sequence of (labels, value, low, high)
         Score and ends of its interval for each number of labels; an end may be NaN.
     """

@@ -38,8 +38,8 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
         for trial in trials
     ]
-    # change the sign of a loss, which is better if it is lower, so that the best combination is
-    # always on top
+    # change the sign of a loss, because a lower loss is better: so the best combination of
+    # parameters is always on top
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
     # sort by the last round (rung) that a combination reached, then by score: the search scores
     # only the better combinations again in the next rung, with more galaxies

@@ -78,7 +78,8 @@ def _fenced_unit(unit: Any, data: bytes, place: Any, filling: int, where: Unit) 
     rows = np.frombuffer(data, unit.data.dtype, len(unit.data), begin).copy()
     heap = heap_of(unit, begin, data)
     shape, whole = shape_and_tiles(header)
-    # copy rows, heap, and the gap that may lie between them: PCOUNT is the size of gap and heap
+    # copy the table's rows, its heap (with the compressed tiles), and the gap that may lie between
+    # rows and heap: PCOUNT is the size of gap and heap together
     size = rows.nbytes + int(header["PCOUNT"])
     copies, at = bytearray(), len(heap)
     for row, (count, start) in enumerate(rows["COMPRESSED_DATA"].tolist()):

@@ -101,7 +101,7 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
 
 
 def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
-    """Check the sizes in a plain FITS file's headers; return its bytes up to the last checked unit.
+    """Check the sizes in a plain FITS file's headers; return its bytes to the end of the last HDU.
 
     Errors are those of `judged`.
 
@@ -168,8 +168,8 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
-        # refuse a unit that would end after the end of the file: astropy would allocate memory of
-        # the size that the header states
+        # refuse a unit (HDU) that is longer than the rest of the file: astropy would allocate
+        # memory of the size that its header states
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         check_table(cards, name)

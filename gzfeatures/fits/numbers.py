@@ -103,16 +103,16 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
-    # refuse more than 999 parameters: astropy makes a table column for each, and these columns
-    # would fill the memory
+    # refuse more than 999 parameters of random groups: astropy makes a table column for each
+    # parameter, and these columns would fill the memory
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
         _check_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
-    # equation 2 of the FITS standard; it holds for plain images too (equation 1), with GCOUNT = 1
-    # and PCOUNT = 0, and for random groups (equation 4), whose first axis is left out above
+    # number of data bytes by equation 2 of the FITS standard. With GCOUNT = 1 and PCOUNT = 0 it is
+    # equation 1 (plain images); without the first axis it is equation 4 (random groups)
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 

@@ -155,7 +155,7 @@ def _require_instructions(stream: memoryview, where: Unit) -> None:
 
 
 def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> None:
-    """Require that an HCOMPRESS stream states the shape of its image tile, and few bit planes."""
+    """Refuse an HCOMPRESS stream with a shape other than its tile's, or too many bit planes."""
     sides = [length for length in shape if length != 1]
     stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
     if stated != sides:
