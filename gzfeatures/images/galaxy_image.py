@@ -48,7 +48,7 @@ class GalaxyImage:
         return None if self.framing is None else self.framing.frame_pixels(self.name)
 
     def read(self) -> bytes:
-        """Return the bytes of the image as stored; several files as an uncompressed zip."""
+        """Return the bytes of the galaxy's only file, or an uncompressed zip of its files."""
         return self.source.read(self.files)
 
     def digest(self) -> str:

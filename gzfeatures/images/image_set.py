@@ -177,7 +177,7 @@ class ImageSet:
         return brief.thumbnail(name, data.getvalue())
 
     def read(self, row: int) -> bytes:
-        """Return the bytes of an image as stored; several files as an uncompressed zip.
+        """Return the bytes of a galaxy's only file, or an uncompressed zip of its files.
 
         Parameters
         ----------

@@ -138,7 +138,8 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     >>> picture_hash(disk.astype(np.uint8))[32:] == NOTHING
     True
     """
-    # remove the rounding error of the division that gave `field`, so that it can be compared with 1
+    # the caller got `field` by dividing two crops: remove the rounding error, which would make the
+    # comparison with 1 fail
     field = round(field, 9)
     cut_out = field == 1 and min(pixels.shape[:2]) <= CUT_OUT
     return _signs(pixels, MIDDLE / field) + (_signs(pixels, 1.0) if cut_out else NOTHING)

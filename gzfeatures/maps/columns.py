@@ -153,8 +153,8 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
         names = usual + (
             names_in_catalog if len(usual) + len(names_in_catalog) <= MOST_COLUMNS else []
         )
-    # keep pandas' own arrays of integers and booleans with gaps: arrays of objects would be taken
-    # for texts
+    # keep pandas' own arrays of integers and booleans with missing values: as arrays of objects,
+    # they would be treated as texts
     chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
 

@@ -1,4 +1,4 @@
-"""Collect the points of a map's page: galaxy ids, positions, layouts, colours and regions."""
+"""Collect what a page draws of each galaxy: id, positions on one or more maps, colours, regions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def point_data(
     answers: Predictions | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return ids, positions, layouts, colours and regions of a page's points as JSON values.
+    """Return galaxies' ids, positions on one or more maps, colours and regions as JSON values.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def point_data(
     cube : MapCube
         Scales coordinates to the page.
     layouts : mapping of str to ndarray
-        Other positions of the galaxies, in the shape of `coordinates`.
+        Positions of the galaxies on other maps, by map name, in the shape of `coordinates`.
     answers : Predictions, optional
         Predicted answers of the decision tree, which name the regions of the map.
     seed : int

@@ -60,7 +60,8 @@ def neighbourhoods(
     for start in range(0, len(sampled), BLOCK):
         rows = sampled[start : start + BLOCK]
         distances = squares - 2.0 * (vectors[rows] @ vectors.T)
-        distances[np.arange(len(rows)), rows] = -np.inf  # give the galaxy itself rank 0
+        # give each galaxy rank 0 among its own neighbours, so that its nearest neighbour has rank 1
+        distances[np.arange(len(rows)), rows] = -np.inf
         for row, near in zip(distances, on_map[start : start + BLOCK], strict=True):
             ranks = np.array([np.count_nonzero(row < reach) for reach in row[near]])
             penalty += np.maximum(ranks - k, 0).sum()

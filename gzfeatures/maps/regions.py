@@ -239,12 +239,12 @@ def _counts(values: Array) -> Array:
 
 
 def _means(values: Array) -> Array:
-    """Return the mean of each column without NaN, shape (m,); NaN for a column of NaN."""
+    """Return the mean of each column's values except NaN, shape (m,); NaN if all are NaN."""
     return np.asarray(np.nansum(values, 0) / _counts(values))
 
 
 def _spreads(values: Array) -> Array:
-    """Return the standard deviation of each column without NaN, shape (m,)."""
+    """Return each column's standard deviation, computed from its values except NaN, shape (m,)."""
     known = ~np.isnan(values)
     off = np.where(known, values - _means(values), 0)
     return np.asarray(np.sqrt((off**2).sum(0) / known.sum(0)))

@@ -247,7 +247,7 @@ def _settings(
 
 
 def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
-    """Return the class code of each id, −1 without a label; None for labels without classes."""
+    """Return each galaxy's class code, −1 without a label; None if labels are not classes."""
     if labels is None or labels.target != "classes":
         return None
     rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))

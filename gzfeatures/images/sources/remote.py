@@ -127,7 +127,7 @@ class Remote:
 
 
 def address(source: str | Path) -> str | None:
-    """Return a web or file address with its double slashes restored; None for a local path.
+    """Return a web or file address, restoring slashes that pathlib removed; None for a local path.
 
     Examples
     --------

@@ -55,7 +55,7 @@ class _Slabs:
         self._slabs: OrderedDict[Key, _Slab] = OrderedDict()
 
     def slab(self, key: Key) -> _Slab:
-        """Return the cached slab (images that share HDF5 chunks) of a key; empty at first."""
+        """Return the slab (images that share HDF5 chunks) of a key; empty if not yet read."""
         with self._lock:
             slab = self._slabs.setdefault(key, _Slab())
             self._slabs.move_to_end(key)
@@ -132,8 +132,8 @@ def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
         if slab.images is None:
             slab.images = _read(key, together)
         images = slab.images
-    # if the images of the chunks were too large even for the disk, the cache contains none; read
-    # this image alone
+    # if all images that share these chunks need more than `ON_DISK` bytes, `_read` returned none:
+    # read this image alone
     return np.array(images[row - first]) if len(images) else _alone(path, dataset, row)
 
 
@@ -158,14 +158,15 @@ def _read(key: Key, together: int) -> Pixels:
             return images
         memory = scratch_memory(size, f"{shape[0]:,} images that share chunks in {path}")
         images = np.frombuffer(memory, dtype=array.dtype).reshape(shape)
-        # read one column of chunks at a time, so that only a small part of the images is in memory
+        # read the same block of pixels (that of one HDF5 chunk) from all images at a time, so that
+        # only a small part of the images is in memory
         for place in _columns(shape[1:], array.chunks[1:]):
             images[:, *place] = array[(slice(first, first + shape[0]), *place)]
         return images
 
 
 def _columns(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the range of pixels that each column of chunks covers in an image."""
+    """Divide an image into blocks of pixels, one per HDF5 chunk; yield the slices of each block."""
     steps = (range(0, size, step) for size, step in zip(shape, chunk, strict=True))
     for corner in itertools.product(*steps):
         yield tuple(slice(at, at + step) for at, step in zip(corner, chunk, strict=True))

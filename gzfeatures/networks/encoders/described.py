@@ -107,7 +107,7 @@ def _described(
 
 
 def digest_of(backbone: AnyBackbone, spec: Backbone, weights: str | Path | None = None) -> str:
-    """Return a text that identifies an encoder's weights: a hash, or a fixed word if random."""
+    """Return a text that identifies an encoder's weights: a hash, or a word for random weights."""
     if isinstance(backbone, HandedModule):
         return backbone.digest
     if spec.kind == "onnx":

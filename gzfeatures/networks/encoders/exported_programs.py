@@ -210,7 +210,10 @@ def _is_size(text: str) -> bool:
 
 
 def _check_graph(node: Any, path: Path) -> None:
-    """Refuse harmful operators and sizes in an exported program's JSON; delete its metadata."""
+    """Refuse a program with operators that do more than compute, with objects, or code as a size.
+
+    `node` is a part of the program's JSON; the metadata of its operators are deleted in place.
+    """
     if isinstance(node, list):
         for each in node:
             _check_graph(each, path)

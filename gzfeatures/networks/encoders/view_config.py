@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def beside(weights: Path) -> PixelConfig | None:
-    """Return images' size, crop and normalisation from a file beside weights; None without a file.
+    """Return image size, crop and normalisation as a file beside the weights states them, or None.
 
     Raises
     ------
