@@ -124,7 +124,8 @@ def _train(
     from gzfeatures.networks.training.train import train
 
     path = folder / "training.json"
-    # list no files yet: an interrupted training must not be taken for a finished one
+    # do not list output files in `training.json` yet: from their absence, a later run sees that
+    # this training was interrupted
     write_sidecar(path, {"key": key})
     fields = {
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},

@@ -206,7 +206,10 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add class sets and estimates of class shares to a head, or intervals for its numbers."""
+        """Add conformal class sets to a head, or intervals if the head predicts numbers.
+
+        A head that predicts classes also gets the mean probability of each class.
+        """
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(

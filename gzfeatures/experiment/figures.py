@@ -81,7 +81,7 @@ def draw_map(
     *,
     title: str,
 ) -> tuple[Path, Gallery]:
-    """Draw a map of the galaxies in an embedding table: web page, pictures, positions, quality.
+    """Draw a map (UMAP) of an embedding table's galaxies: a web page, and pictures for a report.
 
     Parameters
     ----------
@@ -130,7 +130,8 @@ def draw_map(
     )
     pictures = []
     classes = group.labels if group.labels.target == "classes" else None
-    # the report cannot contain the interactive page: draw pictures for it
+    # the report cannot contain the interactive map (`map.html`): draw two pictures of the map for
+    # it
     for kind in ("points", "images"):
         path = folder / "figures" / f"map-{kind}.png"
         with Image.open(
@@ -237,7 +238,7 @@ def explain(
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
-    # title: `head on network`, or the name of a network alone
+    # name the model in the title: `head on network`, or the network alone
     name = " on ".join(
         [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
     )
@@ -259,7 +260,8 @@ def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
 
     head = Head.read(classifier.head)
     _require_classes(head.target, classifier.head)
-    # a head gives no gradient: measure its slope along random directions, drawn from `seed`
+    # a head has no gradient by its embedding: measure how its probabilities change along random
+    # directions, drawn from `seed`
     return ExplainedModel.of_head(
         classifier.network,
         head.probabilities,

@@ -243,7 +243,7 @@ class LabelSizes:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return mappings as CSV text, with a column for every key in any of them."""
+    """Return table rows (dicts) as CSV text; each key that occurs in a row is a column."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

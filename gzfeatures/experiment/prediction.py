@@ -167,7 +167,8 @@ def vectors_of(
     from gzfeatures.networks.extraction.spec import Extraction
     from gzfeatures.portable.portable_head import PortableHead
 
-    # from images alone, only the embeddings of one backbone are extracted, and no catalog columns
+    # this function extracts the embeddings of one backbone, and reads no catalog: refuse a head
+    # that needs more than these embeddings
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
             "head reads more than the vectors of one backbone",
@@ -193,7 +194,10 @@ def vectors_of(
 
 
 def require_framing(extractor: Extractor, view: View | None) -> None:
-    """Refuse a view (crop, size, colours) that differs from a head's view in more than the crop."""
+    """Refuse a view unless it equals, apart from the crop, the view that a head was fitted on.
+
+    A view is how images are given to a network: crop, size and colours.
+    """
     if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",

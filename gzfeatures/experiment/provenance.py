@@ -1,4 +1,4 @@
-"""Record what results depend on: versions of libraries, hardware, and state of the code."""
+"""Record what results depend on: versions of libraries, hardware, and the code's git commit."""
 
 from __future__ import annotations
 

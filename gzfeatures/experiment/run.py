@@ -172,8 +172,8 @@ def run(
         for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS, UNRECORDED)
     ]
     if _settings_of(run_folder) == settings:
-        # list no settings file: equal settings are not written again, so an
-        # existing file is no obstacle
+        # a settings file with equal settings is not written again, so it is no reason to refuse:
+        # take it off the list of files to write
         written.remove(run_folder / SETTINGS)
     with outputs.guarded(
         "run",
@@ -203,7 +203,7 @@ def _settings_of(place: Path) -> Experiment | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunPlace:
-    """Collect where a run stores files, embeddings and decoded pixels."""
+    """Hold a run's folder, its store of embeddings, and its cache of decoded pixels."""
 
     folder: Path
     store: Store

@@ -104,7 +104,10 @@ def load_sample(
     progress: Progress = SILENT,
     cache: PictureCache | None = None,
 ) -> LabelledSample:
-    """Load galaxies: read catalogs, label galaxies, check images, find groups, and split.
+    """Load an experiment's galaxies: read catalogs and labels, check images, and split galaxies.
+
+    Related galaxies (same image file, close together on the sky, or same group in the label file)
+    get into the same part of the split.
 
     Galaxies that are only trained on are added to the training part. From these, leave out galaxies
     with the id or the image of a galaxy in the main catalog, and galaxies that a split by hashes of
@@ -136,7 +139,8 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, check)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # find groups before splitting: the split must leave each group in one part
+    # find groups of related galaxies before splitting, because all galaxies of a group must get
+    # into the same part of the split
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
@@ -166,7 +170,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """Collect where an image check writes its result, shows progress, and stores pixels."""
+    """Hold the result folder, the progress display and the pixel cache of an image check."""
 
     notes: Path
     progress: Progress
@@ -184,7 +188,10 @@ class _Readable:
 
 
 def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read labels and split from a file, or label a catalog by a class scheme or a column."""
+    """Return catalog, labels and split; labels are read from a label file or made from a catalog.
+
+    The catalog is None if a label file is read. Only a label file can contain a split.
+    """
     if settings.target is not None:
         return _numbered(
             settings, TargetColumn(settings.target, settings.redshift, settings.as_number)
@@ -218,8 +225,8 @@ def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) 
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
-    # with a label file there is no catalog: take positions on the sky and groups
-    # from the label file
+    # a label file replaces the catalog: read the galaxies' positions on the sky, and the names of
+    # their groups, from its columns
     groups = split_file.known_of(
         settings.labels,
         ids,
@@ -238,7 +245,11 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split by a rule on ids, an earlier split or at random; also return galaxies moved to test."""
+    """Split galaxies by a hash of their ids, or at random; galaxies keep parts of an earlier split.
+
+    Also return the ids of galaxies that are moved to test nevertheless, because the earlier split
+    had put their group into two parts.
+    """
     rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()

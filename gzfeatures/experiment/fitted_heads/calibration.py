@@ -1,4 +1,8 @@
-"""Calibrate a fitted head on validation galaxies: conformal sets, class shares, familiarity."""
+"""Calibrate a fitted head on galaxies that it was not fitted on, such as validation galaxies.
+
+Three things are measured: which sets of classes contain the true class with a chosen probability
+(conformal sets), the mean probability of each class, and the distances to the training galaxies.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +54,12 @@ def familiarity_of(
     train = train[~among(train, skipped)] if skipped else train
     # every k-th training galaxy, in the order of ids, is enough to compare with, and saves memory
     train = train[:: max(1, len(train) // ROWS)]
-    # a backbone was trained on these galaxies (same file, picture or id): they look too familiar to
-    # calibrate, so leave them out
+    # leave out galaxies that a backbone was trained on (same file, picture or id): their embeddings
+    # are more similar to those of the training galaxies than embeddings of new galaxies are
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # the distance of a training galaxy to the nearest other needs two of them, and the calibration
-    # of distances needs one galaxy kept out
+    # the distance from a training galaxy to its nearest neighbour needs two training galaxies; the
+    # calibration of distances needs a galaxy that the head was not fitted on
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
@@ -70,9 +74,10 @@ def class_sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate class sets on validation galaxies; those unlike the training count as misses.
+    """Calibrate conformal class sets on galaxies that the head was not fitted on.
 
-    Sets of such galaxies are empty, so they never contain the true class.
+    Galaxies that are unlike the training galaxies get empty sets, which never contain the true
+    class.
     """
     from gzfeatures.heads.inputs import Inputs
 
@@ -84,7 +89,7 @@ def class_sets(
 
 
 def class_shares(kept_out: Predictions) -> Shares | None:
-    """Measure the class shares that a head predicts for galaxies outside any training."""
+    """Return each class's mean probability over galaxies not used to train head or backbone."""
     fresh = (
         kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
     )

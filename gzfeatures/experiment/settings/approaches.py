@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FrozenBackbone(Section):
-    """Name a backbone to use without further training, with settings that replace its own."""
+    """Name a backbone to use without further training, with settings that replace its defaults."""
 
     name: str
     """Name from `list backbones`, or a checkpoint; with `architecture` any name."""

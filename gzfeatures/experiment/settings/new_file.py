@@ -90,7 +90,10 @@ def experiment_text(
 
 
 def _line(key: str, given: Path | None, example: str, file: Path) -> str:
-    """Return a line `key = path`, relative to the experiment file, or with an example to edit."""
+    """Return the line `key = path` of an experiment file; without a path, with an example to edit.
+
+    A path below the folder of the experiment file is written relative to this folder.
+    """
     if given is None:
         return f"{key} = {_text(example)}   # EDIT"
     there, here = given.expanduser().resolve(), file.resolve().parent

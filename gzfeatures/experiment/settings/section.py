@@ -1,4 +1,7 @@
-"""Define the base of all sections of an experiment file: no unknown keys, fixed values."""
+"""Define the base class of an experiment file's sections, which refuses unknown keys.
+
+Values cannot be changed after they were read.
+"""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
 
 
 def explainable(report: Report, outcomes: Sequence[Outcome]) -> Ranked:
-    """Return the networks and heads that can be explained, the best first, with their files.
+    """Return networks and heads whose decisive image parts can be drawn, best first, with files.
 
-    Heads on several joined tables cannot be explained.
+    Heads on several joined tables are left out.
     """
     classifiers = {}
     for outcome in outcomes:

@@ -16,10 +16,11 @@ from gzfeatures.features.backbones import BACKBONES
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTable:
-    """Plan an embedding table: its backbone, the heads to fit, and seconds of earlier training.
+    """Plan an embedding table: its backbone, the heads to fit, and the backbone's training time.
 
-    `apart` is a suffix that distinguishes backbones of the same name. `curve` has the validation
-    score after each epoch, if the backbone was trained in this run.
+    `apart` is a suffix that distinguishes backbones of the same name. If the backbone was trained
+    in this run, `spent` has the seconds of its training, and `curve` the validation score after
+    each epoch.
     """
 
     name: str
@@ -103,7 +104,8 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
     counts: Counter[str] = Counter()
     suffixes = []
     for each in choices:
-        # networks that are chosen twice usually differ in these settings: put them into the suffix
+        # if a network is chosen twice, the two choices usually differ in these settings: append the
+        # settings to the name
         parts = [
             each.view,
             getattr(each, "layer", None),

@@ -70,8 +70,8 @@ def every_network(session: RunSession) -> list[Outcome]:
     from gzfeatures.networks.training.members import require_mean
 
     for network in session.settings.networks:
-        # members of an ensemble average their predictions, which some targets do not allow: refuse
-        # these targets before hours of training
+        # an ensemble averages the predictions of its networks; for some training targets, the mean
+        # cannot be written as logits of one network: refuse these targets before hours of training
         if network.members > 1:
             require_mean(network.options.get("target") or session.group.labels.target)
     outcomes: list[Outcome] = []
@@ -311,7 +311,7 @@ class RunSession:
         return curve
 
     def explanations(self, ranked: Ranked) -> list[Gallery]:
-        """Explain the best head and the best network by pictures of some of their galaxies."""
+        """Draw which parts of test images decide what the best head and best network predict."""
         group, settings = self.group, self.settings
         wanted = settings.explain if group.labels.target == "classes" else 0
         if not wanted:
@@ -340,7 +340,7 @@ class RunSession:
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[Outcome]) -> str | None:
-        """Record each network and head and their comparison; return the address of the database."""
+        """Record networks, heads and their comparison in MLflow; return its database's address."""
         if self.tracker is None:
             return None
         for outcome in outcomes:
