@@ -90,7 +90,7 @@ class ExtractionCost:
 def measure(
     images: ImageSet, extractions: Sequence[Extraction], seconds: float = SECONDS
 ) -> ExtractionCost:
-    """Embed some images into a temporary store; return time, memory and disk space for all.
+    """Embed a sample of the images in a temporary store; return the cost of embedding all images.
 
     If compiling is worthwhile for all images, the network is compiled first, and the extraction
     reuses the code.
@@ -111,8 +111,8 @@ def measure(
         No image of the sample can be read; otherwise as `extract.write_all`.
     """
     require_packages("measuring an extraction", *NETWORK)
-    # importing these modules takes seconds once per task, so import before counting seconds per
-    # image
+    # each process of an extraction imports these modules once, which takes seconds: import them
+    # before measuring the seconds per image
     from gzfeatures.networks.extraction.fill import engine_of, filled
 
     loaded = time.time() - psutil.Process().create_time()
@@ -163,7 +163,7 @@ def measure(
 
 
 def _sample(images: ImageSet, count: int) -> ImageSet:
-    """Return neighbouring images from the middle of the image files."""
+    """Return `count` images stored one after another, from the middle of all image files."""
     # archives decompress neighbouring images together, so a sample of scattered images would look
     # slower than the extraction
     order = images.file_order()

@@ -98,7 +98,7 @@ def _require_cpu_settings(device: str, precision: str, runtime: str) -> None:
 
 
 def _require_device(device: str, precision: str, cuda: bool) -> None:
-    """Refuse settings that need a CUDA device if none is used."""
+    """Refuse the device cuda or the precision float16 if the networks will run on the CPU."""
     if device == "cuda" and not cuda:
         raise InputError(
             "no CUDA device is usable",
@@ -187,8 +187,8 @@ def load_newest_tbb() -> None:
     try:
         libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
     except PackageNotFoundError:
-        # scikit-learn-intelex, which needs the newest TBB, requires the package tbb: without tbb it
-        # is not installed, so OpenVINO may load its own TBB
+        # scikit-learn-intelex needs the newest TBB, and is always installed with the package tbb:
+        # if tbb is missing, so is scikit-learn-intelex, and OpenVINO may load its own TBB
         return
     if libraries:
         ctypes.CDLL(str(libraries[0].locate()))

@@ -188,8 +188,9 @@ class SoundEncoder:
         network = encoder_of(self.backbone, self.spec, extractor.layer, extractor.view.size)
         body = Body(network, extractor, getattr(torch, extractor.precision))
         if extractor.view.bands is None:
-            # bfloat16 rounds differently in batches of different size, so comparisons of batches
-            # would fail: test only for finite numbers, train mode and too small pooling kernels
+            # bfloat16 rounds differently in batches of different size, so comparing batches would
+            # fail: keep only the tests for finite numbers, layers in train mode, and too small
+            # pooling kernels
             exact = extractor.precision == "float32"
             size = extractor.view.size
             findings = _findings_of_network(network, body, size)
@@ -230,13 +231,14 @@ def _findings_of_network(
 
 
 def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False) -> list[Trial]:
-    """Test an ONNX file on a few images, and compare two libraries if possible; return results."""
+    """Test an ONNX file on a few images, in two libraries if possible; return all test results."""
     file, model, outside = read_model(str(spec.weights).partition(":")[2])
     graph = graph_of(file, model, outside)
     size = extractor.view.size
     with parsing("ONNX file cannot be read", file):
         layers = [training_of_onnx(model), *resizing_of_onnx(model, size)]
-        # only a graph for any image size can have a pooling kernel that is too small for its map
+        # a graph for one image size has pooling kernels for this size; a graph for any size may
+        # keep the kernel of its example image, which is too small for larger images
         if graph.images.size is None:
             layers.append(area_trial(of_onnx(model, size, graph.images.channels_last), size))
     # free the memory of the weights: each library reads the file itself
@@ -265,7 +267,7 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
 
 
 def _layers_of_network(network: nn.Module, size: int) -> list[Trial]:
-    """Test the layers of an exported program: no train mode, and pooling reads whole maps."""
+    """Test whether an exported network has layers in train mode, or pools only part of a map."""
     if not isinstance(network, ProgramEncoder):
         return []
     layers = [training_of_program(network.model)]

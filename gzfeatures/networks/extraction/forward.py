@@ -125,8 +125,8 @@ class Forward(abc.ABC):
         )
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
-        """Return all settings on which compiled code depends, except the machine."""
-        # do not list the weights: the extractor's fingerprint changes with them, too
+        """Return the settings that compiled code depends on; `CodeFolder` adds the machine."""
+        # do not add the weights' sha256: the extractor's fingerprint already depends on it
         fields = {
             "extractor": self._extractor.fingerprint,
             "library": self._library(),
@@ -135,7 +135,7 @@ class Forward(abc.ABC):
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
-        """Return the stored compiled code for a number of workers and threads; None without any."""
+        """Return the network compiled for these workers and threads; None if none is stored."""
         return self._code.read(self._name(threading), self._bound(threading))
 
     def _store(self, threading: Threading, code: bytes) -> str:
@@ -223,7 +223,7 @@ class TorchForward(Forward):
             return None
 
     def _compiled(self, threading: Threading) -> Callable[[Pixels], Vectors]:
-        """Compile and store the network; return the network uncompiled if code cannot be stored.
+        """Return the compiled network, and store it; if this is impossible, return it uncompiled.
 
         Raises
         ------

@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Crop and resize a whole picture for each view (crop, size); keep already cropped pixels."""
+    """Crop and resize a whole picture for each view (crop, size); leave cropped pixels as given."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)

@@ -104,8 +104,8 @@ class OpenVinoForward(Forward):
 
     def _use(self, compiled: Any) -> None:
         """Use this compiled network in all later forward passes."""
-        # start without requests (memory for one inference): each thread makes its own for this
-        # network
+        # an OpenVINO request (memory for one forward pass) belongs to one network: discard the old
+        # requests; each thread creates a new one when needed
         self._compiled, self._requests = compiled, threading.local()
 
     def _embed(self, pixels: Pixels) -> Vectors:
@@ -167,7 +167,7 @@ class OpenVinoForward(Forward):
 
 
 def _loss(exact: Vectors, rounded: Vectors) -> str:
-    """Return a line: mean cosine and shared nearest neighbours of 8-bit and float32 embeddings."""
+    """Return a line that compares 8-bit and float32 embeddings: cosine, equal neighbours."""
     cosine, shared = directions_and_neighbours(exact, rounded)
     told = (
         f"int8 against float32 on {len(exact)} other synthetic galaxies: centred cosine "

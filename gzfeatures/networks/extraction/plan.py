@@ -37,11 +37,11 @@ class ForwardPlan:
 
     @property
     def first(self) -> int:
-        """Return the number of the first embedding table that this forward pass fills."""
+        """Return the lowest number of an embedding table that this forward pass computes."""
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Split the output (n, dim) of a forward pass: yield each table's number and columns."""
+        """Split a forward pass's output (n, dim) into embedding tables; yield number and table."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]
@@ -76,6 +76,6 @@ def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
 
 
 def tables_of(joined: Iterable[tuple[ForwardPlan, Vectors]]) -> list[Vectors]:
-    """Return the embeddings of each table, cut from the outputs of several forward passes."""
+    """Split the outputs of forward passes into embedding tables, and return the tables in order."""
     tables = {number: part for task, vectors in joined for number, part in task.columns(vectors)}
     return [tables[number] for number in sorted(tables)]

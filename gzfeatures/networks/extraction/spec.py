@@ -63,7 +63,8 @@ def extractor_of(
     if bands != spec.bands:
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     path, dim = weights_file(spec, weights), spec.dim
-    # torch takes seconds to import, so import it only to download weights or measure a layer
+    # torch takes seconds to import, so import it only to download weights, or to find the length of
+    # another layer's output
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 

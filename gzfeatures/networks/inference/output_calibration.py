@@ -109,7 +109,7 @@ class OutputCalibration:
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
             scored = _tempered_by_others(kept_out, labels, spread)
             if familiarity is not None and features is not None:
-                # compare each galaxy with the other galaxies only, because it equals itself. An
+                # compare each calibration galaxy with the other ones, not with itself. An
                 # unfamiliar galaxy gets an empty conformal set, which counts as a miss when the
                 # thresholds are chosen
                 p = familiarity.p_values_of_calibration(features)

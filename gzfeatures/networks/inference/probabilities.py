@@ -157,7 +157,7 @@ class _Features:
 
     @property
     def matrix(self) -> Matrix:
-        """Return the features, shape (n, dim)."""
+        """Return the collected features that enter the output layer, shape (n galaxies, dim)."""
         return torch.cat(self._parts).numpy() if self._parts else np.empty((0, 0), dtype=np.float32)
 
 

@@ -52,7 +52,7 @@ class PortableBackbone:
         backbone: str | Path | None = None,
         weights: str | Path | None = None,
     ) -> PortableBackbone:
-        """Load the network that made some embeddings; refuse weights with another digest (sha256).
+        """Load the network that made given embeddings; refuse weights that did not make them.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ from gzfeatures.networks.saliency.layers import map_layers as map_layers
 
 
 class Question(NamedTuple):
-    """Collect the inputs of an explanation method: network, image, class, and resolution.
+    """Collect what an explanation method needs: network, image, class, steps, and patch size.
 
     Parameters
     ----------

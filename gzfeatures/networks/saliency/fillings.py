@@ -100,13 +100,13 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     while min(level.shape[2:]) > 1:
         level = functional.avg_pool2d(level, 2, ceil_mode=True)
         mean = functional.avg_pool2d(weight, 2, ceil_mode=True)
-        # one known pixel of four makes a square known: its weight is the sum of the four weights,
-        # at most 1 (eq. 7 of Gortler+1996)
+        # each pixel of the halved image covers four pixels, and is known if one of them is: its
+        # weight is the sum of the four weights, at most 1 (eq. 7 of Gortler+1996)
         weight = (4 * mean).clamp(max=1.0)
         level = level * weight / mean.clamp(min=1e-6)
         pyramid.append((level, weight))
     filled = pyramid[-1][0]
-    # fill unknown squares from the next coarser level, beginning with the coarsest
+    # fill unknown pixels from the next coarser level, beginning with the coarsest
     for level, weight in reversed(pyramid[:-1]):
         size = (level.shape[2], level.shape[3])
         coarse = functional.interpolate(filled, size, mode="bilinear", align_corners=False)

@@ -64,7 +64,7 @@ class Attributions:
     passes: dict[str, float]
 
     def verdict(self, *, seed: int = 0) -> Verdict:
-        """Score the maps by adding and removing pixels, and compare them with baseline maps."""
+        """Score explanation and baseline maps by adding and removing the pixels they mark."""
         return compare(
             self.model.probabilities,
             self.inputs,

@@ -48,7 +48,10 @@ class MethodFigures:
     passes: float | None = None
 
     def difference(self, filling: str | None = None) -> npt.NDArray[np.float64]:
-        """Return each galaxy's insertion − deletion score, for one filling or the mean of all."""
+        """Return each galaxy's insertion − deletion score, shape (n,).
+
+        `filling` is the method that replaces removed pixels; None: the mean over all methods.
+        """
         chosen = self.insertion if filling is None else [filling]
         each = [self.insertion[name] - self.deletion[name] for name in chosen]
         return np.asarray(np.mean(each, axis=0))

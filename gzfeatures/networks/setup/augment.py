@@ -140,12 +140,12 @@ class Augmentation:
         low, high = (math.log(z) for z in self.zoom)
         # `half` is half the side of the copied square; 1 is half the side of the network's image
         half = torch.exp(-(low + (high - low) * u[5]))
-        # a square rotated by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the
-        # frame
+        # a square rotated by θ reaches |cos θ| + |sin θ| half sides: make it smaller until it fits
+        # into the training image
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
-        # shift the rotated square by no more than the space left around it inside the frame
+        # shift the rotated square by no more than the space left around it in the training image
         room = margin - half * reach
         left, top = (
             (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])

@@ -85,7 +85,7 @@ class Batches:
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Yield, for each training step, the galaxies' row numbers and their random numbers."""
+        """Yield the row numbers of each step's galaxies, and random numbers to augment them."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)

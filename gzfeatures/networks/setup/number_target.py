@@ -77,7 +77,7 @@ def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
 
 
 def settings_of(target: Target) -> dict[str, Any]:
-    """Return a predicted number's mean and deviation as checkpoint settings; {} for classes."""
+    """Return the training labels' mean and standard deviation as settings; {} for other targets."""
     if target.kind not in VALUE_TARGETS:
         return {}
     return {KEY: {"mean": target.mean, "scale": target.scale}}

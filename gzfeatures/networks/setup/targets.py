@@ -181,7 +181,7 @@ Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return a `Target` (loss, outputs) by name, or the labels' default; refuse unfit labels.
+    """Return a `Target` by name, or the labels' default; refuse labels that the target cannot use.
 
     Raises
     ------
@@ -289,8 +289,9 @@ def target_matrix(
 
 def _require_cumulative(labels: Labels) -> None:
     """Refuse vote fractions that are not cumulative, that is, not shares of all volunteers."""
-    # fractions of all volunteers sum to the parent answer's fraction in each question; refuse
-    # fractions of those who were asked: they sum to 1, far above the parent's fraction
+    # a question's fractions of all volunteers sum to the fraction of the answer that leads to the
+    # question. Refuse fractions of only the volunteers who got the question: these sum to 1, far
+    # more
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

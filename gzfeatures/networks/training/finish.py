@@ -33,7 +33,7 @@ LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Choose half of the galaxies by a hash of seed and group id, so that groups stay together."""
+    """Return a mask of about half of the galaxies; galaxies of one group are in the same half."""
     # a hash decides, so that a galaxy's half does not depend on which other galaxies are present
     keys = (
         f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
@@ -43,7 +43,11 @@ def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
-    """Return the validation galaxies to score after each epoch: all, or half to choose an epoch."""
+    """Return the validation galaxies to score after each epoch: all of them, or one half.
+
+    If the best epoch is kept, one half chooses it, and the other half calibrates the network. Fewer
+    than `LEAST_TO_HALVE` galaxies are not divided.
+    """
     # galaxies that choose the best epoch must not calibrate its network: leave the other half for
     # the calibration
     ids = split.validation
@@ -127,8 +131,8 @@ class Finish:
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # familiarity must be calibrated on galaxies as new to the network as those to predict; the
-        # features of galaxies that chose the epoch suit the network better, so leave them out
+        # calibrate familiarity only on galaxies that are as new to the network as those to predict;
+        # galaxies that chose the epoch are not: the network suits their features better
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         # `state` has no history for an ensemble, whose members were trained one by one
@@ -190,7 +194,8 @@ class Finish:
 
     def _fresh(self) -> Ids:
         """Return galaxies that neither chose the epoch nor trained the starting weights."""
-        # with too few validation galaxies to halve, all calibrate, although they chose the epoch
+        # with too few validation galaxies to halve, all of them calibrate the network, although
+        # they chose the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             seed = self.settings.get("halving_seed", self.settings["seed"])

@@ -96,7 +96,8 @@ def fit(
             # hide Lightning's advice to use `srun`: one process may train in the batch script
             # itself
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
-            # pass no `weights_only`: Lightning before 2.6 lacks it, and `WholeFiles` always sets it
+            # pass no `weights_only`, which Lightning before 2.6 lacks: `WholeFiles` reads the file,
+            # always without running code in it
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into SystemExit: raise KeyboardInterrupt again, and restore the
@@ -123,7 +124,7 @@ def _out_of_memory(recipe: TrainingRecipe) -> InputError:
 
 
 def _alone(processes: int) -> list[LightningEnvironment]:
-    """Return a Lightning plugin to ignore a batch system, or [] if it started this training.
+    """Return plugins to make Lightning ignore a batch system; [] if that system runs the training.
 
     A batch system such as SLURM sets its variables in every process of a job, also in a process
     that trains alone. The processes of the training are those of the batch system only if `srun`

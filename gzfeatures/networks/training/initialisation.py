@@ -170,8 +170,8 @@ class Initialisation:
         InputError
             The frames would be wider than the images.
         """
-        # √2 is always enough: rotated by 45°, the corners of a square reach √2 times as far as its
-        # sides
+        # a margin of √2 suffices for every rotation: a square rotated by any angle fits into a
+        # square that is √2 times as wide
         room = field / self.view.crop
         if wanted is not None and wanted > room + 1e-9:
             raise InputError(

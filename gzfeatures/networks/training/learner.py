@@ -156,7 +156,9 @@ class Learner(pl.LightningModule):
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the index in `history` of the epoch with the best mean metric of three epochs.
+        """Return the index in `history` of the best epoch, by the metric's mean over three epochs.
+
+        The three are the epoch and the two before.
 
         Epoch 0, where only the output layer is fitted, stays the best until another epoch is better
         by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
@@ -318,11 +320,11 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add best weights, history and counts to Lightning's checkpoint, to resume from."""
+        """Add best weights, metrics, and counts of steps and images to Lightning's checkpoint."""
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
-        """Return what is needed to resume: best weights so far, metrics of all epochs, counts."""
+        """Return what resuming needs: best weights, all metrics, counts of steps and images."""
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,
@@ -338,9 +340,10 @@ class Learner(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore best weights, history and counts from Lightning's checkpoint."""
+        """Restore best weights, metrics, counts of steps and images from Lightning's checkpoint."""
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
-        # files of earlier versions lack `solved`: then epochs are compared by the metric alone
+        # files of earlier versions lack `solved` (each galaxy's score at epoch 0): then epochs are
+        # compared by the metric alone
         self.solved = kept.get("solved")

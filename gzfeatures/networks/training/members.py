@@ -137,7 +137,7 @@ def train_members(
 
 
 def member_options(options: TrainingOptions, seed: int) -> TrainingOptions:
-    """Return the training options of an ensemble's member: own folder and seed, shared pixels."""
+    """Return an ensemble member's options: its seed and folder, and the common decoded pixels."""
     return dataclasses.replace(
         options,
         folder=options.folder / FOLDER / f"seed-{seed}",
@@ -278,7 +278,7 @@ def require_mean(target: str) -> str:
 
 
 def _require_members(galaxies: TrainingGalaxies, options: TrainingOptions, members: int) -> None:
-    """Refuse an ensemble that cannot be formed, before its first member is trained."""
+    """Refuse fewer than 2 members, targets without a mean, and the folder of a single network."""
     if members < 2:
         raise InputError("members of an ensemble", rule="be at least 2", found=members)
     require_mean(options.target or galaxies.labels.target)

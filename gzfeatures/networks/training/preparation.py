@@ -68,7 +68,7 @@ class TrainingGalaxies:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Preparation:
-    """Collect what is decided before a network is built: weights, recipe, hardware, pixels.
+    """Collect what is ready before a network is built: weights, recipe, hardware, decoded images.
 
     Parameters
     ----------
@@ -157,9 +157,9 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode training images with a margin for rotation, and validation and test images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # the output layer is fitted to images without the margin for random turns and shifts; training
-    # from scratch does not fit it first, and needs such images only of the galaxies with which new
-    # galaxies are compared (familiarity)
+    # images without margin (which random turns and shifts need) serve two purposes: the output
+    # layer is fitted to them, and new galaxies are compared with them (familiarity). Training from
+    # scratch does not fit the output layer first, so it needs only the images to compare with
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
@@ -217,7 +217,8 @@ class Model:
         """Build the network to train; random weights come from PyTorch's current seed."""
         labels, recipe = ready.galaxies.labels, ready.recipe
         training_targets = ready.training_targets
-        # count columns, not classes: a second set of labels to learn adds columns
+        # count the columns of the target matrix, not the classes: a second set of labels adds
+        # columns
         outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,

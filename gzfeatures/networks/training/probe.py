@@ -75,7 +75,7 @@ class Teaching:
         return max(1, min(8, MOST_ROWS // len(self.ids))) if self.turns else 1
 
     def folds(self) -> npt.NDArray[np.intp]:
-        """Return each galaxy's cross-validation fold, shape (n,); groups stay in one fold."""
+        """Return each galaxy's cross-validation fold, (n,); galaxies of one group share a fold."""
         # spread classes evenly over folds; for vote fractions, a galaxy's class is its largest
         # fraction. The number 77 makes the folds independent of other draws with the same seed
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
@@ -111,11 +111,12 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         `strength` (C), `held_out_loss` (of galaxies left out) and `training_loss`.
     """
     layer: Any = network.get_submodule(architectures.output_layer(network))
-    vectors = _vectors(network.to(device), layer, teaching)  # shape (n, copies, d, …)
+    vectors = _vectors(network.to(device), layer, teaching)
     n = len(vectors)
     # use double precision, in which L-BFGS converges further, except for a very large matrix
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardise the features, so that one penalty suits any scale; convert the layer likewise
+    # standardise the features (axis 2), so that one penalty suits any scale; convert the output
+    # layer so that its logits stay the same
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))

@@ -9,7 +9,7 @@ from gzfeatures.networks.extraction.plan import Vectors
 
 
 class Pending:
-    """Collect computed embeddings of one table until they are written to the store."""
+    """Collect embeddings of one network, layer and crop until they are written to the store."""
 
     def __init__(self, cache: VectorCache) -> None:
         self.cache, self.stored = cache, 0

@@ -132,7 +132,7 @@ def plan_text(
     epochs_done: int = 0,
     members: int = 1,
 ) -> str:
-    """Return a line about a planned training: galaxies, blocks, steps, rates, time, disk space.
+    """Return a line on a planned training: trained blocks, steps, learning rates, time, disk space.
 
     Parameters
     ----------
