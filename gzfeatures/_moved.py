@@ -89,8 +89,8 @@ class _Moved:
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
-            # Python imports gzfeatures.results before gzfeatures.results.x: if an old folder no
-            # longer exists, give Python an empty package of its name
+            # Python imports the folder gzfeatures.results before the module gzfeatures.results.x:
+            # if this folder no longer exists, an empty package lets Python go on to the module
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )

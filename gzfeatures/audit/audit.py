@@ -183,7 +183,10 @@ def audit_table(
 def _sample(
     table: EmbeddingTable, labels: Labels, catalog: Catalog | None, options: AuditOptions
 ) -> tuple[_Sample, str]:
-    """Choose the galaxies of an audit; also return a phrase that says which ones share a fold."""
+    """Choose the galaxies of an audit; also return a phrase that says what a fold keeps together.
+
+    An example of the phrase is "galaxies that share an image or are near duplicates".
+    """
     whole = morphology_of(labels)
     ids = drawn_alike(table.ids[among(table.ids, whole.ids)], options.seed)
     if len(ids) < FEWEST:
@@ -267,7 +270,7 @@ def _probe(sample: _Sample, nuisance: Nuisance, draws: int, steps: FinishedSteps
 
 
 def _key_of(nuisance: Nuisance) -> list[Any]:
-    """Return name, origin, ids and values of a nuisance (such as redshift), to find its result."""
+    """Return name, origin, ids and values of a nuisance, by which its stored result is found."""
     values = fingerprint.of_array(nuisance.values)
     return [nuisance.name, nuisance.origin, list(nuisance.ids), values, list(nuisance.categories)]
 

@@ -58,7 +58,7 @@ class SliceScore:
         return (self.within - chance) / whole if whole > 0 else None
 
     def asdict(self) -> dict[str, Any]:
-        """Return the slice's scores, and their ratio `left`, as JSON values."""
+        """Return the fields as JSON, with `left`: score in the slice relative to all galaxies."""
         return dataclasses.asdict(self) | {"left": self.left}
 
 
@@ -91,7 +91,7 @@ def predicted_codes(
 def balanced_accuracy(
     truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[float, tuple[float, float], npt.NDArray[np.bool_]] | None:
-    """Return the mean recall of classes with ten or more galaxies, its interval, and their mask.
+    """Return mean recall over classes with ten or more galaxies, its interval, and a class mask.
 
     With fewer than two such classes, the result is None. The interval (90 %) is computed as in
     `intervals.of_confusion`.

@@ -17,7 +17,9 @@ GREY, BLUE, ORANGE = "#8a93a0", "#0072b2", "#d55e00"
 
 @styled
 def ladder(judged: Sequence[tuple[Probe, bool]]) -> Figure:
-    """Draw a line for each nuisance: from its score with morphology to that with embeddings added.
+    """Draw how well each nuisance is predicted: by morphology alone, and with embeddings added.
+
+    A line joins the two scores of a nuisance.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ class Movement:
 
 @dataclasses.dataclass(frozen=True)
 class Rerun:
-    """Store the paths of a table's encoder, with which an audit embeds changed images.
+    """Store which encoder an audit runs again, to compute embeddings of changed images.
 
     Parameters
     ----------

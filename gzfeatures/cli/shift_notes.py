@@ -1,4 +1,4 @@
-"""Compare galaxies to predict with galaxies kept out of training, and print how they differ."""
+"""Compare new galaxies with galaxies kept out of training, and print how the two sets differ."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compared(
     correct: bool,
     model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare predicted galaxies with galaxies kept out of training; correct shares if `correct`.
+    """Compare new galaxies with those kept out of training; correct probabilities if `correct`.
 
     Parameters
     ----------
@@ -104,7 +104,8 @@ def _shift(
         )
         return None
     reference, new = sample.known.reference, sample.coordinates
-    # a classifier is trained to tell the two samples apart, which is impossible for few galaxies
+    # a classifier is trained to tell new galaxies from those kept out of training, which is
+    # impossible for few galaxies
     if min(len(reference), len(new)) < FEWEST:
         say(
             f"note: whether these galaxies are drawn like those of the {model} is not "

@@ -64,8 +64,8 @@ def heed() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # block signals during a fork: a child that is interrupted while it shares the pipe would end
-    # its parent
+    # block signals during a fork: until `_forget` has run, a signal to the child is written to the
+    # pipe that the parent's `_watch` reads, and would end the parent
     os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
@@ -94,8 +94,8 @@ def _ask_again(hook: Hook) -> Hook:
         if not (isinstance(dropped, SystemExit) and dropped.code == EXIT_WARNED):
             hook(error)
             return
-        # send the signal again from another thread when the callback is over; Python runs the
-        # handler in the main thread
+        # a thread sends the signal again a moment later, when the callback that dropped the
+        # exception is over; Python then runs the handler in the main thread
         signal.signal(signal.SIGUSR1, _warned)
         threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGUSR1)).start()
 
@@ -137,7 +137,10 @@ def _unblock() -> None:
 
 
 def _forget() -> None:
-    """Restore the default signal handlers in a forked process, and stop its use of the pipe."""
+    """Restore the default signal handlers in a forked process.
+
+    Signals to this process are then no longer written to the pipe that the parent process reads.
+    """
     signal.set_wakeup_fd(-1)
     for number in EXITS:
         signal.signal(number, signal.SIG_DFL)
@@ -156,7 +159,7 @@ def _next(reader: int, seconds: float | None) -> int | None:
 
 
 def _watch(reader: int) -> None:
-    """Wait for Ctrl-C or SIGTERM, then end the process at a second one or after some seconds."""
+    """Wait for Ctrl-C or SIGTERM; end the process at the next signal or `GRACE` seconds later."""
     while (first := _next(reader, None)) is None:
         pass
     # store the signal here if its handler did not: the main thread may be busy, or a library may

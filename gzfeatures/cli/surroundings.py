@@ -32,7 +32,8 @@ class _Results(io.FileIO):
         try:
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
-            # the program that reads the output, such as `head`, needs no more: no OutputError
+            # raise no OutputError: the program that reads the output, such as `head`, has read
+            # all that it needs
             self.failed = True
             raise
         except OSError as error:
@@ -48,7 +49,7 @@ class _Words(io.FileIO):
     """Write standard error; drop bytes that cannot be written, so that the work continues."""
 
     def write(self, data: object) -> int:
-        """Write bytes to standard error; return how many, even if they were dropped."""
+        """Write bytes to standard error; return their number, even if writing failed."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError:

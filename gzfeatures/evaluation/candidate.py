@@ -105,7 +105,7 @@ class Candidate:
 
 
 def assumptions(candidates: Iterable[Candidate]) -> list[str]:
-    """Return notes on scores that assume a number of volunteers per galaxy; omit repeated notes."""
+    """Return notes on scores in which unknown numbers of volunteers are assumed, each note once."""
     ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
     notes = [ceiling.assumption for ceiling in ceilings if ceiling.assumption is not None]
     return list(dict.fromkeys(notes))

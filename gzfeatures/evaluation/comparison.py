@@ -100,7 +100,7 @@ class Comparison:
         return brief.html(repr(self), below=below)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the ranking as a data frame: models, metric, interval, and whether tied."""
+        """Return the ranking as a data frame: model, metric, interval, and tie with the best."""
         rows = [
             {
                 "rank": row.rank,
@@ -295,7 +295,7 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
-    """Return a method's name with its approach and seeds, from its candidate models."""
+    """Return a method as text: backbone, head, approach (such as frozen), and seed or seeds."""
     candidate = seeds[0]
     return f"{candidate.name}, {candidate.approach}, " + (
         f"seed {candidate.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
@@ -400,10 +400,11 @@ def _tests(
 
 
 def _compared(*methods: Sequence[Candidate]) -> Compared:
-    """Return "trainings" if a method's network was trained with one seed only, else "methods".
+    """Return the word for what a test compares: "methods", or only "trainings" of networks.
 
-    Test galaxies show how much two trained networks differ. How much the scores of one method
-    differ between trainings can only be measured with several seeds.
+    It is "trainings" if one of the methods has a network trained with one seed only. Test galaxies
+    show how much two trained networks differ. How much the scores of one method differ between
+    trainings can only be measured with several seeds.
     """
     single = any(len(seeds) == 1 and seeds[0].approach != "frozen" for seeds in methods)
     return "trainings" if single else "methods"

@@ -117,8 +117,8 @@ class Conformal:
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
             # a galaxy unlike the training galaxies gets an empty set, which never contains its
-            # class; score 0 lowers the thresholds, and so makes the sets of the other galaxies
-            # larger, so that all sets together reach the coverage
+            # class: count it with score 0. This lowers the thresholds, so the sets of the other
+            # galaxies become larger, and all sets together reach the coverage
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -291,9 +291,9 @@ class Conformal:
 def calibrate_sets(
     kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
 ) -> Conformal | None:
-    """Return thresholds for class sets, calibrated on galaxies not trained on; None if impossible.
+    """Return thresholds for class sets, calibrated on galaxies that were not trained on.
 
-    It is impossible if all galaxies were trained on, or if labels are not one class per galaxy.
+    Return None if all galaxies were trained on, or if labels are not one class per galaxy.
     """
     fresh = kept_out.ids if kept_out.seen is None else kept_out.ids[~kept_out.seen]
     if labels.target != "classes" or not len(fresh):

@@ -110,12 +110,12 @@ def step_down(
 
 
 def _ratio(difference: Array, error: Array) -> Array:
-    """Return differences divided by their standard errors; 0 where the error is 0."""
+    """Return score differences divided by their standard errors; 0 where the error is 0."""
     return np.asarray(np.divide(difference, error, out=np.zeros_like(difference), where=error > 0))
 
 
 def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Array:
-    """Return each method's mean over galaxies after random sign flips, in B resamples, (B, K)."""
+    """Flip signs of random galaxies' values in B resamples; return each method's mean, (B, K)."""
     n = len(shares)
     means = np.empty((resamples, shares.shape[1]))
     block = max(1, _BLOCK_BYTES // (4 * n))

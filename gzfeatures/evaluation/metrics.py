@@ -257,7 +257,7 @@ def _value_scores(
     with_intervals: bool,
     groups: Mapping[str, str] | None,
 ) -> Scores:
-    """Return scores of predicted numbers; the intervals count related galaxies as one."""
+    """Return scores of predicted numbers; intervals allow for similar galaxies within a group."""
     residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
     limits: dict[str, tuple[float, float]] = {}
     if with_intervals:

@@ -55,7 +55,7 @@ def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
-    """Return the accuracy of the most certain galaxies, for every share of galaxies kept.
+    """Return the accuracy if only the most certain galaxies are kept, from few galaxies to all.
 
     A galaxy's confidence is the probability of its most probable class. Galaxies of equal
     confidence are kept or left out together.

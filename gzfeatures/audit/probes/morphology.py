@@ -79,7 +79,10 @@ def morphology_of(labels: Labels) -> Morphology:
 
 
 def _first_answers(labels: Labels) -> Labels | None:
-    """Return each galaxy's most frequent answer to question 1 as its class; None if not asked."""
+    """Return labels whose class is each galaxy's most frequent answer to the first question.
+
+    Return None if the given labels have no column for one of its answers.
+    """
     if not set(FIRST) <= set(labels.classes):
         return None
     columns = [labels.classes.index(answer) for answer in FIRST]

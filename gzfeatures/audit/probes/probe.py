@@ -75,16 +75,16 @@ class Probe:
 
     @property
     def beyond(self) -> float:
-        """Return how much embeddings raise the score beyond morphology (labels, predicted labels).
+        """Return how much embeddings raise the score above that of both kinds of morphology.
 
-        Predicted morphology means the labels as predicted from the embeddings. A score worse than
-        that of a guess counts as that of a guess: 0 for R², 0.5 for AUROC.
+        The two kinds are the given labels, and the labels that embeddings predict. A score worse
+        than that of a guess counts as that of a guess: 0 for R², 0.5 for AUROC.
         """
         guess = GUESS[self.measure]
         return max(self.both, guess) - max(self.apparent, guess)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the scores of the nuisance, and their differences, as JSON values."""
+        """Return the scores, and how much embeddings raise them, as JSON values."""
         reach = detectable(self.measure, self.galaxies)
         more = {"difference": self.difference, "beyond": self.beyond, "detectable": reach}
         return dataclasses.asdict(self) | more
@@ -189,7 +189,7 @@ def probed(
 def _figures(
     nuisance: Nuisance, targets: npt.NDArray[np.float64], features: Matrix, folds: Sequence[Fold]
 ) -> npt.NDArray[np.float64]:
-    """Return how well features predict a nuisance, and each of its simulations, shape (draws,)."""
+    """Return how well features predict each set of values (measured or simulated), (draws,)."""
     draws, n, k = targets.shape
     columns = targets.transpose(1, 0, 2).reshape(n, draws * k)
     predicted = out_of_fold(features, columns, folds)
@@ -199,11 +199,11 @@ def _figures(
 
 
 def _curved(morphology: Matrix, rng: np.random.Generator) -> Matrix:
-    """Add columns with the similarity to each of 60 galaxies, so that a linear model fits curves.
+    """Add each galaxy's similarity to 60 random galaxies, so that a linear model can fit curves.
 
-    The similarities are a Gaussian kernel of the distance to randomly chosen galaxies (Williams &
-    Seeger 2001, NIPS 13). Without them, vectors that depend on morphology along a curve would seem
-    to know more than morphology.
+    A similarity is a Gaussian kernel of the distance between two morphologies (Williams & Seeger
+    2001, NIPS 13). Without similarities, vectors that depend on morphology along a curve would seem
+    to know more than morphology. Tables of fewer than 600 galaxies give fewer similarities.
     """
     straight = standardised(morphology)
     n, q = straight.shape

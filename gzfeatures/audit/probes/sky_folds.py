@@ -26,7 +26,9 @@ FEWEST_CELLS = 25
 
 
 def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[str, str], str]:
-    """Return groups of galaxies that must share a fold (id → group), and a phrase naming them.
+    """Return groups of related galaxies, by id; a fold contains all galaxies of a group or none.
+
+    Also return a phrase that describes the groups, such as "pieces of the sky of 5 degrees".
 
     Parameters
     ----------
@@ -49,7 +51,11 @@ def sky_groups_of(table: EmbeddingTable, catalog: Catalog | None) -> tuple[dict[
 
 
 def _cells(catalog: Catalog, ids: Ids) -> tuple[list[str], str] | None:
-    """Return each galaxy's sky cell ("" if unknown), and a phrase naming them; None if no cells."""
+    """Return each galaxy's cell of the sky or, without positions, its run of the SDSS camera.
+
+    The cell of a galaxy without position is "". Also return a phrase that describes the cells; None
+    for a catalog that has neither enough positions nor SDSS object ids.
+    """
     rows = pd.Index(catalog.ids).get_indexer(pd.Index(ids))
     inside = rows >= 0
     if catalog.has_column("ra") and catalog.has_column("dec"):
@@ -81,5 +87,5 @@ def _keys(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], side: float
 
 
 def blocks_of(ids: Ids, groups: dict[str, str]) -> npt.NDArray[np.int64]:
-    """Return the number of each galaxy's group, shape (n,); a galaxy without group is its own."""
+    """Return the number of each galaxy's group, (n,); a galaxy in no group is a group of one."""
     return np.asarray(pd.factorize(np.array([groups.get(i, i) for i in ids], dtype=object))[0])

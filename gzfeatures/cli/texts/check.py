@@ -46,7 +46,7 @@ def print_columns(report: Examination) -> None:
 
 
 def _short(used: Used, name: str) -> str:
-    """Return the description of a column of votes, with numbers of three decimals."""
+    """Describe a column of votes in a line, with its range and first values to three decimals."""
     first = tuple(round(value, 3) if isinstance(value, float) else value for value in used.values)
     ends = [round(end, 3) if isinstance(end, float) else end for end in (used.least, used.largest)]
     return str(dataclasses.replace(used, name=name, values=first, least=ends[0], largest=ends[1]))

@@ -79,7 +79,7 @@ def print_ranking(
 
 
 def _is_tied(row: RankedRow) -> bool:
-    """Return whether a fully trained network or head is not significantly worse than the first."""
+    """Return whether a model ranked below the best is fully trained and not significantly worse."""
     return row.tied and row.rank > 1 and row.untrained is None
 
 
@@ -145,7 +145,7 @@ def number_text(value: float, metric: str) -> str:
 
 
 def _seconds(row: RankedRow) -> str:
-    """Return as text how many seconds all steps of a network or head took together."""
+    """Return as text the seconds that extraction, fit or training, and prediction took together."""
     known = [value for key, value in row.costs.items() if key.endswith("_seconds") and value]
     whole = row.costs.get("end_to_end_seconds") or sum(known)
     return f"{whole:.1f}" if whole < 100 else f"{whole:,.0f}"

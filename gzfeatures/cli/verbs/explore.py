@@ -193,7 +193,10 @@ def _with_index(
 
 
 def _say_recall(frame: pd.DataFrame, index: Path | None) -> None:
-    """Print which share of nearest galaxies was found with an index, if one was given."""
+    """Print which share of the true nearest galaxies the index found; nothing without an index.
+
+    The share was measured on a sample of galaxies.
+    """
     if index is not None:
         say(f"index: {frame.attrs['recall']:.1%} of the nearest galaxies found, on a sample")
 

@@ -60,7 +60,10 @@ def _say_findings(extractions: list[Extraction]) -> None:
 
 
 def _one_table(arguments: Given) -> list[Path]:
-    """Return the path of the table to write; no path for several, whose names are unknown yet."""
+    """Return the path of the table to write; no path if the command will write several tables.
+
+    The names of several tables contain the sha256 of their settings, which is not known yet.
+    """
     several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
     return [] if several else [arguments["output"]]
 

@@ -266,10 +266,10 @@ def _show_heads(
     split: Split,
     parameters: bool,
 ) -> None:
-    """Print scores, costs and coverage of class sets of fitted heads."""
+    """Print the heads' scores and fit times, and how often class sets contain the true class."""
     from gzfeatures.evaluation.candidate import assumptions
 
-    # heads of the same fit share most notes, so print each note once
+    # heads fitted to the same labels have most notes in common, so print each note once
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
@@ -315,7 +315,7 @@ def _say_written(rows: list[dict[str, Any]], comparison: Comparison) -> None:
 def _show_numbers(
     fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool, labels: Labels
 ) -> None:
-    """Print how well heads predict a number, and how well its median and mean alone do."""
+    """Print how well heads predict a number, beside the training galaxies' median and mean."""
     from gzfeatures.evaluation.comparison import compare
     from gzfeatures.experiment.fitted_heads.files import picture_beside
 

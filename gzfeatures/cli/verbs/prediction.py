@@ -235,10 +235,11 @@ class _PredictOptions:
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """Hold the result of `predict`: predictions, class sets, familiarity, and images left out.
+    """Hold the result of `predict`: predictions, thresholds for class sets, and images left out.
 
-    `kept_out` has facts on galaxies kept out of training. `blank` lists images that show no galaxy;
-    it is None if no images were read.
+    `familiarity` measures how similar galaxies are to the training galaxies. `kept_out` has facts
+    on galaxies kept out of training. `blank` lists images that show no galaxy; it is None if no
+    images were read.
     """
 
     predictions: Predictions

@@ -217,7 +217,7 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # use the labels of --also for all galaxies with an image, also for those that --labels lacks
+    # --also names labels of a second target: train on them too if a galaxy has no label in --labels
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
@@ -284,7 +284,7 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
 
 @dataclasses.dataclass(frozen=True)
 class _LabelReading:
-    """Read label files, with the user's words for a missing label and column of ids."""
+    """Read label files with the user's words for "no label" and the user's column of ids."""
 
     missing_label: list[str] | None
     label_as_is: bool
@@ -309,7 +309,8 @@ def _goal(
     """Return what --target names: a training target (soft-classes, …) or a column of numbers."""
     from gzfeatures.networks.setup.targets import TARGETS
 
-    # prefer a training target to a column of the same name, as in earlier versions
+    # a name such as soft-classes means the training target even if a column has this name: so it
+    # was in earlier versions
     if target in TARGETS:
         target_column(None, redshift, as_number)
         return target, None
@@ -333,7 +334,7 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups of galaxies that share an image, and galaxies the weights were trained on."""
+    """Group galaxies that share an image; find those that the initial weights were trained on."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.related_galaxies import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among

@@ -197,8 +197,8 @@ def _number_column(frame: pd.DataFrame) -> str | None:
     """Return the name of the column of predicted numbers; None for a file of classes."""
     classes = {"predicted_class", "predicted_labels"}
     columns = [name for name in frame.columns if name.startswith(PREDICTED)]
-    # a class may have a name like predicted_…, but then the file also has a column of predicted
-    # classes
+    # in a file with a column of predicted classes, a column predicted_… holds no predicted numbers,
+    # but the probabilities of a class of this name
     if classes & set(frame.columns) or len(columns) != 1:
         return None
     others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}
