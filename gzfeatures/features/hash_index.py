@@ -116,8 +116,8 @@ class HashIndex:
         # bit, because hashes of similar pictures differ by at most one bit in some chunk
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
-        # list the places begin…begin + count − 1 of every looked-up value with NumPy, because a
-        # Python loop over the values would be slow
+        # for every looked-up value, list the places begin…begin + count − 1 of its hashes with
+        # NumPy, because a Python loop would be slow
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
         place = (
             np.arange(len(query))
@@ -130,7 +130,7 @@ class HashIndex:
 
 
 def _require_exact(distance: int) -> None:
-    """Refuse a distance over 31 bits, up to which the index finds all near hashes."""
+    """Refuse a distance above 31 bits, because the index would then miss some near hashes."""
     if not 0 <= distance < 2 * CHUNKS:
         raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 

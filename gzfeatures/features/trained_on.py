@@ -264,8 +264,8 @@ class TrainedOn:
         If the set has only ids from catalogs of unknown kind, the text is base64 of their hashes;
         otherwise the text is JSON with the hashes of ids, image files and pictures.
         """
-        # the first version of gzfeatures stored only ids: write a set of ids without kind, files
-        # and pictures in that format, so that its fingerprint stays the same
+        # the first version of gzfeatures stored only ids: write a set that has only ids of unknown
+        # kind in that format, so that its fingerprint stays the same
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}

@@ -145,7 +145,7 @@ class VectorCache:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
-        """Return embeddings, shape (n, dim), of images at the given places in the sorted array.
+        """Return embeddings (n, dim) of the images at places `at` in the array of image sha256.
 
         `_locate` returns these places.
         """

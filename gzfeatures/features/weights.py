@@ -29,7 +29,7 @@ def hub_file(backbone: Backbone) -> Path | None:
 
 
 def own_file(backbone: Backbone) -> Path | None:
-    """Return the path of a backbone's default weight file, even before the download, or None."""
+    """Return the path of a backbone's default weight file (maybe not downloaded yet), or None."""
     kind, _, place = (backbone.weights or "").partition(":")
     if kind == "package":
         return packaged(place) / TENSORS

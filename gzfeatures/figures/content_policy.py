@@ -91,7 +91,7 @@ def with_policy(page: str, images: str = "data:", requests: str = "'none'") -> s
 
 
 def _split(page: str) -> Iterator[tuple[bool, str]]:
-    """Yield the parts of an HTML page: whether a part is a script or style element, its text."""
+    """Yield, for each part of a page, whether it is a script or style element, and its text."""
     end = 0
     for match in ELEMENT.finditer(page):
         yield False, page[end : match.start()]

@@ -260,7 +260,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return votes as counts, as fractions of those asked the question, or of all volunteers.
+        """Return votes as counts, as fractions of a question's voters, or of all volunteers.
 
         Parameters
         ----------

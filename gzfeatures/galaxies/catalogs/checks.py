@@ -54,14 +54,14 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Store the result of checking a catalog: columns, the columns that commands use, problems.
+    """Store the result of checking a catalog: all columns, usable columns and problems.
 
     Parameters
     ----------
     rows : int
-        Galaxies.
+        Number of galaxies.
     columns : tuple of str
-        Their names in the file.
+        Names of the columns in the file.
     kind : str
         Kind of the catalog, such as kaggle: a name of `kinds.KINDS`.
     problems : tuple of Problem
@@ -167,7 +167,7 @@ def find(
         yield from _finding(
             rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True
         )
-    bare = without_attributes(frame)  # a catalog has up to 200 columns of votes
+    bare = without_attributes(frame)  # it gives up to 200 vote columns faster
     for source in sources(frame.columns):
         yield from _votes(bare, source, kind)
     for column in CLASS_STRINGS:
@@ -189,7 +189,7 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Yield findings on columns of quantities with wrong unit, text or impossible redshifts."""
+    """Yield findings on columns of redshifts, sizes, …: wrong unit, text, impossible redshift."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():

@@ -23,8 +23,8 @@ def hashable(values: pd.Series) -> npt.NDArray[Any]:
     """Return a column as numbers for a checksum; texts are replaced by their hashes."""
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
-    # float64 is exact here, because integer columns with gaps contain no number above 2^53; NaN
-    # marks the gaps
+    # float64 is exact here, because integer columns with gaps and numbers above 2^53 were converted
+    # to text; NaN marks the gaps
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
         return values.to_numpy(np.float64)
     return values.to_numpy()
@@ -49,7 +49,7 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Yield findings on names in a column of ready-made classes that its class scheme lacks."""
+    """Yield findings on columns of ready-made classes with names that are no such class."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
             names = texts_of(frame[column])

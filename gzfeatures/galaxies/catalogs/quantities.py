@@ -193,8 +193,8 @@ def _remedy(name: str, *, is_text: bool) -> str:
     """Return advice to a user whose column does not contain the quantity that its name suggests."""
     if not is_text:
         return f"name the column {name} where it is one"
-    # gzfeatures looks for a known quantity under its own name (such as redshift) too, so renaming
-    # the right column helps; for an unknown quantity, only another column helps
+    # gzfeatures finds a known quantity also in a column with the name of the quantity (such as
+    # redshift), so renaming the right column helps; otherwise only another column helps
     other = f"name the right column {name}" if name in QUANTITIES else "choose another column"
     return f"correct these cells, or {other}"
 
@@ -278,7 +278,7 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factor(given: str, ours: str) -> float | None:
-    """Return the factor that converts one unit of angle to a second; None if one is no angle.
+    """Return the factor from one unit of angle to another; None if no factor exists.
 
     The factor is 1 if a unit is missing or unknown to astropy. Magnitudes stay unchanged, because
     no factor converts between their zero points.

@@ -55,7 +55,7 @@ class HatsFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> HatsFolder:
-        """Find the files of a HATS catalog's partitions; skip copies of border rows and summaries.
+        """Find the files of a HATS catalog's partitions; skip other files, such as summaries.
 
         Raises
         ------

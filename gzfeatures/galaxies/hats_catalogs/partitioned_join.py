@@ -236,7 +236,7 @@ def _sample(places: Vectors, total: int, partition: Partition, seed: int) -> Vec
 def _by_chance(
     chosen: Vectors, others: Vectors, far: float, radius: float
 ) -> npt.NDArray[np.bool_]:
-    """Return for positions, shifted in four directions, whether they match a row by chance."""
+    """Shift n positions in four directions; return which match by chance, shape (4 n,)."""
     from scipy.spatial import cKDTree
 
     if not (len(chosen) and len(others)):
@@ -278,7 +278,10 @@ def _beside(
     tally: _Tally,
     where: str,
 ) -> pa.Table:
-    """Add partners' columns to a partition's rows, drop unmatched rows if asked, count matches."""
+    """Return a partition's rows with the columns of the rows that they match; count the matches.
+
+    Rows without a match are dropped, unless `kind.keep_all` is true.
+    """
     names = [name for name in beside.column_names if name not in PLACE_COLUMNS]
     both = [name for name in names if name in rows.column_names]
     if SEPARATION in both or (kind.suffix and f"{SEPARATION}{kind.suffix}" in names):

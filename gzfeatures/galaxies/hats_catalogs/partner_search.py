@@ -132,5 +132,5 @@ class MemorySource:
         return Nearby(self._vectors[within], np.stack([np.zeros_like(within), within], axis=1))
 
     def take_rows(self, rows: npt.NDArray[np.intp]) -> pa.Table:
-        """Return the table columns of these rows, in the order of `rows`."""
+        """Return the table's rows with the given row numbers, in this order; -1 gives nulls."""
         return self._table.take(pa.array(rows[:, 1], mask=rows[:, 0] < 0))

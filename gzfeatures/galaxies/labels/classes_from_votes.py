@@ -114,8 +114,8 @@ class Labelling:
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # if the conditions of two classes hold, the galaxy is a conflict, even if votes for a third
-        # class are missing
+        # two classes whose conditions both hold contradict each other, whatever the missing votes
+        # for a third class would say
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
         if self.has_none_class:
@@ -151,7 +151,7 @@ class Labelling:
 
     @cached_property
     def facts(self) -> Facts:
-        """Return the functions by which conditions look up fractions, columns and letters."""
+        """Return functions by which conditions look up vote fractions, columns and GZ2 letters."""
         ballots = self.ballots
         none = np.zeros(len(self.catalog))
         return Facts(
@@ -188,8 +188,8 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # a scheme that draws classes at random has no conditions, so count the voters of the
-            # question with the answer whose vote fraction is the class's probability
+            # a class without conditions (to be drawn at random or predicted as a fraction) belongs
+            # to one answer: count the voters of the question that has this answer
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
@@ -262,8 +262,8 @@ class Labelling:
             reasons |= self._without_votes(self.ballots)
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
-            # if the column of a reason is missing, exclude no galaxy, but report that the reason
-            # could not be checked
+            # if the catalog lacks a column that this reason for exclusion tests, exclude no galaxy,
+            # but report that the reason was not checked
             if any(unknowable(condition, self.facts) for condition in conditions):
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue

@@ -143,7 +143,7 @@ def flags_of(condition: Condition) -> tuple[str, ...]:
 
 
 def answers_of(condition: Condition) -> tuple[str, ...]:
-    """Return the answers whose vote fractions the condition needs."""
+    """Return the Galaxy Zoo answers whose vote fractions the condition needs."""
     if isinstance(condition, Wins):
         return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
     if isinstance(condition, Letter):

@@ -159,8 +159,8 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
     if not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
-    # `classes` also contains classes that have votes but no labelled galaxy, so the number of each
-    # class changes
+    # `classes` also contains classes without any labelled galaxy, so a class may have another
+    # position in `classes` than in `labelled`
     place = np.asarray([classes.index(name) for name in labelled], dtype=np.int64)
     if fields["target"] == "classes":
         values: npt.NDArray[Any] = place[fields["values"]]

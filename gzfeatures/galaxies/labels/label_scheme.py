@@ -182,7 +182,7 @@ class LabelScheme:
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """Return a copy that leaves out galaxies without a class, or labels them `none-of-these`.
+        """Return a class scheme that omits galaxies without class, or labels them `none-of-these`.
 
         Parameters
         ----------
@@ -245,13 +245,13 @@ class LabelScheme:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Return the answers whose vote fractions the class scheme needs."""
+        """Return the Galaxy Zoo answers whose vote fractions the class scheme needs."""
         needed = [answer for condition in self.every_condition for answer in answers_of(condition)]
         return tuple(dict.fromkeys([*needed, *self.answer_of_class().values()]))
 
     @property
     def needs_string(self) -> bool:
-        """Return whether any condition of the class scheme reads the GZ2 class string."""
+        """Return whether any condition of the class scheme reads GZ2 class strings such as Sb2m."""
         return any(isinstance(condition, Letter) for condition in self.every_condition)
 
 
