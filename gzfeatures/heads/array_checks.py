@@ -112,7 +112,8 @@ def _calibrated(head: Calibrated, dim: int) -> int:
     _array(head.bias_, "offsets of the calibration", (k,), "f")
     _array(head.weights_, "weights of the classes", (k,), "f")
     _codes(head.unchecked_, None, k, "classes without calibration")
-    # `stepped_` lists the classes with a step function; earlier versions had one for every class
+    # `stepped_` lists the classes whose probability is corrected by a step function; earlier
+    # versions, without this list, had a step function for every class
     stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
     if head.steps_ and len(head.steps_) != len(stepped):
         raise InputError(
@@ -295,7 +296,7 @@ def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = Tr
 
 
 def _codes(value: Any, count: int | None, limit: int | None, what: str) -> Any:
-    """Return class codes; refuse codes that do not increase or that reach a limit."""
+    """Return class codes; refuse codes that are negative, do not increase, or reach `limit`."""
     codes = _array(value, what, (count,), "iu")
     if len(codes) and (
         (np.diff(codes) <= 0).any() or codes[0] < 0 or (limit is not None and codes[-1] >= limit)

@@ -74,7 +74,7 @@ SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
 
 
 def renewed(path: Path) -> bytes | None:
-    """Return a head file's bytes with today's class names; None if its names are up to date.
+    """Return a head file's bytes with current names of Python classes; None if none is outdated.
 
     Parameters
     ----------

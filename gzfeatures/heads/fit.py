@@ -157,7 +157,11 @@ def suited(head: str, labels: Labels) -> HeadKind:
 
 
 def _remedy(target: str) -> str | None:
-    """Return advice for an error: how to name the label column so that other labels are read."""
+    """Return advice for an error: how to name the column of labels so that it is read as meant.
+
+    Without a column `label`, columns of numbers are read as vote fractions. None if the labels are
+    one number per galaxy.
+    """
     if target == "fractions":
         return (
             "call the column of classes label: without one, columns of numbers are read as "
@@ -214,11 +218,14 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return the head's training galaxies, and all groups with one of the head or the backbone."""
+    """Return the head's training galaxies, and all galaxies in one group with a training galaxy.
+
+    Training galaxies are those of the head and those of the backbone.
+    """
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # a group may contain galaxies without a row in the embedding table, so without an image to
-    # compare: decide by id whether the backbone was trained on them
+    # a group may contain galaxies without an embedding, whose image files are unknown here:
+    # recognise such training galaxies of the backbone by their id
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])

@@ -1,4 +1,4 @@
-"""Divide training galaxies into folds with equal class shares; groups are never divided."""
+"""Divide training galaxies into folds of equal class shares; keep galaxy groups whole."""
 
 from __future__ import annotations
 

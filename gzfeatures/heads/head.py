@@ -110,7 +110,7 @@ class Head:
         return brief.line("Head", f"{self.name} on {backbones}", of)
 
     def _repr_html_(self) -> str:
-        """Return classes, parameters and costs of the head as HTML for a notebook."""
+        """Return HTML for a notebook: the head's classes, parameters, size and duration of fit."""
         promised = None if self.sets is None else f"{self.sets.coverage:.0%}"
         facts = {
             "predicts": ", ".join(self.classes[:12]) + ("" if len(self.classes) <= 12 else ", …"),
@@ -198,8 +198,8 @@ class Head:
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        # familiarity and conformal sets were calibrated with calibrated probabilities: without
-        # calibration, their promised rates would be wrong
+        # class sets need calibrated probabilities, from which their thresholds were computed;
+        # familiarity, which empties the sets of unfamiliar galaxies, is left out with them
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)
@@ -224,7 +224,10 @@ class Head:
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
-        """Return the head with conformal sets, or intervals of numbers, for another coverage.
+        """Return a copy of the head with class sets, or intervals of numbers, of another coverage.
+
+        The coverage is the promised share of galaxies whose set contains the true class, or whose
+        interval contains the true number.
 
         The thresholds are computed again, from the calibration galaxies stored in the head.
 

@@ -93,7 +93,11 @@ def telling_columns(
 def _telling_number(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
 ) -> list[str]:
-    """Return warnings for columns that equal the number to predict, or sort galaxies like it."""
+    """Return a warning for each column that reveals the number to predict.
+
+    Such a column equals the number, sorts the galaxies in the same or the reverse order, or lets a
+    shallow decision tree predict the number.
+    """
     from scipy.stats import spearmanr
 
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]

@@ -92,7 +92,11 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return a head's learning curve as tuples: galaxies; mean, lowest, highest score of seeds."""
+    """Return a head's learning curve: its score against the number of training galaxies.
+
+    Each tuple has a number of training galaxies, then the mean, lowest and highest score of the
+    heads that were fitted to so many galaxies with different seeds.
+    """
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:

@@ -49,7 +49,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
         # check the whole file first, because skops builds objects while it reads
         check_members(path)
         data = renewed(path)
-        # name all types that a head may contain: in a process of the command line, `skops_io`
+        # name all types that a head may contain: when gzfeatures runs as a command, `skops_io`
         # imports skops without its own list of trusted types
         trusted, io = list(ALLOWED), skops_io()
         content = (

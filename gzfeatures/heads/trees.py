@@ -131,9 +131,9 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:
-                # XGBoost stores the start value as a probability, but adds its logit to the sums
+                # XGBoost stores a start probability, but adds its logit to the sum over trees
                 base = np.log(base) - np.log1p(-base)
-        # a classifier of two classes has a single sum (the logit of the second class)
+        # trees for two classes add up to a single number per row, the logit of the second class
         outputs = max(1, int(self.outputs_.max()) + 1)
         self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
         self.n_features_in_ = X.shape[1]

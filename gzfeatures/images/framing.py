@@ -107,7 +107,10 @@ class Framing:
         return pixels
 
     def asdict(self) -> dict[str, Any]:
-        """Return the field's size, and the names of scale and radius columns, as JSON values."""
+        """Return the column names of scale and radius, and Galaxy Zoo 2's field, as JSON values.
+
+        `frame_radii` is the side of the field that Galaxy Zoo 2 showed, in Petrosian radii.
+        """
         scale, radius = self.columns
         return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
 

@@ -36,7 +36,7 @@ MOST_BANDS = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """Store an uncropped picture, and the central shares of its side to cut out as network inputs.
+    """Store an uncropped picture, and how much of it each view (crop, size) cuts out at the centre.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class GalaxyFiles:
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Return a galaxy's files to read; of picture and bands only what the user prefers."""
+        """Return a galaxy's files: if it has a picture and bands, only those the user prefers."""
         chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
@@ -199,8 +199,8 @@ class GalaxyFiles:
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # include the side of Galaxy Zoo's field in pixels: it depends on the galaxy's radius,
-            # sets the crop, and so changes embeddings
+            # include the side of Galaxy Zoo 2's field in the digest: the side depends on the
+            # galaxy's radius and sets the crop, and so changes the pixels
             key["frame_pixels"] = frame
         # for plain pictures use the SHA-256 of the file's bytes, so that other programs can compute
         # it too
@@ -223,7 +223,11 @@ class GalaxyFiles:
     def see(
         self, files: Files, decoder: Decoder, view: View, frame: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Return an image's pixels, resized and cropped to the share of the sky field in `view`.
+        """Return an image's pixels, cropped and resized as `view` says.
+
+        The view's crop is a share of the side of the survey's picture. For an image of another size
+        on the sky, `Reading.field` or `frame` (the side of Galaxy Zoo 2's picture, in pixels of the
+        image) determines the crop.
 
         Raises
         ------
@@ -287,7 +291,7 @@ class GalaxyFiles:
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Return views whose crops are shares of the images, instead of the survey's sky field."""
+        """Return views with crops as shares of the image's side, not of the survey's picture."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -305,7 +309,7 @@ class GalaxyFiles:
         return [self.archive.file_state(name) for name in files]
 
     def position(self, files: Files) -> int:
-        """Return where an archive stores a galaxy's first file; reading in this order is fast."""
+        """Return a galaxy's place in the archive (first file); reading in this order is fast."""
         return self.archive.position(files[0])
 
     def where(self, files: Files) -> str:

@@ -137,7 +137,11 @@ class Labels:
         return brief.line("Labels", self.scheme, brief.count(len(self), "galaxy"), of)
 
     def _repr_html_(self) -> str:
-        """Return HTML for a notebook: numbers of galaxies in each class, and left out."""
+        """Return HTML for a notebook: how many galaxies each class has, and how many are left out.
+
+        Galaxies are left out, for example, if the rules of the class scheme give them no class. For
+        numbers, the lowest, median and highest replace the classes.
+        """
         counts: dict[str, object] = dict(self.counts)
         if self.target in VALUE_TARGETS:
             low, middle, high = (
@@ -273,7 +277,7 @@ class Labels:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the number of galaxies per class; for vote fractions, how many are known."""
+        """Count the galaxies in each class; for fractions or numbers, those with a known value."""
         if self.target == "classes":
             numbers = np.bincount(self.codes, minlength=len(self.classes))
         elif self.target == "multi-label":

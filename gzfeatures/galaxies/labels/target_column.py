@@ -106,7 +106,7 @@ class TargetColumn:
         )
 
     def _target(self, catalog: Catalog) -> Target:
-        """Return "redshift" if the user or the column's name says so, otherwise "value"."""
+        """Return "redshift" if the user or the column name says that it is one; else "value"."""
         # a column `z` that contains magnitudes, or stands beside columns g and r, is the brightness
         # in the z band: then its name does not make it a redshift
         misnamed = self.column in column_of(catalog.frame, "redshift").refused

@@ -46,7 +46,7 @@ class Grouping:
     counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
-        """Return these groups, merged with groups that were found for a further reason."""
+        """Return these groups, merged with groups of galaxies related for another reason."""
         return Grouping(
             merge(self.groups, groups),
             {**self.counts, reason: (len(groups), len(set(groups.values())))},
@@ -80,7 +80,7 @@ class Grouping:
         return self.joined(f"lie within {arcsec:g} arcsec of one another", neighbours)
 
     def __str__(self) -> str:
-        """Return a line that says how many galaxies were grouped for each reason."""
+        """Return one line: the number of grouped galaxies for each reason, such as equal images."""
         if not self.counts:
             return "grouped: nothing, for neither images nor positions are known"
         parts = [
@@ -155,7 +155,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
         Id → smallest id of its group.
     """
     codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
-    # skip galaxies without a key (coded −1), because they belong to no group
+    # skip galaxies with a missing or empty key (code −1): they are in no group
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = codes[rows[1:]] == codes[rows[:-1]]

@@ -54,7 +54,7 @@ def magnitude_bin(magnitude: Numbers) -> Numbers:
 
 
 def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
-    """Return each value's bin number; values outside the bins get the codes of Hart+2016."""
+    """Return each value's bin number: −999 below all bins, 999 above them, −9999 if unknown."""
     # add 1e-9, because rounding would put a value on a bin's lower edge into the bin below: (0.03 −
     # 0.01) / 0.01 rounds below 2
     bins = np.floor((values - low) / width + 1e-9)
@@ -71,7 +71,7 @@ def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Number
 def _bins(
     catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
 ) -> Numbers:
-    """Return each galaxy's bin of a quantity: the catalog's own, or computed from the quantity."""
+    """Return each galaxy's bin of a quantity, from the catalog or computed from the quantity."""
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 
@@ -110,7 +110,10 @@ def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies as a published program did, which let unknown magnitudes pass its limits."""
+    """Admit galaxies inside the volume, as a published program did: also with unknown magnitude.
+
+    The program is SatoshiTomi/galaxy-morphology (2018).
+    """
     redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
     magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
     kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)

@@ -148,8 +148,8 @@ class Split:
         # the earlier split placed
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
-        # count only new galaxies, so that they get the wanted shares among themselves, whatever the
-        # earlier split had
+        # count only new galaxies: then the wanted shares hold for the new galaxies alone, whatever
+        # shares the earlier split had
         have = np.zeros((max(codes, default=0) + 1, 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         random = np.random.default_rng(seed)

@@ -138,7 +138,7 @@ def known_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """Store a new or extended split, counts of earlier and new galaxies, and ids moved to test.
+    """Store a split, how many of its galaxies are new, and which galaxies moved to the test part.
 
     Parameters
     ----------

@@ -160,7 +160,10 @@ def without_mark(column: str) -> str:
 
 
 def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in a table: Galaxy Zoo campaign, kind of votes, and each answer's columns.
+    """Yield the vote columns of a table, by Galaxy Zoo campaign and kind of votes.
+
+    Each tuple has the campaign, the kind of votes (count, fraction, …), and the columns of each
+    answer.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return for which galaxies nobody was asked the question that an answer belongs to.
+        """Return True for galaxies about which nobody was asked an answer's question, shape (n,).
 
         For these galaxies NaN means "not asked", not a missing vote.
         """
@@ -131,7 +131,7 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """Return upper limits of an answer's vote fraction, known or unknown, shape (n,).
+        """Return the largest possible vote fraction of an answer, for each galaxy, shape (n,).
 
         The limit of a known fraction is the fraction itself. The limit of an unknown fraction is
         the fraction of volunteers who reached the question (1 for fractions of those asked). Counts
@@ -280,8 +280,8 @@ def ballots(
             name, why = next(iter(others.items()))
             raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
         raise _absent(every, form, measures, answers, where)
-    # without a campaign named by the user, count campaigns that cannot be read too, because a
-    # galaxy that two campaigns asked about is ambiguous
+    # if the user names no campaign, consider campaigns with other kinds of votes too, because a
+    # galaxy about which two campaigns asked is ambiguous
     campaign = _campaigns(frame, every, read if choice.campaign else every)
     votes = {source.campaign: converted(table(frame, source), form) for source in read}
     first = votes[read[0].campaign]
@@ -343,7 +343,8 @@ def _asked(
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:
         rows = campaign == source.campaign
-        # use unweighted counts only, because weighted counts and fractions are no numbers of people
+        # count volunteers by unweighted votes only, because sums of weighted votes and fractions
+        # are no numbers of people
         if source.measure != "count" or not rows.any():
             continue
         counts = table(frame, source).values[rows]

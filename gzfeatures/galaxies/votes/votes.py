@@ -216,7 +216,7 @@ class Counts(_VoteTable):
     _highest = float("inf")
 
     def conditional(self) -> Conditional:
-        """Return vote fractions among the volunteers who were asked; NaN where nobody was asked."""
+        """Return vote fractions among the volunteers who answered a question; NaN if nobody did."""
         values = np.full_like(self.values, np.nan)
         for part in COLUMNS.values():
             asked = self.values[:, part].sum(axis=1, keepdims=True)
@@ -251,7 +251,7 @@ class Conditional(_VoteTable):
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
     def cumulative(self) -> Cumulative:
-        """Convert fractions among those asked to fractions among all volunteers.
+        """Convert fractions of those who reached each question to fractions of all volunteers.
 
         If no volunteer reached the question, the result is zero, even for a missing fraction;
         otherwise a missing fraction stays NaN.
@@ -295,7 +295,7 @@ _ROUNDING = 1e-5
 def inconsistencies(
     votes: Conditional | Cumulative, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return, for each question, the rows whose vote fractions do not add up to the right sum.
+    """Return, for each question, the rows whose vote fractions do not sum to the expected value.
 
     Fractions of all volunteers sum to the fraction of the parent answer (to 1 for questions without
     a parent); fractions of those asked sum to 1.

@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predict several vote fractions, each with a fit to the galaxies for which it is known.
+    """Predict several vote fractions; fit each fraction to the galaxies for which it is known.
 
     Parameters
     ----------
@@ -225,7 +225,11 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Return each class's share of the votes of all neighbours, (n, k), never 0."""
+        """Return the probability of each class, above 0, shape (n, k).
+
+        It is the class's share of the votes of the nearest neighbours and of one further vote,
+        which all classes share equally.
+        """
         share = super().predict_proba(X)
         return np.asarray(
             (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),

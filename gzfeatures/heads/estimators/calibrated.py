@@ -258,8 +258,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
-            # fit the logarithm of the scale, in units of the scores' spread: the
-            # scale is then always positive
+            # the free parameter is ln(scale × standard deviation of the scores): so the scale is
+            # always positive
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
             p = softmax(a * scores + b, axis=1)
             # mean log loss plus a weak penalty: without it, offsets diverge if classes are
@@ -295,7 +295,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions lack the list `stepped_`: there every class has a function
+            # heads of earlier versions lack the list `stepped_`, and have a step function (isotonic
+            # calibration) for every class
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)

@@ -57,7 +57,7 @@ def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
 def least_squares(
     X: Matrix, codes: npt.NDArray[np.int64], classes: int, C: float, gamma: float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Fit a score per class (+1 inside, −1 outside); return its landmarks, weights, intercepts.
+    """Fit one score per class: +1 for the galaxies in the class, −1 for all others.
 
     The scores f = K(x, landmarks) weights + intercept minimise C Σ (y − f)² + ½ ‖f‖², the norm
     being that of the kernel's space, without the intercept.

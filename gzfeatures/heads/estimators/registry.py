@@ -72,7 +72,7 @@ class HeadKind:
     numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
-        """Return this kind of head with the defaults and search ranges for classes or numbers.
+        """Return this kind of head; to predict numbers, replace some defaults and search ranges.
 
         Examples
         --------
@@ -129,7 +129,10 @@ class HeadKind:
         return {**self.defaults, **parameters}
 
     def asdict(self) -> dict[str, Any]:
-        """Return name, source, default parameters and search ranges as JSON values."""
+        """Return this kind of head as JSON values: name, source, defaults, search ranges and more.
+
+        The source is the publication that describes the method.
+        """
         return {
             "name": self.name,
             "task": self.task,

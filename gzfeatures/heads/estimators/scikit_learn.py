@@ -145,7 +145,7 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 class WeightedHeadClassifier(HeadClassifier):
-    """Classify vectors with a head whose fit can weigh rows."""
+    """Classify vectors with a head whose training rows can have weights."""
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> Self:
         """Fit the head to rows X and labels y, with optional weights of rows.
@@ -170,7 +170,10 @@ class WeightedHeadClassifier(HeadClassifier):
 
 
 class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
-    """Predict one number from vectors with a head, which standardises the number.
+    """Predict one number per row with a head.
+
+    The head is fitted to numbers scaled to mean 0 and standard deviation 1, and predicts in the
+    original unit.
 
     Attributes
     ----------

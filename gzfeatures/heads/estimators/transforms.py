@@ -25,7 +25,7 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Replace each NaN, in place, by the training median of its column (0 for a column of NaN)."""
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Compute the median of each column without NaN, shape (d,)."""
+        """Compute the median of each column, shape (d,); ignore NaN; a column of NaN gets 0."""
         values = (column[~np.isnan(column)] for column in X.T)
         self.medians_: Matrix = np.array(
             [np.median(column) if len(column) else 0 for column in values], dtype=np.float32

@@ -35,7 +35,7 @@ Corners = npt.NDArray[np.float64]
 
 
 def celestial(header: Header | None) -> WCS | None:
-    """Return the celestial coordinates of an image; None if its FITS header defines none."""
+    """Return an image's celestial coordinate system (WCS); None if its FITS header defines none."""
     if header is None or "CTYPE1" not in header:
         return None
     from astropy.wcs import WCS
@@ -152,8 +152,8 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
             target.all_world2pix(sky if target.wcs.lng < target.wcs.lat else sky[:, ::-1], 0)
         )
     except Exception:
-        # any error means that the projection cannot represent a point, or that distortion terms do
-        # not converge
+        # these functions raise many kinds of error if the projection cannot represent a point, or
+        # if distortion terms do not converge
         return np.full_like(corners, np.nan)
 
 

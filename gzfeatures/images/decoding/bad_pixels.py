@@ -57,8 +57,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
     if run > RUN:
-        # do not shorten the required run of zeros to the width of the image: a complete row of
-        # zeros proves nothing there
+        # an image with many zeros may have whole rows of zeros by chance: if it is narrower than
+        # the required run, no row proves an unobserved area
         shapes = {(square, square), (1, run), (run, 1)}
     solid, opened = np.zeros_like(zero), np.zeros_like(zero)
     for shape in shapes:
@@ -68,8 +68,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     if not solid.any():
         return solid
     if (zero & ~opened).sum() > MANY * (~opened).sum():
-        # with few photons, zeros are connected all over the sky; so if many zeros lie outside the
-        # blocks, do not extend the blocks to connected zeros
+        # in images of few photons, zeros are connected all over the sky; so if many zeros lie
+        # outside the solid squares and runs, return only these, without the zeros connected to them
         return opened
     areas, _ = ndimage.label(zero)
     filled: Mask = np.isin(areas, np.unique(areas[solid]))

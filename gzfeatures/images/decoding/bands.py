@@ -165,8 +165,8 @@ class Bands:
             self.names, self.flux, self.bad, uncovered, strict=True
         ):
             good = flux[~bad]
-            # count bad pixels only inside the band's own image, because the margin that a shift
-            # left is no fault
+            # count bad pixels only where the band's image had pixels before it was shifted onto
+            # another band's grid: the empty margin left by the shift is no fault
             share = bad[~outside].mean() if not outside.all() else 1.0
             if len(good) == 0 or good.min() == good.max():
                 lines.append(f"band {name} is blank")

@@ -208,7 +208,10 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Return bits per sample in a picture file; of 16-bit colours Pillow keeps only 8 bits."""
+    """Return how many bits a picture file stores per sample (one channel of one pixel).
+
+    Pillow does not say so for 16-bit colours, because it keeps only their upper 8 bits.
+    """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8

@@ -210,7 +210,7 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
 
 
 def _joined(before: list[str], after: list[str]) -> str:
-    """Return a file name without its band and without one of the separators beside the band."""
+    """Join the parts of a file name before and after its band; drop one of two separators."""
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 

@@ -12,7 +12,7 @@ Flux = npt.NDArray[np.float64]
 
 
 class Stretch(Protocol):
-    """Define argument and result of a stretch: from fluxes to 8-bit grey levels."""
+    """Describe the interface of a stretch: it takes fluxes and returns 8-bit grey levels."""
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
         """Return the stretched image as 8-bit values, shape (channels, height, width).

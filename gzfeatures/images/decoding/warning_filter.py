@@ -21,7 +21,10 @@ os.register_at_fork(after_in_child=_renew)
 
 @contextmanager
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
-    """Ignore warnings while decoding, one thread at a time; those of types `errors` are raised."""
+    """Ignore warnings while an image is decoded; raise only warnings of the types `errors`.
+
+    A lock lets only one thread do so at a time.
+    """
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind in errors:
