@@ -44,7 +44,10 @@ class GalaxyImage:
 
     @property
     def frame(self) -> float | None:
-        """Return the side of Galaxy Zoo's field in pixels; None if the image shows this field."""
+        """Return the side, in pixels of the image, of the sky field that Galaxy Zoo 2 showed.
+
+        Return None if the image shows exactly this field.
+        """
         return None if self.framing is None else self.framing.frame_pixels(self.name)
 
     def read(self) -> bytes:

@@ -64,7 +64,7 @@ class ImageCheck:
         return cls(len(names), missing, broken, shallow)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the check's result as JSON values; leave out `shallow` if it is empty."""
+        """Return the result as JSON values; omit `shallow` if no image has few grey levels."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
         shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
         result: dict[str, Any] = {

@@ -214,7 +214,7 @@ class ImageSet:
         return self._image(row).digest()
 
     def digests(self) -> list[str]:
-        """Return each image's SHA-256 digest (bytes and options), in the order of the ids."""
+        """Return the `digest` (SHA-256) of each image, in the order of `ids`."""
         return self._each(self.digest)
 
     def file_order(self) -> npt.NDArray[np.int64]:
@@ -310,12 +310,12 @@ class ImageSet:
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """Return the same images, with the kind of catalog from which their ids come.
+        """Return the same images, marked with the catalog format that their ids come from.
 
         Parameters
         ----------
         kind : str
-            Name of the kind of catalog, such as kaggle.
+            Name of a catalog format, such as kaggle (see `kinds.KINDS`).
         """
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 

@@ -50,10 +50,11 @@ COUNT = int(max(DOWN.max(), ACROSS.max())) + 1
 
 @lru_cache(maxsize=64)
 def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]]:
-    """Return the slice of central pixels in a row, and each pixel's weight in each cosine wave."""
+    """Return a slice of the central pixels of a row or column, and their weight in each cosine."""
     scale = side / SIZE
     reach = max(scale, 1.0)
-    # weigh pixels by a triangle two result pixels wide, as Pillow's bilinear filter does
+    # shrink the picture to `SIZE` pixels per side: weigh its pixels by a triangle as wide as two
+    # pixels of the small picture, as Pillow's bilinear filter does
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))

@@ -11,7 +11,7 @@ from gzfeatures.images.decoding.grey_levels import Levels
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Store options for reading image files: range or stretch, band names, ids, sky field.
+    """Store options for reading image files, such as values of black and white, or band names.
 
     Every option that changes pixels also changes an image's digest.
 
@@ -69,7 +69,7 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """Return the converter of pixel values to grey levels: by a range or a stretch."""
+        """Return the converter of pixel values to grey levels, by black and white or a stretch."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Reading:
 
     @property
     def key(self) -> dict[str, Any]:
-        """Return those options that change pixels and are not at their default.
+        """Return the reading options that change pixels, by name, except those that are not set.
 
         Field and bands are always included.
         """

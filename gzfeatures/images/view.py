@@ -175,8 +175,8 @@ class View:
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
-        # resizing also reads a margin of one result pixel (two for bicubic) around the crop;
-        # without it, the result would differ from that of resizing the uncropped image
+        # resizing also reads a margin around the crop, as wide as one pixel of the result (two for
+        # bicubic); without it, the result would differ from that of resizing the uncropped image
         reach = math.ceil(RADII[self.interpolation] * max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]

@@ -177,7 +177,7 @@ class MapPage:
         return path
 
     def _header(self) -> dict[str, Any]:
-        """Return the map's title, size, quality and colours as JSON values for the page."""
+        """Return the map's title, number of galaxies, quality and colours as JSON values."""
         light = [on_paper(colour) for colour in CLASS_COLOURS]
         return {
             "title": self.title,
@@ -217,7 +217,10 @@ class MapPage:
         )
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """Return what the page shows of galaxies: probabilities, neighbours, images, density."""
+        """Return galaxies' probabilities, neighbours, sky positions and thumbnails as JSON values.
+
+        If the page draws only a sample of the galaxies, also return the density of all galaxies.
+        """
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:

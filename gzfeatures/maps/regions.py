@@ -98,7 +98,7 @@ def regions(
 def _levels(
     vectors: npt.NDArray[np.float32], coordinates: npt.NDArray[np.float32], seed: int
 ) -> list[Codes]:
-    """Cluster the galaxies at each scale; return arrays of region numbers, (n,), −1 for none."""
+    """Cluster galaxies once per least region size; return region numbers (n,), −1 for none."""
     n = len(vectors)
     whole = [np.zeros(n, dtype=np.int64)]
     # equal embeddings or positions cannot be clustered: the whole map is one region

@@ -22,7 +22,7 @@ MOST = 50_000
 
 @dataclasses.dataclass(frozen=True)
 class TeachingServer:
-    """Store the secret token with which a page sends labels to its server, and the server's heads.
+    """Store a page's secret token for its server, and names of heads that the server can fit.
 
     Parameters
     ----------

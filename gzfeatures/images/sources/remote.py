@@ -181,8 +181,8 @@ def _read(system: Any, path: str, address: str) -> bytes:
         return read()
     from gzfeatures.images.sources.web_files import service_for
 
-    # limit the time, because programs for buckets and other servers may wait or repeat requests for
-    # ever
+    # limit the time, because the client libraries of cloud buckets and other servers may wait or
+    # repeat requests for ever
     return service_for(address).waits_for(read)
 
 

@@ -1,1 +1,1 @@
-"""Contain HTML, scripts and styles that `maps.map_page` puts together to an interactive map."""
+"""Contain the HTML, scripts and styles from which `maps.map_page` makes an interactive map."""

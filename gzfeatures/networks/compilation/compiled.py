@@ -101,7 +101,7 @@ class Compiled:
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return embeddings (n, dim) of pixels, which must have the shape of the compiled example.
+        """Return embeddings (n, dim) of pixels in the shape for which the network was compiled.
 
         Raises
         ------

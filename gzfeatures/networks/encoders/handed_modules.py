@@ -82,7 +82,7 @@ class HandedModule:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 digest of the module's weights and of its printed layers."""
+        """Return the SHA-256 digest of the module's weights and `repr`, which lists its layers."""
         digest = hashlib.sha256(repr(self.module).encode())
         for name, value in sorted(self.module.state_dict().items()):
             tensor = value.detach().cpu().contiguous()

@@ -170,7 +170,7 @@ def _arguments(node: torch.fx.Node) -> dict[str, Any]:
 
 
 def _is_map(argument: Any) -> bool:
-    """Return whether an argument has four axes, like a feature map (n, channels, height, width)."""
+    """Return whether an operator's input has four axes, as feature maps have; True if unknown."""
     value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
     return getattr(value, "ndim", 4) == 4
 
@@ -232,5 +232,5 @@ def _enlarges(node: Any, constants: Mapping[str, Any], size: int) -> bool:
     sizes = constants.get(node.input[3]) if len(node.input) > 3 and node.input[3] else None
     if scales is not None and len(scales):
         return bool((np.asarray(scales) >= 1).all())
-    # a size of 1, 2 or 3 is no side: it is the number of images or of colours
+    # ignore output sizes of 1, 2 or 3: they are numbers of images or colours, not sides of an image
     return sizes is not None and all(side >= size or side <= 3 for side in sizes)

@@ -169,7 +169,7 @@ def _without_classifier(state: dict[str, torch.Tensor], spec: Backbone) -> dict[
 
 
 class TimmEncoder(nn.Module):
-    """Compute embeddings with a timm model: the classifier's input, the class token or the mean."""
+    """Compute embeddings of a timm model: classifier input, class token or mean feature vector."""
 
     def __init__(self, model: Any, layer: str, name: str) -> None:
         super().__init__()

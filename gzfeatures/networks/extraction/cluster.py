@@ -44,7 +44,7 @@ LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_sto
 
 @contextmanager
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
-    """Yield a folder with a short path for the sockets of a new Ray cluster; None lets Ray choose.
+    """Yield a short folder path for a new Ray cluster's sockets; None if Ray's default is suitable.
 
     Batch systems set `$TMPDIR` to long paths, under which no socket can be made. In this case the
     folder lies in /tmp, and is removed afterwards.

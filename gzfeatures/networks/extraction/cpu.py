@@ -73,7 +73,8 @@ class CpuEngine:
             if cores % threads == 0
         ]
         self._set(threadings[0])
-        # an earlier run measured the fastest setting and compiled the networks for it: reuse both
+        # an earlier run measured which division of the cores among workers is fastest, and compiled
+        # all networks for this division: reuse both
         kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
         if kept:
             self._set(max(kept))
@@ -100,7 +101,7 @@ class CpuEngine:
         self.workers, self.batch = threading.workers, threading.batch
 
     def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
-        """Prepare or compile every network, inside a worker thread."""
+        """Make each network ready to run, in a worker thread; "prepare" does not compile it."""
         # compiled code keeps the thread count of the thread that compiled it, so compile in a
         # worker, which has the right count; skip networks for which compiling takes longer than it
         # saves
