@@ -87,8 +87,8 @@ def fit_heads(
     # refuse test galaxies that the backbone was trained on: their scores would be too good
     if not options.allow_seen:
         _refuse_seen(tables, split)
-    # keep these galaxies out of all fits: they calibrate class sets, and the measure of how
-    # familiar a new galaxy is
+    # keep these galaxies out of all fits: they calibrate class sets, and the measure of a new
+    # galaxy's distance from the training galaxies
     promised_by = split.test if options.set_aside else split.validation
     kept_out = [table.select(promised_by) for table in tables]
     bench = _Bench(

@@ -260,8 +260,8 @@ def _explained_model(classifier: Classifier, seed: int) -> ExplainedModel:
 
     head = Head.read(classifier.head)
     _require_classes(head.target, classifier.head)
-    # a head has no gradient by its embedding: measure how its probabilities change along random
-    # directions, drawn from `seed`
+    # a head cannot be differentiated: measure how its probabilities change along random directions
+    # of the embedding, drawn from `seed`
     return ExplainedModel.of_head(
         classifier.network,
         head.probabilities,

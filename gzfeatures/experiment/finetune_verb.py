@@ -285,7 +285,10 @@ def _figures(training: Training) -> dict[str, Any]:
 
 
 def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
-    """Return an ensemble's seconds, images and epochs over all members, as JSON values."""
+    """Return costs of an ensemble as JSON values: seconds, and images used in all trainings.
+
+    Also return each member's best epoch, and the number of epochs of the longest training.
+    """
     first = joined.members[0]
     return {
         "recipe": first.recipe.recipe if first.recipe else None,

@@ -245,7 +245,7 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split galaxies by a hash of their ids, or at random; galaxies keep parts of an earlier split.
+    """Split galaxies by a hash of their ids; or continue an earlier split, or split at random.
 
     Also return the ids of galaxies that are moved to test nevertheless, because the earlier split
     had put their group into two parts.

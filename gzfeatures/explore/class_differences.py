@@ -51,7 +51,10 @@ class ClassDifference:
 
     @property
     def differs(self) -> bool:
-        """Return whether the interval of the difference between the tables excludes 0."""
+        """Return whether the share of same-class neighbours differs significantly between tables.
+
+        It does if the confidence interval of the difference excludes 0.
+        """
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     def asdict(self) -> dict[str, object]:
@@ -132,8 +135,8 @@ def _influence(
     galaxy that is a neighbour of many members changes this sum a lot.
     """
     k = near.shape[1]
-    # without this neighbour, the next nearest galaxy would take its place, which has the same class
-    # as often as the neighbours on average: subtract this average
+    # if a galaxy were no neighbour of a member, the next nearest galaxy would take its place; that
+    # one has the same class as often as the member's neighbours on average: subtract this average
     added = ((codes[near] == codes[:, None]) - same[:, None]) / k
     weights = added[rows].ravel()
     return np.asarray(np.bincount(near[rows].ravel(), weights, len(codes)), dtype=np.float64)

@@ -148,7 +148,10 @@ def by_graph(
 def _graph_candidates(
     rows: Matrix, queries: Matrix, asked: int, progress: Progress
 ) -> npt.NDArray[np.int64]:
-    """Return numbers of rows near each query, shape (m, asked); −1 if too few rows were found."""
+    """Return the indices of `asked` rows near each of m queries, shape (m, asked).
+
+    The index −1 stands for a row that the graph search did not find.
+    """
     import faiss
 
     index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
@@ -169,7 +172,7 @@ def _graph_candidates(
 
 
 def _by_cell(rows: Matrix, queries: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return orders of rows and of queries in which near vectors follow each other.
+    """Return a permutation of the rows, and one of the queries, that puts near vectors together.
 
     A graph whose near rows lie side by side in memory is searched in half the time.
     """

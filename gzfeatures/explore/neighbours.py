@@ -221,7 +221,8 @@ def duplicates(
             "chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among)
         )
     space = FeatureSpace.fit(table.matrix, metric=metric, components=components)
-    # the feature space subtracts the mean, which changes no distance: whole embeddings need no copy
+    # whole embeddings with the Euclidean metric need no projected copy: the feature space would
+    # only subtract the mean, which changes no distance
     whole = space.axes is None and metric == "euclidean"
     vectors = table.matrix if whole else space.vectors(table.matrix)
     near = nearest(
@@ -289,14 +290,15 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     # expected mean of log(d_k / d_j) over j = 2 … k − 1 for dimension D = 1, from the sums 1/j + …
     # + 1/(k − 1)
     expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()
-    # in double precision, because the ratio to the distance of copies overflows a single one
+    # equal embeddings have distance 0, replaced here by the smallest float32: a ratio to it
+    # overflows float32, so compute in double precision
     far = np.maximum(distances, np.finfo(np.float32).tiny).astype(np.float64)
     logs = np.log(far[:, -1:] / far[:, 1:-1]).mean(1)
     return float(expected / max(np.median(logs), 1e-3))
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Join pairs that share galaxies to groups, and return the group number of each pair."""
+    """Return the group number of each pair; pairs that share a galaxy are in the same group."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -87,7 +87,7 @@ def scan(
 
 
 def require_lengths(block: Matrix, first_row: int) -> None:
-    """Refuse vectors with NaN or infinity, or so long that squared distances overflow.
+    """Refuse vectors with NaN or infinity, or a norm whose square could overflow.
 
     Parameters
     ----------
@@ -144,7 +144,8 @@ def _candidates(rough: npt.NDArray[np.float32], length: float, count: int) -> np
     """
     last = min(len(rough), count + SPARE) - 1
     limit = float(np.partition(rough, last)[last])
-    # largest possible length of a row at this distance; rounding errors grow with its square
+    # a row whose distance to the query is at this limit has at most this norm (triangle
+    # inequality); rounding errors grow with the square of the norm
     longest = length + np.sqrt(max(0.0, limit + length**2))
     return np.flatnonzero(rough <= limit + ROUNDING * longest**2)
 

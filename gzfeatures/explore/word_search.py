@@ -37,7 +37,7 @@ class Answered:
     answer: str
 
     def score(self, fractions: Array) -> Array:
-        """Return the answer's vote fraction, (n,), from those of all 37 answers, (n, 37)."""
+        """Return the answer's vote fraction, (n,), from Galaxy Zoo's 37 vote fractions, (n, 37)."""
         return fractions[:, ANSWERS.index(self.answer)]
 
     def __str__(self) -> str:

@@ -174,8 +174,8 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
     """Return three sums over the galaxies of each confidence bin, shape (3, BINS).
 
-    They are the sums of `excess` (confidence − correct), of its square, and of `expected`, the
-    square that the confidence lets expect.
+    They are the sums of `excess` (confidence − correct), of its square, and of `expected`
+    (confidence × (1 − confidence), the mean of such a square if the confidence is right).
     """
     which = bin_of(confidence)
     return np.stack(

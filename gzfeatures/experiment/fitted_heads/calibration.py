@@ -1,7 +1,8 @@
 """Calibrate a fitted head on galaxies that it was not fitted on, such as validation galaxies.
 
 Three things are measured: which sets of classes contain the true class with a chosen probability
-(conformal sets), the mean probability of each class, and the distances to the training galaxies.
+(conformal sets), the mean probability of each class, and how far galaxies lie from the training
+galaxies.
 """
 
 from __future__ import annotations

@@ -97,7 +97,10 @@ def _cells_by_distance(index: CellIndex) -> npt.NDArray[np.int32]:
 def _measured(
     index: CellIndex, vectors: Matrix, k: int, order: npt.NDArray[np.int32], seed: int
 ) -> tuple[int, float]:
-    """Double the cells until they hold enough of the nearest rows; return number and recall."""
+    """Return how many near cells to search for nearly all nearest rows, and the share found.
+
+    The number is doubled until these cells hold 98.5 % of the nearest rows of 500 galaxies.
+    """
     sample = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
     blocks = (vectors[start : start + BLOCK] for start in range(0, len(vectors), BLOCK))
     _, truth = scan(blocks, vectors[sample], k, own=sample)
@@ -124,7 +127,11 @@ def _of_cell(
     count: int,
     k: int,
 ) -> Nearest:
-    """Return the nearest rows of rows of one cell among its nearest cells, itself the first."""
+    """Find the k nearest rows of each row in `asked`, all of one cell, in the nearest cells.
+
+    `order` lists all cells by the distance of their centres, the rows' own cell first. The first
+    `count` cells are searched, or more if these have too few rows.
+    """
     import faiss
 
     sizes = np.cumsum(index.sizes[order])
@@ -134,7 +141,8 @@ def _of_cell(
     # sort, so that of equal distances the earlier row is chosen
     rows = np.sort(np.concatenate([index.members(cell) for cell in chosen]))
     reference = vectors[rows]
-    # |x − y|² = |x|² + |y|² − 2 x·y loses digits far from the origin, so move it to these rows
+    # |x − y|² = |x|² + |y|² − 2 x·y loses digits if the rows lie far from the origin, so subtract
+    # their mean
     centre = reference.mean(0, dtype=np.float64).astype(np.float32)
     moved = reference - centre
     parts = []

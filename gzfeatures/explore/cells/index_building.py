@@ -1,4 +1,7 @@
-"""Build the index of a table block by block, so that an interruption loses at most one block."""
+"""Build the index file that speeds up nearest-neighbour searches in a large embedding table.
+
+Each finished block of rows is saved, so that an interruption loses at most one block.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,8 @@ class _Building:
         rounds, centres = self.state.centres()
         if rounds == plan["rounds"]:
             return centres
-        # drop the stored cells of rows, because the centres will move
+        # delete the saved cell numbers of rows, and the checksums of vectors already written in the
+        # order of cells: both are wrong after the centres move
         self.state.drop(CELLS, PLACED)
         sample = self._sample()
         with self.progress.counted("centres of cells", plan["rounds"], done=rounds) as advance:
@@ -158,7 +162,7 @@ class _Building:
         return centres
 
     def _sample(self) -> Matrix:
-        """Return the vectors of randomly drawn rows; refuse vectors too long or not finite."""
+        """Return vectors of random rows; refuse a table with NaN, infinity or too large norms."""
         plan = self.state.plan
         rows, count = plan["rows"], min(plan["rows"], PER_CELL * plan["cells"])
         drawn = np.zeros(rows, dtype=bool)

@@ -70,14 +70,14 @@ class UnfinishedIndex:
         self._replace(CENTRES, self._seal(data) + data)
 
     def cells(self) -> Numbers:
-        """Return the saved cells of rows, shape (whole blocks × rows per block,)."""
+        """Return the cell numbers saved so far: those of the table's first r rows, shape (r,)."""
         rows, block = self.plan["rows"], self.plan["block"]
         lengths = [min(block, rows - start) for start in range(0, rows, block)]
         blocks = self._blocks(CELLS, lengths, below=self.plan["cells"])
         return np.concatenate([np.empty(0, np.uint32), *blocks])
 
     def add_cells(self, cells: Numbers) -> None:
-        """Save the cells of the next block of rows, shape (r,)."""
+        """Save the cell number of each row in the next block of rows, shape (r,)."""
         self._append(CELLS, cells)
 
     def placed(self) -> tuple[int, Numbers]:
@@ -92,12 +92,14 @@ class UnfinishedIndex:
         self._append(PLACED, checksums)
 
     def drop(self, *names: str) -> None:
-        """Remove the parts with these names, because they depend on a part to compute again."""
+        """Delete files of the unfinished index by name, such as `cells`, to compute them again."""
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
     def begin(self, size: int, progress: Progress = SILENT) -> None:
-        """Remove parts that have another plan, and reserve `size` bytes on disk for the index.
+        """Delete files that were begun with other settings or another table; reserve disk space.
+
+        The index gets `size` bytes on disk.
 
         Raises
         ------
@@ -127,12 +129,12 @@ class UnfinishedIndex:
                 raise
 
     def _seal(self, data: bytes) -> bytes:
-        """Return a sha256 (32 bytes) that depends on the plan and on the given data."""
+        """Return one sha256 (32 bytes) of the index's settings (`plan`) and the given bytes."""
         plan = fingerprint.canonical_json(self.plan).encode()
         return hashlib.sha256(hashlib.sha256(plan).digest() + data).digest()
 
     def _sum(self, name: str, number: int, data: bytes) -> bytes:
-        """Return the checksum of a block (4 bytes), which depends on plan, file and position."""
+        """Return the crc32 (4 bytes) of a block, its number, its file, and the index's settings."""
         place = f"{name} {number} {fingerprint.of(self.plan)}"
         return zlib.crc32(data, zlib.crc32(place.encode())).to_bytes(4, "little")
 

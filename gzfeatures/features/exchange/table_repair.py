@@ -134,7 +134,10 @@ def _of_table(
 def _of_store(
     digests: Ids, matrix: np.ndarray, store: Store, path: Path
 ) -> tuple[EmbeddingTable, str]:
-    """Return an empty table with the network, layer and crop that gave equal vectors in a store."""
+    """Find the extractor (network, layer, crop) whose stored embeddings equal a table's vectors.
+
+    Return an empty table of this extractor, and a sentence that says what was compared.
+    """
     for extractor in _extractors(store, matrix.shape[1]):
         cache = store.vectors_of(extractor)
         rows = np.flatnonzero(cache.has(digests))[:COMPARED]
@@ -151,14 +154,14 @@ def _of_store(
 
 
 def _extractors(store: Store, dim: int) -> Iterator[Extractor]:
-    """Yield extractors (network, layer, crop) in a store whose vectors have the given length."""
+    """Yield the extractors (network, layer, crop) of stored embeddings with `dim` numbers each."""
     for entry in store.show():
         if entry.extractor.dim == dim:
             yield entry.extractor
 
 
 def _hashes(column: object) -> np.ndarray:
-    """Return picture hashes of a column, shape (n, 64), with zeros for a missing hash."""
+    """Return the picture hash of each row of a table, shape (n, 64), zeros if it is missing."""
     cells = [cell or bytes(2 * BYTES) for cell in storage(column).to_pylist()]
     if any(len(cell) != 2 * BYTES for cell in cells):
         raise InputError(f"column {PICTURES}", rule=f"hold {2 * BYTES} bytes")
