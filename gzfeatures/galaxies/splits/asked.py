@@ -33,7 +33,7 @@ SIZES = (0.875, 0.125, 0.0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """Store which galaxies were drawn at random to be labelled, and which were chosen otherwise.
+    """Store which galaxies were drawn at random to be labelled, and which for other reasons.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return True for galaxies about which nobody was asked an answer's question, shape (n,).
+        """Return True for galaxies about which nobody was asked the answer's question, shape (n,).
 
         For these galaxies NaN means "not asked", not a missing vote.
         """

@@ -210,7 +210,7 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 def _stored_bits(data: bytes, image: Image.Image) -> int:
     """Return how many bits a picture file stores per sample (one channel of one pixel).
 
-    Pillow does not say so for 16-bit colours, because it keeps only their upper 8 bits.
+    Pillow does not tell this number: it keeps only the upper 8 bits of 16-bit colours.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]

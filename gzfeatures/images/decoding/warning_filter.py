@@ -23,7 +23,7 @@ os.register_at_fork(after_in_child=_renew)
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
     """Ignore warnings while an image is decoded; raise only warnings of the types `errors`.
 
-    A lock lets only one thread do so at a time.
+    A lock lets only one thread at a time run the `with` block.
     """
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
