@@ -137,7 +137,7 @@ def _method(method: str, text: Text, cite: Cite) -> str:
 
 
 def _labels(run: FinishedRun, text: Text, cite: Cite) -> str:
-    """Return a sentence that says what the labels of a run are, such as its classes."""
+    """Return a sentence on a run's labels: class scheme and classes, or the predicted number."""
     labels = run.report.labels
     if labels.target in VALUE_TARGETS:
         return f"We predict the number {text(labels.classes[0])} of each galaxy."
@@ -179,7 +179,7 @@ def _network(run: FinishedRun, name: str, text: Text, cite: Cite) -> str:
 
 
 def _headline(run: FinishedRun, text: Text) -> str:
-    """Return a clause that names the best network or head, its score and the interval."""
+    """Return a clause with the best network's or head's name, score and confidence interval."""
     row, best = run.candidate(1)
     metric, digits = run.report.comparison.metric, run.report.digits
     ends = row.interval(metric)

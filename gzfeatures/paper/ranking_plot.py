@@ -38,7 +38,7 @@ class RankingLine:
 
 @styled
 def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Figure:
-    """Draw one line per network or head; open marks are significantly worse than the best.
+    """Draw a line per network or head; those significantly worse than the best have open marks.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def _own() -> Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Citations:
-    """Store the references to cite for a run, and a note on each source without a reference.
+    """Store the references for a paper about a run, and remarks on what its author must check.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Citations:
     unknown: tuple[str, ...] = ()
 
     def bibtex(self) -> str:
-        """Return the references as BibTeX text; notes on sources without reference come first."""
+        """Return BibTeX text: first the remarks for the author as comments, then the references."""
         # write the notes before the entries, where BibTeX ignores all text except @, which begins
         # an entry: replace it
         notes = [f"% {note.replace('@', ' at ')}" for note in self.unknown]
@@ -201,7 +201,10 @@ def _software(run: FinishedRun) -> Iterator[Reference]:
 
 
 def _data(run: FinishedRun) -> Iterator[Reference | str]:
-    """Yield references for the run's catalogs, guessed by their columns, and notes for authors."""
+    """Yield references of the run's catalogs, which are recognised by their columns.
+
+    For each catalog also yield a sentence that asks the paper's author to check or add a reference.
+    """
     galaxies = run.settings.galaxies
     for entry in (galaxies, *galaxies.training_only):
         path = Path(entry.catalog)

@@ -74,11 +74,11 @@ class TeachingView:
 
     @property
     def labels(self) -> Labels:
-        """Return all labels of the table's galaxies in the label file."""
+        """Return the labels that people gave to galaxies of the embedding table."""
         return self.session.labels()
 
     def close(self) -> None:
-        """Remove the page from the notebook, and report the last round of labelling."""
+        """Remove the page from the notebook, and close its teaching session."""
         self.widget.close()
         self.session.close()
 
@@ -97,7 +97,7 @@ class TeachingView:
         return {each["id"]: each["label"] for each in state if each["label"]}
 
     def _hear(self, widget: Any, content: Any, buffers: Any) -> None:
-        """Answer a request that the page, or the script which shows it, sends to the kernel."""
+        """Answer a request from the web page, or from the notebook's script that loads the page."""
         request = content.get("request") if isinstance(content, Mapping) else None
         if not isinstance(request, str):
             return

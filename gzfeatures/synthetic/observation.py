@@ -103,7 +103,10 @@ def _field_catalog(
 
 
 def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
-    """Add a small image to `field`, centred on the pixel `place`; cut it off at the border."""
+    """Add the image of one source to the image `field`, centred on the pixel `place`.
+
+    The part of it outside the border of `field` is cut off.
+    """
     side, width = field.shape[-1], stamp.shape[-1]
     row, column = (int(p) - width // 2 for p in place)
     top, left, bottom, right = (

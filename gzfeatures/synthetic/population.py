@@ -61,7 +61,10 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of galaxy number `index`; in surveys of any size, each type has its share."""
+    """Return the type of galaxy number `index` of a simulated survey.
+
+    In a survey of any size, each type has nearly the share of galaxies that `TYPES` gives it.
+    """
     start = float(np.random.default_rng([seed, 0]).random())
     # golden-ratio sequence: its first n numbers fill [0, 1) almost evenly for every n. Each type
     # has a part of [0, 1) as long as its share, so it gets this share for every n

@@ -86,7 +86,10 @@ class SurveyRow:
 
     @property
     def repeats(self) -> str:
-        """Return how this row repeats the row before: "same-file", "seen-again" or "" (not)."""
+        """Return "same-file" or "seen-again" if this galaxy is also in the row before, else "".
+
+        "same-file" means a copy of the same image, "seen-again" an image of another night.
+        """
         return (
             "same-file"
             if self.observation != self.index
@@ -202,9 +205,10 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Simulate votes for the 37 answers, shape (3, 37): plain, weighted by volunteer, debiased.
+    """Simulate volunteers' votes for Galaxy Zoo's 37 answers about one galaxy, shape (3, 37).
 
-    The debiased votes are weighted, too, and those of the same galaxy at a smaller distance.
+    The rows are counted votes, weighted votes, and debiased votes. Debiased votes are weighted, and
+    given to an image of the same galaxy at a smaller distance.
     """
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)

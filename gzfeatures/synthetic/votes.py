@@ -37,7 +37,7 @@ WALK: tuple[str, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """Store the simulated volunteers who classify one galaxy: their care, and random numbers.
+    """Store simulated volunteers of one galaxy: their care, and random numbers for their votes.
 
     The same volunteers can classify the galaxy at two distances. Debiasing of real votes estimates
     how the votes would change.
