@@ -75,7 +75,7 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
 def chosen(
     names: Sequence[Sequence[str]], titles: Sequence[str], id_columns: Collection[str], path: Path
 ) -> tuple[int, list[str]]:
-    """Return the number of a file's first table with galaxy ids, and messages for the user.
+    """Return the number of a file's first table with galaxy ids, and messages about other tables.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _code(column: Any, printed: bool) -> str:
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """Return column name → column; a vector column `v` becomes columns v_0, v_1 and so on."""
+    """Return a FITS column as dict, name → column; a vector column `v` becomes v_0, v_1, …."""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))

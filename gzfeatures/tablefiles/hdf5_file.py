@@ -26,7 +26,7 @@ _FILL = "_FillValue"
 
 @dataclasses.dataclass
 class _ColumnGroup:
-    """Store one table of an HDF5 file: columns, units, and messages for the user."""
+    """Store one table of an HDF5 file: columns, units, and messages about what cannot be read."""
 
     title: str
     columns: dict[str, Any]

@@ -65,7 +65,10 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
 def _required_bytes(
     file: Path, whole: pq.ParquetFile, columns: Sequence[str] | None, before: float
 ) -> float:
-    """Return `before` plus the bytes that a Parquet file needs in memory; refuse too many bytes."""
+    """Return the memory that a Parquet file needs, in bytes, added to `before`; refuse too many.
+
+    `before` is the number of bytes that the files before this one need.
+    """
     rows, most = whole.metadata.num_rows, memory_of_machine()
     read = [field for field in whole.schema_arrow if columns is None or field.name in columns]
     needed: float = before + rows * sum(_width(field.type) for field in read)

@@ -22,7 +22,7 @@ EXACT = 2**53
 
 @dataclasses.dataclass
 class RawTable:
-    """Store the unchanged columns of a table file, with units and warnings of its reader.
+    """Store the unchanged columns of a table file, their units, and messages on what was left out.
 
     Parameters
     ----------
@@ -213,7 +213,10 @@ def _id(texts: Any) -> Any:
 
 
 def _integer_id(texts: Any) -> Any:
-    """Return integer galaxy ids as text, or as floats if a spreadsheet rounded them."""
+    """Return integer galaxy ids as text; or as floats, if a spreadsheet rounded them.
+
+    The function `as_ids`, which is called later, refuses such floats.
+    """
     # `may_be_rounded` reads the first ids only: if one of them has digits that a spreadsheet would
     # have rounded to 0, the slow search through all ids (`_id`) is not needed
     return _id(texts) if id_text.may_be_rounded(texts) else _text(texts)
@@ -263,7 +266,7 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
             return _whole(texts.cast(kind))
         except pa.ArrowInvalid:
             continue
-    return _text(texts)  # no integer type has so many digits
+    return _text(texts)  # a number exceeds 64 bits: keep the digits as text
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:

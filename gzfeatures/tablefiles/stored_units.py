@@ -62,7 +62,10 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and unit of each column in a YAML list of columns; TypeError if it is no such."""
+    """Yield name and unit of each column in a YAML header, if it has a unit.
+
+    A faulty entry raises TypeError.
+    """
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")

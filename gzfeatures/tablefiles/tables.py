@@ -167,7 +167,7 @@ def read_table(
                 found=str(error),
                 remedy="cast its columns to Int64, Float64 or String and write it again",
             ) from error
-        except pa.ArrowMemoryError as error:  # a damaged file may declare an absurd length
+        except pa.ArrowMemoryError as error:  # a damaged file may declare absurdly long columns
             raise ValueError(f"it asks for more memory than there is: {error}") from error
 
 
@@ -206,7 +206,10 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Return a reading function that ignores the list of text columns: its format stores types."""
+    """Return `read` as a function that accepts a list of text columns and ignores it.
+
+    Only CSV files need this list: other formats store the type of each column.
+    """
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -262,7 +265,8 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
             rule="end in .parquet, .csv, .csv.gz, .fits or .vot",
         )
     with written_whole(path) as temporary:
-        # drop the notes on the file that was read: Arrow would write them into the new file
+        # drop `frame.attrs`, such as units in the file that was read: Arrow would write them into
+        # the new file
         table = pa.Table.from_pandas(without_attributes(frame), preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
@@ -274,7 +278,7 @@ _NEGATIVE = re.compile("-[0-9]+")
 
 
 def guarded(text: str) -> str:
-    """Return a text so changed that no spreadsheet runs it as a formula and no program skips it.
+    """Return a text that no spreadsheet runs as a formula and no program skips as a comment.
 
     An apostrophe is put before a text that begins like a formula, a comment or a guarded text. A
     negative whole number is no formula: ids such as -842 stay unchanged.

@@ -76,7 +76,8 @@ def _table(
     else:
         columns = _cells(path, header, names)
         if _any(columns[0], "^ *#"):
-            # a # may begin a comment or a quoted cell: only the file's own line shows which
+            # Arrow has removed the quotes, so a first cell that begins with # may be a comment or a
+            # quoted text: the file must be read line by line
             raise _NotPlain
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
         raise _NotPlain  # perhaps an unclosed quote made the rest of the file one cell

@@ -44,7 +44,7 @@ class _Lines:
         raise StopIteration
 
     def notes(self) -> list[str]:
-        """Return a message for each of the first ten comments left out, and one for the rest."""
+        """Return a message for each of the first ten skipped comments, and one for the others."""
         listed = [
             f"line {line} is no galaxy and is left out: {text}"
             for line, text in self.comments[:_LISTED]
@@ -57,7 +57,7 @@ class _Lines:
 
 
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
-    """Return a CSV file's columns as text, the line number of each row, and messages for the user.
+    """Return a CSV file's columns as text, each row's line number, and messages on skipped lines.
 
     Only a line such as `(40 rows affected)` at the end of the file may have another number of cells
     than the header.

@@ -147,7 +147,7 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
 def _require_galaxy(
     cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
 ) -> None:
-    """Refuse a CSV row that has words in all columns of numbers, if two or more have numbers."""
+    """Refuse a CSV row with words instead of numbers, if two or more columns hold numbers."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):
         raise InputError(
