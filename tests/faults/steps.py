@@ -203,6 +203,11 @@ STEPS = {
         ("table.parquet",),
         ("out",),
     ),
+    "table index": Step(
+        "table index table.parquet -o out/table.index",
+        ("table.parquet",),
+        ("out",),
+    ),
     "odd": Step(
         "odd table.parquet --images images -o out/odd.csv --gallery out/odd.html",
         ("images/10000007.jpg", "table.parquet"),
