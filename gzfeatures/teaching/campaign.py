@@ -102,7 +102,7 @@ class Campaign:
 
     @property
     def known(self) -> Mapping[str, int]:
-        """Return galaxy id → row number in the table."""
+        """Return a mapping from galaxy id to row number, for all galaxies of the table."""
         return self._rows
 
     def row(self, galaxy_id: str) -> int:
@@ -175,7 +175,7 @@ class Campaign:
         self.round += 1
 
     def _next_drawn(self) -> int | None:
-        """Return the row of the next galaxy in random order that is not kept for tests, or None."""
+        """Return the first row in random order whose galaxy is not yet kept for tests, or None."""
         done = {row for row, each in self.answers.items() if each.asked == RANDOM}
         return next((int(row) for row in self.draws.turns if int(row) not in done), None)
 

@@ -1,4 +1,4 @@
-"""Fit a small logistic classifier to a person's labels, with the arithmetic of the web page.
+"""Fit a small logistic classifier to a person's labels, as the labelling page does.
 
 `page/logistic.js` does the same arithmetic in the browser. The objective has one minimum, and
 Newton's method goes to it until steps are below 1e-10. So the probabilities of the two programs
@@ -35,7 +35,7 @@ class OneAgainstRest:
 
     @classmethod
     def fit(cls, vectors: Array, codes: npt.NDArray[np.int64], k: int) -> OneAgainstRest:
-        """Fit a classifier to labelled galaxies; each class weighs as much as all other classes.
+        """Fit a classifier to labelled galaxies; a class weighs as much as all others together.
 
         Parameters
         ----------

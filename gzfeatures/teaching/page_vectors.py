@@ -32,7 +32,7 @@ def page_vectors(
     answers: npt.NDArray[np.float64] | None = None,
     components: int = COMPONENTS,
 ) -> npt.NDArray[np.float16]:
-    """Return short vectors of galaxies: scaled principal components and predicted answers, float16.
+    """Return short vectors of galaxies, float16: principal components and predicted vote fractions.
 
     Answers of Galaxy Zoo's decision tree say what people see in a galaxy: with them, a head needs
     fewer labels to learn a new class.
@@ -70,7 +70,7 @@ def page_vectors(
 
 
 def answers_of_page(ids: Ids, answers: Predictions | None) -> npt.NDArray[np.float64] | None:
-    """Return predicted answers for the given ids, in their order; NaN for a galaxy without any."""
+    """Return each given id's predicted vote fractions; NaN if the galaxy has no prediction."""
     if answers is None:
         return None
     known = among(ids, answers.ids)

@@ -52,7 +52,9 @@ class Draws:
 
     @classmethod
     def of(cls, ids: Ids, seed: int) -> Draws:
-        """Order galaxies by id and at random; neither order depends on the order of the rows.
+        """Return two orders of galaxies: sorted by id, and random.
+
+        Neither order depends on the order of the table's rows.
 
         Examples
         --------

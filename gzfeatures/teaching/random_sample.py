@@ -20,7 +20,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Store an estimated share, from 0 to 1, with its confidence interval.
+    """Store an estimated number from 0 to 1, such as an accuracy, with its confidence interval.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class RandomSample:
         return cls(n, LEVEL, Estimate.of_share(right, n), shares, error)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the estimates and their intervals as JSON values."""
+        """Return accuracy, calibration error and class shares with intervals, as JSON values."""
         return dataclasses.asdict(self)
 
     @property

@@ -1,4 +1,4 @@
-"""Use undocumented names of MLflow: database tables, machine monitors, tags for its web UI.
+"""Use undocumented names of MLflow: database tables, classes that measure load, tags of its UI.
 
 No other module uses undocumented names. If an MLflow release lacks one, `test_compat_mlflow.py`
 fails, and gzfeatures uses a replacement: MLflow's command line creates the tables (slower, equal
@@ -154,8 +154,8 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
-        # if a newer MLflow has moved its class, use the class below, which measures the same
-        # quantities under the same names
+        # a newer MLflow may have moved its class for this measurement: then use the class of this
+        # module (`instead`), which measures the same quantities under the same names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
@@ -175,7 +175,7 @@ class Processors:
         self._numbers: dict[str, float] = {}
 
     def clear_metrics(self) -> None:
-        """Delete the last measurement."""
+        """Delete the last measured load of processors and memory."""
         self._numbers = {}
 
     def collect_metrics(self) -> None:
@@ -252,7 +252,7 @@ def _command_line(arguments: list[str], address: str) -> None:
 
 
 def _with_engine(act: Callable[..., Any], address: str, statements: Sequence[str] = ()) -> None:
-    """Call an MLflow function on a database; each of its connections first runs SQL statements."""
+    """Call an MLflow function on a database; each new connection first runs SQL `statements`."""
     from sqlalchemy import create_engine, event
 
     # hide the many messages that MLflow before 3.10 logs while it creates its tables

@@ -169,8 +169,8 @@ def _upgraded(path: Path, revision: str) -> Path:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    # upgrade a second copy, which then replaces the original: if the process is killed during the
-    # upgrade, the original is unchanged
+    # make another copy of the database, upgrade this copy, and replace the original by it: if the
+    # process is killed during the upgrade, the original is unchanged
     with TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:

@@ -36,7 +36,8 @@ def _tags_of(compared: ComparedRun) -> dict[str, str]:
 
     The UI sorts columns by name, so the names begin with numbers in the wanted order.
     """
-    # set default values: files of unrecorded results that earlier versions wrote have no seconds
+    # set default values: files of unrecorded results that earlier versions wrote lack the measured
+    # time (`seconds`)
     values = {"seconds": "", "head": "", **compared}
     # shorten "0.938 to 0.993" to ".938–.993", which fits the column's width
     values["interval"] = re.sub(r"(?<!\d)0\.", ".", compared["interval"].replace(" to ", "–"))

@@ -328,7 +328,10 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return galaxy ids, predictions, conformal class sets and familiarity as a pandas table."""
+    """Return a pandas table: galaxy ids, predictions, conformal class sets and familiarity.
+
+    Familiarity is a p value, which is small for a galaxy unlike the training galaxies.
+    """
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -340,7 +343,7 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
         columns[PREDICTED] = predictions.names
     if predictions.class_sets is not None:
         # return the column `empty_because` even if no class set is empty: the model's signature
-        # promises both columns
+        # promises this column together with `class_set`
         columns |= dict(zip(SETS, (predictions.class_sets, predictions.empty_because), strict=True))
     return pd.DataFrame({"galaxy_id": ids} | columns)
 

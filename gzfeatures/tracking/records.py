@@ -123,7 +123,7 @@ class CandidateRecord:
 
 
 class ComparedRun(TypedDict):
-    """Store the tags that identify a compared model's run, tags to add, and the model's name."""
+    """Store tags that identify a compared model's run, tags of its rank, and the model's name."""
 
     road: str
     backbone: str
@@ -214,7 +214,11 @@ def _compared(experiment: str, report: Report, row: RankedRow) -> ComparedRun:
 
 
 def _tied(row: RankedRow) -> str:
-    """Return "first" for the best model, "yes" for one not clearly worse, otherwise "no …"."""
+    """Return "first" for the best model, "yes" for one not clearly worse, otherwise "no".
+
+    The text is "no, one seed" if the test compared only one training of each network, and contains
+    "untrained" if the network was not trained long enough to be compared.
+    """
     if row.untrained is not None:
         return "first, untrained" if row.rank == 1 else "untrained"
     if row.rank == 1:

@@ -28,7 +28,7 @@ FINISHED = "FINISHED"
 
 
 class UnrecordedTraining:
-    """Replace the object that records a training in MLflow: store a name, record nothing.
+    """Replace the object that records a training in MLflow: store the run's name, record nothing.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Recorder:
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:
-        """Record the comparison of all models in MLflow; return the run's id; None if any failed.
+        """Record the comparison of all models in MLflow; return the id of its run, or None.
 
         If a model or the comparison could not be recorded, all results are written to the
         experiment's folder, and the user is told.
@@ -266,7 +266,7 @@ def _comparison_again(tracking: Tracking, record: ComparisonRecord, folder: Path
 
 
 def _finished(client: MlflowClient, home: str, key: str) -> str | None:
-    """Return the id of the finished MLflow run with a key as tag; delete its unfinished runs."""
+    """Return the id of the finished MLflow run with a key; delete unfinished runs with this key."""
     for run in client.search_runs([home], f"tags.`{KEY}` = '{key}'"):
         if run.info.status == FINISHED:
             return str(run.info.run_id)
