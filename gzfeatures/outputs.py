@@ -129,7 +129,7 @@ class Guard:
             )
 
     def wrote(self, path: Path) -> bool:
-        """Return whether the command wrote the file with its present content.
+        """Return whether the running command, now or earlier, wrote the file's present content.
 
         The file is recognised by its path, and in an output folder that was copied by its name in
         this folder.
@@ -320,7 +320,10 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Return an HTML page with the running command's name and a checksum, if a command runs."""
+    """Return an HTML page with the running command's name and a checksum added.
+
+    If no command is running, return the page unchanged.
+    """
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 

@@ -203,7 +203,7 @@ def _stderr() -> Console:
 
 
 def _numbers() -> tuple[ProgressColumn, ...]:
-    """Return the parts of a progress bar with numbers: title, bar, 3/10, words, remaining time."""
+    """Return the parts of a progress bar that counts items: title, bar, 3/10, remaining time, …"""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     return (

@@ -45,7 +45,7 @@ def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Valu
 def widened(
     builder: GraphBuilder, value: Value, columns: npt.NDArray[Any], width: int, absent: float
 ) -> Value:
-    """Add operators that insert columns for classes without training galaxies, with a constant."""
+    """Add operators that give each class without training galaxies a column full of `absent`."""
     if len(columns) == width:
         return value
     nothing = builder.node("Mul", builder.columns(value, [0]), builder.constant([0.0]))
@@ -116,8 +116,8 @@ def _together(builder: GraphBuilder, head: Ensemble, rows: Value) -> Value:
     if head.judge_ is None:
         return builder.shared(p)
     logs = builder.node("Log", builder.node("Concat", *members, axis=1))
-    # `judge_` is a regression that predicts classes from the members' probabilities. A class
-    # without galaxies in its training set is unknown to it: take the members' mean for that class
+    # `judge_` is a regression that combines the probabilities of the ensemble's members. It knows
+    # only classes with galaxies in its training set: for other classes take the members' mean
     k, columns = len(head.classes_), np.searchsorted(head.classes_, head.judge_.classes_)
     whole = builder.total(builder.columns(p, columns))
     judged = builder.node("Softmax", linear_scores(builder, head.judge_, logs), axis=1)

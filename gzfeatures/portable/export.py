@@ -38,7 +38,7 @@ CALIBRATION, CALIBRATION_SEED = 100, 1
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Store the options for exporting a head: ONNX input, precision, galaxies for a comparison.
+    """Store the options for an ONNX file: input, precision, and galaxies to check its predictions.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Write a head as an ONNX graph: from embeddings to probabilities, class set and familiarity."""
+"""Write a head as an ONNX graph, which computes predictions and class sets from embeddings."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def head_graph(head: Head) -> Any:
 
 
 def _values(builder: GraphBuilder, head: Head) -> Value:
-    """Add operators to a graph that compute what `Head.probabilities` returns, shape (n, k)."""
+    """Add operators for the head's probabilities, vote fractions or numbers, shape (n, k)."""
     estimator = head.estimator
     if head.target in VALUE_TARGETS:
         return _number(builder, estimator)

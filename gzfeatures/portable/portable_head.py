@@ -82,7 +82,7 @@ class GraphEstimator:
         return values
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return predicted vote fractions, or numbers such as redshifts (as `predict_proba`)."""
+        """Return predicted vote fractions or numbers such as redshifts, float64, shape (n, k)."""
         return self.predict_proba(X)
 
     def uncalibrated(self, X: Any) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Write conformal class sets and p values of familiarity as operators of an ONNX graph."""
+"""Write class sets, and p values of distances to training galaxies, as ONNX operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from gzfeatures.unlabelled.familiarity import CLIP, Familiarity
 
 
 def familiarity_p(builder: GraphBuilder, known: Familiarity, vectors: Value) -> Value:
-    """Add operators that compute the familiarity p value of each galaxy, shape (n,).
+    """Add operators for the p value of each galaxy's distance to the training galaxies.
+
+    Their output has shape (n,).
 
     As in `Familiarity.p_values`, the p value is the fraction of calibration galaxies that are at
     least as far from the training galaxies as this galaxy.
@@ -78,7 +80,11 @@ def class_set(
 
 
 def _adaptive(builder: GraphBuilder, p: Value, k: int) -> Value:
-    """Add operators for each class's RAPS score: 1 − probability of likelier classes − penalty."""
+    """Add operators that measure by RAPS how well each class fits a galaxy, shape (n, k).
+
+    The measure is 1 − the summed probability of all likelier classes − a penalty from the third
+    most probable class on.
+    """
     other = builder.node("Unsqueeze", p, builder.constant([2], np.int64))
     itself = builder.node("Unsqueeze", p, builder.constant([1], np.int64))
     # of two equally probable classes the one with the smaller number ranks first, as in the stable

@@ -1,4 +1,4 @@
-"""Write boosted trees as ONNX operators that every library supports.
+"""Write boosted trees as simple ONNX operators, which OpenVINO can compute, too.
 
 OpenVINO does not support ONNX's own operator for trees. Here all galaxies go down all trees at the
 same time, one level in each step, as in `BoostedTrees`.

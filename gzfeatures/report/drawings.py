@@ -1,4 +1,4 @@
-"""Draw the figures of a report: some of all networks and heads, others of each of the 12 best."""
+"""Draw a report's figures: some show all networks and heads, others one of the 12 best."""
 
 from __future__ import annotations
 

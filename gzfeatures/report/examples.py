@@ -67,13 +67,13 @@ class Example:
 
 
 def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
-    """Return ids of at most `count` wrongly classified galaxies, highest probability first."""
+    """Return ids of at most `count` wrongly classified galaxies, most certain mistake first."""
     wrong = predictions.codes != labels.select(predictions.ids).codes
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
 
 def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
-    """Return ids of galaxies that two networks or heads classify differently, surest first.
+    """Return ids of at most `count` galaxies that two networks or heads classify differently.
 
     A galaxy comes early if both give a high probability to the class that they predict.
     """
@@ -103,7 +103,8 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
 
 
 def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
-    # sort equal weights by id, so that a repeated report shows the same galaxies
+    # sort galaxies of equal weight (a predicted probability) by id, so that a repeated report shows
+    # the same galaxies
     order = np.lexsort((ids.astype(str), -weight))[:count]
     return ids[order[np.isfinite(weight[order])]]
 

@@ -216,9 +216,10 @@ def draw_reliability(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @styled
 def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """Draw accuracy against the share of galaxies classified automatically, surest first.
+    """Draw accuracy against the share of galaxies that are classified automatically.
 
-    The least certain galaxies are left to people. Each approach has one line.
+    These are the galaxies with the most certain predictions; people classify the others. Each
+    approach has one line.
 
     Parameters
     ----------
@@ -359,8 +360,8 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
             label=approach,
         )
     for row in next(iter(rows_of.values())):
-        # draw as dashes how often volunteers would repeat their majority's answer: no approach can
-        # be more accurate than the volunteers are with themselves
+        # draw as dashes how often the majorities of two groups of volunteers agree: a true class
+        # is such a majority, which another group would repeat only this often
         if "ceiling" in row:
             axes.plot(
                 [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))

@@ -68,8 +68,8 @@ def render(
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
         untrained=untrained_notes(report.comparison.ranking),
-        # `svg` has all figures by name, for single ones; `panels` has them by kind, because the
-        # page shows figures of one kind side by side for comparison
+        # the template takes single figures from `svg` by name; `panels` groups the figures of
+        # networks and heads by kind, because the page shows one kind side by side for comparison
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -113,7 +113,7 @@ def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[i
     panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
     for row, candidate in report.ranked:
         for kind in KINDS:
-            # skip figures that were not drawn: low ranks get none, and heads that predict vote
+            # skip figures that were not drawn: networks and heads after rank 12 have none, and vote
             # fractions have no confusion matrix
             if (name := f"{kind}-{row.rank:02d}") in svg:
                 panels[kind].append((row.rank, report.title(candidate), svg[name]))

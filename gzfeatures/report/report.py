@@ -134,10 +134,10 @@ class Report:
 
     @property
     def digits(self) -> int:
-        """Return the number of decimals of scores: 3 for classes and vote fractions.
+        """Return the number of decimals with which the report shows scores.
 
-        For predicted numbers such as redshifts, the best RMSE is shown with three significant
-        digits.
+        It is 3 for classes and vote fractions. For predicted numbers such as redshifts, it gives
+        the best RMSE three significant digits.
         """
         if self.labels.target not in VALUE_TARGETS:
             return 3

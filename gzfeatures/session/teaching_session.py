@@ -79,7 +79,7 @@ class TeachingSession:
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
-        """Write labels that a person gave on the page to the label file; count the file's labels.
+        """Write labels from the page to the label file; return the file's number of labels.
 
         Parameters
         ----------
@@ -115,13 +115,13 @@ class TeachingSession:
         return {"labels": len(self.file.answers)}
 
     def _mark_rounds(self, now: set[int]) -> None:
-        """Report earlier rounds of labelling as ended when answers of a later round arrive."""
+        """Remember rounds with new answers; report all but the latest round to `on_round`."""
         self._rounds.update(now)
         if self.on_round is not None and now:
             self._end_rounds(before=max(self._rounds))
 
     def _end_rounds(self, before: int) -> None:
-        """Report rounds of labelling with new answers and a number below the given one."""
+        """Report to `on_round` each round that has new answers and a number below `before`."""
         for number in sorted(each for each in self._rounds if each < before):
             self._rounds.discard(number)
             if self.on_round is not None:
@@ -251,7 +251,10 @@ class TeachingSession:
         return Path(self._folders[-1].name)
 
     def labels(self, *asked: str) -> Labels:
-        """Return all labels, or those of galaxies labelled for given reasons (`asked`)."""
+        """Return the labels that people gave to galaxies of the embedding table.
+
+        With `asked`, return only labels given for these reasons: "random", "queue" or "user".
+        """
         wanted = asked or (RANDOM, QUEUE, USER)
         known = set(self.table.ids)
         answers = {
@@ -321,7 +324,7 @@ class TeachingSession:
             self.close()
 
     def close(self) -> None:
-        """Report the last round of labelling, and remove files written for other programs."""
+        """Report the last round of labelling to `on_round`; remove files for other programs."""
         self._end_rounds(before=2**31)
         while self._folders:
             self._folders.pop().cleanup()
@@ -356,7 +359,7 @@ class TeachingSession:
         }
 
     def require_few(self) -> None:
-        """Refuse a table that has more galaxies than a page can teach on."""
+        """Refuse a table with more galaxies than a page for labelling can hold."""
         if len(self.chart) > MOST:
             raise InputError(
                 "table to be taught on",
@@ -367,7 +370,7 @@ class TeachingSession:
 
 
 def _answer(content: Mapping[str, Any]) -> Answer | None:
-    """Return the answer in a web page's request; None if the person removed the label."""
+    """Return a person's answer about one galaxy from the page's JSON; None removes the label."""
     if content.get("label") is None:
         return None
     label, asked, who, when = (content.get(key, "") for key in ("label", "asked", "who", "when"))

@@ -206,7 +206,7 @@ def _fetch(
 
 
 def prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Prepare a folder for cutouts: write or compare its settings file, remove partial files.
+    """Write a cutout folder's settings file or compare it with `settings`; remove partial files.
 
     Parameters
     ----------

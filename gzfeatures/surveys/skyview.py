@@ -88,8 +88,9 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # lock the form, which all threads share. Switch astroquery's cache off: even with
-            # `cache=False` below, it would write pickle files to the user's cache folder
+            # let one thread at a time use astroquery, because all threads share its object for
+            # SkyView. Switch astroquery's cache off: even with `cache=False` below, it would write
+            # pickle files to the user's cache folder
             with self._lock, cache_conf.set_temp("cache_active", False):
                 # astroquery's own request cannot be cancelled: `waits_for` stops waiting for it
                 # when the download is stopped or after a time limit

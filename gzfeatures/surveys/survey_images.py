@@ -131,7 +131,7 @@ class SurveyImages:
 
     @property
     def scale(self) -> float:
-        """Return the arcseconds per pixel of all survey images; refuse images that differ in them.
+        """Return the arcsec per pixel that all survey images share; refuse different values.
 
         Raises
         ------

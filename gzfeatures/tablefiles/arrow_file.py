@@ -158,7 +158,10 @@ def _keys(root: Path, file: Path) -> dict[str, str]:
 def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
-    """Return a Parquet file's columns; refuse units that differ from those of other files."""
+    """Return the columns of one Parquet file of a folder.
+
+    Refuse a column whose unit differs from its unit in the files that were read before.
+    """
     # `require_memory` has already checked that all files together fit into the memory
     table = pq.ParquetFile(file).read()
     own, said = stored_units.of_arrow(table.schema.metadata)

@@ -42,7 +42,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
         # convert only columns that are still text: if a column has another type, the user changed
         # it after reading the file
         place = table.schema.get_field_index(name)
-        # pandas 3 gives Arrow large strings, pandas 2 gives ordinary strings
+        # Arrow stores text from pandas 3 as `large_string`, text from pandas 2 as `string`
         text = place >= 0 and table.schema.field(place).type in (pa.string(), pa.large_string())
         if text:
             exact = table[name].cast(getattr(pa, kind)())

@@ -91,7 +91,7 @@ def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if values.null_count == len(values):
         if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
             return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
-        return texts  # all cells are words such as NA, which are missing only among numbers
+        return texts  # NA means a missing value only beside numbers: here it stays text
     if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
         if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():
             return texts

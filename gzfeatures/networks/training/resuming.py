@@ -163,7 +163,10 @@ def _tell(
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with another training's checkpoint, even if its training state is missing."""
+    """Refuse a folder whose checkpoint was written by a training with other settings.
+
+    The folder is refused also if the file with that training's state is missing.
+    """
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
@@ -184,7 +187,8 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return the first setting in which two trainings differ; "epochs" if nothing else differs."""
-    # a halving seed is recorded only if it was given: compare it also if only `before` has it
+    # the seed that halves the validation galaxies is stored only if it differs from the training's
+    # seed: compare it also if only `before` has it
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:

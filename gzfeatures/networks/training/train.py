@@ -95,8 +95,8 @@ def train(
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
-    # PyTorch compiles at the first batch of each size, so the compiler needs its private folder
-    # during the whole training
+    # keep the folder for compiled code, which only the user can enter, during the whole training:
+    # PyTorch compiles again at the first batch of each new size
     with private_compiler(options.compiled):
         return _training(galaxies, network, options, watch, started)
 
@@ -264,7 +264,7 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Train the network if epochs are left; return its best weights, history and counts."""
+    """Train the network if epochs are left; return its best weights and all epochs' metrics."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
@@ -277,7 +277,8 @@ def _trained(
     progress = handed(options.progress)
     if progress.shows:
         say(_plan(ready, model, learner, before))
-    # compile the network in place, so that its parameters keep their names in the state on disk
+    # compile in place: `torch.compile` would put a prefix before the names of parameters, under
+    # which the weights are stored
     if options.compiled:
         model.module.compile()
     bar = [TrainingBar(progress)] if progress.shows else []
