@@ -79,7 +79,7 @@ class TeachingSession:
     _folders: list[tempfile.TemporaryDirectory[str]] = dataclasses.field(default_factory=list)
 
     def keep(self, content: Any) -> dict[str, int]:
-        """Write labels from the page to the label file; return the file's number of labels.
+        """Write a person's labels to the label file; return the number of answers in the file.
 
         Parameters
         ----------
