@@ -16,7 +16,7 @@ from gzfeatures.maps.map_page import MapPage
 from gzfeatures.synthetic.observation import photograph
 from gzfeatures.synthetic.population import member
 
-N, SIDE, KINDS = 10_000, 64, 150
+N, SIDE, KINDS = 10_000, 64, 60
 EDGE = 21
 WIDE = SIDE + 2 * EDGE
 """Side of a whole image, whose middle 60 % a map shows."""
@@ -100,9 +100,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         jpeg = photograph(member(number, 0, rng).shape, WIDE, rng, rng)
         kinds.append(np.asarray(Image.open(io.BytesIO(jpeg)))[EDGE:-EDGE, EDGE:-EDGE])
     stack = np.empty((N, SIDE, SIDE, 3), dtype=np.uint8)
-    for row in range(N):
+    # a sky is a window of a larger one, at a place of its own
+    wide = rng.normal(0, 3, (8 * SIDE, 8 * SIDE, 3)).astype(np.float32)
+    corners = rng.integers(0, 7 * SIDE, (N, 2))
+    for row, (y, x) in enumerate(corners):
         drawn = np.rot90(kinds[row % KINDS], row // KINDS % 4)
-        sky = rng.normal(0, 3, (SIDE, SIDE, 3)).astype(np.float32)
+        sky = wide[y : y + SIDE, x : x + SIDE]
         stack[row] = np.clip(drawn[:, :: (-1) ** (row % 2)] + sky, 0, 255)
     np.save(folder / "stack.npy", stack)
     images = ImageSet.of(folder / "stack.npy")

@@ -97,7 +97,7 @@ BAD = {
     ),
     "length below zero": (sends(JPEG, Content_Length="-5"), "failed|longer|no answer"),
     "packed bomb": (
-        sends(unpacks_to(JPEG, 2**28), Content_Encoding="gzip"),
+        sends(unpacks_to(JPEG, 2**26), Content_Encoding="gzip"),
         "answer is longer than 1048576 bytes",
     ),
     "damaged packing": (sends(JPEG, Content_Encoding="gzip"), "connection failed"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from reports import finished, report
+from shortcuts.undrawn import undrawn
 from verbs import called
 from web_server import WebServer
 
@@ -40,6 +41,13 @@ class Lines(Progress):
 
     def say(self, line: str) -> None:
         self.lines.append(line)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """That a picture is recorded is the promise, not what it shows."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import math
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -564,15 +562,6 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(
     assert backbone(training.checkpoint).dim == 1024
 
 
-@pytest.fixture
-def forks() -> Iterator[Forks]:
-    made = Forks("gzfeatures.networks.training.train")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, forks: Forks
 ) -> None:
@@ -606,38 +595,29 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
     assert not list((tmp_path / "torn").rglob("*.npy"))
 
 
+TRAINS = """
+import importlib.util, os, sys
+os.chdir(sys.argv.pop(1))
+os.dup2(os.open("told", os.O_WRONLY | os.O_CREAT), 1)
+# as `python -m gzfeatures` is, by whose words Lightning starts the second process
+sys.modules["__main__"].__spec__ = importlib.util.find_spec("gzfeatures.__main__")
+from gzfeatures.cli import main
+main()
+"""
+
+
 def test_two_processes_train_together_and_one_of_them_speaks(
-    folder: Path, labels: Labels, split: Split, tmp_path: Path
+    folder: Path, labels: Labels, split: Split, tmp_path: Path, forks: Forks
 ) -> None:
     write_labels(tmp_path / "labels.csv", labels, split)
-    words = [
-        "finetune",
-        folder,
-        "--labels",
-        tmp_path / "labels.csv",
-        "--network",
-        "engel",
-        "--json",
-        "-o",
-        "out",
-    ]
-    words += [
-        "--view",
-        "size=16,crop=0.75",
-        "--epochs",
-        2,
-        "--device",
-        "cpu",
-        "--precision",
-        "float32",
-    ]
-    options = ["--set", "devices=2", "--set", "strategy=ddp", "--set", "batch_size=12"]
-    command = [sys.executable, "-m", "gzfeatures", *map(str, words), *options]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["epochs"] == 2
+    words = "--labels labels.csv --network engel --json -o out"
+    words += " --view size=16,crop=0.75 --epochs 2 --device cpu --precision float32"
+    words += " --set devices=2 --set strategy=ddp --set batch_size=12"
+    told = [str(tmp_path), "finetune", str(folder), *words.split()]
+    begun = forks.start(TRAINS, told, tmp_path / "said", {})
+    said = begun.rest(timeout=600)
+    assert begun.returncode == 0, said
+    assert json.loads((tmp_path / "told").read_text())["epochs"] == 2
     state = WholeFiles().load_checkpoint(tmp_path / "out" / STATE)
     assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
     assert len(state["gzfeatures"]["history"]) == 2 and backbone(tmp_path / "out").dim == 64
