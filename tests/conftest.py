@@ -109,9 +109,11 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _own_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or fills the user's own record of what was written, nor what PyTorch's compiler
-    reuses."""
+    reuses; all workers share one folder of the compiler, which tries the processor out but once."""
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(common / "inductor"))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 

@@ -32,6 +32,9 @@ RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
 OPTIONS: dict[str, Any] = {"freezing": True}
 """Compiler options: weights become constants, stored in the layout that suits this CPU."""
 
+HEADERS = ("aot_inductor.precompile_headers", "cpp_cache_precompile_headers")
+"""Settings of newer PyTorch: compile the C++ headers once (300 MB), for all later networks."""
+
 CONTAINER = ("ModelContainerCreateWithDevice", "ModelContainerDelete", "ModelContainerRun")
 """C functions of PyTorch's header `aoti_runtime/interface.h`, without the prefix `AOTInductor`."""
 
@@ -117,6 +120,23 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     except FileNotFoundError as error:
         # before version 2.7, PyTorch does not check whether a C++ compiler is installed
         raise RuntimeError(f"{error.filename} is not there") from None
+
+
+@contextlib.contextmanager
+def no_shared_headers() -> Iterator[None]:
+    """In a `with` block, let PyTorch's compiler share no compiled headers between networks.
+
+    They lie in `/tmp/torchinductor_USER`, wherever the compiler's own folder is, and are compiled
+    into a network as found: another user could create the folder first and put code into it.
+    """
+    try:
+        from torch._inductor import config
+    except ImportError:
+        yield  # a PyTorch without compiler compiles no headers either
+        return
+    known = config.get_config_copy()
+    with config.patch({name: False for name in HEADERS if name in known}):
+        yield
 
 
 @contextlib.contextmanager

@@ -23,17 +23,36 @@ COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 def compiler_in(workshop: Path) -> Iterator[None]:
     """In a `with` block, make PyTorch's compiler write to a given folder, unless the user set one.
 
-    An environment variable of this process is set, which processes of the compiler inherit.
+    An environment variable of this process is set, which processes of the compiler inherit. Headers
+    that the compiler would share between networks, in a folder of its own, are not compiled.
     """
+    # import only here: PyTorch takes seconds, and a table whose vectors are all stored needs none
+    from gzfeatures.networks._compat_torch import no_shared_headers
+
     named = os.environ.get(COMPILER_CACHE)
-    os.environ[COMPILER_CACHE] = named or str(workshop)
+    os.environ[COMPILER_CACHE] = chosen_folder() or str(workshop)
     try:
-        yield
+        with no_shared_headers():
+            yield
     finally:
         if named is None:
             os.environ.pop(COMPILER_CACHE, None)
         else:
             os.environ[COMPILER_CACHE] = named
+
+
+def chosen_folder() -> str | None:
+    """Return the folder that the user chose for PyTorch's compiler; None if the user chose none.
+
+    Importing torchvision is enough to make newer PyTorch set the variable itself, to its guessable
+    folder.
+    """
+    named = os.environ.get(COMPILER_CACHE)
+    if named is None:
+        return None
+    folder = Path(named)
+    temporary = folder.parent == Path(tempfile.gettempdir()).absolute()
+    return None if temporary and folder.name.startswith("torchinductor_") else named
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import library as operators
 from torch import nn
+from torch._inductor import codecache
 
 from gzfeatures.networks import _compat_torch
 from gzfeatures.networks.compilation.compiled import Compiled, compile_ahead
@@ -67,6 +68,27 @@ def pixels() -> torch.Tensor:
 def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     torch.manual_seed(0)
     return compile_ahead(Small().eval(), pixels(), tmp_path_factory.mktemp("workshop"))
+
+
+def refuse_headers(*_: object, **__: object) -> None:
+    raise AssertionError("headers are compiled into a folder whose name anybody can guess")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Path]:
+    """The same network with other weights, and the folder for temporary files while it was
+    compiled; no folder is chosen for the compiler, as by most users."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        patch.setenv("TMPDIR", str(temporary))
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        # PyTorch keeps them in a folder in /tmp, chosen when it is imported
+        patch.setattr(codecache, "_precompile_header", refuse_headers, raising=False)
+        torch.manual_seed(1)
+        code = compile_ahead(Small().eval(), pixels(), temporary / "workshop")
+        assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    return code, temporary
 
 
 def test_canary_a_compiled_library_has_the_functions_that_are_called(
@@ -129,12 +151,10 @@ def test_bytes_that_are_no_library_are_refused(library: bytes) -> None:
 
 
 def test_two_libraries_loaded_one_after_the_other_are_not_taken_for_each_other(
-    library: bytes, tmp_path: Path
+    library: bytes, other: tuple[bytes, Path]
 ) -> None:
     """The loader knows a library by its path, and descriptors are numbered again."""
-    torch.manual_seed(1)
-    other = compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
-    one, two = (Compiled(code, 1, DIM)(pixels().numpy()) for code in (library, other))
+    one, two = (Compiled(code, 1, DIM)(pixels().numpy()) for code in (library, other[0]))
     torch.manual_seed(1)
     with torch.no_grad():
         np.testing.assert_allclose(two, Small().eval()(pixels()).numpy(), rtol=1e-3, atol=1e-5)
@@ -162,17 +182,12 @@ def test_equal_code_is_mapped_once_and_its_networks_run_and_end_apart(library: b
 
 
 def test_the_compiler_works_in_the_private_folder_and_not_under_a_name_that_anybody_can_guess(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    other: tuple[bytes, Path],
 ) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    torch.manual_seed(2)
-    compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
-    assert [path.name for path in tmp_path.iterdir()] == ["workshop"] and list(
-        (tmp_path / "workshop").iterdir()
+    _, temporary = other
+    assert [path.name for path in temporary.iterdir()] == ["workshop"] and list(
+        (temporary / "workshop").iterdir()
     )
-    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 
 def test_an_operator_that_only_the_interpreter_has_is_refused(tmp_path: Path) -> None:

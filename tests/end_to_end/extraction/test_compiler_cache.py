@@ -6,17 +6,20 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from torch import nn
+from torch._inductor import config
 
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
+from gzfeatures.networks._compat_torch import HEADERS
 from gzfeatures.networks.compilation.compiler_cache import COMPILER_CACHE, private_compiler
 from gzfeatures.networks.training.train import train
 
@@ -34,10 +37,17 @@ def nobody_else_enters(folder: Path) -> bool:
     return stat.S_IMODE(status.st_mode) == 0o700 and status.st_uid == os.getuid()
 
 
+def shared_headers() -> list[bool]:
+    """Whether the compiler would now share compiled headers between networks, by kind."""
+    known = config.get_config_copy()
+    return [bool(known[name]) for name in HEADERS if name in known]
+
+
 def test_compiler_works_in_the_private_folder_and_the_variable_is_put_back(home: Path) -> None:
     with private_compiler():
         folder = Path(os.environ[COMPILER_CACHE])
         assert folder.is_relative_to(home) and nobody_else_enters(folder)
+        assert not any(shared_headers())
     assert COMPILER_CACHE not in os.environ
 
 
@@ -48,6 +58,16 @@ def test_a_folder_that_the_user_chose_is_left_alone(
     with private_compiler():
         assert os.environ[COMPILER_CACHE] == "mine"
     assert os.environ[COMPILER_CACHE] == "mine"
+
+
+def test_the_guessable_folder_that_pytorch_itself_names_is_not_the_user_s_choice(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guessable = str(Path(tempfile.gettempdir()) / "torchinductor_me")
+    monkeypatch.setenv(COMPILER_CACHE, guessable)
+    with private_compiler():
+        assert Path(os.environ[COMPILER_CACHE]).is_relative_to(home)
+    assert os.environ[COMPILER_CACHE] == guessable
 
 
 def test_without_a_private_folder_a_new_one_that_nobody_can_guess_is_used_and_removed(
@@ -78,9 +98,14 @@ def test_a_compiled_training_compiles_in_the_private_folder_wherever_its_network
         Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
     labels = Labels(ids, ("a", "b"), np.arange(24) % 2, scheme="two")
     folders: list[str | None] = []
+    shares: set[bool] = set()
+
+    def look(*_: object) -> None:
+        folders.append(os.environ.get(COMPILER_CACHE))
+        shares.update(shared_headers())
 
     def in_place_of_compiling(module: nn.Module) -> None:
-        module.register_forward_pre_hook(lambda *_: folders.append(os.environ.get(COMPILER_CACHE)))
+        module.register_forward_pre_hook(look)
 
     monkeypatch.setattr(nn.Module, "compile", in_place_of_compiling)
     settings = {"epochs": 1, "batch_size": 8, "view": View(size=32), "progress": False}
@@ -90,10 +115,12 @@ def test_a_compiled_training_compiles_in_the_private_folder_wherever_its_network
     assert len(folders) > 2, "in training and afterwards"
     assert all(Path(each or "/").is_relative_to(home) for each in folders), set(folders)
     assert COMPILER_CACHE not in os.environ
+    # headers that networks share lie in /tmp under a name that anybody can guess
+    assert True not in shares
 
 
 COMPILES = """if True:
-    import torch
+    import torch, torchvision  # which names a folder in the variable, as whatever imports it first
     from gzfeatures.networks.compilation.compiler_cache import private_compiler
     with private_compiler():
         print(torch.compile(torch.nn.Linear(3, 2))(torch.ones(4, 3)).shape)
@@ -115,6 +142,7 @@ def test_nothing_of_the_compiler_lies_under_a_name_that_anybody_can_guess(
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert not [path.name for path in temporary.iterdir() if "inductor" in path.name]
+    guessable = [path for path in temporary.iterdir() if "inductor" in path.name]
+    assert not [path for folder in guessable for path in folder.rglob("*") if path.is_file()]
     made = [path for path in home.rglob("*") if path.is_file() and "compiler" in path.parts]
     assert len(made) > 1, "what it compiled"
