@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Forks
 
 import gzfeatures
 
@@ -215,6 +213,15 @@ Path("shown.json").write_text(json.dumps(shown))
 """
 
 
+COPY = """
+import os, sys
+os.chdir(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
+os.environ.pop("GZFEATURES_STORE", None)
+"""
+"""Begins a process in a copy of the package: its modules are imported, and its store is used."""
+
+
 def files_to_touch() -> dict[str, set[str]]:
     """Thing to add → the files that docs/house.md names for it."""
     table = HOUSE.read_text(encoding="utf-8").partition("| to add | touch |")[2]
@@ -229,7 +236,7 @@ def test_each_addition_is_in_the_house_and_touches_what_the_house_names() -> Non
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def shown(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> dict[str, Any]:
     """What a process says that imports a copy of the package with one addition of each kind."""
     folder = tmp_path_factory.mktemp("copy")
     package = folder / "gzfeatures"
@@ -238,11 +245,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         edit.apply(package)
     (package / "cli" / "verbs" / "counting.py").write_text(VERB, encoding="utf-8")
     homes = {name: str(folder) for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")}
-    environment = {**os.environ, **homes, "PYTHONPATH": str(folder)}
-    environment.pop("GZFEATURES_STORE", None)
-    command = [sys.executable, "-c", SHOW]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = forks.start(COPY + SHOW, [str(folder)], folder / "said", homes)
+    complaints = process.rest(timeout=600)
+    assert process.returncode == 0, complaints[-3000:]
     said: dict[str, Any] = json.loads((folder / "shown.json").read_text())
     assert said.pop("package") == str(package)  # else the installed package was shown
     return said
