@@ -65,7 +65,7 @@ def require_memory(files: Iterable[Path], columns: Sequence[str] | None = None) 
 def _required_bytes(
     file: Path, whole: pq.ParquetFile, columns: Sequence[str] | None, before: float
 ) -> float:
-    """Return the memory that a Parquet file needs, in bytes, added to `before`; refuse too many.
+    """Return the memory that a Parquet file needs, in bytes, added to `before`; refuse too much.
 
     `before` is the number of bytes that the files before this one need.
     """

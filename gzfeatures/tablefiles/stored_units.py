@@ -62,7 +62,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and unit of each column in a YAML header, if it has a unit.
+    """Yield name and unit of each column that has a unit in a YAML header.
 
     A faulty entry raises TypeError.
     """

@@ -101,7 +101,9 @@ class Familiarity:
 
     @classmethod
     def of(cls, training: Matrix, kept_out: Matrix, strangers: Matrix | None = None) -> Familiarity:
-        """Fit principal axes to training galaxies; store distances of galaxies not trained on.
+        """Fit principal axes to training galaxies; store how far kept-out galaxies are from them.
+
+        Kept-out galaxies were drawn from the same sample but not used for training.
 
         Parameters
         ----------
@@ -172,7 +174,11 @@ class Familiarity:
         return self._p_values(matrix, 1)
 
     def p_values_of_calibration(self, matrix: Matrix) -> Array:
-        """Return the p value of each calibration galaxy among all calibration galaxies."""
+        """Return the p values of the calibration galaxies themselves.
+
+        Each p value is the share of all calibration galaxies that are at least as far from the
+        training galaxies as this one, itself included.
+        """
         return self._p_values(matrix, 0)
 
     def _p_values(self, matrix: Matrix, itself: int) -> Array:
@@ -209,15 +215,16 @@ class Familiarity:
         return np.asarray(along / self.spread, dtype=np.float64)
 
     def _distance(self, coordinates: Array) -> Array:
-        # take the logarithm of the squared distance: the order stays, and the contrast added below
-        # still matters for very far galaxies
+        # take the logarithm of the squared distance, which keeps the order of galaxies: otherwise
+        # the contrast added below (position towards images without a galaxy) would not matter for
+        # far galaxies
         distance = np.log(np.maximum((coordinates**2).sum(1), 1e-12))
         if self.contrast is not None:
             distance = distance + np.clip(coordinates, -CLIP, CLIP) @ self.contrast
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Fit the direction in which embeddings of images without a galaxy differ from others."""
+        """Fit the direction in which galaxies' embeddings differ from those of other images."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
@@ -226,13 +233,13 @@ class Familiarity:
         both = np.clip(both, -CLIP, CLIP)
         direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
         # an image is judged by its distance from the training galaxies plus its position along this
-        # direction: let the position vary twice as much among galaxies as the distance does, so
-        # that an image without a galaxy stands out even if its distance is small
+        # direction. Scale the direction so that, among galaxies, the position varies twice as much
+        # as the distance: then an image without a galaxy stands out even if its distance is small
         spread = (both[: len(galaxies)] @ direction).std()
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, with arrays as base64 text.
+        """Return this object's attributes as JSON values, with arrays as base64 text.
 
         Axes, centre and reference are rounded to half precision.
         """
@@ -248,7 +255,7 @@ class Familiarity:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Familiarity:
-        """Return the object from a dict written by `asdict`; refuse arrays that do not fit."""
+        """Return a Familiarity from a dict that `asdict` wrote; refuse arrays of wrong shapes."""
         c = int(fields["components"])
         distances = _decoded(fields["distances"], "<f8")
         reference = _decoded(fields["reference"], "<f2")

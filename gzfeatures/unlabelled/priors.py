@@ -99,7 +99,7 @@ class Priors:
         return cls(predictions.classes, training, p.mean(0), after, len(rows))
 
     def corrected(self, predictions: Predictions) -> Predictions:
-        """Correct predicted probabilities to the estimated class shares, by Bayes' rule.
+        """Correct probabilities, by Bayes' rule, to the class shares of the unlabelled galaxies.
 
         A galaxy's class set (classes among which the true class is, as often as promised) stays,
         and the class that is now most probable is added. The thresholds of sets are computed within
@@ -111,12 +111,13 @@ class Priors:
         if predictions.sets is None:
             return moved
         sets = predictions.sets.copy()
-        corrected_rows = sets.any(1)  # the set of an unfamiliar galaxy stays empty
+        # the class set of a galaxy unlike the training galaxies stays empty
+        corrected_rows = sets.any(1)
         sets[np.flatnonzero(corrected_rows), moved.codes[corrected_rows]] = True
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a dict per class: its shares in training, and before and after the correction."""
+        """Return a dict per class: training share, mean predicted probability, estimated share."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}

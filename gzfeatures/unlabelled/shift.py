@@ -32,7 +32,7 @@ DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
-    """Store the mean predicted probability of each class over many galaxies, and the covariance.
+    """Store mean and covariance of the class probabilities predicted for many galaxies.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Shares:
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
     def asdict(self) -> dict[str, Any]:
-        """Return mean, covariance and number of galaxies as JSON values."""
+        """Return mean and covariance of class probabilities, and number of galaxies, for JSON."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
 
     @classmethod
@@ -209,21 +209,21 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Return whether class shares surely differ: interval of their distance above .05."""
+        """Return whether table and kept-out galaxies differ in class shares: interval above .05."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Return whether a classifier surely separates the samples: AUC interval above .6."""
+        """Return whether a classifier tells table from kept-out galaxies: AUC interval above .6."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Return whether class shares or embeddings surely differ, by the limits .05 and .6."""
+        """Return whether the table differs from kept-out galaxies in class shares or embeddings."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False, model: str = "head") -> str | None:
-        """Return a warning with sizes, intervals and a remedy; None if no difference is sure.
+        """Return a warning and a remedy if the table differs from the training galaxies, or None.
 
         Parameters
         ----------
@@ -254,12 +254,12 @@ class Shift:
         return f"{these} are not drawn like those {trained}: {', and '.join(parts)}; {remedy}"
 
     def asdict(self) -> dict[str, Any]:
-        """Return the measured differences as JSON values, with `level` and `shifted`."""
+        """Return this object's attributes, the confidence level and `shifted` as JSON values."""
         return {**dataclasses.asdict(self), "level": LEVEL, "shifted": self.shifted}
 
 
 def _sized(value: float | None, interval: tuple[float, float] | None) -> str:
-    """Return a measured difference with its interval as text."""
+    """Return a number and its confidence interval as text."""
     low, high = interval or (np.nan, np.nan)
     return f"{value:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f})"
 
@@ -282,8 +282,8 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     """
     difference = table.mean - shares.mean
     scatter = shares.covariance / shares.n + table.covariance / table.n
-    # simulate the noise of the difference: means of many galaxies are nearly normal, with this
-    # covariance
+    # simulate the noise of the difference between the mean probabilities of two tables: means of
+    # many galaxies are nearly normal, so the difference is too, with the covariance `scatter`
     noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(difference)), scatter, DRAWS, method="eigh"
     )

@@ -354,7 +354,7 @@ def cutouts(
     progress: Progress | bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download a cutout of each galaxy, or cut it out of survey tiles; a second call continues.
+    """Download a cutout of each galaxy, or cut it out of survey tiles; keep existing cutouts.
 
     Parameters
     ----------

@@ -72,8 +72,8 @@ def similar(
     >>> similar("table.parquet", "100053", k=3)  # doctest: +SKIP
     >>> similar("table.parquet", like=["100053", "mine.jpg"], unlike=["100078"])  # doctest: +SKIP
     """
-    # this import, like those in the functions below, is not at the top of the file: some functions
-    # import heads and networks, which takes longer than to search a small table without them
+    # import in each function, not at the top of the file: some functions need heads and networks,
+    # whose import takes longer than the search of a small table
     from gzfeatures.explore import neighbours
 
     asked = [ids] if isinstance(ids, str) else list(ids)
@@ -197,7 +197,7 @@ def duplicates(
 def _with_index(
     table: EmbeddingTable | Place, index: Place | None
 ) -> tuple[EmbeddingTable, CellIndex | None]:
-    """Return a table, read if it is a path, and its index, if one is given."""
+    """Return an embedding table (read if it is a path) and its index for neighbour searches."""
     if isinstance(table, EmbeddingTable):
         if index is not None:
             raise InputError(

@@ -118,7 +118,11 @@ def predict(
 def _by_network(
     checkpoint: Place, images: Any, coverage: float | None, unfamiliar: float, progress: Any
 ) -> tuple[Predictions, Shares | None]:
-    """Return a network's predictions for images, and its class shares of calibration galaxies."""
+    """Return a network's predictions for images, and class shares in its calibration galaxies.
+
+    The shares are the mean probabilities that the network predicts for calibration galaxies, on
+    which it was not trained.
+    """
     require_packages("predicting by a network", *NETWORK)
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify

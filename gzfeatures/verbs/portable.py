@@ -80,7 +80,8 @@ def export(
 
     places = [each for each in (head, check_on, backbone, weights) if isinstance(each, str | Path)]
     inputs, files = map(Path, places), [Path(path)]
-    # refuse to overwrite an input; if the command line made this call, it has done so already
+    # refuse to overwrite an input; if the command line called this function, it has made this check
+    # before
     guard: AbstractContextManager[object] = nullcontext()
     if outputs.current() is None:
         guard = outputs.guarded("export", inputs=inputs, files=files, overwrite=True)

@@ -166,7 +166,8 @@ def find(
     --------
     >>> find("table.parquet", "edge-on, no bulge, odd: ring")  # doctest: +SKIP
     """
-    # parse the words before the large table is read, so that an unknown word is refused at once
+    # parse the condition before the large table is read, so that an unknown word in it is refused
+    # at once
     condition = read_query(words)
     vectors = table_of(table)
     head = fractions_head(vectors.extractor) if labels is None else _learned(vectors, labels)
@@ -188,7 +189,7 @@ def find(
 
 
 def _learned(table: EmbeddingTable, votes: Catalog | Place) -> Head:
-    """Fit a head (ridge regression) that predicts the 37 vote fractions from embeddings."""
+    """Fit a head (ridge regression) that predicts Galaxy Zoo 2's 37 vote fractions."""
     catalog = catalog_of(votes)
     labels = scheme("votes-37").label(catalog)
     ids = labels.ids[among(labels.ids, table.ids)]

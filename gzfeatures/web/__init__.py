@@ -1,1 +1,1 @@
-"""Send requests to web servers within limits; serve a page to a browser on this machine."""
+"""Send requests to web servers, limited in rate, size and time; serve a page on this machine."""

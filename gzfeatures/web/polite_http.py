@@ -178,8 +178,9 @@ class Service:
                     step = self._step(asked, headers or {}, limit, clock)
                     if isinstance(step, WebAnswer):
                         return step
-                    # `followed` refuses a private address if the first address was public. The
-                    # first counts, not the previous one, so that two redirects cannot avoid this
+                    # `followed` refuses a private address if the first address (`url`) was public.
+                    # The first address counts, not the previous one, so that a chain of redirects
+                    # cannot avoid this check
                     public = redirects.is_public(urlsplit(url).hostname)
                     asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:
@@ -259,8 +260,8 @@ class Service:
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # ask for the limit only when enough bytes have arrived to recognise the content (such
-            # as an image): servers may send the first bytes one by one
+            # call `limit` (content → largest allowed body) only when enough bytes have arrived to
+            # recognise the content, such as an image: servers may send the first bytes one by one
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None

@@ -17,7 +17,7 @@ LONGEST_WAIT = 300.0
 
 
 def require_not_busy(status: int, headers: Mapping[str, str]) -> None:
-    """Raise BadAnswer, with the wait that the server asks for, if its answer says that it is busy.
+    """Raise BadAnswer if the server answers that it is busy; the error states how long to wait.
 
     Parameters
     ----------
