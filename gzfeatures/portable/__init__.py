@@ -1,1 +1,1 @@
-"""Export a head, with or without its backbone, as one ONNX file for other programs; read it too."""
+"""Export a head, with or without its backbone, as one ONNX file; read such files as heads."""

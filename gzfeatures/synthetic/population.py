@@ -141,7 +141,10 @@ def nearby(galaxy: Member, redshift: float) -> Galaxy:
 
 
 def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw the random shape of a simulated galaxy of this type, before colour and orientation."""
+    """Draw the shape and colour of a simulated galaxy of type `kind`.
+
+    The caller then rotates the galaxy, and changes its colour with the redshift.
+    """
     if kind in AXIS_RATIOS:
         return _elliptical(kind, magnitude, r50, rng)
     if kind == "artifact":

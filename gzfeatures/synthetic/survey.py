@@ -57,7 +57,7 @@ class MockSurvey:
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRow:
-    """Store one row of a simulated survey: a new galaxy, or the galaxy of the row before again.
+    """Store one row of a simulated survey: a new galaxy, or a repeat of the row before.
 
     Parameters
     ----------

@@ -56,9 +56,10 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Return the share of votes of each answer: the less clear the image, the more equal they are.
+    """Return the probabilities of one question's answers, for a measured property of a galaxy.
 
-    The answer whose centre is nearest to `value` gets the largest share.
+    The answer whose centre is nearest to `value` is the most probable. The less clear the image
+    (`clear`, from 0 to 1), the more equal the probabilities.
     """
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
