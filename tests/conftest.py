@@ -25,13 +25,14 @@ done."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker more than cores, at most eight, for a third of the time is waiting; where files or
-    tests are named, none: they are over before it had started."""
+    """One worker more than cores, at most eight, for a third of the time is waiting, but for units,
+    which hardly wait; where files or tests are named, none: they are over before it had started."""
     folders = all(Path(argument).is_dir() for argument in config.args)
+    units = all(Path(argument).resolve().is_relative_to(TESTS / "unit") for argument in config.args)
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return min(cores + 1, 8) if folders and cores > 1 else 0
+    return min(cores + (not units), 8) if folders and cores > 1 else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
