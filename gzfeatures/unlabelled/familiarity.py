@@ -224,7 +224,7 @@ class Familiarity:
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Fit the direction in which galaxies' embeddings differ from those of other images."""
+        """Fit the direction from embeddings of galaxies to those of images without a galaxy."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)

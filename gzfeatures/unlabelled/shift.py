@@ -209,12 +209,12 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Return whether table and kept-out galaxies differ in class shares: interval above .05."""
+        """Return whether class shares surely differ by over .05 from those of kept-out galaxies."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Return whether a classifier tells table from kept-out galaxies: AUC interval above .6."""
+        """Return whether a classifier tells table from kept-out galaxies; AUC surely above .6."""
         return self.auc_interval[0] > AUC
 
     @property
