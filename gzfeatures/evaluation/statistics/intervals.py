@@ -302,7 +302,9 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
     few = np.asarray(((members < FEWEST) | (others < FEWEST)).any(-1))
     members, others = np.maximum(members, 1), np.maximum(others, 1)
     area = curves.areas.mean(-1)
-    least, most = of_mean(1 - area, curves.variance * n, curves.skewness, n, level)
+    # an estimated variance can fall below 0, where hardly any two galaxies are in the wrong order
+    variance = np.maximum(curves.variance, 0) * n
+    least, most = of_mean(1 - area, variance, curves.skewness, n, level)
     limits = _newcombe(curves.areas, members, others, float(ndtri((1 + level) / 2)))
     low, high = mover(curves.areas, *limits, curves.correlation)
     share = curves.disordered / (curves.disordered + ENOUGH_DISORDER)
