@@ -81,6 +81,8 @@ def checkpoint(survey: MockSurvey, labels: Path, tmp_path_factory: pytest.TempPa
             "also_weight": 0.5,
             "passes": 2,
             "keep": '"last"',
+            "batch_statistics": '"frozen"',
+            "anchor": 0.25,
         },
         **{f"augmentation.{name}": value for name, value in _AUGMENTATION.items()},
     }

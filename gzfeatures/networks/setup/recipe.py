@@ -121,6 +121,15 @@ class TrainingRecipe:
         validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
         `patience` is given, and in `tune`, which saves the fitted output layer (epoch 0) unless an
         epoch is better by more than one standard error; else "last".
+    batch_statistics : {"trained", "frozen"}
+        Whether batch normalisation uses the mean and variance of each batch, or those of the
+        starting weights. `tune` fits the output layer to embeddings made with the latter. For a
+        network that was trained on everyday photographs they differ much from those of galaxies, so
+        that with the statistics of batches the first steps spoil the fitted output layer.
+    anchor : float
+        Share of the network before the first epoch in the weights that are scored and kept, in [0,
+        1): 0.5 keeps the weights half way from there to the (averaged) trained ones (Wortsman+2022,
+        doi:10.1109/CVPR52688.2022.00780, eq. 1).
 
     Raises
     ------
@@ -151,6 +160,8 @@ class TrainingRecipe:
     patience: int | None = None
     monitor: str | None = None
     keep: str | None = None
+    batch_statistics: str = "trained"
+    anchor: float = 0.0
 
     def __post_init__(self) -> None:
         # check whole numbers, then ranges, then names, and report the first fault
@@ -180,6 +191,7 @@ class TrainingRecipe:
             "clip": (0.0, math.inf),
             "aux_weight": (0.0, 10.0),
             "also_weight": (0.0, 10_000.0),
+            "anchor": (0.0, 0.99),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -198,6 +210,7 @@ class TrainingRecipe:
             "balance": ("none", "weights", "sampling"),
             "monitor": MONITORS,
             "keep": ("last", "best"),
+            "batch_statistics": ("trained", "frozen"),
         }
         for name, table in tables.items():
             value = getattr(self, name)

@@ -61,6 +61,15 @@ class Diverged(Exception):
         self.epoch, self.step, self.lr = epoch, step, lr
 
 
+NORMALISED_BY_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Layers that normalise by the mean and variance of a batch in training, by stored ones else."""
+
+
+def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of a network's weights and buffers by name, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
 class Learner(pl.LightningModule):
     """Compute losses, average a network's weights, and keep the weights of the best epoch.
 
@@ -115,6 +124,7 @@ class Learner(pl.LightningModule):
         self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
+        self.anchor = _copied(network) if recipe.anchor else {}
         self.history: list[dict[str, Any]] = [dict(row) for row in before]
         # keep each galaxy's score at epoch 0, where only the output layer is fitted: later epochs
         # must beat it
@@ -191,9 +201,20 @@ class Learner(pl.LightningModule):
         return {"gain": float(difference.mean()), "gain_error": float(error)}
 
     def _keep(self, network: nn.Module) -> None:
-        self.best = {
-            name: value.detach().cpu().clone() for name, value in network.state_dict().items()
-        }
+        self.best = _copied(network)
+
+    def _scored(self) -> nn.Module:
+        """Return the network that is scored: averaged, and drawn towards that before epoch 1."""
+        trained = self.network if self.average is None else self.average
+        if not self.anchor:
+            return trained
+        # weights of networks that began alike can be averaged: the loss between them is low
+        # (Wortsman+2022, eq. 1)
+        between = copy.deepcopy(trained).eval().requires_grad_(False)
+        for name, value in between.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(self.anchor[name].to(value.device), self.recipe.anchor)
+        return between
 
     def train_dataloader(self) -> Batches:
         """Return the batches of training galaxies for this process."""
@@ -225,6 +246,10 @@ class Learner(pl.LightningModule):
             ):
                 # use eval mode: batch statistics and dropout would change a frozen block's output
                 for module in block.modules:
+                    module.eval()
+        if self.recipe.batch_statistics == "frozen":
+            for module in self.network.modules():
+                if isinstance(module, NORMALISED_BY_BATCH):
                     module.eval()
         # pair the averaged tensors with the trained ones once an epoch: listing a few hundred
         # tensors again at each step costs a small network some percent of its time
@@ -303,7 +328,7 @@ class Learner(pl.LightningModule):
         if not math.isfinite(loss):
             raise Diverged(self.epoch + 1, len(self._losses), rate)
         row: dict[str, Any] = {"epoch": self.epoch + 1, "training_loss": loss, "lr": rate}
-        scored = self.network if self.average is None else self.average
+        scored = self._scored()
         if self.score is not None:
             try:
                 row |= self.score(scored)
@@ -328,6 +353,7 @@ class Learner(pl.LightningModule):
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,
+            "anchor": self.anchor,
             "kept": self.kept_row,
             "before": self.before,
             "history": self.history,
@@ -344,6 +370,7 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
+        self.anchor = kept["anchor"]
         # files of earlier versions lack `solved` (each galaxy's score at epoch 0): then epochs are
         # compared by the metric alone
         self.solved = kept.get("solved")

@@ -95,6 +95,43 @@ def test_the_running_average_takes_in_the_weights_after_every_change(
     assert any(not torch.equal(average[name], last[name]) for name in average)
 
 
+def test_anchored_weights_lie_between_those_before_and_after_training(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, learners, prepare = [], [], Learner.configure_optimizers
+
+    def watched(learner: Learner) -> Any:
+        learners.append(learner)
+        began.append({k: v.clone() for k, v in learner.network.state_dict().items()})
+        return prepare(learner)
+
+    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    run(ema=0.5, anchor=0.25)
+    trained = learners[0].average.state_dict()
+    for name, value in learners[0].best.items():
+        if value.is_floating_point():
+            expected = 0.25 * began[0][name] + 0.75 * trained[name]
+            torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(began[0][name], value) for name, value in trained.items())
+
+
+def test_frozen_statistics_of_batches_stay_while_all_weights_train(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, prepare = [], Learner.configure_optimizers
+
+    def watched(learner: Learner) -> Any:
+        began.append({k: v.clone() for k, v in learner.network.state_dict().items()})
+        return prepare(learner)
+
+    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    trained = load(backbone(run(batch_statistics="frozen").checkpoint), None).state_dict()
+    moved = {name for name, value in trained.items() if not torch.equal(value, began[0][name])}
+    statistics = {name for name in trained if "running" in name or "num_batches" in name}
+    assert statistics
+    assert moved == trained.keys() - statistics
+
+
 def test_it_learns_and_the_checkpoint_is_a_backbone(
     run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split, drawn: None
 ) -> None:
@@ -160,11 +197,18 @@ def test_the_same_seed_gives_the_same_weights(run: Callable[..., Training]) -> N
     assert not same(first, run("c", balance="sampling", mixup=0.2, seed=1))
 
 
-@pytest.mark.parametrize(("steps", "precision"), [(2, "float32"), (7, "bfloat16")])
+@pytest.mark.parametrize(
+    ("steps", "precision", "anchor"), [(2, "float32", 0.0), (7, "bfloat16", 0.5)]
+)
 def test_killed_and_resumed_equals_uninterrupted(
-    steps: int, precision: str, run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+    steps: int,
+    precision: str,
+    anchor: float,
+    run: Callable[..., Training],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = {
+        "anchor": anchor,
         "epochs": 4,
         "ema": 0.8,
         "balance": "sampling",
