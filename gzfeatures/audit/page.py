@@ -17,7 +17,10 @@ from gzfeatures.outputs import sealed
 
 
 def write_audit(audit: Audit, folder: str | Path) -> Path:
-    """Write `audit.html` and `audit.json` into a folder; return the path of the page.
+    """Write the audit of an embedding table as `audit.html` and `audit.json` into a folder.
+
+    The audit measures how well the embeddings predict nuisances such as redshift or seeing. Return
+    the path of the page.
 
     Parameters
     ----------

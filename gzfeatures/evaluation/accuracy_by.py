@@ -51,8 +51,9 @@ def by_agreement(
     Returns
     -------
     list of AccuracyBin
-        One for each bin with galaxies, with its ceiling (see `repeatability.of_majorities`). The
-        list is empty if `truth` has no vote fractions.
+        One for each bin with galaxies; its `ceiling` is how often the majorities of two groups of
+        volunteers agree (see `repeatability.of_majorities`). The list is empty if `truth` has no
+        vote fractions.
     """
     if truth.soft is None:
         return []
@@ -64,8 +65,9 @@ def by_agreement(
     repeated = np.zeros(len(share))
     if voted.any():
         sizes = _panel_sizes(panels, len(share))
-        # labels are majorities of volunteers, who disagree among themselves: the best possible
-        # accuracy is how often the majorities of two groups of volunteers agree
+        # labels are majorities of volunteers, who disagree among themselves: compare the accuracy
+        # with how often the majorities of two groups of volunteers agree. This is no upper limit:
+        # predictions of each galaxy's likeliest majority agree with a new group at least as often
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
@@ -83,7 +85,8 @@ def against_ceiling(
 
     Predictions are compared in two ways. With one volunteer drawn at random: they agree in the
     share `reached`, and the best possible share is `ceiling`. With the majority of all volunteers:
-    they agree in the share `accuracy`, and two majorities agree in the share `repeatability`.
+    they agree in the share `accuracy`, and the majorities of two groups of volunteers agree in the
+    share `repeatability`, which is no upper limit of `accuracy`.
 
     Parameters
     ----------

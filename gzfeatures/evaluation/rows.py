@@ -244,7 +244,8 @@ class AccuracyBin(Row):
     interval : list of float
         Confidence interval of `accuracy`.
     ceiling : float, optional
-        How often the majorities of two groups of volunteers agree on these galaxies.
+        How often the majorities of two groups of volunteers agree on these galaxies; no upper limit
+        of `accuracy`.
     """
 
     absent_if_none = frozenset({"ceiling"})
@@ -270,7 +271,8 @@ class Ceiling(Row):
     accuracy : float
         Share of galaxies whose predicted class is the label, the class of most volunteers.
     repeatability : float
-        How often the majorities of two groups of volunteers agree on a galaxy.
+        How often the majorities of two groups of volunteers agree on a galaxy; no upper limit of
+        `accuracy`.
     panel : float
         Mean number of volunteers per galaxy.
     assumed : bool

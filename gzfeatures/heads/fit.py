@@ -218,9 +218,10 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Return the head's training galaxies, and all galaxies in one group with a training galaxy.
+    """Return a head's training galaxies, and all galaxies that share a group with such a galaxy.
 
-    Training galaxies are those of the head and those of the backbone.
+    A group of the split has galaxies that belong together, such as copies of one image. Groups with
+    a galaxy on which the backbone was trained are included too.
     """
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])

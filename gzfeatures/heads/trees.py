@@ -85,8 +85,10 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         y: npt.NDArray[Any],
         sample_weight: npt.NDArray[np.floating] | None = None,
     ) -> Self:
-        """Fit trees to rows X (n, d) with codes y (n,) without gaps, or numbers y (n,) or (n, m).
+        """Fit trees that predict targets y, class codes or numbers, from the rows of X (n, d).
 
+        A classifier needs class codes of shape (n,) in which each integer from 0 to the largest
+        code occurs, as XGBoost requires; a regressor needs numbers of shape (n,) or (n, m).
         `sample_weight`, shape (n,), weighs the rows.
         """
         require_packages("the head xgboost", "xgboost")

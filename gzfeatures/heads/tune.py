@@ -163,11 +163,9 @@ def _trial(
         {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
     )
     if bare and parameters.get("class_weight") == "macro-f1":
-        bare["class_weight"] = (
-            # weights for macro F1 are chosen from calibrated probabilities, but this search leaves
-            # out the calibration to save time
-            None
-        )
+        # a head chooses its class weights for macro F1 from calibrated probabilities. This search
+        # leaves out the calibration to save time, so it fits the heads without class weights
+        bare["class_weight"] = None
     start = time.perf_counter()
     scores = []
     for rest, part in folds:

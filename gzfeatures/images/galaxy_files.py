@@ -209,7 +209,11 @@ class GalaxyFiles:
         return fingerprint.of({"image": digest, **key})
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
-        """Return the decoder of a galaxy's image, for given bytes."""
+        """Return an object that decodes a galaxy's image from bytes that `read` returned (`data`).
+
+        The archive and the names of the galaxy's files tell whether the bytes are a picture, one
+        band or several.
+        """
         part = (
             BANDS
             if isinstance(self.archive, ArrayFile)

@@ -115,7 +115,10 @@ def _first_product(
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
-    """Hash a picture in 64 bytes: 32 for its centre, and 32 for the whole picture if it is small.
+    """Hash a picture in 64 bytes: 32 for its centre, then 32 for the whole picture, or zeros.
+
+    The whole picture is hashed only if it has at most 256 pixels on its shorter side and `field` is
+    1: then it may itself be a crop of the centre of Galaxy Zoo's picture.
 
     Parameters
     ----------
@@ -128,8 +131,8 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     -------
     bytes
         32 bytes for the central 240 of 424 pixels of the survey's picture, then 32 bytes for the
-        whole picture, in case it is already a crop of the centre: `field` is 1 and its shorter side
-        at most 256 pixels. `NOTHING` instead of a hash if the picture is flat, or shows too little.
+        whole picture. `NOTHING` (32 zero bytes) replaces the second hash if it is not computed, and
+        any hash of a picture that is flat or shows too little.
 
     Examples
     --------

@@ -326,14 +326,14 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
 def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
     """Draw accuracy in bins of a quantity such as redshift, with one line per approach.
 
-    Each line shows the best network or head of its approach. Dashes show the highest possible
-    accuracy: how often volunteers, asked again, would give their majority's answer again.
+    Each line shows the best network or head of its approach. Dashes show how often the majorities
+    of two groups of volunteers agree; an accuracy can be higher.
 
     Parameters
     ----------
     rows_of : mapping of str to sequence of mapping
         Approach → bins of `evaluation.accuracy_by`: `low, high, accuracy, interval` and
-        perhaps `ceiling`, the highest possible accuracy.
+        perhaps `ceiling`, how often the majorities of two groups of volunteers agree.
     title : str
         Name of the quantity, for the axis.
     """

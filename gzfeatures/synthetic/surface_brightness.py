@@ -178,7 +178,9 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
     young = np.exp(-radius / (1.35 * h)) * crest * grains
-    # shift the phase by 0.9 rad: this puts the dust lane beside the arm, on the arm's outer side
+    # shift the phase by 0.9 rad: this puts the dust lane beside the arm, on its outer, convex side.
+    # Real trailing arms have it mostly on the inner, concave side (Lynds 1970); moving the lane
+    # would change every simulated spiral, and all results measured on simulated galaxies
     lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
     opacity = 0.7 * galaxy.strength * begun * lane
     return _SpiralArms(crest, young, opacity)

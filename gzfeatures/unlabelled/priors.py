@@ -102,8 +102,9 @@ class Priors:
         """Correct probabilities, by Bayes' rule, to the class shares of the unlabelled galaxies.
 
         A galaxy's class set (classes among which the true class is, as often as promised) stays,
-        and the class that is now most probable is added. The thresholds of sets are computed within
-        each class and do not depend on class shares, so the promise still holds within each class.
+        and the class that is now most probable is added; an empty set stays empty. The thresholds
+        of sets are computed within each class and do not depend on class shares, so the promise
+        still holds within each class.
         """
         weights = _weights(self.after, self.training)
         p = _normalised(predictions.probabilities * weights)
@@ -111,7 +112,8 @@ class Priors:
         if predictions.sets is None:
             return moved
         sets = predictions.sets.copy()
-        # the class set of a galaxy unlike the training galaxies stays empty
+        # add no class to an empty class set: it marks a galaxy unlike the training galaxies, whose
+        # probabilities cannot be trusted
         corrected_rows = sets.any(1)
         sets[np.flatnonzero(corrected_rows), moved.codes[corrected_rows]] = True
         return dataclasses.replace(moved, sets=sets)

@@ -178,9 +178,10 @@ class Service:
                     step = self._step(asked, headers or {}, limit, clock)
                     if isinstance(step, WebAnswer):
                         return step
-                    # `followed` refuses a private address if the first address (`url`) was public.
-                    # The first address counts, not the previous one, so that a chain of redirects
-                    # cannot avoid this check
+                    # `followed` refuses a private address if the first address (`url`) is public.
+                    # Do not ask about the previous address instead: its server may redirect, and
+                    # meanwhile let its own name point to a private address. It would then count as
+                    # private, and could lead on to any private address
                     public = redirects.is_public(urlsplit(url).hostname)
                     asked = redirects.followed(asked, step.location, public)
             except urllib3.exceptions.LocationValueError as error:

@@ -88,7 +88,16 @@ class UnfinishedIndex:
         return len(sums), sums[-1].copy() if sums else empty
 
     def add_placed(self, checksums: Numbers) -> None:
-        """Save the crc32 of each cell, shape (cells,), after one more block is written."""
+        """Save the checksums of all cells after one more block of rows is written to the index.
+
+        A cell holds the rows whose vectors are nearest to one centre. An interrupted building
+        continues after the last block with saved checksums.
+
+        Parameters
+        ----------
+        checksums : ndarray of uint32
+            For each cell, the crc32 of its vectors written so far, shape (cells,).
+        """
         self._append(PLACED, checksums)
 
     def drop(self, *names: str) -> None:

@@ -77,7 +77,11 @@ def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
 
 
 def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yield the columns of class strings, labels and votes, each with its name in gzfeatures."""
+    """Yield column and shown name of GZ2 class strings (such as Sb2m), labels, groups and votes.
+
+    The report shows class strings as `gz2_class`, and votes as answer, kind and campaign; all other
+    columns keep their own name.
+    """
     string = next((column for column in CLASS_STRINGS if column in frame), None)
     if string is not None:
         yield string, "gz2_class"

@@ -188,8 +188,9 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # a class without conditions (to be drawn at random or predicted as a fraction) belongs
-            # to one answer: count the voters of the question that has this answer
+            # a class has no conditions on votes if the scheme draws each galaxy's class at random
+            # (vote fractions are the probabilities) or asks for the vote fractions themselves. Such
+            # a class stands for one answer: count the voters of the question with this answer
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)

@@ -226,7 +226,10 @@ class LabelScheme:
         return Labelling(self, catalog, seed, choice).labels()
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """Return the conditions of a class; empty if the scheme predicts vote fractions.
+        """Return the conditions on votes or columns that a galaxy must fulfil to get a class.
+
+        Empty if the class is drawn at random, or only read from a column, or if the scheme asks for
+        vote fractions instead of classes.
 
         Parameters
         ----------

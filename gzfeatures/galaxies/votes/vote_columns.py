@@ -208,10 +208,11 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """Return the vote columns to read, per Galaxy Zoo campaign, that have all these answers.
+    """Return the vote columns to read, one kind of votes for each Galaxy Zoo campaign.
 
-    If all campaigns have one kind of votes in common, this kind is read; otherwise the first kind
-    of each campaign.
+    A campaign's kind of votes is usable if it has columns for all `answers`. Campaigns with usable
+    kinds are read in the first kind of `measures` that is usable in all of them; without such a
+    kind, each campaign is read in its own first usable kind.
     """
     usable = [
         source

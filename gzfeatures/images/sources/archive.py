@@ -129,8 +129,9 @@ class Zip:
             places = np.array(
                 [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
             )
-        # copy the names, because each name from the zip directory would keep the whole directory in
-        # memory
+        # copy the names: the original ones lie in memory between the other objects of the zip
+        # directory, and Python returns memory only in large blocks of which nothing is used, so
+        # most of the directory's memory would stay occupied
         return cls(
             path, {name.encode().decode(): row for name, row in rows.items()}, places, refused
         )

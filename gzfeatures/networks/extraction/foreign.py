@@ -237,8 +237,9 @@ def _findings_of_onnx(spec: Backbone, extractor: Extractor, sizes: bool = False)
     size = extractor.view.size
     with parsing("ONNX file cannot be read", file):
         layers = [training_of_onnx(model), *resizing_of_onnx(model, size)]
-        # a graph for one image size has pooling kernels for this size; a graph for any size may
-        # keep the kernel of its example image, which is too small for larger images
+        # test the pooling layers if the graph accepts any image size: the export may have fixed
+        # their kernels to the size of its example image, and in a larger image such a kernel
+        # reads only part of the feature map. Kernels of a graph for one size suit this size
         if graph.images.size is None:
             layers.append(area_trial(of_onnx(model, size, graph.images.channels_last), size))
     # free the memory of the weights: each library reads the file itself

@@ -371,6 +371,7 @@ class Learner(pl.LightningModule):
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
         self.anchor = kept["anchor"]
-        # files of earlier versions lack `solved` (each galaxy's score at epoch 0): then epochs are
-        # compared by the metric alone
+        # `solved` has each validation galaxy's score at epoch 0, when only the output layer was
+        # solved (fitted). Files of earlier versions lack it: then the epoch with the best metric is
+        # kept, without a test whether it beats epoch 0 by more than chance
         self.solved = kept.get("solved")

@@ -47,7 +47,7 @@ class UnrecordedTraining:
 
 
 class Recorder:
-    """Record compared models and their comparison in MLflow, or save them in a folder for later.
+    """Record compared models and their comparison in MLflow, or save them to be recorded later.
 
     Parameters
     ----------
@@ -157,7 +157,12 @@ class Recorder:
 
 
 class TrainingRecorder(Recorder):
-    """Record trainings without an experiment in MLflow, or save their results for later."""
+    """Record single trainings in MLflow, or save their results to be recorded later.
+
+    A single training belongs to no experiment that compares models; `gzfeatures finetune` runs it.
+    Results that MLflow cannot record now are saved in the checkpoint's folder, and
+    `gzfeatures record FOLDER` records them later.
+    """
 
     def record_candidate(
         self,
@@ -166,7 +171,7 @@ class TrainingRecorder(Recorder):
         artifacts: Sequence[Path],
         live: Any = None,
     ) -> str | None:
-        """Record a trained network in MLflow; return the run's id, or None if saved for later.
+        """Record a trained network in MLflow; return the run's id, or None if it is not recorded.
 
         If it cannot be recorded, the result is written to the network's checkpoint folder, and the
         user is told.

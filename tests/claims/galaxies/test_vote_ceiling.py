@@ -1,5 +1,5 @@
-"""Claim: the volunteers' ceiling for an accuracy is the majority's own repeatability, not flattered
-by its votes."""
+"""Claim: an accuracy is compared with how often two groups of volunteers have the same majority,
+estimated without taking the observed vote fractions for the true ones."""
 
 from __future__ import annotations
 
