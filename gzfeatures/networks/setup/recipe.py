@@ -57,6 +57,42 @@ arXiv:2202.10054), warm-up, cosine to zero, and a running average of the weights
 every block at one rate, with one cycle of the learning rate."""
 
 
+LEAST = {
+    "epochs": 1,
+    "passes": 1,
+    "batch_size": 1,
+    "accumulate": 1,
+    "unfreeze": 0,
+    "patience": 1,
+}
+"""Smallest value of each whole number of a recipe."""
+RANGES: dict[str, tuple[float, float]] = {
+    "lr": (1e-12, 100.0),
+    "weight_decay": (0.0, 100.0),
+    "lr_decay": (1e-3, 1.0),
+    "label_smoothing": (0.0, 0.99),
+    "balance_power": (0.0, 2.0),
+    "mixup": (0.0, 100.0),
+    "cutmix": (0.0, 100.0),
+    "ema": (0.0, 0.999999),
+    "clip": (0.0, math.inf),
+    "aux_weight": (0.0, 10.0),
+    "also_weight": (0.0, 10_000.0),
+    "anchor": (0.0, 0.99),
+}
+"""Smallest and largest value of each other number of a recipe."""
+NAMES: dict[str, Any] = {
+    "recipe": RECIPES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "balance": ("none", "weights", "sampling"),
+    "monitor": MONITORS,
+    "keep": ("last", "best"),
+    "batch_statistics": ("trained", "frozen"),
+}
+"""Names that each field of a recipe can take."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingRecipe:
     """Set every number that a training depends on, such as learning rate, batch size and epochs.
@@ -165,35 +201,13 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         # check whole numbers, then ranges, then names, and report the first fault
-        least_of = {
-            "epochs": 1,
-            "passes": 1,
-            "batch_size": 1,
-            "accumulate": 1,
-            "unfreeze": 0,
-            "patience": 1,
-        }
-        for name, least in least_of.items():
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise InputError(
                     f"recipe {name}", rule=f"be a whole number of at least {least}", found=value
                 )
-        ranges = {
-            "lr": (1e-12, 100.0),
-            "weight_decay": (0.0, 100.0),
-            "lr_decay": (1e-3, 1.0),
-            "label_smoothing": (0.0, 0.99),
-            "balance_power": (0.0, 2.0),
-            "mixup": (0.0, 100.0),
-            "cutmix": (0.0, 100.0),
-            "ema": (0.0, 0.999999),
-            "clip": (0.0, math.inf),
-            "aux_weight": (0.0, 10.0),
-            "also_weight": (0.0, 10_000.0),
-            "anchor": (0.0, 0.99),
-        }
-        for name, (low, high) in ranges.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             # accept lr_decay None: `settled` later replaces it by a factor that depends on the
             # network's depth
@@ -203,16 +217,7 @@ class TrainingRecipe:
                 raise InputError(
                     f"recipe {name}", rule=f"be a number in {low:g}…{high:g}", found=value
                 )
-        tables: dict[str, Any] = {
-            "recipe": RECIPES,
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "balance": ("none", "weights", "sampling"),
-            "monitor": MONITORS,
-            "keep": ("last", "best"),
-            "batch_statistics": ("trained", "frozen"),
-        }
-        for name, table in tables.items():
+        for name, table in NAMES.items():
             value = getattr(self, name)
             if value is not None and value not in table:
                 raise unknown(name, value, table)

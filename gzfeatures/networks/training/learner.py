@@ -370,7 +370,8 @@ class Learner(pl.LightningModule):
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]
-        self.anchor = kept["anchor"]
+        # trainings of earlier versions had no anchor
+        self.anchor = kept.get("anchor", {})
         # `solved` has each validation galaxy's score at epoch 0, when only the output layer was
         # solved (fitted). Files of earlier versions lack it: then the epoch with the best metric is
         # kept, without a test whether it beats epoch 0 by more than chance

@@ -20,6 +20,9 @@ from gzfeatures.networks.training.checkpoint import STATE, machine_now, read_sta
 SETTINGS_FORMAT = 2
 """Version of the settings; increase it if equal settings would train differently than before."""
 
+LATER_FIELDS: dict[str, Any] = {"batch_statistics": "trained", "anchor": 0.0}
+"""Fields of a recipe that settings of this format may lack, with what they were before."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
@@ -101,6 +104,7 @@ def earlier(
     try:
         state = read_state(path)
         kept, before, machine = state["gzfeatures"], state["settings"], state.get("machine", {})
+        before = _completed(before)
     except (InputError, KeyError) as error:
         if resume:
             raise
@@ -170,6 +174,7 @@ def _require_free(folder: Path, settings: dict[str, Any]) -> None:
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
+    before = _completed(before)
     odd = _difference(before, settings)
     if odd is not None:
         raise _taken(folder / RECORD, *_named(odd, before, settings))
@@ -183,6 +188,12 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
         found=now,
         remedy="choose another folder, or replace it with --again",
     )
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of an earlier training with the recipe fields that were added later."""
+    recipe = settings.get("recipe")
+    return settings | {"recipe": LATER_FIELDS | recipe} if isinstance(recipe, dict) else settings
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

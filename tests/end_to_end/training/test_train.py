@@ -245,6 +245,31 @@ def test_epochs_can_be_watched_once_their_state_is_on_disk(
     assert watched == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_training_of_an_earlier_version_lacks_later_fields_and_is_taken_up(
+    run: Callable[..., Training],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    finished: bool,
+) -> None:
+    whole, torn = run("whole"), tmp_path / "torn" / STATE
+    with monkeypatch.context() as patch:
+        if finished:
+            run("torn")
+        else:
+            killed_after(5, Killed(), patch)
+            with pytest.raises(Killed):
+                run("torn")
+    state = WholeFiles().load_checkpoint(torn)
+    for name in ("batch_statistics", "anchor"):
+        del state["settings"]["recipe"][name]
+    del state["gzfeatures"]["anchor"]
+    torch.save(state, torn)
+    if finished:
+        killed_after(0, Killed(), monkeypatch)
+    assert same(whole, run("torn", resume=True))
+
+
 def test_a_finished_training_is_not_trained_again(
     run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
