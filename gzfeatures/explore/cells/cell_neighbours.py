@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.explore.cells.cell_index import CellIndex, Matrix
+from gzfeatures.explore.cells.enough_cells import enough_cells
 from gzfeatures.explore.nearest import Nearest, nearest_candidates, require_neighbours
 from gzfeatures.explore.scan import scan
 from gzfeatures.features.matrices import BLOCK
@@ -14,8 +15,8 @@ from gzfeatures.progress import SILENT, Progress
 
 FEWEST = 8
 """Fewest cells with whose rows those of a cell are compared."""
-WANTED, SAMPLE = 0.985, 500
-"""Share of the nearest rows that the cells must hold, as measured on this number of rows."""
+SAMPLE = 500
+"""Rows on which is measured which share of the nearest rows the cells hold."""
 SPARE = 20
 """Candidates beyond those asked for, from which exact distances choose."""
 FEW = 512
@@ -105,18 +106,16 @@ def _measured(
     blocks = (vectors[start : start + BLOCK] for start in range(0, len(vectors), BLOCK))
     _, truth = scan(blocks, vectors[sample], k, own=sample)
     place = index.cells_of_rows()[sample]
-    count = min(FEWEST, index.cells)
-    while True:
+
+    def found_in(count: int) -> npt.NDArray[np.float64]:
         found = np.empty(truth.shape)
         for cell in np.unique(place):
             here = np.flatnonzero(place == cell)
             near = _of_cell(index, vectors, sample[here], order[cell], count, k)
             found[here] = near.distances
-        # compare distances, not row numbers: of equally near rows, any is right
-        recall = float(np.mean(found <= truth[:, -1:] * (1 + 1e-5) + 1e-12))
-        if recall >= WANTED or count == index.cells:
-            return count, recall
-        count = min(2 * count, index.cells)
+        return found
+
+    return enough_cells(min(FEWEST, index.cells), index.cells, truth, found_in)
 
 
 def _of_cell(

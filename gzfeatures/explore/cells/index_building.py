@@ -19,6 +19,7 @@ import numpy.typing as npt
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.explore.cells.cell_index import AMONG, CellIndex, Matrix
+from gzfeatures.explore.cells.enough_cells import enough_cells
 from gzfeatures.explore.cells.index_file import FORMAT, HEAD, head, sizes
 from gzfeatures.explore.cells.unfinished_index import (
     CELLS,
@@ -40,8 +41,8 @@ PER_CELL, ROUNDS = 64, 8
 """Rows per cell from which the centres are computed, and how often these are moved."""
 BLOCK_BYTES = 2**27
 """Bytes of the vectors in a block, whose sorting is lost if the building is interrupted."""
-WANTED, SAMPLE = 0.985, 200
-"""Share of the ten nearest galaxies that a search must find, and galaxies to measure it on."""
+SAMPLE = 200
+"""Galaxies on which is measured which share of the ten nearest galaxies a search finds."""
 
 
 def build_index(
@@ -280,11 +281,10 @@ def _measured(index: CellIndex, table: TableFile, seed: int) -> dict[str, Any]:
     sample = np.sort(np.random.default_rng(seed).permutation(len(table))[:SAMPLE])
     queries = table.vectors_of(sample)
     _, truth = scan(table.matrices(), queries, k, own=sample)
-    probes = index.probes
-    while True:
-        _, found = index.nearest(queries, k, sample, probes)
-        # compare distances, not row numbers: of equally near rows, any is right
-        recall = float(np.mean(found <= truth[:, -1:] * (1 + 1e-5) + 1e-12))
-        if recall >= WANTED or probes == index.cells:
-            return {"probes": probes, "recall": recall}
-        probes = min(2 * probes, index.cells)
+    probes, recall = enough_cells(
+        index.probes,
+        index.cells,
+        truth,
+        lambda probes: index.nearest(queries, k, sample, probes)[1],
+    )
+    return {"probes": probes, "recall": recall}
