@@ -43,8 +43,9 @@ RECIPES: dict[str, dict[str, Any]] = {
             "lr_decay": None,
             "ema": 0.99,
             "clip": 1.0,
+            "batch_statistics": "frozen",
+            "anchor": None,
         },
-        "keep": "best",
     },
     "scratch": {"ema": 0.99},
 }
@@ -56,6 +57,13 @@ nearer to the input (Howard & Ruder 2018, doi:10.18653/v1/P18-1031; the order of
 arXiv:2202.10054), warm-up, cosine to zero, and a running average of the weights. `scratch`: train
 every block at one rate, with one cycle of the learning rate."""
 
+LEAST_TO_HALVE = 40
+"""Least number of validation galaxies of which one half chooses the epoch."""
+HALF_WAY = 0.5
+"""Anchor of `tune` with fewer validation galaxies than that.
+
+They cannot tell whether the fitted output layer or the trained network is better, so the weights
+between both are kept: measured, in `experiments/README.md`, "Fine-tuning against heads"."""
 
 LEAST = {
     "epochs": 1,
@@ -155,17 +163,20 @@ class TrainingRecipe:
         Which (averaged) weights are saved. "last": those of the last epoch. "best": those of the
         epoch with the best `monitor` metric, as a mean of three epochs, on one half of the
         validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
-        `patience` is given, and in `tune`, which saves the fitted output layer (epoch 0) unless an
-        epoch is better by more than one standard error; else "last".
+        `patience` is given, and in `tune` with at least `LEAST_TO_HALVE` validation galaxies, which
+        saves the fitted output layer (epoch 0) unless an epoch is better by more than one standard
+        error; else "last".
     batch_statistics : {"trained", "frozen"}
         Whether batch normalisation uses the mean and variance of each batch, or those of the
-        starting weights. `tune` fits the output layer to embeddings made with the latter. For a
-        network that was trained on everyday photographs they differ much from those of galaxies, so
-        that with the statistics of batches the first steps spoil the fitted output layer.
-    anchor : float
+        starting weights, as in `tune`, which fits the output layer to embeddings made with them.
+        For a network that was trained on everyday photographs they differ much from those of
+        galaxies, so that with the statistics of batches the first steps spoil the fitted output
+        layer.
+    anchor : float, optional
         Share of the network before the first epoch in the weights that are scored and kept, in [0,
         1): 0.5 keeps the weights half way from there to the (averaged) trained ones (Wortsman+2022,
-        doi:10.1109/CVPR52688.2022.00780, eq. 1).
+        doi:10.1109/CVPR52688.2022.00780, eq. 1). The default of `tune`, None, is `HALF_WAY` if the
+        last weights are kept because validation galaxies are too few to choose an epoch, else 0.
 
     Raises
     ------
@@ -197,7 +208,7 @@ class TrainingRecipe:
     monitor: str | None = None
     keep: str | None = None
     batch_statistics: str = "trained"
-    anchor: float = 0.0
+    anchor: float | None = 0.0
 
     def __post_init__(self) -> None:
         # check whole numbers, then ranges, then names, and report the first fault
@@ -209,9 +220,9 @@ class TrainingRecipe:
                 )
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            # accept lr_decay None: `settled` later replaces it by a factor that depends on the
-            # network's depth
-            if name == "lr_decay" and value is None:
+            # accept None where `settled` later computes the number, from the network's depth or
+            # the number of validation galaxies
+            if name in ("lr_decay", "anchor") and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise InputError(
@@ -229,7 +240,7 @@ class TrainingRecipe:
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
 
-    def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
+    def settled(self, galaxies: int, depth: int, validation: int) -> TrainingRecipe:
         """Return the recipe with each None computed from the numbers of galaxies and blocks.
 
         The number of steps follows from the number n of galaxies: `tune` takes 20·√n steps, but at
@@ -242,6 +253,8 @@ class TrainingRecipe:
             Number of training galaxies.
         depth : int
             Number of blocks of the network, the output layer included.
+        validation : int
+            Number of validation galaxies.
         """
         # count complete batches only, because `Batches` leaves out an incomplete last batch
         per_pass = max(1, galaxies // self.batch_size)
@@ -255,8 +268,15 @@ class TrainingRecipe:
             passes = self.passes or max(1, round(20 / per_pass))
             rounds = max(1, round(steps / (per_pass * passes)))
         decay = decay_per_block(depth) if self.lr_decay is None else self.lr_decay
-        keep = self.keep or ("last" if self.monitor is None and self.patience is None else "best")
-        return dataclasses.replace(self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep)
+        chooses = self.recipe == "tune" and validation >= LEAST_TO_HALVE
+        chooses = chooses or self.monitor is not None or self.patience is not None
+        keep = self.keep or ("best" if chooses else "last")
+        anchor = self.anchor
+        if anchor is None:
+            anchor = 0.0 if chooses or self.keep is not None else HALF_WAY
+        return dataclasses.replace(
+            self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep, anchor=anchor
+        )
 
     def trained_blocks(self, network: nn.Module) -> list[Block]:
         """Return the blocks that are trained, the block nearest to the input first."""

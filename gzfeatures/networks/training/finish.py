@@ -23,13 +23,11 @@ from gzfeatures.networks.inference.output_calibration import OutputCalibration
 from gzfeatures.networks.inference.probabilities import Inference
 from gzfeatures.networks.inference.temperature import SOLVED_SPREAD, SPREAD
 from gzfeatures.networks.models import architectures
-from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.setup.recipe import LEAST_TO_HALVE, TrainingRecipe
 from gzfeatures.networks.training.checkpoint import write_folder
 from gzfeatures.networks.training.learner import Diverged, Learner
 from gzfeatures.networks.training.processes import is_first
 from gzfeatures.unlabelled.familiarity import ROWS
-
-LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -213,7 +213,7 @@ class Learner(pl.LightningModule):
         between = copy.deepcopy(trained).eval().requires_grad_(False)
         for name, value in between.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(self.anchor[name].to(value.device), self.recipe.anchor)
+                value.lerp_(self.anchor[name].to(value.device), self.recipe.anchor or 0.0)
         return between
 
     def train_dataloader(self) -> Batches:

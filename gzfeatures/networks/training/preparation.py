@@ -227,7 +227,9 @@ class Model:
             ready.pixels.bands,
             aux=recipe.aux_weight > 0,
         )
-        recipe = recipe.settled(len(training_targets.ids), len(blocks(module)))
+        recipe = recipe.settled(
+            len(training_targets.ids), len(blocks(module)), len(ready.split.validation)
+        )
         inference = Inference(
             ready.exact,
             training_targets.target,

@@ -152,6 +152,7 @@ def test_galaxies_that_chose_the_epoch_promise_no_interval(
     few = Split.draw(labels, (0.8, 0.1, 0.1), seed=0)
     assert 20 <= len(few.validation) < 40
     fields: dict[str, Any] = {"view": VIEW, "epochs": 1, "batch_size": 24, "progress": True}
+    fields["keep"] = "best"
     training = train(images, labels, few, scratch.checkpoint, folder=tmp_path / "tuned", **fields)
     assert training.predictions.bounds is None
     assert "no interval is promised: all validation galaxies chose the epoch" in (

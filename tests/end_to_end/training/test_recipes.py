@@ -58,7 +58,7 @@ def test_weights_are_tuned_and_a_random_start_is_trained_from_scratch(
     assert trained.recipe is not None and trained.recipe.recipe == "scratch"
     tuned = run("tuned", network=trained.checkpoint, epochs=2)
     assert tuned.recipe is not None and tuned.recipe.recipe == "tune"
-    assert [row["epoch"] for row in tuned.history] == [0, 1, 2] and tuned.recipe.keep == "best"
+    assert [row["epoch"] for row in tuned.history] == [0, 1, 2]
     assert 0 < (tuned.recipe.lr_decay or 0) < 1
 
 
@@ -117,13 +117,51 @@ def test_recipes_that_need_weights_say_so(run: Callable[..., Training]) -> None:
 
 
 def test_steps_follow_from_the_number_of_galaxies() -> None:
-    few, many = (TrainingRecipe.of({}, "tune").settled(n, 10) for n in (100, 10_000))
+    few, many = (TrainingRecipe.of({}, "tune").settled(n, 10, 50) for n in (100, 10_000))
     steps = [plan.epochs * plan.passes * (n // 32) for plan, n in ((few, 100), (many, 10_000))]  # type: ignore[operator]
     assert 180 <= steps[0] <= 220 and 1850 <= steps[1] <= 2100
     assert few.passes and few.passes > 1 and many.passes == 1
-    assert TrainingRecipe.of({"epochs": 7}, "tune").settled(100, 10).passes == 1
+    assert TrainingRecipe.of({"epochs": 7}, "tune").settled(100, 10, 50).passes == 1
     assert few.lr_decay == pytest.approx(0.05 ** (1 / 9))
     assert RECIPES["scratch"].get("lr_decay", 1.0) == 1.0
+
+
+def test_too_few_validation_galaxies_choose_no_epoch_of_a_tuned_network() -> None:
+    def kept(validation: int, **numbers: Any) -> tuple[str | None, float | None]:
+        plan = TrainingRecipe.of(numbers, "tune").settled(100, 10, validation)
+        return plan.keep, plan.anchor
+
+    assert [kept(n) for n in (0, 20, 39, 40)] == [("last", 0.5)] * 3 + [("best", 0.0)]
+    assert kept(20, patience=3) == kept(20, monitor="macro_f1") == ("best", 0.0)
+    assert kept(20, keep="last") == ("last", 0.0) and kept(20, keep="best") == ("best", 0.0)
+    assert kept(20, anchor=0.25) == ("last", 0.25) and kept(50, anchor=0.25) == ("best", 0.25)
+    assert TrainingRecipe.of({}, "scratch").settled(100, 10, 20).anchor == 0.0
+
+
+def test_the_tuned_network_of_few_galaxies_lies_half_way_and_says_so_before(
+    run: Callable[..., Training],
+    trained: Training,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    learners, prepare = [], Learner.configure_optimizers
+
+    def watched(learner: Learner) -> Any:
+        learners.append(learner)
+        return prepare(learner)
+
+    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    few = Split(split.train, split.validation[:30], split.test)
+    tuned = run("tuned", network=trained.checkpoint, epochs=2, split=few, progress=True)
+    assert "the last weights are kept, averaged, 50% of the way back" in capsys.readouterr().err
+    assert tuned.best_epoch == 2 and tuned.recipe is not None
+    assert tuned.recipe.batch_statistics == "frozen"
+    before, last = learners[0].anchor, learners[0].average.state_dict()
+    for name, value in tensors(tuned).items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (before[name] + last[name]) / 2, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(before["output.weight"], last["output.weight"])
 
 
 def test_an_epoch_of_several_passes_sees_every_galaxy_so_often(
@@ -303,14 +341,14 @@ def test_galaxies_that_choose_an_epoch_do_not_calibrate(labels: Labels) -> None:
     from gzfeatures.networks.training.finish import Finish, scoring_part
 
     split = Split(labels.ids[:20], labels.ids[20:], labels.ids[:0])
-    plan = TrainingRecipe(monitor="log_loss").settled(20, 3)
+    plan = TrainingRecipe(monitor="log_loss").settled(20, 3, 100)
     watched = scoring_part(split, plan, 0)
     ending = Finish(Path(), nn.Identity(), None, labels, split, None,  # type: ignore[arg-type]
                     {"recipe": {"keep": "best"}, "seed": 0}, None,
                     False)  # type: ignore[arg-type]  # fmt: skip
     fresh = ending._fresh()
     assert not set(watched) & set(fresh) and len(watched) + len(fresh) == 100 and len(fresh) > 30
-    assert len(scoring_part(split, TrainingRecipe().settled(20, 3), 0)) == 100
+    assert len(scoring_part(split, TrainingRecipe().settled(20, 3, 100), 0)) == 100
 
 
 def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]) -> None:

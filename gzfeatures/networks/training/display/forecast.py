@@ -170,6 +170,8 @@ def plan_text(
         kept = f"epoch of the best {learner.monitor.replace('_', ' ')} is kept"
     else:
         kept = f"last weights are kept{', averaged' if recipe.ema else ''}"
+        if recipe.anchor:
+            kept += f", {recipe.anchor:.0%} of the way back to those before the first step"
     per_step = min(recipe.batch_size, galaxies) * recipe.accumulate
     passes = rounds * (recipe.passes or 1)
     state = state_bytes(learner)
