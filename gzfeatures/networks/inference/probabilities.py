@@ -31,6 +31,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.network_crops import dihedral_views
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.inference.output_calibration import Matrix, calibration_of
+from gzfeatures.networks.inference.temperature import temperature_of, tempered
 from gzfeatures.networks.models.architectures import output_layers
 from gzfeatures.networks.models.load import load
 from gzfeatures.networks.setup.number_target import target_of_settings
@@ -41,6 +42,8 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 from gzfeatures.unlabelled.shift import TableSample
 
 SYMMETRIES = 8
+CALIBRATED = "calibrated_"
+"""Start of the name of a validation metric that is computed from calibrated probabilities."""
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -262,7 +265,10 @@ class Validation:
             each galaxy has one class, `confusion`: numbers of galaxies by true class (rows) and
             predicted class (columns). An undefined number, such as the precision of a class that is
             never predicted, is None. `shares`, shape (n,), is what each galaxy adds to the
-            monitored metric; absent if the metric is not made of sums over galaxies.
+            monitored metric; absent if the metric is not made of sums over galaxies. If the log
+            loss is monitored, `calibrated_log_loss` and the shares are those of the probabilities
+            with the temperature that fits these galaxies best, as the trained network will have
+            one.
 
         Raises
         ------
@@ -289,9 +295,17 @@ class Validation:
             ids, probabilities, self.labels.classes, self.inference.target.kind
         )
         figures = epoch_figures(evaluate(predictions, self.labels, intervals=0))
+        if self.monitor == "log_loss":
+            # a network of few galaxies becomes too certain long before it becomes less right, which
+            # its temperature mends: compare epochs as they would be calibrated
+            temperature = temperature_of(predictions, self.labels)
+            calibrated = tempered(probabilities, temperature, predictions.kind)
+            predictions = dataclasses.replace(predictions, probabilities=calibrated)
         columns, k = sufficient_statistics(predictions, self.labels), len(self.labels.classes)
         if self.monitor in metrics_of(columns.sum(0), len(ids), predictions.kind, k):
             figures["shares"] = shares_of(columns, self.monitor, predictions.kind, k)
+            if self.monitor == "log_loss":
+                figures[f"{CALIBRATED}log_loss"] = float(figures["shares"].mean())
         return figures
 
 

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
-from gzfeatures.networks.inference.probabilities import normalised
+from gzfeatures.networks.inference.probabilities import CALIBRATED, normalised
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation, mixed
 from gzfeatures.networks.setup.batches import Batches, TrainingPixels
@@ -168,22 +168,27 @@ class Learner(pl.LightningModule):
     def _best_row(self) -> int:
         """Return the index in `history` of the best epoch, by the metric's mean over three epochs.
 
-        The three are the epoch and the two before.
+        The three are the epoch and the two before. Of a log loss, the calibrated one counts.
 
-        Epoch 0, where only the output layer is fitted, stays the best until another epoch is better
+        Where the output layer was fitted first, only epochs count that are better than it (epoch 0)
         by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
-        galaxy.
+        galaxy; without such an epoch, epoch 0 is the best.
         """
         # average each epoch's metric with the two epochs before: one lucky epoch must not win
         sign = 1 if MONITORS[self.monitor] else -1
-        values = [sign * row[self.monitor] for row in self.history]
+        name = f"{CALIBRATED}{self.monitor}"
+        # a history that an earlier version began has no calibrated log loss at its start
+        name = name if all(name in row for row in self.history) else self.monitor
+        values = [sign * row[name] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
         smooth = [
             np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))
         ]
-        best = int(np.argmax(smooth))
-        row = self.history[best]
-        return best if row.get("gain", math.inf) > row.get("gain_error", 0.0) else 0
+        # judge each epoch by itself, so that one that was kept once is replaced by later ones only:
+        # the weights of earlier epochs are gone
+        rows = enumerate(self.history)
+        gained = [n for n, row in rows if row.get("gain", math.inf) > row.get("gain_error", 0.0)]
+        return max(gained, key=lambda row: float(smooth[row]), default=0)
 
     def _gain(self, shares: Array) -> dict[str, float]:
         """Return the metric's mean gain per galaxy since epoch 0, and the gain's standard error.

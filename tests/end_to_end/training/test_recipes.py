@@ -9,6 +9,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.inference.probabilities import classify
+from gzfeatures.networks.inference.probabilities import Validation, classify
 from gzfeatures.networks.inference.temperature import (
     SOLVED_SPREAD,
     SPREAD,
@@ -353,7 +354,7 @@ def test_galaxies_that_choose_an_epoch_do_not_calibrate(labels: Labels) -> None:
 
 def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]) -> None:
     training = run(epochs=6, monitor="log_loss", lr=3e-3)
-    values = [row["log_loss"] for row in training.history]
+    values = [row["calibrated_log_loss"] for row in training.history]
     smooth = [np.mean(values[max(0, row - 2) : row + 1]) for row in range(6)]
     assert training.best_epoch == int(np.argmin(smooth)) + 1
 
@@ -384,6 +385,43 @@ def test_tuned_weights_are_kept_if_better_by_more_than_their_standard_error() ->
     assert gains["gain"] == pytest.approx(0.11) and gains["gain_error"] == pytest.approx(0.1)
 
 
+def test_an_epoch_that_was_kept_is_replaced_by_later_ones_only() -> None:
+    # the weights of an epoch are on disk only while it is the best: one that was passed over, or
+    # replaced, cannot be kept at the end
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        gains = [rng.normal(rng.normal(0, 0.1), 1, 100) for _ in range(8)]
+        kept = [judged(gains[:epochs]).kept_row for epochs in range(len(gains) + 1)]
+        assert all(now in (before, epoch) for epoch, (before, now) in enumerate(pairwise(kept), 1))
+    # the mean of three epochs is the best at the last, which is itself no better than epoch 0
+    noise = rng.normal(size=100)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    assert judged([noise + 0.2, noise + 0.5, noise + 0.09]).kept_row == 2
+
+
+def test_an_epoch_that_is_only_too_certain_is_not_worse(labels: Labels) -> None:
+    class Fixed:
+        """Says of every galaxy, right in 4 of 5, ever more certain."""
+
+        target, certainty = TARGETS["classes"], 0
+
+        def probabilities(self, network: nn.Module, ids: np.ndarray) -> np.ndarray:
+            self.certainty += 1
+            right = np.where(np.arange(len(ids)) % 5 > 0, 0.8, 0.2)
+            said = np.where(np.eye(2, dtype=bool)[labels.select(ids).codes], right[:, None], 0)
+            said = np.where(said > 0, said, 1 - right[:, None])
+            return tempered(said, 1 / self.certainty, "classes")
+
+    inference = Fixed()
+    score = Validation(inference, labels, "log_loss")  # type: ignore[arg-type]
+    rows = [score(nn.Identity()) for _ in range(4)]
+    raw, calibrated = ([row[name] for row in rows] for name in ("log_loss", "calibrated_log_loss"))
+    assert raw[3] > raw[2] + 0.2 > raw[0] + 0.5
+    assert np.ptp(calibrated) < 0.01 and calibrated[0] == pytest.approx(raw[0], abs=0.01)
+    for row in rows:
+        assert row["shares"].mean() == pytest.approx(row["calibrated_log_loss"])
+
+
 def test_epochs_of_a_training_are_compared_with_its_solved_output_layer(
     run: Callable[..., Training], trained: Training
 ) -> None:
@@ -391,13 +429,15 @@ def test_epochs_of_a_training_are_compared_with_its_solved_output_layer(
     solved, *others = tuned.history
     assert solved["gain"] == 0 and "shares" not in solved
     for row in others:
-        assert row["gain"] == pytest.approx(solved["log_loss"] - row["log_loss"], abs=1e-9)
+        assert row["gain"] == pytest.approx(
+            solved["calibrated_log_loss"] - row["calibrated_log_loss"], abs=1e-9
+        )
         assert row["gain_error"] > 0
     json.loads((tuned.checkpoint / "history.json").read_text())
     # as many epochs again are compared with the same
     more = run("compared", network=trained.checkpoint, epochs=3)
     assert more.history[-1]["gain"] == pytest.approx(
-        solved["log_loss"] - more.history[-1]["log_loss"], abs=1e-9
+        solved["calibrated_log_loss"] - more.history[-1]["calibrated_log_loss"], abs=1e-9
     )
 
 
