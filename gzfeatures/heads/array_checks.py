@@ -21,7 +21,13 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.heads.estimators._compat_sklearn import fitted_neighbours
 from gzfeatures.heads.estimators.build import Answers, Ensemble, Flags, Neighbours, Perceptron
 from gzfeatures.heads.estimators.calibrated import Calibrated
-from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.machines import (
+    LinearMachine,
+    Prototype,
+    RbfMachine,
+    RbfRegression,
+    RidgeRegression,
+)
 from gzfeatures.heads.estimators.numbers import NumberRegression
 from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise
 from gzfeatures.heads.trees import BoostedTrees
@@ -225,7 +231,7 @@ def _network(machine: Perceptron, dim: int, k: int) -> None:
     _array(machine.intercepts_[1], "intercepts of the output layer", (scores,), "f")
 
 
-def _ridge(machine: Ridge, dim: int, k: int) -> None:
+def _ridge(machine: Ridge | RidgeRegression, dim: int, k: int) -> None:
     _array(np.atleast_2d(machine.coef_), "coefficients", (k, dim), "f")
     _array(np.atleast_1d(machine.intercept_), "intercepts", (k,), "f")
 
@@ -271,6 +277,8 @@ _MACHINES: dict[type, Callable[[Any, int, int], None]] = {
     Neighbours: _neighbours,
     LinearDiscriminantAnalysis: _discriminant,
     Perceptron: _network,
+    RidgeRegression: _ridge,
+    # heads of earlier versions have the regression of scikit-learn itself
     Ridge: _ridge,
     BoostedTrees: _trees,
 }

@@ -22,7 +22,13 @@ from gzfeatures.heads.estimators._compat_sklearn import OPTIMIZERS
 
 _OURS = {
     "estimators.calibrated": ("Calibrated",),
-    "estimators.machines": ("LinearMachine", "Prototype", "RbfMachine", "RbfRegression"),
+    "estimators.machines": (
+        "LinearMachine",
+        "Prototype",
+        "RbfMachine",
+        "RbfRegression",
+        "RidgeRegression",
+    ),
     "estimators.build": ("Answers", "Ensemble", "Flags", "Neighbours", "Perceptron"),
     "estimators.numbers": ("NumberRegression",),
     "estimators.transforms": ("Compress", "Fill", "Standardise"),

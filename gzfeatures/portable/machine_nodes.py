@@ -12,7 +12,13 @@ from sklearn.pipeline import Pipeline
 
 from gzfeatures.errors import InputError
 from gzfeatures.heads.estimators.build import Perceptron
-from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.machines import (
+    LinearMachine,
+    Prototype,
+    RbfMachine,
+    RbfRegression,
+    RidgeRegression,
+)
 from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise
 from gzfeatures.heads.trees import BoostedTrees
 from gzfeatures.portable.graph_builder import GraphBuilder, Value
@@ -126,7 +132,7 @@ def _chances(builder: GraphBuilder, scores: Value, width: int) -> Value:
     return builder.node("Concat", first, second, axis=1)
 
 
-def _ridge(builder: GraphBuilder, machine: Ridge, rows: Value) -> Value:
+def _ridge(builder: GraphBuilder, machine: Ridge | RidgeRegression, rows: Value) -> Value:
     return _affine(builder, rows, np.atleast_2d(machine.coef_).T, machine.intercept_)
 
 
@@ -137,5 +143,7 @@ _MACHINES: dict[type, Callable[[GraphBuilder, Any, Value], Value]] = {
     Prototype: _prototype,
     LinearDiscriminantAnalysis: _discriminant,
     Perceptron: _network,
+    RidgeRegression: _ridge,
+    # heads of earlier versions have the regression of scikit-learn itself
     Ridge: _ridge,
 }

@@ -12,7 +12,6 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
@@ -21,7 +20,13 @@ from gzfeatures.errors import InputError
 from gzfeatures.features.matrices import BLOCK, Matrix, take_rows
 from gzfeatures.heads.estimators._compat_sklearn import without_optimizer
 from gzfeatures.heads.estimators.calibrated import Calibrated
-from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.machines import (
+    LinearMachine,
+    Prototype,
+    RbfMachine,
+    RbfRegression,
+    RidgeRegression,
+)
 from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise, threads_for
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.trees import BoostedTrees
@@ -282,7 +287,7 @@ _MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     ),
     "prototype": lambda p, seed: Prototype(),
     "ensemble": _ensemble,
-    "ridge": lambda p, seed: Ridge(p["alpha"], copy_X=False),
+    "ridge": lambda p, seed: RidgeRegression(p["alpha"]),
     "svr": lambda p, seed: RbfRegression(p["C"], p["gamma"], p["epsilon"], p["accelerated"]),
     "xgboost-regression": _trees("XGBRegressor"),
 }

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from gzfeatures.features.matrices import BLOCK, Matrix
@@ -26,6 +27,8 @@ Codes = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.floating]
 EXACT_UP_TO = 20_000
 """Largest number of rows for which an exact support vector machine is fitted."""
+WIDTH = 200
+"""Length of a vector up to which γ is 1; longer ones have a smaller γ."""
 CACHED = 256
 """Number of rows that a linear machine processes at once, so that they stay in the cache."""
 
@@ -56,12 +59,22 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return winners
 
 
-def _kernel_scale(gamma: float, X: Matrix) -> float:
-    """Convert γ from units of 1 / (d × variance of X) to the units of X."""
-    # sum in double precision: a sum of millions of float32 numbers is inaccurate
-    mean = X.mean(dtype=np.float64)
-    blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
-    variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
+def _spread(X: Matrix, mean: Any) -> float:
+    """Return the mean squared distance of rows X (n, d) from a mean, a number or shape (d,)."""
+    # sum in double precision, block by block: a sum of millions of float32 numbers is inaccurate,
+    # and a copy of a large table needs too much memory
+    rows = BLOCK // 16
+    blocks = (X[start : start + rows] - mean for start in range(0, len(X), rows))
+    return sum(float(np.vdot(block, block)) for block in blocks) / len(X)
+
+
+def _kernel_scale(gamma: float | None, X: Matrix) -> float:
+    """Convert γ from units of 1 / (d × variance of X) to the units of X; None: `WIDTH` / d ≤ 1."""
+    # few galaxies with long vectors are all about equally far from each other: with γ = 1 hardly
+    # one is near enough to another to say anything of its class (measured in
+    # `experiments/README.md`, "Defaults of heads")
+    gamma = min(1.0, WIDTH / X.shape[1]) if gamma is None else gamma
+    variance = _spread(X, X.mean(dtype=np.float64)) / X.shape[1]
     return float(gamma / (X.shape[1] * max(variance, 1e-12)))
 
 
@@ -85,13 +98,15 @@ class RbfMachine(_Scored):
     ----------
     C : float
         Penalty of a galaxy on the wrong side.
-    gamma : float
-        γ in units of 1 / (d × variance of X).
+    gamma : float, optional
+        γ in units of 1 / (d × variance of X); default `WIDTH` / d, at most 1.
     accelerated : bool
         Use Intel's accelerated scikit-learn where it is installed.
     """
 
-    def __init__(self, C: float = 3.0, gamma: float = 1.0, accelerated: bool = True) -> None:
+    def __init__(
+        self, C: float = 10.0, gamma: float | None = None, accelerated: bool = True
+    ) -> None:
         self.C = C
         self.gamma = gamma
         self.accelerated = accelerated
@@ -147,7 +162,11 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, C: float = 0.3, gamma: float = 1.0, epsilon: float = 0.05, accelerated: bool = True
+        self,
+        C: float = 3.0,
+        gamma: float | None = None,
+        epsilon: float = 0.05,
+        accelerated: bool = True,
     ) -> None:
         self.C = C
         self.gamma = gamma
@@ -177,6 +196,34 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Matrix) -> Matrix:
         """Return the m predicted numbers of each row, shape (n, m)."""
         return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
+
+
+class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Fit linear regressions of several numbers with an L2 penalty, and store them as plain arrays.
+
+    Parameters
+    ----------
+    alpha : float, optional
+        Penalty; default the sum of the variances of X's columns, which is the length of
+        standardised vectors.
+    """
+
+    def __init__(self, alpha: float | None = None) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: Matrix, y: Matrix, sample_weight: Weights | None = None) -> Self:
+        """Fit to rows X (n, d) with numbers y (n, m) and optional weights of rows, shape (n,)."""
+        # the penalty competes with the leading components, whose variance grows with the number of
+        # columns; a fixed penalty would be too weak for long vectors, or too strong for short ones
+        alpha = _spread(X, X.mean(0, dtype=np.float64)) if self.alpha is None else self.alpha
+        machine = Ridge(alpha, copy_X=False).fit(X, y, sample_weight)
+        self.coef_ = np.atleast_2d(machine.coef_).astype(np.float32)
+        self.intercept_ = np.atleast_1d(machine.intercept_).astype(np.float32)
+        return self
+
+    def predict(self, X: Matrix) -> Matrix:
+        """Return the m predicted numbers of each row, shape (n, m)."""
+        return np.asarray(X @ self.coef_.T + self.intercept_, dtype=np.float32)
 
 
 class LinearMachine(_Scored):

@@ -76,8 +76,8 @@ class HeadKind:
 
         Examples
         --------
-        >>> HEADS["svr"].for_target("redshift").defaults["C"] > HEADS["svr"].defaults["C"]
-        True
+        >>> HEADS["svr"].for_target("redshift").defaults["epsilon"]
+        0.1
         """
         if target not in VALUE_TARGETS:
             return self
@@ -162,11 +162,11 @@ HEADS: dict[str, HeadKind] = {
     "svm": HeadKind(
         "svm",
         "classes",
-        "support vector machine with a Gaussian kernel; "
-        "gamma in units of 1 / (length of vector × variance)",
+        "support vector machine with a Gaussian kernel; gamma in units of 1 / (length of vector × "
+        "variance), by default 200 / length, at most 1",
         "Cortes & Vapnik 1995, doi:10.1007/BF00994018",
-        {"C": 3.0, "gamma": 1.0, "accelerated": True, **_CLASSES},
-        {"C": (3.0, 10.0, 1.0), "gamma": (1.0, 0.3)},
+        {"C": 10.0, "gamma": None, "accelerated": True, **_CLASSES},
+        {"C": (10.0, 3.0, 30.0), "gamma": (None, 0.3)},
     ),
     "linear-svm": HeadKind(
         "linear-svm",
@@ -241,10 +241,11 @@ HEADS: dict[str, HeadKind] = {
     "ridge": HeadKind(
         "ridge",
         "fractions",
-        "linear regression, L2, of vote fractions (clipped to [0, 1]) or of one number",
+        "linear regression, L2, of vote fractions (clipped to [0, 1]) or of one number; alpha is "
+        "by default the length of the vector",
         "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
-        {"alpha": 100.0, **_FRACTIONS},
-        {"alpha": (100.0, 1000.0, 10.0)},
+        {"alpha": None, **_FRACTIONS},
+        {"alpha": (None, 100.0, 10.0)},
     ),
     "svr": HeadKind(
         "svr",
@@ -252,10 +253,9 @@ HEADS: dict[str, HeadKind] = {
         "support vector regression with a Gaussian kernel, of vote fractions (one machine per "
         "answer, clipped to [0, 1]) or of one number",
         "Smola & Schölkopf 2004, doi:10.1023/B:STCO.0000035301.49549.88",
-        {"C": 0.3, "gamma": 1.0, "epsilon": 0.05, "accelerated": True, **_FRACTIONS},
-        {"C": (0.3, 1.0, 0.1), "gamma": (1.0, 0.3)},
-        {"C": 1.0, "epsilon": 0.1},
-        {"C": (1.0, 3.0, 0.3)},
+        {"C": 3.0, "gamma": None, "epsilon": 0.05, "accelerated": True, **_FRACTIONS},
+        {"C": (3.0, 1.0, 10.0), "gamma": (None, 0.3)},
+        {"epsilon": 0.1},
     ),
     "xgboost-regression": HeadKind(
         "xgboost-regression",

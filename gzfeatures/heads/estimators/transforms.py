@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from gzfeatures.features.matrices import BLOCK, Matrix
 
+LEAST_WHITENED, ROWS_A_COMPONENT = 8, 8
+"""Number of whitened components that few rows have, and rows for each one more than that."""
 SMALL = 4_000_000
 """Number of values in a table below which one thread is faster than several."""
 
@@ -78,7 +80,7 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     width : int
         Components kept at most.
     whiten : bool
-        Scale each component to unit variance.
+        Scale each component to unit variance, and keep at most one for `ROWS_A_COMPONENT` rows.
     """
 
     def __init__(self, width: int = 128, whiten: bool = False) -> None:
@@ -91,6 +93,10 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         # n rows vary in at most n − 1 directions around their mean: further components are noise
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
+        # whitening gives each component the same weight: of few rows the later ones are noise, and
+        # would hide the first (measured in `experiments/README.md`, "Defaults of heads")
+        if self.whiten:
+            kept = min(kept, max(LEAST_WHITENED, len(X) // ROWS_A_COMPONENT))
         # to decompose the covariance of 512 columns takes 41 ms, to decompose 40 rows 1 ms
         solver = "full" if 2 * len(X) <= X.shape[1] else "covariance_eigh"
         self.pca_ = PCA(kept, whiten=self.whiten, svd_solver=solver).fit(X)

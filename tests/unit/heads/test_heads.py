@@ -201,7 +201,7 @@ def test_class_weights_raise_the_recall_of_rare_classes() -> None:
     for name in ("svm", "lda"):
         plain, balanced, asked = (
             HEADS[name](class_weight=w).fit(X[::2], codes[::2]).predict(X[1::2])
-            for w in (None, "balanced", {1: 3.0})
+            for w in (None, "balanced", {1: 6.0})
         )
         recall = [(said[codes[1::2] == 1] == 1).mean() for said in (plain, asked, balanced)]
         assert recall[0] < recall[1] < recall[2] and recall[2] > recall[0] + 0.3
