@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn, Task
 
 Item = TypeVar("Item")
+SETTLED = 30
+"""Seconds after which a progress bar shows the speed of its latest steps, before that the mean."""
 
 
 class Advance(Protocol):
@@ -153,13 +155,18 @@ class Terminal:
         columns = _shares() if share else _numbers()
         with progress.Progress(*columns, console=_stderr(), transient=transient) as bar:
             task = bar.add_task(title, total=total, completed=done, beside="")
+            start = time.monotonic()
 
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
                 bar.advance(task, number)
-                # show the speed after the bar has advanced, because rich computes it from the
-                # latest steps
-                rate = f"{bar.tasks[task].speed or 0:.0f} {unit}/s" if unit else beside
-                bar.update(task, description=title, beside=rate)
+                if unit:
+                    # rich computes the speed from the latest steps: of the first few, which may
+                    # come together or be the only ones, it knows none, or one far too high
+                    seconds = time.monotonic() - start
+                    mean = (bar.tasks[task].completed - done) / max(seconds, 1e-3)
+                    speed = bar.tasks[task].speed if seconds > SETTLED else mean
+                    beside = f"{speed or 0:.0f} {unit}/s"
+                bar.update(task, description=title, beside=beside)
 
             yield advance
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,19 @@ def work(progress: Progress) -> int:
         advance(2, beside="1 failed")
     with progress.busy("thinking"):
         return sum(each(iter([1, 2]), progress, "drawing", 2))
+
+
+@pytest.mark.parametrize("parts", [[300], [1, 1, 298], [299, 1]])
+def test_the_rate_of_a_short_task_is_its_mean(
+    parts: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([0.0, *np.linspace(2, 2.001, len(parts))])
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr("gzfeatures.progress.time", clock)
+    with Terminal().counted("resnet18", 400, unit="images", done=100) as advance:
+        for part in parts:
+            advance(part)
+    assert " 150 images/s " in told(capsys.readouterr().err)
 
 
 def test_the_terminal_gets_lines_as_they_are_and_the_last_state_of_each_bar(
