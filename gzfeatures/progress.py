@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn, Task
 
 Item = TypeVar("Item")
-SETTLED = 30
-"""Seconds after which a progress bar shows the speed of its latest steps, before that the mean."""
 
 
 class Advance(Protocol):
@@ -160,12 +158,10 @@ class Terminal:
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
                 bar.advance(task, number)
                 if unit:
-                    # rich computes the speed from the latest steps: of the first few, which may
-                    # come together or be the only ones, it knows none, or one far too high
-                    seconds = time.monotonic() - start
-                    mean = (bar.tasks[task].completed - done) / max(seconds, 1e-3)
-                    speed = bar.tasks[task].speed if seconds > SETTLED else mean
-                    beside = f"{speed or 0:.0f} {unit}/s"
+                    # show the mean rate, not that of the latest steps as rich computes it: of a
+                    # single step, or of two that come together, it knows none, or one far too high
+                    seconds = max(time.monotonic() - start, 1e-3)
+                    beside = f"{(bar.tasks[task].completed - done) / seconds:.0f} {unit}/s"
                 bar.update(task, description=title, beside=beside)
 
             yield advance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
         temporary.write_text(json.dumps(history, indent=1), "utf-8")
     names = [name for name in history[-1] if name not in KEPT]
     # losses fall and scores rise: draw them in two plots
-    lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
+    lower = [n for n in names if n in ("training_loss", "calibrated_log_loss", *LOWER_IS_BETTER)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, chosen in zip(
@@ -45,7 +46,8 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
         for name in chosen:
             axes.plot(
                 [r["epoch"] for r in history],
-                [r[name] for r in history],
+                # a training that an earlier version began lacks some metrics at first
+                [r.get(name, math.nan) for r in history],
                 label=name.replace("_", " "),
                 marker=".",
             )

@@ -178,7 +178,6 @@ PHRASES = {
     "kept_row": "the epoch that is kept",
     "metric_sums": "sums that a metric is computed from",
     "model_card": "the field's term",
-    "numbers_space": "search space for targets that are numbers",
     "run_contents": "what a run of MLflow contains",
     "search_space": "the field's term",
     "take_rows": "takes rows of a matrix",

@@ -66,8 +66,9 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     up, down = (metrics_of(totals + sign * moved, n, kind, k)[metric] for sign in (1, -1))
     value = metrics_of(totals, n, kind, k)[metric]
     # influence of a galaxy to first order: the derivative of the metric by the sums, times the
-    # galaxy's own numbers
-    influence = columns @ np.nan_to_num((up - down) / (2 * step))
+    # galaxy's own numbers; numbers of other metrics may be NaN, such as those of the AUC of a class
+    # that no galaxy has
+    influence = np.nan_to_num(columns) @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))
 
 

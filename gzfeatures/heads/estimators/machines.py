@@ -28,7 +28,7 @@ Weights = npt.NDArray[np.floating]
 EXACT_UP_TO = 20_000
 """Largest number of rows for which an exact support vector machine is fitted."""
 WIDTH = 200
-"""Length of a vector up to which γ is 1; longer ones have a smaller γ."""
+"""Length of a standardised vector up to which γ is 1; longer ones have a smaller γ."""
 CACHED = 256
 """Number of rows that a linear machine processes at once, so that they stay in the cache."""
 
@@ -69,13 +69,18 @@ def _spread(X: Matrix, mean: Any) -> float:
 
 
 def _kernel_scale(gamma: float | None, X: Matrix) -> float:
-    """Convert γ from units of 1 / (d × variance of X) to the units of X; None: `WIDTH` / d ≤ 1."""
+    """Convert γ from units of 1 / (d × variance of X) to the units of X; None is the default.
+
+    The default is `WIDTH` / (d × variance of X), at most 1.
+    """
     # few galaxies with long vectors are all about equally far from each other: with γ = 1 hardly
     # one is near enough to another to say anything of its class (measured in
     # `experiments/README.md`, "Defaults of heads")
-    gamma = min(1.0, WIDTH / X.shape[1]) if gamma is None else gamma
-    variance = _spread(X, X.mean(dtype=np.float64)) / X.shape[1]
-    return float(gamma / (X.shape[1] * max(variance, 1e-12)))
+    spread = max(_spread(X, X.mean(dtype=np.float64)), 1e-12)
+    # principal components of standardised columns have the columns' variance: what counts is the
+    # length before
+    gamma = min(1.0, WIDTH / spread) if gamma is None else gamma
+    return float(gamma / spread)
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
@@ -99,7 +104,7 @@ class RbfMachine(_Scored):
     C : float
         Penalty of a galaxy on the wrong side.
     gamma : float, optional
-        γ in units of 1 / (d × variance of X); default `WIDTH` / d, at most 1.
+        γ in units of 1 / (d × variance of X); default `WIDTH` / (d × variance of X), at most 1.
     accelerated : bool
         Use Intel's accelerated scikit-learn where it is installed.
     """

@@ -58,8 +58,6 @@ class HeadKind:
         Values `tune` tries, best guess first.
     of_numbers : mapping
         Defaults for one number, which is learned in units of its standard deviation.
-    numbers_space : mapping of str to tuple
-        Values `tune` tries for one number.
     """
 
     name: str
@@ -69,7 +67,6 @@ class HeadKind:
     defaults: Mapping[str, Any]
     search_space: Mapping[str, tuple[Any, ...]]
     of_numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
         """Return this kind of head; to predict numbers, replace some defaults and search ranges.
@@ -81,11 +78,7 @@ class HeadKind:
         """
         if target not in VALUE_TARGETS:
             return self
-        return dataclasses.replace(
-            self,
-            defaults={**self.defaults, **self.of_numbers},
-            search_space={**self.search_space, **self.numbers_space},
-        )
+        return dataclasses.replace(self, defaults={**self.defaults, **self.of_numbers})
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
         """Build the unfitted estimator, with scaling and calibration, for class codes 0…k−1.
@@ -118,6 +111,12 @@ class HeadKind:
         >>> HEADS["ridge"].complete({"alpha": 10.0})
         {'alpha': 10.0, 'pca': None, 'whiten': False, 'impute': False}
         """
+        # a command or an experiment file cannot write None: there, "none" names such a default
+        none = {name for name, value in self.defaults.items() if value is None}
+        parameters = {
+            name: None if value == "none" and name in none else value
+            for name, value in parameters.items()
+        }
         unknown_names = [name for name in parameters if name not in self.defaults]
         if unknown_names:
             raise InputError(
@@ -163,7 +162,7 @@ HEADS: dict[str, HeadKind] = {
         "svm",
         "classes",
         "support vector machine with a Gaussian kernel; gamma in units of 1 / (length of vector × "
-        "variance), by default 200 / length, at most 1",
+        "variance), by default 200 / length, at most 1 (components of pca count by their variance)",
         "Cortes & Vapnik 1995, doi:10.1007/BF00994018",
         {"C": 10.0, "gamma": None, "accelerated": True, **_CLASSES},
         {"C": (10.0, 3.0, 30.0), "gamma": (None, 0.3)},
@@ -218,7 +217,7 @@ HEADS: dict[str, HeadKind] = {
     "prototype": HeadKind(
         "prototype",
         "classes",
-        "nearest class mean in the whitened 128 leading components",
+        "nearest class mean in the whitened 128 leading components, fewer for few galaxies",
         "Snell+2017, arXiv:1703.05175",
         {**_CLASSES, "pca": 128, "whiten": True},
         {"pca": (128, 64, 256)},
@@ -242,7 +241,7 @@ HEADS: dict[str, HeadKind] = {
         "ridge",
         "fractions",
         "linear regression, L2, of vote fractions (clipped to [0, 1]) or of one number; alpha is "
-        "by default the length of the vector",
+        "by default the length of the vector (components of pca count by their variance)",
         "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
         {"alpha": None, **_FRACTIONS},
         {"alpha": (None, 100.0, 10.0)},

@@ -59,11 +59,12 @@ every block at one rate, with one cycle of the learning rate."""
 
 LEAST_TO_HALVE = 40
 """Least number of validation galaxies of which one half chooses the epoch."""
-HALF_WAY = 0.5
-"""Anchor of `tune` with fewer validation galaxies than that.
+HALF_WAY, LEAST_TO_TRUST = 0.5, 200
+"""Anchor of `tune` where no epoch is chosen, and training galaxies from which on there is none.
 
-They cannot tell whether the fitted output layer or the trained network is better, so the weights
-between both are kept: measured, in `experiments/README.md`, "Fine-tuning against heads"."""
+So few validation galaxies cannot tell whether the fitted output layer or the trained network is
+better. With 80 training galaxies the weights between both are a good choice, with 240 the trained
+ones are better for most starts: `experiments/README.md`, "Fine-tuning against heads"."""
 
 LEAST = {
     "epochs": 1,
@@ -161,7 +162,8 @@ class TrainingRecipe:
         `rmse`.
     keep : {"last", "best"}, optional
         Which (averaged) weights are saved. "last": those of the last epoch. "best": those of the
-        epoch with the best `monitor` metric, as a mean of three epochs, on one half of the
+        epoch with the best `monitor` metric (of the log loss, after calibration), as a mean of
+        three epochs, on one half of the
         validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
         `patience` is given, and in `tune` with at least `LEAST_TO_HALVE` validation galaxies, which
         saves the fitted output layer (epoch 0) unless an epoch is better by more than one standard
@@ -175,8 +177,9 @@ class TrainingRecipe:
     anchor : float, optional
         Share of the network before the first epoch in the weights that are scored and kept, in [0,
         1): 0.5 keeps the weights half way from there to the (averaged) trained ones (Wortsman+2022,
-        doi:10.1109/CVPR52688.2022.00780, eq. 1). The default of `tune`, None, is `HALF_WAY` if the
-        last weights are kept because validation galaxies are too few to choose an epoch, else 0.
+        doi:10.1109/CVPR52688.2022.00780, eq. 1). The default of `tune`, None, is `HALF_WAY` with
+        fewer than `LEAST_TO_TRUST` training galaxies if the last weights are kept because
+        validation galaxies are too few to choose an epoch, else 0.
 
     Raises
     ------
@@ -273,7 +276,8 @@ class TrainingRecipe:
         keep = self.keep or ("best" if chooses else "last")
         anchor = self.anchor
         if anchor is None:
-            anchor = 0.0 if chooses or self.keep is not None else HALF_WAY
+            few = self.recipe == "tune" and galaxies < LEAST_TO_TRUST
+            anchor = HALF_WAY if few and not chooses and self.keep is None else 0.0
         return dataclasses.replace(
             self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep, anchor=anchor
         )

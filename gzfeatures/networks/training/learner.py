@@ -70,6 +70,13 @@ def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
+def freeze_statistics(network: nn.Module) -> None:
+    """Let batch normalisation use its stored mean and variance instead of each batch's."""
+    for module in network.modules():
+        if isinstance(module, NORMALISED_BY_BATCH):
+            module.eval()
+
+
 class Learner(pl.LightningModule):
     """Compute losses, average a network's weights, and keep the weights of the best epoch.
 
@@ -97,6 +104,9 @@ class Learner(pl.LightningModule):
         Metrics of earlier epochs: of epoch 0, where only the output layer is fitted, or of a
         training that is continued with more epochs. The last row belongs to the weights that
         `network` has now.
+    anchor : dict, optional
+        Weights before the first epoch, of a training that is continued with more epochs; default
+        those that `network` has now.
     """
 
     def __init__(
@@ -114,6 +124,7 @@ class Learner(pl.LightningModule):
         size: int,
         seed: int,
         before: Sequence[dict[str, Any]] = (),
+        anchor: dict[str, torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.target = network, target
@@ -124,7 +135,7 @@ class Learner(pl.LightningModule):
         self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
-        self.anchor = _copied(network) if recipe.anchor else {}
+        self.anchor = (anchor or _copied(network)) if recipe.anchor else {}
         self.history: list[dict[str, Any]] = [dict(row) for row in before]
         # keep each galaxy's score at epoch 0, where only the output layer is fitted: later epochs
         # must beat it
@@ -172,7 +183,7 @@ class Learner(pl.LightningModule):
 
         Where the output layer was fitted first, only epochs count that are better than it (epoch 0)
         by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
-        galaxy; without such an epoch, epoch 0 is the best.
+        galaxy, and in the mean of three; without such an epoch, epoch 0 is the best.
         """
         # average each epoch's metric with the two epochs before: one lucky epoch must not win
         sign = 1 if MONITORS[self.monitor] else -1
@@ -186,8 +197,11 @@ class Learner(pl.LightningModule):
         ]
         # judge each epoch by itself, so that one that was kept once is replaced by later ones only:
         # the weights of earlier epochs are gone
-        rows = enumerate(self.history)
-        gained = [n for n, row in rows if row.get("gain", math.inf) > row.get("gain_error", 0.0)]
+        gained = [
+            n
+            for n, row in enumerate(self.history)
+            if "gain" not in row or (row["gain"] > row["gain_error"] and smooth[n] > smooth[0])
+        ]
         return max(gained, key=lambda row: float(smooth[row]), default=0)
 
     def _gain(self, shares: Array) -> dict[str, float]:
@@ -253,9 +267,7 @@ class Learner(pl.LightningModule):
                 for module in block.modules:
                     module.eval()
         if self.recipe.batch_statistics == "frozen":
-            for module in self.network.modules():
-                if isinstance(module, NORMALISED_BY_BATCH):
-                    module.eval()
+            freeze_statistics(self.network)
         # pair the averaged tensors with the trained ones once an epoch: listing a few hundred
         # tensors again at each step costs a small network some percent of its time
         self._averaged, self._counted = ([], []), []

@@ -242,6 +242,11 @@ class Model:
         monitor = monitor_of(recipe, training_targets.target.kind)
         score = Validation(inference, labels.select(watched), monitor) if len(watched) else None
         settings = _settings(ready, recipe, backbone)
+        # earlier versions compared epochs by the log loss as it is; a training that compares none
+        # has equal settings as before, and can be resumed
+        compares = recipe.keep == "best" or recipe.patience is not None
+        if compares and score is not None and monitor == "log_loss":
+            settings["compared"] = "after calibration"
         return cls(module, backbone, recipe, settings, inference, watched, score)
 
 

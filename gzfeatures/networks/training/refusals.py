@@ -57,6 +57,8 @@ def _require_pairs(
     """Refuse batches of one galaxy if a trained layer normalises over the galaxies of a batch."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
+    if plan.batch_statistics == "frozen":
+        return
     # look for batch norms only in trained blocks: those in frozen blocks use stored means and
     # variances, which exist also for a batch of one galaxy
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]

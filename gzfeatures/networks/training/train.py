@@ -48,10 +48,11 @@ def train(
 ) -> Training:
     """Train a network from random weights, fine-tune a trained one, or fit its output layer alone.
 
-    The averaged weights of the last epoch are kept. With the recipe `tune` or a monitor, those of
-    the best epoch are kept, chosen by a running mean of a metric on half of the validation
-    galaxies. The other half then calibrates the network: a temperature, and with at least a hundred
-    galaxies the conformal sets of `predict`.
+    The averaged weights of the last epoch are kept. With a monitor, or with the recipe `tune` and
+    at least 40 validation galaxies, those of the best epoch are kept, chosen by a running mean of a
+    metric on half of the validation galaxies. The other half then calibrates the network: a
+    temperature, and with at least a hundred galaxies the conformal sets of `predict`. With fewer of
+    both, `tune` keeps weights between the first and the last (`TrainingRecipe.anchor`).
 
     Parameters
     ----------
@@ -127,7 +128,8 @@ def _training(
             model.recipe, ready.training_targets, model.module, model.score, ready.initialisation
         )
         history, copies = _begun(ready, model, before, started, say)
-        learner = _learner(ready, model, history)
+        anchor = None if before is None or not before.grows else before.state.get("anchor")
+        learner = _learner(ready, model, history, anchor)
         learner.images = copies
         ending = _ending(ready, model)
         state = _trained(ready, model, learner, ending, before, watch, say)
@@ -205,7 +207,12 @@ def _begun(
     return [first], len(training_targets.ids) * teaching.copies
 
 
-def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) -> Learner:
+def _learner(
+    ready: Preparation,
+    model: Model,
+    history: list[dict[str, Any]],
+    anchor: dict[str, torch.Tensor] | None,
+) -> Learner:
     """Return a Lightning module with the network, its loss and its training images."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
@@ -228,6 +235,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) ->
         size=ready.initialisation.view.size,
         seed=seed,
         before=history,
+        anchor=anchor,
     )
 
 

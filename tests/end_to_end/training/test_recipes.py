@@ -133,10 +133,14 @@ def test_too_few_validation_galaxies_choose_no_epoch_of_a_tuned_network() -> Non
         return plan.keep, plan.anchor
 
     assert [kept(n) for n in (0, 20, 39, 40)] == [("last", 0.5)] * 3 + [("best", 0.0)]
+    # many training galaxies are trusted without any to validate
+    many = TrainingRecipe.of({}, "tune").settled(200, 10, 20)
+    assert (many.keep, many.anchor) == ("last", 0.0)
     assert kept(20, patience=3) == kept(20, monitor="macro_f1") == ("best", 0.0)
     assert kept(20, keep="last") == ("last", 0.0) and kept(20, keep="best") == ("best", 0.0)
     assert kept(20, anchor=0.25) == ("last", 0.25) and kept(50, anchor=0.25) == ("best", 0.25)
     assert TrainingRecipe.of({}, "scratch").settled(100, 10, 20).anchor == 0.0
+    assert TrainingRecipe.of({"anchor": None}, "scratch").settled(100, 10, 20).anchor == 0.0
 
 
 def test_the_tuned_network_of_few_galaxies_lies_half_way_and_says_so_before(
@@ -163,6 +167,47 @@ def test_the_tuned_network_of_few_galaxies_lies_half_way_and_says_so_before(
         if value.is_floating_point():
             torch.testing.assert_close(value, (before[name] + last[name]) / 2, rtol=1e-4, atol=1e-6)
     assert not torch.equal(before["output.weight"], last["output.weight"])
+
+
+def test_a_tuned_network_of_enough_galaxies_keeps_an_epoch_chosen_by_half_of_them(
+    run: Callable[..., Training], trained: Training, split: Split
+) -> None:
+    watching = np.concatenate([split.validation, split.test[:30]])
+    many = Split(split.train, watching, split.test[30:])
+    tuned = run("tuned", network=trained.checkpoint, epochs=3, split=many)
+    assert tuned.recipe is not None
+    assert (tuned.recipe.keep, tuned.recipe.anchor) == ("best", 0.0)
+    record = json.loads((tuned.checkpoint / "backbone.json").read_text())
+    assert record["settings"]["compared"] == "after calibration"
+    assert record["metrics"]["epoch"] == tuned.best_epoch
+    assert sum(map(sum, record["metrics"]["confusion"])) + record["calibrated_on"] == len(watching)
+
+
+def test_more_epochs_of_a_half_way_network_lie_half_way_from_the_same_start(
+    run: Callable[..., Training], trained: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners, prepare = [], Learner.configure_optimizers
+
+    def watched(learner: Learner) -> Any:
+        learners.append(learner)
+        return prepare(learner)
+
+    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    run("more", network=trained.checkpoint, epochs=1)
+    run("more", network=trained.checkpoint, epochs=2)
+    first, second = learners
+    assert first.recipe.anchor == second.recipe.anchor == 0.5
+    for name, value in second.anchor.items():
+        torch.testing.assert_close(value, first.anchor[name], rtol=0, atol=0)
+    assert any(not torch.equal(first.anchor[name], first.best[name]) for name in first.best)
+
+
+def test_a_step_of_one_galaxy_suits_statistics_that_stay(
+    run: Callable[..., Training], trained: Training
+) -> None:
+    assert run("ones", network=trained.checkpoint, epochs=1, batch_size=1).epochs == 1
+    with pytest.raises(InputError, match="normalises over the galaxies of a step"):
+        run("others", network=trained.checkpoint, batch_size=1, batch_statistics="trained")
 
 
 def test_an_epoch_of_several_passes_sees_every_galaxy_so_often(
@@ -366,11 +411,13 @@ def judged(gains: list[np.ndarray | None]) -> Learner:
     learner.score, learner.target = (lambda network: {}), TARGETS["classes"]
     learner.recipe = TrainingRecipe(keep="best")
     solved = np.linspace(0, 1, 100)
-    learner.solved, learner.history = solved, [{"epoch": 0, "log_loss": solved.mean()}]
+    first = {"epoch": 0, "log_loss": 0.0, "calibrated_log_loss": solved.mean()}
+    learner.solved, learner.history = solved, [{**first, "gain": 0.0, "gain_error": 0.0}]
     for epoch, gain in enumerate(gains, 1):
         losses = solved - gain
-        row = {"epoch": epoch, "log_loss": losses.mean(), **learner._gain(losses)}
-        learner.history.append(row)
+        # the log loss as it is rises all the time, and must not count
+        row = {"epoch": epoch, "log_loss": 1.0 * epoch, "calibrated_log_loss": losses.mean()}
+        learner.history.append({**row, **learner._gain(losses)})
     return learner
 
 
@@ -397,6 +444,8 @@ def test_an_epoch_that_was_kept_is_replaced_by_later_ones_only() -> None:
     noise = rng.normal(size=100)
     noise = (noise - noise.mean()) / noise.std(ddof=1)
     assert judged([noise + 0.2, noise + 0.5, noise + 0.09]).kept_row == 2
+    # one lucky epoch after bad ones is no better in the mean
+    assert judged([noise - 0.5, noise - 0.5, noise + 0.11]).kept_row == 0
 
 
 def test_an_epoch_that_is_only_too_certain_is_not_worse(labels: Labels) -> None:

@@ -16,7 +16,7 @@ from gzfeatures.networks.inference.probabilities import HALF
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import DRAWS
 from gzfeatures.networks.setup.recipe import TrainingRecipe
-from gzfeatures.networks.training.learner import Learner
+from gzfeatures.networks.training.learner import Learner, freeze_statistics
 
 MARGIN = 50_000_000
 """Bytes on the disk that must stay free."""
@@ -79,13 +79,15 @@ def state_bytes(learner: Learner) -> int:
     """Return the size in bytes of the training state that is written after every epoch.
 
     The state has the weights, the numbers that the optimizer stores for each weight, the running
-    average of the weights, and the weights of the best epoch.
+    average of the weights, the weights of the best epoch, and those before the first if the kept
+    weights lie between them and the trained ones.
     """
     numbers = sum(tensor.numel() for tensor in learner.network.state_dict().values())
     # the optimizer has a state too: Adam stores two numbers per learned weight, SGD and RMSprop one
     optimizer = {"adamw": 2, "adam": 2, "sgd": 1, "rmsprop": 1}[learner.recipe.optimizer]
     learned = sum(p.numel() for p in learner.network.parameters() if p.requires_grad)
-    return int(4 * (numbers * (2 + (learner.average is not None)) + optimizer * learned))
+    copies = 2 + (learner.average is not None) + bool(learner.anchor)
+    return int(4 * (numbers * copies + optimizer * learned))
 
 
 def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
@@ -97,6 +99,8 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
     frames, recipe = learner.pixels, learner.recipe
     size = min(recipe.batch_size, len(frames.targets))
     network = copy.deepcopy(learner.network).to(device)
+    if recipe.batch_statistics == "frozen":
+        freeze_statistics(network)
     optimizer = recipe.optimizer_of(network)
     half = HALF.get(precision)
     pixels = frames.cache.batch(np.arange(size)).to(device)
