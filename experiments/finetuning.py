@@ -207,11 +207,13 @@ class Bench:
     def head(self, cell: Cell, split: Split) -> Predictions:
         """`fit` on the vectors of the frozen network."""
         path = self.place / f"{cell.start}.parquet"
-        # the vectors of every galaxy that a cell of this start draws, once for all of its cells
-        sides = [self.sample.split(each) for each in CELLS if each.start == cell.start]
-        drawn_ids = [ids for side in sides for ids in (side.train, side.validation, side.test)]
-        wanted = self.sample.labels.ids[np.isin(self.sample.labels.ids, np.concatenate(drawn_ids))]
         if not path.exists():
+            # the vectors of every galaxy that a cell of this start draws, once for all of its cells
+            sides = [self.sample.split(each) for each in CELLS if each.start == cell.start]
+            ids = np.concatenate(
+                [ids for side in sides for ids in (side.train, side.validation, side.test)]
+            )
+            wanted = self.sample.labels.ids[np.isin(self.sample.labels.ids, ids)]
             options = {"weights": self.weights(cell.start)} if cell.start != "googlenet-gz2" else {}
             table = gz.extract(
                 self.sample.images.select(wanted), cell.start, view=self.view(cell.start), **options
