@@ -71,12 +71,13 @@ class Notebook:
             return brief.bar(state["title"], state["done"], total, state["beside"])
 
         def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-            nonlocal shown_at
+            nonlocal shown_at, begun
             state["done"] += number
             state["title"] = title or state["title"]
             now = time.monotonic()
-            rate = (state["done"] - done) / max(now - begun, 1e-9)
-            state["beside"] = f"{rate:.0f} {unit}/s" if unit else beside
+            begun = now if state["done"] == done else begun
+            rate = (state["done"] - done) / max(now - begun, 1e-3)
+            state["beside"] = f"{rate:.0f} {unit}/s" if unit and rate else beside
             if now - shown_at >= SECONDS_BETWEEN:
                 shown_at = now
                 shown.replace(text())

@@ -30,7 +30,11 @@ class Advance(Protocol):
     """Define the arguments of a function that advances a progress bar."""
 
     def __call__(self, number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-        """Add to the number of finished items; change the title or the words beside the bar."""
+        """Add to the number of finished items; change the title or the words beside the bar.
+
+        A call with the number 0 before any item is finished says that the preparation is over: the
+        rate counts from there.
+        """
         ...
 
 
@@ -156,12 +160,16 @@ class Terminal:
             start = time.monotonic()
 
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
+                nonlocal start
                 bar.advance(task, number)
-                if unit:
+                finished = bar.tasks[task].completed - done
+                if not finished:
+                    start = time.monotonic()
+                elif unit:
                     # show the mean rate, not that of the latest steps as rich computes it: of a
                     # single step, or of two that come together, it knows none, or one far too high
                     seconds = max(time.monotonic() - start, 1e-3)
-                    beside = f"{(bar.tasks[task].completed - done) / seconds:.0f} {unit}/s"
+                    beside = f"{finished / seconds:.0f} {unit}/s"
                 bar.update(task, description=title, beside=beside)
 
             yield advance

@@ -38,11 +38,12 @@ def work(progress: Progress) -> int:
 def test_the_rate_of_a_short_task_is_its_mean(
     parts: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seconds = iter([0.0, *np.linspace(2, 2.001, len(parts))])
+    # the first call ends three seconds of preparation
+    seconds = iter([0.0, 3.0, *np.linspace(5, 5.001, len(parts))])
     clock = SimpleNamespace(monotonic=lambda: next(seconds))
     monkeypatch.setattr("gzfeatures.progress.time", clock)
     with Terminal().counted("resnet18", 400, unit="images", done=100) as advance:
-        for part in parts:
+        for part in [0, *parts]:
             advance(part)
     assert " 150 images/s " in told(capsys.readouterr().err)
 

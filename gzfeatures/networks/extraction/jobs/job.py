@@ -170,6 +170,8 @@ class Job:
     ) -> None:
         """Run the networks on decoded images, and write the missing embeddings to the store."""
         start = flushed = time.perf_counter()
+        # count the rate of images from here: until now the network was loaded
+        advance(0)
         batches = in_batches(decoded, engine.batch)
         with engine.pool() as workers:
             # queue one batch more than there are workers, so that no worker waits for images
