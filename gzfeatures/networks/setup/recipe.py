@@ -166,8 +166,8 @@ class TrainingRecipe:
         three epochs, on one half of the
         validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
         `patience` is given, and in `tune` with at least `LEAST_TO_HALVE` validation galaxies, which
-        saves the fitted output layer (epoch 0) unless an epoch is better by more than one standard
-        error; else "last".
+        saves the fitted output layer (epoch 0) unless an epoch is better by more than two standard
+        errors; else "last".
     batch_statistics : {"trained", "frozen"}
         Whether batch normalisation uses the mean and variance of each batch, or those of the
         starting weights, as in `tune`, which fits the output layer to embeddings made with them.

@@ -28,6 +28,10 @@ DEFAULT_MONITOR: dict[str, str] = {
     "multi-label": "log_loss",
     **dict.fromkeys(("fractions", *VALUE_TARGETS), "rmse"),
 }
+CLEARLY = 2.0
+"""Standard errors by which an epoch must be better than the fitted output layer to be kept.
+
+One is exceeded by chance by one of fifteen epochs more often than not."""
 SMOOTHED = 3
 """Number of epochs over which the monitored metric is averaged."""
 
@@ -182,8 +186,9 @@ class Learner(pl.LightningModule):
         The three are the epoch and the two before. Of a log loss, the calibrated one counts.
 
         Where the output layer was fitted first, only epochs count that are better than it (epoch 0)
-        by more than one standard error (Breiman+1984, section 3.4.3) of the differences galaxy by
-        galaxy, and in the mean of three; without such an epoch, epoch 0 is the best.
+        by more than `CLEARLY` standard errors of the differences galaxy by galaxy (one error:
+        Breiman+1984, section 3.4.3), and in the mean of three; without such an epoch, epoch 0 is
+        the best.
         """
         # average each epoch's metric with the two epochs before: one lucky epoch must not win
         sign = 1 if MONITORS[self.monitor] else -1
@@ -200,7 +205,8 @@ class Learner(pl.LightningModule):
         gained = [
             n
             for n, row in enumerate(self.history)
-            if "gain" not in row or (row["gain"] > row["gain_error"] and smooth[n] > smooth[0])
+            if "gain" not in row
+            or (row["gain"] > CLEARLY * row["gain_error"] and smooth[n] > smooth[0])
         ]
         return max(gained, key=lambda row: float(smooth[row]), default=0)
 
