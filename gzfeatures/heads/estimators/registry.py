@@ -162,7 +162,7 @@ HEADS: dict[str, HeadKind] = {
         "svm",
         "classes",
         "support vector machine with a Gaussian kernel; gamma in units of 1 / (length of vector × "
-        "variance), by default 200 / length, at most 1 (components of pca count by their variance)",
+        "variance), by default 200 / length before pca, at most 1",
         "Cortes & Vapnik 1995, doi:10.1007/BF00994018",
         {"C": 10.0, "gamma": None, "accelerated": True, **_CLASSES},
         {"C": (10.0, 3.0, 30.0), "gamma": (None, 0.3)},
@@ -241,7 +241,7 @@ HEADS: dict[str, HeadKind] = {
         "ridge",
         "fractions",
         "linear regression, L2, of vote fractions (clipped to [0, 1]) or of one number; alpha is "
-        "by default the length of the vector (components of pca count by their variance)",
+        "by default the length of the vector before pca",
         "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
         {"alpha": None, **_FRACTIONS},
         {"alpha": (None, 100.0, 10.0)},
