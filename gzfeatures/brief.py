@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import textwrap
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -43,6 +44,35 @@ def count(number: int, noun: str) -> str:
     """
     plurals = {"galaxy": "galaxies", "class": "classes"}
     return f"{number:,} {noun if number == 1 else plurals.get(noun, noun + 's')}"
+
+
+class MeanRate:
+    """Tell how many items a second a task has finished, from its first item on.
+
+    The mean is told, not the rate of the latest steps: of a single step, or of two that come
+    together, this would be none, or one far too high.
+
+    Parameters
+    ----------
+    unit : str
+        Name of the items; with an empty name no rate is told.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit, self._start = unit, time.monotonic()
+
+    def text(self, finished: int) -> str:
+        """Return the rate of this many finished items, such as `150 images/s`.
+
+        Without a finished item the text is empty, and the time so far was preparation: the rate
+        counts from now.
+        """
+        if not finished:
+            self._start = time.monotonic()
+        if not finished or not self._unit:
+            return ""
+        seconds = max(time.monotonic() - self._start, 1e-3)
+        return f"{finished / seconds:.0f} {self._unit}/s"
 
 
 def html(title: str, facts: Mapping[str, object] | None = None, below: str = "") -> str:

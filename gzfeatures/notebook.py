@@ -64,20 +64,18 @@ class Notebook:
     ) -> Iterator[Any]:
         """Draw a progress bar below the notebook cell; yield the function that advances it."""
         state: dict[str, Any] = {"title": title, "done": done, "beside": ""}
-        begun = shown_at = time.monotonic()
+        rate, shown_at = brief.MeanRate(unit), time.monotonic()
         shown = _Shown(brief.bar(title, done, total))
 
         def text() -> str:
             return brief.bar(state["title"], state["done"], total, state["beside"])
 
         def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-            nonlocal shown_at, begun
+            nonlocal shown_at
             state["done"] += number
             state["title"] = title or state["title"]
+            state["beside"] = rate.text(state["done"] - done) or beside
             now = time.monotonic()
-            begun = now if state["done"] == done else begun
-            rate = (state["done"] - done) / max(now - begun, 1e-3)
-            state["beside"] = f"{rate:.0f} {unit}/s" if unit and rate else beside
             if now - shown_at >= SECONDS_BETWEEN:
                 shown_at = now
                 shown.replace(text())

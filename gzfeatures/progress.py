@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
-from gzfeatures.brief import wrapped
+from gzfeatures.brief import MeanRate, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,20 +157,12 @@ class Terminal:
         columns = _shares() if share else _numbers()
         with progress.Progress(*columns, console=_stderr(), transient=transient) as bar:
             task = bar.add_task(title, total=total, completed=done, beside="")
-            start = time.monotonic()
+            rate = MeanRate(unit)
 
             def advance(number: int = 1, *, title: str | None = None, beside: str = "") -> None:
-                nonlocal start
                 bar.advance(task, number)
-                finished = bar.tasks[task].completed - done
-                if not finished:
-                    start = time.monotonic()
-                elif unit:
-                    # show the mean rate, not that of the latest steps as rich computes it: of a
-                    # single step, or of two that come together, it knows none, or one far too high
-                    seconds = max(time.monotonic() - start, 1e-3)
-                    beside = f"{finished / seconds:.0f} {unit}/s"
-                bar.update(task, description=title, beside=beside)
+                finished = int(bar.tasks[task].completed) - done
+                bar.update(task, description=title, beside=rate.text(finished) or beside)
 
             yield advance
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
+from gzfeatures.evaluation.metrics import CALIBRATED, LOWER_IS_BETTER
 from gzfeatures.files import written_whole
 
 KEPT = ("epoch", "lr", "seconds", "per_class", "confusion", "gain", "gain_error")
@@ -37,7 +37,8 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
         temporary.write_text(json.dumps(history, indent=1), "utf-8")
     names = [name for name in history[-1] if name not in KEPT]
     # losses fall and scores rise: draw them in two plots
-    lower = [n for n in names if n in ("training_loss", "calibrated_log_loss", *LOWER_IS_BETTER)]
+    falling = ("training_loss", *LOWER_IS_BETTER)
+    lower = [name for name in names if name.removeprefix(CALIBRATED) in falling]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, chosen in zip(

@@ -45,6 +45,23 @@ def same(one: Training, other: Training) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def watched_learners(
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[tuple[Learner, dict[str, torch.Tensor]]]:
+    """Return a list to which each training adds its learner, and its weights before the first
+    step."""
+    found: list[tuple[Learner, dict[str, torch.Tensor]]] = []
+    prepare = Learner.configure_optimizers
+
+    def watched(learner: Learner) -> Any:
+        weights = {name: value.clone() for name, value in learner.network.state_dict().items()}
+        found.append((learner, weights))
+        return prepare(learner)
+
+    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    return found
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing in the package catches it."""
 

@@ -41,7 +41,7 @@ def test_the_rate_of_a_short_task_is_its_mean(
     # the first call ends three seconds of preparation
     seconds = iter([0.0, 3.0, *np.linspace(5, 5.001, len(parts))])
     clock = SimpleNamespace(monotonic=lambda: next(seconds))
-    monkeypatch.setattr("gzfeatures.progress.time", clock)
+    monkeypatch.setattr("gzfeatures.brief.time", clock)
     with Terminal().counted("resnet18", 400, unit="images", done=100) as advance:
         for part in [0, *parts]:
             advance(part)

@@ -69,7 +69,7 @@ class HeadKind:
     of_numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
-        """Return this kind of head; to predict numbers, replace some defaults and search ranges.
+        """Return this kind of head; to predict numbers, replace some defaults.
 
         Examples
         --------

@@ -16,7 +16,7 @@ import torch.distributed
 from torch import nn
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.metrics import Scores, evaluate, jsonable
+from gzfeatures.evaluation.metrics import CALIBRATED, Scores, evaluate, jsonable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.metric_sums import (
     metrics_of,
@@ -42,8 +42,6 @@ from gzfeatures.unlabelled.familiarity import LEVEL
 from gzfeatures.unlabelled.shift import TableSample
 
 SYMMETRIES = 8
-CALIBRATED = "calibrated_"
-"""Start of the name of a validation metric that is computed from calibrated probabilities."""
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

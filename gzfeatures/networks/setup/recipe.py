@@ -163,11 +163,10 @@ class TrainingRecipe:
     keep : {"last", "best"}, optional
         Which (averaged) weights are saved. "last": those of the last epoch. "best": those of the
         epoch with the best `monitor` metric (of the log loss, after calibration), as a mean of
-        three epochs, on one half of the
-        validation galaxies; this half is not used for calibration. Default "best" if `monitor` or
-        `patience` is given, and in `tune` with at least `LEAST_TO_HALVE` validation galaxies, which
-        saves the fitted output layer (epoch 0) unless an epoch is better by more than two standard
-        errors; else "last".
+        three epochs, on one half of the validation galaxies; this half is not used for calibration.
+        Default "best" if `monitor` or `patience` is given, and in `tune` with at least
+        `LEAST_TO_HALVE` validation galaxies, which saves the fitted output layer (epoch 0) unless
+        an epoch is better by more than two standard errors; else "last".
     batch_statistics : {"trained", "frozen"}
         Whether batch normalisation uses the mean and variance of each batch, or those of the
         starting weights, as in `tune`, which fits the output layer to embeddings made with them.

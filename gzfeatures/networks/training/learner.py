@@ -14,9 +14,11 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from gzfeatures.evaluation.metrics import CALIBRATED
 from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
-from gzfeatures.networks.inference.probabilities import CALIBRATED, normalised
+from gzfeatures.networks._compat_torch import BATCH_NORMS
+from gzfeatures.networks.inference.probabilities import normalised
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation, mixed
 from gzfeatures.networks.setup.batches import Batches, TrainingPixels
@@ -65,10 +67,6 @@ class Diverged(Exception):
         self.epoch, self.step, self.lr = epoch, step, lr
 
 
-NORMALISED_BY_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Layers that normalise by the mean and variance of a batch in training, by stored ones else."""
-
-
 def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
     """Return copies of a network's weights and buffers by name, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
@@ -77,7 +75,7 @@ def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
 def freeze_statistics(network: nn.Module) -> None:
     """Let batch normalisation use its stored mean and variance instead of each batch's."""
     for module in network.modules():
-        if isinstance(module, NORMALISED_BY_BATCH):
+        if isinstance(module, BATCH_NORMS):
             module.eval()
 
 

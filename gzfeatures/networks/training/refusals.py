@@ -55,9 +55,8 @@ def _require_pairs(
     plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module
 ) -> None:
     """Refuse batches of one galaxy if a trained layer normalises over the galaxies of a batch."""
-    if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
-        return
-    if plan.batch_statistics == "frozen":
+    stored = plan.recipe == "probe" or plan.batch_statistics == "frozen"
+    if stored or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
     # look for batch norms only in trained blocks: those in frozen blocks use stored means and
     # variances, which exist also for a batch of one galaxy

@@ -21,7 +21,7 @@ from PIL import Image
 from processes import Forked, Forks
 from torch import nn
 from torchvision.ops import StochasticDepth
-from trainings import NETWORK, VIEW, killed_after, same, tensors
+from trainings import NETWORK, VIEW, killed_after, same, tensors, watched_learners
 
 from gzfeatures.errors import InputError, OutputError, UnknownNameError
 from gzfeatures.evaluation.predictions import Predictions
@@ -150,19 +150,14 @@ def test_the_tuned_network_of_few_galaxies_lies_half_way_and_says_so_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    learners, prepare = [], Learner.configure_optimizers
-
-    def watched(learner: Learner) -> Any:
-        learners.append(learner)
-        return prepare(learner)
-
-    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    learners = watched_learners(monkeypatch)
     few = Split(split.train, split.validation[:30], split.test)
     tuned = run("tuned", network=trained.checkpoint, epochs=2, split=few, progress=True)
     assert "the last weights are kept, averaged, 50% of the way back" in capsys.readouterr().err
     assert tuned.best_epoch == 2 and tuned.recipe is not None
     assert tuned.recipe.batch_statistics == "frozen"
-    before, last = learners[0].anchor, learners[0].average.state_dict()
+    (learner, _), *_ = learners
+    before, last = learner.anchor, learner.average.state_dict()
     for name, value in tensors(tuned).items():
         if value.is_floating_point():
             torch.testing.assert_close(value, (before[name] + last[name]) / 2, rtol=1e-4, atol=1e-6)
@@ -186,16 +181,10 @@ def test_a_tuned_network_of_enough_galaxies_keeps_an_epoch_chosen_by_half_of_the
 def test_more_epochs_of_a_half_way_network_lie_half_way_from_the_same_start(
     run: Callable[..., Training], trained: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learners, prepare = [], Learner.configure_optimizers
-
-    def watched(learner: Learner) -> Any:
-        learners.append(learner)
-        return prepare(learner)
-
-    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    learners = watched_learners(monkeypatch)
     run("more", network=trained.checkpoint, epochs=1)
     run("more", network=trained.checkpoint, epochs=2)
-    first, second = learners
+    first, second = (learner for learner, _ in learners)
     assert first.recipe.anchor == second.recipe.anchor == 0.5
     for name, value in second.anchor.items():
         torch.testing.assert_close(value, first.anchor[name], rtol=0, atol=0)

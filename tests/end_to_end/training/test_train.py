@@ -20,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 from processes import Forked, Forks
-from trainings import NETWORK, SIZE, VIEW, Killed, killed_after, same, tensors
+from trainings import NETWORK, SIZE, VIEW, Killed, killed_after, same, tensors, watched_learners
 
 from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone, backbone
@@ -98,35 +98,24 @@ def test_the_running_average_takes_in_the_weights_after_every_change(
 def test_anchored_weights_lie_between_those_before_and_after_training(
     run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, learners, prepare = [], [], Learner.configure_optimizers
-
-    def watched(learner: Learner) -> Any:
-        learners.append(learner)
-        began.append({k: v.clone() for k, v in learner.network.state_dict().items()})
-        return prepare(learner)
-
-    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    learners = watched_learners(monkeypatch)
     run(ema=0.5, anchor=0.25)
-    trained = learners[0].average.state_dict()
-    for name, value in learners[0].best.items():
+    (learner, began), *_ = learners
+    trained = learner.average.state_dict()
+    for name, value in learner.best.items():
         if value.is_floating_point():
-            expected = 0.25 * began[0][name] + 0.75 * trained[name]
+            expected = 0.25 * began[name] + 0.75 * trained[name]
             torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
-    assert any(not torch.equal(began[0][name], value) for name, value in trained.items())
+    assert any(not torch.equal(began[name], value) for name, value in trained.items())
 
 
 def test_frozen_statistics_of_batches_stay_while_all_weights_train(
     run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, prepare = [], Learner.configure_optimizers
-
-    def watched(learner: Learner) -> Any:
-        began.append({k: v.clone() for k, v in learner.network.state_dict().items()})
-        return prepare(learner)
-
-    monkeypatch.setattr(Learner, "configure_optimizers", watched)
+    learners = watched_learners(monkeypatch)
     trained = load(backbone(run(batch_statistics="frozen").checkpoint), None).state_dict()
-    moved = {name for name, value in trained.items() if not torch.equal(value, began[0][name])}
+    _, began = learners[0]
+    moved = {name for name, value in trained.items() if not torch.equal(value, began[name])}
     statistics = {name for name in trained if "running" in name or "num_batches" in name}
     assert statistics
     assert moved == trained.keys() - statistics
