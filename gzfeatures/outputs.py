@@ -182,7 +182,7 @@ class Guard:
             )
 
     def replacing(self, path: Path, fresh: Path) -> None:
-        """Check an output file just before the file `fresh` replaces it; record the new content.
+        """Refuse a file that may not be overwritten; record the sha256 of `fresh`, its successor.
 
         The file is recorded before it is replaced: if the program is killed in between, the record
         has an entry too many, but no file lacks an entry.

@@ -320,7 +320,7 @@ def _panels(
     """Return how many volunteers classified each predicted galaxy; None if unknown."""
     if votes is not None:
         return votes[positions(labels.ids, predictions.ids, where="labels")]
-    # without vote fractions volunteers have no majority, so their number is not needed
+    # without vote fractions nothing is compared with volunteers, so their number is not needed
     if catalog is not None and truth.soft is not None:
         return catalog.volunteers(predictions.ids)
     return None

@@ -242,7 +242,7 @@ class _Bench:
         """Draw predicted against true numbers beside the head's file; draw nothing for classes."""
         from gzfeatures.figures.predicted_numbers import write_numbers
 
-        # remove the picture of an earlier fit: it would be taken for one of this fit
+        # remove the figure of an earlier fit: it would be taken for one of this fit
         outputs.remove(picture_beside(head))
         if predictions.is_value:
             write_numbers(predictions, self.labels, scores, picture_beside(head))

@@ -165,7 +165,7 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return method, labels, metrics and intervals at each point of the learning curves."""
+        """Return method, number of labels, metrics, intervals of each learning curve's points."""
         rows: list[dict[str, Any]] = []
         # sort by number of labels, so that rows have the same order as the files of predictions
         for point in sorted(self.points, key=lambda point: point.labels):

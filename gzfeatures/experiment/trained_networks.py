@@ -122,7 +122,7 @@ def validation_curve(history: Sequence[Mapping[str, Any]], target: str) -> tuple
 
 
 def mean_curve(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """Return the mean of several trainings' validation curves; their last epochs are aligned.
+    """Return the mean of validation curves, aligned at their ends, as long as the shortest.
 
     Examples
     --------

@@ -103,7 +103,7 @@ def require_lengths(block: Matrix, first_row: int) -> None:
     """
     with np.errstate(over="ignore"):
         lengths = np.einsum("ij,ij->i", block, block)
-    # ask whether a length is not below the limit, because every comparison with NaN is false
+    # every comparison with NaN is false, so "not below the limit" finds NaN too
     if (wrong := ~(lengths < LONGEST**2)).any():
         row = int(np.argmax(wrong))
         finite = bool(np.isfinite(block[row]).all())

@@ -275,7 +275,7 @@ class Map:
         return {name: value for name, value in self.quality.items() if name != "seconds"}
 
     def write(self, path: str | Path) -> Path:
-        """Write the map as Parquet: `galaxy_id`, `x`, `y` (`z`), `vector` (embedding components).
+        """Write the map as Parquet: `galaxy_id`, `x`, `y` (`z`), `vector` (in the `feature_space`).
 
         The metadata key `gzfeatures` holds settings and quality as JSON, `gzfeatures_space` the
         mean and axes as base64 of little-endian float32.

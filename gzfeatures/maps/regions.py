@@ -101,7 +101,7 @@ def _levels(
     """Cluster galaxies once per least region size; return region numbers (n,), −1 for none."""
     n = len(vectors)
     whole = [np.zeros(n, dtype=np.int64)]
-    # equal embeddings or positions cannot be clustered: the whole map is one region
+    # if all embeddings or all positions are equal, nothing can be clustered: the map is one region
     if np.ptp(coordinates, axis=0).max() == 0 or np.ptp(vectors, axis=0).max() == 0:
         return whole
     from sklearn.cluster import HDBSCAN

@@ -83,7 +83,7 @@ Cite = Callable[[Sequence[Reference]], str]
 
 
 def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
-    """Return variable of the template for the methods paragraph → its value, as a dict."""
+    """Return the variables of the methods paragraph's template, as a dict name → value."""
     record, report = run.record, run.report
     provenance = run.provenance
     digits, metric = report.digits, report.comparison.metric

@@ -58,8 +58,8 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     from astropy.io import fits
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="astropy")
         # hide astropy's warnings on units and headers, because the numbers are right nevertheless
+        warnings.filterwarnings("ignore", module="astropy")
         with fits_units(path) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:

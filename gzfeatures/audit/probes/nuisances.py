@@ -66,7 +66,7 @@ class Nuisance:
 
     @property
     def targets(self) -> Matrix:
-        """Return what a regression predicts, (n, k): the numbers, or one-hot categories."""
+        """Return the numbers that a regression must predict, (n, k), or one-hot categories."""
         if not self.categories:
             return np.asarray(self.values[:, None], dtype=np.float64)
         return _indicators(self.values, len(self.categories))

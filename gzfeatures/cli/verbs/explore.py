@@ -63,7 +63,7 @@ def _give(
     as_json: bool,
     *steps: str,
 ) -> None:
-    """Write galaxies that a search found as CSV and gallery, print them, say what comes next."""
+    """Print galaxies that a search found; write them as CSV and gallery; suggest next steps."""
     if output is not None:
         from gzfeatures.tablefiles.tables import write_csv
 

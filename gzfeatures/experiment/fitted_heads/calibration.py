@@ -60,7 +60,7 @@ def familiarity_of(
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
     # the distance from a training galaxy to its nearest neighbour needs two training galaxies; the
-    # calibration of distances needs a galaxy that the head was not fitted on
+    # calibration of distances needs a galaxy that neither head nor backbone was trained on
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix

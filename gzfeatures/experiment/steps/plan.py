@@ -96,7 +96,7 @@ def planned_trainings(settings: Experiment) -> Iterator[PlannedTraining]:
 
 
 def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """Return suffixes that tell chosen networks of equal name apart: settings or a number.
+    """Return suffixes that tell chosen networks of equal name apart: settings, a number, or both.
 
     The suffix is empty for a name that occurs once.
     """

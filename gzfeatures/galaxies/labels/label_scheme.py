@@ -131,11 +131,11 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse the class `none-of-these` if classes are drawn at random, or it exists already."""
+        """Refuse the class `none-of-these` if rules do not give each galaxy one class at most."""
         if self.others != "class":
             return
-        # a scheme that draws classes at random gives every galaxy a class, and a multi-label scheme
-        # gives each class true or false, so no galaxy is without a class
+        # a scheme that draws classes at random gives every galaxy a class; in a multi-label scheme
+        # "none" is false for every class; a scheme of vote fractions has no classes
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",

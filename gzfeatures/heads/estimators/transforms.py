@@ -93,8 +93,8 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         # n rows vary in at most n − 1 directions around their mean: further components are noise
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
-        # whitening gives each component the same weight: of few rows the later ones are noise, and
-        # would hide the first (measured in `experiments/README.md`, "Defaults of heads")
+        # whitening gives each component the same weight: if there are few rows, the later ones are
+        # noise and would hide the first (see "Defaults of heads" in `experiments/README.md`)
         if self.whiten:
             kept = min(kept, max(LEAST_WHITENED, len(X) // ROWS_A_COMPONENT))
         # to decompose the covariance of 512 columns takes 41 ms, to decompose 40 rows 1 ms

@@ -77,7 +77,7 @@ class Single:
         return file_state(self.path)
 
     def position(self, name: str) -> int:
-        """Return 0, because a single image needs no order."""
+        """Return 0: a single image needs no order of reading."""
         return 0
 
 

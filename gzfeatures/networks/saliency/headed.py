@@ -51,8 +51,8 @@ class Headed(nn.Module):
     ) -> npt.NDArray[np.float32]:
         """Return the gradient (dim,) of a weighted sum of class probabilities, at one embedding."""
         dim = len(vector)
-        # slopes along dim orthogonal directions determine the gradient; random directions treat all
-        # entries of the vector alike
+        # slopes along `dim` orthogonal directions determine the gradient. Random directions change
+        # all entries of the vector at once: if only one changed, a tree's output often would not
         if self._directions is None or len(self._directions) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
             self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))

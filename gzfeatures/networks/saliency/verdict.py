@@ -76,7 +76,7 @@ class Verdict:
         return len(self.baselines[0].difference())
 
     def against(self, method: MethodFigures, rival: str) -> PairedDifference:
-        """Return a method's mean gain over a baseline in insertion − deletion, with an interval."""
+        """Return the mean gain in insertion − deletion over a baseline, with an interval."""
         figures = next(figures for figures in self.baselines if figures.name == rival)
         return paired_difference(method.difference(), figures.difference())
 

@@ -149,7 +149,7 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    # leave out auxiliary classifiers: only training uses them, and `load` builds networks without
+    # leave out auxiliary classifiers: only training uses them, `load` builds networks without them
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 

@@ -157,9 +157,10 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode training images with a margin for rotation, and validation and test images without."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # images without margin (which random turns and shifts need) serve two purposes: the output
-    # layer is fitted to them, and new galaxies are compared with them (familiarity). Training from
-    # scratch does not fit the output layer first, so it needs only the images to compare with
+    # random turns and shifts need training images with a margin. Training images without it serve
+    # two purposes: the output layer is fitted to them, and new galaxies are compared with them
+    # (familiarity). Training from scratch does not fit the output layer first, so it needs only the
+    # images to compare with
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
