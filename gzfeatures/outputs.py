@@ -331,7 +331,7 @@ def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except (OSError, ValueError):
-        # stat fails if the path does not exist, cannot be read, or is no valid path
+        # stat fails if the path does not exist, is in a folder closed to us, or is no valid path
         return None
 
 

@@ -171,7 +171,7 @@ def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
     if len(train):
         say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
     unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
-    # keep a split that the user gave as it is: scores on galaxies that the backbone was trained on
+    # do not change a split that the user gave: scores on galaxies that the backbone was trained on
     # are refused later
     if of_file or not unfair.any():
         return split

@@ -1,4 +1,4 @@
-"""Define the rows of a report's tables, such as a ranking, or accuracies in bins of redshift.
+"""Define the rows of a report's tables, such as the ranking or accuracy in bins of redshift.
 
 Each row is a frozen dataclass. It can also be used as a mapping, with the same keys in the same
 order as in JSON files and in the output of `--json`. A field that does not apply is None and has no

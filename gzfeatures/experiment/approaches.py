@@ -98,7 +98,8 @@ def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
     """Return a sha256 of everything that a network's trained weights depend on, seed included."""
-    # leave out these settings: they ask for further trainings, and do not change this training
+    # leave out these settings, which ask for further trainings: what `members` changes in this
+    # training is added below
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
     # all members of an ensemble choose their best epoch on one half of the validation galaxies;
     # the first seed draws this half, so the weights of all members depend on it

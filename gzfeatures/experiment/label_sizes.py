@@ -167,7 +167,7 @@ class LabelSizes:
     def rows(self) -> list[dict[str, Any]]:
         """Return method, number of labels, metrics, intervals of each learning curve's points."""
         rows: list[dict[str, Any]] = []
-        # sort by number of labels, so that rows have the same order as the files of predictions
+        # sort by number of labels: `write` writes the points' predictions in this order too
         for point in sorted(self.points, key=lambda point: point.labels):
             candidate, scores = point.candidate, point.candidate.scores
             numbers = dict(scores.metrics)

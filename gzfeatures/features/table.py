@@ -260,7 +260,8 @@ class TableFile:
         self.path, self.made = require_file(path, "embedding table"), made
         with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
-            # pandas and Arrow keep metadata in the schema, other programs in the footer of the file
+            # pandas and Arrow keep metadata in the Arrow schema, other programs beside it in the
+            # file's footer; if both have a key, that of the schema counts
             metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
             note = json.loads(metadata.get(b"gzfeatures", b"null"))
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):

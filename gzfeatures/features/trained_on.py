@@ -321,7 +321,7 @@ class TrainedOn:
 
     @classmethod
     def _unpacked(cls, name: str, digest: str) -> TrainedOn:
-        """Return the training galaxies of a packaged backbone; refuse a changed file."""
+        """Return the training galaxies of a packaged backbone; refuse a changed record of them."""
         path = packaged(name) / PACKED
         # this name was read from a file and may be hostile, so only names of known backbones may
         # become a path

@@ -260,8 +260,7 @@ def _filled(
         sheets=[base64.b64encode(jpeg).decode() for jpeg in sheets],
         source=source,
     )
-    # forbid a page opened from disk every network request; allow a served page to ask its own
-    # server
+    # a page opened from disk may make no network request; a served page may ask its own server
     requests = "'self'" if served else "'none'"
     return with_policy(page, images="data: blob:", requests=requests)
 

@@ -66,7 +66,7 @@ def _bounds(row: RankedRow, metric: str) -> tuple[float, float] | None:
 
 
 def _latex_number(row: RankedRow, metric: str) -> str:
-    """Return a score in LaTeX; as ± errors it has the distances to the ends of its interval."""
+    """Return a score in LaTeX, with the distances to its interval's ends as its two errors."""
     value, ends = row.metrics[metric], _bounds(row, metric)
     if ends is None:
         return f"${value:.{DIGITS}f}$"

@@ -20,7 +20,7 @@ Value: TypeAlias = str
 
 
 class GraphBuilder:
-    """Collect operators and constants of an ONNX graph; in every tensor axis 0 counts galaxies.
+    """Collect operators and constants of an ONNX graph whose inputs have a row per galaxy.
 
     Examples
     --------

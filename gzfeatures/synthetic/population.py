@@ -169,7 +169,7 @@ def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generato
     # whose light falls less steeply towards the outside than that of ellipticals
     sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
     axis_ratio = rng.uniform(low, high)
-    # most smooth galaxies are old and red; make 18 % of them bluer, which still form stars
+    # most smooth galaxies are old and red; the 18 % that still form stars are bluer
     colour = rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0)
     return Galaxy("elliptical", magnitude, r50, sersic=sersic, axis_ratio=axis_ratio, colour=colour)
 
@@ -232,7 +232,7 @@ def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
 
 
 def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw the shape of a simulated disk seen face-on: spiral, barred or ringed."""
+    """Draw the shape of a simulated disk that is not seen edge-on: spiral, barred or ringed."""
     arms = (
         int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
     )

@@ -112,7 +112,8 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    # the old stars of the disk give the rest of the galaxy's light, at least a tenth of it
+    # the old stars of the disk give the rest of the light, but at least a tenth: a large bulge and
+    # strong arms could leave nothing, or less
     rest = max(1 - sum(share for _, share, _ in layers), 0.1)
     layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)

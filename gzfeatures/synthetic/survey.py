@@ -219,7 +219,8 @@ def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # the last row are the "debiased" votes: those of the same volunteers for the nearer galaxy
+    # the last row holds the "debiased" votes: the same volunteers vote on the same galaxy, brought
+    # nearer
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 

@@ -55,7 +55,7 @@ def write_wheel(folder: Path) -> Path:
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in content.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
-            # set fixed permissions, and above a fixed time: then two wheels of the same files are
+            # fixed permissions, and the fixed time `_EPOCH`, make two wheels of the same files
             # equal, byte for byte
             entry.external_attr = 0o644 << 16
             kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED

@@ -103,7 +103,7 @@ def _indicators(codes: npt.NDArray[np.int64], count: int) -> Matrix:
 def _chances(
     morphology: Matrix, codes: npt.NDArray[np.int64], count: int, folds: Sequence[Fold]
 ) -> Matrix:
-    """Predict the probability of each category from morphology, cross-validated, (n, count)."""
+    """Predict probabilities of a nuisance's categories from morphology, out of fold, (n, count)."""
     from sklearn.linear_model import LogisticRegression
 
     chances = np.full((len(codes), count), LIKELIEST)
@@ -119,7 +119,7 @@ def _chances(
 
 
 def auroc(truth: Matrix, scores: Matrix) -> npt.NDArray[np.float64]:
-    """Return the area under the ROC curve of each column, (t,); NaN if all its values are equal.
+    """Return each column's area under the ROC curve, (t,); NaN if its truth has one value only.
 
     The area is computed from ranks (Mann & Whitney); a tie counts half.
 

@@ -217,7 +217,8 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # --also names labels of a second target: train on them too if a galaxy has no label in --labels
+    # --also names labels of a second target: keep them for all galaxies with an image, also for
+    # galaxies without a label in --labels
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {

@@ -198,7 +198,7 @@ def _number_column(frame: pd.DataFrame) -> str | None:
     classes = {"predicted_class", "predicted_labels"}
     columns = [name for name in frame.columns if name.startswith(PREDICTED)]
     # in a file with a column of predicted classes, a column predicted_… holds no predicted numbers,
-    # but the probabilities of a class of this name
+    # but the probabilities of a class whose name is predicted_…
     if classes & set(frame.columns) or len(columns) != 1:
         return None
     others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}

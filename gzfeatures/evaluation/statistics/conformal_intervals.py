@@ -116,9 +116,9 @@ class ValueIntervals:
 
     @property
     def _rank(self) -> int:
-        """Return the rank, from 1, of the calibration error that is half the width of an interval.
+        """Return the rank, from 1, of the absolute error that is half the width of an interval.
 
-        Among m calibration errors in rising order, it is ⌈(m + 1) coverage⌉.
+        Of the absolute errors of m calibration galaxies in rising order, it is ⌈(m + 1) coverage⌉.
         """
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 

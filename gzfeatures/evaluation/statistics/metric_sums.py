@@ -19,7 +19,7 @@ _TINY = 1e-7
 
 
 def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
-    """Return numbers per galaxy whose sums over galaxies give every metric, shape (n, m)."""
+    """Return numbers per galaxy, (n, m); `metrics_of` computes metrics from their sums."""
     p = predictions.probabilities
     if predictions.is_value:
         residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)

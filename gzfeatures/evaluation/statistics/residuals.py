@@ -189,9 +189,9 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the confidence interval of a share of galaxies, of which some are related.
+    """Return the confidence interval of the share of galaxies with a flag, such as outliers.
 
-    Related galaxies (those of a group) tend to be alike, so each counts as less than one galaxy.
+    Galaxies of a group tend to be alike, so each counts as less than one galaxy.
     """
     n, share = sizes.sum(), flags.mean()
     # `effect` is the number of galaxies that count as one independent galaxy; it cannot be measured

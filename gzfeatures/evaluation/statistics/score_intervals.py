@@ -196,7 +196,7 @@ def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
 
 
 def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str, Interval]:
-    """Return the confidence intervals of multi-label predictions."""
+    """Return the confidence intervals of the metrics of multi-label predictions."""
     n, k = p.shape
     chosen = p >= 0.5
     hit, true, predicted = (

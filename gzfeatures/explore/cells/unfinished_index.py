@@ -77,7 +77,7 @@ class UnfinishedIndex:
         return np.concatenate([np.empty(0, np.uint32), *blocks])
 
     def add_cells(self, cells: Numbers) -> None:
-        """Save the cell number of each row in the next block of rows, shape (r,)."""
+        """Append the cell numbers (r,) of the table's next rows; a cell is a k-means cluster."""
         self._append(CELLS, cells)
 
     def placed(self) -> tuple[int, Numbers]:
@@ -190,7 +190,7 @@ class UnfinishedIndex:
 
 @contextlib.contextmanager
 def unfinished_beside(path: Path, plan: dict[str, Any]) -> Iterator[UnfinishedIndex]:
-    """Lock the folder of an index that is being built; remove the folder when it is finished.
+    """Lock the folder of an index that is being built; remove it when the index is finished.
 
     Parameters
     ----------

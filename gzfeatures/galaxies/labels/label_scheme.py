@@ -131,7 +131,7 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse the class `none-of-these` if rules do not give each galaxy one class at most."""
+        """Refuse `others="class"` if the rules give several classes, or `none-of-these` itself."""
         if self.others != "class":
             return
         # a scheme that draws classes at random gives every galaxy a class; in a multi-label scheme

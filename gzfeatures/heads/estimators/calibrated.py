@@ -249,8 +249,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         present = np.unique(codes)
         scores, codes = scores[:, present], np.searchsorted(present, codes)
         n, k = scores.shape
-        # replace −inf (a class unknown to a fold's classifier) by 0, because it
-        # would make the gradient NaN
+        # replace −inf (a class unknown to a fold's classifier) by 0, because −inf would make the
+        # gradient NaN
         truth = np.eye(k)[codes]
         weights = np.ones(n) if weights is None else weights * (n / weights.sum())
         finite = np.where(np.isfinite(scores), scores, 0.0)

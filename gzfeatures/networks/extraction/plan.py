@@ -41,7 +41,7 @@ class ForwardPlan:
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Split a forward pass's output (n, dim) into embedding tables; yield number and table."""
+        """Split a network's output (n, dim) by table; yield each table's number and vectors."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]

@@ -130,8 +130,8 @@ def _foreign_extractor(
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     if layer != spec.layer or view.size != spec.view.size:
         dim = length_of_layer(backbone, spec, layer, view.size)
-        # refuse an image size that changes the length of the vectors: it shows a pooling kernel
-        # made for another size
+        # refuse an image size that changes the length of the vectors: then the network has a
+        # pooling kernel of fixed size, made for other images
         if layer == spec.layer and dim != spec.dim:
             raise InputError(
                 "encoder gives vectors of another length at this size",

@@ -222,8 +222,8 @@ class TrainingRecipe:
                 )
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            # accept None where `settled` later computes the number, from the network's depth or
-            # the number of validation galaxies
+            # accept None where `settled` later computes the number: `lr_decay` from the network's
+            # depth, `anchor` from the numbers of training and validation galaxies
             if name in ("lr_decay", "anchor") and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:

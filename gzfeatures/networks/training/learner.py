@@ -387,7 +387,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore best weights, metrics, counts of steps and images from Lightning's checkpoint."""
+        """Restore best weights, all metrics, and counts of steps and images from a checkpoint."""
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]

@@ -131,7 +131,8 @@ class Preparation:
             also=galaxies.also,
         )
         machine = hardware.choose(options.device, options.precision, "torch")
-        # a training image must not be wider than the narrowest image file allows
+        # an image that shows a smaller field of the sky has less margin around the network's view:
+        # the smallest one limits the margin of all
         field = min(files.reading.field for files in galaxies.images.galaxy_files)
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
