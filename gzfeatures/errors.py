@@ -90,7 +90,7 @@ class MissingFileError(GzError, FileNotFoundError):
 
 
 class MissingExtraError(GzError, ImportError):
-    """Raised if an optional package, or one outside `requirements-core.txt`, is not installed."""
+    """Raised if a package that this task needs is not installed, such as torch or an extra."""
 
 
 class UnknownNameError(GzError, LookupError):

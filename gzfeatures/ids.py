@@ -208,10 +208,9 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
 
 
 def require_id_column(column: Any, *, where: object = "ids") -> None:
-    """Refuse a column of galaxy ids, an Arrow array of strings, that `as_ids` would refuse.
+    """Refuse an Arrow column of galaxy ids if an id is missing, repeated, or has lost digits.
 
-    Repeated ids are refused as well. To save time, only an id that the error names becomes a Python
-    string.
+    To save time, only an id that the error names becomes a Python string.
 
     Raises
     ------

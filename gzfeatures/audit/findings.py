@@ -1,4 +1,4 @@
-"""Store the results of an audit, and name the nuisances (such as redshift) that embeddings know."""
+"""Store the results of an audit; name nuisances (such as redshift) that embeddings reveal."""
 
 from __future__ import annotations
 

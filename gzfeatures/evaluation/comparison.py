@@ -176,7 +176,7 @@ def compare(
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
-    # predictions now have one order of galaxies: one `truth` fits all, and differences are paired
+    # all predictions now have one order of galaxies, so that methods are compared on each galaxy
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)

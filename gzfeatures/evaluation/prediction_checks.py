@@ -58,7 +58,7 @@ def _require_rows(predictions: Predictions) -> None:
 def _require_probabilities(predictions: Predictions) -> None:
     """Refuse probabilities outside [0, 1], and class probabilities that do not sum to 1."""
     p = predictions.probabilities
-    # rounding in single precision can leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
+    # rounding in single precision: allow probabilities 1e-6 outside [0, 1], sums 1e-4 away from 1
     if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
         raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
     if predictions.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:

@@ -318,7 +318,7 @@ def compare_runs(
 
 
 def compared_encoders(places: Sequence[Path]) -> tuple[EncoderPair, ...]:
-    """Compare every two backbones of finished runs by their embeddings of the test galaxies.
+    """Return how similar the embeddings of the test galaxies are, for every two backbones of runs.
 
     Parameters
     ----------

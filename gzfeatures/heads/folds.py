@@ -47,7 +47,7 @@ def folds_of(
     fold = np.empty(members, dtype=np.intp)
     turn = 0
     # deal the groups of each class to the folds in turn, starting where the last
-    # class ended: folds get equal sizes
+    # class ended: folds get nearly equal numbers of groups
     for code in np.unique(kind):
         of_class = rng.permutation(np.flatnonzero(kind == code))
         fold[of_class] = (turn + np.arange(len(of_class))) % count

@@ -281,7 +281,7 @@ def _sheets(sprites: Sprites) -> dict[str, Any]:
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-    """Encode each prediction's class probabilities as bytes, 0 … 255; 0 without a prediction."""
+    """Encode class probabilities as bytes, 0 … 255; 0 for a galaxy without a prediction."""
     table = []
     for name, prediction in predictions.items():
         # leave out predicted numbers such as redshifts, which are no probabilities: the page offers

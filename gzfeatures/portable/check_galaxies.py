@@ -1,4 +1,4 @@
-"""Choose galaxies (the user's or simulated) for the check of an exported file against its head."""
+"""Choose galaxies, the user's or simulated, to check that an exported file equals its head."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _on_axis(left: float, right: float, value: float) -> tuple[float, float, flo
 
 
 def interval_of(row: RankedRow, metric: str) -> tuple[float, float]:
-    """Return the interval of a metric in a row of the ranking; NaN if a class has few galaxies."""
+    """Return the ends of a metric's interval in a row of the ranking; NaN if the row has none."""
     low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 

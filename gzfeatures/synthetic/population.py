@@ -175,7 +175,7 @@ def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generato
 
 
 def _artifact(rng: np.random.Generator) -> Galaxy:
-    """Draw the shape of a simulated artifact: a bright star, or the trail of a satellite."""
+    """Choose at random the shape of a simulated artifact: a bright star, or a satellite's trail."""
     trail = rng.random() < 0.3
     return Galaxy(
         "trail" if trail else "star",

@@ -72,7 +72,7 @@ def _quick_floats(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return None
     ends = pc.min_max(numbers)
     if max(abs(ends["min"].as_py() or 0), abs(ends["max"].as_py() or 0)) >= _EXACT:
-        return None  # float64 may not represent all digits
+        return None  # float64 may not represent all digits of so large whole numbers
     return None if _are_whole(cells) else numbers
 
 
@@ -91,7 +91,7 @@ def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if values.null_count == len(values):
         if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
             return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
-        return texts  # NA means a missing value only beside numbers: here it stays text
+        return texts  # NA means a missing value only beside numbers or flags, else it is a word
     if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
         if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():
             return texts

@@ -86,7 +86,7 @@ def _drop_remains(path: Path) -> None:
     for entry in os.scandir(path.parent):
         if not (form.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
             continue
-        with contextlib.suppress(OSError):  # the folder is another process's, or already gone
+        with contextlib.suppress(OSError):  # another process writes to it, or it is gone
             descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -105,7 +105,7 @@ class RandomSample:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """Return accuracy and class shares as table rows of text, in percent with intervals."""
+        """Return accuracy, calibration error and class shares as rows of text, with intervals."""
         named = {"accuracy": self.accuracy}
         if self.calibration_error is not None:
             named["calibration error"] = self.calibration_error

@@ -154,7 +154,7 @@ class Familiarity:
         return dataclasses.replace(bare, distances=distances, reference=reference)
 
     def p_values(self, matrix: Matrix) -> Array:
-        """Return each galaxy's p value: the share of calibration galaxies at least as far away.
+        """Return p values: shares of calibration galaxies at least as far from training galaxies.
 
         Parameters
         ----------

@@ -38,7 +38,7 @@ class WithKeys(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write a command's example into its help, then explain the keys of an experiment file."""
-        # import only here: this module imports pydantic, which slows the start of other commands
+        # import only here: this import loads pydantic, which slows the start of other commands
         from gzfeatures.experiment.config import Experiment
         from gzfeatures.experiment.settings.key_reference import key_lines
 

@@ -249,7 +249,7 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
         "table": table.path,
     }
     row |= {"framing": table.framing} if table.framing else {}
-    # add all settings (the extractor) only for scripts, because they are dozens
+    # add the extractor's settings only for scripts (--json): a person would have to read dozens
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 

@@ -1,6 +1,6 @@
-"""Define the commands `plan`, which measures an extraction's cost, and `export`, for heads.
+"""Define the commands `plan`, which measures what an extraction costs, and `export`.
 
-`plan` helps to choose a larger machine; `export` writes a head for use by other programs.
+`plan` helps to choose a larger machine; `export` writes a head as an ONNX file for other programs.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ class ValueIntervals:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Return the errors of calibration galaxies, the coverage and the kind as JSON values."""
+        """Return errors of calibration galaxies, coverage and kind of number as JSON values."""
         return {"errors": self.errors.tolist(), "coverage": self.coverage, "kind": self.kind}
 
     @classmethod

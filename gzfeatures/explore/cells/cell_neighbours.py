@@ -134,7 +134,7 @@ def _of_cell(
     import faiss
 
     sizes = np.cumsum(index.sizes[order])
-    # a few cells may hold fewer rows than are asked for
+    # the first cells may together hold fewer rows than are asked for
     enough = int(np.searchsorted(sizes, k + 1)) + 1
     chosen = order[: max(count, enough)]
     # sort, so that of equal distances the earlier row is chosen

@@ -57,7 +57,7 @@ def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
 def least_squares(
     X: Matrix, codes: npt.NDArray[np.int64], classes: int, C: float, gamma: float
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Fit one score per class: +1 for the galaxies in the class, −1 for all others.
+    """Fit one kernel score per class by least squares: to +1 in the class, to −1 for all others.
 
     The scores f = K(x, landmarks) weights + intercept minimise C Σ (y − f)² + ½ ‖f‖², the norm
     being that of the kernel's space, without the intercept.
@@ -84,8 +84,8 @@ def least_squares(
     m, n = len(vectors), len(codes)
     among = kernel(vectors, vectors, gamma).astype(np.float64)
     among[np.diag_indices(m)] += JITTER
-    # K = TᵀT is the kernel among landmarks, k that of rows with landmarks: features φ = k T⁻¹ make
-    # the squared norm of the weights equal to that of the score
+    # turn the kernel k of rows with landmarks into features φ = k T⁻¹, where K = TᵀT is the kernel
+    # among landmarks: then ‖w‖² is the squared norm of the score φw in the kernel's space
     to_features = solve_triangular(cholesky(among), np.eye(m)).astype(np.float32)
     products, class_products = np.zeros((m, m)), np.zeros((m, classes))
     for start in range(0, n, ROWS):

@@ -326,7 +326,7 @@ def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float,
 
 
 def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean squared hinge loss, class against rest, and its derivative."""
+    """Return the squared hinge loss (class against rest, weighted), and its slope by score."""
     sign = 2 * truth - 1
     # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008, JMLR 9, 1871)
     short = np.maximum(1 - sign * scores, 0)

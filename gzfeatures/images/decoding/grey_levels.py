@@ -109,8 +109,8 @@ class Levels:
                 remedy=f"give {FLAGS}",
             )
         most = int(np.iinfo(values.dtype).max)
-        # if the type's maximum is a multiple of 255, integer division is exact; for 16 bits it
-        # gives the same levels as earlier versions
+        # if the type's maximum is a multiple of 255, integers can be rounded without floats; for 16
+        # bits this gives the same levels as earlier versions
         if most % 255 == 0:
             whole = most // 255
             half = values.dtype.type(whole // 2)

@@ -72,7 +72,7 @@ class _Slabs:
             for key in list(held):
                 after = sum(held.values()) + size
                 # keep at least two slabs, because threads may read on both sides of a border
-                # between slabs; keep more if they are small, because a slow thread may be several
+                # between slabs; keep more while they fit, because a slow thread may be several
                 # slabs behind
                 if after <= IN_MEMORY or (len(held) < HELD and (len(held) < 2 or after <= ON_DISK)):
                     break

@@ -78,7 +78,7 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return entries if detail else sorted(entries)
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
-        """Return the address of a file on a web server, without asking for its size."""
+        """Return name (address) and type of a file on a web server; do not ask for its size."""
         url = self._strip_protocol(path)
         return {"name": url, "size": None, "type": "directory" if url.endswith("/") else "file"}
 

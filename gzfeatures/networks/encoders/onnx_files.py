@@ -128,7 +128,7 @@ def graph_of(file: Path, model: Any, outside: tuple[Path, ...]) -> OnnxGraph:
 
 
 def read_model(path: str | Path) -> tuple[Path, Any, tuple[Path, ...]]:
-    """Read an ONNX file without its external data; refuse operators of unknown libraries.
+    """Read an ONNX file without its external data; refuse operators that could run other code.
 
     Returns
     -------

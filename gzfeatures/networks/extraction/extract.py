@@ -106,7 +106,7 @@ def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
 
 def _named(module: HandedModule | nn.Module, name: str | None, view: View | None) -> HandedModule:
     """Return a PyTorch module as HandedModule; refuse a missing name or view (crop, size)."""
-    # import only here: this module imports torch, which takes seconds, and not every call needs it
+    # import only here: handed_modules loads torch, which takes seconds, and few calls need it
     from gzfeatures.networks.encoders.handed_modules import HandedModule
 
     if isinstance(module, HandedModule):

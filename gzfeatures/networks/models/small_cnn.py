@@ -106,7 +106,7 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (n, classes), of images of shape (n, bands, size, size)."""
-        # a network for grey images takes the mean over the bands, however many the image has
+        # the first layer of a network for grey images has one input channel: take the bands' mean
         if self.grey:
             x = x.mean(1, keepdim=True)
         logits: torch.Tensor = self.output(self.embedding(self.features(x)))

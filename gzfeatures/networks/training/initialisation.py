@@ -103,8 +103,8 @@ class Initialisation:
             if architecture is not None and network not in BACKBONES:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own_view)
-        # `network` is now a backbone, a checkpoint folder or a weights file: its weights are used,
-        # except if the user asks for `none`
+        # `network` is now a backbone, a checkpoint folder or a weights file: start from its
+        # weights, except if the user asks for `none`
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":

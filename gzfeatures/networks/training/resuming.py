@@ -215,12 +215,12 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, old value and new value of a setting in which two trainings differ."""
-    # for a group of settings, name the first that differs: an error message has only one line
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":
         return "number of epochs", str(before["recipe"]["epochs"]), str(now["recipe"]["epochs"])
     first, second = before.get(odd), now.get(odd)
+    # of a group of settings, name the first that differs: an error message has only one line
     if isinstance(first, dict) and isinstance(second, dict):
         key = next((k for k in second if json.dumps(first.get(k)) != json.dumps(second[k])), None)
         if key is not None:

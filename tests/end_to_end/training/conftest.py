@@ -20,10 +20,17 @@ from gzfeatures.networks.training.result import Training
 from gzfeatures.networks.training.train import train
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _tiny() -> Iterator[None]:
+@contextlib.contextmanager
+def _tiny_known() -> Iterator[None]:
+    """A small network has a name while this lasts: no longer, for other tests list all names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(architectures.NETWORKS, NETWORK, TINY)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny() -> Iterator[None]:
+    with _tiny_known():
         yield
 
 
@@ -78,9 +85,10 @@ def run(trained_in: Callable[..., Training], tmp_path: Path) -> Callable[..., Tr
     return lambda folder="out", **options: trained_in(tmp_path / folder, **options)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def trained(
-    _tiny: None, trained_in: Callable[..., Training], tmp_path_factory: pytest.TempPathFactory
+    trained_in: Callable[..., Training], tmp_path_factory: pytest.TempPathFactory
 ) -> Training:
     """A network that knows the blobs; it is read, and never trained on."""
-    return trained_in(tmp_path_factory.mktemp("trained") / "trained", epochs=12, lr=3e-3)
+    with _tiny_known():
+        return trained_in(tmp_path_factory.mktemp("trained") / "trained", epochs=12, lr=3e-3)
