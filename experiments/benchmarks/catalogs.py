@@ -35,7 +35,8 @@ def write_kaggle(path: Path, rows: int) -> str:
     """A Parquet table of cumulative fractions that keep the sums of the tree."""
     import pandas as pd
 
-    from gzfeatures.galaxies.votes.votes import COLUMNS, KAGGLE, Conditional
+    from gzfeatures.galaxies.votes.column_names import KAGGLE
+    from gzfeatures.galaxies.votes.votes import COLUMNS, Conditional
 
     random = np.random.default_rng(0)
     values = np.empty((rows, len(KAGGLE)))

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gzfeatures.explore.duplicates import duplicates
 from gzfeatures.explore.label_errors import label_errors
-from gzfeatures.explore.neighbours import duplicates, similar
+from gzfeatures.explore.neighbours import similar
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.label_file import read_labels

@@ -29,7 +29,7 @@ from gzfeatures.audit.probes.ridge import Fold, Matrix, components, explained, o
 from gzfeatures.audit.probes.sky_folds import FOLDS, blocks_of, sky_groups_of
 from gzfeatures.audit.training_galaxies import training_galaxies
 from gzfeatures.errors import GzError, InputError
-from gzfeatures.explore.neighbours import AMONG, duplicates
+from gzfeatures.explore.duplicates import AMONG, duplicates
 from gzfeatures.explore.table_similarity import drawn_alike
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gzfeatures.cli.console import say
 from gzfeatures.errors import OutputError
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog

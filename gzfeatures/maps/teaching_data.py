@@ -13,8 +13,8 @@ from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.catalogs.label_words import DOUBTFUL
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids
+from gzfeatures.teaching.next_questions import Draws, typicality
 from gzfeatures.teaching.page_vectors import answers_of_page, page_vectors, table_digest
-from gzfeatures.teaching.queue import Draws, typicality
 
 MOST = 50_000
 """Most galaxies of a page that can be taught: their vectors take 13 MB of it."""

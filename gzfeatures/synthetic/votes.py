@@ -10,16 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gzfeatures.galaxies.votes.votes import (
-    ANSWERS,
-    COLUMNS,
-    GZ2,
-    GZ2_SUFFIXES,
-    KAGGLE,
-    NEXT,
-    QUESTIONS,
-    Counts,
-)
+from gzfeatures.galaxies.votes.column_names import GZ2, GZ2_SUFFIXES, KAGGLE
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, NEXT, QUESTIONS, Counts
 from gzfeatures.synthetic.vote_probabilities import Chances
 
 WALK: tuple[str, ...] = tuple(

@@ -23,7 +23,7 @@ from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, USER
 from gzfeatures.ids import Ids, positions
 from gzfeatures.teaching import queue
 from gzfeatures.teaching.logistic import OneAgainstRest
-from gzfeatures.teaching.queue import Draws, Known
+from gzfeatures.teaching.next_questions import Draws, Known
 
 Reason = Literal["random", "queue", "user"]
 EVERY = 5

@@ -19,7 +19,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import GzError, MissingExtraError, OutputError, require_packages
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, silence_store
-from gzfeatures.tracking.client import (
+from gzfeatures.tracking.database import (
     ARTIFACTS,
     WAIT_SECONDS,
     DamagedDatabase,

@@ -17,8 +17,8 @@ from gzfeatures.galaxies.labels import schemes
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits import sampling
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
 from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.galaxies.splits.split import Split, shares
 from gzfeatures.galaxies.votes.vote_columns import Choice
 from gzfeatures.galaxies.votes.votes import Measure

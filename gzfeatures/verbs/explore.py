@@ -188,10 +188,10 @@ def duplicates(
     --------
     >>> duplicates("table.parquet")  # doctest: +SKIP
     """
-    from gzfeatures.explore import neighbours
+    from gzfeatures.explore import duplicates as search
 
     read, cells = _with_index(table, index)
-    return neighbours.duplicates(read, chance=chance, metric=metric, cells=cells, seed=seed)
+    return search.duplicates(read, chance=chance, metric=metric, cells=cells, seed=seed)
 
 
 def _with_index(

@@ -97,7 +97,7 @@ def test_kaggle_s_and_hart_s_fractions_are_not_one_measure_of_one_campaign() -> 
         f"t01_smooth_or_features_{a}"
         for a in ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")
     ]
-    from gzfeatures.galaxies.votes.votes import KAGGLE
+    from gzfeatures.galaxies.votes.column_names import KAGGLE
 
     frame = pd.DataFrame(0.0, index=[0], columns=list(KAGGLE.values())).assign(GalaxyID=["1"])
     frame[["Class1.1", "Class1.2", "Class1.3"]] = [[0.9, 0.1, 0.0]]

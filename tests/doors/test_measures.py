@@ -12,16 +12,9 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.galaxies.votes.column_names import GZ2, GZ2_SUFFIXES
 from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
-from gzfeatures.galaxies.votes.votes import (
-    ANSWERS,
-    COLUMNS,
-    GZ2,
-    GZ2_SUFFIXES,
-    PARENTS,
-    QUESTIONS,
-    Measure,
-)
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS, Measure
 
 EDGE_ON = {"features-or-disk": 1.0, "edge-on-yes": 1.0, "odd-no": 1.0, "bulge-shape-rounded": 1.0}
 

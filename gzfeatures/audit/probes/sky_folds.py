@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.audit.probes.nuisance_columns import SDSS, sdss_parts
-from gzfeatures.explore.neighbours import near_duplicate_groups
+from gzfeatures.explore.duplicates import near_duplicate_groups
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import picture_groups
 from gzfeatures.galaxies.splits.related_galaxies import key_groups, merge

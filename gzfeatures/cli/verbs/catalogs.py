@@ -30,7 +30,7 @@ from gzfeatures.cli.texts.check import print_columns, print_findings, print_verd
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:

@@ -241,7 +241,7 @@ def duplicates(
     as_json: Json = False,
 ) -> None:
     """Find galaxies that appear twice in the table, with two ids."""
-    from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
+    from gzfeatures.explore.duplicates import duplicates as duplicate_galaxies
 
     vectors, cells = _with_index(table, selection, index)
     frame = duplicate_galaxies(vectors, cells=cells, progress=Terminal())

@@ -45,7 +45,7 @@ from gzfeatures.cli.options import (
 from gzfeatures.cli.splitting import labels_and_split
 from gzfeatures.cli.texts.ranking import few_galaxies, number_text, print_ranking
 from gzfeatures.cli.writing import Given, writes
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
     """Return the groups of a table's galaxies that a split must not separate."""
     if not near_duplicates:
         return table.grouping
-    from gzfeatures.explore.neighbours import near_duplicate_groups
+    from gzfeatures.explore.duplicates import near_duplicate_groups
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.related_galaxies import NEAR_DUPLICATES, merge
 

@@ -45,7 +45,7 @@ from gzfeatures.cli.verbs.experiments import Upgrade, Uri
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # --also names labels of a second target: keep them for all galaxies with an image, also for
-    # galaxies without a label in --labels
+    # --also: labels of a second target, kept also for galaxies without a label in --labels
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
@@ -261,7 +260,7 @@ def _tracker(output: Path, uri: str | None, upgrade: bool) -> TrainingRecorder |
         The file of the database exists, but is damaged.
     """
     from gzfeatures.experiment.finetune_verb import EXPERIMENT
-    from gzfeatures.tracking.client import DamagedDatabase
+    from gzfeatures.tracking.database import DamagedDatabase
     from gzfeatures.tracking.later.recorder import TrainingRecorder
 
     if "LOCAL_RANK" in os.environ:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from gzfeatures.experiment.settings.section import Section
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.images.reading import Reading
 
 if TYPE_CHECKING:

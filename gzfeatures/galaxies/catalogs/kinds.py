@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.votes.campaigns import without_mark
-from gzfeatures.galaxies.votes.votes import GZ2, KAGGLE
+from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
 from gzfeatures.tablefiles.tables import ID_COLUMNS
 
 _SMOOTH = GZ2["smooth"]

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
 from gzfeatures.galaxies.votes.gz2_class_strings import Parts
-from gzfeatures.galaxies.votes.votes import ANSWERS, GZ2, KAGGLE, QUESTIONS
+from gzfeatures.galaxies.votes.votes import ANSWERS, QUESTIONS
 
 Mask = npt.NDArray[np.bool_]
 

@@ -14,8 +14,9 @@ from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, Labelli
 from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.galaxies.votes import gz2_class_strings
+from gzfeatures.galaxies.votes.column_names import GZ2_SUFFIXES
 from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Choice, Form
-from gzfeatures.galaxies.votes.votes import GZ2_SUFFIXES, Measure
+from gzfeatures.galaxies.votes.votes import Measure
 
 Others = Literal["class", "left out"]
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.splits.near_distance import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.ids import Ids, among
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
-from gzfeatures.galaxies.votes.votes import GZ2, GZ2_SUFFIXES, KAGGLE, QUESTIONS, Measure
+from gzfeatures.galaxies.votes.column_names import GZ2, GZ2_SUFFIXES, KAGGLE
+from gzfeatures.galaxies.votes.votes import QUESTIONS, Measure
 
 Columns: TypeAlias = Mapping[str, tuple[str, ...]]
 """Columns whose votes add up to each answer; an empty tuple if the campaign lacks the answer."""

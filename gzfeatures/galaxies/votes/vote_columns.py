@@ -17,10 +17,10 @@ import pandas as pd
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.votes.campaigns import Columns, campaigns, foreign
+from gzfeatures.galaxies.votes.column_names import GZ2_SUFFIXES
 from gzfeatures.galaxies.votes.votes import (
     ANSWERS,
     COLUMNS,
-    GZ2_SUFFIXES,
     PARENTS,
     QUESTIONS,
     Conditional,
@@ -66,8 +66,8 @@ class Choice:
     campaign : str, optional
         Name of the campaign; by default the campaign that asked about each galaxy.
     measure : str, optional
-        Kind of votes: a name of `votes.GZ2_SUFFIXES`; by default the first kind in the scheme's
-        order that the catalog has.
+        Kind of votes, a key of `GZ2_SUFFIXES`; by default the first kind in the scheme's order that
+        the catalog has.
     min_votes : int
         Least number of volunteers who must have answered the question that decides about a class.
     """

@@ -1,4 +1,4 @@
-"""Train with Lightning: compute losses, average the weights, and choose the best epoch."""
+"""Train with Lightning: compute losses, average the weights, and keep the best epoch."""
 
 from __future__ import annotations
 
@@ -14,39 +14,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from gzfeatures.evaluation.metrics import CALIBRATED
-from gzfeatures.evaluation.statistics.proportions import Array
-from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.networks._compat_torch import BATCH_NORMS
 from gzfeatures.networks.inference.probabilities import normalised
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation, mixed
 from gzfeatures.networks.setup.batches import Batches, TrainingPixels
-from gzfeatures.networks.setup.recipe import MONITORS, TrainingRecipe
+from gzfeatures.networks.setup.best_epoch import best_row, gain_of, monitor_of
+from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.setup.targets import Target
-
-DEFAULT_MONITOR: dict[str, str] = {
-    "classes": "log_loss",
-    "multi-label": "log_loss",
-    **dict.fromkeys(("fractions", *VALUE_TARGETS), "rmse"),
-}
-CLEARLY = 2.0
-"""Standard errors by which an epoch must be better than the fitted output layer to be kept.
-
-One is exceeded by chance by one of fifteen epochs more often than not."""
-SMOOTHED = 3
-"""Number of epochs over which the monitored metric is averaged."""
-
-
-def monitor_of(recipe: TrainingRecipe, kind: str) -> str:
-    """Return the metric that compares epochs: the recipe's, or the default for a type of labels.
-
-    Examples
-    --------
-    >>> monitor_of(TrainingRecipe(), "fractions")
-    'rmse'
-    """
-    return recipe.monitor or DEFAULT_MONITOR[kind]
 
 
 class Diverged(Exception):
@@ -169,59 +144,14 @@ class Learner(pl.LightningModule):
         patience = self.recipe.patience
         if patience is None or not self.history or self.score is None:
             return False
-        return len(self.history) - 1 - self._best_row() >= patience
+        return len(self.history) - 1 - best_row(self.history, self.monitor) >= patience
 
     @property
     def kept_row(self) -> int:
         """Return the index in `history` of the epoch whose weights are kept."""
         if self.recipe.keep != "best" or self.score is None:
             return len(self.history) - 1
-        return self._best_row()
-
-    def _best_row(self) -> int:
-        """Return the index in `history` of the best epoch, by the metric's mean over three epochs.
-
-        The three are the epoch and the two before. Of a log loss, the calibrated one counts.
-
-        Where the output layer was fitted first, only epochs count that are better than it (epoch 0)
-        by more than `CLEARLY` standard errors of the differences galaxy by galaxy (one error:
-        Breiman+1984, section 3.4.3), and in the mean of three; without such an epoch, epoch 0 is
-        the best.
-        """
-        # average each epoch's metric with the two epochs before: one lucky epoch must not win
-        sign = 1 if MONITORS[self.monitor] else -1
-        name = f"{CALIBRATED}{self.monitor}"
-        # a history that an earlier version began has no calibrated log loss at its start
-        name = name if all(name in row for row in self.history) else self.monitor
-        values = [sign * row[name] for row in self.history]
-        values = [value if math.isfinite(value) else -1e30 for value in values]
-        smooth = [
-            np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))
-        ]
-        # judge each epoch by itself, so that one that was kept once is replaced by later ones only:
-        # the weights of earlier epochs are gone
-        gained = [
-            n
-            for n, row in enumerate(self.history)
-            if "gain" not in row
-            or (row["gain"] > CLEARLY * row["gain_error"] and smooth[n] > smooth[0])
-        ]
-        return max(gained, key=lambda row: float(smooth[row]), default=0)
-
-    def _gain(self, shares: Array) -> dict[str, float]:
-        """Return the metric's mean gain per galaxy since epoch 0, and the gain's standard error.
-
-        In epoch 0, only the output layer is fitted.
-
-        Parameters
-        ----------
-        shares : ndarray of float64
-            Shape (n,), what each validation galaxy adds to the monitored metric.
-        """
-        sign = 1 if MONITORS[self.monitor] else -1
-        difference = sign * (shares - np.asarray(self.solved))
-        error = difference.std(ddof=1) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
-        return {"gain": float(difference.mean()), "gain_error": float(error)}
+        return best_row(self.history, self.monitor)
 
     def _keep(self, network: nn.Module) -> None:
         self.best = _copied(network)
@@ -357,7 +287,7 @@ class Learner(pl.LightningModule):
                 raise Diverged(self.epoch + 1, len(self._losses), rate) from None
             shares = row.pop("shares", None)
             if shares is not None and self.solved is not None:
-                row |= self._gain(shares)
+                row |= gain_of(shares, self.solved, self.monitor)
         # count the images of all processes: each learned from equally many
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})

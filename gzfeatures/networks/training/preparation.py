@@ -22,6 +22,7 @@ from gzfeatures.networks import hardware
 from gzfeatures.networks.inference.probabilities import Inference, Validation
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation
+from gzfeatures.networks.setup.best_epoch import monitor_of
 from gzfeatures.networks.setup.number_target import settings_of
 from gzfeatures.networks.setup.options import TrainingOptions
 from gzfeatures.networks.setup.pixel_cache import PixelCache
@@ -30,7 +31,6 @@ from gzfeatures.networks.setup.training_targets import TrainingTargets
 from gzfeatures.networks.training.display.forecast import pixel_bytes, require_free_bytes, size_text
 from gzfeatures.networks.training.finish import references, scoring_part
 from gzfeatures.networks.training.initialisation import Initialisation
-from gzfeatures.networks.training.learner import monitor_of
 from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 

@@ -14,7 +14,7 @@ from gzfeatures.errors import OutputError
 from gzfeatures.files import locked_file
 from gzfeatures.progress import SILENT, Progress
 from gzfeatures.report.report import UNRECORDED, Report
-from gzfeatures.tracking.client import NotRecorded
+from gzfeatures.tracking.database import NotRecorded
 from gzfeatures.tracking.later.waiting import WaitingRun
 from gzfeatures.tracking.records import KEY, CandidateRecord, ComparisonRecord
 from gzfeatures.tracking.runs import Tracking

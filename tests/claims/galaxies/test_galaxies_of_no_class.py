@@ -25,8 +25,8 @@ from gzfeatures.galaxies.labels.classes_from_votes import (
 )
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.schemes import SCHEMES, scheme
+from gzfeatures.galaxies.votes.column_names import KAGGLE
 from gzfeatures.galaxies.votes.vote_columns import Choice
-from gzfeatures.galaxies.votes.votes import KAGGLE
 
 QUESTION = "t01_smooth_or_features_a0"
 STEMS = (f"{QUESTION}1_smooth", f"{QUESTION}2_features_or_disk", f"{QUESTION}3_star_or_artifact")

@@ -18,7 +18,7 @@ from test_tracking import older
 
 from gzfeatures.errors import OutputError
 from gzfeatures.tracking import _compat_mlflow as compat
-from gzfeatures.tracking.client import make_database
+from gzfeatures.tracking.database import make_database
 from gzfeatures.tracking.runs import Tracking
 
 VERSION = f"MLflow {version('mlflow')}"

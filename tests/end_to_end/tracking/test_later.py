@@ -25,7 +25,7 @@ from gzfeatures.progress import Progress
 from gzfeatures.report.report import UNRECORDED, Report
 from gzfeatures.synthetic.survey import draw_survey
 from gzfeatures.tracking import Tracking, connection
-from gzfeatures.tracking.client import NotRecorded
+from gzfeatures.tracking.database import NotRecorded
 from gzfeatures.tracking.later.recorder import Recorder
 from gzfeatures.tracking.later.waiting import WaitingRun
 from gzfeatures.tracking.records import KEY, MADE

@@ -26,8 +26,8 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking, run_contents
 from gzfeatures.tracking import live as live_module
-from gzfeatures.tracking.client import make_database
 from gzfeatures.tracking.connection import PROCESS
+from gzfeatures.tracking.database import make_database
 from gzfeatures.tracking.latest import name_champion
 from gzfeatures.tracking.records import ComparisonRecord
 

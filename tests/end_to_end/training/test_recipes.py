@@ -9,7 +9,6 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -391,50 +390,6 @@ def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]
     values = [row["calibrated_log_loss"] for row in training.history]
     smooth = [np.mean(values[max(0, row - 2) : row + 1]) for row in range(6)]
     assert training.best_epoch == int(np.argmin(smooth)) + 1
-
-
-def judged(gains: list[np.ndarray | None]) -> Learner:
-    """A learner whose solved output layer and later epochs have these log losses by galaxy."""
-    learner = Learner.__new__(Learner)
-    nn.Module.__init__(learner)
-    learner.score, learner.target = (lambda network: {}), TARGETS["classes"]
-    learner.recipe = TrainingRecipe(keep="best")
-    solved = np.linspace(0, 1, 100)
-    first = {"epoch": 0, "log_loss": 0.0, "calibrated_log_loss": solved.mean()}
-    learner.solved, learner.history = solved, [{**first, "gain": 0.0, "gain_error": 0.0}]
-    for epoch, gain in enumerate(gains, 1):
-        losses = solved - gain
-        # the log loss as it is rises all the time, and must not count
-        row = {"epoch": epoch, "log_loss": 1.0 * epoch, "calibrated_log_loss": losses.mean()}
-        learner.history.append({**row, **learner._gain(losses)})
-    return learner
-
-
-def test_tuned_weights_are_kept_if_better_by_more_than_two_standard_errors() -> None:
-    noise = np.random.default_rng(0).normal(size=100)
-    noise = (noise - noise.mean()) / noise.std(ddof=1)  # a standard error of the mean of .1
-    assert judged([noise + 0.19]).kept_row == 0
-    assert judged([noise + 0.21]).kept_row == 1
-    assert judged([0 * noise + 0.001]).kept_row == 1  # a little, but of every galaxy
-    assert judged([noise - 0.5]).kept_row == 0
-    gains = judged([noise + 0.21]).history[1]
-    assert gains["gain"] == pytest.approx(0.21) and gains["gain_error"] == pytest.approx(0.1)
-
-
-def test_an_epoch_that_was_kept_is_replaced_by_later_ones_only() -> None:
-    # the weights of an epoch are on disk only while it is the best: one that was passed over, or
-    # replaced, cannot be kept at the end
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        gains = [rng.normal(rng.normal(0, 0.1), 1, 100) for _ in range(8)]
-        kept = [judged(gains[:epochs]).kept_row for epochs in range(len(gains) + 1)]
-        assert all(now in (before, epoch) for epoch, (before, now) in enumerate(pairwise(kept), 1))
-    # the mean of three epochs is the best at the last, which is itself no better than epoch 0
-    noise = rng.normal(size=100)
-    noise = (noise - noise.mean()) / noise.std(ddof=1)
-    assert judged([noise + 0.3, noise + 0.5, noise + 0.19]).kept_row == 2
-    # one lucky epoch after bad ones is no better in the mean
-    assert judged([noise - 0.5, noise - 0.5, noise + 0.21]).kept_row == 0
 
 
 def test_an_epoch_that_is_only_too_certain_is_not_worse(labels: Labels) -> None:

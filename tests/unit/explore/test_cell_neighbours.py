@@ -14,8 +14,9 @@ from gzfeatures.explore.cells import cell_neighbours
 from gzfeatures.explore.cells.cell_index import CellIndex, read_with_index
 from gzfeatures.explore.cells.cell_neighbours import by_cells
 from gzfeatures.explore.cells.index_building import build_index
+from gzfeatures.explore.duplicates import duplicates
 from gzfeatures.explore.nearest import by_every_distance
-from gzfeatures.explore.neighbours import duplicates, nearest
+from gzfeatures.explore.neighbours import nearest
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.progress import Silent
 

@@ -17,8 +17,9 @@ from gzfeatures.errors import InputError, OutputError
 from gzfeatures.figures.contact_sheet import contact_sheet
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.galaxies.votes.column_names import GZ2
 from gzfeatures.galaxies.votes.gz2_class_strings import readable
-from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, NEXT, PARENTS, QUESTIONS
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, NEXT, PARENTS, QUESTIONS
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.synthetic.galaxy_shape import Galaxy

@@ -10,8 +10,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.teaching import queue
 from gzfeatures.teaching.campaign import Answer, Campaign
 from gzfeatures.teaching.logistic import STRENGTH, OneAgainstRest
+from gzfeatures.teaching.next_questions import Draws
 from gzfeatures.teaching.page_vectors import page_vectors
-from gzfeatures.teaching.queue import Draws
 
 
 def galaxies(n: int = 300, k: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ from astropy.table import MaskedColumn, Table
 
 from gzfeatures.errors import InputError, MissingFileError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
-from gzfeatures.galaxies.votes.votes import ANSWERS, GZ2, KAGGLE, Conditional, Counts, Cumulative
+from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
+from gzfeatures.galaxies.votes.votes import ANSWERS, Conditional, Counts, Cumulative
 
 BIG = 588017605758025732  # loses its last digits in a float
 

@@ -14,7 +14,8 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.schemes import SCHEMES, scheme
-from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, KAGGLE, Conditional
+from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, Conditional
 
 steady = settings(derandomize=True, deadline=None, max_examples=40)
 PROMISED = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.votes import votes
+from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
 from gzfeatures.galaxies.votes.votes import (
     ANSWERS,
     COLUMNS,
@@ -50,13 +51,8 @@ def walks(draw: st.DrawFn) -> list[str]:
 def test_tree_has_eleven_questions_and_37_answers_in_the_order_of_the_catalogs() -> None:
     assert [len(answers) for answers in QUESTIONS.values()] == [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6]
     assert len(set(ANSWERS)) == 37
-    assert votes.KAGGLE["dust-lane"] == "Class8.7" and votes.GZ2["dust-lane"].endswith(
-        "_a38_dust_lane"
-    )
-    assert (
-        votes.KAGGLE["spiral-no"] == "Class4.2"
-        and votes.GZ2["spiral-no"] == "t04_spiral_a09_no_spiral"
-    )
+    assert KAGGLE["dust-lane"] == "Class8.7" and GZ2["dust-lane"].endswith("_a38_dust_lane")
+    assert KAGGLE["spiral-no"] == "Class4.2" and GZ2["spiral-no"] == "t04_spiral_a09_no_spiral"
     assert {part.stop - part.start for part in COLUMNS.values()} == {2, 3, 4, 6, 7}
 
 
