@@ -18,6 +18,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.estimators.machines import RidgeRegression
 from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
@@ -139,3 +140,14 @@ def test_columns_that_give_the_number_away_are_named() -> None:
         "column distance orders the galaxies as z does",
     ]
     assert len(lines) == 4 and lines[3].startswith("column noisy tells 9")
+
+
+def test_a_number_does_not_depend_on_the_place_of_the_galaxy_in_the_table() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(501, 300)).astype(np.float32)
+    head = RidgeRegression().fit(X.copy(), (X[:, :3] - X[:, 5:6]).astype(np.float32))
+    whole = head.predict(X)
+    order = rng.permutation(len(X))
+    np.testing.assert_allclose(head.predict(X[order]), whole[order], rtol=2e-7, atol=1e-8)
+    alone = np.concatenate([head.predict(X[row : row + 1]) for row in range(50)])
+    np.testing.assert_allclose(alone, whole[:50], rtol=2e-7, atol=1e-8)
