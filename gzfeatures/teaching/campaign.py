@@ -1,12 +1,11 @@
 """Choose galaxies to ask a person about, and set a random sample aside for tests.
 
 A round has five questions, each about one galaxy: "which class is this?". Four galaxies are those
-whose labels help the head most (see `queue`). The fifth is the next galaxy in a random order of the
-whole table, which the seed fixes. The galaxies drawn in this order are a random sample of the
-table, and are set aside: no head is trained on them. If the next galaxy in this order already has a
-label, it is set aside with this label, the head is no longer trained on it, and the round has one
-question less.
-"""
+whose labels help the head most (see `next_questions`). The fifth is the next galaxy in a random
+order of the whole table, which the seed fixes. The galaxies drawn in this order are a random sample
+of the table, and are set aside: no head is trained on them. If the next galaxy in this order
+already has a label, it is set aside with this label, the head is no longer trained on it, and the
+round has one question less."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.splits.asked import QUEUE, RANDOM, USER
 from gzfeatures.ids import Ids, positions
-from gzfeatures.teaching import queue
+from gzfeatures.teaching import next_questions
 from gzfeatures.teaching.logistic import OneAgainstRest
 from gzfeatures.teaching.next_questions import Draws, Known
 
@@ -94,7 +93,7 @@ class Campaign:
     @cached_property
     def typical(self) -> npt.NDArray[np.intp]:
         """Return ranks, shape (n,): 0 for the galaxy that is closest to its nearest neighbours."""
-        return queue.typicality(self.vectors, self.draws.ranks)
+        return next_questions.typicality(self.vectors, self.draws.ranks)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -190,4 +189,6 @@ class Campaign:
             known = dataclasses.replace(
                 known, probabilities=head.probabilities(self.vectors), rarest=rarest
             )
-        return queue.questions(self.vectors, known, free, self.typical, self.draws, EVERY - 1)
+        return next_questions.questions(
+            self.vectors, known, free, self.typical, self.draws, EVERY - 1
+        )

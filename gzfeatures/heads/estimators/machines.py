@@ -228,8 +228,8 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Matrix) -> Matrix:
         """Return the m predicted numbers of each row, shape (n, m)."""
-        # sum in double precision: in single, the last digits of a galaxy's number would depend on its
-        # place in the table, for matrix products add rows up in several orders
+        # sum in double precision: in single, the last digits of a galaxy's number would depend on
+        # its place in the table, for matrix products add in several orders
         wide = np.asarray(X, dtype=np.float64) @ self.coef_.T.astype(np.float64)
         return np.asarray(wide + self.intercept_, dtype=np.float32)
 

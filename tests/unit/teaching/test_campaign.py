@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from gzfeatures.errors import InputError
-from gzfeatures.teaching import queue
+from gzfeatures.teaching import next_questions
 from gzfeatures.teaching.campaign import Answer, Campaign
 from gzfeatures.teaching.logistic import STRENGTH, OneAgainstRest
 from gzfeatures.teaching.next_questions import Draws
@@ -94,7 +94,9 @@ def test_the_queue_asks_where_the_head_is_uncertain_and_never_for_two_alike() ->
     draws = Draws.of(np.asarray([f"g{i:03}" for i in range(100)], dtype=object), 0)
     free = np.ones(100, dtype=bool)
     free[[3, 4]] = False
-    chosen = queue.informative(vectors, np.hstack([1 - p, p]), np.array([3, 4]), free, draws, 2)
+    chosen = next_questions.informative(
+        vectors, np.hstack([1 - p, p]), np.array([3, 4]), free, draws, 2
+    )
     assert chosen[0] == 2 and chosen[1] in (0, 1)
 
 
@@ -116,9 +118,9 @@ def test_typical_galaxies_come_first_and_the_rarest_class_is_asked_for_later() -
 def test_scores_within_a_millionth_tie_and_go_by_id() -> None:
     p = np.array([[0.5, 0.5], [0.4, 0.6], [0.4 - 2e-8, 0.6 + 2e-8], [0.9, 0.1]])
     draws = Draws.of(np.asarray(["d", "b", "c", "a"], dtype=object), 0)
-    assert list(queue.most_certain(p, 1, np.ones(4, dtype=bool), draws, 3)) == [1, 2, 0]
+    assert list(next_questions.most_certain(p, 1, np.ones(4, dtype=bool), draws, 3)) == [1, 2, 0]
     labelled, codes = np.array([0, 1, 3]), np.array([0, 0, 1])
-    assert list(queue.disagreements(p, labelled, codes, draws, 5)) == [3, 1]
+    assert list(next_questions.disagreements(p, labelled, codes, draws, 5)) == [3, 1]
 
 
 def test_equal_vectors_and_a_row_outside_the_table() -> None:
