@@ -5,7 +5,8 @@ whose labels help the head most (see `next_questions`). The fifth is the next ga
 order of the whole table, which the seed fixes. The galaxies drawn in this order are a random sample
 of the table, and are set aside: no head is trained on them. If the next galaxy in this order
 already has a label, it is set aside with this label, the head is no longer trained on it, and the
-round has one question less."""
+round has one question less.
+"""
 
 from __future__ import annotations
 
