@@ -26,7 +26,7 @@ def _table() -> dict[str, Any]:
 
 
 def names_of(old: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a module's old name, which finds all names in the new module.
+    """Return a `__getattr__` for a module's old name, which finds each name where it is now.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class MissingFileError(GzError, FileNotFoundError):
 
 
 class MissingExtraError(GzError, ImportError):
-    """Raised if a package that this task needs is not installed, such as torch or an extra."""
+    """Raised if a package that this task needs is not installed, such as torch."""
 
 
 class UnknownNameError(GzError, LookupError):

@@ -210,7 +210,7 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
 def require_id_column(column: Any, *, where: object = "ids") -> None:
     """Refuse an Arrow column of galaxy ids if an id is missing, repeated, or has lost digits.
 
-    To save time, only an id that the error names becomes a Python string.
+    To save time, ids become Python strings only if one of them is wrong.
 
     Raises
     ------

@@ -331,7 +331,7 @@ def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except (OSError, ValueError):
-        # stat fails if the path does not exist, is in a folder closed to us, or is no valid path
+        # stat fails if the path does not exist, its folder may not be entered, or it is no path
         return None
 
 

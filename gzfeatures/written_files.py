@@ -109,7 +109,7 @@ def _digest(path: Path, size: int | None = None) -> str:
 
 
 def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
-    """Return a file's path with its folder's links resolved, and its path below each folder."""
+    """Return a file's path with links resolved, and its path in each of `folders` with it."""
     place = Path(os.path.realpath(path.parent)) / path.name
     inside = [
         os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)

@@ -89,8 +89,8 @@ def labelled(
         seed=seed,
     )
     _say_votes(labels, min_votes)
-    # tell the user if the class scheme's paper used other than raw votes, such as debiased votes
-    # (corrected for distance): they give other class shares
+    # tell the user if the scheme prefers other votes than weighted fractions, such as debiased ones
+    # (corrected for distance): class shares then differ
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
             f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "

@@ -165,7 +165,7 @@ class LabelSizes:
         return fields
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return method, number of labels, metrics, intervals of each learning curve's points."""
+        """Return method, number of labels, metrics and intervals of each point of the curves."""
         rows: list[dict[str, Any]] = []
         # sort by number of labels: `write` writes the points' predictions in this order too
         for point in sorted(self.points, key=lambda point: point.labels):

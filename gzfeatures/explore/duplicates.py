@@ -1,4 +1,4 @@
-"""Find pairs of galaxies with embeddings so similar that they are likely duplicates."""
+"""Find pairs of galaxies that are likely duplicates: near embeddings, or equal images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def duplicates(
     components : int, optional
         Number of principal components in which distances are computed; None for whole embeddings.
     exact_up_to, cells, seed, progress
-        As in `nearest`.
+        As in `neighbours.nearest`.
 
     Returns
     -------

@@ -113,7 +113,7 @@ class TrainedOn:
         files: Iterable[object] = (),
         pictures: Pictures | None = None,
     ) -> TrainedOn:
-        """Make the record of the given galaxies; their order and repetitions do not matter.
+        """Make a set of the given galaxies; their order and repetitions do not matter.
 
         Parameters
         ----------

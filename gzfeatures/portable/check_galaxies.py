@@ -1,4 +1,4 @@
-"""Choose galaxies, the user's or simulated, to check that an exported file equals its head."""
+"""Choose galaxies, the user's or simulated, to compare an exported file with its head."""
 
 from __future__ import annotations
 

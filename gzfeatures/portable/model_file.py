@@ -77,8 +77,8 @@ def read_model_file(path: str | Path) -> ModelFile:
     ------
     MissingExtraError, MissingFileError, InputError
         onnx is not installed; the file does not exist, was written by another program, was changed,
-        or has a newer format; or it has external data, loops, random numbers, functions, or tensors
-        that would fill the memory.
+        or has a newer format; or it has external data, operators of `UNBOUNDED` (such as loops),
+        random numbers, functions, or tensors that would fill the memory.
     """
     file, model, outside = read_model(path)
     if outside:
@@ -117,7 +117,7 @@ def _digest(model: Any) -> str:
 
 
 def _require_bounded(model: Any, file: Path) -> None:
-    """Refuse an ONNX model with loops, random numbers, functions or too large tensors."""
+    """Refuse an ONNX model with loops, branches, random numbers or too large tensors."""
     for node in nodes_of(model):
         if node.op_type in UNBOUNDED or node.op_type.startswith("Random") or model.functions:
             raise InputError(

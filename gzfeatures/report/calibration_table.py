@@ -17,7 +17,7 @@ def calibration_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _row(report: Report, candidate: Candidate) -> dict[str, Any]:
-    """Return one row: a network's or head's calibration errors, and coverage of its class sets."""
+    """Return one row: calibration errors before and after, and the coverage of class sets."""
     uncalibrated = candidate.calibration.get("before", {})
     errors = [
         (uncalibrated.get(name), candidate.scores.metrics[name])

@@ -35,7 +35,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     >>> to_arrow(frame)["objid"].to_pylist()
     [18446744073709551615, None]
     """
-    # drop `attrs` (what is known of the file that was read): Arrow would write it to the new file
+    # drop `attrs` (what is known of the file that was read): Arrow would convert them to JSON
     bare = without_attributes(frame)
     table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
     for name, kind in frame.attrs.get("integers", {}).items():

@@ -146,7 +146,7 @@ class Campaign:
         return tuple(sorted({self.answers[int(row)].label for row in rows}))
 
     def head(self) -> tuple[OneAgainstRest, tuple[str, ...]] | None:
-        """Return a head fitted to answers not kept for tests, and its classes; None if under 2."""
+        """Fit a head to answers not kept for tests, return it and its classes; None if under 2."""
         rows = self.training
         classes = self.classes(rows)
         if len(classes) < 2:

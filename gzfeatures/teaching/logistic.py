@@ -3,7 +3,7 @@
 `page/logistic.js` does the same arithmetic in the browser. The objective has one minimum, and
 Newton's method goes to it until steps are below 1e-10. So the probabilities of the two programs
 differ only by some 1e-12, although they add numbers in different order; the choice of questions
-(`queue`) compares scores to 1e-6.
+(`next_questions`) compares scores to 1e-6.
 """
 
 from __future__ import annotations

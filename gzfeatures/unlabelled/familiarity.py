@@ -154,7 +154,7 @@ class Familiarity:
         return dataclasses.replace(bare, distances=distances, reference=reference)
 
     def p_values(self, matrix: Matrix) -> Array:
-        """Return p values: shares of calibration galaxies at least as far from training galaxies.
+        """Return each galaxy's p value: share of calibration galaxies as far from training ones.
 
         Parameters
         ----------

@@ -36,6 +36,23 @@ def test_an_old_module_whose_place_a_folder_took_is_imported_too() -> None:
     assert Labels is importlib.import_module("gzfeatures.galaxies.labels.labels").Labels
 
 
+@pytest.mark.parametrize(
+    ("old", "names"),
+    [
+        ("results.neighbours", "AMONG EXACT_UP_TO RECALL_SAMPLE duplicates nearest similar"),
+        ("results.neighbours", "Nearest twin_groups"),
+        ("networks.learner", "DEFAULT_MONITOR SMOOTHED Diverged Learner"),
+        ("galaxies.votes", "ANSWERS COLUMNS GZ2 GZ2_SUFFIXES KAGGLE NEXT PARENTS QUESTIONS Counts"),
+        ("galaxies.votes", "Conditional Cumulative columns"),
+    ],
+)
+def test_a_module_that_was_divided_is_whole_under_its_old_name(old: str, names: str) -> None:
+    module = importlib.import_module(f"gzfeatures.{old}")
+    for name in names.split():
+        with pytest.warns(DeprecationWarning, match=rf"{old}\.{name} is "):
+            assert getattr(module, name) is not None
+
+
 def test_a_renamed_class_is_found_by_its_old_name() -> None:
     with pytest.warns(DeprecationWarning, match="LabelledSample"):
         from gzfeatures.cohort import Cohort  # type: ignore[import-not-found]

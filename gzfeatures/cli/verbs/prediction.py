@@ -268,7 +268,7 @@ class _Answer:
 
 
 def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:
-    """Make predictions for images by a checkpoint folder's network; None if it is no folder."""
+    """Make predictions for images by the network in a folder; None if `path` is no folder."""
     if not path.is_dir():
         return None
     require_packages("predicting by a network", *NETWORK)

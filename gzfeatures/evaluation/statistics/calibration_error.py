@@ -82,7 +82,7 @@ def debiased(bins: Array, n: Any) -> Array:
 
 
 def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
-    """Return the measured calibration error, each bin's noise, and its share of the true error."""
+    """Return the measured calibration error; each bin's noise and share of the true error."""
     excess, squares, expected = np.moveaxis(bins, -2, 0)
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = excess / n

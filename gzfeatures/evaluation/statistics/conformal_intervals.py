@@ -116,7 +116,7 @@ class ValueIntervals:
 
     @property
     def _rank(self) -> int:
-        """Return the rank, from 1, of the absolute error that is half the width of an interval.
+        """Return the rank, from 1, of the error that sets the half-width of intervals.
 
         Of the absolute errors of m calibration galaxies in rising order, it is ⌈(m + 1) coverage⌉.
         """

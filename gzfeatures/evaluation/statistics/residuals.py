@@ -189,7 +189,7 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the confidence interval of the share of galaxies with a flag, such as outliers.
+    """Return the confidence interval of the share of flagged galaxies, such as outliers.
 
     Galaxies of a group tend to be alike, so each counts as less than one galaxy.
     """

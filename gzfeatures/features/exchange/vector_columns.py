@@ -188,8 +188,8 @@ def _families(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     for pattern, members in found.items():
         numbers = sorted(members)
         # drop a group of numbered columns (feat_*) if at least half of them are text. Keep a group
-        # with less text whole: reading its text raises an error. Without its text columns the group
-        # would be vectors too short, and nobody would notice
+        # with less text whole: reading its text raises an error. Without text columns at its end,
+        # the vectors would be too short, and nobody would notice
         if 2 * texts[pattern] >= len(numbers):
             continue
         if len(numbers) > 1 and numbers in (

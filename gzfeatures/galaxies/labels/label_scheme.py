@@ -132,11 +132,11 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse `others="class"` if the rules give several classes, or `none-of-these` itself."""
+        """Refuse `others="class"` unless rules give one class a galaxy, none `none-of-these`."""
         if self.others != "class":
             return
         # a scheme that draws classes at random gives every galaxy a class; in a multi-label scheme
-        # "none" is false for every class; a scheme of vote fractions has no classes
+        # a galaxy of no class has false for each class; a scheme of vote fractions has no classes
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",

@@ -138,7 +138,7 @@ def read_row(path: Path, dataset: str, row: int, together: int) -> Pixels:
 
 
 def _read(key: Key, together: int) -> Pixels:
-    """Read images that share chunks, into memory, or a file if large; none if over `ON_DISK`."""
+    """Read images that share chunks into memory, or, if large, a file; none above `ON_DISK`."""
     import h5py
 
     path, dataset, _, first = key

@@ -1,5 +1,5 @@
 "use strict";
-/* Queue: which galaxies to ask about, as gzfeatures/teaching/queue.py chooses them. Scores within 1e-6 are equal, and of
+/* Queue: which galaxies to ask about, as gzfeatures/teaching/next_questions.py chooses them. Scores within 1e-6 are equal, and of
    equal ones the smaller id goes first. */
 const queue = (() => {
   const SCALE = 1e6, UNCERTAIN = 5, TYPICAL_FIRST = 3, TYPICAL = 7, FEW = 10, SOME = 20, LIKELY = 40, FEWEST = 20;

@@ -182,7 +182,7 @@ def classify(
     images : ImageSet
         Galaxies; a bad image is an error.
     checkpoint : str or Path
-        Folder written by `finetune.train`.
+        Folder written by `train.train`.
     device : {"auto", "cpu", "cuda"}
         Where to compute.
     progress : Progress or bool

@@ -64,7 +64,7 @@ class TrainingTargets:
         recipe : TrainingRecipe
             How classes are balanced, and how much the second target weighs.
         target, counts
-            As for `finetune.train`.
+            As for `train.train`.
         also : Labels, optional
             Labels of a second target. Galaxies outside the split are trained on too; labels of
             validation and test galaxies are not used.

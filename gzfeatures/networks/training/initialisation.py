@@ -71,7 +71,7 @@ class Initialisation:
         Parameters
         ----------
         network, weights, view
-            As for `finetune.train`.
+            As for `train.train`.
         classes : int
             Number of classes.
         split : Split
@@ -104,7 +104,7 @@ class Initialisation:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own_view)
         # `network` is now a backbone, a checkpoint folder or a weights file: start from its
-        # weights, except if the user asks for `none`
+        # weights or those of a file that the user gives; `none` means random weights
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":

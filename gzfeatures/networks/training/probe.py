@@ -135,7 +135,7 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         solution, worse = (anchor, bias), 0
         values = np.full(len(STRENGTHS), np.inf)
         for place, strength in enumerate(STRENGTHS):
-            # to compare penalties, half of the copies, few iterations and a loose tolerance do
+            # to compare penalties, half of the copies, few steps and a loose tolerance are enough
             solution = problem.solve(
                 single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4
             )

@@ -64,8 +64,8 @@ def train(
         Training galaxies; validation galaxies, which choose the epoch and calibrate; test galaxies,
         whose labels are never used.
     network : str, Path or Backbone
-        A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a
-        checkpoint folder.
+        A network of `architectures.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`,
+        or a checkpoint folder.
     options : TrainingOptions, optional
         Options of the training; by default made from `fields`.
     counts : Counts, optional

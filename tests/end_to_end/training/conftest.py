@@ -22,7 +22,7 @@ from gzfeatures.networks.training.train import train
 
 @contextlib.contextmanager
 def _tiny_known() -> Iterator[None]:
-    """A small network has a name while this lasts: no longer, for other tests list all names."""
+    """A small network has a name in this block only: other tests list the names of all networks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(architectures.NETWORKS, NETWORK, TINY)
         yield

@@ -22,8 +22,8 @@ from gzfeatures.images.view import View
 HOSTILE = '<img src=x onerror=alert(1)>"&'
 
 
-def table_of(matrix: np.ndarray, digests: np.ndarray | None = None) -> EmbeddingTable:
-    return tables_of.table_of(matrix, digests, [f"g{i}" for i in range(len(matrix))])
+def table_of(matrix: np.ndarray) -> EmbeddingTable:
+    return tables_of.table_of(matrix, ids=[f"g{i}" for i in range(len(matrix))])
 
 
 def cloud(n: int = 400, dim: int = 24, seed: int = 0) -> np.ndarray:

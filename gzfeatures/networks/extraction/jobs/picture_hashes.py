@@ -36,7 +36,7 @@ class PictureHashes:
             self._stored = set(digests[self.cache.has(digests)])
 
     def add_missing(self, digest: str, image: NetworkInput, views: Sequence[View]) -> None:
-        """Hash a decoded picture and keep the hash for `store`, unless it is stored already."""
+        """Hash a decoded picture and keep the hash for `flush`, unless one is stored already."""
         if self.cache is not None and digest not in self._stored:
             self.add(digest, hash_of(image, views))
 

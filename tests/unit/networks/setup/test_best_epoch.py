@@ -49,3 +49,12 @@ def test_an_epoch_that_was_kept_is_replaced_by_later_ones_only() -> None:
     assert best_row(history([noise + 0.3, noise + 0.5, noise + 0.19]), "log_loss") == 2
     # one lucky epoch after bad ones is no better in the mean
     assert best_row(history([noise - 0.5, noise - 0.5, noise + 0.21]), "log_loss") == 0
+
+
+def test_a_metric_that_rises_is_better_where_it_is_higher() -> None:
+    right = np.repeat([0.0, 1.0], 50)
+    better, worse = np.repeat([0.0, 1.0], [20, 80]), np.repeat([0.0, 1.0], [80, 20])
+    assert gain_of(better, right, "accuracy")["gain"] == pytest.approx(0.3)
+    assert gain_of(worse, right, "accuracy")["gain"] == pytest.approx(-0.3)
+    rows = [{"accuracy": value} for value in (0.5, 0.9, 0.6)]
+    assert best_row(rows, "accuracy") == 1
