@@ -140,6 +140,29 @@ def test_no_class_is_given_where_a_missing_vote_could_give_another() -> None:
     assert first.ids.tolist() == ["0", "1"]
 
 
+def test_a_class_before_the_first_that_holds_leaves_out_if_its_votes_are_missing() -> None:
+    frame = hart([{"smooth": 0.5, "features-or-disk": 0.5}])
+    for answer in QUESTIONS["edge-on"]:
+        frame[column(answer, "weighted")] = np.nan
+    smooth, featured, edge_on = (
+        ("smooth >= 0.45",),
+        ("features-or-disk >= 0.45",),
+        ("edge-on-yes >= 0.4",),
+    )
+    # the galaxy is smooth and featured for certain, and possibly edge-on: which of the three is
+    # the first is unknown exactly where edge-on stands before both others
+    for rules, left_out in (
+        ({"edge-on": edge_on, "smooth": smooth, "featured": featured}, True),
+        ({"smooth": smooth, "edge-on": edge_on, "featured": featured}, False),
+        ({"smooth": smooth, "featured": featured, "edge-on": edge_on}, False),
+    ):
+        labels = LabelScheme("three", rules, on_conflict="first").label(Catalog.of(frame))
+        assert ("votes are missing" in labels.left_out) is left_out
+        assert (labels.ids.tolist() == []) is left_out
+        strict = LabelScheme("three", rules).label(Catalog.of(frame))
+        assert strict.ids.tolist() == []  # two classes hold: the missing votes change nothing
+
+
 def test_a_missing_soft_vote_stays_unknown() -> None:
     frame = hart([{"smooth": 0.7, "features-or-disk": 0.3, "completely-round": 1.0}])
     frame[[column(answer, "weighted") for answer in QUESTIONS["edge-on"]]] = np.nan

@@ -114,10 +114,13 @@ class Labelling:
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # two classes whose conditions both hold contradict each other, whatever the missing votes
-        # for a third class would say
         conflict = claimants > 1
-        reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
+        missing = unsure.any(axis=1)
+        # with the rule `leave-out`, a galaxy of two classes has no label whatever missing votes for
+        # a third class would say: the conflict is the reason
+        if self.scheme.on_conflict == "leave-out":
+            missing = missing & ~conflict
+        reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | missing
         if self.has_none_class:
             claims = np.column_stack([claims, claimants == 0])
         else:
