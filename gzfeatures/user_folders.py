@@ -34,7 +34,7 @@ def _cached(variable: str, name: str) -> Path:
 
 
 def scratch() -> Path:
-    """Return the folder for data larger than the memory: set by `scratch_in`, or else `$TMPDIR`."""
+    """Return the folder for data larger than the memory: `scratch_in`'s, or the temporary one."""
     return _scratch[-1] if _scratch else Path(tempfile.gettempdir())
 
 

@@ -38,7 +38,7 @@ def compared(
     correct: bool,
     model: Literal["head", "network"] = "head",
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare new galaxies with those kept out of training; correct probabilities if `correct`.
+    """Warn if new galaxies differ from kept-out ones; adapt probabilities to their class shares.
 
     Parameters
     ----------

@@ -285,7 +285,7 @@ def _figures(training: Training) -> dict[str, Any]:
 
 
 def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
-    """Return costs of an ensemble as JSON values: seconds, and images used in all trainings.
+    """Return an ensemble's costs as JSON values: seconds, and images that its members trained on.
 
     Also return each member's best epoch, and the number of epochs of the longest training.
     """

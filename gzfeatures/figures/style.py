@@ -130,8 +130,8 @@ def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
     with rc_context(STYLE | _CHANGED.get() | more), warnings.catch_warnings():
-        # hide matplotlib's warning about letters that its font lacks: the letters of an SVG are
-        # drawn by the browser, which has more fonts
+        # hide matplotlib's warning about letters that its font lacks: a browser draws those of an
+        # SVG in another font, and a PNG or PDF shows a box in their place
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
 

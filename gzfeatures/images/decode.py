@@ -274,5 +274,5 @@ class Decoder:
 
 
 def reason(error: GzError) -> str:
-    """Return an error's text without the file name, for lists that already name the galaxy."""
+    """Return an error's text without file name and remedy, for lists that name the galaxy."""
     return str(GzError(error.what, rule=error.rule, found=error.found))

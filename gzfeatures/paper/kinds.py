@@ -188,7 +188,7 @@ def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
 
 
 def _map(run: FinishedRun, options: FigureOptions) -> PaperFigure:
-    """Draw the UMAP of the run's galaxies, coloured by class."""
+    """Draw the UMAP of the run's galaxies, coloured by class if the labels are classes."""
     from gzfeatures.maps.figures import draw_figure
     from gzfeatures.maps.map import Map
 

@@ -133,7 +133,7 @@ class RawTable:
 
 
 def _is_nested(kind: pa.DataType) -> bool:
-    """Return whether cells of an Arrow type are neither single numbers nor single texts."""
+    """Return whether an Arrow type is a list, struct, map, union or calendar interval."""
     return bool(pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_union(kind))
 
 

@@ -231,8 +231,8 @@ def _hdf5_arrays(path: Path, reading: Reading) -> _Found:
             return _Found(name, shape, arrays[name].dtype, together=together)
         read = ids[:MAX_ROWS]
         if read.dtype.kind not in "iuf":
-            # keep numeric ids as numbers here: their type says how many digits are exact, and
-            # `as_ids` checks this
+            # decode and strip texts only: numeric ids stay numbers, because their type tells
+            # `as_ids` how many digits are exact
             texts = [
                 value.decode("utf-8") if isinstance(value, bytes) else value
                 for value in read.tolist()

@@ -168,9 +168,9 @@ def _loaded(library: bytes) -> ctypes.CDLL:
 
 
 def _mapped(library: bytes) -> ctypes.CDLL:
-    """Load machine code from a private copy, which no other process can change."""
-    # outside Linux, write the copy to a new private folder, where no other process can replace it;
-    # delete the folder after loading
+    """Load machine code from a private copy, which no other user can change."""
+    # outside Linux, write the copy to a new private folder, where no other user can replace it;
+    # delete the folder after loading, if the system allows it
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"

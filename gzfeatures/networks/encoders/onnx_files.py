@@ -427,7 +427,8 @@ class OnnxSession:
         return lambda images: session.run(self._outputs, {name: images})
 
     def _openvino(self, cores: tuple[int, int], precision: str, size: int) -> Any:
-        # refuse: OpenVINO ignores `antialias` without a message, so its embeddings would be wrong
+        # refuse: OpenVINO ignores `antialias` and gives no warning, so the embeddings would be
+        # wrong
         if self._graph.antialiased:
             raise InputError(
                 "OpenVINO ignores antialias of Resize, so its vectors would be others",

@@ -264,7 +264,8 @@ class Learner(pl.LightningModule):
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
-        # let the first steps weigh more: else the average would long stay near the initial weights
+        # use a smaller decay in the first steps: else the average would long stay near the initial
+        # weights
         decay = min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
