@@ -75,7 +75,7 @@ def cleaned(texts: Any) -> Any:
 
 
 def exact(texts: Any) -> Any:
-    """Return galaxy ids as decimal text, or as floats if the file has lost their last digits.
+    """Return galaxy ids as decimal text, or as floats if these have lost their last digits.
 
     Parameters
     ----------

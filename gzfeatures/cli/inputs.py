@@ -122,7 +122,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
 
 
 def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
-    """Print which share of galaxies has no class in a scheme, and whether they get a label."""
+    """Print what fraction of galaxies has no class in a scheme, and whether they get a label."""
     from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, without_class
 
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
@@ -285,8 +285,8 @@ def images_of(
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
     if absent := len(catalog.ids) - len(image_set):
         say(f"{absent:,} of {len(catalog.ids):,} galaxies have no image and are left out")
-    # note the catalog's survey, because the same id may be another galaxy in the survey that a
-    # backbone was trained on
+    # note the catalog's survey, because the same id may belong to another galaxy in the survey
+    # that a backbone was trained on
     return framed(image_set.of_kind(catalog.kind), catalog, crops)
 
 

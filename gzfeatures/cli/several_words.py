@@ -14,7 +14,7 @@ class SeveralWords(TyperCommand):
     """Read `--like a b` as `--like a --like b`, because click gives an option only one word."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat an option before each of its words, then let click read the command line."""
+        """Turn `--x a b` into `--x a --x b` for click, which takes one value per option."""
         return super().parse_args(ctx, repeated(args))
 
 

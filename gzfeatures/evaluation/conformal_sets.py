@@ -117,8 +117,8 @@ class Conformal:
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
             # a galaxy unlike the training galaxies gets an empty set, which never contains its
-            # class: count it with score 0. This lowers the thresholds, so the sets of the other
-            # galaxies become larger, and all sets together reach the coverage
+            # class: count it as 0, the worst fit. This lowers the thresholds, so the sets of the
+            # other galaxies become larger, and all sets together reach the coverage
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -313,8 +313,8 @@ def _conformity(p: Array, method: Method) -> Array:
     if method == "threshold":
         return p
     # RAPS, regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): `score` is the
-    # probability of all more likely classes plus a penalty for each rank beyond the second; a class
-    # fits the better, the lower its score
+    # probability of all more likely classes plus a penalty for each rank beyond the second. A class
+    # of a low score fits well, so return 1 - score
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, 1)
     ranks_above = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
@@ -324,7 +324,7 @@ def _conformity(p: Array, method: Method) -> Array:
 
 
 def _least(coverage: float) -> int:
-    """Return how many calibration galaxies a coverage needs at least: 9 for 90 %, 19 for 95 %."""
+    """Return the fewest calibration galaxies that a coverage needs: 9 for 90 %, 19 for 95 %."""
     return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 

@@ -152,8 +152,8 @@ def _train(
     training.predictions.write(folder / PREDICTIONS)
     tested = training.predictions.select(group.split.test)
     write_worst_errors(folder, tested, group.labels, group.images, "test")
-    # sum the seconds of all epochs: if the training was interrupted and resumed,
-    # `training.seconds` only covers the time since then
+    # sum the seconds of all epochs: if the training was interrupted, `training.seconds` only covers
+    # the time after it was resumed
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
         **{"key": key, "seconds": spent, "epochs": training.epochs},

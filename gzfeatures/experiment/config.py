@@ -199,7 +199,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = require_file(path, "experiment")
     if path.is_dir():
-        # the folder of an earlier run has a file with the run's settings
+        # the folder of an earlier run may be given too: its settings repeat the run
         path = require_file(path / SETTINGS, "settings of the earlier run")
     with parsing("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")

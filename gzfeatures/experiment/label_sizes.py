@@ -238,7 +238,7 @@ class LabelSizes:
         return [LabelCurve(*key, curve) for key, curve in points.items()]
 
     def curves_by_name(self) -> dict[str, Sequence[CurvePoint]]:
-        """Return the points (labels, value, low, high) of each method, by the method's name."""
+        """Return each method's points (number of labels, value, low, high), keyed by its name."""
         return {curve.name: curve.points for curve in self._curves()}
 
 

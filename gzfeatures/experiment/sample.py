@@ -139,8 +139,8 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, check)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # find groups of related galaxies before splitting, because all galaxies of a group must get
-    # into the same part of the split
+    # find groups of related galaxies before splitting, because all galaxies of a group must be
+    # in the same part of the split
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
@@ -225,8 +225,8 @@ def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) 
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
-    # a label file replaces the catalog: read the galaxies' positions on the sky, and the names of
-    # their groups, from its columns
+    # with a label file there is no catalog: read the galaxies' positions on the sky, and the names
+    # of their groups, from the columns of the label file
     groups = split_file.known_of(
         settings.labels,
         ids,

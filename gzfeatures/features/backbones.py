@@ -158,7 +158,8 @@ def _torchvision(
         layer=layer,
         dim=dim,
         url=f"https://download.pytorch.org/models/{file}",
-        # torchvision lists no sha256, but a weight file's name ends in its first eight hex digits
+        # torchvision publishes no full sha256, but a weight file's name ends in the first eight hex
+        # digits of it
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         licence=IMAGENET,
         source=f"{page}.{architecture}.html",

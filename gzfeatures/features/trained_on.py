@@ -361,7 +361,7 @@ def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
 
 
 def _middle(pictures: Pictures | None) -> Hashes:
-    """Return the hash of the middle part of each picture, shape (n, 4)."""
+    """Return the hash of the middle part of each picture, as four integers; shape (n, 4)."""
     if pictures is None or not len(pictures):
         return np.empty((0, WORDS), dtype=np.uint64)
     return np.ascontiguousarray(pictures[:, :_HALF]).view(np.uint64)

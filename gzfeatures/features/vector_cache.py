@@ -69,8 +69,8 @@ class VectorCache:
                 known = self._rows.get(path)
                 keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
             except FileNotFoundError:
-                # another process merged this file into a newer one, so list all embedding files
-                # again
+                # another process merged this file into a newer one: None tells the caller to list
+                # all embedding files again
                 return None
             except InputError:
                 self._set_aside(path)

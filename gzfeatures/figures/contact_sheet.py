@@ -51,7 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
-    # height of a caption in pixels; without captions it is 0, and rows of images touch each other
+    # height in pixels of the strip for a caption; without captions rows of images touch
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

@@ -60,8 +60,9 @@ def label_curves(curves: Sequence[LabelCurve], metric: str, answer: str = "") ->
         seen[curve.approach] += 1
         labels, value, low, high = np.asarray(curve.points, dtype=float).T
         shifted = labels * 10 ** (SPREAD * (number - (len(curves) - 1) / 2))
-        # if an end of an interval is NaN (unknown), draw an error bar of length 0
-        reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
+        # where an end of an interval is NaN (unknown), matplotlib draws the point without this part
+        # of its error bar; a bar of length 0 would claim that the value is exact
+        reach = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
         axes.errorbar(
             shifted,
             value,

@@ -53,8 +53,8 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
     """Return a slice of the central pixels of a row or column, and their weight in each cosine."""
     scale = side / SIZE
     reach = max(scale, 1.0)
-    # shrink the picture to `SIZE` pixels per side: weigh its pixels by a triangle as wide as two
-    # pixels of the small picture, as Pillow's bilinear filter does
+    # shrink the picture to `SIZE` pixels per side: weight its pixels with a triangular function two
+    # small pixels wide, as Pillow's bilinear filter does
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))

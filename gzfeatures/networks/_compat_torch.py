@@ -118,7 +118,8 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
     try:
         return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
     except FileNotFoundError as error:
-        # before version 2.7, PyTorch does not check whether a C++ compiler is installed
+        # before version 2.7, PyTorch does not check whether a C++ compiler is installed: say here
+        # that it is missing
         raise RuntimeError(f"{error.filename} is not there") from None
 
 

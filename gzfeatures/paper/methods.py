@@ -54,8 +54,8 @@ def methods_paragraph(run: FinishedRun, form: str = "text") -> str:
     text: Callable[[object], str] = (
         (lambda each: escape_latex(str(each))) if form == "latex" else str
     )
-    # switch Jinja's escaping of HTML characters off, because the paragraph is no HTML; the function
-    # `text` escapes characters that LaTeX would take for commands
+    # switch Jinja's escaping of HTML characters off, because the paragraph is not HTML; the
+    # function `text` escapes characters that LaTeX would read as commands
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     environment.filters["listed"] = _listed
     source = files("gzfeatures.paper").joinpath("templates", "methods.txt").read_text("utf-8")

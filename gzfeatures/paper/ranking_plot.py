@@ -54,7 +54,9 @@ def draw_ranking(lines: Sequence[RankingLine], metric: str, inches: float) -> Fi
     figure, axes = axes_of(inches, 0.62 + 0.19 * len(lines))
     for row, line in enumerate(lines):
         marker, colour, _ = MARKS[line.approach]
-        reach = np.nan_to_num([[line.value - line.low], [line.high - line.value]])
+        # where an interval is NaN (unknown), matplotlib draws no error bar; a bar of length 0 would
+        # claim that the value is exact
+        reach = [[line.value - line.low], [line.high - line.value]]
         axes.errorbar(
             line.value,
             row,

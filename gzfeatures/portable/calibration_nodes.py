@@ -19,7 +19,7 @@ NEVER = -1e30
 
 
 def calibrated_probabilities(builder: GraphBuilder, head: Calibrated, rows: Value) -> Value:
-    """Add operators for a calibrated classifier to a graph; return its probabilities (n, k).
+    """Add a calibrated classifier's operators to an ONNX graph; return its probabilities (n, k).
 
     The formula is that of `Calibrated`: softmax(a·score + b) with fitted offsets b (method platt)
     or b = 0 (method temperature). Isotonic calibration then applies a monotone function to the

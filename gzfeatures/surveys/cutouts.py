@@ -230,8 +230,8 @@ def prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
-    # files in a folder without settings file may be the user's own: mark such a folder as shared,
-    # in which files that cannot be decoded are not replaced
+    # files in a folder without a settings file may be the user's own: mark the folder as shared, so
+    # that files that cannot be decoded are not replaced
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))

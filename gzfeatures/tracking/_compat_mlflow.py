@@ -64,7 +64,8 @@ def create_tables(address: str) -> None:
     private = _function("_initialize_tables")
     if private is None:
         _command_line(["experiments", "search"], address)
-        # the tables exist now: `experiments search`, like any MLflow command, creates them
+        # nothing more to do: the command `experiments search` has created the tables, as any
+        # command of MLflow does
         return
     # do not wait for the disk after each of a thousand statements, which would take seconds. After
     # a crash the incomplete file is useless anyway, and is thrown away

@@ -108,7 +108,7 @@ def name_champion(
                 client.delete_registered_model_alias(name, CHAMPION)
     run, name = compared.get(_key(first)), first["model"]
     # a model whose head file was not saved is not registered: the loop then finds no version, and
-    # no model gets the alias
+    # no model has the alias any more
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.run_id == run:
             client.set_registered_model_alias(name, CHAMPION, version.version)

@@ -197,7 +197,7 @@ class Service:
         raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
 
     def waits_for(self, work: Callable[[], Answer]) -> Answer:
-        """Call a function of another web client; stop waiting after this service's time limits.
+        """Call a function of a library that asks the web itself; give up after this time limit.
 
         Raises
         ------

@@ -28,8 +28,8 @@ def print_columns(report: Examination) -> None:
     """Print a line for each catalog column that other commands use."""
     above = ""
     for used in report.used[:MOST_COLUMNS]:
-        # columns of votes have long names: print the shared beginning (such as the Galaxy Zoo
-        # project) once, above their lines
+        # vote columns have long names: print the beginning that they share (such as the Galaxy Zoo
+        # project) once, above the lines of these columns
         votes = VOTES.fullmatch(used.name)
         if votes is None:
             typer.echo(wrapped(str(used)))

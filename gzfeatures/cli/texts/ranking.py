@@ -127,7 +127,7 @@ def score_text(row: RankedRow, metric: str) -> str:
     A score has no interval if a class has fewer than ten test galaxies.
     """
     ends = row.interval(metric)
-    # write "to" between numbers with signs, because a dash would read as one more sign
+    # write "to" between numbers with signs, because a dash would look like one more minus sign
     to = " to " if metric in IN_UNITS else "–"
     bounds = "" if ends is None else f" ({to.join(number_text(end, metric) for end in ends)})"
     return f"{number_text(row.metrics[metric], metric)}{bounds}"

@@ -77,7 +77,7 @@ def check(
         try:
             table = Catalog.read(catalog, id_column=id_column)
         except InputError:
-            # go on without a table: the error of reading is among the problems listed below
+            # go on without a table: this error is among the problems that the command prints
             if images is not None:
                 say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:

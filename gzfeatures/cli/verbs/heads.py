@@ -180,7 +180,8 @@ def fit(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # warn of columns such as vote fractions, which reveal the class: the scores would mean nothing
+    # warn about columns that reveal the class, such as vote fractions: with them the scores would
+    # mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
     options = FitOptions(
         folder=output,

@@ -200,7 +200,7 @@ def finetune(
     require_sizes_with_curve(sizes, with_curve)
     reader = _LabelReading(missing_label, label_as_is, id_column)
     loss, number = _goal(target, redshift, as_number)
-    # leave out galaxies without an image; `labels_and_split` will print how many they are
+    # leave out galaxies without an image; `labels_and_split` will print how many there are
     chosen = images_of(source, images, "skip", id_column, reading, selection=selection)
     catalog = None if images is None else catalog_from(source, id_column)
     read = reader.first(labels, number, catalog)
@@ -293,7 +293,7 @@ class _LabelReading:
     def first(
         self, path: Path, number: TargetColumn | None, catalog: Catalog | None
     ) -> tuple[Labels, Split | None]:
-        """Read what the network shall predict: the labels of a file, or a column of numbers."""
+        """Read what the network will predict: the labels of a file, or a column of numbers."""
         if number is None:
             return self.labels(path)
         return numbers_from(path, number, catalog, self.id_column)

@@ -1,4 +1,4 @@
-"""Define settings of an experiment file that name galaxies, images, votes and split."""
+"""Define the settings of an experiment file that choose galaxies, images, votes and split."""
 
 from __future__ import annotations
 

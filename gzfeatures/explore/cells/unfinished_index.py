@@ -77,7 +77,7 @@ class UnfinishedIndex:
         return np.concatenate([np.empty(0, np.uint32), *blocks])
 
     def add_cells(self, cells: Numbers) -> None:
-        """Append the cell numbers (r,) of the table's next rows; a cell is a k-means cluster."""
+        """Append to the index the cells (k-means clusters) of the table's next rows, shape (r,)."""
         self._append(CELLS, cells)
 
     def placed(self) -> tuple[int, Numbers]:

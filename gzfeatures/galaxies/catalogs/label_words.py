@@ -120,7 +120,8 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """Turn class numbers such as "1.0", which pandas read as floats, into texts such as "1"."""
-    # if a label is missing in a column, pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0
+    # if a label is missing in a column, pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0: remove
+    # the ".0"
     if any(text.endswith(".0") for text in texts) and all(
         _WHOLE.fullmatch(text) for text in texts if text
     ):

@@ -193,7 +193,7 @@ class Labelling:
             }
             # a class has no conditions on votes if the scheme draws each galaxy's class at random
             # (vote fractions are the probabilities) or asks for the vote fractions themselves. Such
-            # a class stands for one answer: count the voters of the question with this answer
+            # a class stands for one answer: count all voters of the question it belongs to
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)

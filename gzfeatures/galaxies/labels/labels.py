@@ -291,7 +291,7 @@ class Labels:
         """Return a sha256 of ids and labels, the same in any order of galaxies or classes."""
         order = np.argsort(self.ids)
         if self.target == "classes":
-            # ignore classes without galaxies, because they change no galaxy's label
+            # ignore classes without galaxies: without them the labels are the same
             used, values = np.unique(self.names[order].astype(str), return_inverse=True)
             classes = used.tolist()
         else:

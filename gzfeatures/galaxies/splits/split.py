@@ -72,7 +72,7 @@ class Split:
             )
 
     def __repr__(self) -> str:
-        """Return the number of galaxies in each part of the split in one line."""
+        """Return one line of text with the number of galaxies in each part of the split."""
         return brief.line("Split", *(f"{len(getattr(self, part)):,} {part}" for part in PARTS))
 
     def _repr_html_(self) -> str:

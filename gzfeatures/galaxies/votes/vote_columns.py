@@ -117,7 +117,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return True for galaxies about which nobody was asked the answer's question, shape (n,).
+        """Return True where no volunteer was asked the question of an answer; shape (n,).
 
         For these galaxies NaN means "not asked", not a missing vote.
         """
@@ -178,7 +178,7 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    # set fractions slightly above 1 to 1, because rounding explains them; larger fractions stay,
+    # set fractions slightly above 1 to 1, because rounding explains them; larger fractions stay
     # and are refused later
     values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
     return Conditional(ids, values, source.measure)

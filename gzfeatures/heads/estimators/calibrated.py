@@ -1,4 +1,4 @@
-"""Calibrate a classifier's probabilities on training galaxies kept out of its own fit."""
+"""Calibrate a classifier's probabilities on training galaxies that it was not fitted on."""
 
 from __future__ import annotations
 

@@ -222,8 +222,8 @@ def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: objec
     # drop the picture's note about transparency, because Pillow would warn that it gets lost
     image.info.pop("transparency", None)
     if image.mode in DEEP:
-        # Pillow reads 16-bit integers as 32-bit; convert them back, because the largest value of
-        # the type in the file is drawn white
+        # Pillow reads 16-bit integers as 32-bit; convert them back, because white is the largest
+        # value of the integer type, and that must be the type in the file
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

@@ -94,7 +94,7 @@ def filled(
         todo = job.absent()
         if not len(todo):
             break
-        # require PyTorch only here: if all vectors are stored, no network needs it
+        # require PyTorch only here: if all vectors are stored already, no network has to run
         require_packages("extracting vectors", *NETWORK)
         # a store without write permission must fail now, not after hours of computing
         for cache in caches:

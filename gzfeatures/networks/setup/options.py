@@ -128,7 +128,7 @@ class TrainingOptions:
 
     @property
     def halves_by(self) -> int:
-        """Return the seed that halves the validation galaxies: one half calibrates the network."""
+        """Return the seed that halves the validation galaxies; one half only calibrates the network."""
         return self.seed if self.halving_seed is None else self.halving_seed
 
     @property

@@ -213,7 +213,7 @@ class TrainingRecipe:
     anchor: float | None = 0.0
 
     def __post_init__(self) -> None:
-        # check whole numbers, then ranges, then names, and report the first fault
+        # check types before ranges: comparing a text with a range would fail with a traceback
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):

@@ -108,7 +108,8 @@ class Preparation:
         say: Callable[[str], object],
     ) -> Preparation:
         """Find starting weights, choose recipe and hardware, and decode the galaxies' images."""
-        # choose the weights first: weights that were trained on a test galaxy are refused here
+        # choose the weights before images are decoded, which takes long: weights that were trained
+        # on a test galaxy are refused here
         start = Initialisation.of(
             network,
             options.weights,

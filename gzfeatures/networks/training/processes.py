@@ -24,7 +24,7 @@ def wait_for_all() -> bool:
 
 
 def is_first() -> bool:
-    """Return True if this process is the first, or the only one, of a training."""
+    """Return True if this process is the first, or the only one, of a training run."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 

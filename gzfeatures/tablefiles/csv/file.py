@@ -1,4 +1,4 @@
-"""Read CSV tables; refuse rows that are no galaxies or do not fit the header.
+"""Read CSV tables; refuse rows that do not describe a galaxy or do not fit the header.
 
 Arrow splits the file into cells. If Arrow cannot (a row has another length than the header, or a
 blank stands between comma and quote), Python reads the file again line by line; an error then names
