@@ -209,7 +209,7 @@ class GalaxyFiles:
         return fingerprint.of({"image": digest, **key})
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
-        """Return an object that decodes a galaxy's image from `data`, the bytes that `read` returned.
+        """Return an object that decodes a galaxy's image from `data`, the bytes from `read`.
 
         The archive and the names of the galaxy's files tell whether the bytes are a picture, one
         band or several.

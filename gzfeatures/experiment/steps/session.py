@@ -57,7 +57,7 @@ class Tracker(Protocol):
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str | None:
-        """Record a network or head in its training's MLflow run or a new one; return the run's id."""
+        """Record a network or head in its training's MLflow run or a new one; return the id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str | None:

@@ -167,7 +167,7 @@ class Augmentation:
         )
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Change saturation, contrast and brightness: multiply the bands by a matrix, add an offset."""
+        """Change saturation, contrast and brightness by a matrix over the bands, plus an offset."""
         if not (self.brightness or self.contrast or self.saturation):
             return copies
         bands = copies.shape[1]

@@ -128,7 +128,7 @@ class TrainingOptions:
 
     @property
     def halves_by(self) -> int:
-        """Return the seed that halves the validation galaxies; one half only calibrates the network."""
+        """Return the seed that halves the validation galaxies; one half is for calibration only."""
         return self.seed if self.halving_seed is None else self.halving_seed
 
     @property
