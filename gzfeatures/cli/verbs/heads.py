@@ -180,8 +180,7 @@ def fit(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # warn about columns that reveal the class, such as vote fractions: with them the scores would
-    # mean nothing
+    # warn about columns, such as vote fractions, that reveal the class: scores would mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
     options = FitOptions(
         folder=output,
