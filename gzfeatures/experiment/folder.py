@@ -113,7 +113,7 @@ def read_candidates(folder: Path) -> tuple[list[Candidate], Labels, Split]:
 
 
 def _labels(path: Path, target: str | None, column: str) -> tuple[Labels, Split]:
-    """Read class labels, or numbers of a target column, and the split of a run."""
+    """Read a run's split, and its class labels or the numeric values of its target column."""
     if target is None:
         labels, split = read_labels(path, words=AS_IS)
     else:

@@ -48,8 +48,8 @@ def skops_io() -> ModuleType:
     try:
         return importlib.import_module("skops.io")
     except (AttributeError, ImportError):
-        # a future skops may need something that its replaced module (`_Empty`) does not have: then
-        # forget the half-imported skops, and import it again without the replacement
+        # a future skops may need something that the replacement (`_Empty`) of its module lacks:
+        # then forget the half-imported skops, and import it again without the replacement
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         return importlib.import_module("skops.io")

@@ -198,8 +198,8 @@ class Head:
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        # class sets need calibrated probabilities, from which their thresholds were computed;
-        # familiarity, which empties the sets of unfamiliar galaxies, is left out with them
+        # uncalibrated probabilities have no class sets, because the thresholds were computed from
+        # calibrated ones, and then no familiarity, which only empties the sets of some galaxies
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)

@@ -199,7 +199,7 @@ class GalaxyFiles:
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # include the side of Galaxy Zoo 2's field in the digest: the side depends on the
+            # include the side length of Galaxy Zoo 2's field in the digest: it depends on the
             # galaxy's radius and sets the crop, and so changes the pixels
             key["frame_pixels"] = frame
         # for plain pictures use the SHA-256 of the file's bytes, so that other programs can compute

@@ -170,7 +170,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """Return a phrase with the best score, corrected for the luck of the best among several."""
+        """Return a phrase with the best score after correction for being chosen among several."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
@@ -344,7 +344,7 @@ class Report:
             The folder cannot be written.
         """
         drawn = drawings.draw(self)
-        # link to the map if the folder has one
+        # a run may have drawn no map: a link to a missing file would be broken
         beside = "map.html" if (folder / "map.html").is_file() else None
         page = html_page.render(self, drawn, images, view, showcases, beside)
         for name, figure in drawn.items():

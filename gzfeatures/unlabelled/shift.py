@@ -67,7 +67,7 @@ class Shares:
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
     def asdict(self) -> dict[str, Any]:
-        """Return mean and covariance of class probabilities, and number of galaxies, for JSON."""
+        """Return the mean and covariance of class probabilities and the galaxy count as JSON values."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
 
     @classmethod

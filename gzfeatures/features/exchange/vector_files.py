@@ -89,7 +89,7 @@ def read_vectors(
 
 
 def ids_of_file(path: str | Path) -> Ids:
-    """Return galaxy ids from a table with an id column, or from a text file with one id a line.
+    """Return galaxy ids from a table with an id column, or from a text file with one id per line.
 
     Raises
     ------

@@ -174,7 +174,7 @@ class Labelling:
             return np.empty((len(self.catalog), 0))
         columns = [answers[name] for name in self.scheme.classes]
         soft = np.stack([self.facts.fraction(answer) for answer in columns], axis=1)
-        # if a question was not asked, its answers have no votes, so their unknown fractions are 0
+        # nobody answers a question that was not asked: as fractions of all voters its answers are 0
         if self.scheme.target != "fractions":
             unasked = np.stack([self.facts.unasked(answer) for answer in columns], axis=1)
             soft[unasked & np.isnan(soft)] = 0.0
@@ -240,7 +240,7 @@ class Labelling:
         }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
-        """Return for which galaxies the vote fraction of at least one answer is NaN, shape (n,)."""
+        """Return True for galaxies with NaN as vote fraction of at least one answer, shape (n,)."""
         return np.asarray(
             np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
         )

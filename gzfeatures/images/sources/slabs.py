@@ -158,8 +158,8 @@ def _read(key: Key, together: int) -> Pixels:
             return images
         memory = scratch_memory(size, f"{shape[0]:,} images that share chunks in {path}")
         images = np.frombuffer(memory, dtype=array.dtype).reshape(shape)
-        # read the same block of pixels (that of one HDF5 chunk) from all images at a time, so that
-        # only a small part of the images is in memory
+        # read one block of pixels (that of one HDF5 chunk) from all images, then the next: the
+        # array is on disk, so only a block must fit into memory
         for place in _columns(shape[1:], array.chunks[1:]):
             images[:, *place] = array[(slice(first, first + shape[0]), *place)]
         return images

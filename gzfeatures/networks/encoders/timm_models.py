@@ -182,8 +182,8 @@ class TimmEncoder(nn.Module):
 
     def _vectors(self, features: torch.Tensor, name: str) -> torch.Tensor:
         if name == POOLED:
-            # use the classifier's input: in mobilenetv3 a further layer lies between the mean and
-            # the classifier
+            # use the classifier's input: in mobilenetv3 a further layer lies between the
+            # average pooling and the classifier
             vectors: torch.Tensor = self.model.forward_head(features, pre_logits=True)
             return vectors
         # some transformers return maps as (n, height, width, dim), but the pooling expects channels

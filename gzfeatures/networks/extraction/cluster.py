@@ -242,8 +242,8 @@ class _Worker:
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
         """Build the networks in this node's first task; return the same networks in later tasks."""
-        # a task has few images, and compiling a network pays only for many: so pass the number of
-        # images that this worker will get in all its tasks
+        # compiling a network saves time only for many images, and a task has few: pass the number
+        # of images that this worker will get in all its tasks
         if self.engine is None:
             self.engine = engine_of(extractions, job, max(images, self.share))
         return self.engine

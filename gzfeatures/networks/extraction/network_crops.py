@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Crop and resize a whole picture for each view (crop, size); leave cropped pixels as given."""
+    """Crop and resize a whole picture for each view; return an input already cropped unchanged."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)

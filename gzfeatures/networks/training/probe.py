@@ -219,7 +219,7 @@ class _Problem:
 
 
 def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.Tensor:
-    """Return the features that enter the output layer, shape (n galaxies, copies, d, …)."""
+    """Return features that enter the output layer, shape (n galaxies, augmented copies, d, …)."""
     caught: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
     device = next(network.parameters()).device

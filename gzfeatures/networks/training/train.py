@@ -305,7 +305,7 @@ def _trained(
     except Diverged as error:
         raise diverged(error, ending, learner, ready.galaxies.scored, say) from None
     except (KeyboardInterrupt, SystemExit):
-        # do not lose hours of training: write the best weights so far as a checkpoint
+        # a training that is interrupted is not lost: write the best weights so far as a checkpoint
         if learner.history and is_first():
             ending.interrupted(learner.resumable())
             epoch = learner.history[learner.kept_row]["epoch"]
