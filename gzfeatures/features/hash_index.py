@@ -48,7 +48,7 @@ class HashIndex:
         """Return, for each 16-bit chunk, the rows sorted by value and where each value begins."""
         buckets = []
         for values in _chunks(self.hashes).T:
-            # an array of rows, sorted by this chunk of their hashes, needs less memory than a Python
+            # an array of rows sorted by this chunk of their hashes needs less memory than a Python
             # list of rows for each of the 65,536 values
             starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
             buckets.append((starts, np.argsort(values, kind="stable")))

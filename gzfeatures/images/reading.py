@@ -69,7 +69,7 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """Return the converter of pixel values to grey levels: black and white point, or stretch."""
+        """Return the converter of pixel values to grey levels (black and white, or a stretch)."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Shares:
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
     def asdict(self) -> dict[str, Any]:
-        """Return the mean and covariance of class probabilities and the galaxy count as JSON values."""
+        """Return the class probabilities' mean and covariance, and how many galaxies, as JSON."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
 
     @classmethod

@@ -298,7 +298,7 @@ class Extraction:
 
     @property
     def extractor(self) -> Extractor:
-        """Return the settings that determine an embedding (`Extractor`), without loading a network."""
+        """Return the settings that determine an embedding (`Extractor`); load no network."""
         machine = self.hardware
         extractor = extractor_of(
             self.backbone,
