@@ -228,7 +228,7 @@ def compare(
 def _methods(
     candidates: Sequence[Candidate], values: Sequence[float], sign: int
 ) -> list[list[int]]:
-    """Return the positions of each method's models (one per seed), the best method first."""
+    """Return each method's positions in `candidates` (one per seed), the best method first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)

@@ -22,7 +22,7 @@ LEVEL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class ClassDifference:
-    """Store, for one class, how often neighbours have the same class in two embedding tables.
+    """Store, for one class, how often a galaxy's neighbours have its class, in each of two tables.
 
     Parameters
     ----------

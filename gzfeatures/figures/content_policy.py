@@ -105,8 +105,8 @@ def _without_styles(part: str, classes: dict[str, str]) -> str:
 
     def tag(match: re.Match[str]) -> str:
         text = match[0]
-        # before the search for handlers such as onclick=, remove quoted values, which may contain
-        # the same letters as mere text
+        # remove quoted values before the search for handlers such as onclick=: a quoted value may
+        # contain these letters as text
         if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
             raise InputError("HTML page", rule="have no handlers in its tags", found=text)
         style = STYLE.search(text)

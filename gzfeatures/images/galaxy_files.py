@@ -86,8 +86,8 @@ class GalaxyFiles:
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
         parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
-        # check first for files of bands with unknown filter names: each file would count as a
-        # separate galaxy
+        # check first for files of bands with unknown filter names: otherwise each file would
+        # count as a separate galaxy
         self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
         for name, (galaxy, part) in parts.items():
             of_galaxy = files.setdefault(galaxy, {})

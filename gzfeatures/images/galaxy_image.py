@@ -126,8 +126,8 @@ class GalaxyImage:
 
     def _read_again(self, digest: str | None = None) -> tuple[bytes, KnownImage]:
         """Read the image's bytes and digest (sha256); refuse bytes without the expected digest."""
-        # note the file's size and time before reading: if the file changes during reading, the next
-        # call notices it and reads again
+        # note the file's size and modification time before reading: if the file changes during
+        # reading, the next call notices it and reads again
         state = [] if self.cache is None else self.source.states(self.files)
         data = self.source.read(self.files)
         found = self.source.digest(data, self.frame)

@@ -57,7 +57,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
         try:
             parts = unpacked(data, where="image", max_bytes=limit).values()
         except GzError:
-            # for damaged bytes any code version will do: decoding refuses them later, with reason
+            # for damaged bytes any code version will do: decoding refuses them later and says why
             return VALUES
         return SKY if any(_changed(part, limit) for part in parts) else VALUES
     if data.startswith((FITS, GZIP)):

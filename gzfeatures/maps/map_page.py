@@ -284,8 +284,8 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
     """Encode class probabilities as bytes, 0 … 255; 0 for a galaxy without a prediction."""
     table = []
     for name, prediction in predictions.items():
-        # leave out predicted numbers such as redshifts, which are no probabilities: the page offers
-        # them as colours
+        # leave out predicted numbers such as redshifts: they are not probabilities, and the page
+        # offers them as colours
         if prediction.is_value:
             continue
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))

@@ -81,7 +81,7 @@ def payoffs(
 
 
 def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
-    """Return a sentence that says from how many labels on fine-tuning pays; "" if unknown.
+    """Return a sentence that says how many labels fine-tuning needs to be better; "" if unknown.
 
     Examples
     --------

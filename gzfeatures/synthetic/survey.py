@@ -219,8 +219,8 @@ def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # the last row holds the "debiased" votes: the same volunteers vote on the same galaxy, brought
-    # nearer
+    # the last row holds the "debiased" votes: those that the same volunteers would give if the
+    # galaxy were nearer
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 

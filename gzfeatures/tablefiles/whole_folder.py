@@ -125,8 +125,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        # some network disks cannot lock folders: go on without a lock, because another process
-        # removes only folders that it could lock
+        # some network disks cannot lock folders: going on without a lock is safe, because another
+        # process removes a folder only after it has locked it
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

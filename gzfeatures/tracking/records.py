@@ -234,5 +234,5 @@ def fields_of(record: CandidateRecord | ComparisonRecord) -> dict[str, Any]:
 
 
 def _new_key() -> str:
-    """Return a random text that identifies one MLflow run on all machines."""
+    """Return a random string that identifies one MLflow run, unique across machines."""
     return f"{time.time_ns():x}-{os.getpid():x}-{os.urandom(4).hex()}"

@@ -110,7 +110,7 @@ class TableSample:
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
         order = uniform(ids[rows], 0)
-        # each id gives a fixed random number: the galaxies with the smallest 2,000 numbers are the
+        # each id gives a fixed random number: the galaxies with the 2,000 smallest numbers are the
         # sample, in whatever order the table is read
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]

@@ -67,7 +67,7 @@ _running = threading.local()
 
 @contextlib.contextmanager
 def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
-    """In a `with` block, limit the time in which this thread reads an answer of a web server."""
+    """In a `with` block, limit how long this thread may take to read a web server's answer."""
     clock, around = Clock(silence, whole, time.monotonic() + whole, stopped), _of_thread()
     _running.clock = clock
     try:

@@ -112,7 +112,7 @@ def detectable(measure: str, galaxies: int) -> float:
 
 
 def known(probes: Sequence[Probe]) -> list[bool]:
-    """Decide for each nuisance whether embeddings predict it significantly better than morphology.
+    """Return, per nuisance, if embeddings predict it significantly better than morphology does.
 
     The score beyond morphology has to be `LEAST` or more, and its p value at most `LEVEL`,
     corrected for the number of nuisances (Holm 1979, https://www.jstor.org/stable/4615733).

@@ -367,7 +367,7 @@ def _show_numbers(
 
 
 def _percent(row: dict[str, Any]) -> str:
-    """Return the share of galaxies whose class set or interval holds the truth, as a text in %."""
+    """Return, in percent, how many galaxies' class set or interval contains the true value."""
     low, high = row["interval"]
     return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})".replace("100.0%", "100%")
 

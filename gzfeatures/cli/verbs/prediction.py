@@ -268,7 +268,7 @@ class _Answer:
 
 
 def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:
-    """Make predictions for images by the network in a folder; None if `path` is no folder."""
+    """Predict images with the network in a folder; return None if `path` is not a folder."""
     if not path.is_dir():
         return None
     require_packages("predicting by a network", *NETWORK)

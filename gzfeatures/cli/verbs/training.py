@@ -309,8 +309,8 @@ def _goal(
     """Return what --target names: a training target (soft-classes, …) or a column of numbers."""
     from gzfeatures.networks.setup.targets import TARGETS
 
-    # a name such as soft-classes means the training target even if a column has this name: so it
-    # was in earlier versions
+    # a name such as soft-classes means the built-in training target, as in earlier versions, even
+    # if a column has the same name
     if target in TARGETS:
         target_column(None, redshift, as_number)
         return target, None

@@ -221,7 +221,7 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
         if not members or not others:
             continue
         # rank among all galaxies minus rank in the galaxy's own group is the number of lower scores
-        # in the other group, which the area needs
+        # in the other group, from which the area under the ROC curve is computed
         rank = rankdata(score)
         placement = np.empty(n)
         placement[member] = (rank[member] - rankdata(score[member])) / others

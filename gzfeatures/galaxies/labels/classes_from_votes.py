@@ -116,8 +116,8 @@ class Labelling:
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
         conflict = claimants > 1
         missing = unsure.any(axis=1)
-        # with the rule `leave-out`, a galaxy of two classes has no label whatever missing votes for
-        # a third class would say: the conflict is the reason
+        # with the rule `leave-out`, a galaxy of two classes has no label, even if votes for a third
+        # class are missing: so give the conflict as the reason
         if self.scheme.on_conflict == "leave-out":
             missing = missing & ~conflict
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | missing

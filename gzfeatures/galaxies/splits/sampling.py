@@ -226,7 +226,8 @@ def _quota(
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
     # sort admitted galaxies by class, then by the strategy's order; break ties by a random number
-    # computed from the id. Galaxies that are not admitted come last, so cut them off
+    # computed from the id, so that the order of the catalog's rows does not matter. Galaxies that
+    # are not admitted come last, so cut them off
     ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))
     ranking = ranking[: int(admitted.sum())]
     # compute each galaxy's rank within its class; the sample takes the first `per_class` of each

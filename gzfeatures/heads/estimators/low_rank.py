@@ -44,7 +44,7 @@ def landmarks(codes: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.intp]:
 
 def kernel(rows: Matrix, vectors: Matrix, gamma: float) -> Matrix:
     """Return the Gaussian kernel exp(−γ‖x − vector‖²) of rows and vectors, float32, (n, m)."""
-    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v takes one matrix product, not an array of all differences
+    # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product and no array of all differences
     values: Matrix = rows @ vectors.T
     values *= 2
     values -= (vectors**2).sum(1)

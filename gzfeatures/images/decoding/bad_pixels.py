@@ -68,8 +68,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     if not solid.any():
         return solid
     if (zero & ~opened).sum() > MANY * (~opened).sum():
-        # in images of few photons, zeros are connected all over the sky; so if many zeros lie
-        # outside the solid squares and runs, return only these, without the zeros connected to them
+        # in images with few photons, zeros are connected all over the sky; so if many zeros lie
+        # outside the solid squares and lines of zeros, return only those squares and lines
         return opened
     areas, _ = ndimage.label(zero)
     filled: Mask = np.isin(areas, np.unique(areas[solid]))

@@ -71,8 +71,8 @@ class Remote:
         with _told("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             if not WEB.search(address):
-                # list the folder first: this raises an error if no server answers, where `find`
-                # would return an empty list
+                # list the folder first: this raises an error if no server answers, whereas
+                # `find` would return an empty list
                 system.ls(root, detail=False)
             listed = system.find(root, detail=True)
         root = root.rstrip("/")

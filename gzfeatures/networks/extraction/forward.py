@@ -147,7 +147,7 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return images per forward pass: an eighth of the batch if each has 8 turned copies."""
+        """Return images per forward pass: an eighth of the batch if each has 8 rotated copies."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )

@@ -68,8 +68,8 @@ def fit(
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # Lightning loads the state that it saved here when a batch system stopped a training, even
-        # if that was another training: name a folder that does not exist
+        # Lightning saves a state in this folder when a batch system stops a training, and would
+        # load it for any later training: name a folder that does not exist
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -86,7 +86,7 @@ def fit(
             warnings.catch_warnings(),
             threads(earlier.threads if earlier else torch.get_num_threads()),
         ):
-            # hide a warning for developers: Lightning 2.6 uses a name that torch 2.15 deprecates
+            # hide a warning for Lightning's developers: it uses a name that torch 2.15 deprecates
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             # hide a warning about modules in eval mode: the averaged network and frozen blocks are
             # in eval mode on purpose

@@ -112,7 +112,8 @@ def _training(
     """Prepare and run a training, predict with the trained network, and write the checkpoint."""
     say = speaker(options.progress)
     ready = Preparation.of(galaxies, network, options, say)
-    # take random numbers from the training's own seed, and leave the caller's generator unchanged
+    # draw from the training's own seed, so that it can be repeated, and leave the caller's random
+    # generator unchanged
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Model.of(ready)
