@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.surveys.cutouts import CutoutReport
-from gzfeatures.surveys.tiles import cut_tiles
+from gzfeatures.surveys.survey_images import SurveyImages
+from gzfeatures.surveys.tiles import GalaxyCutter, cut_tiles
 
 RA, DEC, SCALE, SIDE = 150.0, 30.0, 0.5, 240
 TILT = 30.0
@@ -120,6 +122,66 @@ def test_straight_tiles_are_cut_by_whole_pixels_without_interpolation(tmp_path: 
     left, bottom = (round(float(part) - 31.5) for part in (x, y))
     part = drawn[bottom : bottom + 64, left : left + 64]
     assert (flux[1] == part).all(), "bit for bit"
+
+
+@pytest.mark.parametrize("pixels", [96, 520])
+def test_a_large_cutout_is_interpolated_as_a_small_one(pixels: int, tmp_path: Path) -> None:
+    """A plane of x and y is interpolated without error, and copied with one of up to half a pixel.
+
+    The tile is turned by an angle that moves the corners of the larger cutout by 2.6 pixels.
+    """
+    turn = 0.01 if pixels > 96 else 0.05
+    slight = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    where = world(np.diag([-1.0, 1.0]) @ slight)
+    where.wcs.crpix = [300.0, 300.0]
+    path = tmp_path / "tiles/a.fits"
+    path.parent.mkdir()
+    header = where.to_header()
+    header["FILTER"] = "r"
+    rows, columns = np.mgrid[:600, :600]
+    fits.PrimaryHDU((columns + 1000 * rows).astype(np.float64), header).writeto(path)
+    report = cut(galaxies((RA + 0.002, DEC - 0.001)), tmp_path, scale=SCALE, pixels=pixels)
+    assert report.failed == ()
+    flux, found = fits.getdata(tmp_path / "out/g0.fits", header=True)
+    columns, rows = np.meshgrid(np.arange(pixels), np.arange(pixels))
+    x, y = skycoord_to_pixel(pixel_to_skycoord(columns, rows, WCS(found, naxis=2)), where)
+    assert np.abs(flux[0] - (x + 1000 * y)).max() < 0.05, "of float32: 0.03"
+
+
+@pytest.mark.parametrize("pixels", [64, 520])
+@pytest.mark.parametrize(("apart", "copied"), [(0.05, True), (0.3, False)])
+def test_bands_share_a_grid_if_their_pixels_are_a_tenth_apart_at_most(
+    pixels: int, apart: float, copied: bool, tmp_path: Path
+) -> None:
+    cutter = GalaxyCutter(SurveyImages(two_grids(tmp_path, apart)), ("g", "r"), pixels)
+    cutout = fits.open(io.BytesIO(cutter.cut(RA + 0.002, DEC - 0.001, SCALE)))[0]
+    place = WCS(cutout.header, naxis=2)
+    for plane, moved in zip(cutout.data, (0.0, apart), strict=True):
+        x, _ = skycoord_to_pixel(SkyCoord(RA + 0.002, DEC - 0.001, unit="deg"), place)
+        middle = float(plane[pixels // 2, pixels // 2]) - pixels // 2
+        # the tile's column under the cutout's column 0: whole if its pixels are copied
+        true = 299.0 + moved - float(x)
+        assert abs(middle - true) <= (0.051 if copied else 1e-3)
+        assert (abs(middle - round(middle)) < 1e-6) == copied
+
+
+def two_grids(folder: Path, apart: float) -> Path:
+    """Write tiles in two bands whose pixels hold their column, and whose grids differ in x."""
+    for band, moved in (("g", 0.0), ("r", apart)):
+        where = world(MATRICES["straight"])
+        where.wcs.crpix = [300.0 + moved, 300.0]
+        header = where.to_header()
+        header["FILTER"] = band
+        columns = np.mgrid[:600, :600][1].astype(np.float32)
+        fits.PrimaryHDU(columns, header).writeto(folder / f"{band}.fits")
+    return folder
+
+
+def test_a_scale_of_zero_is_refused_also_for_tiles(tmp_path: Path) -> None:
+    tile(tmp_path / "tiles/a.fits", world(MATRICES["straight"]))
+    with pytest.raises(InputError, match="must be above 0 arcsec per pixel, found 0"):
+        cut(galaxies((RA, DEC)), tmp_path, scale=0)
+    assert not (tmp_path / "out").exists()
 
 
 def test_bands_of_several_tiles_become_one_cube_that_is_read_as_an_image(tmp_path: Path) -> None:
