@@ -240,7 +240,7 @@ class Decoder:
         axis = channel_axis(image.shape, None, where=self.where)
         # move the channels to the last axis, where pictures have them; arrays may store them on the
         # first axis
-        image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
+        image = image[..., None] if axis is None else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)
         if image.dtype != np.uint8 or levels.range is not None:

@@ -98,13 +98,29 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
     )
 
 
+AGAIN = "fetch it again"
+"""Remedy in error messages about a damaged archive."""
+
 Place: TypeAlias = tuple[int, int, int]
-"""Offset of an image's stored bytes or zip header, their number, and their decompressed number."""
+"""Offset of an image's stored bytes, their number, and their decompressed number."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Zip:
-    """Read images from a zip file; its directory is read only once."""
+    """Read images from a zip file; its directory is read only once.
+
+    Parameters
+    ----------
+    path : Path
+        The zip file.
+    rows : dict of str to int
+        Row of each image in `places`.
+    places : ndarray of int64
+        Shape (images, 4): offset of the zip header, stored and decompressed numbers of bytes, and
+        CRC-32 of the decompressed bytes.
+    refused : dict of str to str
+        Reason why an image is unsafe to read.
+    """
 
     path: Path
     rows: dict[str, int]
@@ -117,7 +133,7 @@ class Zip:
         rows: dict[str, int] = {}
         refused: dict[str, str] = {}
         with (
-            parsing("zip file is damaged", path, remedy="fetch it again"),
+            parsing("zip file is damaged", path, remedy=AGAIN),
             zipfile.ZipFile(path) as file,
         ):
             members = [m for m in file.infolist() if not m.is_dir() and is_image(m.filename)]
@@ -127,7 +143,8 @@ class Zip:
                 if reason is not None:
                     refused[member.filename] = reason
             places = np.array(
-                [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
+                [(m.header_offset, m.compress_size, m.file_size, m.CRC) for m in members],
+                dtype=np.int64,
             )
         # copy the names: the original ones lie in memory between the other objects of the zip
         # directory, and Python returns memory only in large blocks of which nothing is used, so
@@ -149,7 +166,7 @@ class Zip:
             The image is unsafe to read, or damaged.
         """
         _allow(self.path, name, self.refused)
-        offset, packed, size = map(int, self.places[self.rows[name]])
+        offset, packed, size, checksum = map(int, self.places[self.rows[name]])
         with opened(self.path) as file:
             file.seek(offset)
             header = file.read(30)
@@ -158,14 +175,23 @@ class Zip:
                     "zip member is damaged",
                     where=f"{self.path}: {name}",
                     rule="have a local header",
+                    remedy=AGAIN,
                 )
             method, names, extra = struct.unpack("<8xH16xHH", header)
             file.seek(names + extra, os.SEEK_CUR)
             data = file.read(packed)
-        if method == zipfile.ZIP_STORED:
-            return data
-        with parsing("zip member is damaged", f"{self.path}: {name}"):
-            return zlib.decompressobj(-15).decompress(data, size + 1)
+        if method != zipfile.ZIP_STORED:
+            with parsing("zip member is damaged", f"{self.path}: {name}", remedy=AGAIN):
+                data = zlib.decompressobj(-15).decompress(data, size + 1)
+        if zlib.crc32(data) != checksum:
+            raise InputError(
+                "zip member is damaged",
+                where=f"{self.path}: {name}",
+                rule=f"have the CRC-32 {checksum:08x} of the zip's directory",
+                found=f"{zlib.crc32(data):08x}",
+                remedy=AGAIN,
+            )
+        return data
 
     def file_state(self, name: str) -> list[int] | None:
         """Return size and modification time of the zip file; None if the file is missing."""
@@ -196,7 +222,7 @@ class Tar:
         with path.open("rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
         with (
-            parsing("tar file is damaged", path, remedy="fetch it again"),
+            parsing("tar file is damaged", path, remedy=AGAIN),
             _tar_bytes(path, gzipped) as raw,
             tarfile.open(fileobj=raw, mode="r:") as tar,
         ):
@@ -213,6 +239,9 @@ class Tar:
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("no closing block, so it is cut off or damaged")
+            # read on to the end: gzip's checksum, which follows the last byte, is checked there
+            while gzipped and raw.read(2**20):
+                pass
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:

@@ -142,7 +142,8 @@ class ArrayFile:
                 image = read_row(self.path, self.dataset, row, self.together)
         if self.bands is None:
             return npy(image)
-        image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
+        axis = channel_axis(image.shape, self.bands, where=self.path)
+        image = image[None] if axis is None else np.moveaxis(image, axis, 0)
         return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
     def file_state(self, name: str) -> list[int] | None:
@@ -154,8 +155,10 @@ class ArrayFile:
         return self.rows[name]
 
 
-def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
-    """Return which axis of an image's shape is the channels; refuse a shape where this is unclear.
+def channel_axis(
+    shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object
+) -> int | None:
+    """Return which axis of an image's shape is the channels; None for a shape (height, width).
 
     Raises
     ------
@@ -166,7 +169,7 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
     counts = {1, 3} if bands is None else {len(bands)}
     axes = [axis for axis in (0, 2) if len(shape) == 3 and shape[axis] in counts]
     if len(shape) == 2 and 1 in counts:
-        return -1
+        return None
     if len(axes) != 1:
         raise InputError(
             "channels of the images cannot be told",

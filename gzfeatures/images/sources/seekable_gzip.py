@@ -119,6 +119,10 @@ class GzipReader(io.RawIOBase):
         while not self._ready:
             if self._state.eof:
                 self._file.seek(self._packed - len(self._state.unused_data))
+                # skip zeros behind the compressed data: tapes and some programs fill up blocks
+                while self._file.peek(1).startswith(b"\0"):
+                    ready = self._file.peek(1)
+                    self._file.read(len(ready) - len(ready.lstrip(b"\0")))
                 if not self._file.peek(1):
                     return False
                 self._packed, self._state = self._file.tell(), zlib.decompressobj(31)
