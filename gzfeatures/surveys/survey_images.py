@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import join_inside, require_file
 from gzfeatures.images.decoding.alignment import celestial
-from gzfeatures.images.decoding.band_files import read_fits
-from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.band_files import read_unaligned
 from gzfeatures.images.decoding.filters import images_among, wavelength
 from gzfeatures.images.decoding.fits_planes import plane_headers
 from gzfeatures.images.decoding.warning_filter import without_warnings
@@ -181,9 +181,13 @@ def _images_of(path: Path) -> list[SurveyImage]:
     return tiles
 
 
-def _pixels(path: Path) -> Bands:
-    """Read the pixels of a survey image; bad pixels become NaN."""
-    bands = read_fits(path.read_bytes(), where=path, max_pixels=MOST_PIXELS)
-    return dataclasses.replace(
-        bands, flux=np.where(bands.bad, np.float32(np.nan), bands.flux).astype(np.float32)
-    )
+def _pixels(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Read the pixels of a file's survey images, as band → image; bad pixels become NaN."""
+    # read each band on its own grid: shifted onto the grid of another band, its pixels would no
+    # longer belong to the sky coordinates in its header, which `SurveyImage.world` stores
+    parts = read_unaligned(path.read_bytes(), where=path, max_pixels=MOST_PIXELS)
+    return {
+        name: np.where(bad, np.float32(np.nan), flux)
+        for part in parts
+        for name, flux, bad in zip(part.names, part.flux, part.bad, strict=True)
+    }

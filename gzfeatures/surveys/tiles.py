@@ -229,10 +229,9 @@ class GalaxyCutter:
 
     def _plane(self, image: SurveyImage) -> npt.NDArray[np.float32]:
         try:
-            bands = self.source.pixels(image.path)
+            return self.source.pixels(image.path)[image.band]
         except InputError as error:
             raise NoAnswer(f"tile cannot be read: {error}") from error
-        return np.asarray(bands.flux[bands.names.index(image.band)])
 
 
 def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tuple[Grid, Grid]:

@@ -54,25 +54,50 @@ def read_fits(
     ------
     InputError
         The file is truncated, damaged, or too large; no image, or more than one, can be the
-        galaxy's; the bands of a cube have no names; header and `names` differ; or bands cannot be
-        aligned.
+        galaxy's; the bands of a cube have no names; header and `names` differ; or bands differ in
+        shape or cannot be aligned.
+    """
+    parts = read_unaligned(data, where=where, max_pixels=max_pixels, names=names, science=science)
+    return stacked(parts, where=where)
+
+
+def read_unaligned(
+    data: bytes,
+    *,
+    where: object,
+    max_pixels: int,
+    names: tuple[str, ...] | None = None,
+    science: str | None = None,
+) -> list[Bands]:
+    """Read each image or cube of a FITS file on its own pixel grid, with its own coordinates.
+
+    Parameters
+    ----------
+    data, where, max_pixels, names, science
+        As for `read_fits`.
+
+    Returns
+    -------
+    list of Bands
+        One for each image or cube, in the file's order; shapes and pixel grids may differ.
+
+    Raises
+    ------
+    InputError
+        As for `read_fits`, except that the images need not be alike.
     """
     if data[:2] == b"\x1f\x8b":
         data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
     chosen = planes(data, where=where, max_pixels=max_pixels, science=science)
     names_in_file = [name for plane in chosen for name in plane.names or ()]
     cubes = [plane.values.reshape((-1, *plane.values.shape[-2:])) for plane in chosen]
-    if len({cube.shape[1:] for cube in cubes}) > 1:
-        raise InputError(
-            "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
-        )
-    total = sum(map(len, cubes))
     # check the sum of pixels over all bands, because each image of the file alone may be below the
     # limit
-    if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
+    if sum(cube.size for cube in cubes) > max_pixels:
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
         )
+    total = sum(map(len, cubes))
     named = iter(_agreed(tuple(names_in_file), names, total, where=where))
     bands = [
         Bands(
@@ -98,7 +123,7 @@ def read_fits(
             found=", ".join(twice),
             remedy="name the plane that is the image with --science NAME,VERSION or a number",
         )
-    return stacked(bands, where=where)
+    return bands
 
 
 def read_npy(

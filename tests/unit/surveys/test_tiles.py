@@ -177,6 +177,33 @@ def two_grids(folder: Path, apart: float) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("moved", [(10.0, -4.0), (3.3, 0.6)])
+@pytest.mark.parametrize("wide", [SIDE, SIDE + 30])
+def test_bands_of_one_tile_stay_where_their_own_coordinates_put_them(
+    moved: tuple[float, float], wide: int, tmp_path: Path
+) -> None:
+    """Dithered bands of one file are cut as those of separate files, also of other sizes."""
+    dithered = world(MATRICES["straight"])
+    dithered.wcs.crpix = dithered.wcs.crpix + moved
+    units = [fits.PrimaryHDU()]
+    for band, where, size in (
+        ("g", dithered, SIDE), ("r", world(MATRICES["straight"]), SIDE),
+        ("i", world(MATRICES["turned"]), wide),
+    ):  # fmt: skip
+        path = tmp_path / f"apart/tiles/{band}.fits"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        flux = tile(path, where, band, size=size)
+        units.append(fits.ImageHDU(flux, fits.getheader(path), name=band))
+    (tmp_path / "one/tiles").mkdir(parents=True)
+    fits.HDUList(units).writeto(tmp_path / "one/tiles/a.fits")
+    for folder in ("apart", "one"):
+        assert cut(galaxies((RA, DEC)), tmp_path / folder, scale=SCALE).failed == ()
+    cubes = [fits.getdata(tmp_path / f"{folder}/out/g0.fits") for folder in ("apart", "one")]
+    assert (cubes[0] == cubes[1]).all()
+    g, r, i = map(shape, cubes[1])
+    assert g == pytest.approx(r, abs=0.2) and i == pytest.approx(r, abs=0.2)
+
+
 def test_a_scale_of_zero_is_refused_also_for_tiles(tmp_path: Path) -> None:
     tile(tmp_path / "tiles/a.fits", world(MATRICES["straight"]))
     with pytest.raises(InputError, match="must be above 0 arcsec per pixel, found 0"):
