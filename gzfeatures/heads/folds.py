@@ -6,6 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.galaxies.splits.related_galaxies import known_keys
 
 Groups: TypeAlias = npt.NDArray[Any]
 """Group of each row, shape (n,)."""
@@ -22,8 +25,8 @@ def folds_of(
     codes : ndarray of int
         Class of each row, 0…k−1, shape (n,).
     groups : ndarray, optional
-        Group of each row; without groups every row is a group of its own. A group counts as its
-        most frequent class.
+        Group of each row; without groups, and where it is missing (None, NaN, masked or blank), the
+        row is a group of its own. A group counts as its most frequent class.
     count : int
         Number of folds; at most the number of groups.
     seed : int
@@ -37,7 +40,7 @@ def folds_of(
     """
     n = len(codes)
     # distribute whole groups to the folds; a group counts as its most frequent class
-    block = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    block = np.arange(n) if groups is None else group_numbers(groups)
     members = int(block.max()) + 1
     votes = np.zeros((members, int(codes.max()) + 1))
     np.add.at(votes, (block, codes), 1)
@@ -60,3 +63,28 @@ def folds_of(
         (np.flatnonzero(fold_of_row != number), np.flatnonzero(fold_of_row == number))
         for number in range(count)
     ]
+
+
+def group_numbers(groups: Any) -> Rows:
+    """Return the number of each row's group; a row whose group is missing gets its own number.
+
+    Parameters
+    ----------
+    groups : array-like
+        Group of each row, shape (n,): numbers, texts or both. None, NaN, NA, masked entries and
+        blank texts are missing groups.
+
+    Returns
+    -------
+    ndarray of int
+        Shape (n,). Known groups are numbered from 0 in rising order; missing ones follow.
+
+    Examples
+    --------
+    >>> group_numbers(["b", "a", None, "b", None]).tolist()
+    [1, 0, 2, 1, 3]
+    """
+    codes, known = pd.factorize(known_keys(groups), sort=True)
+    missing = codes < 0
+    codes[missing] = len(known) + np.arange(missing.sum())
+    return np.asarray(codes, dtype=np.intp)

@@ -11,6 +11,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.related_galaxies import known_groups
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.folds import folds_of
@@ -68,7 +69,7 @@ def out_of_sample(
     # give a galaxy without a group a group of its own: every row then has a group,
     # as `folds_of` needs
     group_of = {name: name for name in ids} | {
-        name: f"group {group}" for name, group in (groups or {}).items()
+        name: f"group {group}" for name, group in known_groups(groups or {}).items()
     }
     members = np.asarray([group_of[name] for name in ids], dtype=object)
     parts = []

@@ -17,6 +17,7 @@ from gzfeatures.galaxies.labels.label_columns import EMPTY as EMPTY
 from gzfeatures.galaxies.labels.label_columns import SEPARATOR, VOTES, read_columns
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.labels.target_column import TargetColumn
+from gzfeatures.galaxies.splits.related_galaxies import known_keys
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among
 from gzfeatures.tablefiles.cells import texts_of
@@ -191,6 +192,6 @@ def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Sp
     sides = [ids[labelled & (part == name).to_numpy()] for name in PARTS]
     groups: dict[str, str] = {}
     if "group" in frame:
-        grouped = frame["group"].notna().to_numpy() & labelled
+        grouped = known_keys(frame["group"]).notna().to_numpy() & labelled
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
     return Split(sides[0], sides[1], sides[2], groups)

@@ -154,7 +154,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
     dict of str to str
         Id → smallest id of its group.
     """
-    codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
+    codes, _ = pd.factorize(known_keys(keys))
     # skip galaxies with a missing or empty key (code −1): they are in no group
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
@@ -162,8 +162,54 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
     return linked(ids, rows[:-1][same], rows[1:][same])
 
 
+def known_keys(keys: Iterable[Any]) -> pd.Series[Any]:
+    """Return group keys with None for each missing key: None, NaN, NA, masked, or blank text.
+
+    Two galaxies without a key are not related: a missing key must not act as a common key.
+
+    Parameters
+    ----------
+    keys : iterable
+        One key per galaxy, such as a column or a masked array; shape (n,).
+
+    Returns
+    -------
+    Series of object
+        Shape (n,), numbered from 0.
+
+    Examples
+    --------
+    >>> known_keys(["a", float("nan"), " ", None]).tolist()
+    ['a', None, None, None]
+    """
+    values = pd.Series(list(keys), dtype=object)
+    missing = values.isna() | values.map(_is_blank).astype(bool)
+    if isinstance(keys, np.ma.MaskedArray):
+        missing |= np.ma.getmaskarray(keys)
+    values[missing] = None
+    return values
+
+
+def _is_blank(key: object) -> bool:
+    return isinstance(key, str | bytes) and not key.strip()
+
+
+def known_groups(groups: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping from galaxy to group without galaxies whose group is missing.
+
+    Examples
+    --------
+    >>> known_groups({"1": "a", "2": "", "3": float("nan")})
+    {'1': 'a'}
+    """
+    known = known_keys(groups.values()).notna()
+    return {name: groups[name] for name, kept in zip(groups, known, strict=True) if kept}
+
+
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     """Merge several mappings from galaxy to group; groups that share a galaxy become one.
+
+    A galaxy whose group is missing (None, NaN or blank) is in no group of that mapping.
 
     Returns
     -------
@@ -180,8 +226,9 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     left: list[npt.NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
     right: list[npt.NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
     for mapping in mappings:
-        rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
-        codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
+        known = known_groups(mapping)
+        rows = index.get_indexer(pd.Index(list(known), dtype=object))
+        codes, distinct = pd.factorize(pd.Series(list(known.values()), dtype=object))
         # link each galaxy only to the first of its group: this connects the whole group with fewest
         # links
         first = np.zeros(len(distinct), dtype=np.intp)

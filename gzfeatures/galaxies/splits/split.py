@@ -15,7 +15,7 @@ import pandas as pd
 from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.galaxies.splits.related_galaxies import merge
+from gzfeatures.galaxies.splits.related_galaxies import known_groups, merge
 from gzfeatures.ids import Ids, among, require_unique
 
 PARTS = ("train", "validation", "test")
@@ -31,7 +31,8 @@ class Split:
         No galaxy is in two parts; only `train` must not be empty.
     groups : mapping of str to str
         Id → group, for galaxies that belong together (same galaxy twice, copies, neighbours on the
-        sky). A galaxy that is not in the mapping forms a group alone.
+        sky). A galaxy that is not in the mapping, or whose group is missing (None, NaN or blank),
+        forms a group alone.
 
     Raises
     ------
@@ -49,6 +50,8 @@ class Split:
     def __post_init__(self) -> None:
         if not len(self.train):
             raise InputError("split has no training galaxies", rule="have at least one")
+        # galaxies whose group is missing are unrelated: the missing value is no common group
+        object.__setattr__(self, "groups", known_groups(self.groups))
         names, parts = [], []
         for code, part in enumerate(PARTS):
             ids: Ids = getattr(self, part)
@@ -285,6 +288,7 @@ def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
     # keep names of groups and ids of galaxies apart, because a group may have the name of a galaxy
     # that is not in the group
     if groups:
+        groups = known_groups(groups)
         keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids]
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
 

@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 from gzfeatures.errors import InputError
 from gzfeatures.heads.estimators.numbers import NumberRegression
 from gzfeatures.heads.estimators.registry import HEADS, recipe
+from gzfeatures.heads.folds import group_numbers
 
 UNWEIGHTED = ("knn", "lda", "mlp", "ensemble")
 """Heads whose method cannot weigh rows: their `fit` has no `sample_weight`."""
@@ -88,7 +89,8 @@ class HeadClassifier(ClassifierMixin, _HeadEstimator):  # type: ignore[misc]
         y : array-like
             Label of each row, shape (n,): text, whole numbers or booleans.
         groups : array-like, optional
-            Group of each row, shape (n,): no group is on both sides when the head is calibrated.
+            Group of each row, shape (n,): no group is on both sides when the head is calibrated. A
+            row whose group is missing (None, NaN, masked or blank) is a group of its own.
 
         Raises
         ------
@@ -157,7 +159,8 @@ class WeightedHeadClassifier(HeadClassifier):
         y : array-like
             Label of each row, shape (n,): text, whole numbers or booleans.
         groups : array-like, optional
-            Group of each row, shape (n,): no group is on both sides when the head is calibrated.
+            Group of each row, shape (n,): no group is on both sides when the head is calibrated. A
+            row whose group is missing (None, NaN, masked or blank) is a group of its own.
         sample_weight : array-like of numbers, optional
             Weight of each row, shape (n,), not negative; a row of weight 0 is left out.
 
@@ -240,9 +243,12 @@ def _counting_rows(
     rows: npt.NDArray[np.float32], sample_weight: Any, groups: Any
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
     """Return the indices, weights and groups of the rows with a weight above 0."""
-    members = None if groups is None else column_or_1d(groups)
-    if members is not None:
-        check_consistent_length(rows, members)
+    members = None
+    if groups is not None:
+        # check the shape on a copy: as an array of text, a missing group would become the group
+        # "nan", and as an array of numbers a masked one would become known
+        check_consistent_length(rows, column_or_1d(groups))
+        members = group_numbers(groups if np.ndim(groups) == 1 else np.ma.ravel(groups))
     if sample_weight is None:
         return np.arange(len(rows)), None, members
     weights = np.asarray(sample_weight, dtype=np.float64)

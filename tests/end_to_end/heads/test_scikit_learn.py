@@ -177,3 +177,28 @@ def test_an_unknown_head_or_parameter_is_refused() -> None:
         gz.estimator("svn")
     with pytest.raises(InputError, match=r"head svm: unknown parameter.*found Q"):
         gz.estimator("svm", Q=1)
+
+
+MISSING_GROUPS = {
+    "numbers with NaN": np.where(np.arange(90) < 4, np.arange(90) // 2, np.nan),
+    "series with NaN": pd.Series(np.where(np.arange(90) < 4, np.arange(90) // 2, np.nan)),
+    "integers with NA": pd.Series([0, 0, 1, 1, *[pd.NA] * 86], dtype="Int64"),
+    "text with None": np.array(["a", "a", "b", "b", *[None] * 86], dtype=object),
+    "list with NaN": ["a", "a", "b", "b", *[float("nan")] * 86],
+    "list of numbers and text": [1, 1, "a", "a", *[None] * 86],
+    "text with NA": pd.Series(["a", "a", "b", "b", *[pd.NA] * 86], dtype="string"),
+    "categories": pd.Series(["a", "a", "b", "b", *[None] * 86], dtype="category"),
+    "empty text": ["a", "a", "b", "b", *[""] * 43, *[" "] * 43],
+    "masked": np.ma.masked_array([0, 0, 1, 1, *[7] * 86], mask=np.arange(90) >= 4),
+    "masked column": np.ma.masked_array([0, 0, 1, 1, *[7] * 86], mask=np.arange(90) >= 4)[:, None],
+}
+
+
+@pytest.mark.parametrize("kind", MISSING_GROUPS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_a_row_without_a_group_is_a_group_of_its_own(kind: str) -> None:
+    """Not a member of one large group: then only four rows would calibrate the head."""
+    known = np.where(np.arange(90) < 4, np.arange(90) // 2, np.arange(90))
+    wanted = estimator("svm", gamma=0.5).fit(X, NAMES, groups=known)
+    fitted = estimator("svm", gamma=0.5).fit(X, NAMES, groups=MISSING_GROUPS[kind])
+    np.testing.assert_array_equal(fitted.predict_proba(X), wanted.predict_proba(X))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,3 +153,18 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
         write_labels(
             tmp_path / "file" / "labels.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0]))
         )
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_empty_group_is_no_common_group(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"labels.{ending}"
+    columns = {
+        "galaxy_id": ["a", "b", "c", "d", "e"],
+        "label": ["x", "y", "x", "y", "x"],
+        "split": ["train", "train", "train", "validation", "test"],
+        "group": ["g", "g", "", "", " "],
+    }
+    frame = pd.DataFrame(columns)
+    frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file)
+    split = read_labels(file)[1]
+    assert split is not None and split.groups == {"a": "g", "b": "g"}

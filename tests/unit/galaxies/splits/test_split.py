@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +166,19 @@ def test_galaxies_that_only_train_do_so_with_their_groups() -> None:
     assert (len(split.train), len(split.validation), len(split.test)) == (100, 40, 60)
     many = Split.draw(labels, (0.5, 0.2, 0.3), only_train=labels.ids[:150], seed=3)
     assert len(many.train) == 150 and len(many.test) == 30
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", " "])
+def test_a_missing_group_is_no_common_group(missing: Any) -> None:
+    """A column of groups with gaps comes in as a mapping: its gaps do not tie galaxies together."""
+    ids = np.array([f"{i:02}" for i in range(40)], dtype=object)
+    labels = Labels(ids, ("a", "b"), np.arange(40) % 2)
+    groups = dict.fromkeys(ids, missing) | {"00": "x", "02": "x"}
+    drawn = Split.draw(labels, groups=groups, seed=1)
+    alone = Split.draw(labels, groups={"00": "x", "02": "x"}, seed=1)
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(drawn, part), getattr(alone, part))
+    assert drawn.groups == {"00": "x", "02": "x"}
+    assert Split(ids[:20], ids[20:30], ids[30:], groups).groups == {"00": "x", "02": "x"}
+    extended = Split.draw(labels, groups=groups, kept=alone.among(ids[:30]), seed=1)
+    assert len(set(extended.groups.values())) == 1
