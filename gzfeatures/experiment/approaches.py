@@ -370,7 +370,9 @@ def extract_table(
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
     # extraction is slow: read the table if it has this key and is undamaged
-    if again or note.get("key") != key or not _noted(path.parent, note):
+    written = not again and note.get("key") == key and _noted(path.parent, note)
+    # the table also stores on which galaxies the network was trained, which is no part of the key
+    if not written or _record(path) != extraction.extractor.trained_on:
         cost = write_table(group.images, extraction, path).made
         try:
             # networks were trained on the images as they were: if images changed since, remove the
@@ -387,6 +389,11 @@ def extract_table(
         write_sidecar(beside, note)
     table = EmbeddingTable.read(path)
     return table, {"extract": note["seconds"]}
+
+
+def _record(path: Path) -> str | None:
+    """Return the record of galaxies that a written table's network was trained on."""
+    return EmbeddingTable.open(path).extractor.trained_on
 
 
 def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:

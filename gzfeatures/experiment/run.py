@@ -27,12 +27,13 @@ from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_candidates, writ
 from gzfeatures.experiment.label_sizes import LabelSizes
 from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.steps.outcome import best_table, explainable
-from gzfeatures.experiment.steps.plan import planned_tables, starting_weights
+from gzfeatures.experiment.steps.plan import planned_tables, starting_weights, weight_files
 from gzfeatures.experiment.steps.session import RunSession, Tracker, every_network
 from gzfeatures.explore.encoder_pairs import EncoderPair, encoder_pairs
 from gzfeatures.features.backbones import backbone, is_foreign
 from gzfeatures.features.store import Store
 from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.weights import record_of_file
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.images.picture_cache import GIGABYTES, PictureCache
@@ -262,6 +263,8 @@ def _gathered(settings: Experiment, where: RunPlace, progress: Progress) -> Labe
     if not settings.allow_seen:
         names = [name for name in starting_weights(settings) if not is_foreign(name)]
         records = [backbone(name).trained_on for name in names]
+        # weights from a file: the checkpoint folder in which it lies lists the galaxies
+        records += [record_of_file(file) for file in weight_files(settings)]
     group = cohorts.load_sample(
         settings.galaxies,
         settings.seed,

@@ -322,6 +322,37 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     return dataclasses.replace(entry, trained_on=_checkpoint(packaged(place)).trained_on)
 
 
+def backbone_of_file(file: Path, digest: str) -> Backbone | None:
+    """Return the backbone whose weights a file holds, if the file's sha256 identifies one.
+
+    Parameters
+    ----------
+    file : Path
+        File with weights.
+    digest : str
+        Sha256 of the file, 64 hexadecimal digits.
+
+    Returns
+    -------
+    Backbone or None
+        A backbone that comes with gzfeatures, or that of the checkpoint folder in which the file
+        lies; None if the sha256 is that of neither.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        The record beside a file `model.safetensors` cannot be read.
+    """
+    for entry in BACKBONES.values():
+        if entry.sha256 == digest:
+            return backbone(entry)
+    place = file.resolve()
+    if place.name != TENSORS or not (place.parent / RECORD).exists():
+        return None
+    found = _checkpoint(place.parent)
+    return found if found.sha256 == digest else None
+
+
 def classes_of(folder: str | Path) -> tuple[str, ...]:
     """Return the classes of a fine-tuned network, in the order of its outputs.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import WeightsError
-from gzfeatures.features.backbones import TENSORS, Backbone, packaged
+from gzfeatures.features.backbones import TENSORS, Backbone, backbone_of_file, packaged
 from gzfeatures.files import require_file
 
 RANDOM = "random:0"
@@ -93,3 +93,49 @@ def weights_digest(backbone: Backbone, path: Path | None) -> str:
             remedy="remove it, then fetch or write it again",
         )
     return digest
+
+
+def training_record(backbone: Backbone, path: Path | None, digest: str) -> str | None:
+    """Return the record of galaxies that the weights of a file were trained on; None if unknown.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Backbone that gets the weights.
+    path : Path, optional
+        Weight file; None for random weights, which were trained on nothing.
+    digest : str
+        Sha256 of the file, as `weights_digest` returns it.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        The file lies in a checkpoint folder whose record cannot be read.
+    """
+    if path is None:
+        return None
+    if path == own_file(backbone):
+        return backbone.trained_on
+    return record_of_file(path, digest)
+
+
+def record_of_file(file: str | Path, digest: str | None = None) -> str | None:
+    """Return the record of galaxies that a file's weights were trained on; None if unknown.
+
+    It is known of weights that come with gzfeatures, and of those in a checkpoint folder.
+
+    Parameters
+    ----------
+    file : str or Path
+        Weight file.
+    digest : str, optional
+        Sha256 of the file, if it was computed before.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such file; or it lies in a checkpoint folder whose record cannot be read.
+    """
+    path = require_file(file, "weights file")
+    origin = backbone_of_file(path, digest or fingerprint.of_file(path))
+    return None if origin is None else origin.trained_on

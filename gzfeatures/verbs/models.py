@@ -236,8 +236,8 @@ def finetune(
         near = pictures.select(known.ids)
         groups = Grouping().joined(SAME_FILE, near.duplicate_groups()).groups
         # galaxies on which the starting weights were trained must become training galaxies, because
-        # scores on them would be too good. Random weights ("none") were trained on no galaxies
-        tied = None if options.get("weights") == "none" else seen_by(str(network), near)
+        # scores on them would be too good
+        tied = seen_by(str(network), near, options.get("weights"))
         chosen = Split.draw(known, groups=groups, only_train=tied, seed=seed)
     view = options.pop("view", None)
     options["view"] = View.parse(view) if isinstance(view, str) else view

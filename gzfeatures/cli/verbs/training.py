@@ -341,9 +341,8 @@ def _known_of(
     from gzfeatures.networks.training.initialisation import seen_by
 
     near = images.select(images.ids[among(images.ids, labels.ids)])
-    # random weights were trained on no galaxy; other weights on galaxies that are recognised by id,
-    # file or picture
-    seen = () if weights == "none" else [seen_by(network, near)]
+    # galaxies that the weights were trained on are recognised by id, file or picture
+    seen = [seen_by(network, near, weights)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
     if near_duplicates:
         # also compare picture hashes, which find a resampled or recompressed copy in another file

@@ -119,6 +119,13 @@ def told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
     return suffixes
 
 
+def weight_files(settings: Experiment) -> list[str]:
+    """Return the weight files that replace those of a backbone, or that trainings start from."""
+    given = [choice.own_weights for choice in settings.backbones]
+    given += [each.weights for each in settings.networks]
+    return [file for file in given if file and file not in ("none", "own")]
+
+
 def starting_weights(settings: Experiment) -> list[str]:
     """Return the names of backbones that are used, or whose weights trainings start from."""
     starts = [each.name for each in settings.networks if each.weights != "none"]

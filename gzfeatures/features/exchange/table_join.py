@@ -9,6 +9,7 @@ import numpy as np
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.ids import Ids, among, positions, require_unique
 
 
@@ -16,6 +17,7 @@ def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
     """Return one table with the galaxies of several tables, in the order of the tables.
 
     A galaxy of several tables is kept once; its vector and image must be the same in all of them.
+    If any table knows which galaxies its network was trained on, so does the joined table.
 
     Raises
     ------
@@ -37,10 +39,21 @@ def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
                 rule=f"be of kind {first.kind or 'unknown'}, framed alike",
                 found=table.kind or "unknown",
             )
-    joined = first
+    extractor = dataclasses.replace(first.extractor, trained_on=_training_record(tables))
+    joined = dataclasses.replace(first, extractor=extractor)
     for table in tables[1:]:
         joined = _appended(joined, table)
     return joined
+
+
+def _training_record(tables: list[EmbeddingTable]) -> str | None:
+    """Return all training galaxies that tables of one network know, as text; None if none does."""
+    # equal fingerprints mean equal weights, so what one table knows of its network is true of all
+    known = [table.extractor.trained_on for table in tables]
+    texts = list(dict.fromkeys(text for text in known if text is not None))
+    if len(texts) > 1:
+        return TrainedOn.joined(texts).encode()
+    return texts[0] if texts else None
 
 
 def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:

@@ -11,7 +11,7 @@ from gzfeatures.features.backbones import DEFAULT, Backbone, foreign_kind, is_fo
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
-from gzfeatures.features.weights import RANDOM, weights_digest, weights_file
+from gzfeatures.features.weights import RANDOM, training_record, weights_digest, weights_file
 from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
 from gzfeatures.progress import SILENT, Progress, handed
@@ -73,10 +73,11 @@ def extractor_of(
         from gzfeatures.networks.models.load import layer_dim
 
         dim = layer_dim(spec, layer, view.size)
+    digest = weights_digest(spec, path)
     return Extractor(
         backbone=spec.name,
         architecture=spec.architecture,
-        weights=weights_digest(spec, path),
+        weights=digest,
         layer=layer,
         dim=dim,
         view=view,
@@ -85,7 +86,7 @@ def extractor_of(
         precision=precision,
         engine=runtime,
         stride_on=spec.stride_on,
-        trained_on=spec.trained_on if weights is None else None,
+        trained_on=training_record(spec, path, digest),
         dihedral=dihedral,
     )
 

@@ -13,7 +13,12 @@ from gzfeatures.errors import InputError, LeakError
 from gzfeatures.features.backbones import BACKBONES, Backbone, classes_of, packaged
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.features.weights import (
+    record_of_file,
+    training_record,
+    weights_digest,
+    weights_file,
+)
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
@@ -118,14 +123,9 @@ class Initialisation:
                 remedy="start from one of its members, a folder in its `members`",
             )
         classes_learned = _classes(network, spec) if weights in (None, "own") else None
-        start = cls(
-            spec.architecture,
-            view or spec.view,
-            spec,
-            path,
-            weights_digest(spec, path),
-            classes_learned,
-        )
+        digest = weights_digest(spec, path)
+        spec = dataclasses.replace(spec, trained_on=training_record(spec, path, digest))
+        start = cls(spec.architecture, view or spec.view, spec, path, digest, classes_learned)
         # refuse weights that were trained on a test galaxy: the test score would be too good
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
@@ -240,11 +240,25 @@ class Initialisation:
         )
 
 
-def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
-    """Return the ids of those images that the starting weights were trained on, shape (m,)."""
-    if isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir():
+def seen_by(
+    network: str | Path | Backbone, images: ImageSet, weights: str | Path | None = None
+) -> Ids:
+    """Return the ids of those images that the starting weights were trained on, shape (m,).
+
+    Parameters
+    ----------
+    network, weights
+        As for `train.train`.
+    images : ImageSet
+        Images that may show training galaxies of these weights.
+    """
+    if weights == "none":
         return images.ids[:0]
-    record = backbone_of(network).trained_on
+    named = isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir()
+    if weights in (None, "own"):
+        record = None if named else backbone_of(network).trained_on
+    else:
+        record = record_of_file(str(weights))
     ids: Ids = images.ids[TrainedOn.joined([record]).among_images(images)]
     return ids
 

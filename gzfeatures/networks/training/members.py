@@ -187,7 +187,7 @@ def join(
     )
     # galaxies that the starting weights were trained on must not calibrate the ensemble
     validation = galaxies.images.select(galaxies.split.validation)
-    met = validation.ids[:0] if options.weights == "none" else seen_by(network, validation)
+    met = seen_by(network, validation, options.weights)
     inference = Inference(
         pixels, TARGETS[settings["target"]], galaxies.labels.classes, spec.mean, spec.std
     )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from blobs import draw
+from blobs import draw, labels_of
 
 import gzfeatures as gz
+from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
+from gzfeatures.experiment.approaches import extract_table
 from gzfeatures.experiment.config import Experiment, load
+from gzfeatures.experiment.sample import LabelledSample
 from gzfeatures.experiment.steps.plan import starting_weights
 from gzfeatures.features.store import Store
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.files import write_sidecar
+from gzfeatures.galaxies.splits.split import Split
 
 HEAD = """
 name = "small"
@@ -60,6 +68,32 @@ def test_an_entry_with_an_architecture_gives_vectors(tmp_path: Path) -> None:
     pixels = images.pixels(0, gz.View(size=16)) / 255
     # torch and Pillow resample to within one grey level
     assert np.abs(table.matrix[0] - pixels.mean((0, 1))).max() < 2 / 255
+
+
+def test_a_table_whose_record_of_training_galaxies_is_not_the_network_s_is_written_again(
+    tmp_path: Path,
+) -> None:
+    encoder(tmp_path / "encoder.onnx")
+    (tmp_path / "images").mkdir()
+    images = gz.ImageSet.of(draw(tmp_path / "images", n=3))
+    labels = labels_of(images)
+    split = Split(labels.ids[:1], labels.ids[1:2], labels.ids[2:])
+    settings, path = loaded(tmp_path, ENTRY), tmp_path / "t.parquet"
+
+    def written() -> gz.EmbeddingTable:
+        sample = LabelledSample(labels, split, split, images)
+        choice, store = settings.backbones[0], Store(tmp_path / "store")
+        return extract_table(choice, sample, path, settings, store=store)[0]
+
+    first = written()
+    older = replace(first.extractor, trained_on=TrainedOn.of(["x"]).encode())
+    replace(first, extractor=older).write(path)
+    note = json.loads(path.with_suffix(".json").read_text())
+    note["files"] = {path.name: fingerprint.of_file(path)}
+    write_sidecar(path.with_suffix(".json"), note)
+    assert gz.EmbeddingTable.read(path).extractor.trained_on is not None
+    assert written().extractor == first.extractor
+    assert gz.EmbeddingTable.read(path).extractor.trained_on is None
 
 
 def test_galaxies_that_an_encoder_of_others_was_trained_on_are_not_looked_up(

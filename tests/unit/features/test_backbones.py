@@ -13,7 +13,14 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import BACKBONES, Backbone, backbone
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.features.weights import RANDOM, hub_file, weights_digest, weights_file
+from gzfeatures.features.weights import (
+    RANDOM,
+    hub_file,
+    record_of_file,
+    training_record,
+    weights_digest,
+    weights_file,
+)
 
 
 def checkpoint(folder: Path, **changes: object) -> Path:
@@ -174,6 +181,41 @@ def test_training_ids_are_known_again_after_writing(ids: list[str], others: list
         name in set(ids) for name in [*ids, *others]
     ]
     assert known.fingerprint == TrainedOn.of(reversed(ids)).fingerprint
+
+
+def test_a_file_of_weights_has_the_record_of_the_checkpoint_folder_in_which_it_lies(
+    tmp_path: Path,
+) -> None:
+    text = TrainedOn.of(["c", "d"]).encode()
+    spec = dataclasses.replace(
+        BACKBONES["resnet18"], weights=None, url=None, trained_on=text
+    ).asdict()
+    file = checkpoint(tmp_path / "tuned", backbone=spec) / "model.safetensors"
+    assert record_of_file(file) == text == backbone(file.parent).trained_on
+    (tmp_path / "link").symlink_to(file)
+    assert record_of_file(tmp_path / "link") == text
+    # a copy elsewhere, or other bytes beside the record, are weights of unknown training
+    (tmp_path / "model.safetensors").write_bytes(file.read_bytes())
+    assert record_of_file(tmp_path / "model.safetensors") is None
+    file.write_bytes(b"other weights")
+    assert record_of_file(file) is None
+    (file.parent / "backbone.json").write_text("{}")
+    with pytest.raises(InputError, match="checkpoint record cannot be read"):
+        record_of_file(file)
+    with pytest.raises(MissingFileError, match="weights file not found"):
+        record_of_file(tmp_path / "none.safetensors")
+
+
+def test_weights_that_come_with_the_package_are_known_under_any_path(tmp_path: Path) -> None:
+    spec = backbone("googlenet-gz2")
+    own = weights_file(spec)
+    assert own is not None and spec.trained_on
+    (tmp_path / "copy.safetensors").write_bytes(own.read_bytes())
+    other = BACKBONES["googlenet"]
+    for file in (own, tmp_path / "copy.safetensors"):
+        assert training_record(other, file, fingerprint.of_file(file)) == spec.trained_on
+    assert training_record(spec, own, spec.sha256) == spec.trained_on
+    assert training_record(spec, None, RANDOM) is None
 
 
 def test_damaged_records_of_training_ids_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,7 @@ from gzfeatures.features.exchange.table_join import joined_rows, sliced
 from gzfeatures.features.exchange.table_repair import repair_table
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.spec import Extraction
 
@@ -98,6 +100,24 @@ def test_imported_tables_of_one_encoder_go_together_and_others_do_not(tmp_path: 
     unnamed = [import_table(VectorSource(tmp_path / f"{name}.npz")) for name in "ab"]
     with pytest.raises(InputError, match="different extractors"):
         joined_rows(unnamed)
+
+
+def test_joined_tables_know_all_galaxies_that_any_of_them_knows_the_network_was_trained_on() -> (
+    None
+):
+    def part(first: int, last: int, record: str | None) -> EmbeddingTable:
+        table = whole().select(whole().ids[first:last])
+        return replace(table, extractor=replace(table.extractor, trained_on=record))
+
+    known = TrainedOn.of(["g0001", "g0006"]).encode()
+    others = TrainedOn.of(["g0011"]).encode()
+    unknown, one, two = part(0, 5, None), part(5, 10, known), part(10, 15, others)
+    for tables in ([unknown, one, two], [two, one, unknown], [one, unknown, two]):
+        assert sorted(joined_rows(tables).seen_ids) == ["g0001", "g0006", "g0011"]
+    # a record is kept as it is; none stays none, because an empty record would mean no galaxies
+    assert joined_rows([unknown, one]).extractor.trained_on == known
+    assert joined_rows([unknown, part(5, 10, None)]).extractor.trained_on is None
+    assert joined_rows([unknown, part(5, 10, "")]).extractor.trained_on == ""
 
 
 def test_nothing_is_computed_for_imported_vectors(tmp_path: Path) -> None:
