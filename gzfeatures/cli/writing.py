@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
@@ -44,6 +45,9 @@ NAMED: dict[str, Callable[[str], bool]] = {
     "network": _another_backbone,
     "scheme": _another_scheme,
     "weights": lambda text: text != "none",
+    # examples of a search: ids of galaxies, image files, or files of ids
+    "like": os.path.isfile,
+    "unlike": os.path.isfile,
 }
 """Parameters whose value may be a file path, each with a function that says if it is one."""
 
@@ -95,8 +99,6 @@ PLAIN = frozenset(
             "image_science",
             "image_prefer",
             "image_ids_from",
-            "like",
-            "unlike",
             "words",
         ),
     }
