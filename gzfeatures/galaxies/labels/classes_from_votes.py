@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, SENTINELS
 from gzfeatures.galaxies.labels.conditions import (
     Cut,
     Facts,
@@ -26,7 +27,7 @@ from gzfeatures.galaxies.labels.conditions import (
 )
 from gzfeatures.galaxies.labels.labels import FEW, Labels, Origin
 from gzfeatures.galaxies.votes import gz2_class_strings
-from gzfeatures.galaxies.votes.vote_columns import SEVERAL, Ballots, Choice
+from gzfeatures.galaxies.votes.vote_columns import ANY, SEVERAL, Ballots, Choice
 from gzfeatures.galaxies.votes.votes import QUESTIONS
 from gzfeatures.ids import uniform
 
@@ -40,6 +41,7 @@ NONE_OF_THESE = "none-of-these"
 NO_RULE = "no rule claims it"
 TWO_RULES = "two rules claim it"
 NO_VOTES = "votes are missing"
+NO_CLASS_VOTED = "no volunteer voted for any of the classes"
 TWO_CAMPAIGNS = "two campaigns asked it (--campaign names one)"
 TWO_FLAGS = "two answers of one question are flagged"
 NO_STRING = "gz2_class is missing or cannot be read"
@@ -47,6 +49,9 @@ NO_CLASS = "class column is empty"
 UNKNOWABLE = ": not known in this catalog"
 UNSURE = ": not known of this galaxy"
 _UNREAD = "?"
+_BINS = frozenset((*QUANTITIES["redshift_bin"].names, *QUANTITIES["magnitude_bin"].names))
+"""Columns of bin numbers, where −999 means "below all bins" and only −9999 means "unknown"."""
+_UNKNOWN_BIN = (-9999.0,)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +78,8 @@ class Labelling:
     def labels(self) -> Labels:
         """Return the labels that the class scheme gives to the catalog's galaxies."""
         ready = self._ready()
+        if ready is not None or not self.scheme.answers:
+            self._require_no_choice()
         if ready is not None:
             return ready
         if self.scheme.target == "fractions":
@@ -83,9 +90,7 @@ class Labelling:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)
         if self.scheme.draw:
-            values = self._drawn()
-            one_hot = np.eye(len(self.scheme.classes), dtype=bool)[values]
-            return self._supported(values, self._exclusions(), one_hot)
+            return self._drawn_class()
         conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
         claims = np.stack([all_hold(texts, self.facts) for texts in conditions], axis=1)
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
@@ -96,6 +101,36 @@ class Labelling:
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
         return self._one_class(claims, unsure)
+
+    def _require_no_choice(self) -> None:
+        """Refuse a choice among the votes if the labels come from no votes."""
+        if self.choice == ANY:
+            return
+        wanted = {
+            "--campaign": self.choice.campaign,
+            "--measure": self.choice.measure,
+            "--min-votes": self.choice.min_votes,
+        }
+        given = " ".join(f"{option} {value}" for option, value in wanted.items() if value)
+        raise InputError(
+            "labels come from no votes",
+            where=f"scheme {self.scheme.name}, {self.catalog.kind} catalog {self.catalog.source}",
+            rule="come from votes to be chosen by --campaign, --measure or --min-votes",
+            found=given,
+            remedy="leave these options out, or use a scheme of vote fractions on a catalog of "
+            "votes",
+        )
+
+    def _drawn_class(self) -> Labels:
+        """Return labels with one class per galaxy, drawn with vote fractions as probabilities."""
+        reasons = self._exclusions()
+        total = self.soft.sum(axis=1)
+        # the classes may be answers to a question that nobody was asked about this galaxy: then no
+        # class has a probability
+        reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | np.isnan(total)
+        reasons[NO_CLASS_VOTED] = np.asarray(total == 0)
+        values = self._drawn()
+        return self._supported(values, reasons, np.eye(len(self.classes), dtype=bool)[values])
 
     def _one_class(self, claims: Mask, unsure: Mask) -> Labels:
         """Return labels with one class per galaxy, chosen among the classes whose conditions hold.
@@ -159,12 +194,18 @@ class Labelling:
         none = np.zeros(len(self.catalog))
         return Facts(
             fraction=lambda answer: none if ballots is None else ballots.votes.answer(answer),
-            column=self.catalog.column,
+            column=self._measured,
             letter=lambda part: self._letters[part],
             has_column=self.catalog.has_column,
             unasked=lambda answer: self._nobody if ballots is None else ballots.unasked(answer),
             most=lambda answer: none if ballots is None else ballots.most(answer),
         )
+
+    def _measured(self, name: str) -> Numbers:
+        """Return a numeric column of the catalog, shape (n,); NaN where it holds a sentinel."""
+        numbers = self.catalog.column(name)
+        sentinels = _UNKNOWN_BIN if name in _BINS else SENTINELS
+        return np.where(np.isin(numbers, sentinels), np.nan, numbers)
 
     @cached_property
     def soft(self) -> Numbers:
@@ -246,7 +287,10 @@ class Labelling:
         )
 
     def _drawn(self) -> npt.NDArray[np.int64]:
-        """Draw a class for each galaxy, with its vote fractions as probabilities, shape (n,)."""
+        """Draw a class for each galaxy, with its vote fractions as probabilities, shape (n,).
+
+        If the fractions are unknown or sum to zero, the class has no meaning.
+        """
         # inverse transform sampling: draw the first class whose cumulative vote fraction exceeds a
         # random number
         cumulated = np.cumsum(self.soft, axis=1)

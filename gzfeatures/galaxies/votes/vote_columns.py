@@ -171,6 +171,7 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
                 for name in source.columns[answer]
             ]
             values[:, column] = np.sum(parts, axis=0) if parts else 0.0
+    values[_without_question(values, source.columns)] = np.nan
     ids = as_ids(frame["galaxy_id"])
     if source.form == "count":
         return Counts(ids, values, source.measure)
@@ -182,6 +183,20 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
     # and are refused later
     values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
     return Conditional(ids, values, source.measure)
+
+
+def _without_question(values: Numbers, columns: Columns) -> npt.NDArray[np.bool_]:
+    """Return where an answer that a campaign lacks is unknown, because its question is unknown.
+
+    Nobody can choose such an answer, so it has zero votes if the votes for another answer to the
+    question are known. Shape (n, 37), bool.
+    """
+    unknown_votes = np.zeros_like(values, dtype=bool)
+    for question, part in COLUMNS.items():
+        offered = np.array([bool(columns.get(answer, ())) for answer in QUESTIONS[question]])
+        missing = np.isnan(values[:, part]) | ~offered
+        unknown_votes[:, part] = missing.all(axis=1, keepdims=True) & ~offered
+    return unknown_votes
 
 
 _ROUNDING = 1e-5
@@ -350,7 +365,10 @@ def _asked(
             continue
         counts = table(frame, source).values[rows]
         for place, part in enumerate(COLUMNS.values()):
-            counted = ~np.isnan(counts[:, part]).all(axis=1)
-            total = np.where(counted, np.nansum(counts[:, part], axis=1), np.nan)
+            missing = np.isnan(counts[:, part])
+            total = np.nansum(counts[:, part], axis=1)
+            # if some counts are missing, a sum above zero is a lower bound of the number of
+            # volunteers, but a sum of zero says nothing: the missing counts may be large
+            counted = ~missing.all(axis=1) & ~(missing.any(axis=1) & (total == 0))
             asked[rows, place] = np.where(counted, total, asked[rows, place])
     return asked
