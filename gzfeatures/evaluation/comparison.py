@@ -392,7 +392,8 @@ def _tests(
                 only_first=only_first,
                 only_second=only_second,
                 p=p,
-                p_family=float(family[number]),
+                # a correction for several pairs cannot lower a p value, but random signs can do so
+                p_family=max(float(family[number]), p),
                 compares=_compared([candidates[m] for m in methods[i]], second),
             )
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from gzfeatures.evaluation.statistics.proportions import Array
+
+_BLOCK_BYTES = 32 * 2**20
 
 
 def luck_of_the_best(
@@ -50,27 +51,38 @@ def luck_of_the_best(
     cross-validation).
     """
     n = len(columns[0][0])
-    rng = np.random.default_rng(seed)
-    # count how often each galaxy is drawn in a resample; galaxies with count 0 test the method that
-    # the resample chooses
-    drawn = np.stack(
-        [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]
-    ).astype(np.float32)
-    left = (drawn == 0).astype(np.float32)
-
-    def means(weights: npt.NDArray[np.float32], number: Array) -> Array:
-        """Return each method's score in each of B resamples, as the mean over its seeds, (B, K)."""
-        method_values = []
-        for seeds in columns:
-            totals = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
-            method_values.append(np.mean([metric(each, number) for each in totals], axis=0))
-        return np.stack(method_values, axis=1)
-
     sign = 1.0 if higher_is_better else -1.0
-    on_drawn = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
-    on_left = sign * means(left, left.sum(1))
-    on_all = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
-    # each resample chooses a method; score it on the galaxies that the resample left out, which had
-    # no part in the choice
-    chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]
-    return float(sign * max(np.nanmax(on_all) - float(np.nanmean(chosen)), 0.0))
+    chosen: list[Array] = []
+    for drawn in _drawn(n, resamples, np.random.default_rng(seed)):
+        left = (drawn == 0).astype(np.float64)
+        on_drawn = sign * _scores(columns, metric, drawn)
+        on_left = sign * _scores(columns, metric, left)
+        # each resample chooses a method; score it on the galaxies that the resample left out, which
+        # had no part in the choice. A method of unknown score is never chosen
+        best = np.where(np.isnan(on_drawn), -np.inf, on_drawn).argmax(1)
+        chosen.append(on_left[np.arange(len(drawn)), best])
+    on_all = sign * _scores(columns, metric, np.ones((1, n)))[0]
+    worth = float(np.nanmean(np.concatenate(chosen)))
+    return float(sign * max(float(np.nanmax(on_all)) - worth, 0.0))
+
+
+def _drawn(n: int, resamples: int, rng: np.random.Generator) -> Iterator[Array]:
+    """Count how often each of n galaxies is drawn in a resample; yield blocks, shape (b, n)."""
+    block = max(1, _BLOCK_BYTES // (8 * n))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        counts = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(size)]
+        # in double precision: squared residuals of numbers in a small or large unit, such as
+        # luminosities in erg/s, are outside the range of single precision
+        yield np.stack(counts).astype(np.float64)
+
+
+def _scores(
+    columns: Sequence[Sequence[Array]], metric: Callable[[Array, Array], Array], weights: Array
+) -> Array:
+    """Return each method's score, as the mean over its seeds, for each row of weights, (b, K)."""
+    number = weights.sum(1)
+    scores = []
+    for seeds in columns:
+        scores.append(np.mean([metric(weights @ each, number) for each in seeds], axis=0))
+    return np.stack(scores, axis=1)

@@ -58,9 +58,16 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
 
     A contribution is the metric plus the galaxy's influence on it. For accuracy, it is 1 for a
     correctly classified galaxy and 0 for others. For other metrics, the influence is computed to
-    first order (von Mises' expansion), from numerical derivatives of the metric by the column sums.
+    first order (von Mises' expansion). For RMSE and bias, which have a unit, it follows from a
+    formula; for metrics of classes from numerical derivatives of the metric by the column sums.
     """
     n, m = columns.shape
+    if kind in VALUE_TARGETS:
+        square, residual, count = columns.T
+        return residual.copy() if metric == "bias" else _rmse_shares(square, count)
+    if kind == "fractions":
+        return _rmse_shares(columns[:, :k].sum(1), columns[:, k:].sum(1))
+    # the sums count galaxies or have values of order 1 per galaxy, so that one step suits them all
     totals, step = columns.sum(0), 1e-3
     moved = step * np.eye(m)
     up, down = (metrics_of(totals + sign * moved, n, kind, k)[metric] for sign in (1, -1))
@@ -70,6 +77,22 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     # that no galaxy has
     influence = np.nan_to_num(columns) @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))
+
+
+def _rmse_shares(square: Array, count: Array) -> Array:
+    """Return each galaxy's contribution to the RMSE, shape (n,), in the unit of the residuals.
+
+    `square` are the summed squared residuals of each galaxy's answers, `count` the numbers of
+    answers. RMSE = √(Σ square / Σ count), and its derivatives by both sums give the influence. If
+    every residual is 0, each contribution is 0.
+    """
+    total = count.sum()
+    mean_square = square.sum() / total
+    rmse = np.sqrt(mean_square)
+    if rmse == 0:
+        return np.zeros(len(square))
+    influence = len(square) * (square - mean_square * count) / (2 * rmse * total)
+    return np.asarray(rmse + influence)
 
 
 def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
