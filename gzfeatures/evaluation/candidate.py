@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.metrics import Scores
+from gzfeatures.evaluation.metrics import Scores, evaluate
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
 
 Approach: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
 
@@ -92,6 +93,37 @@ class Candidate:
                 where=self.name,
                 rule="be of the same galaxies and classes",
             )
+
+    def at_level(self, labels: Labels, level: float) -> Candidate:
+        """Return the candidate model with confidence intervals of its overall scores at a level.
+
+        Parameters
+        ----------
+        labels : Labels
+            True labels of the test galaxies.
+        level : float
+            Coverage of the confidence intervals, in (0, 1).
+
+        Raises
+        ------
+        InputError
+            Numbers are predicted, and their intervals have another level: they depend on groups of
+            galaxies, which are unknown here.
+        """
+        if not self.scores.intervals or self.scores.level == level:
+            return self
+        if self.predictions.is_value:
+            raise InputError(
+                "intervals of scores have another level",
+                where=self.name,
+                rule=f"have level {level:g}",
+                found=f"{self.scores.level:g}",
+                remedy=f"evaluate the predictions with level={level:g}",
+            )
+        # volunteers' votes have no part in these intervals, and take long to compare with
+        scores = evaluate(self.predictions, dataclasses.replace(labels, soft=None), level=level)
+        changed = dataclasses.replace(self.scores, intervals=scores.intervals, level=level)
+        return dataclasses.replace(self, scores=changed)
 
     @property
     def name(self) -> str:

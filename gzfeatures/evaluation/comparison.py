@@ -157,15 +157,16 @@ def compare(
         Number of bootstrap resamples of galaxies; the same ones serve every method.
     level : float
         Coverage of the confidence intervals; 1 − level is the probability that any of the pairs is
-        wrongly found to differ.
+        wrongly found to differ. Intervals of scores of another level are computed again.
     seed : int
         Seed of the resampling.
 
     Raises
     ------
     InputError
-        No candidate, an unknown metric, or candidates with different splits, class schemes or test
-        galaxies (the message says which, and why this matters).
+        No candidate, an unknown metric, candidates with different splits, class schemes or test
+        galaxies (the message says which, and why this matters), or predicted numbers with intervals
+        of another level.
 
     References
     ----------
@@ -174,6 +175,7 @@ def compare(
     doi:10.3102/1076998611411915 (interval of a difference of shares).
     """
     first = _comparable(candidates)
+    candidates = [candidate.at_level(labels, level) for candidate in candidates]
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
     # all predictions now have one order of galaxies, so that methods are compared on each galaxy

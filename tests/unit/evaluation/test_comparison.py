@@ -350,3 +350,30 @@ def test_the_p_value_of_a_family_is_never_below_that_of_its_pair(
     (test,) = compare(several, truth, resamples=5000).tests
     assert test.p == mcnemar(only_first, only_second)
     assert test.p <= test.p_family <= test.p + 4 * np.sqrt(test.p / 5000)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.99])
+def test_all_intervals_of_a_comparison_have_its_level(level: float) -> None:
+    several = [pairing("svm", 1.2, 1), pairing("knn", 1.0, 2)]
+    asked = [
+        dataclasses.replace(each, scores=evaluate(each.predictions, TRUTH, level=level))
+        for each in several
+    ]
+    found, expected = (compare(each, TRUTH, level=level) for each in (several, asked))
+    assert found.asdict() == expected.asdict() and found.level == level
+    widths = [
+        np.diff(compare(several, TRUTH, level=each).ranking[0].interval("accuracy") or [])
+        for each in (0.5, 0.9, 0.99)
+    ]
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_intervals_of_numbers_of_another_level_are_refused() -> None:
+    several, truth = of_numbers(1.0)
+    with pytest.raises(InputError, match=r"must have level 0\.99, found 0\.9; evaluate .*=0\.99"):
+        compare(several, truth, level=0.99)
+    without = [
+        dataclasses.replace(each, scores=evaluate(each.predictions, truth, intervals=0))
+        for each in several
+    ]
+    assert compare(without, truth, level=0.99).winner is not None
