@@ -25,6 +25,11 @@ MOST_FIELDS = 999
 NO_INTEGER = -(2**63)
 """TNULL, the integer that marks a missing one: all true values lie within ±2^53 (see `tables`)."""
 
+_CODES = {"int64": "K", "float64": "D", "float32": "E", "bool": "L"}
+"""Types of columns without missing values, with their TFORM."""
+_OF_OBJECTS: dict[str, Any] = {"integer": "Int64", "floating": "float64", "boolean": "boolean"}
+"""What pandas finds in a column of Python objects → type in which the column is written."""
+
 _FIELD_CARD = re.compile(r"(T[A-Z]+)([1-9]\d*)")
 _OF_OLD_BYTES = ("CHECKSUM", "DATASUM", "THEAP")
 
@@ -35,8 +40,8 @@ def write_fits(frame: pd.DataFrame, path: Path) -> Path:
     Parameters
     ----------
     frame : DataFrame
-        Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become TUNIT and TUCD. A
-        missing number is NaN, a missing integer TNULL, a missing text an empty one.
+        Columns of numbers, booleans or text; `attrs["units"]` and `attrs["ucds"]` become TUNIT and
+        TUCD. A missing number is NaN, a missing integer TNULL, a missing text an empty one.
     path : Path
         File to write.
 
@@ -44,7 +49,7 @@ def write_fits(frame: pd.DataFrame, path: Path) -> Path:
     ------
     InputError
         FITS cannot store the table: a text is not ASCII, two column names differ in case only, or
-        it has more than 999 columns.
+        it has more than 999 columns, or numbers of more than 64 bits.
     OutputError
         The file cannot be written at this path.
     """
@@ -200,17 +205,15 @@ def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
     """Return one column of a data frame as a column of a FITS table."""
     from astropy.io import fits
 
+    column = _in_known_type(column, f"{path}, column {name}")
     kind = str(column.dtype)
     if kind == "Int64":
         values = column.to_numpy(np.int64, na_value=NO_INTEGER)
-        gaps = bool(column.isna().any())
-        return fits.Column(name, "K", unit, null=NO_INTEGER if gaps else None, array=values)
-    if kind in ("int64", "float64"):
-        return fits.Column(name, "K" if kind == "int64" else "D", unit, array=column.to_numpy())
+        return fits.Column(name, "K", unit, null=NO_INTEGER, array=values)
+    if kind in _CODES:
+        return fits.Column(name, _CODES[kind], unit, array=column.to_numpy())
     if kind == "uint64":
         return fits.Column(name, "K", unit, bzero=2**63, array=column.to_numpy())
-    if kind == "bool":
-        return fits.Column(name, "L", unit, array=column.to_numpy())
     texts = texts_of(column).to_numpy(object)
     if kind == "boolean":
         # store booleans with missing values as letters, because astropy cannot write FITS's missing
@@ -229,19 +232,91 @@ def _field(name: str, column: pd.Series, unit: str | None, path: Path) -> Any:
     return fits.Column(name, f"{max(1, encoded.dtype.itemsize)}A", unit, array=encoded)
 
 
+def _in_known_type(column: pd.Series, where: str) -> pd.Series:
+    """Convert a column of numbers to a type that can be written; leave columns of text as they are.
+
+    Returns
+    -------
+    Series
+        Of bool, boolean, int64, Int64 (if an integer is missing), uint64, float32 or float64; or of
+        any other type, whose values are written as text.
+
+    Raises
+    ------
+    InputError
+        Numbers of the column do not fit into 64 bits, or are complex or decimal.
+    """
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = pd.Series(column.to_numpy())
+    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
+        column = column.astype(object)
+        found = pd.api.types.infer_dtype(column, skipna=True)
+        if found in ("mixed-integer-float", "decimal", "complex"):
+            raise _no_number(found, where)
+        if found not in _OF_OBJECTS:
+            return column
+        try:
+            column = column.astype(_OF_OBJECTS[found])
+        except (OverflowError, TypeError):
+            raise _no_number("an integer of more than 64 bits", where) from None
+    stored: Any = column.dtype
+    kind, gaps = stored.kind, bool(column.isna().any())
+    if kind == "c" or (kind == "f" and stored.itemsize > 8):
+        raise _no_number(str(stored), where)
+    if kind == "b":
+        return column.astype("boolean" if gaps else "bool")
+    if kind == "f":
+        wide = np.float64 if stored.itemsize == 8 else np.float32
+        return pd.Series(column.to_numpy(wide, na_value=np.nan))
+    if kind in "iu":
+        return _integers(column, gaps, where)
+    return column
+
+
+def _integers(column: pd.Series, gaps: bool, where: str) -> pd.Series:
+    """Return a column of integers as int64, as uint64 if so stored, or as Int64 if one is missing.
+
+    Raises
+    ------
+    InputError
+        One integer is missing, and another is not within the range of int64 or marks missing ones.
+    """
+    if not gaps:
+        stored: Any = column.dtype
+        wide = stored.kind == "u" and stored.itemsize == 8
+        return column.astype("uint64" if wide else "int64")
+    known = column.dropna()
+    if len(known) and not NO_INTEGER < int(known.min()) <= int(known.max()) < 2**63:
+        raise _no_number("an integer of more than 63 bits beside a missing one", where)
+    return column.astype("Int64")
+
+
+def _no_number(found: str, where: str) -> InputError:
+    return InputError(
+        "numbers of this type cannot be written",
+        where=where,
+        rule="be integers or floats of at most 64 bits",
+        found=found,
+        remedy="convert the column, or write .parquet",
+    )
+
+
 def write_votable(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table as a VOTable (in BINARY2 format, which marks every missing value).
 
     Parameters
     ----------
     frame : DataFrame
-        Plain columns (see `tables`); `attrs["units"]` and `attrs["ucds"]` become unit and ucd.
-        VOTable has no unsigned 64-bit integers: such a column is decimal text.
+        Columns of numbers, booleans or text; `attrs["units"]` and `attrs["ucds"]` become unit and
+        ucd. VOTable has no unsigned 64-bit integers: a column with one of 2^63 or more is decimal
+        text.
     path : Path
         File to write.
 
     Raises
     ------
+    InputError
+        A column has numbers of more than 64 bits.
     OutputError
         The file cannot be written at this path.
     """
@@ -251,7 +326,7 @@ def write_votable(frame: pd.DataFrame, path: Path) -> Path:
     units, ucds = frame.attrs.get("units", {}), frame.attrs.get("ucds", {})
     table = Table()
     for name in map(str, frame):
-        values, gaps = _cells(frame[name])
+        values, gaps = _cells(_in_known_type(frame[name], f"{path}, column {name}"))
         column = MaskedColumn(values, name=name, mask=gaps, unit=units.get(name))
         column.meta = {"ucd": ucds[name]} if name in ucds else {}
         table.add_column(column)
@@ -266,9 +341,10 @@ def write_votable(frame: pd.DataFrame, path: Path) -> Path:
 def _cells(column: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Return a column's values in a type that VOTable supports, and which values are missing."""
     kind, gaps = str(column.dtype), column.isna().to_numpy()
-    if kind == "float64":
+    if kind in ("float32", "float64"):
         return column.to_numpy(), np.zeros_like(gaps)
-    if kind in ("int64", "Int64"):
+    small = kind == "uint64" and int(column.max() if len(column) else 0) < 2**63
+    if kind in ("int64", "Int64") or small:
         return column.to_numpy(np.int64, na_value=0), gaps
     if kind in ("bool", "boolean"):
         return column.to_numpy(bool, na_value=False), gaps
