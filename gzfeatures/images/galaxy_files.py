@@ -195,7 +195,7 @@ class GalaxyFiles:
         None if the image shows exactly this field.
         """
         digest, key = fingerprint.of_bytes(data), self.reading.key
-        reader = version(data, max_pixels=self.max_pixels)
+        reader = version(data, max_pixels=self.max_pixels, reading=self.reading)
         if reader is not None:
             key["reader"] = reader
         if frame is not None:

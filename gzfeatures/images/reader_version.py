@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 
 from gzfeatures.errors import GzError
+from gzfeatures.fits.cards import Cards, cards_of
 from gzfeatures.fits.header import BLOCK, GZIP
-from gzfeatures.images.decoding.bundle import unpacked
+from gzfeatures.images.decoding.bundle import array, unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
+from gzfeatures.images.decoding.filters import canonical, filter_of, is_weight, wavelength
+from gzfeatures.images.decoding.fits_planes import band_names
+from gzfeatures.images.decoding.mask_owners import owner
+from gzfeatures.images.reading import READING, Reading
 
 VALUES = 2
 """Version of the decoding code; it must be raised if the same bytes give different pixels.
@@ -21,6 +27,21 @@ SKY = 3
 In this version areas of zeros are bad pixels in images of integers too. All other FITS files keep
 the version `VALUES`, because their pixels did not change."""
 
+CARDS = 4
+"""Version for files whose headers and names of bands are understood better than in version `SKY`.
+
+These are images of integers whose BLANK was ignored, files in which a weight or mask was taken for
+that of another image, and three bands whose order by wavelength was wrong."""
+
+EARLIER = {
+    "F1042M": 10420, "F115LP": 1150, "F122M": 1220, "F125LP": 1250, "F140LP": 1400, "F150LP": 1500,
+    "F165LP": 1650, "F170W": 1700, "F185W": 1850, "F200LP": 2000, "F212N": 212, "F215N": 215,
+    "F216N": 216, "F222M": 222, "F237M": 237, "F240M": 240, "F300X": 300, "F323N": 323,
+    "F350LP": 350, "F380M": 380, "F405N": 405, "F466N": 466, "F470N": 470, "F475X": 475,
+    "F600LP": 600, "F850LP": 850,
+}  # fmt: skip
+"""Wavelengths in nm by which versions before `CARDS` put bands in order, where now others count."""
+
 FITS, ZIP, NPY = b"SIMPLE", b"PK\x03\x04", b"\x93NUMPY"
 
 _INTEGERS = re.compile(
@@ -30,7 +51,7 @@ _EMPTY = re.compile(rb"SIMPLE  =.{71}BITPIX  =.{71}NAXIS   = *0 ", re.DOTALL)
 _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
-def version(data: bytes, *, max_pixels: int) -> int | None:
+def version(data: bytes, *, max_pixels: int, reading: Reading = READING) -> int | None:
     """Return which version of our code decodes these bytes; None if all versions agree.
 
     Parameters
@@ -39,6 +60,8 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
         The file, or the zip of the galaxy's files; for damaged bytes any version may be returned.
     max_pixels : int
         Largest image that is decoded; limits the size of decompressed bytes.
+    reading : Reading
+        Options for reading the file: names of bands, name of the science image.
 
     Returns
     -------
@@ -55,24 +78,26 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
     limit = 16 * max_pixels
     if data.startswith(ZIP):
         try:
-            parts = unpacked(data, where="image", max_bytes=limit).values()
+            parts = unpacked(data, where="image", max_bytes=limit)
+            names = _of_parts(parts, reading)
         except GzError:
             # for damaged bytes any code version will do: decoding refuses them later and says why
             return VALUES
-        return SKY if any(_changed(part, limit) for part in parts) else VALUES
+        if _reordered(names, names):
+            return CARDS
+        return max((_of_fits(part, limit, reading) for part in parts.values()), default=VALUES)
     if data.startswith((FITS, GZIP)):
-        return SKY if _changed(data, limit) else VALUES
+        return _of_fits(data, limit, reading)
     if data.startswith(NPY):
+        if _reordered(reading.bands or (), reading.bands or ()):
+            return CARDS
         return VALUES if b"'|u1'" not in data[:128] else None
     kind, depth = bits(data) or ("u", 8)
     return VALUES if kind != "u" or depth > 16 else None
 
 
-def _changed(data: bytes, limit: int) -> bool:
-    """Return whether bytes are a FITS file whose decoded pixels changed in version `SKY`.
-
-    These are files, plain or gzipped, with integers, or with sky coordinates in a first header
-    without pixels.
+def _of_fits(data: bytes, limit: int, reading: Reading) -> int:
+    """Return which version decodes a FITS file, plain or gzipped; `VALUES` for other files.
 
     Headers are searched only at block boundaries. If pixels look like a header by chance, the only
     harm is that embeddings are computed again.
@@ -81,16 +106,116 @@ def _changed(data: bytes, limit: int) -> bool:
         try:
             data = zlib.decompressobj(31).decompress(data, limit)
         except zlib.error:
-            return False
+            return VALUES
     if not data.startswith(FITS):
-        return False
+        return VALUES
     starts = [0] + [
         place for place in range(BLOCK, len(data), BLOCK) if data.startswith(b"XTENSION", place)
     ]
-    if (
+    ends = [*starts[1:], len(data)]
+    headers = [cards_of(data, start, end) for start, end in zip(starts, ends, strict=True)]
+    moved = _masks_moved(headers, reading.science)
+    if moved or any(map(_blank_ignored, headers)) or _reordered(*_of_planes(headers, reading)):
+        return CARDS
+    end = ends[0]
+    changed = (
         any(_INTEGERS.match(data, place) for place in starts)
         or _PACKED_INTEGERS.search(data) is not None
-    ):
-        return True
-    end = starts[1] if len(starts) > 1 else len(data)
-    return _EMPTY.match(data) is not None and b"CTYPE1  =" in data[:end]
+        or (_EMPTY.match(data) is not None and b"CTYPE1  =" in data[:end])
+    )
+    return SKY if changed else VALUES
+
+
+def _blank_ignored(cards: Cards) -> bool:
+    """Return whether an image of integers has a BLANK that versions before `CARDS` ignored.
+
+    It was ignored if it is 0, in unsigned integers and in masks.
+    """
+    bits = cards.get("ZBITPIX", cards.get("BITPIX"))
+    blank = cards.get("BLANK", cards.get("ZBLANK"))
+    if not isinstance(bits, int) or bits <= 0 or not isinstance(blank, int):
+        return False
+    unsigned = cards.get("BZERO") in (2 ** (bits - 1), -128)
+    return blank == 0 or unsigned or is_weight(_name(cards))
+
+
+def _of_parts(parts: Mapping[str, bytes], reading: Reading) -> Sequence[str]:
+    """Return the names of the bands in a zip: those of its files, or those in a .npz file."""
+    stored = next((parts[key] for key in ("filters.npy", "bands.npy") if key in parts), None)
+    if reading.bands is not None and any(name.endswith(".npy") for name in parts):
+        return reading.bands
+    if stored is None:
+        return sorted(set(parts) - {"picture"})
+    return [str(name) for name in array(stored, where="image", max_bytes=2**16).ravel()]
+
+
+def _of_planes(headers: Sequence[Cards], reading: Reading) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of a FITS file's bands as versions before `CARDS` read them, and as now."""
+    if reading.bands is not None:
+        return reading.bands, reading.bands
+    images = [cards for cards in headers if _axes(cards) >= 2 and not is_weight(_name(cards))]
+    before: list[str] = []
+    now: list[str] = []
+    for cards in images:
+        # take the axes of a compressed image from its own cards, and at most four planes: no other
+        # number than three has an order
+        z = "Z" if cards.get("ZIMAGE") == "T" else ""
+        depth = cards.get(f"{z}NAXIS3", 1)
+        axes: Cards = {"NAXIS": _axes(cards), "NAXIS3": min(depth, 4) if type(depth) is int else 1}
+        before += band_names({**_without_pupil(cards), **axes}, _without_pupil(headers[0])) or ()
+        now += band_names({**cards, **axes}, headers[0]) or ()
+    return before, now
+
+
+def _reordered(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Return whether the colours of three bands are others than before version `CARDS`."""
+    if not len(before) == len(now) == 3:
+        return False
+    old = [EARLIER.get(canonical(name) or name, wavelength(name) or 0.0) for name in before]
+    new = [wavelength(name) or 0.0 for name in now]
+    # images without three different wavelengths were refused, or are refused now
+    if 0 in old or 0 in new or len(set(old)) < 3 or len(set(new)) < 3:
+        return False
+    return sorted(range(3), key=old.__getitem__) != sorted(range(3), key=new.__getitem__)
+
+
+def _masks_moved(headers: Sequence[Cards], science: str | None) -> bool:
+    """Return whether a weight or mask of a FITS file was taken for that of another image before."""
+    units = [(_name(cards), cards) for cards in headers if _axes(cards) >= 2]
+    images = [unit for unit in units if not is_weight(unit[0])]
+    if len(images) < 2:
+        return False
+    versions = [cards.get("EXTVER", 1) for _, cards in images]
+    before = -1
+    for unit in units:
+        if not is_weight(unit[0]):
+            before += 1
+            continue
+        # find the image by the rules of the earlier versions: EXTVER, else the image before
+        own = unit[1].get("EXTVER", 1)
+        known = len(set(versions)) == len(versions) and own in versions
+        old = versions.index(own) if known else max(before, 0)
+        new = owner(unit, images)
+        if new is not None and (new != old or science is not None):
+            return True
+    return False
+
+
+def _name(cards: Cards) -> str:
+    """Return the name of a FITS unit (HDU): EXTNAME, or IMAGETYP if this means a weight image."""
+    kind = str(cards.get("IMAGETYP", ""))
+    return kind if kind and is_weight(kind) else str(cards.get("EXTNAME", ""))
+
+
+def _axes(cards: Cards) -> int:
+    """Return the number of axes of an image, plain or compressed; 0 for tables."""
+    compressed = cards.get("ZIMAGE") == "T"
+    axes = cards.get("ZNAXIS" if compressed else "NAXIS")
+    table = cards.get("XTENSION", "IMAGE") != "IMAGE" and not compressed
+    return axes if isinstance(axes, int) and not table else 0
+
+
+def _without_pupil(cards: Cards) -> Cards:
+    """Return a header as versions before `CARDS` read it: FILTER counts before PUPIL."""
+    without: Cards = {**cards, "PUPIL": ""}
+    return without if filter_of(without) else cards

@@ -141,6 +141,69 @@ def test_names_of_filters_in_headers_and_files_mean_the_same() -> None:
     )
 
 
+IN_NANOMETRES = {
+    # JWST User Documentation: NIRCam Filters, NIRISS Filters, MIRI Filters (pivot wavelengths)
+    "F070W": 704, "F090W": 902, "F115W": 1154, "F140M": 1405, "F150W": 1501, "F162M": 1627,
+    "F164N": 1645, "F150W2": 1659, "F182M": 1845, "F187N": 1874, "F200W": 1989, "F210M": 2095,
+    "F212N": 2121, "F250M": 2503, "F277W": 2762, "F300M": 2989, "F322W2": 3232, "F323N": 3237,
+    "F335M": 3362, "F356W": 3568, "F360M": 3624, "F405N": 4052, "F410M": 4082, "F430M": 4281,
+    "F444W": 4404, "F460M": 4630, "F466N": 4654, "F470N": 4708, "F480M": 4818, "F158M": 1582,
+    "F380M": 3828, "F560W": 5600, "F770W": 7700, "F1000W": 10000, "F1130W": 11300,
+    "F1280W": 12800, "F1500W": 15000, "F1800W": 18000, "F2100W": 21000, "F2550W": 25500,
+    # WFC3 Instrument Handbook, tables 6.2 and 7.2, and ACS Instrument Handbook, table 5.1
+    "F200LP": 490, "F218W": 223, "F225W": 237, "F275W": 271, "F300X": 282, "F336W": 335,
+    "F343N": 344, "F350LP": 585, "F390M": 390, "F390W": 392, "F435W": 433, "F438W": 433,
+    "F475W": 477, "F475X": 494, "F502N": 501, "F555W": 531, "F600LP": 747, "F606W": 589,
+    "F625W": 624, "F656N": 656, "F775W": 765, "F814W": 803, "F850LP": 915, "F953N": 953,
+    "F098M": 986, "F105W": 1055, "F110W": 1153, "F125W": 1249, "F126N": 1259, "F127M": 1274,
+    "F139M": 1384, "F140W": 1392, "F153M": 1532, "F160W": 1537, "F167N": 1664, "F122M": 127,
+    "F222M": 2218, "F1042M": 1044,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_NANOMETRES)
+def test_filters_of_hubble_and_webb_lie_at_their_wavelength(name: str) -> None:
+    assert wavelength(name) == pytest.approx(IN_NANOMETRES[name], rel=0.11)
+    assert wavelength(name.lower()) == wavelength(name)
+
+
+def test_narrow_filters_of_webb_are_ordered_by_wavelength() -> None:
+    for names in (("F150W", "F212N", "F277W"), ("F162M", "F323N", "F356W"),
+                  ("F200LP", "F814W", "F160W"), ("F115W", "F380M", "F480M")):  # fmt: skip
+        assert sorted(names, key=lambda name: wavelength(name) or 0.0) == list(names)
+        levels = {name: 10 + 20 * rank for rank, name in enumerate(names)}
+        units = [fits.ImageHDU(sky() * level, place(), name=name) for name, level in levels.items()]
+        red, green, blue = read(file_of(fits.PrimaryHDU(), *units)).render()[SIDE // 2, SIDE // 2]
+        assert int(red) > green > blue
+    assert wavelength("F999W") is None, "of a filter that no list has nothing is guessed"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("H alpha", None), ("H beta", None), ("H.alpha", None), ("H II", None), ("H α", None),
+     ("Hα", None), ("Halpha", None), ("H-alpha", None), ("K s", "Ks"), ("K short", "Ks"),
+     ("g prime", "g"), ("g'", "g"), ("H 2MASS", "H"), ("H", "H"), ("i MP9703", "i")],
+)  # fmt: skip
+def test_a_spectral_line_is_no_band(text: str, name: str | None) -> None:
+    assert canonical(text) == name
+
+
+@pytest.mark.parametrize(
+    ("cards", "name"),
+    [({"FILTER": "F444W", "PUPIL": "F405N"}, "F405N"), ({"FILTER": "F150W2", "PUPIL": "F162M"},
+     "F162M"), ({"FILTER": "F444W", "PUPIL": "CLEAR"}, "F444W"), ({"FILTER": "F356W", "PUPIL":
+     "GRISMR"}, "F356W"), ({"FILTER": "F210M", "PUPIL": "MASKRND"}, "F210M"),
+     ({"FILTER": "CLEAR", "PUPIL": "F150W"}, "F150W")],
+)  # fmt: skip
+def test_light_through_webbs_pupil_wheel_is_of_the_filter_there(
+    cards: dict[str, str], name: str
+) -> None:
+    assert read(plane(sky(), **cards)).names == (name,)
+    first = fits.Header(cards)
+    assert read(extensions(("SCI", sky()), first=first)).names == (name,)
+    assert split("jw01_nircam_f405n-f444w_i2d") == ("jw01_nircam", "F405N", True)
+
+
 @pytest.mark.parametrize(
     ("form", "bands"),
     [("3641144854027196{k}_{b}", ("HSC-G", "HSC-R", "HSC-I")),
@@ -320,6 +383,111 @@ def test_blank_integers_are_bad() -> None:
     values = (sky() * 10).astype(np.int16)
     values[5, :20] = -32768
     assert read(plane(values, BLANK=-32768, FILTER="r")).bad.sum() == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "blank", "value"),
+    [("i2", -32768, -32768), ("u2", 32767, 65535), ("u4", 2**31 - 1, 2**32 - 1), ("u1", 255, 255),
+     ("i4", -7, -7), ("i2", 0, 0), ("u1", 0, 0), ("u2", -32768, 0)],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
+def test_blank_is_missing_in_every_kind_of_integers(
+    kind: str, blank: int, value: int, packed: bool
+) -> None:
+    # the value of blank pixels is scattered, so that areas of zeros are not what finds them
+    values = np.clip(np.rint(sky() + 30), 1, 200).astype(kind)
+    holes = np.random.default_rng(3).random(values.shape) < 0.05
+    if kind.endswith("4"):
+        values[0, 0], holes[0, 0] = 2**24 - 1, False
+    expected = values.astype(float)
+    values[holes] = value
+    unit = fits.CompImageHDU(values) if packed else fits.ImageHDU(values)
+    unit.header["BLANK"], unit.header["FILTER"] = blank, "r"
+    bands = read(file_of(fits.PrimaryHDU(), unit))
+    assert (bands.bad[0] == holes).all() and np.isnan(bands.flux[0][holes]).all()
+    assert (bands.flux[0][~holes] == expected[~holes]).all()
+
+
+def test_a_weight_that_is_blank_marks_a_bad_pixel() -> None:
+    weight = np.full((SIDE, SIDE), 9, np.uint16)
+    weight[4, :7] = 65535
+    unit = fits.ImageHDU(weight, name="WHT")
+    unit.header["BLANK"] = 32767
+    science = fits.ImageHDU(sky(), place(FILTER="r"), name="SCI")
+    assert read(file_of(fits.PrimaryHDU(), science, unit)).bad.sum() == 7
+
+
+def masks(*names: str, **cards: Any) -> list[fits.ImageHDU]:
+    """Masks whose k-th has bad pixels in rows 5k … 5k + k alone."""
+    result = []
+    for k, name in enumerate(names):
+        flags = np.zeros((SIDE, SIDE), np.int16)
+        flags[5 * k : 5 * k + k + 1] = 1
+        versions = {key: each[k] for key, each in cards.items()}
+        result.append(fits.ImageHDU(flags, fits.Header(versions), name=name))
+    return result
+
+
+def images_in(*names: str, **cards: Any) -> list[fits.ImageHDU]:
+    return [
+        fits.ImageHDU(
+            sky(seed=k), place(**{key: each[k] for key, each in cards.items()}), name=name
+        )
+        for k, name in enumerate(names)
+    ]
+
+
+GRI = ("g", "r", "i")
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        images_in("SCI_G", "SCI_R", "SCI_I") + masks("MASK_G", "MASK_R", "MASK_I"),
+        images_in("G", "R", "I") + masks("G_DQ", "R_DQ", "I_DQ"),
+        masks("MASK_G", "MASK_R", "MASK_I") + images_in("SCI_G", "SCI_R", "SCI_I"),
+        images_in("SCI", "SCI", "SCI", FILTER=GRI) + masks("DQ", "DQ", "DQ", FILTER=GRI),
+        images_in("SCI", "SCI", "SCI", FILTER=GRI, EXTVER=(1, 2, 3))
+        + masks("DQ", "DQ", "DQ", EXTVER=(1, 2, 3)),
+        [
+            unit
+            for pair in zip(
+                images_in("SCI", "SCI", "SCI", FILTER=GRI), masks("DQ", "DQ", "DQ"), strict=True
+            )
+            for unit in pair
+        ],
+    ],
+    ids=["names", "bands", "masks first", "filters", "versions", "order"],
+)
+def test_a_mask_marks_the_image_of_its_band(units: list[fits.ImageHDU]) -> None:
+    bands = read(file_of(fits.PrimaryHDU(), *units))
+    assert bands.names == GRI
+    for k in range(3):
+        expected = np.zeros((SIDE, SIDE), bool)
+        expected[5 * k : 5 * k + k + 1] = True
+        assert (bands.bad[k] == expected).all(), "rows of its own mask and no others"
+
+
+def test_masks_that_nothing_pairs_with_images_are_refused_and_those_of_others_do_not_count() -> (
+    None
+):
+    units = images_in("SCI", "SCI", "SCI", FILTER=GRI) + masks("MASK", "MASK", "MASK")
+    with pytest.raises(
+        InputError, match=r"masks of several images cannot be told.*found 3 of the kind mask for 3"
+    ):
+        read(file_of(fits.PrimaryHDU(), *units))
+    units = images_in("SCI_G", "SCI_R", "SCI_I") + masks("MASK_G", "MASK_R", "MASK_I")
+    alone = read(file_of(fits.PrimaryHDU(), *units), science="SCI_R")
+    assert alone.names == ("r",) and alone.bad.sum() == 2 * SIDE
+    chips = [
+        unit
+        for k in range(2)
+        for unit in (
+            images_in("SCI", "SCI", FILTER=("r", "r"), EXTVER=(1, 2))[k],
+            masks("DQ", "DQ", EXTVER=(1, 2))[k],
+        )
+    ]
+    assert read(file_of(fits.PrimaryHDU(), *chips), science="SCI,2").bad.sum() == 2 * SIDE
 
 
 def compressed(values: np.ndarray, method: int, **options: Any) -> bytes:
@@ -608,6 +776,65 @@ def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
         assert ImageSet.of(path).digest(0) == fingerprint.of(
             {**key, "reader": 2 if path.stem == "a" else 3}
         )
+
+
+def blank(values: np.ndarray, value: int, **cards: Any) -> fits.ImageHDU:
+    unit = fits.ImageHDU(values, place(**cards), name="SCI")
+    unit.header["BLANK"] = value
+    return unit
+
+
+def test_files_whose_headers_are_understood_better_have_a_new_key(tmp_path: Path) -> None:
+    from gzfeatures.images.decoding.bundle import bundle, npy
+    from gzfeatures.images.reader_version import CARDS, SKY, VALUES, version
+
+    counts = (sky() + 30).astype(np.int16)
+    empty = fits.PrimaryHDU()
+    packed = fits.CompImageHDU(counts.astype("u2"), place(FILTER="r"))
+    packed.header["BLANK"] = 32767
+    chips = [unit for k in range(2) for unit in (
+        images_in("SCI", "SCI", EXTVER=(1, 2), FILTER=("g", "r"))[k],
+        masks("DQ", "DQ", EXTVER=(1, 2))[k])]  # fmt: skip
+    interleaved = [unit for k in range(2) for unit in (
+        images_in("SCI_G", "SCI_R")[k], masks("MASK_G", "MASK_R")[k])]  # fmt: skip
+    webb = {"FILTER": ("F356W", "F444W", "F444W"), "PUPIL": ("CLEAR", "F405N", "CLEAR")}
+    behind = {"FILTER": ("F335M", "F444W", "F356W"), "PUPIL": ("CLEAR", "F323N", "CLEAR")}
+    names, flux = ("F150W", "F212N", "F277W"), np.stack([sky(), sky(1), sky(2)])
+    stack = bundle({"images.npy": npy(flux), "filters.npy": npy(np.asarray(names))})
+    new = [
+        file_of(empty, blank(counts, 0)), file_of(empty, blank(counts.astype("u2"), 32767)),
+        file_of(empty, packed), file_of(empty, blank(counts.astype("u4"), 2**31 - 1)),
+        file_of(empty, *images_in("SCI_G", "SCI_R"), *masks("MASK_G", "MASK_R")),
+        file_of(empty, *images_in("SCI", "SCI", "SCI", **behind)),
+        file_of(empty, *images_in(*names)), plane(flux, BAND0="F150W", BAND1="F212N",
+                                                  BAND2="F277W"),
+        bundle({name: plane(sky()) for name in names}), stack,
+    ]  # fmt: skip
+    for data in new:
+        assert version(data, max_pixels=10**6) == CARDS
+    old = [
+        (file_of(empty, blank(counts, -32768)), SKY), (file_of(empty, *interleaved), SKY),
+        (file_of(empty, *chips), SKY), (plane(sky(), FILTER="F212N"), VALUES),
+        (plane(sky(), FILTER="F444W", PUPIL="F405N"), VALUES),
+        (file_of(empty, *images_in("F115W", "F150W", "F212N")), CARDS),
+        (file_of(empty, *images_in("SCI", "SCI", "SCI", **webb)), VALUES),
+        (file_of(empty, *images_in("F606W", "F814W", "F850LP")), VALUES),
+        (bundle({name: plane(sky()) for name in ("F405N", "F466N", "F470N")}), VALUES),
+    ]  # fmt: skip
+    for data, number in old:
+        assert version(data, max_pixels=10**6) == number
+    for data in (file_of(empty, *interleaved), file_of(empty, *chips)):
+        assert version(data, max_pixels=10**6, reading=Reading(science="SCI,1")) == CARDS
+    given = Reading(bands=names)
+    assert version(npy(flux), max_pixels=10**6, reading=given) == CARDS
+    assert version(plane(flux), max_pixels=10**6, reading=given) == CARDS
+    hostile = plane(sky()).replace(
+        b"NAXIS   =                    2", b"NAXIS3  =           2999999999"
+    )
+    assert version(hostile, max_pixels=10**6) in (VALUES, SKY)
+    (tmp_path / "a.fits").write_bytes(new[0])
+    key = {"image": fingerprint.of_file(tmp_path / "a.fits"), "field": 1.0, "bands": None}
+    assert ImageSet.of(tmp_path).digest(0) == fingerprint.of({**key, "reader": 4})
 
 
 def test_flux_is_read_anew_since_its_pixels_changed(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 LETTERS = {
     "u": 354,
@@ -28,23 +29,49 @@ NAMED = {
 
 Euclid: Schirmer et al. 2022, doi:10.1051/0004-6361/202142897."""
 
-MICRONS = {
-    "250M",
-    "277W",
-    "300M",
-    "322W2",
-    "335M",
-    "356W",
-    "360M",
-    "410M",
-    "430M",
-    "444W",
-    "460M",
-    "480M",
-    "560W",
-    "770W",
-}
-"""JWST filters whose number is in units of 10 nm, although HST filters of that size use nm."""
+TENS = frozenset((
+    # JWST: NIRCam, NIRISS and MIRI
+    "F070W", "F090W", "F115W", "F140M", "F150W", "F150W2", "F158M", "F162M", "F164N", "F182M",
+    "F187N", "F200W", "F210M", "F212N", "F250M", "F277W", "F300M", "F322W2", "F323N", "F335M",
+    "F356W", "F360M", "F380M", "F405N", "F410M", "F430M", "F444W", "F460M", "F466N", "F470N",
+    "F480M", "F560W", "F770W", "F1000W", "F1130W", "F1280W", "F1500W", "F1800W", "F2100W", "F2550W",
+    # HST: the infrared channel of WFC3
+    "F098M", "F105W", "F110W", "F125W", "F126N", "F127M", "F128N", "F130N", "F132N", "F139M",
+    "F140W", "F153M", "F160W", "F167N",
+    # HST: NICMOS
+    "F090M", "F095N", "F097N", "F108N", "F110M", "F113N", "F145M", "F165M", "F166N", "F170M",
+    "F171M", "F175W", "F180M", "F187W", "F190N", "F196N", "F200N", "F204M", "F205W", "F207M",
+    "F215N", "F216N", "F222M", "F237M", "F240M",
+))  # fmt: skip
+"""Filters of JWST and HST whose number is the wavelength in units of 10 nm.
+
+Sources: JWST User Documentation (NIRCam Filters, NIRISS Filters, MIRI Filters), and the Instrument
+Handbooks of WFC3 and NICMOS. F410M is taken for JWST's, although WFC3 has a filter of that name at
+411 nm: images in that one need the bands of a view named."""
+
+NANOMETRES = frozenset((
+    # HST: the ultraviolet and visible channel of WFC3
+    "F218W", "F225W", "F275W", "F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W",
+    "F775W", "F814W", "F390M", "F467M", "F547M", "F621M", "F689M", "F763M", "F845M", "F280N",
+    "F343N", "F373N", "F395N", "F469N", "F487N", "F502N", "F631N", "F645N", "F656N", "F657N",
+    "F658N", "F665N", "F673N", "F680N", "F953N",
+    # HST: ACS
+    "F122M", "F220W", "F250W", "F330W", "F344N", "F435W", "F550M", "F660N", "F892N",
+    # HST: WFPC2
+    "F170W", "F185W", "F255W", "F300W", "F375N", "F380W", "F390N", "F437N", "F439W", "F450W",
+    "F569W", "F588N", "F622W", "F675W", "F702W", "F785LP", "F791W", "F1042M",
+))  # fmt: skip
+"""Filters of HST whose number is the wavelength in nm.
+
+Sources: Instrument Handbooks of WFC3, ACS and WFPC2."""
+
+PIVOTS = {
+    "F115LP": 141, "F125LP": 144, "F140LP": 153, "F150LP": 161, "F165LP": 176, "F200LP": 490,
+    "F300X": 282, "F350LP": 585, "F475X": 494, "F600LP": 747, "F850LP": 912,
+}  # fmt: skip
+"""Pivot wavelengths in nm of HST filters whose number is the wavelength where they begin to pass.
+
+Those up to F165LP are of ACS's far ultraviolet channel, the others of WFC3 and ACS."""
 
 PREFIXES = (
     "hsc",
@@ -68,7 +95,15 @@ PREFIXES = (
 _PREFIXED = re.compile(rf"({'|'.join(PREFIXES)})[-_. ]?([ugrizyjhk]|ks|z)", re.IGNORECASE)
 _EUCLID = re.compile(r"(?:nir|nisp)[-_. ]?([yjh])", re.IGNORECASE)
 _SPACE = re.compile(r"f(\d{3,4})(w2|lp|[wmnx])", re.IGNORECASE)
+_WHEELS = re.compile(r"(f162m|f164n|f323n|f405n|f466n|f470n)-f\d{3}w2?", re.IGNORECASE)
 _NARROW = re.compile(r"(?:hsc[-_])?(nb|ib)(\d{3,4})", re.IGNORECASE)
+_GREEK = (
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omicron|pi|rho|sigma|"
+    "tau|upsilon|phi|chi|psi|omega|[α-ω]"
+)
+_LINE = re.compile(rf"[A-Za-z]+[ .'_-]+(?:{_GREEK}|I+)(?![a-z]).*", re.IGNORECASE)
+"""Pattern of the name of a spectral line, such as H alpha or H II, which is no band's name."""
+_KS = re.compile(r"K[ .]+s(?:hort)?", re.IGNORECASE)
 _HEADER = re.compile(r"([ugrizyYJHK]|Ks)(?=[ .']|$).*")
 
 TAILS = ("sci", "drz", "drc", "i2d", "img", "image", "cutout", "coadd", "sw", "lw")
@@ -83,6 +118,9 @@ WEIGHTS = frozenset((
     "quality", "maskbits", "model", "resid", "residual",
 ))  # fmt: skip
 """Words in names of FITS units and files that contain weights, errors, masks or models."""
+
+SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
+"""Names of the FITS unit with the galaxy's image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
 
 
 def canonical(text: str) -> str | None:
@@ -110,13 +148,44 @@ def canonical(text: str) -> str | None:
         return f"NIR_{match[1].upper()}"
     if match := _SPACE.fullmatch(text):
         return f"F{match[1]}{match[2].upper()}"
+    if match := _WHEELS.fullmatch(text):
+        # names of JWST's products have the filters in both wheels; the first is the narrower one
+        return match[1].upper()
     if match := _NARROW.fullmatch(text):
         return f"{match[1].upper()}{match[2]}"
     if match := _PREFIXED.fullmatch(text):
         return f"{match[1].upper()}-{match[2].upper()}"
-    if match := _HEADER.fullmatch(text):
+    if _KS.fullmatch(text):
+        return "Ks"
+    if (match := _HEADER.fullmatch(text)) and not _LINE.fullmatch(text):
         return canonical(match[1])
     return None
+
+
+def filter_of(header: Mapping[str, Any]) -> str:
+    """Return the filter named in an image's header; skip a filter wheel in position CLEAR.
+
+    Light that passed a filter in JWST's pupil wheel (PUPIL) is of that filter's band: NIRCam has
+    its narrow filters there, and behind each a wide one in FILTER, which passes more.
+
+    Examples
+    --------
+    >>> filter_of({"FILTER": "F444W", "PUPIL": "F405N"})
+    'F405N'
+    >>> filter_of({"FILTER": "F444W", "PUPIL": "CLEAR"})
+    'F444W'
+    """
+    pupil = canonical(str(header.get("PUPIL", "")))
+    in_pupil = pupil if pupil is not None and _SPACE.fullmatch(pupil) else ""
+    for text in (str(header.get("BAND", "")), in_pupil, str(header.get("FILTER", ""))):
+        text = text.strip()
+        if text and not text.upper().startswith("CLEAR"):
+            return canonical(text) or text
+    wheels = (
+        canonical(str(header.get(key, "")))
+        for key in ("FILTER1", "FILTER2", "FILTER01", "FILTNAM1")
+    )
+    return next((name for name in wheels if name), "")
 
 
 def wavelength(name: str) -> float | None:
@@ -125,14 +194,9 @@ def wavelength(name: str) -> float | None:
     if filter_name is None:
         return None
     if match := _SPACE.fullmatch(filter_name):
-        number, kind = match[1], match[2]
-        tens = (
-            number.startswith("0")
-            or int(number) <= 210
-            or int(number) >= 1000
-            or number + kind in MICRONS
-        )
-        return float(number) * (10 if tens else 1)
+        if filter_name in TENS:
+            return 10.0 * int(match[1])
+        return float(match[1]) if filter_name in NANOMETRES else PIVOTS.get(filter_name)
     if match := _NARROW.fullmatch(filter_name):
         return float(match[2])
     return NAMED.get(filter_name) or LETTERS[_letter(filter_name)]

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,13 @@ from gzfeatures.fits.header import judged, judged_bytes
 from gzfeatures.fits.numbers import Unit
 from gzfeatures.fits.tiles import check_tiles, heap_of
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
-from gzfeatures.images.decoding.filters import canonical, is_weight
+from gzfeatures.images.decoding.filters import SCIENCE, canonical, filter_of, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
+from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, words
 from gzfeatures.images.decoding.warning_filter import without_warnings
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
-
-SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
-"""Names of the FITS unit with the galaxy's image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +126,7 @@ def plane_headers(
             raise InputError("FITS file holds no image", where=path, rule="have a plane of pixels")
         first = units[0].header
         return [
-            (_names(unit.header, first), with_sky(unit.header, first))
+            (band_names(unit.header, first), with_sky(unit.header, first))
             for _, unit in _chosen(images, science, path)
         ]
 
@@ -166,15 +164,45 @@ def _planes(data: bytes, where: object, science: str | None) -> list[Plane]:
             else {}
         )
         first = units[0].header
+        # look for BLANK before any data are read, because astropy then deletes it from the header
+        blank = _blank(data) if any("BLANK" in unit.header for _, unit in images) else {}
         result = []
         for number, unit in chosen:
-            values = np.asarray(unit.data)
+            values = _without_blank(np.asarray(unit.data), blank.get(number))
             bad = _bad(values, steps.get(number))
             result.append(
-                Plane(_names(unit.header, first), values, bad, with_sky(unit.header, first))
+                Plane(band_names(unit.header, first), values, bad, with_sky(unit.header, first))
             )
-        _mark(images, [number for number, _ in chosen], result)
+        _mark(images, [number for number, _ in chosen], result, blank, where)
     return result
+
+
+def _blank(data: bytes) -> dict[int, npt.NDArray[np.bool_]]:
+    """Return a dict: HDU number → which pixels have no measurement, for images that define BLANK.
+
+    BLANK is compared with the stored integers (FITS standard 4.0, section 4.4.2.5). Astropy would
+    ignore it if it is 0, and in unsigned integers.
+    """
+    from astropy.io import fits
+
+    result = {}
+    with fits.open(io.BytesIO(data), memmap=False, do_not_scale_image_data=True) as units:
+        for number, unit in enumerate(units):
+            value = unit.header.get("BLANK") if unit.is_image else None
+            if type(value) is int and unit.header.get("NAXIS", 0) and unit.header["BITPIX"] > 0:
+                result[number] = np.asarray(unit.data == value)
+    return result
+
+
+def _without_blank(
+    values: npt.NDArray[Any], blank: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[Any]:
+    """Return an image's values with NaN where `blank` is true; 32-bit integers stay exact."""
+    if blank is None or not blank.any():
+        return values
+    numbers = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
+    numbers[blank] = np.nan
+    return numbers
 
 
 def _label(unit: Any) -> str:
@@ -182,11 +210,6 @@ def _label(unit: Any) -> str:
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
-
-
-def _words(name: str, keep: bool = False) -> list[str]:
-    """Split the name of a file or FITS unit into words; with `keep`, return separators too."""
-    return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
 def _chosen(
@@ -224,9 +247,7 @@ def _chosen(
             remedy="name the plane with --science if one is the image",
         )
     called = [
-        (number, unit)
-        for number, unit in able
-        if SCIENCE.intersection(_words(_label(unit).lower()))
+        (number, unit) for number, unit in able if SCIENCE.intersection(words(_label(unit).lower()))
     ]
     others = [(number, unit) for number, unit in able if (number, unit) not in called]
     if called and others:
@@ -241,35 +262,59 @@ def _chosen(
 
 
 def _mark(
-    images: Sequence[tuple[int, Any]], chosen: Sequence[int], planes_of_image: Sequence[Plane]
+    images: Sequence[tuple[int, Any]],
+    chosen: Sequence[int],
+    planes_of_image: Sequence[Plane],
+    blank: Mapping[int, npt.NDArray[np.bool_]],
+    where: object,
 ) -> None:
     """Mark the bad pixels of each image, as the weight and mask images of the FITS file say.
 
-    A weight or mask belongs to the image of the same version (EXTVER); without such an image, to
-    the image before it in the file.
+    A weight or mask belongs to the image that `mask_owners.owner` finds; without such an image, to
+    the image before it in the file. Pixels where it is BLANK are bad.
     """
-    versions = {unit.ver for number, unit in images if number in chosen}
+    able = [unit for unit in images if unit[0] in chosen or not is_weight(_label(unit[1]))]
+    stated = [(_label(unit), unit.header) for _, unit in able]
+    marked: dict[str, list[int]] = {}
+    guessed = set()
     for number, unit in images:
         label = _label(unit)
         if number in chosen or not is_weight(label):
             continue
-        rows = [row for row, science in enumerate(chosen) if science < number][-1:] or [0]
-        if len(versions) == len(chosen) > 1 and unit.ver in versions:
-            rows = [
-                row
-                for row, plane in enumerate(planes_of_image)
-                if plane.header.get("EXTVER", 1) == unit.ver
-            ] or rows
+        # find the image of this mask: by their names, filters and versions, else by their order
+        place = owner((label, unit.header), stated)
+        if place is None:
+            row = max(sum(science < number for science in chosen) - 1, 0)
+        elif able[place][0] in chosen:
+            row = list(chosen).index(able[place][0])
+        else:
+            continue
         # a mask has one plane for each band of a cube, or a single plane for all bands
-        for row in rows:
-            shape = planes_of_image[row].bad.shape
-            if unit.shape == shape or unit.shape == shape[-2:]:
-                mask = masked(label, np.asarray(unit.data), unit.header)
-                if mask is not None:
-                    np.logical_or(planes_of_image[row].bad, mask, out=planes_of_image[row].bad)
+        bad = planes_of_image[row].bad
+        mask = None
+        if unit.shape in (bad.shape, bad.shape[-2:]):
+            mask = masked(label, np.asarray(unit.data), unit.header)
+        if mask is not None:
+            np.logical_or(bad, mask | blank.get(number, False), out=bad)
+            marked.setdefault(kind_of_mask(label), []).append(row)
+            guessed |= {kind_of_mask(label)} if place is None else set()
+    for kind in guessed:
+        _require_own_mask(kind, marked[kind], len(chosen), where)
 
 
-def _names(header: Header, first: Header) -> tuple[str, ...] | None:
+def _require_own_mask(kind: str, rows: Sequence[int], n: int, where: object) -> None:
+    """Refuse two masks for one of `n` images if another image has none: nothing pairs them."""
+    if len(set(rows)) < min(len(rows), n):
+        raise InputError(
+            "masks of several images cannot be told apart",
+            where=where,
+            rule="share EXTNAME (SCI_G and MASK_G), FILTER or EXTVER with their image",
+            found=f"{len(rows)} of the kind {kind} for {n} images",
+            remedy="name them so, or name one image with --science",
+        )
+
+
+def band_names(header: Mapping[str, Any], first: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the band names of a FITS unit (HDU), from its header or the file's first header."""
     n = int(header.get("NAXIS3", 1)) if header.get("NAXIS", 0) > 2 else 1
     numbered = tuple(str(header.get(f"BAND{k}", "")).strip() for k in range(n))
@@ -284,25 +329,12 @@ def _names(header: Header, first: Header) -> tuple[str, ...] | None:
         )
     in_header = (
         word
-        for word in _words(str(header.get("EXTNAME", "")), keep=True)
+        for word in words(str(header.get("EXTNAME", "")), keep=True)
         if word.lower() not in SCIENCE
     )
     extension = canonical("".join(in_header).strip("-_. "))
-    single = _filter(header) or extension or (_filter(first) if first is not header else "")
+    single = filter_of(header) or extension or (filter_of(first) if first is not header else "")
     return (single,) if single else None
-
-
-def _filter(header: Header) -> str:
-    """Return the filter named in an image's header; skip a filter wheel in position CLEAR."""
-    for key in ("BAND", "FILTER"):
-        text = str(header.get(key, "")).strip()
-        if text and not text.upper().startswith("CLEAR"):
-            return canonical(text) or text
-    wheels = (
-        canonical(str(header.get(key, "")))
-        for key in ("PUPIL", "FILTER1", "FILTER2", "FILTER01", "FILTNAM1")
-    )
-    return next((name for name in wheels if name), "")
 
 
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
