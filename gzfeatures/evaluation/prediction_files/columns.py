@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.labels.target_column import REDSHIFTS
+from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 from gzfeatures.ids import as_ids
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.catalogs.quantities import strange_cells
+from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 from gzfeatures.ids import Ids, as_ids
 from gzfeatures.tablefiles.cells import texts_of
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
@@ -65,7 +67,7 @@ def read_columns(
         The file does not exist.
     InputError
         The file has no id or label column, a label may be a class or a missing label, class names
-        differ by case only, or a fraction is outside [0, 1].
+        differ by case only, or a fraction is outside [0, 1] or no number.
     """
     frame = read_table(path, id_column=id_column, texts=("label",))
     id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
@@ -95,7 +97,7 @@ def _named(column: pd.Series, ids: Any, path: object) -> dict[str, Any]:
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))
         _require_distinct([name for names in sets for name in names], path)
-        values = np.array([[name in names for name in classes] for names in sets])
+        values = np.array([[name in names for name in classes] for names in sets], dtype=bool)
         return {"ids": ids, "classes": classes, "values": values, "target": "multi-label"}
     # an empty cell means "no label" in this file; in a multi-label file it would mean that no class
     # is true
@@ -133,21 +135,40 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
-    """Return vote fractions as labels: each numeric column of the table is one answer."""
-    answers = [
-        str(name)
-        for name in frame.columns
-        if name not in ("split", "group") and frame[name].dtype.kind in "if"
-    ]
+    """Return vote fractions as labels: each numeric column of the table is one answer.
+
+    A redshift is no answer, although many redshifts lie in [0, 1].
+    """
+    redshifts = [str(name) for name in frame.columns if str(name).lower() in REDSHIFTS]
+    known = {*ID_COLUMNS, *redshifts, "split", "group"}
+    others = [str(name) for name in frame.columns if name not in known]
+    answers = [name for name in others if frame[name].dtype.kind in "if"]
     if not answers:
         raise InputError(
             "labels are missing",
             where=path,
             rule="have a column label",
             found=", ".join(frame.columns[:12]),
+            remedy=f"say --target {redshifts[0]} to predict this number" if redshifts else None,
         )
+    for name in others:
+        _require_words(frame[name], path)
     values = _shares(frame[answers], ids, path)
     return {"ids": ids, "classes": tuple(answers), "values": values, "target": "fractions"}
+
+
+def _require_words(column: pd.Series, path: object) -> None:
+    """Refuse a text column with numbers: one word makes text of a whole column of fractions."""
+    if column.dtype.kind in "biuf":
+        return
+    if pd.to_numeric(texts_of(column), errors="coerce").notna().any():
+        raise InputError(
+            "column is text, but some of its cells are numbers",
+            where=f"{path}, column {column.name}",
+            rule="hold vote fractions, empty where they are unknown, or no number",
+            found=strange_cells(column),
+            remedy="empty or correct these cells, or leave the column out",
+        )
 
 
 def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> dict[str, Any]:
@@ -156,7 +177,7 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
         sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
     )
     labelled: tuple[str, ...] = fields["classes"]
-    if not set(labelled) <= set(classes):
+    if not classes or not set(labelled) <= set(classes):
         return fields
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(fields["ids"])]
     # `classes` also contains classes without any labelled galaxy, so a class may have another

@@ -326,7 +326,8 @@ class Labels:
         Parameters
         ----------
         classes : tuple of str
-            All classes of these labels, and more if wanted.
+            All classes of these labels, and more if wanted. No galaxy has a further class; the vote
+            fractions of a further answer are NaN.
 
         Raises
         ------
@@ -338,11 +339,13 @@ class Labels:
             raise InputError(
                 "class is not known", rule=f"be one of {', '.join(classes)}", found=absent[0]
             )
-        place = np.asarray([classes.index(name) for name in self.classes])
+        place = np.asarray([classes.index(name) for name in self.classes], dtype=np.int64)
         if self.target == "classes":
             values = place[self.codes]
         else:
-            values = np.zeros((len(self), len(classes)), dtype=self.values.dtype)
+            # no galaxy has a further class, but the fraction of a further answer is unknown
+            fill = np.nan if self.target == "fractions" else 0
+            values = np.full((len(self), len(classes)), fill, dtype=self.values.dtype)
             values[:, place] = self.values
         soft = None
         if self.soft is not None:

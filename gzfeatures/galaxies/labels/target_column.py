@@ -9,21 +9,14 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
-from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of, present
+from gzfeatures.galaxies.catalogs.quantities import column_of, present
 from gzfeatures.galaxies.labels.labels import Labels, Target
+from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 
 FEW_NUMBERS = 20
 """Count of different whole numbers up to which a column may hold codes of classes."""
 UNKNOWN = "is unknown (empty, NaN, masked or a sentinel)"
 """Reason why a galaxy has no number to learn."""
-REDSHIFTS = frozenset(
-    {
-        *(name.lower() for name in QUANTITIES["redshift"].names),
-        *("z_spec", "zspec", "specz", "spec_z", "z_phot", "zphot", "photoz", "photo_z", "zbest"),
-        *("z_best", "z_sdss", "zred", "redshift_spec", "spec_redshift", "photo_redshift"),
-    }
-)
-"""Names of columns that hold redshifts, in lower case."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,11 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.catalogs.quantities import column_of
 from gzfeatures.galaxies.labels.label_columns import EMPTY as EMPTY
 from gzfeatures.galaxies.labels.label_columns import SEPARATOR, VOTES, read_columns
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits.related_galaxies import known_keys
 from gzfeatures.galaxies.splits.split import PARTS, Split
@@ -37,9 +39,10 @@ def write_labels(
     path : str or Path
         CSV file to write.
     labels : Labels
-        Several classes of a galaxy are written as names joined by "|". Vote fractions as labels get
-        one column per answer in place of `label`; vote fractions in addition to classes get a
-        column `votes <class>` each.
+        Several classes of a galaxy are written as names joined by "|"; if no galaxy has several,
+        each cell ends in "|", so that the file still says that a galaxy may have several or none.
+        Vote fractions as labels get one column per answer in place of `label`; vote fractions in
+        addition to classes get a column `votes <class>` each.
     split : Split, optional
         The part of each galaxy is written; galaxies outside the split get an empty cell.
     groups : mapping of str to str, optional
@@ -48,7 +51,8 @@ def write_labels(
     Raises
     ------
     InputError
-        A class name contains the separator "|".
+        A class name contains the separator "|", is empty, or begins or ends with a blank; or an
+        answer or number has the name of another column of a label file.
     OutputError
         The file cannot be written.
 
@@ -62,16 +66,17 @@ def write_labels(
     13,disk
     <BLANKLINE>
     """
+    _require_names(labels, path)
     columns: dict[str, Any] = {"galaxy_id": labels.ids}
     if labels.target == "classes":
         columns["label"] = labels.names
     elif labels.target == "multi-label":
-        if any(SEPARATOR in name for name in labels.classes):
-            raise InputError(
-                "class name", where=path, rule=f"not hold '{SEPARATOR}'", found=list(labels.classes)
-            )
         names = np.asarray(labels.classes, dtype=object)
-        columns["label"] = [SEPARATOR.join(names[row]) for row in labels.values]
+        cells = [SEPARATOR.join(names[row]) for row in labels.values]
+        # without the separator in any cell, the file would be read as one class per galaxy, and
+        # galaxies of no class as unlabelled
+        end = "" if any(SEPARATOR in cell for cell in cells) else SEPARATOR
+        columns["label"] = [cell + end for cell in cells]
     else:
         columns |= {name: labels.values[:, column] for column, name in enumerate(labels.classes)}
     if split is not None:
@@ -85,6 +90,24 @@ def write_labels(
             f"{VOTES}{name}": labels.soft[:, column] for column, name in enumerate(labels.classes)
         }
     return write_csv(pd.DataFrame(columns), path)
+
+
+def _require_names(labels: Labels, path: str | Path) -> None:
+    """Refuse names of classes, answers or numbers that a label file would give back changed."""
+    if labels.target in ("classes", "multi-label"):
+        fault, rule = "class name", f"not hold '{SEPARATOR}', nor be empty or end in blanks"
+        bad = [
+            name for name in labels.classes if SEPARATOR in name or not name or name != name.strip()
+        ]
+    else:
+        fault, rule = "name of a column of numbers", "mean nothing else in a label file"
+        bad = [name for name in labels.classes if name in ("galaxy_id", "split", "group")]
+        # a number to be predicted is read by its name, so only a vote fraction must not look like a
+        # label or a redshift
+        if labels.target == "fractions":
+            bad += [n for n in labels.classes if n == "label" or n.lower() in REDSHIFTS]
+    if bad:
+        raise InputError(fault, where=path, rule=rule, found=bad[0], remedy="choose another name")
 
 
 def read_labels(
@@ -147,7 +170,8 @@ def read_target(
         Any table with an id column that `Catalog.read` reads; its columns `split` and `group` are
         read as those of a labels file.
     target : TargetColumn
-        The column with the numbers, in this file or, if the file lacks it, in `catalog`.
+        The column with the numbers, in this file or, if the file lacks it, in `catalog`. A column
+        with text in this file is refused, not replaced by that of the catalog.
     catalog : Catalog, optional
         Catalog with the column if the file lacks it; galaxies that are not in the catalog have an
         unknown number.
@@ -163,7 +187,7 @@ def read_target(
     source = galaxies
     # prefer the label file's own column to the same column in the catalog, because the user named
     # this file as the one with labels
-    if catalog is not None and not galaxies.has_column(target.column):
+    if catalog is not None and not _has_own(galaxies, target.column):
         source = catalog.select(galaxies.ids[among(galaxies.ids, catalog.ids)])
     labels = target.labels(source)
     absent = galaxies.ids[~among(galaxies.ids, source.ids)]
@@ -171,6 +195,13 @@ def read_target(
         reasons = {**labels.left_out, "is not in the catalog": absent}
         labels = dataclasses.replace(labels, left_out=reasons)
     return labels, _split_of(galaxies.frame, galaxies.ids, labels, path)
+
+
+def _has_own(galaxies: Catalog, column: str) -> bool:
+    """Return whether a table has a column for a quantity, be it numbers or faulty text."""
+    lookup = column_of(galaxies.frame, column)
+    texts = [name for name in lookup.refused if galaxies.frame[name].dtype.kind not in "iufb"]
+    return lookup.column is not None or column in galaxies.frame or bool(texts)
 
 
 def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Split | None:

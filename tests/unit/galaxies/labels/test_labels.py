@@ -64,6 +64,13 @@ def test_labels_that_do_not_fit_are_refused() -> None:
         some().select(as_ids("z"))
 
 
+def test_the_fraction_of_a_further_answer_is_unknown_and_a_further_class_is_false() -> None:
+    fractions = Labels(as_ids("x"), ("bar",), np.array([[0.5]]), "fractions")
+    np.testing.assert_array_equal(fractions.ordered(("ring", "bar")).values, [[np.nan, 0.5]])
+    several = Labels(as_ids("x"), ("bar",), np.array([[True]]), "multi-label")
+    assert several.ordered(("ring", "bar")).values.tolist() == [[False, True]]
+
+
 def test_labels_of_one_scheme_are_joined_and_of_two_are_not() -> None:
     first = Labels(
         as_ids("ab"), ("x", "y"), np.array([0, 1]), left_out={"tie": as_ids("q")}, soft=np.eye(2)

@@ -121,6 +121,25 @@ def test_numbers_may_lie_in_a_catalog_beside_the_labels(tmp_path: Path) -> None:
     assert split.groups == {"e": "1"}
 
 
+@pytest.mark.parametrize(("own", "name"), [("mass", "mass"), ("REDSHIFT", "redshift")])
+def test_text_in_a_files_own_column_is_refused_not_replaced_by_the_catalogs(
+    tmp_path: Path, own: str, name: str
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f"galaxy_id,{own}\na,0.1\nb,0.2\nc,n.d.\n")
+    other = catalog(**{name: [5.1, 5.2, 5.3]}).frame.assign(galaxy_id=["a", "b", "c"])
+    with pytest.raises(InputError, match=f"column {own} holds text: 1 of 3 .* row 2: 'n.d.'"):
+        read_target(path, TargetColumn(name), catalog=Catalog(other))
+
+
+def test_magnitudes_named_z_in_a_file_are_not_its_redshifts(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("galaxy_id,g,r,z\na,18,17,16\nb,19,18,17\n")
+    other = Catalog(pd.DataFrame({"galaxy_id": ["a", "b"], "redshift": [0.1, 0.2]}))
+    labels, _ = read_target(path, TargetColumn("redshift"), catalog=other)
+    assert labels.values[:, 0].tolist() == [0.1, 0.2]
+
+
 def test_labels_of_a_number_are_finite() -> None:
     ids = as_ids(["a", "b"])
     with pytest.raises(InputError, match="finite number"):

@@ -62,10 +62,6 @@ def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Pa
 def test_several_labels_come_back(
     tmp_path_factory: pytest.TempPathFactory, flags: list[tuple[bool, bool, bool]]
 ) -> None:
-    flags = [
-        (True, True, True),
-        *flags,
-    ]  # without one "|" a file cannot tell several labels from one
     labels = Labels(
         as_ids([f"g{row}" for row in range(len(flags))]),
         ("a", "b", "c"),
@@ -74,7 +70,29 @@ def test_several_labels_come_back(
     )
     path = write_labels(tmp_path_factory.mktemp("labels") / "labels.csv", labels)
     read, _ = read_labels(path)
+    # the file does not name a class without galaxies
+    assert set(read.classes) == {name for name, number in labels.counts.items() if number}
+    assert read.target == "multi-label" and not read.left_out
+    assert read.ordered(labels.classes).fingerprint == labels.fingerprint
+
+
+def test_several_labels_come_back_where_no_galaxy_has_two(tmp_path: Path) -> None:
+    flags = np.array([[True, False], [False, True], [False, False]])
+    labels = Labels(as_ids("xyz"), ("a", "b"), flags, "multi-label", soft=np.full((3, 2), 0.5))
+    path = write_labels(tmp_path / "labels.csv", labels)
+    assert path.read_text().splitlines()[1:] == ["x,a|,0.5,0.5", "y,b|,0.5,0.5", "z,|,0.5,0.5"]
+    read, _ = read_labels(path)
     assert read.target == "multi-label" and read.fingerprint == labels.fingerprint
+    # with two classes of one galaxy, or from an earlier version, a galaxy of no class is empty
+    path.write_text("galaxy_id,label\nx,a|b\ny,b\nz,\n")
+    assert read_labels(path)[0].values.tolist() == [[True, True], [False, True], [False, False]]
+
+
+def test_several_labels_of_no_galaxy_come_back_without_classes(tmp_path: Path) -> None:
+    labels = Labels(as_ids("xy"), ("a", "b"), np.zeros((2, 2), dtype=bool), "multi-label")
+    read, _ = read_labels(write_labels(tmp_path / "labels.csv", labels))
+    assert (read.target, read.classes, read.soft) == ("multi-label", (), None)
+    assert read.ids.tolist() == ["x", "y"] and read.ordered(labels.classes).values.dtype == bool
 
 
 def test_fractions_come_back_to_the_last_digit(tmp_path: Path) -> None:
@@ -134,6 +152,15 @@ def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
             "galaxy_id,smooth\n1,1.5\n",
             r"galaxy 1, column smooth: vote fraction out of range; must lie in \[0, 1\], found 1.5",
         ),
+        (
+            "galaxy_id,bar,spiral\n1,0.5,0.2\n2,0.4,unknown\n",
+            "column spiral: column is text, but some of its cells are numbers; .* 1 of 2 cells are "
+            "no number, the first in row 1: 'unknown'; empty or correct",
+        ),
+        (
+            "galaxy_id,name,Redshift\n1,M 31,0.1\n",
+            "labels are missing; must have a column label, .*; say --target Redshift to predict",
+        ),
         ("galaxy_id,label\n,a\n", "id is missing"),
         ("galaxy_id,label,split\n1,a,\n2,b,\n", "split has no training galaxies"),
     ],
@@ -144,10 +171,30 @@ def test_a_broken_file_says_what_is_wrong(tmp_path: Path, text: str, message: st
         read_labels(tmp_path / "bad.csv")
 
 
+def test_ids_words_and_redshifts_beside_vote_fractions_are_no_answers(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(
+        "galaxy_id,objid,name,bar,spiral,z,z_phot\n1,7,M 31,0.5,0.2,0.03,0.1\n2,8,M 33,0.4,,0.05,\n"
+    )
+    labels, _ = read_labels(tmp_path / "own.csv")
+    assert labels.target == "fractions" and labels.classes == ("bar", "spiral")
+    np.testing.assert_array_equal(labels.values, [[0.5, 0.2], [0.4, np.nan]])
+
+
 def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
-    several = Labels(as_ids("ab"), ("x|y", "z"), np.ones((2, 2), dtype=bool), "multi-label")
-    with pytest.raises(InputError, match=r"class name; must not hold '\|'"):
-        write_labels(tmp_path / "labels.csv", several)
+    flags, codes = np.ones((2, 2), dtype=bool), np.array([0, 1])
+    for name in ("x|y", "", " x", "x\t"):
+        several = Labels(as_ids("ab"), (name, "z"), flags, "multi-label")
+        one = Labels(as_ids("ab"), (name, "z"), codes)
+        for labels in (several, one):
+            with pytest.raises(InputError, match=r"class name; must not hold '\|', nor be empty"):
+                write_labels(tmp_path / "labels.csv", labels)
+    for name in ("split", "group", "galaxy_id", "label", "Redshift"):
+        answers = Labels(as_ids("ab"), ("smooth", name), flags * 0.5, "fractions")
+        with pytest.raises(InputError, match=f"must mean nothing else .*, found {name}; choose"):
+            write_labels(tmp_path / "labels.csv", answers)
+    number = Labels(as_ids("ab"), ("group",), np.array([[1.5], [2.5]]), "value")
+    with pytest.raises(InputError, match=r"must mean nothing else .*, found group"):
+        write_labels(tmp_path / "labels.csv", number)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_labels(
