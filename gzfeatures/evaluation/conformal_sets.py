@@ -21,6 +21,8 @@ SHARED_BELOW = 20
 """Number of calibration galaxies below which a class shares its threshold with another class."""
 PENALTY, UNPENALISED = 0.1, 2
 """Parameters of RAPS: the penalty of each further class, and the number of classes without it."""
+LEVEL = 0.01
+"""Familiarity p value below which a galaxy's set is empty, if nothing else is asked for."""
 REPORT_LEVEL = 0.95
 """Level of the exact intervals around the measured coverage."""
 
@@ -55,6 +57,13 @@ class Conformal:
         Conformities of the calibration galaxies' true classes, in rising order: one array per
         class, or one for all classes together. Empty in heads of an earlier version, which did not
         store them.
+    level : float
+        Familiarity p value below which a galaxy's set is empty; the thresholds allow for the true
+        classes that are missed by this.
+    calibration : tuple of ndarray of float64
+        For each array of `scores`, the calibration galaxies' conformities before any set was
+        emptied, and their familiarity p values, shape (m, 2): for thresholds of another level.
+        Empty without familiarity, and in heads of an earlier version.
 
     References
     ----------
@@ -74,6 +83,8 @@ class Conformal:
     method: Method = "threshold"
     per_class: bool = False
     scores: tuple[Array, ...] = ()
+    level: float = LEVEL
+    calibration: tuple[Array, ...] = ()
 
     @classmethod
     def of(
@@ -90,7 +101,9 @@ class Conformal:
         Parameters
         ----------
         predictions : Predictions
-            Predictions of the calibration galaxies, which were kept out of training.
+            Predictions of the calibration galaxies, which were kept out of training. A galaxy in
+            the mask `unfamiliar` counts as missed; the mask marks p values in `familiarity` below
+            `LEVEL`.
         labels : Labels
             True classes of these galaxies.
         coverage : float
@@ -114,16 +127,22 @@ class Conformal:
                 "method of class sets", rule=f"be one of {', '.join(METHODS)}", found=method
             )
         codes = scorable(predictions, labels).codes
-        true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
+        true = fits = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
             # a galaxy unlike the training galaxies gets an empty set, which never contains its
             # class: count it as 0, the worst fit. This lowers the thresholds, so the sets of the
             # other galaxies become larger, and all sets together reach the coverage
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
-        parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
+        members = [codes == c for c in range(k)] if per_class else [np.ones(len(codes), bool)]
+        parts = tuple(np.sort(true[rows]) for rows in members)
         thresholds = _thresholds(parts, k, _share(coverage))
-        return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
+        known = cls(predictions.classes, thresholds, coverage, method, per_class, parts)
+        if predictions.unfamiliar is None or predictions.familiarity is None:
+            return known
+        # keep the p values, from which thresholds for sets of another level are computed
+        pairs = np.column_stack([fits, predictions.familiarity])
+        return dataclasses.replace(known, calibration=tuple(pairs[rows] for rows in members))
 
     def at(self, coverage: float) -> Conformal:
         """Return thresholds for another coverage (share of sets with the true class).
@@ -142,6 +161,43 @@ class Conformal:
             )
         thresholds = _thresholds(self.scores, len(self.classes), _share(coverage))
         return dataclasses.replace(self, thresholds=thresholds, coverage=coverage)
+
+    def emptying(self, level: float) -> Conformal:
+        """Return thresholds of the same coverage for sets that are empty below another p value.
+
+        More empty sets miss more true classes; the other sets become larger to make up for them.
+
+        Parameters
+        ----------
+        level : float
+            Familiarity p value below which a galaxy's set is empty, in [0, 1].
+
+        Raises
+        ------
+        InputError
+            More sets would be empty than the coverage allows; or `calibration`, which a higher
+            level than the stored one needs, is empty.
+        """
+        require_reachable(self.coverage, level)
+        # fewer empty sets than the thresholds allow for only raise the coverage
+        if level == self.level or (level < self.level and not self.calibration):
+            return self
+        if not self.calibration:
+            raise InputError(
+                f"class sets promise {self.coverage:.4g} only with unfamiliar galaxies below "
+                f"{self.level:g}",
+                rule="keep the p values of their calibration galaxies",
+                found=f"none, asked for {level:g}",
+                remedy="leave --unfamiliar out and select by the column familiarity_p, or fit the "
+                "head again: it was written by an earlier version",
+            )
+        parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in self._pairs)
+        thresholds = _thresholds(parts, len(self.classes), self.coverage)
+        return dataclasses.replace(self, thresholds=thresholds, scores=parts, level=level)
+
+    @property
+    def _pairs(self) -> list[tuple[Array, Array]]:
+        return [(pairs[:, 0], pairs[:, 1]) for pairs in self.calibration]
 
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
         """Return which classes are in each galaxy's class set, shape (n, k).
@@ -165,8 +221,28 @@ class Conformal:
         return np.asarray(members)
 
     @property
+    def missed(self) -> list[str]:
+        """Return a sentence for each class with more empty sets than the coverage allows."""
+        sentences = []
+        for number, (_, p) in enumerate(self._pairs):
+            empty, n = int((p < self.level).sum()), len(p)
+            # a class with a few unfamiliar galaxies too many may have them by chance
+            if empty > n * (1 - self.coverage) + 2 * np.sqrt(n * self.level):
+                name = self.classes[number] if self.per_class else "the true class"
+                sentences.append(
+                    f"{name} is in fewer than {self.coverage:.4g} of its class sets: {empty} of "
+                    f"{n} calibration galaxies are unfamiliar (p below {self.level:g}), so that "
+                    "their sets are empty"
+                )
+        return sentences
+
+    @property
     def notes(self) -> list[str]:
-        """Return a sentence for each class with too few galaxies for a threshold of its own."""
+        """Return a sentence for each class with too few galaxies, or with too many empty sets."""
+        return [*self._few, *self.missed]
+
+    @property
+    def _few(self) -> list[str]:
         if not self.per_class or not self.scores:
             return []
         sizes = [len(part) for part in self.scores]
@@ -273,6 +349,8 @@ class Conformal:
             "method": self.method,
             "per_class": self.per_class,
             "scores": [part.tolist() for part in self.scores],
+            "level": self.level,
+            "calibration": [part.tolist() for part in self.calibration],
         }
 
     @classmethod
@@ -285,6 +363,11 @@ class Conformal:
             fields.get("method", "threshold"),
             fields.get("per_class", False),
             tuple(np.asarray(part, dtype=np.float64) for part in fields.get("scores", ())),
+            fields.get("level", LEVEL),
+            tuple(
+                np.asarray(part, dtype=np.float64).reshape(-1, 2)
+                for part in fields.get("calibration", ())
+            ),
         )
 
 
@@ -299,6 +382,34 @@ def calibrate_sets(
     if labels.target != "classes" or not len(fresh):
         return None
     return Conformal.of(kept_out.select(fresh), labels, coverage, method=method)
+
+
+def require_reachable(coverage: float, level: float = LEVEL) -> None:
+    """Refuse a coverage that class sets cannot reach, because too many of them are empty.
+
+    Parameters
+    ----------
+    coverage : float
+        Promised share of galaxies whose set contains the true class.
+    level : float
+        Familiarity p value below which a set is empty: about the share of empty sets.
+
+    Raises
+    ------
+    InputError
+        `coverage` is above 1 − `level`.
+
+    Examples
+    --------
+    >>> require_reachable(0.9, 0.1)
+    """
+    if level > 1 - coverage + 1e-9:
+        raise InputError(
+            f"class sets cannot hold the true class in {coverage:.4g} of the galaxies",
+            rule=f"be empty for galaxies with a familiarity_p below {1 - coverage:.4g} at most",
+            found=f"below {level:.4g}",
+            remedy="choose a lower --coverage or a lower --unfamiliar",
+        )
 
 
 def _share(coverage: float) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gzfeatures import outputs
 from gzfeatures.errors import LeakError
 from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.conformal_sets import require_reachable
 from gzfeatures.evaluation.metrics import Scores, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
@@ -91,6 +92,10 @@ def fit_heads(
     # galaxy's distance from the training galaxies
     promised_by = split.test if options.set_aside else split.validation
     kept_out = [table.select(promised_by) for table in tables]
+    familiarity = familiarity_of(tables, kept_out, fitting_split)
+    # refuse before the first fit a coverage that no class sets can reach
+    if familiarity is not None and labels.target == "classes":
+        require_reachable(options.coverage)
     bench = _Bench(
         tables,
         [table.select(split.test) for table in tables],
@@ -99,7 +104,7 @@ def fit_heads(
         fitting_split,
         split,
         catalog,
-        familiarity_of(tables, kept_out, fitting_split),
+        familiarity,
         options,
     )
     candidates = []

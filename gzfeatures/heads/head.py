@@ -161,8 +161,10 @@ class Head:
         ------
         InputError
             The table was made with other settings than the training table, or its vectors have
-            another length.
+            another length; or class sets cannot keep their coverage with this `unfamiliar`.
         """
+        # refuse before any work what the class sets cannot promise
+        known = self.emptying(unfamiliar).sets if calibrated else None
         inputs = Inputs.of(table, catalog, self.columns)
         if len(inputs.extractors) != len(self.extractors):
             raise InputError(
@@ -206,8 +208,8 @@ class Head:
             if sample is not None:
                 sample.add(inputs.ids, vectors, seen)
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
-        if self.sets is not None and calibrated:
-            predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        if known is not None:
+            predictions = dataclasses.replace(predictions, sets=known.sets(predictions))
         if self.intervals is not None and calibrated:
             bounds = self.intervals.bounds(predictions)
             predictions = dataclasses.replace(predictions, bounds=bounds)
@@ -259,6 +261,25 @@ class Head:
                 remedy="fit it on a split that has a validation part",
             )
         return dataclasses.replace(self, sets=self.sets.at(coverage))
+
+    def emptying(self, unfamiliar: float) -> Head:
+        """Return a copy of the head with sets that are empty below another familiarity p value.
+
+        The thresholds are computed again, so that the sets keep their coverage.
+
+        Parameters
+        ----------
+        unfamiliar : float
+            Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
+
+        Raises
+        ------
+        InputError
+            The sets cannot keep their coverage (see `Conformal.emptying`).
+        """
+        if self.sets is None or self.familiarity is None:
+            return self
+        return dataclasses.replace(self, sets=self.sets.emptying(unfamiliar))
 
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True

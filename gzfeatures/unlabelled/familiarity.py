@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.conformal_sets import LEVEL as EMPTY_BELOW
 from gzfeatures.features.matrices import BLOCK
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
-LEVEL = 0.01
+LEVEL = EMPTY_BELOW
 """Galaxies with a smaller p value are called unfamiliar."""
 MOST_COMPONENTS, ROWS_A_COMPONENT = 200, 10
 """Most principal components for distances, and training galaxies needed per component.

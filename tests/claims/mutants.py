@@ -235,8 +235,8 @@ MUTANTS = (
     Mutant(
         "unfamiliar galaxies that calibrate a network do not count as missed",
         "networks/inference/output_calibration.py",
-        "scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)",
-        "scored = dataclasses.replace(scored, unfamiliar=p < 0)",
+        "scored = dataclasses.replace(scored, familiarity=p, unfamiliar=p < LEVEL)",
+        "scored = dataclasses.replace(scored, familiarity=p, unfamiliar=p < 0)",
         "test_what_a_network_promises.py",
     ),
     Mutant(

@@ -138,7 +138,9 @@ def predict(
     unfamiliar: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Galaxies with a smaller familiarity_p get an empty class set."
+            min=0,
+            max=1,
+            help="Galaxies with a smaller familiarity_p get an empty class set.",
         ),
     ] = 0.01,
     priors: Annotated[
@@ -191,10 +193,8 @@ def predict(
     if answer.blank is not None:
         result["nothing_shown"] = answer.blank
         result["skipped"] = [{"id": name, "reason": reason} for name, reason in answer.skipped]
-    if answer.familiarity is not None and answer.familiarity.why_none_flagged:
-        say(f"note: {answer.familiarity.why_none_flagged}")
-    if answer.why_no_sets is not None:
-        say(f"note: {answer.why_no_sets}")
+    for note in answer.notes:
+        say(f"note: {note}")
     # class sets promise coverage only for probabilities before correction, so measure it on these
     if labels is not None and answer.predictions.is_value:
         result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
@@ -251,6 +251,13 @@ class _Answer:
     skipped: tuple[tuple[str, str], ...] = ()
 
     @property
+    def notes(self) -> list[str]:
+        """Return what familiarity and class sets cannot do for these predictions, and why."""
+        found = [None if self.familiarity is None else self.familiarity.why_none_flagged]
+        found += [] if self.sets is None else self.sets.missed
+        return [note for note in (*found, self.why_no_sets) if note]
+
+    @property
     def why_no_sets(self) -> str | None:
         """Return the reason why class predictions have no class sets; None if they have."""
         from gzfeatures.heads.head import Head
@@ -278,6 +285,9 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
 
     images = options.images(source, "raise")
     calibration = calibration_of(path)
+    if options.coverage is not None:
+        calibration = calibration.promising(options.coverage)
+    calibration = calibration.emptying(options.unfamiliar)
     sample = sample_for(calibration)
     empty: list[tuple[str, str]] = []
 
@@ -296,8 +306,6 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
         sample=sample,
     )
     say_how_many(empty)
-    if options.coverage is not None:
-        calibration = calibration.promising(options.coverage)
     familiarity = calibration.familiarity
     return _Answer(predictions, calibration.sets, familiarity, calibration, sample, pairs(empty))
 
@@ -314,6 +322,7 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
     head = find_head(path, options.scheme, of)
     if options.coverage is not None:
         head = head.promising(options.coverage)
+    head = head.emptying(options.unfamiliar)
     sample = sample_for(head)
     if not is_table:
         return _of_images(head, table, options, sample)

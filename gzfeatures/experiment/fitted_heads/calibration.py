@@ -85,7 +85,7 @@ def class_sets(
     if head.familiarity is not None:
         # compare each galaxy with the other galaxies only, because it is most similar to itself
         p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
-        predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
+        predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < LEVEL)
     return calibrate_sets(predictions, labels, coverage, method)
 
 

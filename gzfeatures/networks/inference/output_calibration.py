@@ -113,7 +113,7 @@ class OutputCalibration:
                 # unfamiliar galaxy gets an empty conformal set, which counts as a miss when the
                 # thresholds are chosen
                 p = familiarity.p_values_of_calibration(features)
-                scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)
+                scored = dataclasses.replace(scored, familiarity=p, unfamiliar=p < LEVEL)
             sets = Conformal.of(scored, labels)
             notes = (*sets.notes, *notes)
         elif kept_out.kind == "classes":
@@ -145,6 +145,18 @@ class OutputCalibration:
             )
         return dataclasses.replace(self, sets=self.sets.at(coverage))
 
+    def emptying(self, unfamiliar: float) -> OutputCalibration:
+        """Return the calibration with class sets that are empty below another familiarity p value.
+
+        Raises
+        ------
+        InputError
+            The sets cannot keep their coverage (see `Conformal.emptying`).
+        """
+        if self.sets is None or self.familiarity is None:
+            return self
+        return dataclasses.replace(self, sets=self.sets.emptying(unfamiliar))
+
     def applied(
         self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
     ) -> Predictions:
@@ -162,16 +174,19 @@ class OutputCalibration:
         Raises
         ------
         InputError
-            `features` has another length than the features of the training galaxies.
+            `features` has another length than the features of the training galaxies; or class sets
+            cannot keep their coverage with this `unfamiliar`.
         """
+        calibration = self.emptying(unfamiliar)
         predictions = dataclasses.replace(
             bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind)
         )
         if self.familiarity is not None:
             p = self.familiarity.p_values(features)
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
-        if self.sets is not None:
-            predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        if calibration.sets is not None:
+            sets = calibration.sets.sets(predictions)
+            predictions = dataclasses.replace(predictions, sets=sets)
         if self.intervals is not None:
             bounds = self.intervals.bounds(predictions)
             predictions = dataclasses.replace(predictions, bounds=bounds)

@@ -220,6 +220,8 @@ def classify(
     calibration = calibration_of(checkpoint)
     if coverage is not None:
         calibration = calibration.promising(coverage)
+    # refuse before the images are read what the class sets cannot promise
+    calibration = calibration.emptying(unfamiliar)
     network = load(spec).to(choose(device, "float32").device)
     with TemporaryDirectory() as scratch:
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress, noted=noted)

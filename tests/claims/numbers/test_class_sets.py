@@ -3,12 +3,15 @@ empty."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gzfeatures.evaluation.conformal_sets import Conformal
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.conformal_sets import Conformal, require_reachable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.galaxies.labels.labels import Labels
 
@@ -93,3 +96,75 @@ def test_a_class_of_few_calibration_galaxies_is_held_too() -> None:
         known = Conformal.of(cal, Labels(cal.ids, CLASSES, codes))
         held.append(known.sets(drawn(np.full(400, 2)))[:, 2].mean())
     assert np.mean(held) >= 0.89, np.mean(held)  # standard error .6 points
+
+
+def with_familiarity(n: int, seed: int, level: float = 0.01) -> tuple[Predictions, Labels]:
+    """Galaxies of a classifier that is often wrong; some are unlike the training galaxies."""
+    rng = np.random.default_rng(seed)
+    codes = rng.choice(3, n, p=(0.5, 0.3, 0.2))
+    scores = np.exp(rng.normal(size=(n, 3)) + 1.2 * np.eye(3)[codes])
+    ids = np.array([f"g{seed}-{i}" for i in range(n)], dtype=object)
+    p = (rng.permutation(n) + 1) / n
+    made = Predictions(ids, scores / scores.sum(1, keepdims=True), CLASSES, familiarity=p)
+    return dataclasses.replace(made, unfamiliar=p < level), Labels(ids, CLASSES, codes)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01, 0.05, 0.1])
+@pytest.mark.parametrize("method", ["threshold", "raps"])
+@pytest.mark.parametrize("per_class", [True, False])
+def test_sets_that_are_empty_below_any_level_keep_their_coverage(
+    level: float, method: Any, per_class: bool
+) -> None:
+    """`predict --unfamiliar 0.1` empties a tenth of the sets: the others become larger."""
+    held, left = [], []
+    for trial in range(40):
+        known = Conformal.of(*with_familiarity(1500, trial), method=method, per_class=per_class)
+        predictions, labels = with_familiarity(3000, 10_000 + trial, level)
+        report = known.emptying(level).coverage_report(predictions, labels)
+        assert report["promised"] == 0.9
+        held.append(report["reached"])
+        left.append(known.coverage_report(predictions, labels)["reached"])
+    # 120,000 galaxies, thresholds from 1,500 each: standard error .15 points; at .1, classes with
+    # more unfamiliar galaxies than the coverage allows by chance fall short
+    assert np.mean(held) >= (0.895 if level < 0.1 else 0.885), np.mean(held)
+    # without new thresholds the promise is broken
+    assert level <= 0.01 or np.mean(left) <= np.mean(held) - 0.02
+
+
+def test_coverage_and_level_can_be_asked_for_in_either_order_and_are_kept_in_a_file() -> None:
+    known = Conformal.of(*with_familiarity(900, 1))
+    one, other = known.at(0.8).emptying(0.15), known.emptying(0.1).at(0.8).emptying(0.15)
+    read = Conformal.fromdict(json.loads(json.dumps(known.asdict()))).at(0.8).emptying(0.15)
+    for each in (other, read):
+        np.testing.assert_array_equal(one.thresholds, each.thresholds)
+    assert known.emptying(0.01) is known
+    np.testing.assert_array_equal(known.emptying(0.05).emptying(0.01).thresholds, known.thresholds)
+
+
+def test_a_promise_that_cannot_be_kept_is_refused() -> None:
+    known = Conformal.of(*with_familiarity(900, 1))
+    with pytest.raises(InputError, match=r"0\.9 of the galaxies.*found below 0\.3"):
+        known.emptying(0.3)
+    with pytest.raises(InputError, match=r"0\.995 of the galaxies"):
+        require_reachable(0.995)
+    # a record of an earlier version has no p values: fewer empty sets are harmless, more are not
+    fields = known.asdict()
+    del fields["level"], fields["calibration"]
+    earlier = Conformal.fromdict(fields)
+    assert earlier.emptying(0.01) is earlier and earlier.emptying(0.001) is earlier
+    with pytest.raises(InputError, match="select by the column familiarity_p"):
+        earlier.emptying(0.05)
+
+
+def test_a_class_with_too_many_unfamiliar_galaxies_is_named() -> None:
+    predictions, labels = with_familiarity(900, 1)
+    assert predictions.familiarity is not None
+    rows = np.flatnonzero(labels.codes == 2)
+    p = predictions.familiarity.copy()
+    p[rows[: len(rows) // 4]] = 0.001
+    known = Conformal.of(
+        dataclasses.replace(predictions, familiarity=p, unfamiliar=p < 0.01), labels
+    )
+    assert [line.split()[0] for line in known.missed] == ["cigar"]
+    assert known.missed[0] in known.notes
+    assert Conformal.of(predictions, labels).missed == []
