@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -88,7 +90,7 @@ def duplicates(
     other = near.rows.ravel()
     close = near.distances.ravel() <= ratio * np.minimum(scale[one], scale[other])
     near_pairs = np.sort(np.stack([one[close], other[close]], axis=1), axis=1)
-    same, copies = _same_images(table.digests)
+    same, copies = _same_images(table.file_keys)
     both = np.unique(np.concatenate([near_pairs, copies]), axis=0)
     distance = np.linalg.norm(vectors[both[:, 0]] - vectors[both[:, 1]], axis=1)
     frame = pd.DataFrame(
@@ -120,15 +122,15 @@ def near_duplicate_groups(table: EmbeddingTable) -> dict[str, str]:
 
 
 def _same_images(
-    digests: npt.NDArray[np.object_],
+    keys: Sequence[str],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return a number for each image, shape (n,), and the pairs of rows in a chain of one image.
 
-    A row whose image is not known (a digest of zeros) has an image of its own.
+    A row whose image is not known (an empty key) has an image of its own.
     """
-    numbers, known = pd.factorize(digests)
-    unknown = np.asarray([not str(each).strip("0") for each in known], dtype=bool)[numbers]
-    numbers = np.where(unknown, len(known) + np.arange(len(digests)), numbers).astype(np.int64)
+    numbers, known = pd.factorize(np.asarray(keys, dtype=object))
+    unknown = np.asarray([not each for each in known], dtype=bool)[numbers]
+    numbers = np.where(unknown, len(known) + np.arange(len(keys)), numbers).astype(np.int64)
     order = np.argsort(numbers, kind="stable")
     equal = np.diff(numbers[order]) == 0
     return numbers, np.stack([order[:-1][equal], order[1:][equal]], axis=1)

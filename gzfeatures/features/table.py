@@ -24,6 +24,7 @@ from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import require_file
 from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping, key_groups
 from gzfeatures.ids import Ids, among, as_ids, positions, require_id_column, require_unique
+from gzfeatures.images.framing import FILE_DIGITS
 from gzfeatures.images.picture_hash import BYTES
 
 DAMAGED = "table is damaged"
@@ -152,11 +153,17 @@ class EmbeddingTable(TableConversions):
         )
 
     @property
+    def file_keys(self) -> list[str]:
+        """Return a text for each galaxy that equal image files share; empty if it is unknown."""
+        # a sha256 of zeros means that the image file is unknown; where each galaxy has a crop of
+        # its own, only the first digits depend on the file alone
+        digits = None if self.framing is None else FILE_DIGITS
+        return [str(digest)[:digits] if str(digest).strip("0") else "" for digest in self.digests]
+
+    @property
     def grouping(self) -> Grouping:
         """Return groups of galaxies that share an image file; a split keeps each group together."""
-        # a sha256 of zeros means that the image file is unknown, so these galaxies form no group
-        keys = [digest if str(digest).strip("0") else "" for digest in self.digests]
-        return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))
+        return Grouping().joined(SAME_FILE, key_groups(self.ids, self.file_keys))
 
     @property
     def groups(self) -> Mapping[str, str]:

@@ -23,6 +23,8 @@ FRAME_RADII = 424 * 0.02
 """Side of the field in Galaxy Zoo 2's pictures (frames), in Petrosian radii.
 
 Willett+2013, doi:10.1093/mnras/stt1458, section 2.2."""
+FILE_DIGITS = 32
+"""First digits of a cropped image's digest that are those of the sha256 of its file."""
 LEAST_PIXELS = 20
 """Least number of pixels across this field: with fewer, a galaxy has no visible shape.
 

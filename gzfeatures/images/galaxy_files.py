@@ -18,7 +18,7 @@ from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.filters import images_among, split
 from gzfeatures.images.decoding.fits_planes import planes
 from gzfeatures.images.emptiness import of_picture
-from gzfeatures.images.framing import cut_to_frame
+from gzfeatures.images.framing import FILE_DIGITS, cut_to_frame
 from gzfeatures.images.reader_version import version
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.archive import Archive
@@ -192,7 +192,8 @@ class GalaxyFiles:
 
         Options at their defaults are left out, so that the digest of a plain picture is that of its
         file. `frame` is the side of the field that Galaxy Zoo 2 showed, in pixels of the image;
-        None if the image shows exactly this field.
+        None if the image shows exactly this field. With a frame, the first half of the digest is
+        that of the SHA-256 of the file, so that galaxies with equal files can be recognised.
         """
         digest, key = fingerprint.of_bytes(data), self.reading.key
         reader = version(data, max_pixels=self.max_pixels, reading=self.reading)
@@ -202,6 +203,8 @@ class GalaxyFiles:
             # include the side length of Galaxy Zoo 2's field in the digest: it depends on the
             # galaxy's radius and sets the crop, and so changes the pixels
             key["frame_pixels"] = frame
+            whole = fingerprint.of({"image": digest, **key})
+            return digest[:FILE_DIGITS] + whole[FILE_DIGITS:]
         # for plain pictures use the SHA-256 of the file's bytes, so that other programs can compute
         # it too
         if key == {"field": 1, "bands": None}:

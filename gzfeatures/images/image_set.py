@@ -448,7 +448,8 @@ class ImageSet:
         Images that cannot be read belong to no group.
         """
         same: dict[str, list[str]] = {}
-        for name, digest in zip(self.ids, self._each(self._digest_if_readable), strict=True):
+        # no `digest`: it depends on the options for reading and on the crop too
+        for name, digest in zip(self.ids, self._each(self._sha256_if_readable), strict=True):
             if digest is not None:
                 same.setdefault(digest, []).append(str(name))
         return {name: names[0] for names in same.values() if len(names) > 1 for name in names}
@@ -461,9 +462,9 @@ class ImageSet:
     def _fault(self, row: int) -> tuple[str | None, int | None]:
         return self._image(row).fault()
 
-    def _digest_if_readable(self, row: int) -> str | None:
+    def _sha256_if_readable(self, row: int) -> str | None:
         try:
-            return self.digest(row)
+            return fingerprint.of_bytes(self.read(row))
         except (InputError, MissingFileError):
             return None
 

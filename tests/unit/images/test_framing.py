@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from PIL import Image
+from tables_of import table_of
 
 from gzfeatures.errors import InputError
+from gzfeatures.explore.duplicates import duplicates
+from gzfeatures.features.exchange.table_join import joined_rows
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.images.framing import FRAME_RADII, Framing
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.reading import Reading
@@ -52,6 +58,55 @@ def test_a_galaxy_in_a_wider_field_is_cut_as_in_its_frame(images: ImageSet) -> N
     # the engine is told the same crop of each picture
     crops = [framed.network_input(row, [VIEW]).crops[0] for row in (0, 1)]  # type: ignore[union-attr]
     assert crops == pytest.approx([0.4, 0.2])
+
+
+def test_equal_files_are_one_image_whatever_their_crops_are(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    (tmp_path / "again.png").write_bytes((tmp_path / "native.png").read_bytes())
+    names = np.array(["again", "native", "wide"], dtype=object)
+    radii = np.array([20.2, 19.8, 19.8])
+    framed = ImageSet.of(tmp_path).framed(
+        Framing(names, np.full(3, 0.396), radii, ("scale", "petroR90_r"))
+    )
+    digests = framed.digests()
+    assert len(set(digests)) == 3 and all(len(each) == 64 for each in digests)
+    assert framed.duplicate_groups() == {"again": "again", "native": "again"}
+    # an embedding table knows the digests alone
+    table = table_of(np.random.default_rng(0).normal(size=(3, 4)), digests, names.tolist())
+    assert not table.groups
+    framing_of = framed.framing
+    assert framing_of is not None
+    table = replace(table, framing=framing_of.asdict())
+    assert table.groups == {"again": "again", "native": "again"}
+    assert not replace(table, digests=np.array(["0" * 64] * 3, dtype=object)).groups
+    pairs = duplicates(table_with(table, 20), chance=1e-9)
+    assert pairs.loc[pairs["same_image"], ["galaxy_id", "twin"]].to_numpy().tolist() == [
+        ["again", "native"]
+    ]
+    # a network that was trained on the file knows it again under any crop and id
+    known = TrainedOn.of(["x"], files=[images.digest(0)])
+    assert known.contains(names, files=digests).tolist() == [True, True, False]
+
+
+def table_with(table: EmbeddingTable, others: int) -> EmbeddingTable:
+    """The table with further galaxies of files of their own."""
+    more = table_of(
+        np.random.default_rng(1).normal(size=(others, 4)),
+        [f"{row + 1:02}" + "ab" * 31 for row in range(others)],
+    )
+    more = replace(more, framing=table.framing)
+    return joined_rows([table, more])
+
+
+def test_the_bytes_of_a_file_are_compared_whatever_options_read_them(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32), "red").save(tmp_path / name / f"{name}.png")
+    half = ImageSet.of(tmp_path / "two", field=0.5)
+    both = ImageSet.of(tmp_path / "one").joined(half)
+    assert len(set(both.digests())) == 2
+    assert both.duplicate_groups() == {"one": "one", "two": "one"}
 
 
 def test_twice_the_radius_shows_twice_the_sky_and_has_another_digest(images: ImageSet) -> None:
