@@ -38,9 +38,9 @@ def duplicates(
     than expected by chance. If galaxies are spread evenly in D dimensions, the nearest neighbour is
     within r times the distance to neighbour number k with probability 1 − (1 − r^D)^(k−1). So about
     (k − 1) r^D n chance pairs are expected among n galaxies, and r is chosen for `chance` pairs. D
-    is estimated from the table (after Levina & Bickel 2004, eq. 8, without the nearest neighbour,
-    which may be a duplicate). The distance to neighbour k is each galaxy's own, so that dense and
-    empty parts of the table have the same rule.
+    is estimated from the table (after Levina & Bickel 2004, eq. 8, from the farther half of the k
+    neighbours: the nearer ones may be duplicates). The distance to neighbour k is each galaxy's
+    own, so that dense and empty parts of the table have the same rule.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def duplicates(
         Number of pairs in the whole table that may be found by chance, > 0.
     among : int
         Rank k of the neighbour whose distance is the scale, at least 3. If a galaxy has more
-        copies than this, the scale is too small to find them.
+        copies than this, the scale is too small to find them. At least half of the galaxies must
+        have fewer than k / 2 copies: otherwise D is the dimension of the copies' noise.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     components : int, optional
@@ -139,16 +140,17 @@ def _same_images(
 def _dimension(distances: npt.NDArray[np.float32]) -> float:
     """Estimate the intrinsic dimension of embeddings from distances to the k nearest galaxies.
 
-    log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
+    log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average. Only the farther half, j = k/2 … k − 1, is
+    used: distances to a galaxy's copies tell about their noise, not about the table.
     """
     k = distances.shape[1]
-    # expected mean of log(d_k / d_j) over j = 2 … k − 1 for dimension D = 1, from the sums 1/j + …
-    # + 1/(k − 1)
-    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()
+    first = max(2, k // 2)
+    # expected mean of log(d_k / d_j) over these j for dimension D = 1
+    expected = np.cumsum(1 / np.arange(k - 1, first - 1, -1)).mean()
     # equal embeddings have distance 0, replaced here by the smallest float32: a ratio to it
     # overflows float32, so compute in double precision
     far = np.maximum(distances, np.finfo(np.float32).tiny).astype(np.float64)
-    logs = np.log(far[:, -1:] / far[:, 1:-1]).mean(1)
+    logs = np.log(far[:, -1:] / far[:, first - 1 : -1]).mean(1)
     return float(expected / max(np.median(logs), 1e-3))
 
 

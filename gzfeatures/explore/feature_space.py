@@ -169,8 +169,11 @@ def unit_rows(
 ) -> npt.NDArray[np.float32]:
     """Return rows unchanged for `euclidean`, or scaled to length 1 for `cosine`.
 
-    With `cosine` a row of zeros raises InputError, which names the row, counted from `first_row`.
+    With `cosine` a row of zeros raises InputError, which names the row, counted from `first_row`;
+    so does any other metric.
     """
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
     rows = np.asarray(matrix, dtype=np.float32)
     if metric == "euclidean":
         return rows

@@ -102,7 +102,11 @@ def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.N
     passing = np.where(p >= thresholds, p, -np.inf)
     sure = np.isfinite(passing.max(1))
     joint = np.zeros((k, k))
-    np.add.at(joint, (codes[sure], passing[sure].argmax(1)), 1)
+    # count a tie between the label and another class for the label: argmax would take the first
+    likeliest = np.where(
+        passing[np.arange(len(p)), codes] == passing.max(1), codes, passing.argmax(1)
+    )
+    np.add.at(joint, (codes[sure], likeliest[sure]), 1)
     doubtful = np.zeros(len(p), dtype=bool)
     for code in np.flatnonzero(joint.sum(1)):
         wrong = round(members[code] * (1 - joint[code, code] / joint[code].sum()))

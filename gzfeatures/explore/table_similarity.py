@@ -131,7 +131,10 @@ def nearest_rows(vectors: Vectors, k: int) -> npt.NDArray[np.int64]:
     """Return the row numbers of each galaxy's k nearest neighbours, shape (n, k)."""
     import faiss
 
-    matrix = np.ascontiguousarray(vectors, dtype=np.float32)
+    # subtract the mean, which changes no distance: in single precision, faiss's sums of squares
+    # lose the differences between vectors that lie far from 0
+    mean = np.mean(vectors, axis=0, dtype=np.float64)
+    matrix = np.ascontiguousarray(vectors - mean, dtype=np.float32)
     index = faiss.IndexFlatL2(matrix.shape[1])
     index.add(matrix)
     found = index.search(matrix, k + 1)[1]

@@ -84,7 +84,8 @@ def _components(matrix: npt.NDArray[np.float32], components: int) -> npt.NDArray
     """Return principal components with a mean squared length of 1; zeros if all rows are equal."""
     if not len(matrix) or np.ptp(matrix, axis=0).max() == 0:
         return np.zeros((len(matrix), min(components, matrix.shape[1])))
-    space = FeatureSpace.fit(matrix, components=components)
+    # n galaxies span n − 1 dimensions; asked for more, `fit` would keep all columns
+    space = FeatureSpace.fit(matrix, components=min(components, len(matrix) - 1))
     scores = space.vectors(matrix).astype(np.float64)
     spread = scores.std(0)
     # divide a component without variance by 1: division by its standard deviation, 0, would fail

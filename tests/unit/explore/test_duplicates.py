@@ -97,3 +97,17 @@ def test_duplicates_along_the_graph_find_planted_copies_clumps_and_twins() -> No
     pairs = [set(zip(frame["galaxy_id"], frame["twin"], strict=True)) for frame in (exact, found)]
     assert pairs[0] == pairs[1] and len(pairs[0]) >= 30 + 28 + 30
     np.testing.assert_allclose(found["distance"], exact["distance"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "copies"), [(0.4, 2), (0.8, 2), (0.9, 3)])
+def test_copies_are_found_where_most_galaxies_have_several(share: float, copies: int) -> None:
+    rng = np.random.default_rng(5)
+    base = cloud(500, dim=10)
+    many = int(share * len(base))
+    noisy = [base[:many] + 2e-3 * rng.normal(size=(many, 10)) for _ in range(copies)]
+    found = duplicates(table_of(np.vstack([base, *noisy]).astype(np.float32)))
+    assert 5 < found.attrs["dimension"] < 13  # that of the galaxies, not of the noise of copies
+    # every copy, and nothing else, is in a group with its galaxy
+    members = np.unique(np.concatenate([found["galaxy_id"], found["twin"]]))
+    groups = found["group"].nunique()
+    assert len(members) == many * (copies + 1) and groups == many

@@ -11,6 +11,7 @@ from gzfeatures.explore.label_errors import label_errors
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.heads.out_of_sample import out_of_sample
+from gzfeatures.ids import as_ids
 from gzfeatures.images.view import View
 
 CLASSES = ("edge-on", "round", "spiral")
@@ -136,3 +137,10 @@ def test_out_of_sample_repeats_with_a_seed_and_refuses_what_cannot_be_parted() -
     others = Labels(np.asarray(["x", "y"], dtype=object), CLASSES, np.array([0, 1]))
     with pytest.raises(InputError, match="no galaxy has a label and a vector"):
         out_of_sample(table, others)
+
+
+def test_a_tie_is_counted_for_the_label_whichever_class_comes_first() -> None:
+    ids = as_ids([f"g{number}" for number in range(20)])
+    even = Predictions(ids, np.full((20, 2), 0.5), ("a", "b"))
+    labels = Labels(ids, ("a", "b"), np.arange(20) % 2)
+    assert not label_errors(labels, even)["doubtful"].any()

@@ -10,7 +10,7 @@ import pytest
 import tables_of
 from PIL import Image
 
-from gzfeatures.errors import InputError, MissingFileError
+from gzfeatures.errors import InputError, MissingFileError, UnknownNameError
 from gzfeatures.explore.anomalies import MEASURES, anomalies
 from gzfeatures.explore.neighbours import nearest, similar
 from gzfeatures.explore.prototypes import prototypes
@@ -242,3 +242,8 @@ def test_exact_neighbours_are_exact_where_single_precision_rounds_them_away() ->
     wide = points.astype(np.float64)
     truth = np.sort(np.linalg.norm(wide[:, None] - wide[None], axis=2), axis=1)[:, 1:7]
     np.testing.assert_allclose(near.distances, truth, rtol=1e-4)
+
+
+def test_an_unknown_metric_is_refused_and_not_taken_for_cosine() -> None:
+    with pytest.raises(UnknownNameError, match="metric"):
+        similar(table_of(np.eye(12, dtype=np.float32)), ["g0"], 2, metric="manhattan")

@@ -158,3 +158,8 @@ def test_the_verb_names_classes_and_draws_both_maps_the_second_turned_onto_the_f
     )
     spreads = [np.linalg.norm(chart.coordinates.std(0)) for chart in drawn.values()]
     assert disparity > 0.8 and spreads[0] == pytest.approx(spreads[1], rel=1e-4)
+
+
+def test_a_table_far_from_zero_has_the_same_neighbours() -> None:
+    near = np.random.default_rng(0).normal(size=(300, 512)).astype(np.float32)
+    assert neighbour_overlap(near, near + np.float32(1000)) > 0.99

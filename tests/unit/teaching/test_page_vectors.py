@@ -76,3 +76,9 @@ def test_a_page_learns_from_the_answers_of_its_own_galaxies_in_any_order(tmp_pat
     chart = Map(IDS, MATRIX[:, :2], {}, {}, FeatureSpace.fit(MATRIX), MATRIX)
     session = TeachingSession(table, chart, AnswersFile(tmp_path / "mine.csv"), answers=answers)
     assert table_digest(IDS, session._page_vectors) == page["digest"]
+
+
+def test_few_galaxies_of_long_vectors_get_no_more_numbers_than_asked() -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 512)).astype(np.float32)
+    assert page_vectors(rows).shape == (40, 39)
+    assert page_vectors(rows[:2]).shape == (2, 1)
