@@ -188,8 +188,7 @@ def compare(
     points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
     ranks = [m for m, value in points[0].items() if not value.ndim and m not in NEITHER_IS_BETTER]
     if metric not in ranks:
-        legal = ", ".join(ranks)
-        raise InputError("metric", rule=f"be one of {legal}", found=metric)
+        raise InputError("metric", rule=f"be one of {', '.join(ranks)}", found=metric)
     values = [float(point[metric]) for point in points]
     # compare methods by the mean over their seeds, so that no method wins by one lucky seed
     sign = -1 if metric in LOWER_IS_BETTER else 1

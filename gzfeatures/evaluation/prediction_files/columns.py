@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.prediction_files.flags import flags_of, sets_of
 from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 from gzfeatures.ids import as_ids
 
@@ -99,7 +100,7 @@ def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[An
     Raises
     ------
     InputError
-        A class has the same name as another column.
+        A class has the same name as another column, or a name with `|` would be joined by it.
     """
     columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": predictions.ids}
     classes, probabilities = predictions.classes, predictions.probabilities
@@ -120,6 +121,15 @@ def columns_of(predictions: Predictions, path: Path) -> dict[str, npt.NDArray[An
         columns["trained_on"] = predictions.seen
     if predictions.is_value:
         return columns
+    joined = next((name for name in classes if "|" in name), None)
+    if joined is not None and {"predicted_labels", "class_set"} & set(columns):
+        raise InputError(
+            "name of a class contains |",
+            where=path,
+            rule="not contain the character that joins names of classes",
+            found=joined,
+            remedy="rename the class",
+        )
     taken = set(classes) & {*columns, *RESERVED}
     if taken:
         raise InputError(
@@ -144,16 +154,18 @@ def fields_of(frame: pd.DataFrame, path: Path, number: str | None = None) -> dic
     Raises
     ------
     InputError
-        A column of probabilities or predicted numbers contains text.
+        A column of numbers contains text, or a cell of `trained_on` or `class_set` is empty or has
+        a value that cannot be read (see `flags`).
     """
     column = _number_column(frame)
     if column is not None:
         fields = _numbers(frame, column, path, number)
     else:
         fields = _probabilities(frame, path)
-    for name, field in (("trained_on", "seen"), ("familiarity_p", "familiarity")):
-        if name in frame:
-            fields[field] = frame[name].to_numpy(bool if field == "seen" else np.float64)
+    if "trained_on" in frame:
+        fields["seen"] = flags_of(frame, "trained_on", path)
+    if "familiarity_p" in frame:
+        fields["familiarity"] = _floats(frame[["familiarity_p"]], "familiarity_p", path)[:, 0]
     # read ids as text, because floating-point numbers would round ids of 64 bits
     return {"ids": as_ids(frame["galaxy_id"], where=path), **fields}
 
@@ -163,15 +175,10 @@ def _probabilities(frame: pd.DataFrame, path: Path) -> dict[str, Any]:
     # every column without a reserved name holds the probabilities of one class
     classes = tuple(str(name) for name in frame.columns if name not in RESERVED)
     kind = next((RESERVED[name] for name in frame.columns if RESERVED.get(name)), "fractions")
-    try:
-        probabilities = frame[list(classes)].to_numpy(np.float64)
-    except ValueError as error:
-        raise InputError("probability is not a number", where=path, found=str(error)) from None
+    probabilities = _floats(frame[list(classes)], "probability is not a number", path)
     fields: dict[str, Any] = {"probabilities": probabilities, "classes": classes, "kind": kind}
     if "class_set" in frame:
-        class_sets = [set(text.split("|")) for text in frame["class_set"]]
-        rows = [[name in class_set for name in classes] for class_set in class_sets]
-        fields["sets"] = np.array(rows).reshape(probabilities.shape)
+        fields["sets"] = sets_of(frame, classes, path)
     if "empty_because" in frame:
         fields["unfamiliar"] = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool)
     return fields
@@ -181,16 +188,21 @@ def _numbers(frame: pd.DataFrame, column: str, path: Path, kind: str | None) -> 
     """Return predicted numbers and interval ends from a file's columns."""
     name = column.removeprefix(PREDICTED)
     columns = [column, *(end for end in BOUNDS if end in frame)]
-    try:
-        numbers = frame[columns].to_numpy(np.float64)
-    except ValueError as error:
-        raise InputError("predicted number", where=path, found=str(error)) from None
+    numbers = _floats(frame[columns], "predicted number", path)
     return {
         "probabilities": numbers[:, :1],
         "classes": (name,),
         "kind": kind or ("redshift" if name.lower() in REDSHIFTS else "value"),
         "bounds": numbers[:, 1:] if len(columns) == 1 + len(BOUNDS) else None,
     }
+
+
+def _floats(columns: pd.DataFrame, what: str, path: Path) -> npt.NDArray[np.float64]:
+    """Return columns of a file as numbers, shape (n, columns); refuse text."""
+    try:
+        return columns.to_numpy(np.float64)
+    except ValueError as error:
+        raise InputError(what, where=path, found=str(error)) from None
 
 
 def _number_column(frame: pd.DataFrame) -> str | None:

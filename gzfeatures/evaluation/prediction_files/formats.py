@@ -79,7 +79,9 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
         lost = values.dtype == object and (
             np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str))
         )
-        if not name.isascii() or np.any(lost):
+        # the name and its quotes stand in one header card of 80 characters (FITS standard 4.0, 4.2)
+        named = name.isascii() and name.isprintable() and len(name.replace("'", "''")) <= 68
+        if not named or np.any(lost):
             raise InputError(
                 "FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead"
             )
@@ -91,13 +93,34 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 def _read_fits(path: Path) -> pd.DataFrame:
     with _fits_tables() as table, fits_units(path, "predictions file") as units:
         read = table.read(units, format="fits")
+        unknown = _unknown_flags(units)
     read.convert_bytestring_to_unicode()
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("="))
             for name in read.colnames
         }
     )
+    for name, mask in unknown.items():
+        frame[name] = frame[name].astype(object).mask(mask, None)
+    return frame
+
+
+def _unknown_flags(units: Any) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return where logical columns of the first table have neither T nor F, (n,) by name.
+
+    FITS marks such an unknown value by a zero byte, which astropy reads as False.
+    """
+    table = next(unit for unit in units if hasattr(unit, "columns"))
+    stored = table.data.view(np.ndarray)
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    for place, column in enumerate(table.columns):
+        if str(column.format).upper() in ("L", "1L"):
+            letters = stored[stored.dtype.names[place]].view(np.uint8)
+            mask = ~np.isin(letters, (ord("T"), ord("F")))
+            if mask.any():
+                masks[str(column.name)] = mask
+    return masks
 
 
 @contextmanager
