@@ -72,22 +72,30 @@ def telling_columns(
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
     rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
+    # as a head reads them: infinite numbers and sentinels such as −9999 are missing
+    values = np.where(present(values), values, np.nan)
     targets = labels.select(sample).values
-    # test each column alone, then all together: a label may follow only from several columns
-    parts = [[number] for number in range(len(others))]
-    if len(others) > 1:
-        parts.append(list(range(len(others))))
-    for part in parts:
-        score = _score_of_tree(values[:, part], targets, seed)
-        if score >= SURE:
-            names = " and ".join(others[number] for number in part)
-            lines.append(
-                f"column {names} tells the label of {score:.1%} of the training galaxies by itself"
-            )
-            if len(part) == 1 and len(others) > 1:
-                # stop: if one column reveals the label, all columns together do so too
-                break
-    return lines
+    told = [
+        line
+        for number, name in enumerate(others)
+        if (line := _told(name, values[:, [number]], targets, seed))
+    ]
+    # test all columns together only if none reveals the label alone: a label may follow only from
+    # several columns, and together with a column that reveals it any columns do
+    if not told and len(others) > 1:
+        together = _told(" and ".join(others), values, targets, seed)
+        told = [together] if together else []
+    return lines + told
+
+
+def _told(
+    names: str, values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
+) -> str | None:
+    """Return a warning if a shallow tree predicts the label from these columns, otherwise None."""
+    score = _score_of_tree(values, targets, seed)
+    if score < SURE:
+        return None
+    return f"column {names} tells the label of {score:.1%} of the training galaxies by itself"
 
 
 def _telling_number(
@@ -111,7 +119,10 @@ def _telling_number(
         # distance computed from it, or for a mass in two units
         several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
         order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
-        if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):
+        # a few equal numbers may be chance, and a column without any number equals nothing
+        enough = known.any() and known.sum() >= min(9, len(known))
+        same = enough and np.array_equal(numbers[known], target[known, 0])
+        if name == labels.classes[0] or same:
             lines.append(f"column {name} is the number to be predicted")
         elif abs(order) >= SAME_ORDER:
             lines.append(f"column {name} orders the galaxies as {labels.classes[0]} does")

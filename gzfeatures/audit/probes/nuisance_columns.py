@@ -153,19 +153,22 @@ def nuisance_of(name: str, column: str, ids: Ids, values: pd.Series) -> Nuisance
     """Turn a catalog column into a nuisance; if it is unusable, return the reason as text.
 
     Texts, booleans, and columns with two different numbers become categories. Other numbers are
-    clipped at their percentiles 1 and 99, so that no single galaxy dominates a score.
+    clipped at their percentiles 1 and 99, so that no single galaxy dominates a score. Galaxies
+    without a value (NaN, infinite, −999, −9999, blank) are left out.
     """
-    if values.dtype.kind in "iuf" and name not in CODES and name.lower() not in USUAL["survey"]:
+    if values.dtype.kind in "iuf":
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         measured = present(numbers)
-        if measured.sum() < FEWEST:
-            return f"{int(measured.sum())} galaxies have it, fewer than {FEWEST}"
-        if len(np.unique(numbers[measured])) > 2:
-            low, high = np.quantile(numbers[measured], (0.01, 0.99))
-            clipped = np.clip(numbers[measured], low, high)
+        # leave out rows instead of writing NaN, which would turn integers into floats: category 1.0
+        ids, values, numbers = ids[measured], values[measured], numbers[measured]
+        is_code = name in CODES or name.lower() in USUAL["survey"]
+        if len(numbers) < FEWEST:
+            return f"{len(numbers)} galaxies have it, fewer than {FEWEST}"
+        if not is_code and len(np.unique(numbers)) > 2:
+            low, high = np.quantile(numbers, (0.01, 0.99))
             if low == high:
                 return "it is the same for almost all galaxies"
-            return Nuisance(name, column, ids[measured], clipped)
+            return Nuisance(name, column, ids, np.clip(numbers, low, high))
     texts = values.astype("object").where(values.notna(), "").astype("str").str.strip()
     counts = texts[texts != ""].value_counts()
     common = [str(each) for each in counts.index[counts >= FEWEST_OF_CATEGORY]][:MOST_CATEGORIES]

@@ -181,7 +181,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit the calibration again, on galaxies that neither head nor backbone was trained on.
 
         For galaxies that the backbone was trained on, a head is too certain; after a calibration on
-        them, probabilities of new galaxies are too high. `method` and class weights stay the same.
+        them, probabilities of new galaxies are too high. `method` and class weights stay the same;
+        a classifier with `method` none stays uncalibrated.
 
         Parameters
         ----------
@@ -189,10 +190,26 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Rows, shape (n, d).
         y : ndarray of int
             Class of each row, one of `classes_`, shape (n,).
+
+        Raises
+        ------
+        InputError
+            A class is not one of `classes_`.
         """
+        strange = np.setdiff1d(y, self.classes_)
+        if len(strange):
+            raise InputError(
+                "class to calibrate on",
+                rule=f"be one of {', '.join(map(str, self.classes_))}",
+                found=str(strange[0]),
+            )
         rows = np.asarray(X, dtype=np.float32)
-        self.scale_, self.bias_, self.steps_ = 1.0, np.zeros(len(self.classes_)), []
-        self._calibrate(self._scores_of(rows), np.searchsorted(self.classes_, y))
+        if self.method == "none":
+            return self
+        codes, k = np.searchsorted(self.classes_, y), len(self.classes_)
+        self.scale_, self.bias_, self.steps_ = 1.0, np.zeros(k), []
+        self._calibrate(self._scores_of(rows), codes)
+        self.unchecked_ = np.setdiff1d(np.arange(k), codes)
         return self
 
     def _learn(self, X: Matrix, codes: Codes, weights: RowWeights | None) -> None:

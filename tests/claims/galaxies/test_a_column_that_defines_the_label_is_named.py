@@ -72,3 +72,29 @@ def test_fit_says_it_aloud(catalog: Catalog, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*map(str, words)])
     assert result.exit_code == 0, result.output
     assert "warning: column code tells the label of 100.0%" in result.stderr
+
+
+def test_each_of_several_columns_that_tell_the_label_is_named(catalog: Catalog) -> None:
+    copied = catalog.frame.assign(copy=5 - 3.0 * catalog.frame["code"])
+    lines = told(Catalog.of(copied), "code", "copy", "magnitude")
+    assert [line.split()[1] for line in lines] == ["code", "copy"]
+
+
+@pytest.mark.parametrize("gap", [np.nan, -999.0, -9999.0])
+def test_a_column_without_numbers_is_not_the_number_to_be_predicted(
+    catalog: Catalog, gap: float
+) -> None:
+    mass = np.arange(N, dtype=np.float64)[:, None]
+    labels = Labels(catalog.ids, ("mass",), mass, "value")
+    frame = catalog.frame.assign(empty=gap, one=gap, copy=mass[:, 0])
+    frame.loc[3, "one"] = 3.0
+    frame.loc[5:40, "copy"] = gap
+    known = Catalog.of(frame)
+    assert telling_columns(known, ["empty", "one", "magnitude"], labels, known.ids) == []
+    lines = telling_columns(known, ["empty", "copy"], labels, known.ids)
+    assert lines == ["column copy is the number to be predicted"]
+
+
+def test_an_infinite_number_or_a_sentinel_is_missing_as_for_the_head(catalog: Catalog) -> None:
+    frame = catalog.frame.assign(noise=np.where(np.arange(N) < 9, np.inf, 1.0), empty=-999.0)
+    assert told(Catalog.of(frame), "noise", "empty", "magnitude") == []

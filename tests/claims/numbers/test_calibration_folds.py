@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
@@ -92,3 +93,25 @@ def test_the_seed_draws_which_rows_are_held_back(n: int) -> None:
     X, codes = clusters(n)
     biases = [Calibrated(LinearMachine(), seed=seed).fit(X, codes).bias_ for seed in (0, 1, 0)]
     assert np.array_equal(biases[0], biases[2]) and not np.array_equal(biases[0], biases[1])
+
+
+def test_a_calibration_on_other_galaxies_says_which_classes_it_lacks() -> None:
+    X, codes = clusters(600)
+    groups = np.where(codes == 2, "one field", np.arange(600).astype(str))
+    fitted = Calibrated(LinearMachine(), seed=0).fit(X, codes, groups)
+    others, truth = clusters(300, 1)
+    assert list(fitted.recalibrate(others, truth).unchecked_) == []
+    assert list(fitted.recalibrate(others[truth > 0], truth[truth > 0]).unchecked_) == [0]
+    with pytest.raises(InputError, match=r"be one of 0, 1, 2, found 3"):
+        fitted.recalibrate(others, truth + 1)
+
+
+def test_a_classifier_without_calibration_stays_without_one() -> None:
+    X, codes = clusters(600)
+    fitted = Calibrated(LinearMachine(), method="none", seed=0).fit(X, codes)
+    others, truth = clusters(300, 1)
+    before = fitted.predict_proba(others)
+    np.testing.assert_array_equal(
+        fitted.recalibrate(others, 2 - truth).predict_proba(others), before
+    )
+    np.testing.assert_allclose(before, fitted.uncalibrated(others), atol=1e-12)

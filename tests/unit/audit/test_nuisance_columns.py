@@ -126,3 +126,16 @@ def test_votes_tell_classes_by_their_first_answer_and_numbers_are_no_morphology(
         morphology_of(Labels(ids, ("m",), np.ones((3, 1)), "value"))
     with pytest.raises(InputError, match="be two or more, found 1"):
         morphology_of(Labels(ids, ("x", "y"), np.zeros(3, dtype=np.int64)))
+
+
+@pytest.mark.parametrize("gap", [-999, -9999, np.nan, np.inf])
+def test_galaxies_without_a_value_are_in_no_category(gap: float) -> None:
+    values = pd.Series([1] * 45 + [2] * 45 + [gap] * 30)
+    for name in ("camera column", "survey", "flag"):
+        made = nuisance_of(name, name, IDS, values)
+        assert not isinstance(made, str) and made.ids.tolist() == IDS[:90].tolist()
+        whole = made.categories if values.dtype.kind == "i" else ("1", "2")
+        assert whole == ("1", "2") and np.bincount(made.values).tolist() == [45, 45]
+    # one value and gaps are no contrast
+    assert isinstance(nuisance_of("x", "x", IDS, pd.Series([1.5] * 60 + [gap] * 60)), str)
+    assert "fewer than 40" in str(nuisance_of("x", "x", IDS, pd.Series([1] * 30 + [gap] * 90)))
