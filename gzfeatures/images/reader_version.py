@@ -133,9 +133,9 @@ def _blank_ignored(cards: Cards) -> bool:
     """
     bits = cards.get("ZBITPIX", cards.get("BITPIX"))
     blank = cards.get("BLANK", cards.get("ZBLANK"))
-    if not isinstance(bits, int) or bits <= 0 or not isinstance(blank, int):
+    if bits not in (8, 16, 32, 64) or type(blank) is not int:
         return False
-    unsigned = cards.get("BZERO") in (2 ** (bits - 1), -128)
+    unsigned = cards.get("BZERO") in (-(2**7), 2**15, 2**31, 2**63)
     return blank == 0 or unsigned or is_weight(_name(cards))
 
 

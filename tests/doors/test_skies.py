@@ -471,11 +471,23 @@ def test_a_mask_marks_the_image_of_its_band(units: list[fits.ImageHDU]) -> None:
 def test_masks_that_nothing_pairs_with_images_are_refused_and_those_of_others_do_not_count() -> (
     None
 ):
-    units = images_in("SCI", "SCI", "SCI", FILTER=GRI) + masks("MASK", "MASK", "MASK")
-    with pytest.raises(
-        InputError, match=r"masks of several images cannot be told.*found 3 of the kind mask for 3"
+    three = images_in("SCI", "SCI", "SCI", FILTER=GRI)
+    for units, found in (
+        (three + masks("MASK", "MASK", "MASK"), 3),
+        (masks("MASK", "MASK", "MASK") + three, 3),
+        (three + masks("MASK"), 1),
+        (masks("MASK") + three, 1),
+        (three[:1] + masks("MASK", "MASK") + three[1:], 2),
     ):
-        read(file_of(fits.PrimaryHDU(), *units))
+        with pytest.raises(
+            InputError,
+            match=rf"masks of several images cannot be told.*found {found} of the kind mask for 3",
+        ):
+            read(file_of(fits.PrimaryHDU(), *units))
+    unmasked = file_of(fits.PrimaryHDU(), *three[:1], *masks("MASK"), *three[1:])
+    assert read(unmasked).bad.sum((1, 2)).tolist() == [SIDE, 0, 0]
+    joint = file_of(fits.PrimaryHDU(), *images_in("SCI_G", "SCI_R"), *masks("MASK"))
+    assert read(joint, science="SCI_G").bad.sum() == SIDE
     units = images_in("SCI_G", "SCI_R", "SCI_I") + masks("MASK_G", "MASK_R", "MASK_I")
     alone = read(file_of(fits.PrimaryHDU(), *units), science="SCI_R")
     assert alone.names == ("r",) and alone.bad.sum() == 2 * SIDE
@@ -828,6 +840,8 @@ def test_files_whose_headers_are_understood_better_have_a_new_key(tmp_path: Path
     given = Reading(bands=names)
     assert version(npy(flux), max_pixels=10**6, reading=given) == CARDS
     assert version(plane(flux), max_pixels=10**6, reading=given) == CARDS
+    claim = new[0].replace(b"BITPIX  =                   16", b"BITPIX  =  9999999999999999999")
+    assert claim != new[0] and version(claim, max_pixels=10**6) == SKY
     hostile = plane(sky()).replace(
         b"NAXIS   =                    2", b"NAXIS3  =           2999999999"
     )

@@ -276,7 +276,7 @@ def _mark(
     able = [unit for unit in images if unit[0] in chosen or not is_weight(_label(unit[1]))]
     stated = [(_label(unit), unit.header) for _, unit in able]
     marked: dict[str, list[int]] = {}
-    guessed = set()
+    guessed: dict[str, list[int]] = {}
     for number, unit in images:
         label = _label(unit)
         if number in chosen or not is_weight(label):
@@ -284,7 +284,8 @@ def _mark(
         # find the image of this mask: by their names, filters and versions, else by their order
         place = owner((label, unit.header), stated)
         if place is None:
-            row = max(sum(science < number for science in chosen) - 1, 0)
+            before = sum(science < number for science in chosen)
+            row = max(before - 1, 0)
         elif able[place][0] in chosen:
             row = list(chosen).index(able[place][0])
         else:
@@ -297,19 +298,38 @@ def _mark(
         if mask is not None:
             np.logical_or(bad, mask | blank.get(number, False), out=bad)
             marked.setdefault(kind_of_mask(label), []).append(row)
-            guessed |= {kind_of_mask(label)} if place is None else set()
-    for kind in guessed:
-        _require_own_mask(kind, marked[kind], len(chosen), where)
+            if place is None:
+                guessed.setdefault(kind_of_mask(label), []).append(before - 1)
+    for kind, rows in guessed.items():
+        _require_pairs(kind, marked[kind], rows, len(chosen), where)
 
 
-def _require_own_mask(kind: str, rows: Sequence[int], n: int, where: object) -> None:
-    """Refuse two masks for one of `n` images if another image has none: nothing pairs them."""
-    if len(set(rows)) < min(len(rows), n):
+def _require_pairs(
+    kind: str, marked: Sequence[int], guessed: Sequence[int], n: int, where: object
+) -> None:
+    """Refuse masks that only their order in the file gives to one of `n` images, if it is unclear.
+
+    Parameters
+    ----------
+    kind : str
+        What the masks are, for the error message.
+    marked : sequence of int
+        The image of each mask of this kind.
+    guessed : sequence of int
+        The image before each mask that no header gives to an image; −1 if no image is before it.
+    n : int
+        Number of images.
+    where : object
+        Named in errors.
+    """
+    # a mask may be of two images if no mask of its kind stands between them, or none stands first
+    unclear = any(row < 0 or (row > 0 and row - 1 not in marked) for row in guessed)
+    if n > 1 and (unclear or len(set(marked)) < min(len(marked), n)):
         raise InputError(
             "masks of several images cannot be told apart",
             where=where,
             rule="share EXTNAME (SCI_G and MASK_G), FILTER or EXTVER with their image",
-            found=f"{len(rows)} of the kind {kind} for {n} images",
+            found=f"{len(marked)} of the kind {kind} for {n} images",
             remedy="name them so, or name one image with --science",
         )
 
