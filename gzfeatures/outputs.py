@@ -103,15 +103,7 @@ class Guard:
         """
         status = _status(path)
         ours = status is not None and stat.S_ISREG(status.st_mode) and self.wrote(path)
-        source = self._input(path, status, ours)
-        if source is not None:
-            raise OutputError(
-                "would overwrite an input",
-                where=path,
-                rule="be none of the files that are read",
-                found=str(source),
-                remedy="choose another name",
-            )
+        self._keep_input(path, status, ours)
         if status is None or ours:
             return
         if not stat.S_ISREG(status.st_mode):
@@ -126,6 +118,28 @@ class Guard:
                 rule="be absent or as the same verb left it",
                 found=described(path),
                 remedy="choose another name, or replace it with --overwrite",
+            )
+
+    def allow_longer(self, path: Path) -> None:
+        """Raise OutputError for a file to which no line may be added, because it is an input.
+
+        Raises
+        ------
+        OutputError
+            The running command reads this file.
+        """
+        self._keep_input(path, _status(path), True)
+
+    def _keep_input(self, path: Path, status: os.stat_result | None, ours: bool) -> None:
+        """Raise OutputError if the path is that of an input."""
+        source = self._input(path, status, ours)
+        if source is not None:
+            raise OutputError(
+                "would overwrite an input",
+                where=path,
+                rule="be none of the files that are read",
+                found=str(source),
+                remedy="choose another name",
             )
 
     def wrote(self, path: Path) -> bool:
@@ -296,6 +310,18 @@ def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
             _guard.allow_folder(folder)
         for path in paths:
             _guard.allow(path)
+
+
+def allow_longer(path: Path) -> None:
+    """Refuse to add lines to a file that the running command reads; without one, do nothing.
+
+    Raises
+    ------
+    OutputError
+        As for `Guard.allow_longer`.
+    """
+    if _guard is not None:
+        _guard.allow_longer(path)
 
 
 def remove(path: Path) -> None:

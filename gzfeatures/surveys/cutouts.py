@@ -16,7 +16,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.progress import Progress, handed
-from gzfeatures.surveys.downloads import DONE, KEPT, Download
+from gzfeatures.surveys.downloads import COMPLETE, DONE, KEPT, MOVED, UNPLACED, Download
 from gzfeatures.surveys.surveys import CutoutService, Scale, service_of
 from gzfeatures.web.polite_http import Service
 
@@ -33,7 +33,7 @@ class CutoutReport:
     Parameters
     ----------
     downloaded : int
-        Number of new files.
+        Number of files that this call wrote.
     already_there : int
         Number of files of an earlier call, which were verified again.
     failed : tuple of (str, str)
@@ -41,12 +41,20 @@ class CutoutReport:
         tries these galaxies again.
     scale : str
         Arcsec per pixel that were used, or the rule for them, as text.
+    moved : int
+        Number of downloaded files that replace cutouts of an earlier position or scale of the
+        galaxy.
+    unplaced : int
+        Number of files already there that may show any position: they are not in the folder's list
+        of positions, and no FITS header tells it.
     """
 
     downloaded: int
     already_there: int
     failed: tuple[tuple[str, str], ...]
     scale: str
+    moved: int = 0
+    unplaced: int = 0
 
     def asdict(self) -> dict[str, Any]:
         """Return the report as a dict of JSON values."""
@@ -75,6 +83,11 @@ def download(
     A file with the name of a cutout may exist that is no valid cutout. It is replaced if an earlier
     download wrote it, or if it cannot be decoded and the folder has only cutouts. Otherwise it is
     kept, and the galaxy is listed as failed.
+
+    A file in the folder lists the position of each cutout. A cutout whose galaxy has another
+    position or scale by now (1 % of the cutout's side, at least half a pixel; 1 % of the scale) is
+    downloaded again. It is replaced by the same rule, after the new image has arrived. If the
+    position of a cutout is unknown, the cutout is kept.
 
     A downloaded image becomes a file only if it can be decoded, has the right size, is not blank,
     and differs from the images of all other positions. Servers that answer 429, 5xx or not at all
@@ -164,10 +177,11 @@ def download(
 def report_of(ids: list[str], results: dict[str, str], scale: str) -> CutoutReport:
     """Count downloaded, kept and failed cutouts; return the numbers and the reasons of failures."""
     told = [results[name] for name in ids]
-    failed = tuple(
-        (name, why) for name, why in zip(ids, told, strict=True) if why not in (DONE, KEPT)
+    failed = tuple((name, why) for name, why in zip(ids, told, strict=True) if why not in COMPLETE)
+    moved, unplaced = told.count(MOVED), told.count(UNPLACED)
+    return CutoutReport(
+        told.count(DONE) + moved, told.count(KEPT) + unplaced, failed, scale, moved, unplaced
     )
-    return CutoutReport(told.count(DONE), told.count(KEPT), failed, scale)
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,23 @@ from gzfeatures.files import written_whole
 from gzfeatures.images.decoding.band_files import read_fits
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
 from gzfeatures.progress import Progress
+from gzfeatures.surveys.cutout_positions import BESIDE, CutoutPositions, Place, place_in
 from gzfeatures.surveys.surveys import CutoutService
 from gzfeatures.web.outcomes import BadAnswer, NoAnswer
 from gzfeatures.web.polite_http import Service
 
-DONE, KEPT = "", "kept"
-"""Two results for a galaxy whose file is complete: downloaded now, or by an earlier call."""
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+DONE, MOVED, KEPT, UNPLACED = "", "moved", "kept", "unplaced"
+"""Four results for a galaxy whose file is complete.
+
+The file was downloaded now, or downloaded again because the galaxy's position or scale has changed;
+or an earlier call wrote it, for a position that is known, or unknown."""
+COMPLETE = (DONE, MOVED, KEPT, UNPLACED)
+
+
+_ASIDE = "move it away, or say --overwrite"
 
 
 class _SameAnswer(BadAnswer):
@@ -31,6 +43,14 @@ class _SameAnswer(BadAnswer):
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cutout of {name}, another position")
         self.other = other
+
+
+class _Elsewhere(BadAnswer):
+    """Error: a file shows another position, or has another scale, than the galaxy has now."""
+
+    def __init__(self, change: str, recorded: bool) -> None:
+        super().__init__(change)
+        self.recorded = recorded
 
 
 class _OtherPicture(BadAnswer):
@@ -80,9 +100,10 @@ class Download:
         self._seen: dict[str, int] = {}
         self._doubted: dict[int, str] = {}
         self._made: set[int] = set()
+        self._positions = CutoutPositions(self.folder, self.own)
 
     def run(self, workers: int, progress: Progress) -> list[str]:
-        """Download every cutout; return DONE, KEPT or the reason of a failure for each galaxy.
+        """Download every cutout; return for each galaxy one of `COMPLETE`, or why it failed.
 
         Raises
         ------
@@ -110,25 +131,28 @@ class Download:
         return self.folder / (self.ids[row] + self.survey.suffix)
 
     def _one(self, row: int) -> str:
-        """Download one galaxy's cutout; return DONE, KEPT (present already), or why it failed."""
+        """Download one galaxy's cutout if its file is missing, damaged, or of another position."""
         reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
         if reason is not None:
             return reason
-        path = self._path(row)
+        path, moved = self._path(row), ""
+        # keep a complete file
         try:
             if path.exists():
-                self._claim(row, self._verified(path.read_bytes()))
-                return KEPT
+                return self._present(row, path.read_bytes())
+        except _Elsewhere as error:
+            # a file is a cutout, and not the user's own, if its bytes are in the list of positions
+            if not ((self.own and error.recorded) or self._ours(path)):
+                return f"a file that is there {error}; {_ASIDE}"
+            moved = str(error)
         except BadAnswer as error:
             damaged = self.own and not isinstance(error, _OtherPicture)
             if not (damaged or self._ours(path)):
-                return (
-                    f"a file that is there is no such cutout ({error}); move it away, "
-                    "or say --overwrite"
-                )
+                return f"a file that is there is no such cutout ({error}); {_ASIDE}"
             path.unlink(missing_ok=True)
         except OSError as error:
             return f"file that is there cannot be read: {error.strerror}"
+        # otherwise download it
         try:
             data = self.service.ask(lambda: self._answer(row))
         except NoAnswer as error:
@@ -136,11 +160,45 @@ class Download:
                 self._doubted[error.__cause__.other] = (
                     f"cutout is byte for byte that of {self.ids[row]}, removed"
                 )
-            return str(error)
+            return f"{error}; the file that is there {moved}" if moved else str(error)
+        self._write(row, data, replaces=bool(moved))
+        return MOVED if moved else DONE
+
+    def _present(self, row: int, data: bytes) -> str:
+        """Return KEPT for a galaxy's complete file, or UNPLACED if its position is unknown.
+
+        Raises
+        ------
+        BadAnswer
+            The bytes are no such cutout, or show another position.
+        """
+        header, wanted = self._verified(data), self._place(row)
+        place = self._positions.of(self.ids[row], data)
+        recorded, spare = place is not None, 0.0
+        if place is None:
+            place, spare = place_in(header, self.pixels), BESIDE
+        if place is not None and (change := place.change(wanted, self.pixels, spare)):
+            raise _Elsewhere(change, recorded)
+        self._claim(row, data)
+        return KEPT if place is not None else UNPLACED
+
+    def _write(self, row: int, data: bytes, replaces: bool) -> None:
+        """Write a verified cutout to the galaxy's file, and its position to the list."""
+        path = self._path(row)
         with written_whole(path) as temporary:
             temporary.write_bytes(data)
+            self._positions.add(self.ids[row], self._place(row), data)
+            # the file of an earlier position is replaced by `written_whole`, unless the running
+            # command has no record of it, as in a copied folder: remove it then, because `_one`
+            # has checked that it is a cutout
+            if replaces and outputs.current() is not None and not self._ours(path):
+                path.unlink(missing_ok=True)
         self._made.add(row)
-        return DONE
+
+    def _place(self, row: int) -> Place:
+        """Return the position and scale of a galaxy's cutout."""
+        ra, dec, scale = self.places[row].tolist()
+        return Place(ra, dec, scale)
 
     def _ours(self, path: Path) -> bool:
         """Return whether a file may be replaced: a download wrote it, or the user agrees."""
@@ -151,22 +209,25 @@ class Download:
 
     def _answer(self, row: int) -> bytes:
         """Download the cutout of one galaxy, and verify the image."""
-        data = self._verified(self.fetch(*self.places[row]))
+        data = self.fetch(*self.places[row])
+        self._verified(data)
         self._claim(row, data)
         return data
 
-    def _verified(self, data: bytes) -> bytes:
-        """Return a downloaded image's bytes if size and bands are right; otherwise raise an error.
+    def _verified(self, data: bytes) -> Header | None:
+        """Require an image to have the right size and bands; return its header if it is FITS.
 
         Raises
         ------
         BadAnswer
             The image cannot be decoded, has another size or other bands, or is blank.
         """
+        header = None
         try:
             if self.survey.bands:
                 bands = read_fits(data, where="answer", max_pixels=MAX_PIXELS)
                 height, width = bands.flux.shape[1:]
+                header = bands.header
                 blank = [line for line in bands.faults() if line.endswith("blank")]
                 if bands.names != self.survey.bands:
                     received, wanted = "+".join(bands.names), "+".join(self.survey.bands)
@@ -182,14 +243,15 @@ class Download:
             raise _OtherPicture(f"answer is {width}×{height}, not {self.pixels}×{self.pixels}")
         if blank:
             raise _OtherPicture(blank[0])
-        return data
+        return header
 
     def _claim(self, row: int, data: bytes) -> None:
         """Store which galaxy received this image; refuse the same image for another position."""
         digest = fingerprint.of_bytes(data)
         with self._lock:
             other = self._seen.setdefault(digest, row)
-        if _apart(self.places[row], self.places[other]):
+        place, second = self._place(row), self._place(other)
+        if place.arcsec_to(second) > 1 or place.scale != second.scale:
             raise _SameAnswer(other, self.ids[other])
 
 
@@ -213,19 +275,11 @@ def _nowhere(ra: float, dec: float, scale: float) -> str | None:
     return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
 
 
-def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
-    """Return whether two cutouts differ in scale, or by more than an arcsec in position."""
-    # bring the difference in ra into [-180, 180), because 359.9° and 0.1° are close; multiply it by
-    # cos(dec), because a degree of ra is shorter towards the poles
-    ra = (a[0] - b[0] + 180) % 360 - 180
-    return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
-
-
 def _tracked(items: Iterable[str], total: int, progress: Progress) -> Iterable[str]:
     """Yield the results of downloads one by one, and show progress with the number of failures."""
     failed = 0
     with progress.counted("cutouts", total) as advance:
         for item in items:
-            failed += item not in (DONE, KEPT)
+            failed += item not in COMPLETE
             advance(beside=f"{failed} failed" if failed else "")
             yield item

@@ -356,6 +356,9 @@ def cutouts(
 ) -> CutoutReport:
     """Download a cutout of each galaxy, or cut it out of survey tiles; keep existing cutouts.
 
+    A cutout is made again if the galaxy's position in the catalog has changed since (see
+    `surveys.cutouts.download`).
+
     Parameters
     ----------
     catalog : Catalog, str or Path

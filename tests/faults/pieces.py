@@ -30,6 +30,7 @@ from gzfeatures.networks.compilation.code_folder import KEY, KEY_BYTES, SEAL_BYT
 from gzfeatures.portable.model_file import read_model_file
 from gzfeatures.portable.portable_head import PortableHead
 from gzfeatures.report.report import UNRECORDED
+from gzfeatures.surveys.cutout_positions import POSITIONS, CutoutPositions
 from gzfeatures.tracking._compat_mlflow import NOTE
 from gzfeatures.tracking.later.waiting import WaitingRun
 from gzfeatures.tracking.records import KEY as RECORDED_AS
@@ -38,7 +39,7 @@ from gzfeatures.written_files import RECORD
 
 MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
-    r"|^store$|^folder$|^recorded$|^last_used$|^imported$|^shared$"
+    r"|^unplaced$|^store$|^folder$|^recorded$|^last_used$|^imported$|^shared$"
 )
 """Keys of what differs between two calls that give the same: times, marks of files by their times,
 work done before, and that files may be the user's own, where the note on them was lost."""
@@ -106,6 +107,17 @@ def _digest(*parts: bytes) -> str:
 
 def _bytes(path: Path, desk: Path) -> str:
     return _digest(path.read_bytes())
+
+
+def _positions(path: Path, desk: Path) -> dict[str, str]:
+    """Positions of the cutouts that are there: a line may be damaged, but none may be wrong."""
+    known = CutoutPositions(path.parent, own=True)
+    found: dict[str, str] = {}
+    for image in sorted(path.parent.glob("*.jpg")):
+        place = known.of(image.stem, image.read_bytes())
+        if place is not None and place.ra != round(10 + int(image.stem[1:]) / 10, 4):
+            found[f"{path.name} {image.stem}"] = f"broken: {place}"
+    return found
 
 
 def _told(value: Any) -> Any:
@@ -335,4 +347,5 @@ _READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
     ".onnx": _model, ".properties": _properties, UNRECORDED: _waiting,
     "learning_curve.csv": _curve, TAUGHT: _answers, RECORD: _written, KEY: _key, ".so": _library,
     ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
+    POSITIONS: _positions,
 }  # fmt: skip

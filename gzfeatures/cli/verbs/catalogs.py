@@ -447,7 +447,16 @@ def cutouts(
         rate=rate,
         progress=Terminal(),
     )
-    show(report.asdict(), as_json)
+    show(report.asdict(), as_json, hide=("moved", "unplaced"))
+    if report.moved:
+        galaxies = "1 galaxy has" if report.moved == 1 else f"{report.moved} galaxies have"
+        whose = "its cutout was" if report.moved == 1 else "their cutouts were"
+        say(f"{galaxies} a new position or scale in the catalog: {whose} made again")
+    if report.unplaced:
+        say(
+            f"positions of {report.unplaced} cutouts that were there already are unknown; if those "
+            "of the catalog have changed, move these files away and call again"
+        )
     say(f"images are in {output}")
     named = "" if id_column is None else f" --id {quote(id_column)}"
     say_next(

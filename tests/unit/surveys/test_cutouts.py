@@ -325,7 +325,7 @@ def test_an_id_that_is_no_safe_file_name_is_refused_and_writes_nothing(
     report = fetch(Catalog(frame), folder, server)
     assert report.failed == ((name, "id is not a safe file name; rename the galaxy"),)
     written = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {"good.jpg", "cutouts.json"}
+    assert written == {"good.jpg", "cutouts.json", "cutout_positions.csv"}
 
 
 def test_missing_positions_and_sizes_are_listed(tmp_path: Path, server: Server) -> None:
