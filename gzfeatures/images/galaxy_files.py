@@ -311,7 +311,7 @@ class GalaxyFiles:
             return list(views)
         return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
-    def states(self, files: Files) -> list[Sequence[int | None] | None]:
+    def states(self, files: Files) -> list[Sequence[int | str | None] | None]:
         """Return size and modification time of each image file; None for a missing file."""
         return [self.archive.file_state(name) for name in files]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from gzfeatures.images.framing import Framing
 from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput
 from gzfeatures.images.galaxy_image import GalaxyImage
 from gzfeatures.images.image_check import ImageCheck
-from gzfeatures.images.picture_cache import PictureCache
+from gzfeatures.images.picture_cache import PictureCache, State
 from gzfeatures.images.reading import Reading
 from gzfeatures.images.sources.archive import archive
 from gzfeatures.images.view import View
@@ -231,12 +231,13 @@ class ImageSet:
     def stamp(self) -> str:
         """Return a SHA-256 of ids, file sizes and file times; it changes if any image file changes.
 
-        It covers names, sizes and modification times, and reads no image. An archive counts as one
-        file. A missing file also changes the result.
+        It covers names, sizes and modification times, and reads no image but those of servers that
+        state neither time nor checksum of a file. An archive counts as one file. A missing file
+        also changes the result.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
-        # size and modification time reveal a changed file without reading it
-        places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
+        states = self._states()
+        places = [[n, files, state] for (n, files), state in zip(self.places, states, strict=True)]
         framing = [] if self.framing is None else [self.framing.fingerprint]
         return fingerprint.of([sources, self.ids.tolist(), places, *framing])
 
@@ -462,6 +463,25 @@ class ImageSet:
     def _fault(self, row: int) -> tuple[str | None, int | None]:
         return self._image(row).fault()
 
+    def _states(self) -> list[Any]:
+        """Return sizes and times of each galaxy's files, or the image's digest if one is unknown.
+
+        A server may state neither size nor time of a file: then only its bytes reveal a change.
+        """
+        states: list[Any] = [self.galaxy_files[n].states(files) for n, files in self.places]
+        unsure = [row for row, state in enumerate(states) if _lacks_facts(state)]
+        if unsure:
+            read = self.select(self.ids[unsure])
+            for row, digest in zip(unsure, read._each(read._digest_if_readable), strict=True):
+                states[row] = digest
+        return states
+
+    def _digest_if_readable(self, row: int) -> str | None:
+        try:
+            return self.digest(row)
+        except (InputError, MissingFileError):
+            return None
+
     def _sha256_if_readable(self, row: int) -> str | None:
         try:
             return fingerprint.of_bytes(self.read(row))
@@ -480,3 +500,8 @@ class ImageSet:
                 zip(rows.tolist(), each(results, progress, title, len(self)), strict=True)
             )
             return [by_row[row] for row in range(len(self))]
+
+
+def _lacks_facts(state: State) -> bool:
+    """Return whether size or time of an existing file is unknown."""
+    return any(known is not None and None in known for known in state)

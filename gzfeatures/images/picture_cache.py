@@ -21,7 +21,7 @@ import numpy.typing as npt
 from gzfeatures import user_folders
 from gzfeatures.progress import SILENT, Progress
 
-State: TypeAlias = Sequence[Sequence[int | None] | None]
+State: TypeAlias = Sequence[Sequence[int | str | None] | None]
 """Size and modification time of each file of a galaxy."""
 
 GIGABYTES = 8.0

@@ -47,8 +47,11 @@ class Archive(Protocol):
         """Return the bytes of one image of this source."""
         ...
 
-    def file_state(self, name: str) -> Sequence[int | None] | None:
-        """Return size and modification time of an image's file; None if the file is missing."""
+    def file_state(self, name: str) -> Sequence[int | str | None] | None:
+        """Return size and time (or checksum) of an image's file; None if the file is missing.
+
+        An item is None if it is not known.
+        """
         ...
 
     def position(self, name: str) -> int:

@@ -22,6 +22,12 @@ SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
 """Pattern of a web address, alone or at the end of a chain such as `zip::https://…`."""
 
+VERSIONS = (
+    *("ETag", "etag", "md5Hash", "content_hash", "sha", "CRC"),
+    *("LastModified", "last_modified", "updated", "mtime", "modified", "created"),
+)
+"""Keys of a listing by fsspec that state an image's version, those of checksums first."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Remote:
@@ -39,12 +45,16 @@ class Remote:
         Size of each image in bytes; None if the server does not state it.
     paths : dict of str to str
         Path of each image whose path is not `root` followed by the image's name.
+    versions : dict of str to str
+        Version of each image that the listing states: a checksum or a time. Listings of buckets and
+        zip files state one, index pages do not.
     """
 
     path: str
     root: str
     sizes: dict[str, int | None]
     paths: dict[str, str] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, address: str, wanted: Callable[[str], bool]) -> Remote:
@@ -78,14 +88,17 @@ class Remote:
         root = root.rstrip("/")
         sizes: dict[str, int | None] = {}
         paths: dict[str, str] = {}
+        versions: dict[str, str] = {}
         for path, entry in sorted(listed.items()):
             # use names relative to the address, so that galaxy ids do not depend on the protocol
             name = str(entry.get("relative", str(path).removeprefix(root).lstrip("/")))
             if _below(name) and wanted(name):
                 sizes[name] = entry.get("size")
+                stated = [entry[key] for key in VERSIONS if entry.get(key) is not None]
+                versions |= {name: str(stated[0])} if stated else {}
                 if str(path) != f"{root}/{name}".lstrip("/"):
                     paths[name] = str(path)
-        return cls(address, root, sizes, paths)
+        return cls(address, root, sizes, paths, versions)
 
     def names(self) -> list[str]:
         """Return the sorted names of the images, relative to the web address."""
@@ -117,9 +130,9 @@ class Remote:
             raise _too_large(where)
         return data
 
-    def file_state(self, name: str) -> list[int | None]:
-        """Return an image's size, if the server stated it; the modification time is unknown."""
-        return [self.sizes[name]]
+    def file_state(self, name: str) -> list[int | str | None]:
+        """Return an image's size and version (checksum or time); None for what is not known."""
+        return [self.sizes[name], self.versions.get(name)]
 
     def position(self, name: str) -> int:
         """Return 0 for each image: each needs its own request, so no order is faster."""

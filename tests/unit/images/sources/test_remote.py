@@ -99,6 +99,44 @@ def test_stamp_is_that_of_the_listing(web: str, folder: Path) -> None:
     assert ImageSet.of(web).stamp() != before
 
 
+def test_an_image_that_was_exchanged_on_a_web_server_changes_the_stamp(
+    web: str, folder: Path
+) -> None:
+    # an index page states neither size nor time of a file
+    before = ImageSet.of(web).stamp()
+    assert ImageSet.of(web).stamp() == before
+    old, new = (folder / "1.jpg").read_bytes(), (folder / "0.jpg").read_bytes()
+    (folder / "1.jpg").write_bytes(new)
+    assert ImageSet.of(web).stamp() != before
+    (folder / "1.jpg").write_bytes(old)
+    assert ImageSet.of(web).stamp() == before
+    there = ImageSet.of(web)
+    (folder / "1.jpg").unlink()
+    assert there.stamp() != before, "an image that is gone"
+
+
+@pytest.mark.parametrize("address", ["memory://zips/images.zip", "memory://pictures"])
+def test_a_listing_that_states_checksums_or_times_is_enough(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(pixels: bytes) -> None:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as file:
+            file.writestr(zipfile.ZipInfo("a.npy"), pixels)
+        files = {"/zips/images.zip": buffer.getvalue(), "/pictures/a.npy": pixels}
+        for path, data in files.items():
+            fsspec.filesystem("memory").pipe(path, data)
+        # an open zip file keeps the list that it had
+        fsspec.get_filesystem_class("zip").clear_instance_cache()
+
+    monkeypatch.setattr(remote.Remote, "read", lambda *_: pytest.fail("an image was read"))
+    put(b"same length 1")
+    before = ImageSet.of(address).stamp()
+    assert ImageSet.of(address).stamp() == before
+    put(b"same length 2")
+    assert ImageSet.of(address).stamp() != before
+
+
 def test_links_that_lead_away_are_not_followed() -> None:
     assert not any(map(remote._below, ["", "../a.jpg", "a/../../b.jpg", "http://elsewhere/a.jpg"]))
     assert remote._below("a..b/c.jpg")
