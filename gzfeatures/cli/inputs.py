@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.labels.target_column import TargetColumn
     from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.galaxies.votes.vote_columns import Choice, Measure
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
@@ -75,7 +76,7 @@ def labelled(
 ) -> Labels:
     """Label a catalog by a class scheme; print which votes were read, which galaxies left out."""
     from gzfeatures.galaxies.labels import schemes
-    from gzfeatures.galaxies.votes.vote_columns import RAW
+    from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
     from gzfeatures.verbs.catalogs import label
 
     rule = schemes.scheme(scheme).with_others(others)
@@ -98,7 +99,8 @@ def labelled(
         )
     _say_unclaimed(labels, rule.name, as_class=rule.others == "class")
     if rule.name in schemes.SCHEMES and rule.others != "class":
-        _say_wider_scheme(catalog, labels, rule.name, seed)
+        choice = Choice(campaign, cast("Measure | None", measure), min_votes)
+        _say_wider_scheme(catalog, labels, rule.name, choice, seed)
     return labels
 
 
@@ -130,8 +132,13 @@ def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
         say(f"{share:.1%} of the galaxies that could be judged have no class in {scheme} ({fate})")
 
 
-def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) -> None:
-    """Print the class scheme that gives a class to most galaxies, if it is not the chosen one."""
+def _say_wider_scheme(
+    catalog: Catalog, labels: Labels, scheme: str, choice: Choice, seed: int
+) -> None:
+    """Print the class scheme that gives a class to most galaxies, if it is not the chosen one.
+
+    All schemes read the same votes: those of `choice`.
+    """
     from gzfeatures.galaxies.labels.classes_from_votes import without_class
     from gzfeatures.galaxies.labels.schemes import SCHEMES
 
@@ -141,7 +148,7 @@ def _say_wider_scheme(catalog: Catalog, labels: Labels, scheme: str, seed: int) 
     for name, other in SCHEMES.items():
         # skip class schemes that fail, because most need columns of votes that the catalog lacks
         with suppress(GzError):
-            claimed[name] = len(other.label(catalog, seed))
+            claimed[name] = len(other.label(catalog, seed, choice))
     if not claimed:
         return
     widest = max(claimed, key=lambda name: claimed[name])
