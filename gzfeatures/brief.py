@@ -46,6 +46,17 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plurals.get(noun, noun + 's')}"
 
 
+def percent(share: float) -> str:
+    """Return a promised share in percent, not rounded to whole ones: 99.5 % is not 100 %.
+
+    Examples
+    --------
+    >>> percent(0.9), percent(0.995), percent(0.975)
+    ('90%', '99.5%', '97.5%')
+    """
+    return f"{100 * share:g}%"
+
+
 class MeanRate:
     """Tell how many items a second a task has finished, from its first item on.
 

@@ -40,7 +40,7 @@ def by_agreement(
         Class probabilities of n galaxies.
     truth : Labels
         Labels of the same galaxies in the same order, with vote fractions `soft`; galaxies without
-        votes are left out.
+        votes, or with an unknown fraction, are left out.
     bins : int
         Number of bins of agreement, all of equal width.
     level : float
@@ -100,8 +100,8 @@ def against_ceiling(
     Returns
     -------
     Ceiling or None
-        These shares among galaxies with votes (see `repeatability.of_majorities`). None if no
-        galaxy has vote fractions.
+        These shares among galaxies with votes and no unknown fraction (see
+        `repeatability.of_majorities`). None if no galaxy has vote fractions.
     """
     if truth.soft is None:
         return None
@@ -186,10 +186,14 @@ def by_catalog(
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return vote fractions scaled to sum 1 per galaxy, and a mask of the galaxies with votes."""
-    total = np.nansum(soft, 1)
-    voted = total > 0
-    return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
+    """Return vote fractions scaled to sum 1 per galaxy, and a mask of the galaxies with votes.
+
+    A galaxy of which one fraction is unknown (NaN) is not among them: counted as 0, it would make
+    the volunteers agree more than they do.
+    """
+    total = soft.sum(1)
+    voted = np.isfinite(soft).all(1) & (total > 0)
+    return np.where(voted[:, None], soft, 0) / np.where(voted, total, 1)[:, None], voted
 
 
 def _bin(

@@ -16,8 +16,9 @@ from gzfeatures import brief, fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.family import seed_variance, step_down
-from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, NEITHER_IS_BETTER, headline, scorable
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, NEITHER_IS_BETTER, headline
 from gzfeatures.evaluation.paired_tests import mcnemar
+from gzfeatures.evaluation.prediction_checks import scorable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.rows import Compared, PairTest, RankedRow, SeedsRow, WinnerRow
 from gzfeatures.evaluation.statistics.metric_sums import (

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures.brief import percent
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.metrics import scorable
+from gzfeatures.evaluation.prediction_checks import scorable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 from gzfeatures.galaxies.labels.labels import Labels
@@ -248,7 +249,7 @@ class Conformal:
         sizes = [len(part) for part in self.scores]
         sentences = [
             f"{self.classes[c]} is in every class set: {sizes[c]} calibration galaxies are too few "
-            f"for {self.coverage:.0%} (at least {_least(self.coverage)})"
+            f"for {percent(self.coverage)} (at least {_least(self.coverage)})"
             for c in range(len(sizes))
             if sizes[c] < _least(self.coverage)
         ]

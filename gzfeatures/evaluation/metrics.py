@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError, LeakError
 from gzfeatures.evaluation import accuracy_by
+from gzfeatures.evaluation.prediction_checks import scorable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.rows import AccuracyBin, Ceiling
 from gzfeatures.evaluation.statistics.intervals import FEWEST
@@ -359,30 +359,6 @@ def headline(target: str) -> str:
     ('accuracy', 'rmse')
     """
     return "rmse" if target in ("fractions", *VALUE_TARGETS) else "accuracy"
-
-
-def scorable(predictions: Predictions, labels: Labels) -> Labels:
-    """Return the labels of the predicted galaxies, in the same order; refuse training galaxies.
-
-    Raises the same errors as `evaluate`.
-    """
-    if not len(predictions):
-        raise InputError("no galaxy to score", rule="have at least one prediction")
-    if predictions.seen is not None and predictions.seen.any():
-        raise LeakError(
-            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, "
-            "or one of their group was",
-            rule="be scored on galaxies kept out of training",
-            found=str(predictions.ids[np.argmax(predictions.seen)]),
-            remedy="select the test ids of the split before scoring",
-        )
-    if predictions.classes != labels.classes or predictions.kind != labels.target:
-        raise InputError(
-            "predictions and labels are of different schemes",
-            rule=f"predict {labels.target} {', '.join(labels.classes)}",
-            found=f"{predictions.kind} {', '.join(predictions.classes)}",
-        )
-    return labels.select(predictions.ids)
 
 
 def jsonable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Refuse predictions whose arrays disagree in shape, or whose numbers are out of range."""
+"""Refuse predictions of wrong shape or range, and predictions that labels cannot score."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, LeakError
 from gzfeatures.ids import require_unique
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.predictions import Predictions
+    from gzfeatures.galaxies.labels.labels import Labels
 
 
 def require_valid(predictions: Predictions) -> None:
@@ -32,6 +33,35 @@ def require_valid(predictions: Predictions) -> None:
         _require_numbers(predictions)
     else:
         _require_probabilities(predictions)
+
+
+def scorable(predictions: Predictions, labels: Labels) -> Labels:
+    """Return the labels of the predicted galaxies, in the same order; refuse training galaxies.
+
+    Raises
+    ------
+    LeakError
+        A galaxy was trained on, or is in one group with a training galaxy.
+    InputError
+        No prediction, a galaxy without label, or labels of other classes or of another kind.
+    """
+    if not len(predictions):
+        raise InputError("no galaxy to score", rule="have at least one prediction")
+    if predictions.seen is not None and predictions.seen.any():
+        raise LeakError(
+            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, "
+            "or one of their group was",
+            rule="be scored on galaxies kept out of training",
+            found=str(predictions.ids[np.argmax(predictions.seen)]),
+            remedy="select the test ids of the split before scoring",
+        )
+    if predictions.classes != labels.classes or predictions.kind != labels.target:
+        raise InputError(
+            "predictions and labels are of different schemes",
+            rule=f"predict {labels.target} {', '.join(labels.classes)}",
+            found=f"{predictions.kind} {', '.join(predictions.classes)}",
+        )
+    return labels.select(predictions.ids)
 
 
 def _require_rows(predictions: Predictions) -> None:

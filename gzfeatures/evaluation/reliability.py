@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.evaluation.metrics import evaluate, scorable
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.prediction_checks import scorable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.rows import ReliabilityBin
 from gzfeatures.evaluation.statistics.metric_sums import bin_of

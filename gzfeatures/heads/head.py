@@ -111,7 +111,7 @@ class Head:
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the head's classes, parameters, size and duration of fit."""
-        promised = None if self.sets is None else f"{self.sets.coverage:.0%}"
+        promised = None if self.sets is None else brief.percent(self.sets.coverage)
         facts = {
             "predicts": ", ".join(self.classes[:12]) + ("" if len(self.classes) <= 12 else ", …"),
             "parameters": ", ".join(f"{key}={value}" for key, value in self.parameters.items()),

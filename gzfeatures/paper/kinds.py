@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
+from gzfeatures.brief import percent
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.reliability import reliability
@@ -93,8 +94,9 @@ def _ranking(run: FinishedRun, options: FigureOptions) -> PaperFigure:
     part = "" if len(drawn) == len(lines) else f" The best {len(drawn)} of {len(lines)} are shown."
     caption = (
         f"{title[0].upper()}{title[1:]} of {len(lines)} candidates on the same "
-        f"{rows[0]['n']:,} test galaxies, with {level:.0%} intervals ({method}). Filled marks: not "
-        f"told apart from the first when all pairs are tested as one family at {level:.0%}."
+        f"{rows[0]['n']:,} test galaxies, with {percent(level)} intervals ({method}). Filled "
+        "marks: not told apart from the first when all pairs are tested as one family at "
+        f"{percent(level)}."
         f"{part}{_contamination(shown)}"
     )
     return PaperFigure(figure, pd.DataFrame(rows), caption)
@@ -182,7 +184,7 @@ def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
     numbers = pd.DataFrame(rows, columns=[*columns, "method"]).assign(n=tested)
     caption = (
         f"{report.metrics[metric].capitalize()} on {tested:,} test galaxies against the number of "
-        f"labelled galaxies, with {level:.0%} intervals."
+        f"labelled galaxies, with {percent(level)} intervals."
     )
     return PaperFigure(_resized(figure, options.inches, height), numbers, caption)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
+from gzfeatures.brief import percent
 from gzfeatures.errors import unknown
 from gzfeatures.evaluation.statistics.interval_methods import INTERVAL_METHODS
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
@@ -117,7 +118,7 @@ def _facts(run: FinishedRun, text: Text, cite: Cite) -> dict[str, Any]:
         **_approaches(run, text, cite),
         "candidates": len(report.candidates),
         "metric": report.metrics[metric],
-        "level": text(f"{report.comparison.level:.0%}"),
+        "level": text(percent(report.comparison.level)),
         "method": _method(method, text, cite),
         "headline": _headline(run, text),
         "winner": chosen,

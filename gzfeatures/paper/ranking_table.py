@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable
 
+from gzfeatures.brief import percent
 from gzfeatures.errors import unknown
 from gzfeatures.evaluation.comparison import Comparison
 from gzfeatures.evaluation.rows import RankedRow
@@ -48,7 +49,7 @@ def ranking_table(comparison: Comparison, form: str) -> str:
 
 def _legend(comparison: Comparison) -> str:
     """Return sentences that explain the brackets and marks (*, †, ‡) of the table."""
-    level = f"{comparison.level:.0%}"
+    level = percent(comparison.level)
     method = INTERVAL_METHODS.get(comparison.metric)
     how = f", of the first metric by the method of {method}" if method else ""
     text = (

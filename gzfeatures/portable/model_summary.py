@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from gzfeatures import __version__
+from gzfeatures.brief import percent
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.heads.head import Head
 from gzfeatures.portable.agreement import Agreement
@@ -97,8 +98,9 @@ def _outputs(head: Head, facts: SummaryFacts) -> list[tuple[str, str]]:
         found.append(
             (
                 SET,
-                f"bool, (n, {k}), classes that hold the true one for {head.sets.coverage:.0%} of "
-                "galaxies drawn like the validation galaxies; empty where familiarity_p is below "
+                f"bool, (n, {k}), classes that hold the true one for "
+                f"{percent(head.sets.coverage)} of galaxies drawn like the validation galaxies; "
+                "empty where familiarity_p is below "
                 f"{LEVEL:g}",
             )
         )

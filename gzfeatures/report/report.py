@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gzfeatures.brief import percent
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import Comparison
@@ -215,7 +216,7 @@ class Report:
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
-                f" (all pairs tested as one family, {self.comparison.level:.0%})."
+                f" (all pairs tested as one family, {percent(self.comparison.level)})."
             ) + self._single_trainings
         # say how far the best end-to-end network is behind the first of the ranking, which is what
         # most people want to know
@@ -301,11 +302,8 @@ class Report:
             lines += ["", f"† {DAGGER}"]
         for note in untrained_notes(self.comparison.ranking):
             lines += ["", f"{UNTRAINED} {escape_markdown(note)}"]
-        lines += [
-            "",
-            f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.",
-            "",
-        ]
+        level = percent(self.comparison.level)
+        lines += ["", f"Split `{self.split.fingerprint[:12]}`; intervals hold {level}.", ""]
         return "\n".join(lines)
 
     def title(self, candidate: Candidate) -> str:

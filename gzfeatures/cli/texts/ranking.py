@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gzfeatures.brief import wrapped
+from gzfeatures.brief import percent, wrapped
 from gzfeatures.cli.console import print_table
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def print_ranking(
     beside = [each for each in BESIDE if each in titles and each != comparison.metric]
     of = "" if n is None else f" of {n:,} test galaxies"
     typer.echo(
-        f"{titles[comparison.metric]}{of}, best first, with {comparison.level:.0%} intervals:"
+        f"{titles[comparison.metric]}{of}, best first, with {percent(comparison.level)} intervals:"
     )
     lines = []
     for row, name in zip(rows, names, strict=True):
@@ -68,7 +68,7 @@ def print_ranking(
     if any(map(_is_tied, rows)):
         typer.echo(
             f"= cannot be told apart from the first (all pairs tested as one family at "
-            f"{comparison.level:.0%})"
+            f"{percent(comparison.level)})"
         )
     if single := _single_trainings(comparison):
         typer.echo(single)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.brief import quote
+from gzfeatures.brief import percent, quote
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
 from gzfeatures.cli.console import app, print_table, say, say_next, show
 from gzfeatures.cli.inputs import (
@@ -352,7 +352,7 @@ def _show_numbers(
     promised = [
         {
             "head": row["head"],
-            "promised": f"{report['promised']:.0%}",
+            "promised": percent(report["promised"]),
             "held": _percent(report),
             "median width": f"{report['width']:.3g}",
         }
@@ -380,7 +380,7 @@ def coverage_row(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "head": head,
-        f"hold {sets['promised']:.0%}": _percent(sets),
+        f"hold {percent(sets['promised'])}": _percent(sets),
         "in the class held least": f"{worst['class']} {_percent(worst)}",
         "classes": f"{sets['size']:.2f}",
         "one class": f"{sets['single']:.0%}",

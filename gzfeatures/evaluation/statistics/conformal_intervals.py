@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.prediction_checks import scorable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 from gzfeatures.galaxies.labels.labels import Labels
@@ -95,7 +96,8 @@ class ValueIntervals:
         Raises
         ------
         InputError
-            Classes or vote fractions are predicted, or the coverage needs more galaxies.
+            Classes or vote fractions are predicted, the labels are of another number, or the
+            coverage needs more galaxies.
         """
         fresh = predictions.ids
         if predictions.seen is not None:
@@ -111,7 +113,7 @@ class ValueIntervals:
         if len(first) < LEAST:
             return None
         chosen = predictions.select(np.array([name for _, name in first.values()], dtype=object))
-        errors = np.abs(labels.select(chosen.ids).values[:, 0] - chosen.values)
+        errors = np.abs(scorable(chosen, labels).values[:, 0] - chosen.values)
         return cls(np.sort(errors / _scale(chosen)), coverage, chosen.kind)
 
     @property
@@ -157,18 +159,23 @@ class ValueIntervals:
             contain the true number) with its exact `interval` (Clopper & Pearson) at `level`;
             `width` (median width of the intervals); `calibrated_on` (number of calibration
             galaxies).
+
+        Raises
+        ------
+        LeakError, InputError
+            As `evaluate`; or predictions of another kind than the intervals.
         """
         bounds = self.bounds(predictions)
-        true = labels.select(predictions.ids).values[:, 0]
+        true = scorable(predictions, labels).values[:, 0]
         hits, n = int(((bounds[:, 0] <= true) & (true <= bounds[:, 1])).sum()), len(true)
         low, high = clopper_pearson(np.float64(hits), np.float64(n), REPORT_LEVEL)
         return {
             "promised": self.coverage,
             "level": REPORT_LEVEL,
             "n": n,
-            "reached": hits / n if n else None,
-            "interval": [float(low), float(high)] if n else None,
-            "width": float(np.median(bounds[:, 1] - bounds[:, 0])) if n else None,
+            "reached": hits / n,
+            "interval": [float(low), float(high)],
+            "width": float(np.median(bounds[:, 1] - bounds[:, 0])),
             "calibrated_on": len(self.errors),
         }
 

@@ -17,6 +17,7 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
     ----------
     hits, n : array of float
         Numbers of successes and of trials, in shapes that can be broadcast; n = 0 gives [0, 1].
+        They need not be whole.
     level : float
         Smallest coverage, in (0, 1).
 
@@ -41,10 +42,13 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
         np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
     )
     tail = (1 - level) / 2
-    low = np.where(
-        hits > 0, betaincinv(np.maximum(hits, 1), np.maximum(n - hits, 0) + 1, tail), 0.0
+    misses = np.maximum(n - hits, 0)
+    # the distributions are not defined at 0 hits or misses, where the limits are 0 and 1; any other
+    # number counts as it is, also below 1, where related galaxies count as less than one
+    low = np.where(hits > 0, betaincinv(np.where(hits > 0, hits, 1), misses + 1, tail), 0.0)
+    high = np.where(
+        misses > 0, betaincinv(hits + 1, np.where(misses > 0, misses, 1), 1 - tail), 1.0
     )
-    high = np.where(hits < n, betaincinv(hits + 1, np.maximum(n - hits, 1), 1 - tail), 1.0)
     return low, high
 
 

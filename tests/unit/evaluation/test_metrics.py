@@ -338,6 +338,8 @@ def test_small_classes_share_a_threshold_and_smaller_ones_are_in_every_set() -> 
         "d is in every class set: 8 calibration galaxies are too few for 90% (at least 9)" in first
     )
     assert second.startswith("c (12), b (40) share a threshold")
+    for coverage, said in ((0.975, "97.5%"), (0.995, "99.5%")):
+        assert f"are too few for {said} (at least" in known.at(coverage).notes[0]
 
 
 def test_another_coverage_comes_from_the_same_calibration_galaxies() -> None:
@@ -410,6 +412,19 @@ def test_galaxies_without_votes_stand_in_no_bin_of_agreement() -> None:
     assert sum(row["n"] for row in scores.agreement) == 60 == scores.ceiling["n"]
     labels.soft[:] = 0
     assert evaluate(predictions, labels, intervals=0).ceiling is None
+
+
+def test_an_unknown_vote_fraction_is_not_zero() -> None:
+    """Galaxies of .55 and .45, of which the .45 is unknown, are no galaxies of full agreement."""
+    ids = ids_of(40)
+    soft = np.tile([0.55, 0.45], (40, 1))
+    soft[20:, 1] = np.nan
+    labels = Labels(ids, ("smooth", "disk"), np.zeros(40, dtype=int), soft=soft)
+    scores = evaluate(Predictions(ids, np.tile([0.9, 0.1], (40, 1)), labels.classes), labels)
+    (row,) = scores.agreement
+    assert (row.low, row.n) == (0.0, 20) and scores.ceiling is not None
+    assert scores.ceiling.n == 20 and scores.ceiling.ceiling == pytest.approx(0.55)
+    assert scores.ceiling.reached == pytest.approx(0.55)
 
 
 def test_slices_along_the_catalog() -> None:

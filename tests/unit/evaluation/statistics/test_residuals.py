@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, LeakError
 from gzfeatures.evaluation.metrics import evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.conformal_intervals import ValueIntervals
@@ -115,6 +116,24 @@ def test_one_galaxy_of_each_group_calibrates_and_too_few_promise_nothing() -> No
         predictions.ids, predictions.probabilities, ("z",), "redshift", np.arange(60) < 41
     )
     assert ValueIntervals.of(seen, labels) is None
+
+
+def test_coverage_is_measured_on_galaxies_kept_out_and_on_the_same_number() -> None:
+    predictions, labels = survey(60)
+    intervals = ValueIntervals.of(predictions, labels)
+    assert intervals is not None
+    seen = dataclasses.replace(predictions, seen=np.arange(60) == 7)
+    with pytest.raises(LeakError, match="1 of 60 galaxies were trained on"):
+        intervals.coverage_report(seen, labels)
+    assert intervals.coverage_report(seen.without_seen(), labels)["n"] == 60
+    other = Labels(labels.ids, ("photo_z",), labels.values, "redshift")
+    for wrong in (other, Labels(labels.ids, labels.classes, labels.values, "value")):
+        with pytest.raises(InputError, match="predictions and labels are of different schemes"):
+            intervals.coverage_report(predictions, wrong)
+        with pytest.raises(InputError, match="predictions and labels are of different schemes"):
+            ValueIntervals.of(predictions, wrong)
+    with pytest.raises(InputError, match="no galaxy to score"):
+        intervals.coverage_report(predictions.select(predictions.ids[:0]), labels)
 
 
 def test_more_coverage_than_the_galaxies_can_promise_is_refused() -> None:
