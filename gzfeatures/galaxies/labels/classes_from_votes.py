@@ -385,6 +385,11 @@ class Labelling:
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
+            # that a class is false is known from volunteers too: from those who saw the galaxy and
+            # did not choose the answers on the way to the class
+            if self.scheme.target == "multi-label":
+                seen_by = np.fmax.reduce(self.ballots.asked, axis=1)
+                too_few |= ~(seen_by >= fewest)
             exclusions[f"asked of fewer than {fewest} volunteers"] = np.asarray(too_few)
         kept = ~np.logical_or.reduce([self._nobody, *exclusions.values()])
         if self.ballots is not None:

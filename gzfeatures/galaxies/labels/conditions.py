@@ -99,7 +99,7 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     ------
     InputError
         The text has none of the forms in the table at the top of this module, or its threshold is
-        not finite.
+        not finite, or is compared with a vote fraction and lies outside [0, 1].
     UnknownNameError
         The text names an unknown answer, or an unknown letter field of the class string.
 
@@ -123,13 +123,22 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
             raise unknown("part of gz2_class", match["part"], Parts._fields)
         return Letter(match["part"], match["letters"])
     left = _ANSWER.get(match["left"], match["left"])
+    optional = bool(match["known"])
     try:
-        right: float | str = float(match["right"])
+        limit = float(match["right"])
     except ValueError:
-        return Cut(left, match["op"], answer_name(match["right"]), bool(match["known"]))
-    if not np.isfinite(right):
+        return Cut(left, match["op"], answer_name(match["right"]), optional)
+    if not np.isfinite(limit):
         raise InputError("threshold", where=where, rule="be a finite number", found=text)
-    return Cut(left, match["op"], right, bool(match["known"]))
+    if left in GZ2 and not 0 <= limit <= 1:
+        raise InputError(
+            "threshold of a vote fraction",
+            where=where,
+            rule="lie in [0, 1]",
+            found=text,
+            remedy="write 0.3 for 30 per cent",
+        )
+    return Cut(left, match["op"], limit, optional)
 
 
 def flags_of(condition: Condition) -> tuple[str, ...]:
@@ -184,9 +193,23 @@ class Facts(NamedTuple):
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
     """Return whether a condition marked "if known" tests a column that the catalog lacks."""
+    # votes for an answer are no column of the answer's name; if a catalog lacks them, its votes
+    # cannot be read at all
     return (
-        isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
+        isinstance(condition, Cut)
+        and condition.optional
+        and condition.left not in GZ2
+        and not facts.has_column(condition.left)
     )
+
+
+_DIGITS = 12
+"""Digits of a vote fraction that are compared: 0.1 + 0.2 is 0.3, not larger."""
+
+
+def _rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return vote fractions without the errors of sums, products and quotients of fractions."""
+    return np.asarray(np.round(values, _DIGITS))
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
@@ -195,15 +218,26 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         letters = ["" if letter == "-" else letter for letter in condition.letters]
         return np.isin(facts.letter(condition.part), letters)
     if isinstance(condition, Wins):
-        fraction = facts.fraction(condition.answer)
+        fraction = _rounded(facts.fraction(condition.answer))
         rivals = [
-            facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
+            _rounded(facts.fraction(answer))
+            for answer in answers_of(condition)
+            if answer != condition.answer
         ]
         # the answer must exceed the largest of its rivals, because with a tie no answer wins
         return np.asarray(fraction > np.max(rivals, axis=0))
-    left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
-    right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
-    return _OPERATORS[condition.op](left, right)
+    if condition.left in GZ2:
+        left = _rounded(facts.fraction(condition.left))
+    else:
+        left = facts.column(condition.left)
+    return _OPERATORS[condition.op](left, _right(condition, facts))
+
+
+def _right(condition: Cut, facts: Facts) -> float | npt.NDArray[np.float64]:
+    """Return what a condition compares with: a number, or an answer's fractions, shape (n,)."""
+    if isinstance(condition.right, str):
+        return _rounded(facts.fraction(condition.right))
+    return condition.right
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:
@@ -225,10 +259,8 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     # "larger than" is known to be false if even the largest possible vote fraction is below the
     # limit
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
-        right = (
-            facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
-        )
-        below = ~_OPERATORS[condition.op](facts.most(condition.left), right) & ~np.isnan(right)
+        right, most = _right(condition, facts), _rounded(facts.most(condition.left))
+        below = ~_OPERATORS[condition.op](most, right) & ~np.isnan(right)
         sure |= np.asarray(below)
     return sure
 

@@ -194,3 +194,92 @@ def test_a_bin_below_all_bins_is_known_and_a_bin_without_redshift_is_not(name: s
         "lost": "far: not known of this galaxy",
         "other": "far: not known of this galaxy",
     }
+
+
+# few volunteers, and votes that decide "if known"
+
+FIRST = """
+galaxy_id smooth-or-featured-dr5_smooth smooth-or-featured-dr5_featured-or-disk \
+smooth-or-featured-dr5_artifact
+many 30 5 5
+artifact 10 15 15
+one 0 0 1
+"""
+
+
+def test_a_class_is_false_by_many_volunteers_only() -> None:
+    scheme = LabelScheme("several", DISK, target="multi-label")
+    assert fates(scheme.label(catalog(FIRST)))["one"] == ""
+    assert fates(scheme.label(catalog(FIRST), choice=Choice(min_votes=20))) == {
+        "many": "smooth",
+        "artifact": "",
+        "one": "asked of fewer than 20 volunteers",
+    }
+
+
+def test_volunteers_of_a_later_question_have_seen_the_galaxy() -> None:
+    galaxies = catalog(FIRST)
+    later = {"has-spiral-arms-dr5_yes": [20, 1, 0], "has-spiral-arms-dr5_no": [20, 1, 0]}
+    frame = galaxies.frame.assign(**later).drop(columns="smooth-or-featured-dr5_artifact")
+    scheme = LabelScheme(
+        "arms",
+        {"arms": ("spiral-yes > 0.9",), "none": ("spiral-no > 0.9",)},
+        target="multi-label",
+        form="conditional",
+    )
+    left_out = scheme.label(Catalog.of(frame), choice=Choice(min_votes=40)).left_out
+    assert "many" not in [galaxy for ids in left_out.values() for galaxy in ids]
+
+
+@pytest.mark.parametrize("known", ["", " if known"])
+def test_a_cut_on_an_answer_excludes_galaxies_if_its_votes_are_known(known: str) -> None:
+    cut = {"artifact": (f"star-or-artifact > 0.3{known}",)}
+    labels = LabelScheme("real", DISK, leave_out=cut).label(catalog(FIRST))
+    assert fates(labels) == {"many": "smooth", "artifact": "artifact", "one": "artifact"}
+    assert not [reason for reason in labels.left_out if "not known" in reason]
+
+
+# thresholds
+
+
+@pytest.mark.parametrize("answer", ["bar-yes", "Class3.1", GZ2["bar-yes"]])
+@pytest.mark.parametrize("limit", ["30", "-0.1", "1.001"])
+def test_a_vote_fraction_is_compared_with_a_fraction(answer: str, limit: str) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"scheme s: threshold of a vote fraction; must lie in \[0, 1\], .*{limit}",
+    ):
+        LabelScheme("s", {**DISK, "smooth": (f"{answer} > {limit}",)})
+    for legal in ("bar-yes >= 0", "bar-yes <= 1", "classifications > 30", "redshift > -1"):
+        LabelScheme("s", {**DISK, "smooth": (legal,)})
+
+
+def test_a_sum_of_two_columns_is_compared_as_the_number_that_it_is() -> None:
+    galaxies = catalog(
+        "galaxy_id bar-dr5_strong_fraction bar-dr5_weak_fraction bar-dr5_no_fraction\n"
+        "a 0.1 0.2 0.7\nb 0.1 0.3 0.6\n"
+    )
+    rules = {"barred": ("bar-yes > 0.3",), "unbarred": ("bar-yes <= 0.3",)}
+    scheme = LabelScheme("bars", rules, form="conditional")
+    assert fates(scheme.label(galaxies)) == {"a": "unbarred", "b": "barred"}
+
+
+@pytest.mark.parametrize("volunteers", [5, 10, 20, 40])
+def test_a_fraction_of_all_volunteers_is_their_number_over_all(volunteers: int) -> None:
+    featured, edge_on = np.meshgrid(np.arange(1, volunteers + 1), np.arange(volunteers + 1))
+    possible = edge_on <= featured
+    featured, edge_on = featured[possible], edge_on[possible]
+    counts = {
+        "smooth": volunteers - featured,
+        "features-or-disk": featured,
+        "star-or-artifact": np.zeros_like(featured),
+        "edge-on-yes": edge_on,
+        "edge-on-no": featured - edge_on,
+    }
+    frame = pd.DataFrame({GZ2[answer] + "_count": numbers for answer, numbers in counts.items()})
+    galaxies = Catalog.of(frame.assign(galaxy_id=[f"g{row}" for row in range(len(frame))]))
+    for part in range(volunteers + 1):
+        limit = part / volunteers
+        rules = {"edge-on": (f"edge-on-yes >= {limit}",), "other": (f"edge-on-yes < {limit}",)}
+        labels = LabelScheme("edges", rules).label(galaxies)
+        assert (labels.codes == (edge_on < part)).all()
