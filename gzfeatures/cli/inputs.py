@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.labels.target_column import TargetColumn
     from gzfeatures.galaxies.splits.split import Split
-    from gzfeatures.galaxies.votes.vote_columns import Choice, Measure
+    from gzfeatures.galaxies.votes.vote_columns import Choice
+    from gzfeatures.galaxies.votes.votes import Measure
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading

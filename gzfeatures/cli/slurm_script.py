@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gzfeatures.cli.writing import NAMED
 from gzfeatures.errors import InputError
 
 
@@ -83,18 +84,32 @@ def _words(context: Any, without: tuple[str, ...]) -> Iterator[str]:
         if name in without or given is None or given.name != "COMMANDLINE":
             continue
         value = context.params[name]
-        values = value if isinstance(value, (list, tuple)) else [value]
-        for each in values:
-            # write absolute paths, because the tasks of the array may run in another folder
-            text = str(Path(each).absolute()) if _is_path(each) else str(each)
+        repeated = parameter.param_type_name == "option" and parameter.multiple
+        for each in value if repeated else [value]:
+            # an option of several numbers, such as --range 0 1, is one option with all of them
+            words = list(each) if isinstance(each, (list, tuple)) else [each]
             if parameter.param_type_name == "argument":
-                yield text
+                yield from (_word(name, word) for word in words)
             elif isinstance(each, bool):
                 yield parameter.opts[0] if each else parameter.secondary_opts[0]
             else:
-                yield from (max(parameter.opts, key=len), text)
+                yield max(parameter.opts, key=len)
+                yield from (_word(name, word) for word in words)
 
 
-def _is_path(value: object) -> bool:
-    """Return whether an option's value is a path, or a text that names an existing file."""
-    return isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
+def _word(name: str, value: object) -> str:
+    """Return an option's value as a word of a command line, with an absolute path."""
+    from gzfeatures.features.backbones import PATHS, foreign_kind
+    from gzfeatures.images.sources.remote import address
+
+    # write absolute paths, because the tasks of the array may run in another folder
+    if isinstance(value, Path):
+        return address(value) or str(value.absolute())
+    text = str(value)
+    if name not in NAMED or not NAMED[name](text):
+        return text
+    kind = foreign_kind(text)
+    path = Path(text.removeprefix(f"{kind}:")).absolute()
+    if kind not in ("", *PATHS) or not path.exists():
+        return text
+    return f"{kind}:{path}" if kind else str(path)

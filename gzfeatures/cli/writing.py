@@ -29,9 +29,9 @@ Overwrite = Annotated[
 
 
 def _another_backbone(text: str) -> bool:
-    from gzfeatures.features.backbones import BACKBONES
+    from gzfeatures.features.backbones import BACKBONES, torchvision_backbone
 
-    return text not in BACKBONES
+    return text.replace("_", "-") not in BACKBONES and torchvision_backbone(text) is None
 
 
 def _another_scheme(text: str) -> bool:

@@ -174,6 +174,8 @@ def extract(
 
     cached = Store.default()
     if slurm is not None:
+        if part is not None:
+            raise typer.BadParameter("it is set in the script, for each task", param_hint="--part")
         typer.echo(array_script(context, slurm, cached.root), nl=False)
         return
     extractions = [
