@@ -171,7 +171,7 @@ class GalaxyCutter:
             found.append(image)
         with without_warnings():
             target = self._target(ra, dec, scale, found)
-            parts = [self._part(image, target, scale) for image in found]
+            parts = [self._part(image, target) for image in found]
         flux = np.stack(parts).astype(np.float32)
         return cube_of(Bands(self.bands, flux, ~np.isfinite(flux), target.to_header()))
 
@@ -202,18 +202,12 @@ class GalaxyCutter:
             world.wcs.crpix = world.wcs.crpix - shift
         return world
 
-    def _part(self, image: SurveyImage, target: WCS, scale: float) -> Grid:
+    def _part(self, image: SurveyImage, target: WCS) -> Grid:
         """Return one survey image resampled to a cutout's pixels; bad pixels become NaN."""
-        finer = max(1, int(np.ceil(scale / image.scale - 0.01)))
-        x, y = _pixels_in(image, target, self.pixels, finer)
-        share = 1 - np.mean(
-            (x >= -0.5) & (y >= -0.5) & (x <= image.width - 0.5) & (y <= image.height - 0.5)
-        )
-        if share > 0:
-            raise NoAnswer(
-                f"cutout leaves the tile {image.path.name} in band {image.band} "
-                f"({max(share, 0.01):.0%} of it)"
-            )
+        x, y = self._inside(image, target, 1)
+        finer = _points_per_pixel(x, y)
+        if finer > 1:
+            x, y = self._inside(image, target, finer)
         flux = _sampled(self._plane(image), x, y)
         flux = flux.reshape(self.pixels, finer, self.pixels, finer).mean(axis=(1, 3))
         bad = ~np.isfinite(flux)
@@ -226,6 +220,19 @@ class GalaxyCutter:
                 f"{image.band}"
             )
         return np.asarray(flux)
+
+    def _inside(self, image: SurveyImage, target: WCS, finer: int) -> tuple[Grid, Grid]:
+        """Return the points of `_pixels_in`; refuse a cutout with points outside the image."""
+        x, y = _pixels_in(image, target, self.pixels, finer)
+        share = 1 - np.mean(
+            (x >= -0.5) & (y >= -0.5) & (x <= image.width - 0.5) & (y <= image.height - 0.5)
+        )
+        if share > 0:
+            raise NoAnswer(
+                f"cutout leaves the tile {image.path.name} in band {image.band} "
+                f"({max(share, 0.01):.0%} of it)"
+            )
+        return x, y
 
     def _plane(self, image: SurveyImage) -> npt.NDArray[np.float32]:
         try:
@@ -242,6 +249,21 @@ def _pixels_in(image: SurveyImage, target: WCS, pixels: int, finer: int) -> tupl
     columns, rows = np.meshgrid(steps, steps)
     x, y = skycoord_to_pixel(pixel_to_skycoord(columns, rows, target), image.world)
     return np.asarray(x), np.asarray(y)
+
+
+def _points_per_pixel(x: Grid, y: Grid) -> int:
+    """Return how many points on a side of a cutout's pixel have to be averaged, at least 1.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64
+        Survey-image coordinates of the cutout's pixels, shape (pixels, pixels).
+    """
+    # measure the distance of neighbours at the galaxy: far from the reference point of its
+    # projection, the pixels of a survey image have another size on the sky than the header says.
+    # The median ignores the jump in x where a map of the whole sky begins again
+    steps = [np.median(np.hypot(np.diff(x, axis=k), np.diff(y, axis=k))) for k in (0, 1)]
+    return max(1, int(np.ceil(max(steps) - 0.01)))
 
 
 def _sampled(plane: npt.NDArray[np.float32], x: Grid, y: Grid) -> Grid:

@@ -239,6 +239,26 @@ def test_larger_pixels_are_means_of_the_tiles_pixels(tmp_path: Path) -> None:
     assert fits.getdata(tmp_path / "out/g0.fits").std() < 0.35, "sixteen pixels in one"
 
 
+def test_pixels_are_averaged_by_their_size_at_the_galaxy(tmp_path: Path) -> None:
+    """In plate carrée, at dec 80°, pixels are a sixth as wide as the header says."""
+    where = WCS(naxis=2)
+    where.wcs.ctype, where.wcs.crval = ["RA---CAR", "DEC--CAR"], [10.0, 0.0]
+    where.wcs.cdelt, where.wcs.crpix = [-4 / 3600, 4 / 3600], [300.0, 300 - 80 * 900.0]
+    header = where.to_header()
+    header["FILTER"] = "r"
+    noise = np.random.default_rng(1).normal(size=(600, 600)).astype(np.float32)
+    (tmp_path / "tiles").mkdir()
+    fits.PrimaryHDU(noise, header).writeto(tmp_path / "tiles/a.fits")
+    assert cut(galaxies((10.0, 80.0)), tmp_path).failed == ()
+    assert fits.getdata(tmp_path / "out/g0.fits").std() < 0.4, "six pixels in one, else 0.6"
+
+
+def test_a_cutout_far_larger_than_the_tile_takes_no_memory(tmp_path: Path) -> None:
+    tile(tmp_path / "tiles/a.fits", world(MATRICES["straight"]))
+    report = cut(galaxies((RA, DEC)), tmp_path, scale=600.0)
+    assert "cutout leaves the tile" in report.failed[0][1]
+
+
 def test_what_tiles_do_not_show_is_named_and_not_filled(tmp_path: Path) -> None:
     where = world(MATRICES["turned"])
     flux = tile(tmp_path / "tiles/a.fits", where)
