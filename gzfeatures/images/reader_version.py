@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from gzfeatures.errors import GzError
 from gzfeatures.fits.cards import Cards, cards_of
 from gzfeatures.fits.header import BLOCK, GZIP
+from gzfeatures.images.decoding.bad_pixels import is_mask
 from gzfeatures.images.decoding.bundle import array, unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
 from gzfeatures.images.decoding.filters import canonical, filter_of, is_weight, wavelength
 from gzfeatures.images.decoding.fits_planes import band_names
-from gzfeatures.images.decoding.mask_owners import owner
+from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, unclear
 from gzfeatures.images.reading import READING, Reading
 
 VALUES = 2
@@ -51,6 +52,10 @@ _EMPTY = re.compile(rb"SIMPLE  =.{71}BITPIX  =.{71}NAXIS   = *0 ", re.DOTALL)
 _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
+_ONCE_KNOWN = re.compile(r"F\d{3,4}(?:W2|LP|[WMNX])|(?:[ugrizyYJHK]|Ks)[ .'].*", re.IGNORECASE)
+"""Pattern of the names that versions before `CARDS` took for those of known filters."""
+
+
 def version(data: bytes, *, max_pixels: int, reading: Reading = READING) -> int | None:
     """Return which version of our code decodes these bytes; None if all versions agree.
 
@@ -83,13 +88,13 @@ def version(data: bytes, *, max_pixels: int, reading: Reading = READING) -> int 
         except GzError:
             # for damaged bytes any code version will do: decoding refuses them later and says why
             return VALUES
-        if _reordered(names, names):
+        if _reordered(names):
             return CARDS
         return max((_of_fits(part, limit, reading) for part in parts.values()), default=VALUES)
     if data.startswith((FITS, GZIP)):
         return _of_fits(data, limit, reading)
     if data.startswith(NPY):
-        if _reordered(reading.bands or (), reading.bands or ()):
+        if _reordered(reading.bands or ()):
             return CARDS
         return VALUES if b"'|u1'" not in data[:128] else None
     kind, depth = bits(data) or ("u", 8)
@@ -114,8 +119,13 @@ def _of_fits(data: bytes, limit: int, reading: Reading) -> int:
     ]
     ends = [*starts[1:], len(data)]
     headers = [cards_of(data, start, end) for start, end in zip(starts, ends, strict=True)]
-    moved = _masks_moved(headers, reading.science)
-    if moved or any(map(_blank_ignored, headers)) or _reordered(*_of_planes(headers, reading)):
+    before, now = _of_planes(headers)
+    if (
+        before != now
+        or _reordered(reading.bands or now)
+        or any(_blank_ignored(cards) or _mask_ignored(cards) for cards in headers)
+        or _masks_moved(headers, reading.science)
+    ):
         return CARDS
     end = ends[0]
     changed = (
@@ -136,7 +146,13 @@ def _blank_ignored(cards: Cards) -> bool:
     if bits not in (8, 16, 32, 64) or type(blank) is not int:
         return False
     unsigned = cards.get("BZERO") in (-(2**7), 2**15, 2**31, 2**63)
-    return blank == 0 or unsigned or is_weight(_name(cards))
+    return blank == 0 or unsigned or is_mask(_name(cards))
+
+
+def _mask_ignored(cards: Cards) -> bool:
+    """Return whether an image is a mask whose name versions before `CARDS` did not understand."""
+    name = _name(cards)
+    return _axes(cards) >= 2 and is_mask(name) and not is_mask(re.sub("[. ]", "", name))
 
 
 def _of_parts(parts: Mapping[str, bytes], reading: Reading) -> Sequence[str]:
@@ -149,10 +165,8 @@ def _of_parts(parts: Mapping[str, bytes], reading: Reading) -> Sequence[str]:
     return [str(name) for name in array(stored, where="image", max_bytes=2**16).ravel()]
 
 
-def _of_planes(headers: Sequence[Cards], reading: Reading) -> tuple[Sequence[str], Sequence[str]]:
+def _of_planes(headers: Sequence[Cards]) -> tuple[list[str], list[str]]:
     """Return the names of a FITS file's bands as versions before `CARDS` read them, and as now."""
-    if reading.bands is not None:
-        return reading.bands, reading.bands
     images = [cards for cards in headers if _axes(cards) >= 2 and not is_weight(_name(cards))]
     before: list[str] = []
     now: list[str] = []
@@ -167,29 +181,42 @@ def _of_planes(headers: Sequence[Cards], reading: Reading) -> tuple[Sequence[str
     return before, now
 
 
-def _reordered(before: Sequence[str], now: Sequence[str]) -> bool:
-    """Return whether the colours of three bands are others than before version `CARDS`."""
-    if not len(before) == len(now) == 3:
+def _reordered(names: Sequence[str]) -> bool:
+    """Return whether three bands were drawn in other colours before version `CARDS`.
+
+    Bands that are refused now, because a name is no known filter's any more, count too: otherwise
+    their stored embeddings would still be found.
+    """
+    if len(names) != 3:
         return False
-    old = [EARLIER.get(canonical(name) or name, wavelength(name) or 0.0) for name in before]
-    new = [wavelength(name) or 0.0 for name in now]
-    # images without three different wavelengths were refused, or are refused now
-    if 0 in old or 0 in new or len(set(old)) < 3 or len(set(new)) < 3:
+    lengths = [wavelength(name) for name in names]
+    if None in lengths:
+        return any(
+            length is None and _ONCE_KNOWN.fullmatch(name.strip())
+            for name, length in zip(names, lengths, strict=True)
+        )
+    now = [length or 0.0 for length in lengths]
+    old = [
+        EARLIER.get(canonical(name) or "", length) for name, length in zip(names, now, strict=True)
+    ]
+    if len(set(old)) < 3:
         return False
-    return sorted(range(3), key=old.__getitem__) != sorted(range(3), key=new.__getitem__)
+    return sorted(range(3), key=old.__getitem__) != sorted(range(3), key=now.__getitem__)
 
 
 def _masks_moved(headers: Sequence[Cards], science: str | None) -> bool:
-    """Return whether a weight or mask of a FITS file was taken for that of another image before."""
+    """Return whether a mask of a FITS file marked another image before, or is refused now."""
     units = [(_name(cards), cards) for cards in headers if _axes(cards) >= 2]
     images = [unit for unit in units if not is_weight(unit[0])]
     if len(images) < 2:
         return False
     versions = [cards.get("EXTVER", 1) for _, cards in images]
     before = -1
+    marked: dict[str, list[int]] = {}
+    guessed: dict[str, list[int]] = {}
     for unit in units:
-        if not is_weight(unit[0]):
-            before += 1
+        if not is_weight(unit[0]) or not is_mask(unit[0]):
+            before += not is_weight(unit[0])
             continue
         # find the image by the rules of the earlier versions: EXTVER, else the image before
         own = unit[1].get("EXTVER", 1)
@@ -198,7 +225,11 @@ def _masks_moved(headers: Sequence[Cards], science: str | None) -> bool:
         new = owner(unit, images)
         if new is not None and (new != old or science is not None):
             return True
-    return False
+        kind = kind_of_mask(unit[0])
+        marked.setdefault(kind, []).append(old)
+        if new is None:
+            guessed.setdefault(kind, []).append(before)
+    return any(unclear(rows, guessed.get(kind, ()), len(images)) for kind, rows in marked.items())
 
 
 def _name(cards: Cards) -> str:

@@ -445,6 +445,7 @@ GRI = ("g", "r", "i")
     [
         images_in("SCI_G", "SCI_R", "SCI_I") + masks("MASK_G", "MASK_R", "MASK_I"),
         images_in("G", "R", "I") + masks("G_DQ", "R_DQ", "I_DQ"),
+        images_in("G.SCI", "R.SCI", "I.SCI") + masks("G.DQ", "R.DQ", "I.DQ"),
         masks("MASK_G", "MASK_R", "MASK_I") + images_in("SCI_G", "SCI_R", "SCI_I"),
         images_in("SCI", "SCI", "SCI", FILTER=GRI) + masks("DQ", "DQ", "DQ", FILTER=GRI),
         images_in("SCI", "SCI", "SCI", FILTER=GRI, EXTVER=(1, 2, 3))
@@ -457,7 +458,7 @@ GRI = ("g", "r", "i")
             for unit in pair
         ],
     ],
-    ids=["names", "bands", "masks first", "filters", "versions", "order"],
+    ids=["names", "bands", "dots", "masks first", "filters", "versions", "order"],
 )
 def test_a_mask_marks_the_image_of_its_band(units: list[fits.ImageHDU]) -> None:
     bands = read(file_of(fits.PrimaryHDU(), *units))
@@ -809,7 +810,6 @@ def test_files_whose_headers_are_understood_better_have_a_new_key(tmp_path: Path
         masks("DQ", "DQ", EXTVER=(1, 2))[k])]  # fmt: skip
     interleaved = [unit for k in range(2) for unit in (
         images_in("SCI_G", "SCI_R")[k], masks("MASK_G", "MASK_R")[k])]  # fmt: skip
-    webb = {"FILTER": ("F356W", "F444W", "F444W"), "PUPIL": ("CLEAR", "F405N", "CLEAR")}
     behind = {"FILTER": ("F335M", "F444W", "F356W"), "PUPIL": ("CLEAR", "F323N", "CLEAR")}
     names, flux = ("F150W", "F212N", "F277W"), np.stack([sky(), sky(1), sky(2)])
     stack = bundle({"images.npy": npy(flux), "filters.npy": npy(np.asarray(names))})
@@ -818,6 +818,13 @@ def test_files_whose_headers_are_understood_better_have_a_new_key(tmp_path: Path
         file_of(empty, packed), file_of(empty, blank(counts.astype("u4"), 2**31 - 1)),
         file_of(empty, *images_in("SCI_G", "SCI_R"), *masks("MASK_G", "MASK_R")),
         file_of(empty, *images_in("SCI", "SCI", "SCI", **behind)),
+        plane(sky(), FILTER="F444W", PUPIL="F405N"),
+        file_of(empty, *images_in("R.SCI"), *masks("R.DQ")),
+        bundle({"F444W": plane(sky(), FILTER="F444W", PUPIL="F405N"), "F356W": plane(sky())}),
+        file_of(empty, *images_in("SCI", "SCI", FILTER=("g", "r")), *masks("DQ")),
+        bundle({name: plane(sky()) for name in ("F606W", "F814W", "F999W")}),
+        plane(flux, BAND0="g", BAND1="r", BAND2="H alpha"),
+        file_of(empty, *images_in("F115W", "F150W", "F212N")),
         file_of(empty, *images_in(*names)), plane(flux, BAND0="F150W", BAND1="F212N",
                                                   BAND2="F277W"),
         bundle({name: plane(sky()) for name in names}), stack,
@@ -827,9 +834,10 @@ def test_files_whose_headers_are_understood_better_have_a_new_key(tmp_path: Path
     old = [
         (file_of(empty, blank(counts, -32768)), SKY), (file_of(empty, *interleaved), SKY),
         (file_of(empty, *chips), SKY), (plane(sky(), FILTER="F212N"), VALUES),
-        (plane(sky(), FILTER="F444W", PUPIL="F405N"), VALUES),
-        (file_of(empty, *images_in("F115W", "F150W", "F212N")), CARDS),
-        (file_of(empty, *images_in("SCI", "SCI", "SCI", **webb)), VALUES),
+        (plane(sky(), FILTER="CLEAR", PUPIL="F150W"), VALUES),
+        (file_of(empty, *images_in("SCI_G", "SCI_R"), *masks("ERR", "ERR")), SKY),
+        (plane(sky(), FILTER="F444W", PUPIL="CLEAR"), VALUES),
+        (file_of(empty, *images_in("SCI", FILTER=("F444W",)), *masks("DQ", "WHT", "DQ")), SKY),
         (file_of(empty, *images_in("F606W", "F814W", "F850LP")), VALUES),
         (bundle({name: plane(sky()) for name in ("F405N", "F466N", "F470N")}), VALUES),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ MANY, CHANCE = 0.2, 1e-3
 
 Images of few photons have natural zeros. The error rate is the chance, per image, that such zeros
 are taken for an unobserved area."""
+
+WEIGHTS = frozenset({"invvar", "ivar", "ivm", "wht", "weight", "weights", "wgt"})
+MASKS = frozenset({"mask", "dq", "flag", "flags", "bpm", "badpix", "badpixel", "maskbits"})
+"""Words in names of FITS units (HDUs) that contain weights, and masks."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
 """Names of the bits of an HSC or LSST mask that mark pixels without a measurement."""
@@ -86,6 +91,17 @@ def _unlikely(zero: Mask) -> tuple[int, int]:
     return max(BLOCK, math.ceil(math.sqrt(pixels))), max(RUN, math.ceil(pixels))
 
 
+def is_mask(kind: str) -> bool:
+    """Return whether an image of this EXTNAME or IMAGETYP is a weight or mask, not an error.
+
+    Examples
+    --------
+    >>> is_mask("WHT"), is_mask("DQ_G"), is_mask("ERR")
+    (True, True, False)
+    """
+    return not _words(kind).isdisjoint(WEIGHTS | MASKS)
+
+
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
     """Find the pixels that a weight or mask image marks as bad; None for other images.
 
@@ -103,10 +119,10 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     -----
     A pixel has no measurement if its weight is not positive, or its mask flag is not 0.
     """
-    word = set(kind.lower().replace("-", "_").split("_"))
-    if word & {"invvar", "ivar", "ivm", "wht", "weight", "weights", "wgt"}:
+    word = _words(kind)
+    if word & WEIGHTS:
         return np.asarray(~(plane > 0))
-    if not word & {"mask", "dq", "flag", "flags", "bpm", "badpix", "badpixel", "maskbits"}:
+    if not word & MASKS:
         return None
     flags = np.nan_to_num(plane).astype(np.int64)
     bits = [int(cards[f"MP_{name}"]) for name in HSC if f"MP_{name}" in cards]
@@ -117,3 +133,7 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
         flags &= 1
     return np.asarray(flags != 0)
+
+
+def _words(kind: str) -> set[str]:
+    return set(re.split(r"[-_. ]", kind.lower()))

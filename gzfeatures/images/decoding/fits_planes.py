@@ -21,7 +21,7 @@ from gzfeatures.fits.tiles import check_tiles, heap_of
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
 from gzfeatures.images.decoding.filters import SCIENCE, canonical, filter_of, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
-from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, words
+from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, unclear, words
 from gzfeatures.images.decoding.warning_filter import without_warnings
 
 if TYPE_CHECKING:
@@ -300,38 +300,15 @@ def _mark(
             marked.setdefault(kind_of_mask(label), []).append(row)
             if place is None:
                 guessed.setdefault(kind_of_mask(label), []).append(before - 1)
-    for kind, rows in guessed.items():
-        _require_pairs(kind, marked[kind], rows, len(chosen), where)
-
-
-def _require_pairs(
-    kind: str, marked: Sequence[int], guessed: Sequence[int], n: int, where: object
-) -> None:
-    """Refuse masks that only their order in the file gives to one of `n` images, if it is unclear.
-
-    Parameters
-    ----------
-    kind : str
-        What the masks are, for the error message.
-    marked : sequence of int
-        The image of each mask of this kind.
-    guessed : sequence of int
-        The image before each mask that no header gives to an image; −1 if no image is before it.
-    n : int
-        Number of images.
-    where : object
-        Named in errors.
-    """
-    # a mask may be of two images if no mask of its kind stands between them, or none stands first
-    unclear = any(row < 0 or (row > 0 and row - 1 not in marked) for row in guessed)
-    if n > 1 and (unclear or len(set(marked)) < min(len(marked), n)):
-        raise InputError(
-            "masks of several images cannot be told apart",
-            where=where,
-            rule="share EXTNAME (SCI_G and MASK_G), FILTER or EXTVER with their image",
-            found=f"{len(marked)} of the kind {kind} for {n} images",
-            remedy="name them so, or name one image with --science",
-        )
+    for kind, rows in marked.items():
+        if unclear(rows, guessed.get(kind, ()), len(chosen)):
+            raise InputError(
+                "masks of several images cannot be told apart",
+                where=where,
+                rule="share EXTNAME (SCI_G and MASK_G), FILTER or EXTVER with their image",
+                found=f"{len(rows)} of the kind {kind} for {len(chosen)} images",
+                remedy="name them so, or name one image with --science",
+            )
 
 
 def band_names(header: Mapping[str, Any], first: Mapping[str, Any]) -> tuple[str, ...] | None:

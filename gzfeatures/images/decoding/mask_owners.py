@@ -46,6 +46,32 @@ def owner(mask: Stated, images: Sequence[Stated]) -> int | None:
     return None
 
 
+def unclear(marked: Sequence[int], guessed: Sequence[int], n: int) -> bool:
+    """Return whether masks of one kind, given to images by their order in the file, are ambiguous.
+
+    Such a mask may be of several images if no other mask of its kind stands between them, if it
+    stands before all images, or if two masks are of one image and another image has none.
+
+    Parameters
+    ----------
+    marked : sequence of int
+        The image of each mask of this kind.
+    guessed : sequence of int
+        The image before each mask that no header gives to an image; −1 if no image is before it.
+    n : int
+        Number of images.
+
+    Examples
+    --------
+    >>> unclear([0, 1], [0, 1], 2), unclear([1], [1], 2)
+    (False, True)
+    """
+    if n < 2 or not guessed:
+        return False
+    shared = any(row < 0 or (row > 0 and row - 1 not in marked) for row in guessed)
+    return shared or len(set(marked)) < min(len(marked), n)
+
+
 def kind_of_mask(label: str) -> str:
     """Return the words of a name that say what a weight or mask image contains, in lower case.
 
