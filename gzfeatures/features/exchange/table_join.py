@@ -98,6 +98,8 @@ def read_joined(paths: list[Path]) -> EmbeddingTable:
 def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
     """Return the rows of an embedding table for the given galaxies, in the table's order.
 
+    The galaxies without a vector, each with the reason, are those of the given galaxies.
+
     Parameters
     ----------
     path : Path
@@ -122,7 +124,8 @@ def sliced(path: Path, ids: Ids, on_missing: str = "raise") -> EmbeddingTable:
             found=", ".join(lacking[:5]),
             remedy="'table slice' with --on-bad skip keeps the others" if len(table) else None,
         )
-    kept = set(table.ids)
+    # a galaxy without an image has a reason in `skipped`, but no row
+    kept = set(ids)
     return dataclasses.replace(
         table, skipped=tuple(pair for pair in table.skipped if pair[0] in kept)
     )

@@ -120,6 +120,16 @@ def test_joined_tables_know_all_galaxies_that_any_of_them_knows_the_network_was_
     assert joined_rows([unknown, part(5, 10, "")]).extractor.trained_on == ""
 
 
+def test_a_part_of_a_table_knows_why_its_galaxies_have_no_vector(tmp_path: Path) -> None:
+    reasons = (("x", "image is truncated"), ("y", "blank"))
+    path = replace(whole(), skipped=reasons).write(tmp_path / "t.parquet")
+    part = sliced(path, np.array(["g0003", "x", "z"], dtype=object), "skip")
+    assert part.ids.tolist() == ["g0003"] and part.skipped == (("x", "image is truncated"),)
+    assert sliced(path, whole().ids[:2]).skipped == ()
+    with pytest.raises(InputError, match="1 of 2 galaxies are not in the table"):
+        sliced(path, np.array(["g0003", "x"], dtype=object))
+
+
 def test_nothing_is_computed_for_imported_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", id=whole().ids.astype(str), v=MATRIX)
     table = import_table(VectorSource(tmp_path / "v.npz"))
