@@ -204,10 +204,10 @@ class GalaxyCutter:
 
     def _part(self, image: SurveyImage, target: WCS) -> Grid:
         """Return one survey image resampled to a cutout's pixels; bad pixels become NaN."""
-        x, y = self._inside(image, target, 1)
+        x, y = self._points_within(image, target, 1)
         finer = _points_per_pixel(x, y)
         if finer > 1:
-            x, y = self._inside(image, target, finer)
+            x, y = self._points_within(image, target, finer)
         flux = _sampled(self._plane(image), x, y)
         flux = flux.reshape(self.pixels, finer, self.pixels, finer).mean(axis=(1, 3))
         bad = ~np.isfinite(flux)
@@ -221,7 +221,7 @@ class GalaxyCutter:
             )
         return np.asarray(flux)
 
-    def _inside(self, image: SurveyImage, target: WCS, finer: int) -> tuple[Grid, Grid]:
+    def _points_within(self, image: SurveyImage, target: WCS, finer: int) -> tuple[Grid, Grid]:
         """Return the points of `_pixels_in`; refuse a cutout with points outside the image."""
         x, y = _pixels_in(image, target, self.pixels, finer)
         share = 1 - np.mean(
