@@ -13,6 +13,8 @@ from html import escape
 
 COMMAND = re.compile(r"(next|then): gzfeatures ")
 """Beginning of a line that continues with a shell command for the user to copy."""
+IN_UNITS = frozenset({"rmse", "bias", "sigma_nmad"})
+"""Metrics in the unit of the predicted numbers, which can be of any size."""
 STYLE = "border-collapse:collapse;margin:.3em 0"
 
 
@@ -55,6 +57,20 @@ def percent(share: float) -> str:
     ('90%', '99.5%', '97.5%')
     """
     return f"{100 * share:g}%"
+
+
+def number_text(value: float, metric: str, *, signed: bool = False) -> str:
+    """Return a score as text with three decimals, or with three digits if it has a unit.
+
+    Examples
+    --------
+    >>> number_text(0.9, "accuracy"), number_text(0.000417, "rmse")
+    ('0.900', '0.000417')
+    >>> number_text(0.012, "accuracy", signed=True), number_text(-2.5e-6, "rmse", signed=True)
+    ('+0.012', '-2.50e-06')
+    """
+    sign = "+" if signed else ""
+    return f"{value:{sign}#.3g}" if metric in IN_UNITS else f"{value:{sign}.3f}"
 
 
 class MeanRate:

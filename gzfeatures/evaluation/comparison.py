@@ -97,7 +97,9 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return the ranking with its confidence intervals as HTML for a notebook."""
-        below = self.to_pandas().to_html(index=False, float_format="{:.3f}".format)
+        below = self.to_pandas().to_html(
+            index=False, float_format=lambda value: brief.number_text(value, self.metric)
+        )
         return brief.html(repr(self), below=below)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -353,6 +355,7 @@ def _untrained(candidate: Candidate, truth: Labels) -> str | None:
         commonest=commonest,
         rmse=scores.intervals.get("rmse"),
         baseline=min(baselines, default=None),
+        of_one=headline(scores.kind) not in brief.IN_UNITS,
     )
 
 

@@ -36,9 +36,9 @@ LOWER_IS_BETTER = (
     *("rmse", "sigma_nmad", "outlier_share"),
 )
 NEITHER_IS_BETTER = ("bias",)
+"""Metrics whose best value is 0, from either side."""
 CALIBRATED = "calibrated_"
 """Start of the name of a training's metric that is computed from calibrated probabilities."""
-"""Metrics whose best value is 0, from either side."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

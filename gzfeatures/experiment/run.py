@@ -83,8 +83,9 @@ class Run:
             "map": self.map,
             "recorded in": self.tracking_uri,
         }
-        ranking = self.report.comparison.to_pandas().to_html(
-            index=False, float_format="{:.3f}".format
+        comparison = self.report.comparison
+        ranking = comparison.to_pandas().to_html(
+            index=False, float_format=lambda value: brief.number_text(value, comparison.metric)
         )
         return brief.html(repr(self), facts, ranking)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from gzfeatures.brief import number_text, percent
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.comparison import compare
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
@@ -80,6 +81,14 @@ def payoffs(
     return rows
 
 
+def _gain_text(row: Payoff, metric: str) -> str:
+    """Return a network's advantage at a number of labels, with its interval."""
+    value, low, high = (
+        number_text(each, metric, signed=True) for each in (row.advantage, *row.interval)
+    )
+    return f"at {row.labels:,} {value} ({low} to {high})"
+
+
 def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     """Return a sentence that says how many labels fine-tuning needs to be better; "" if unknown.
 
@@ -110,11 +119,8 @@ def answer(rows: Sequence[Payoff], metric: str, galaxies: int) -> str:
     # for errors such as RMSE write "head minus network", because then a positive difference means
     # that the network is better
     first_of, second_of = ("head", "network") if metric in LOWER_IS_BETTER else ("network", "head")
-    gains = "; ".join(
-        f"at {row.labels:,} {row.advantage:+.3f} ({row.interval[0]:+.3f} to {row.interval[1]:+.3f})"
-        for row in rows
-    )
+    gains = "; ".join(_gain_text(row, metric) for row in rows)
     return (
         f"{verdict} ({title} of the best {first_of} minus that of the best {second_of} on the "
-        f"same {galaxies:,} galaxies, with its {LEVEL:.0%} interval: {gains})"
+        f"same {galaxies:,} galaxies, with its {percent(LEVEL)} interval: {gains})"
     )

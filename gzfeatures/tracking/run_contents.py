@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
+from gzfeatures.brief import IN_UNITS, number_text
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, headline
 from gzfeatures.evaluation.statistics.training_state import RISING, WORDS, is_rising
 from gzfeatures.figures.style import short
 from gzfeatures.report.report import escape_markdown as escaped
@@ -117,13 +118,23 @@ def parameters(candidate: Candidate) -> dict[str, Any]:
 
 def summary_line(candidate: Candidate) -> str:
     """Return the scores of a compared model as one line of Markdown."""
-    names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
+    names = {name: number_text(value, name) for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
-        names[name] += f" ({low:.3f}–{high:.3f})"
+        names[name] += f" ({number_text(low, name)} to {number_text(high, name)})"
     scores = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
     seconds = f"{sum(candidate.seconds.values()):,.1f} s"
-    state = f"; untrained: {WORDS[RISING]}" if is_rising(candidate.curve) else ""
+    of_one = headline(candidate.scores.kind) not in IN_UNITS
+    rising = is_rising(candidate.curve, of_one=of_one)
+    state = f"; untrained: {WORDS[RISING]}" if rising else ""
     return f"{scores}; {candidate.scores.n:,} test galaxies, {seconds}{state}"
+
+
+def _bounds_text(metrics: Mapping[str, float], name: str) -> str:
+    """Return the interval of a recorded score in brackets; "" if it has none."""
+    if f"{name}_low" not in metrics:
+        return ""
+    low, high = (number_text(metrics[f"{name}_{end}"], name) for end in ("low", "high"))
+    return f" ({low} to {high})"
 
 
 def model_card(record: CandidateRecord) -> str:
@@ -135,12 +146,7 @@ def model_card(record: CandidateRecord) -> str:
         "end-to-end": "a network that was trained on galaxies of this experiment",
     }[tags["road"]]
     scores = {
-        name.replace("_", " "): f"{value:.3f}"
-        + (
-            f" ({record.metrics[f'{name}_low']:.3f} to {record.metrics[f'{name}_high']:.3f})"
-            if f"{name}_low" in record.metrics
-            else ""
-        )
+        name.replace("_", " "): number_text(value, name) + _bounds_text(record.metrics, name)
         for name, value in record.metrics.items()
         if name in CARD_SCORES
     }
@@ -203,7 +209,7 @@ def _columns(report: Report) -> list[str]:
 def interval_text(row: RankedRow, metric: str) -> str:
     """Return a score's confidence interval as text for MLflow's list of runs."""
     ends = row.interval(metric)
-    return "too few galaxies" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+    return "too few galaxies" if ends is None else " to ".join(number_text(x, metric) for x in ends)
 
 
 def view(report: Report) -> str:

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gzfeatures.brief import percent, wrapped
+from gzfeatures.brief import IN_UNITS, number_text, percent, wrapped
 from gzfeatures.cli.console import print_table
 
 if TYPE_CHECKING:
     from gzfeatures.evaluation.comparison import Comparison
-    from gzfeatures.evaluation.rows import RankedRow
+    from gzfeatures.evaluation.rows import PairTest, RankedRow
 
 FEW_TEST, FEW_CALIBRATION = 100, 20
 """Numbers of test and of calibration galaxies below which the user is warned."""
 BESIDE = ("accuracy", "macro_f1", "log_loss", "bias", "sigma_nmad", "outlier_share")
 """Metrics to print beside the one that ranks; the first `MOST_BESIDE` of them are printed."""
 MOST_BESIDE = 3
-IN_UNITS = frozenset({"rmse", "bias", "sigma_nmad"})
-"""Metrics in the unit of a predicted number, for which three decimals may be too few."""
 
 
 def print_ranking(
@@ -111,7 +109,7 @@ def print_tests(comparison: Comparison) -> None:
     rows = [
         {
             "other": test.second,
-            title: f"{test.difference:+.3f} ({test.interval[0]:+.3f} to {test.interval[1]:+.3f})",
+            title: _difference_text(test, comparison.metric),
             "p in family": f"{test.p_family:.3f}",
         }
         for test in against
@@ -119,6 +117,14 @@ def print_tests(comparison: Comparison) -> None:
     print_table(rows, title=f"{against[0].first} less the others")
     if len(comparison.tests) > len(led):
         typer.echo(f"{len(comparison.tests) - len(led)} pairs without it are tested too (--json)")
+
+
+def _difference_text(test: PairTest, metric: str) -> str:
+    """Return a difference of scores with its interval, each number with its sign."""
+    value, low, high = (
+        number_text(each, metric, signed=True) for each in (test.difference, *test.interval)
+    )
+    return f"{value} ({low} to {high})"
 
 
 def score_text(row: RankedRow, metric: str) -> str:
@@ -131,17 +137,6 @@ def score_text(row: RankedRow, metric: str) -> str:
     to = " to " if metric in IN_UNITS else "–"
     bounds = "" if ends is None else f" ({to.join(number_text(end, metric) for end in ends)})"
     return f"{number_text(row.metrics[metric], metric)}{bounds}"
-
-
-def number_text(value: float, metric: str) -> str:
-    """Return a score as text with three decimals, or with three digits if it has a unit.
-
-    Examples
-    --------
-    >>> number_text(0.9, "accuracy"), number_text(0.000417, "rmse")
-    ('0.900', '0.000417')
-    """
-    return f"{value:#.3g}" if metric in IN_UNITS else f"{value:.3f}"
 
 
 def _seconds(row: RankedRow) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.brief import percent, quote
+from gzfeatures.brief import number_text, percent, quote
 from gzfeatures.cli.campaigns import fit_campaign, is_campaign, require_no_sizes
 from gzfeatures.cli.console import app, print_table, say, say_next, show
 from gzfeatures.cli.inputs import (
@@ -43,7 +43,7 @@ from gzfeatures.cli.options import (
     WithCurve,
 )
 from gzfeatures.cli.splitting import labels_and_split
-from gzfeatures.cli.texts.ranking import few_galaxies, number_text, print_ranking
+from gzfeatures.cli.texts.ranking import few_galaxies, print_ranking
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.progress import Terminal

@@ -79,6 +79,7 @@ def why_untrained(
     commonest: float | None = None,
     rmse: Sequence[float] | None = None,
     baseline: float | None = None,
+    of_one: bool = True,
 ) -> str | None:
     """Return why a network was not trained long enough for a comparison; None if it was.
 
@@ -94,6 +95,8 @@ def why_untrained(
         Confidence interval of the network's root mean square error.
     baseline : float, optional
         Root mean square error of predicting the same number for all galaxies.
+    of_one : bool
+        Whether the curve's scores are shares between 0 and 1, as for `is_rising`.
 
     Examples
     --------
@@ -107,4 +110,4 @@ def why_untrained(
         return COMMONEST
     if rmse is not None and baseline is not None and rmse[1] >= baseline:
         return BASELINE
-    return RISING if is_rising(curve, of_one=rmse is None) else None
+    return RISING if is_rising(curve, of_one=of_one) else None

@@ -377,3 +377,19 @@ def test_intervals_of_numbers_of_another_level_are_refused() -> None:
         for each in several
     ]
     assert compare(without, truth, level=0.99).winner is not None
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_whether_a_network_of_numbers_was_trained_enough_depends_on_no_unit(unit: float) -> None:
+    """Without intervals too: the error falls by a tenth in the last epochs, or by a thousandth."""
+    several, truth = of_numbers(unit)
+    states = []
+    for fall in (0.1, 0.001):
+        curve = tuple(-unit * (1 - fall * epoch / 5) for epoch in range(6))
+        scores = evaluate(several[0].predictions, truth, intervals=0)
+        network = dataclasses.replace(
+            several[0], approach="end-to-end", head=None, scores=scores, curve=curve
+        )
+        row = next(row for row in compare([network, several[1]], truth).ranking if not row.head)
+        states.append(row.untrained)
+    assert states == ["still rising", None]
