@@ -26,8 +26,18 @@ GALAXIES = 500
 """Largest number of galaxies on which an exported file is compared with the head."""
 TOLERANCE = 1e-4
 """Largest allowed difference of a probability; of a number, divided by the range of all numbers."""
+SAME_VALUES = 0.95
+"""Smallest allowed fraction of values within the tolerance, for heads that jump at thresholds.
+
+Rounding moves a few galaxies across a threshold of a tree, but a wrong operator or an offset moves
+nearly all."""
 RANKS = 1e-3
 """Largest allowed difference of the familiarity p value; with few calibration galaxies, more."""
+SINGLE_PRECISION = (
+    "nothing is written; numbers that differ little from a large one, such as dates, lose their "
+    "digits in the file's single precision: fit the head to their difference from it"
+)
+"""Remedy if predicted numbers disagree."""
 SAME_SETS = 0.99
 """Smallest allowed fraction of equal class sets: at a threshold, rounding may change a set."""
 SAME_CLASS_INT8 = 0.98
@@ -87,6 +97,8 @@ class Agreement:
         Largest difference of the familiarity p value.
     same_set : float, optional
         Fraction of galaxies with the same conformal class set.
+    within : float
+        Fraction of values that differ by `TOLERANCE` at most.
     """
 
     runtime: str
@@ -96,6 +108,7 @@ class Agreement:
     same_class: float | None = None
     familiarity: float | None = None
     same_set: float | None = None
+    within: float = 1.0
 
 
 def agreements(
@@ -154,15 +167,18 @@ def _compared(
         familiarity = float(np.abs(answer[FAMILIARITY] - expected.familiarity[:n]).max())
     if expected.sets is not None:
         same_set = float((answer[SET].astype(bool) == expected.sets[:n]).all(1).mean())
-    largest = float(np.abs(values - wanted).max()) / scale
-    return Agreement(runtime, batch, n, largest, same_class, familiarity, same_set)
+    apart = np.abs(values - wanted) / scale
+    within = float((apart <= TOLERANCE).mean())
+    largest = float(apart.max())
+    return Agreement(runtime, batch, n, largest, same_class, familiarity, same_set, within)
 
 
 def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> None:
     """Refuse an exported file whose predictions differ from those of the head.
 
-    Probabilities must agree within 1e-4. Heads with trees or isotonic calibration jump at
-    thresholds, so for these the class of every galaxy must agree instead.
+    Probabilities must agree within 1e-4, and numbers within 1e-4 of their range. Heads with trees
+    or isotonic calibration jump at thresholds, so for these 95 % of the values must agree, and the
+    class of every galaxy.
 
     Raises
     ------
@@ -172,11 +188,14 @@ def require_agreement(found: Sequence[Agreement], head: Head, where: object) -> 
     stepped = has_steps(head.estimator)
     for each in found:
         place = f"{where} in {each.runtime}, batches of {each.batch}"
-        if stepped and each.same_class is not None:
-            if each.same_class < 1:
-                raise _disagrees(place, "give every galaxy the same class", each.same_class)
-        elif not each.largest <= TOLERANCE and not stepped:
-            raise _disagrees(place, f"differ by {TOLERANCE:g} at most", each.largest)
+        remedy = SINGLE_PRECISION if head.target in VALUE_TARGETS else None
+        if stepped and each.same_class is not None and each.same_class < 1:
+            raise _disagrees(place, "give every galaxy the same class", each.same_class)
+        if stepped and each.within < SAME_VALUES:
+            rule = f"have {SAME_VALUES:.0%} of the values within {TOLERANCE:g}"
+            raise _disagrees(place, rule, each.within, remedy)
+        if not stepped and not each.largest <= TOLERANCE:
+            raise _disagrees(place, f"differ by {TOLERANCE:g} at most", each.largest, remedy)
         if each.familiarity is not None and head.familiarity is not None:
             allowed = max(RANKS, 2 / (len(head.familiarity.distances) + 1))
             if not each.familiarity <= allowed:
@@ -200,9 +219,10 @@ def require_agreement_int8(found: Sequence[Agreement], where: object) -> None:
             raise _disagrees(f"{where} in 8-bit integers, {each.runtime}", rule, each.same_class)
 
 
-def _disagrees(where: str, rule: str, found: float | None) -> InputError:
+def _disagrees(where: str, rule: str, found: float | None, remedy: str | None = None) -> InputError:
     text = "nothing" if found is None else f"{found:.4g}"
-    remedy = "nothing is written; tell the authors" if "8-bit" not in where else None
+    if remedy is None and "8-bit" not in where:
+        remedy = "nothing is written; tell the authors"
     return InputError(
         "exported file says something else than the head",
         where=where,

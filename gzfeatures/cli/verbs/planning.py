@@ -162,12 +162,17 @@ def export(
         int8=int8,
         progress=Terminal(),
     )
+    rows = [dataclasses.asdict(each) for each in written.agreements]
+    # keep the share of values within the tolerance out of the printed table: it matters for heads
+    # with steps only
+    for row in () if as_json else rows:
+        del row["within"]
     result = {
         "file": str(output),
         "from": written.source,
         "megabytes": round(written.megabytes, 3),
         "galaxies": written.galaxies,
-        "agreements": [dataclasses.asdict(each) for each in written.agreements],
+        "agreements": rows,
         "model_card": written.summary,
     }
     show(result, as_json, hide=("model_card",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -20,6 +21,9 @@ import gzfeatures as gz
 from gzfeatures.errors import InputError, OutputError, WeightsError
 from gzfeatures.evaluation.conformal_sets import Conformal
 from gzfeatures.features.store import Store
+from gzfeatures.heads.estimators.calibrated import Calibrated
+from gzfeatures.heads.trees import BoostedTrees
+from gzfeatures.portable.agreement import _parts
 from gzfeatures.portable.model_file import CARD, KEY
 from gzfeatures.portable.portable_head import PortableHead
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
@@ -176,9 +180,53 @@ def test_a_graph_that_says_something_else_is_not_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx"]
 
 
-def _scaled(estimator: Any, scale: float) -> Any:
-    import copy
+def test_a_head_with_steps_is_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding moves a few galaxies across a threshold; a wrong operator moves nearly all."""
+    from gzfeatures.portable import export
 
+    kinds = (
+        drawn_head("xgboost", rounds=20),
+        drawn_head("logistic", calibration="isotonic"),
+        drawn_head("logistic", "multi-label", calibration="isotonic"),
+        drawn_head("xgboost-regression", "fractions", rounds=20, pca=8),
+        drawn_head("xgboost-regression", "value", rounds=20, pca=8),
+    )
+    original = export.head_graph
+    for number, head in enumerate(kinds):
+        file = tmp_path / f"{number}.onnx"
+        written = gz.export(head, file, from_="vectors", check_on=drawn_table())
+        assert min(each.within for each in written.agreements) >= 0.99
+    monkeypatch.setattr(export, "head_graph", lambda head: original(_nudged(head)))
+    for head in kinds:
+        with pytest.raises(InputError, match=r"have 95% of the values within 0.0001"):
+            gz.export(head, tmp_path / "other.onnx", from_="vectors", check_on=drawn_table())
+
+
+def _nudged(head: gz.Head) -> gz.Head:
+    """The same head with outputs that are slightly off, but of the same classes."""
+    estimator = copy.deepcopy(head.estimator)
+    for part in _parts(estimator):
+        if isinstance(part, Calibrated) and getattr(part, "steps_", ()):
+            part.steps_[0] = part.steps_[0] + np.array([[0.0], [1e-3]])
+        elif isinstance(part, Calibrated) and hasattr(part, "scale_"):
+            part.scale_ *= 1.003
+        elif isinstance(part, BoostedTrees) and hasattr(part, "base_"):
+            part.base_ = part.base_ + np.float32(2e-3)
+    return dataclasses.replace(head, estimator=estimator)
+
+
+def test_a_number_that_single_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    """Days near 59000 that differ by hundredths: the file would round each to 0.004 of a day."""
+    number = 59000 + 0.01 * drawn_table().matrix[:, :1].astype(np.float64)
+    days = gz.Labels(drawn_table().ids, ("mjd",), number, "value")
+    for name, how in (("ridge", {}), ("xgboost-regression", {"rounds": 20, "pca": 8})):
+        head = gz.fit(drawn_table(), days, name, split=drawn_split(), **how)
+        with pytest.raises(InputError, match=r"fit the head to their difference from it"):
+            gz.export(head, tmp_path / "m.onnx", from_="vectors", check_on=drawn_table())
+        assert not list(tmp_path.iterdir())
+
+
+def _scaled(estimator: Any, scale: float) -> Any:
     other = copy.copy(estimator)
     other.scale_ = scale
     return other
