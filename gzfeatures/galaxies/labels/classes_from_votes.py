@@ -41,6 +41,7 @@ NONE_OF_THESE = "none-of-these"
 NO_RULE = "no rule claims it"
 TWO_RULES = "two rules claim it"
 NO_VOTES = "votes are missing"
+NO_FRACTION = "none of its vote fractions is known"
 NO_CLASS_VOTED = "no volunteer voted for any of the classes"
 TWO_CAMPAIGNS = "two campaigns asked it (--campaign names one)"
 TWO_FLAGS = "two answers of one question are flagged"
@@ -83,12 +84,7 @@ class Labelling:
         if ready is not None:
             return ready
         if self.scheme.target == "fractions":
-            fractions, fewest = self.soft, self.choice.min_votes
-            # a fraction of few volunteers' votes is mostly chance, so replace it by NaN; the
-            # galaxy's other questions may have more voters, so keep their fractions
-            if fewest:
-                fractions = np.where(self.voters >= fewest, fractions, np.nan)
-            return self._supported(fractions, self._exclusions(), with_soft=False)
+            return self._fractions()
         if self.scheme.draw:
             return self._drawn_class()
         conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
@@ -101,6 +97,18 @@ class Labelling:
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
         return self._one_class(claims, unsure)
+
+    def _fractions(self) -> Labels:
+        """Return the vote fractions of each class as labels, NaN where few volunteers answered."""
+        fractions, fewest = self.soft, self.choice.min_votes
+        reasons = self._exclusions()
+        reasons[NO_FRACTION] = np.asarray(np.isnan(fractions).all(axis=1))
+        # a fraction of few volunteers' votes is mostly chance, so replace it by NaN; the galaxy's
+        # other questions may have more voters, so keep their fractions
+        if fewest:
+            fractions = np.where(self.voters >= fewest, fractions, np.nan)
+            reasons[_too_few(fewest)] = np.asarray(np.isnan(fractions).all(axis=1))
+        return self._supported(fractions, reasons, with_soft=False)
 
     def _require_no_choice(self) -> None:
         """Refuse a choice among the votes if the labels come from no votes."""
@@ -390,7 +398,7 @@ class Labelling:
             if self.scheme.target == "multi-label":
                 seen_by = np.fmax.reduce(self.ballots.asked, axis=1)
                 too_few |= ~(seen_by >= fewest)
-            exclusions[f"asked of fewer than {fewest} volunteers"] = np.asarray(too_few)
+            exclusions[_too_few(fewest)] = np.asarray(too_few)
         kept = ~np.logical_or.reduce([self._nobody, *exclusions.values()])
         if self.ballots is not None:
             origin = self._origin(self.ballots, np.asarray(kept), claims)
@@ -436,6 +444,11 @@ class Labelling:
             soft=soft[keep] if soft is not None and soft.size else None,
             origin=origin,
         )
+
+
+def _too_few(fewest: int) -> str:
+    """Return the reason why a galaxy with fewer volunteers than this number has no label."""
+    return f"asked of fewer than {fewest} volunteers"
 
 
 def without_class(labels: Labels) -> float | None:

@@ -139,6 +139,15 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> dict[str, Any]:
 
     A redshift is no answer, although many redshifts lie in [0, 1].
     """
+    misspelt = [name for name in frame.columns if str(name).lower() == "label"]
+    if misspelt:
+        raise InputError(
+            "labels are missing",
+            where=path,
+            rule="have a column label, in lower case",
+            found=misspelt[0],
+            remedy="rename this column",
+        )
     redshifts = [str(name) for name in frame.columns if str(name).lower() in REDSHIFTS]
     known = {*ID_COLUMNS, *redshifts, "split", "group"}
     others = [str(name) for name in frame.columns if name not in known]
@@ -194,6 +203,14 @@ def _with_votes(fields: dict[str, Any], frame: pd.DataFrame, path: object) -> di
 
 def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
     """Return the vote fractions in a label file, shape (n, k); refuse values outside [0, 1]."""
+    words = [str(name) for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    if words:
+        raise InputError(
+            "vote fractions are text",
+            where=f"{path}, column {words[0]}",
+            rule="be numbers in [0, 1], empty where they are unknown",
+            found=strange_cells(frame[words[0]]),
+        )
     values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():

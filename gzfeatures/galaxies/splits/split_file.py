@@ -13,7 +13,7 @@ from gzfeatures import outputs
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.kinds import recognise
-from gzfeatures.galaxies.catalogs.quantities import column_of, understood
+from gzfeatures.galaxies.catalogs.quantities import column_of, present, understood
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.related_galaxies import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.splits.split import PARTS, Split
@@ -97,6 +97,8 @@ def known_of(
 ) -> Grouping:
     """Return groups of galaxies from a label file's columns `group`, `ra` and `dec`.
 
+    A galaxy whose position is NaN, infinite or a sentinel (−9999, −999) has no neighbours.
+
     Parameters
     ----------
     labels : str or Path
@@ -132,7 +134,10 @@ def known_of(
     if None in columns:
         return grouping
     ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in columns)
-    positions = pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})
+    # a sentinel such as −9999 is no position; as a right ascension it would become 81 degrees
+    known = present(ra) & present(dec)
+    ra, dec = np.where(known, ra % 360, np.nan), np.where(known, dec, np.nan)
+    positions = pd.DataFrame({"galaxy_id": names, "ra": ra, "dec": dec})
     return grouping.near(Catalog(positions), ids, arcsec)
 
 

@@ -239,6 +239,23 @@ def test_a_cut_on_an_answer_excludes_galaxies_if_its_votes_are_known(known: str)
     assert not [reason for reason in labels.left_out if "not known" in reason]
 
 
+def test_a_galaxy_without_any_known_fraction_is_left_out() -> None:
+    galaxies = catalog(
+        "galaxy_id bar-dr5_strong bar-dr5_weak bar-dr5_no\nmany 10 5 25\nfew 1 0 2\nunasked 0 0 0\n"
+    )
+    answers = {"bar": ("bar-yes",), "no-bar": ("bar-no",)}
+    scheme = LabelScheme("bars", answers, target="fractions", form="conditional")
+    labels = scheme.label(galaxies)
+    np.testing.assert_allclose(labels.values, [[0.375, 0.625], [1 / 3, 2 / 3]])
+    none = {"none of its vote fractions is known": ["unasked"]}
+    assert {why: ids.tolist() for why, ids in labels.left_out.items()} == none
+    labels = scheme.label(galaxies, choice=Choice(min_votes=20))
+    np.testing.assert_allclose(labels.values, [[0.375, 0.625]])
+    assert {why: ids.tolist() for why, ids in labels.left_out.items()} == none | {
+        "asked of fewer than 20 volunteers": ["few"]
+    }
+
+
 # thresholds
 
 

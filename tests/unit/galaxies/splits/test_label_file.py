@@ -161,6 +161,14 @@ def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
             "galaxy_id,name,Redshift\n1,M 31,0.1\n",
             "labels are missing; must have a column label, .*; say --target Redshift to predict",
         ),
+        (
+            "galaxy_id,label,votes x,votes y\n1,x,0.5,n.d.\n2,y,0.2,0.8\n",
+            "column votes y: vote fractions are text; .* the first in row 1: 'n.d.'",
+        ),
+        (
+            "galaxy_id,Label,bar\n1,x,0.5\n",
+            "labels are missing; must have a column label, in lower case, found Label; rename",
+        ),
         ("galaxy_id,label\n,a\n", "id is missing"),
         ("galaxy_id,label,split\n1,a,\n2,b,\n", "split has no training galaxies"),
     ],
