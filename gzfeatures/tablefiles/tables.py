@@ -120,7 +120,8 @@ def read_table(
     keys : collection of str
         Still further columns of ids.
     texts : collection of str
-        Columns of a text file whose cells stay as they are written, words such as NA too.
+        Columns of a text file whose cells stay as they are written, words such as NA too; a column
+        of `ID_COLUMNS` among them is no id.
 
     Returns
     -------
@@ -151,7 +152,8 @@ def read_table(
             rule=f"end in {', '.join(_READERS)} (or .gz)",
             found=ending,
         )
-    id_columns = (*(() if id_column is None else (id_column,)), *ID_COLUMNS, *keys)
+    usual = [name for name in ID_COLUMNS if name not in texts]
+    id_columns = (*(() if id_column is None else (id_column,)), *usual, *keys)
     with parsing(
         "catalog cannot be read",
         file,
@@ -274,21 +276,21 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     return path
 
 
-_NEGATIVE = re.compile("-[0-9]+")
+_SIGNED = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def guarded(text: str) -> str:
     """Return a text that no spreadsheet runs as a formula and no program skips as a comment.
 
     An apostrophe is put before a text that begins like a formula, a comment or a guarded text. A
-    negative whole number is no formula: ids such as -842 stay unchanged.
+    signed number is no formula: an id such as -842 and a declination such as +5.25 stay unchanged.
 
     Examples
     --------
-    >>> guarded("=1+1"), guarded("-842")
-    ("'=1+1", '-842')
+    >>> guarded("=1+1"), guarded("-842"), guarded("+5.25")
+    ("'=1+1", '-842', '+5.25')
     """
-    return "'" + text if text.startswith(_RUN) and not _NEGATIVE.fullmatch(text) else text
+    return "'" + text if text.startswith(_RUN) and not _SIGNED.fullmatch(text) else text
 
 
 def unguarded(text: str) -> str:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
-from gzfeatures.files import locked_file
-from gzfeatures.galaxies.splits.asked import ASKED, REASONS
+from gzfeatures.files import locked_file, require_file
+from gzfeatures.galaxies.splits.asked import ASKED, RANDOM, REASONS
 from gzfeatures.ids import as_ids, require_unique
-from gzfeatures.tablefiles.tables import read_table, write_csv
+from gzfeatures.tablefiles.csv.header import header_of
+from gzfeatures.tablefiles.tables import read_table, unguarded, write_csv
 from gzfeatures.teaching.campaign import Answer, Reason
 
 REASON: dict[str, Reason] = {"random": "random", "queue": "queue", "user": "user", "": "user"}
@@ -25,21 +26,34 @@ class AnswersFile:
     """Read a person's answers (galaxy id → class) from a label file, and write changed answers.
 
     Further columns of the file, and galaxies that are not in the embedding table, stay in the file
-    unchanged.
+    unchanged: cells of further columns are kept as the text that the file has.
 
     Parameters
     ----------
     path : str or Path
-        Label file (CSV); it is made if it does not exist.
+        Label file, .csv or .csv.gz; it is made if it does not exist.
 
     Raises
     ------
     InputError
-        The file lacks an id or a label, an id repeats, or a reason in `asked` is unknown.
+        The path has another ending; the file lacks an id or a label, an id repeats, or a reason in
+        `asked` is unknown; or the file has parts that would be lost when it is written again, such
+        as comments.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        # the file is written again as CSV after every answer: a table of another format would be
+        # replaced by a text that is no such table
+        if not self.path.name.lower().endswith((".csv", ".csv.gz")):
+            raise InputError(
+                "label file to write answers to",
+                where=self.path,
+                rule="end in .csv or .csv.gz",
+                found=self.path.name,
+                remedy="name another file; labels of a table go on from a CSV of its columns "
+                "galaxy_id and label",
+            )
         self._more: list[str] = []
         self._rows: dict[str, dict[Hashable, Any]] = {}
         self._digest: str | None = None
@@ -70,7 +84,8 @@ class AnswersFile:
 
         When this method returns, the whole file is on the disk. If the file cannot be written,
         neither the file nor the answers in memory change. Answers that another program has written
-        to the file in the meantime are not lost.
+        to the file in the meantime are not lost. A galaxy that was labelled for the random test
+        sample stays in it, whatever the reason of a later answer.
 
         Raises
         ------
@@ -88,12 +103,18 @@ class AnswersFile:
                 if answer is None:
                     rows.pop(name, None)
                     continue
+                row = rows.get(name, {"galaxy_id": name})
+                # a galaxy of the random test sample stays one: heads must not learn from it if
+                # another page, which was loaded before it was asked about, labels it again
+                asked = RANDOM if row.get(ASKED) == RANDOM else answer.asked
                 rows[name] = {
-                    **rows.get(name, {"galaxy_id": name}),
+                    **row,
                     **{"label": answer.label, "who": answer.who, "when": answer.when},
-                    **{"round": answer.round, ASKED: answer.asked},
+                    **{"round": answer.round, ASKED: asked},
                 }
-            frame = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, *self._more])
+            # as objects, because pandas would turn a column of integers with gaps into floats
+            names = [*COLUMNS, *self._more]
+            frame = pd.DataFrame(list(rows.values()), columns=names, dtype=object)
             # allow overwriting: the file was just read, and all its content is written again
             with outputs.guarded("teach", overwrite=True):
                 write_csv(frame, self.path)
@@ -101,8 +122,21 @@ class AnswersFile:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read a label file; add columns that it lacks: `who`, `when`, `asked` empty, `round` zero."""
-    frame = read_table(path, texts=("label", "who", "when", ASKED))
+    """Read a label file; add columns that it lacks: `who`, `when`, `asked` empty, `round` zero.
+
+    All columns are read as text, so that further columns are written again with every digit.
+    """
+    header = header_of(require_file(path, "label file"))
+    names = {unguarded(name) for name in header.names}
+    frame = read_table(path, texts=names - {"galaxy_id"})
+    if notes := dict.fromkeys((*header.notes, *frame.attrs["notes"])):
+        raise InputError(
+            "label file to write answers to",
+            where=path,
+            rule="hold nothing that is lost when it is written again",
+            found="; ".join(notes),
+            remedy="delete it from the file, or name another file",
+        )
     if not {"galaxy_id", "label"} <= set(frame.columns):
         raise InputError(
             "labels to be taught on",
