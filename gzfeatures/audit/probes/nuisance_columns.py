@@ -161,7 +161,7 @@ def nuisance_of(name: str, column: str, ids: Ids, values: pd.Series) -> Nuisance
         measured = present(numbers)
         # leave out rows instead of writing NaN, which would turn integers into floats: category 1.0
         ids, values, numbers = ids[measured], values[measured], numbers[measured]
-        is_code = name in CODES or name.lower() in USUAL["survey"]
+        is_code = any(name == code or name.lower() in USUAL[code] for code in CODES)
         if len(numbers) < FEWEST:
             return f"{len(numbers)} galaxies have it, fewer than {FEWEST}"
         if not is_code and len(np.unique(numbers)) > 2:

@@ -50,7 +50,12 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         return recipe(self.head)(seed, **parameters)
 
     def _rows(self, X: Any, **how: Any) -> npt.NDArray[np.float32]:
-        """Return checked rows, float32, shape (n, d); NaN is allowed if the head replaces it."""
+        """Return checked rows, float32, shape (n, d); NaN is allowed if the head replaces it.
+
+        A masked entry counts as NaN: without its mask it would be a number that nobody measured.
+        """
+        if np.ma.is_masked(X):
+            X = np.ma.filled(X.astype(np.float32), np.nan)
         finite = "allow-nan" if self.get_params(deep=False)["impute"] else True
         rows: npt.NDArray[np.float32] = validate_data(
             self, X, dtype=np.float32, ensure_all_finite=finite, **how
@@ -234,9 +239,21 @@ class HeadRegressor(RegressorMixin, _HeadEstimator):  # type: ignore[misc]
 
 
 def _require_targets(y: Any) -> None:
-    """Refuse a missing y, with the error text that scikit-learn's own tests expect."""
+    """Refuse a missing or masked y, with the text that scikit-learn's own tests expect for None."""
     if y is None:
         raise ValueError("this head requires y to be passed, but the target y is None")
+    _require_unmasked(y, "y")
+
+
+def _require_unmasked(values: Any, name: str) -> None:
+    """Refuse masked entries: scikit-learn drops a mask, and would fit the numbers below it."""
+    if np.ma.is_masked(values):
+        raise InputError(
+            name,
+            rule="have no masked entries",
+            found=int(np.ma.getmaskarray(values).sum()),
+            remedy="leave these rows out",
+        )
 
 
 def _counting_rows(
@@ -251,6 +268,7 @@ def _counting_rows(
         members = group_numbers(groups if np.ndim(groups) == 1 else np.ma.ravel(groups))
     if sample_weight is None:
         return np.arange(len(rows)), None, members
+    _require_unmasked(sample_weight, "sample_weight")
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.ndim == 0:
         weights = np.full(len(rows), float(weights))

@@ -202,3 +202,24 @@ def test_a_row_without_a_group_is_a_group_of_its_own(kind: str) -> None:
     wanted = estimator("svm", gamma=0.5).fit(X, NAMES, groups=known)
     fitted = estimator("svm", gamma=0.5).fit(X, NAMES, groups=MISSING_GROUPS[kind])
     np.testing.assert_array_equal(fitted.predict_proba(X), wanted.predict_proba(X))
+
+
+def test_masked_entries_are_not_fitted() -> None:
+    """Columns of astropy are masked arrays: below a mask lies a number that nobody measured."""
+    gaps = np.arange(90) % 9 == 0
+    numbers = np.ma.masked_array(np.where(gaps, 1e20, X[:, 0]), mask=gaps)
+    with pytest.raises(ValueError, match=r"y; must have no masked entries, found 10"):
+        estimator("ridge").fit(X, numbers)
+    with pytest.raises(ValueError, match="y; must have no masked entries"):
+        estimator("logistic").fit(X, np.ma.masked_array(CODES, mask=gaps))
+    weights = np.ma.masked_array(np.where(gaps, 1e20, 1.0), mask=gaps)
+    with pytest.raises(ValueError, match="sample_weight; must have no masked entries"):
+        estimator("logistic").fit(X, NAMES, sample_weight=weights)
+    holed = np.ma.masked_array(np.where(gaps[:, None], 1e20, X), mask=np.tile(gaps[:, None], 4))
+    with pytest.raises(ValueError, match="contains NaN"):
+        estimator("logistic").fit(holed, NAMES)
+    filled = estimator("logistic", impute=True).fit(np.ma.filled(holed, np.nan), NAMES)
+    masked = estimator("logistic", impute=True).fit(holed, NAMES)
+    np.testing.assert_array_equal(masked.predict_proba(holed), filled.predict_proba(holed))
+    # a mask without masked entries is no gap
+    estimator("ridge").fit(X, np.ma.masked_array(X[:, 0], mask=np.zeros(90, bool)))

@@ -131,7 +131,7 @@ def test_votes_tell_classes_by_their_first_answer_and_numbers_are_no_morphology(
 @pytest.mark.parametrize("gap", [-999, -9999, np.nan, np.inf])
 def test_galaxies_without_a_value_are_in_no_category(gap: float) -> None:
     values = pd.Series([1] * 45 + [2] * 45 + [gap] * 30)
-    for name in ("camera column", "survey", "flag"):
+    for name in ("camera column", "camcol", "survey", "flag"):
         made = nuisance_of(name, name, IDS, values)
         assert not isinstance(made, str) and made.ids.tolist() == IDS[:90].tolist()
         whole = made.categories if values.dtype.kind == "i" else ("1", "2")
@@ -139,3 +139,12 @@ def test_galaxies_without_a_value_are_in_no_category(gap: float) -> None:
     # one value and gaps are no contrast
     assert isinstance(nuisance_of("x", "x", IDS, pd.Series([1.5] * 60 + [gap] * 60)), str)
     assert "fewer than 40" in str(nuisance_of("x", "x", IDS, pd.Series([1] * 30 + [gap] * 90)))
+
+
+def test_numbers_that_are_names_are_categories_under_any_name() -> None:
+    values = pd.Series(1 + np.arange(N) % 4)
+    for name in ("camera column", "camcol", "CCD", "survey"):
+        made = nuisance_of(name, name, IDS, values)
+        assert not isinstance(made, str) and made.categories == tuple("1234")
+    other = nuisance_of("x", "x", IDS, values)
+    assert not isinstance(other, str) and not other.categories
