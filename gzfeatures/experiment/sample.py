@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -285,8 +285,7 @@ def _with_training_only(
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
     # leave out images that are in the split under another id: a test galaxy could be trained on
-    digests = set(readable.digests.values())
-    new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
+    new = _unlike(added, readable.images, set(readable.digests.values()))
     images = added.images.select(new).of_kind(catalog.kind)
     joined = _Readable(
         readable.labels.joined(added.labels.select(new)),
@@ -295,6 +294,22 @@ def _with_training_only(
         readable.digests | added.digests,
     )
     return joined, new
+
+
+def _unlike(added: _Readable, images: ImageSet, digests: Collection[str]) -> Ids:
+    """Return the ids of added galaxies whose image has other bytes than all given images.
+
+    `digests` are those of the given images.
+    """
+    ids = added.labels.ids
+    new: Ids = ids[[added.digests[name] not in digests for name in ids]]
+    ways = [source.reading.key for source in (*images.galaxy_files, *added.images.galaxy_files)]
+    if all(way == ways[0] for way in ways):
+        return new
+    # a digest depends on the options for reading too: where these differ, compare the bytes
+    groups = images.joined(added.images.select(new)).duplicate_groups()
+    known = {groups[name] for name in images.ids if name in groups}
+    return new[[groups.get(name) not in known for name in new]]
 
 
 def _second_target(
@@ -312,7 +327,8 @@ def _second_target(
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images
-    scored = {readable_galaxies.digests[name] for name in (*split.validation, *split.test)}
+    held_out = np.concatenate([split.validation, split.test])
+    scored = {readable_galaxies.digests[name] for name in held_out}
     for source in (settings, *settings.training_only):
         more = labels.select(_free(labels.ids, images.ids, settings.split))
         if not len(more):
@@ -320,8 +336,7 @@ def _second_target(
         readable = _with_images(more, source, "skip", check)
         # leave out images of validation and test galaxies under another id: they
         # would be trained on
-        ids = readable.labels.ids
-        new = ids[[readable.digests[name] not in scored for name in ids]]
+        new = _unlike(readable, readable_galaxies.images.select(held_out), scored)
         images = images.joined(readable.images.select(new))
     return labels.select(labels.ids[among(labels.ids, images.ids)]), images
 

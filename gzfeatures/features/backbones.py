@@ -322,6 +322,24 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     return dataclasses.replace(entry, trained_on=_checkpoint(packaged(place)).trained_on)
 
 
+def backbone_of_digest(digest: str) -> Backbone | None:
+    """Return the backbone whose weights have this sha256; None if none of gzfeatures's has it.
+
+    Parameters
+    ----------
+    digest : str
+        Sha256 of a weight file, 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> backbone_of_digest("0" * 64) is None
+    True
+    """
+    found = (entry for entry in BACKBONES.values() if entry.sha256 == digest)
+    entry = next(found, None)
+    return None if entry is None else backbone(entry)
+
+
 def backbone_of_file(file: Path, digest: str) -> Backbone | None:
     """Return the backbone whose weights a file holds, if the file's sha256 identifies one.
 
@@ -343,9 +361,8 @@ def backbone_of_file(file: Path, digest: str) -> Backbone | None:
     MissingFileError, InputError
         The record beside a file `model.safetensors` cannot be read.
     """
-    for entry in BACKBONES.values():
-        if entry.sha256 == digest:
-            return backbone(entry)
+    if found := backbone_of_digest(digest):
+        return found
     place = file.resolve()
     if place.name != TENSORS or not (place.parent / RECORD).exists():
         return None

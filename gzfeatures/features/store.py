@@ -98,8 +98,10 @@ class Store:
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
             # the folder is named by the sha256 of the settings that are given here, so a damaged
-            # file of settings can be written again
-            if not read_sidecar(folder / EXTRACTOR_FILE):
+            # file of settings can be written again; the sha256 does not cover the training
+            # galaxies of the network, which the settings given first may not have known
+            stored = read_sidecar(folder / EXTRACTOR_FILE)
+            if not stored or (extractor.trained_on and not stored.get("trained_on")):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
 

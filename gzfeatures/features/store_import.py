@@ -16,6 +16,7 @@ import numpy as np
 
 from gzfeatures.errors import InputError, OutputError, parsing
 from gzfeatures.features import shard
+from gzfeatures.features.backbones import backbone_of_digest
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
 from gzfeatures.features.vector_cache import EXTRACTOR_FILE, SHARD_BYTES, VectorCache
@@ -132,7 +133,9 @@ def _extractor(folder: Path) -> Extractor:
     with parsing("record of the store is damaged", record):
         # drop the other store's list of galaxies that the network was trained on: the list changes
         # no vector, and only the list in the network's own files can be trusted
-        extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
+        extractor = Extractor.fromdict(read_sidecar(record))
+        own = backbone_of_digest(extractor.weights)
+        extractor = dataclasses.replace(extractor, trained_on=own.trained_on if own else None)
         # a JSON file may hold any type, and Python counts True as an int
         plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)
         plain = plain and extractor.dim > 0 and isinstance(extractor.backbone, str)

@@ -20,9 +20,11 @@ from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features import vector_cache as store_module
+from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.store_import import import_vectors
 from gzfeatures.features.table import Extractor
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.features.vector_cache import VectorCache
 from gzfeatures.images.view import View
 
@@ -248,6 +250,29 @@ def test_a_damaged_record_is_named_and_made_again(tmp_path: Path) -> None:
         store.show()
     assert store.vectors_of(EXTRACTOR).has(digests(1)).all()
     assert [entry.extractor for entry in store.show()] == [EXTRACTOR]
+
+
+def test_a_store_learns_on_which_galaxies_the_network_was_trained(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.vectors_of(EXTRACTOR).add(digests(1), rows(1))
+    assert store.show()[0].extractor.trained_on is None
+    known = dataclasses.replace(EXTRACTOR, trained_on=TrainedOn.of(["g1"]).encode())
+    store.vectors_of(known)
+    assert store.show()[0].extractor == known
+    # who does not know it takes nothing away
+    store.vectors_of(EXTRACTOR)
+    assert store.show()[0].extractor == known and store.show()[0].rows == 1
+
+
+def test_imported_vectors_of_packaged_weights_have_the_record_of_the_package(
+    tmp_path: Path,
+) -> None:
+    spec = backbone("googlenet-gz2")
+    theirs = dataclasses.replace(EXTRACTOR, weights=spec.sha256, trained_on="AAAAAAAAAAA=")
+    Store(tmp_path / "theirs").vectors_of(theirs).add(digests(1), rows(1))
+    ours = Store(tmp_path / "ours")
+    import_vectors(ours, tmp_path / "theirs")
+    assert ours.show()[0].extractor.trained_on == spec.trained_on is not None
 
 
 def test_using_a_shelf_keeps_it_from_being_pruned(tmp_path: Path) -> None:

@@ -130,6 +130,18 @@ def test_a_part_of_a_table_knows_why_its_galaxies_have_no_vector(tmp_path: Path)
         sliced(path, np.array(["g0003", "x"], dtype=object))
 
 
+def test_a_table_that_is_recognised_in_the_store_knows_the_training_galaxies(
+    tmp_path: Path,
+) -> None:
+    store, table = Store(tmp_path / "store"), whole()
+    store.vectors_of(table.extractor).add(list(table.digests), table.matrix)
+    known = replace(table.extractor, trained_on=TrainedOn.of(["g0001"]).encode())
+    store.vectors_of(known)
+    lost_in_polars(table.write(tmp_path / "t.parquet"), tmp_path / "lost.parquet")
+    repaired = repair_table(tmp_path / "lost.parquet", store).table
+    assert repaired.extractor == known and repaired.seen_ids.tolist() == ["g0001"]
+
+
 def test_nothing_is_computed_for_imported_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", id=whole().ids.astype(str), v=MATRIX)
     table = import_table(VectorSource(tmp_path / "v.npz"))
