@@ -22,7 +22,9 @@ from gzfeatures.galaxies.votes.answer_words import SHARED, WORDS
 from gzfeatures.galaxies.votes.votes import ANSWERS
 
 Array = npt.NDArray[np.float64]
-_TOKEN = re.compile(r"[a-z0-9]+|[(),;:&|!+]")
+_TOKEN = re.compile(r"[^\W_]+|[(),;:&|!+]")
+_JOINT = re.compile(r"(?<=[^\W_])[-\u2010\u2011\u2013_](?=[^\W_])|[\s\"“”„«»]|\.\s*$")
+"""What may stand between words and means nothing: hyphens in words, blanks, quotes, a last stop."""
 _SIGNS = {",": "and", ";": "and", ":": "and", "&": "and", "+": "and", "|": "or", "!": "not"}
 _NOT = ("not", "no", "without")
 LONGEST = 1000
@@ -94,7 +96,8 @@ def read_query(text: str) -> Condition:
     UnknownNameError
         A word means no answer; the nearest known phrases are named.
     InputError
-        The query is empty, too long, or its parentheses do not match.
+        The query is empty, too long, its parentheses do not match, or it has a sign without
+        meaning here, such as ">" or the minus of "-bar".
 
     Examples
     --------
@@ -105,12 +108,35 @@ def read_query(text: str) -> Condition:
     """
     if len(text) > LONGEST:
         raise InputError("query", rule=f"have at most {LONGEST} characters", found=len(text))
-    folded = re.sub(r"['’]", "", text.lower())
-    reader = _Reader([_SIGNS.get(token, token) for token in _TOKEN.findall(folded)], text)
+    reader = _Reader([_SIGNS.get(token, token) for token in _tokens(text)], text)
     condition = reader.any_of(0)
     if reader.place < len(reader.tokens):
         raise InputError("query", where=text, rule="close what it opens", found=reader.next)
     return condition
+
+
+def _tokens(text: str) -> list[str]:
+    """Split a query into words and signs; refuse signs that mean nothing here.
+
+    A sign that is left out can turn the meaning round: "spiral ¬bar" would ask for bars.
+    """
+    folded = re.sub(r"['’]", "", text.lower())
+    tokens, place = [], 0
+    while place < len(folded):
+        joint = _JOINT.match(folded, place)
+        found = joint or _TOKEN.match(folded, place)
+        if found is None:
+            raise InputError(
+                "sign in a query",
+                where=text,
+                rule="be a comma, a parenthesis, or one of ; : & + | !",
+                found=folded[place],
+                remedy='write what it means as a word: "and", "or", "not", "more than 4 arms"',
+            )
+        if joint is None:
+            tokens.append(found.group())
+        place = found.end()
+    return tokens
 
 
 class _Reader:

@@ -109,7 +109,9 @@ def columns(
                 result.append(MapColumn(f"right or wrong, {name}", verdict, ("right", "wrong")))
         if prediction.is_value:
             result += _of_number(name, prediction, labels, rows)
-        else:
+        # vote fractions and several labels answer different questions: the largest of their
+        # numbers is no confidence in anything
+        elif prediction.kind == "classes":
             confidence = _numbers(prediction.probabilities.max(1), rows)
             result.append(MapColumn(f"confidence, {name}", confidence))
         if prediction.familiarity is not None:

@@ -33,7 +33,7 @@ def query_next(
     Parameters
     ----------
     predictions : Predictions
-        Class probabilities of galaxies.
+        Class probabilities of galaxies, one class per galaxy (kind "classes").
     table : EmbeddingTable
         Embeddings of these galaxies.
     count : int
@@ -54,14 +54,23 @@ def query_next(
     Raises
     ------
     InputError
-        `count` or `pool` is below 1, a predicted galaxy has no embedding, only one class is
-        predicted, or every galaxy has a label.
+        `count` or `pool` is below 1, a predicted galaxy has no embedding, something else than one
+        of several classes is predicted, or every galaxy has a label.
     """
     if count < 1 or pool < 1:
         raise InputError(
             "galaxies to label next",
             rule="be at least 1, from a pool of at least 1",
             found=(count, pool),
+        )
+    # vote fractions or several labels answer different questions: a galaxy whose two largest ones
+    # are equal may be certain in both
+    if predictions.kind != "classes":
+        raise InputError(
+            "predictions by which galaxies are chosen to label next",
+            rule="give each galaxy one class",
+            found=predictions.kind,
+            remedy="predict with a head that was fitted to one class per galaxy",
         )
     if len(predictions.classes) < 2:
         raise InputError(

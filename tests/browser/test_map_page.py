@@ -594,6 +594,13 @@ def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["fractions", "multi-label"])
+def test_numbers_of_different_questions_give_no_confidence(kind: str) -> None:
+    ids = np.asarray(["a", "b"], dtype=object)
+    said = Predictions(ids, np.array([[0.9, 0.8], [0.2, 0.8]]), ("ring", "bar"), kind=kind)
+    assert not any("confidence" in each.name for each in columns(ids, predictions={"one": said}))
+
+
 def test_text_with_too_many_values_and_names_of_galaxies_are_not_offered() -> None:
     ids = np.asarray([f"g{i}" for i in range(100)], dtype=object)
     named = {"galaxy_id": ids, "objid": np.arange(100), "url": ids}

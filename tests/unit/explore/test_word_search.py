@@ -35,6 +35,7 @@ def test_every_answer_has_words_and_no_phrase_means_two() -> None:
         ("(ring OR merger) & !dust", "((ring or merger) and not dust-lane)"),
         ("smooth without merger", "(smooth and not merger)"),
         ("can't tell arms", "arms-cant-tell"),
+        ('"edge\u2011on", “no bar”.', "(edge-on-yes and bar-no)"),
     ],
 )
 def test_queries_mean_what_they_say(query: str, meaning: str) -> None:
@@ -66,3 +67,32 @@ def test_an_unknown_word_names_the_nearest_known_ones(query: str, words: str) ->
 def test_a_query_that_says_nothing_is_refused(query: str) -> None:
     with pytest.raises(InputError):
         read_query(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "sign"),
+    [
+        ("spiral -bar", "-"),
+        ("spiral - bar", "-"),
+        ('"spiral" -"bar"', "-"),
+        ("spiral –bar", "–"),
+        ("spiral − bar", "−"),
+        ("spiral ¬bar", "¬"),
+        ("spiral ~bar", "~"),
+        ("spiral ≠ bar", "≠"),
+        ("spiral \\ bar", "\\\\"),
+        ("spiral/bar", "/"),
+        (">4 arms", ">"),
+        ("< 3 arms", "<"),
+        ("bar?", r"\?"),
+        ("bar = spiral", "="),
+    ],
+)
+def test_a_sign_without_meaning_is_refused(query: str, sign: str) -> None:
+    with pytest.raises(InputError, match=f"sign in a query; must .*, found .*{sign}.*; write"):
+        read_query(query)
+
+
+def test_a_word_of_another_alphabet_is_one_word() -> None:
+    with pytest.raises(UnknownNameError, match="found spirál; nearest: spiral"):
+        read_query("spirál")

@@ -55,3 +55,11 @@ def test_proposals_refuse_empty_wishes() -> None:
         query_next(Predictions(table.ids, np.ones((50, 1)), ("a",)), table)
     with pytest.raises(InputError, match="ids are not there"):
         query_next(p, table.select(table.ids[:10]))
+
+
+@pytest.mark.parametrize("kind", ["fractions", "multi-label"])
+def test_answers_to_different_questions_have_no_margin(kind: str) -> None:
+    table, _ = survey(50)
+    p = np.random.default_rng(0).random((50, 3))
+    with pytest.raises(InputError, match=f"must give each galaxy one class, found {kind}"):
+        query_next(Predictions(table.ids, p, CLASSES, kind=kind), table, 5)
