@@ -257,8 +257,8 @@ def target_matrix(
     """Return the numbers that a network shall predict of each galaxy, shape (n, k).
 
     Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are
-    all zero or unknown keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For
-    the target `counts`, the numbers are each galaxy's vote counts.
+    all zero, or one of which is unknown, keeps its class); booleans 0 and 1; fractions stay, NaN
+    where unknown. For the target `counts`, the numbers are each galaxy's vote counts.
 
     Raises
     ------
@@ -282,9 +282,10 @@ def target_matrix(
     hard = np.eye(len(labels.classes), dtype=np.float32)[labels.codes]
     if name != "soft-classes" or labels.soft is None:
         return hard
-    sums = np.nansum(labels.soft, axis=1, keepdims=True)
-    shares = np.nan_to_num(labels.soft) / np.where(sums > 0, sums, 1)
-    return np.where(sums > 0, shares, hard).astype(np.float32)
+    # an unknown fraction is not 0: divided by the sum of the known ones, these would be too large
+    sums = labels.soft.sum(axis=1, keepdims=True)
+    known = np.isfinite(sums) & (sums > 0)
+    return np.where(known, labels.soft / np.where(known, sums, 1), hard).astype(np.float32)
 
 
 def _require_cumulative(labels: Labels) -> None:

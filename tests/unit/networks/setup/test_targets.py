@@ -178,3 +178,9 @@ def test_two_targets_are_learned_side_by_side() -> None:
     )
     targets[:, :2] = torch.nan
     assert torch.isfinite(both.loss(logits, targets, None, 0.1))
+
+
+def test_an_unknown_fraction_of_soft_classes_is_not_zero() -> None:
+    soft = np.array([[0.5, 0.3], [0.55, np.nan], [0.0, 0.0]])
+    found = target_matrix(classes(soft), "soft-classes")
+    np.testing.assert_allclose(found, [[0.625, 0.375], [0, 1], [0, 1]])
