@@ -9,8 +9,9 @@ import numpy as np
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.ids import Ids, among, positions, require_unique
+from gzfeatures.images.picture_hash import BYTES
 
 
 def joined_rows(tables: list[EmbeddingTable]) -> EmbeddingTable:
@@ -72,8 +73,11 @@ def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
         )
     new = ~again
     pictures = None
-    if table.pictures is not None and other.pictures is not None:
-        pictures = np.concatenate([table.pictures, other.pictures[new]])
+    if table.pictures is not None or other.pictures is not None:
+        first, second = _pictures(table), _pictures(other)
+        # equal images have equal hashes, so either table may know them
+        first[rows] |= second[again]
+        pictures = np.concatenate([first, second[new]])
     ids = np.concatenate([table.ids, other.ids[new]])
     present = set(ids)
     skipped = dict([*table.skipped, *other.skipped])
@@ -86,6 +90,13 @@ def _appended(table: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
         pictures=pictures,
         nothing_shown=tuple(dict([*table.nothing_shown, *other.nothing_shown]).items()),
     )
+
+
+def _pictures(table: EmbeddingTable) -> Pictures:
+    """Return a copy of a table's picture hashes, shape (n, 64); zeros where they are not known."""
+    if table.pictures is None:
+        return np.zeros((len(table), 2 * BYTES), dtype=np.uint8)
+    return table.pictures.copy()
 
 
 def read_joined(paths: list[Path]) -> EmbeddingTable:

@@ -142,6 +142,21 @@ def test_a_table_that_is_recognised_in_the_store_knows_the_training_galaxies(
     assert repaired.extractor == known and repaired.seen_ids.tolist() == ["g0001"]
 
 
+def test_joined_tables_keep_the_picture_hashes_that_any_of_them_has() -> None:
+    hashes = np.random.default_rng(2).integers(1, 256, (20, 64), dtype=np.uint8)
+    table = replace(whole(), pictures=hashes)
+    with_hashes, without = table.select(table.ids[:9]), whole().select(whole().ids[7:])
+    for tables in ([with_hashes, without], [without, with_hashes]):
+        pictures = joined_rows(tables).select(table.ids).pictures
+        assert pictures is not None
+        assert np.array_equal(pictures[:9], hashes[:9]) and not pictures[9:].any()
+    assert joined_rows([without, whole().select(whole().ids[:7])]).pictures is None
+    # so a training galaxy is known by its picture, under another id and file
+    known = TrainedOn.of(["x"], pictures=hashes[:1])
+    joined = joined_rows([without, with_hashes])
+    assert joined.ids[joined.among(known)].tolist() == ["g0000"]
+
+
 def test_nothing_is_computed_for_imported_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", id=whole().ids.astype(str), v=MATRIX)
     table = import_table(VectorSource(tmp_path / "v.npz"))
