@@ -198,15 +198,19 @@ class Labelling:
     @cached_property
     def facts(self) -> Facts:
         """Return functions by which conditions look up vote fractions, columns and GZ2 letters."""
-        ballots = self.ballots
+        # read the votes only if a condition asks for them: a catalog of ready classes has none
         none = np.zeros(len(self.catalog))
         return Facts(
-            fraction=lambda answer: none if ballots is None else ballots.votes.answer(answer),
+            fraction=lambda answer: (
+                none if self.ballots is None else self.ballots.votes.answer(answer)
+            ),
             column=self._measured,
             letter=lambda part: self._letters[part],
             has_column=self.catalog.has_column,
-            unasked=lambda answer: self._nobody if ballots is None else ballots.unasked(answer),
-            most=lambda answer: none if ballots is None else ballots.most(answer),
+            unasked=lambda answer: (
+                self._nobody if self.ballots is None else self.ballots.unasked(answer)
+            ),
+            most=lambda answer: none if self.ballots is None else self.ballots.most(answer),
         )
 
     def _measured(self, name: str) -> Numbers:
@@ -316,6 +320,21 @@ class Labelling:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
         if self.ballots is not None:
             reasons |= self._without_votes(self.ballots)
+        reasons |= self._ruled_out()
+        for flags in dict.fromkeys(
+            flags_of(condition) for condition in self.scheme.every_condition
+        ):
+            values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
+            # a GZ2 flag marks an answer as sure; two flagged answers to one question contradict
+            # each other, so exclude these galaxies
+            if values:
+                twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
+                reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
+        return reasons
+
+    def _ruled_out(self) -> dict[str, Mask]:
+        """Return masks of the galaxies that the scheme's rules leave out, one mask per reason."""
+        reasons: dict[str, Mask] = {}
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
             # if the catalog lacks a column that this reason for exclusion tests, exclude no galaxy,
@@ -328,15 +347,6 @@ class Labelling:
                 isinstance(condition, Cut) and condition.optional for condition in conditions
             ):
                 reasons[reason + UNSURE] = undecided(conditions, self.facts)
-        for flags in dict.fromkeys(
-            flags_of(condition) for condition in self.scheme.every_condition
-        ):
-            values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # a GZ2 flag marks an answer as sure; two flagged answers to one question contradict
-            # each other, so exclude these galaxies
-            if values:
-                twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
-                reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 
     def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
@@ -358,11 +368,19 @@ class Labelling:
     def _ready(self) -> Labels | None:
         """Return labels from a column of ready-made classes, if the catalog has no votes."""
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
+        ruled = all(self.scheme.classes.values())
+        if column is not None and column not in catalog.frame and not ruled:
+            raise InputError(
+                "no ready classes",
+                where=f"{catalog.kind} catalog {catalog.source}",
+                rule=f"have the column {column} of scheme {self.scheme.name}, whose classes have "
+                "no conditions on votes",
+            )
         if column is None or column not in catalog.frame:
             return None
         # prefer votes to ready-made classes, because the scheme's conditions can be checked on
         # votes only
-        if catalog.has_votes(self.scheme.measures, self.scheme.answers):
+        if ruled and catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
         codes = names.map({name: code for code, name in enumerate(classes)}).to_numpy(
@@ -378,7 +396,8 @@ class Labelling:
             )
         empty = np.isnan(codes)
         values = np.where(empty, 0, codes).astype(np.int64)
-        return self._without_left_out(values, {NO_CLASS: empty}, None, None, None)
+        reasons = {NO_CLASS: empty, **self._ruled_out()}
+        return self._without_left_out(values, reasons, None, None, None)
 
     def _supported(
         self,

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
-from gzfeatures.galaxies.votes.gz2_class_strings import Parts
+from gzfeatures.galaxies.votes.gz2_class_strings import LETTERS, Parts
 from gzfeatures.galaxies.votes.votes import ANSWERS, QUESTIONS
 
 Mask = npt.NDArray[np.bool_]
@@ -99,7 +99,8 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     ------
     InputError
         The text has none of the forms in the table at the top of this module, or its threshold is
-        not finite, or is compared with a vote fraction and lies outside [0, 1].
+        not finite, or is compared with a vote fraction and lies outside [0, 1]; or the class string
+        cannot have such a letter in this field.
     UnknownNameError
         The text names an unknown answer, or an unknown letter field of the class string.
 
@@ -121,6 +122,14 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     if match["part"]:
         if match["part"] not in Parts._fields:
             raise unknown("part of gz2_class", match["part"], Parts._fields)
+        legal = getattr(LETTERS, match["part"])
+        if not set(match["letters"]) <= {*legal, "-"}:
+            raise InputError(
+                f"letter of {match['part']}",
+                where=where,
+                rule=f"be one of {', '.join(legal)}, or - for none",
+                found=text,
+            )
         return Letter(match["part"], match["letters"])
     left = _ANSWER.get(match["left"], match["left"])
     optional = bool(match["known"])

@@ -89,6 +89,7 @@ class LabelScheme:
     def __post_init__(self) -> None:
         self._require_names()
         self._require_legal_words()
+        self._require_one_class()
         self._require_others_possible()
         self._require_conditions()
 
@@ -131,6 +132,26 @@ class LabelScheme:
                     field, where=self._where, rule=f"be one of {', '.join(allowed)}", found=value
                 )
 
+    def _require_one_class(self) -> None:
+        """Refuse classes that are drawn or read from a column, unless a galaxy has one class."""
+        for field, given in (("draw", self.draw), ("column", self.column is not None)):
+            if given and self.target != "classes":
+                raise InputError(
+                    field,
+                    where=self._where,
+                    rule="be left out of a scheme without one class per galaxy",
+                    found=f"target {self.target}",
+                )
+        # a scheme that draws classes reads no rules, so their author would wait for them in vain
+        if self.draw and any(self.classes.values()):
+            raise InputError(
+                "conditions of drawn classes",
+                where=self._where,
+                rule="be empty, because a draw follows the vote fractions of soft alone",
+                found=dict(self.classes),
+                remedy="leave galaxies out by [leave_out], or leave out draw",
+            )
+
     def _require_others_possible(self) -> None:
         """Refuse `others="class"` unless rules give one class a galaxy, none `none-of-these`."""
         if self.others != "class":
@@ -165,15 +186,17 @@ class LabelScheme:
         # look up the answers now, so that a wrong answer name is an error when the scheme is read,
         # not when galaxies are labelled
         self.answer_of_class()
-        # a class without any condition would contain every galaxy
-        ruled = self.target == "classes" and not self.draw and self.column is None
-        if ruled and not all(self.classes.values()):
-            raise InputError(
-                "class without conditions",
-                where=self._where,
-                rule="have at least one",
-                found=dict(self.classes),
-            )
+        # a class or reason without any condition would contain every galaxy
+        ruled = self.target != "fractions" and not self.draw and self.column is None
+        rules = {"class": self.classes if ruled else {}, "reason to leave out": self.leave_out}
+        for noun, named in rules.items():
+            if not all(named.values()):
+                raise InputError(
+                    f"{noun} without conditions",
+                    where=self._where,
+                    rule="have at least one",
+                    found=dict(named),
+                )
 
     def answer_of_class(self) -> dict[str, str]:
         """Return for each class the answer whose vote fraction is the class's soft label."""

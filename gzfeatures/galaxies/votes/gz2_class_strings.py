@@ -34,6 +34,9 @@ class Parts(NamedTuple):
     odd: str
 
 
+LETTERS = Parts("ESA", "ric", "rbn", "B", "abcd", "1234+?", "tml", "rldiomu")
+"""Letters that each field can have."""
+
 _GRAMMAR = re.compile(
     r"""(?P<form>[ESA])
     (?: (?<=E)(?P<roundness>[ric])

@@ -94,6 +94,32 @@ def test_a_choice_among_votes_is_refused_where_no_votes_are_read(
         SCHEMES[name].label(catalog(text), choice=choice)
 
 
+# ready classes
+
+FAR = {"far": ("redshift > 0.05",)}
+READY_FAR = "galaxy_id class5 redshift\na spiral 0.02\nb edge-on 0.1\nc spiral -9999\n"
+
+
+def test_reasons_to_leave_out_hold_for_ready_classes_too() -> None:
+    scheme = dataclasses.replace(SCHEMES["zhu-5class"], leave_out=FAR)
+    assert fates(scheme.label(catalog(READY_FAR))) == {
+        "a": "spiral",
+        "b": "far",
+        "c": "far: not known of this galaxy",
+    }
+    cut = {"artifact": ("star-or-artifact > 0.3",)}
+    with pytest.raises(InputError, match="no cumulative votes; must have columns of"):
+        dataclasses.replace(scheme, leave_out=cut).label(catalog(READY_FAR))
+
+
+def test_classes_that_only_a_column_gives_are_read_from_it_or_refused() -> None:
+    scheme = LabelScheme("ready", {"spiral": (), "edge-on": ()}, column="class5")
+    votes = "galaxy_id class5 smooth-or-featured-dr5_smooth\na spiral 3\nb edge-on 4\n"
+    assert fates(scheme.label(catalog(votes))) == {"a": "spiral", "b": "edge-on"}
+    with pytest.raises(InputError, match="no ready classes; must have the column class5 of scheme"):
+        scheme.label(catalog(READY.replace("class5", "class6")))
+
+
 # counts that are missing in part
 
 ARMS = {"two": ("arms-2 > 0.5",), "more": ("arms-3 > 0.5",)}

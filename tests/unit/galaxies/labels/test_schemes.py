@@ -403,6 +403,31 @@ def test_the_same_scheme_in_python() -> None:
             "unknown answer; .* found smoth",
         ),
         ("[classes", "scheme cannot be read; must be TOML"),
+        (
+            "[classes]\na = ['bar in b']\nb = ['form in E']",
+            "letter of bar; must be one of B, or - for none, found bar in b",
+        ),
+        (
+            "target = 'multi-label'\n[classes]\na = []\nb = ['wins merger']",
+            "class without conditions; must have at least one",
+        ),
+        (
+            "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[leave_out]\nfar = []",
+            "reason to leave out without conditions; must have at least one, found {'far'",
+        ),
+        (
+            "draw = true\n[classes]\na = ['smooth > 0.5']\nb = []\n[soft]\na = 'smooth'\nb = "
+            "'merger'",
+            "conditions of drawn classes; must be empty, because",
+        ),
+        (
+            "target = 'fractions'\ndraw = true\n[classes]\na = ['smooth']\nb = ['merger']",
+            "draw; must be left out of a scheme without one class per galaxy, found target fract",
+        ),
+        (
+            "target = 'multi-label'\ncolumn = 'x'\n[classes]\na = []\nb = []",
+            "column; must be left out of a scheme without one class per galaxy",
+        ),
     ],
 )
 def test_a_broken_scheme_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

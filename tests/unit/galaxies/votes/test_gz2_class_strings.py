@@ -179,3 +179,15 @@ def test_real_hart16_rows_that_the_correction_changes(shared_data: Path) -> None
         "sbc": (12, 13),
         "sc": (8, 15),
     }
+
+
+def test_letters_of_a_field_are_those_that_the_grammar_reads() -> None:
+    signs = "ESABabcdeimnorltu1234+?"
+    forms = [f"E{sign}" for sign in signs] + [f"Se{sign}" for sign in signs]
+    disks = [f"S{bar}{bulge}" for bar in ("", *signs) for bulge in signs]
+    arms = [f"Sa{number}{winding}" for number in ("", *signs) for winding in ("", *signs)]
+    odd_features = [f"A({sign})" for sign in signs]
+    read = [parse(text) for text in (*forms, *disks, *arms, *odd_features)]
+    known = [parts for parts in read if parts is not None]
+    for field, letters in gz2_class_strings.LETTERS._asdict().items():
+        assert {getattr(parts, field) for parts in known} - {""} == set(letters), field
