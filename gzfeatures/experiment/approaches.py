@@ -105,7 +105,20 @@ def _training_key(
     # the first seed draws this half, so the weights of all members depend on it
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
-    return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
+    made = [group.fingerprint, settings.precision, settings.device, seed]
+    return fingerprint.of([chosen, *made, *_starting_weights(network)])
+
+
+def _starting_weights(network: NetworkChoice) -> list[str]:
+    """Return the sha256 of the file of weights that a training starts from; [] without a file.
+
+    A checkpoint folder or file may hold other weights under the same path in a later run.
+    """
+    if network.weights == "none":
+        return []
+    own = network.weights in (None, "own")
+    file = Path(network.name) / TENSORS if own else Path(str(network.weights))
+    return [fingerprint.of_file(file)] if file.is_file() else []
 
 
 def _train(
