@@ -167,9 +167,9 @@ def compare(
     Raises
     ------
     InputError
-        No candidate, an unknown metric, candidates with different splits, class schemes or test
-        galaxies (the message says which, and why this matters), or predicted numbers with intervals
-        of another level.
+        No candidate, a metric that is unknown or has no value, candidates with different splits,
+        class schemes or test galaxies (the message says which, and why this matters), or predicted
+        numbers with intervals of another level.
 
     References
     ----------
@@ -189,10 +189,7 @@ def compare(
         sufficient_statistics(predictions, scorable(predictions, labels)) for predictions in ordered
     ]
     points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
-    ranks = [m for m, value in points[0].items() if not value.ndim and m not in NEITHER_IS_BETTER]
-    if metric not in ranks:
-        raise InputError("metric", rule=f"be one of {', '.join(ranks)}", found=metric)
-    values = [float(point[metric]) for point in points]
+    values = _values(candidates, points, metric)
     # compare methods by the mean over their seeds, so that no method wins by one lucky seed
     sign = -1 if metric in LOWER_IS_BETTER else 1
     methods = _methods(candidates, values, sign)
@@ -227,6 +224,26 @@ def compare(
     return Comparison(
         metric, ranking, tests, _seeds(candidates, values), first.split, level, winner
     )
+
+
+def _values(
+    candidates: Sequence[Candidate], points: Sequence[dict[str, Array]], metric: str
+) -> list[float]:
+    """Return each model's value of the metric; refuse an unknown metric and one without value."""
+    ranks = [m for m, value in points[0].items() if not value.ndim and m not in NEITHER_IS_BETTER]
+    if metric not in ranks:
+        raise InputError("metric", rule=f"be one of {', '.join(ranks)}", found=metric)
+    values = [float(point[metric]) for point in points]
+    for candidate, value in zip(candidates, values, strict=True):
+        if not np.isfinite(value):
+            raise InputError(
+                f"{metric} has no value for these test galaxies",
+                where=candidate.name,
+                rule="be a number, such as the AUC of two classes with galaxies",
+                found=value,
+                remedy="rank by another metric",
+            )
+    return values
 
 
 def _methods(

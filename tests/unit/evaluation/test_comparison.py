@@ -393,3 +393,18 @@ def test_whether_a_network_of_numbers_was_trained_enough_depends_on_no_unit(unit
         row = next(row for row in compare([network, several[1]], truth).ranking if not row.head)
         states.append(row.untrained)
     assert states == ["still rising", None]
+
+
+def test_a_metric_without_value_ranks_nothing() -> None:
+    """Test galaxies of one class have no AUC: nothing is tied by it, and nothing is best."""
+    one = Labels(ids_of(), CLASSES, np.zeros(N, dtype=int))
+    several = []
+    for seed, head in enumerate(("svm", "knn")):
+        predictions = guesses(1.0, seed)
+        scores = evaluate(predictions, one)
+        several.append(pairing(head, predictions=predictions, scores=scores))
+    with pytest.raises(
+        InputError, match=r"auc has no value for these test galaxies.*another metric"
+    ):
+        compare(several, one, metric="auc")
+    assert compare(several, one, metric="accuracy").winner is not None
