@@ -90,7 +90,9 @@ class Inputs:
         ]
         if catalog is not None and columns:
             values = np.column_stack([catalog.column(name) for name in columns])
-            numbers = np.where(present(values), values, np.nan).astype(np.float32)
+            values = np.where(present(values), values, np.nan)
+            _require_single_precision(values, columns, str(catalog.source))
+            numbers = values.astype(np.float32)
             sources.append(
                 (numbers, positions(catalog.ids, ids, where=f"catalog {catalog.source}"))
             )
@@ -102,3 +104,20 @@ class Inputs:
                 [source[rows[part]] for source, rows in sources], axis=1, out=matrix[part]
             )
         return cls(ids, matrix, extractors, tuple(columns), skipped, first)
+
+
+def _require_single_precision(
+    values: npt.NDArray[np.float64], columns: Sequence[str], where: str
+) -> None:
+    """Refuse numbers that single precision, in which heads compute, would turn into infinity."""
+    too_large = np.abs(values) > np.finfo(np.float32).max
+    if too_large.any():
+        column = int(np.argmax(too_large.any(0)))
+        largest = values[too_large[:, column], column][0]
+        raise InputError(
+            f"column {columns[column]} holds a number that a head cannot read",
+            where=where,
+            rule="lie within ±3.4e38 (single precision)",
+            found=f"{largest:g}",
+            remedy="give the column another unit, or its logarithm",
+        )

@@ -154,6 +154,10 @@ def _score_of_tree(
         tree, folds, measure = DecisionTreeRegressor, KFold, "r2"
     if not enough:
         return 0.0
+    # the tree reads single precision, in which numbers in some units are infinite or 0: scale each
+    # column by its largest number, which changes no split
+    largest = np.where(np.isnan(values), 0, np.abs(values)).max(0)
+    values = values / np.where(largest > 0, largest, 1)
     parts = folds(3, shuffle=True, random_state=seed)
     grown = tree(max_depth=8, random_state=seed)
     return float(

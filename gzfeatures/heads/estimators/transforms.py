@@ -14,6 +14,8 @@ from gzfeatures.features.matrices import BLOCK, Matrix
 
 LEAST_WHITENED, ROWS_A_COMPONENT = 8, 8
 """Number of whitened components that few rows have, and rows for each one more than that."""
+SMALLEST = 1e-30
+"""Variance below which squares may have lost their digits in single precision."""
 SMALL = 4_000_000
 """Number of values in a table below which one thread is faster than several."""
 
@@ -54,9 +56,17 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # sum block by block: a float64 copy of a large table needs too much memory
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
-        variance = sum(
-            ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
-        ) / len(X)
+        with np.errstate(over="ignore"):
+            variance = sum(
+                ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
+            ) / len(X)
+        # squares of numbers such as 1e22 (W/Hz) or 1e-26 (W/m²/Hz) are infinite or 0 in single
+        # precision: take those of such columns in double, or the head would ignore the column
+        odd = np.flatnonzero(~np.isfinite(variance) | (variance < SMALLEST))
+        if len(odd):
+            variance[odd] = sum(
+                ((block[:, odd].astype(np.float64) - mean[odd]) ** 2).sum(0) for block in blocks
+            ) / len(X)
         # do not divide by the variance of a constant column, which is tiny
         # (rounding): it would amplify noise
         scale = np.sqrt(np.asarray(variance))

@@ -98,3 +98,9 @@ def test_a_column_without_numbers_is_not_the_number_to_be_predicted(
 def test_an_infinite_number_or_a_sentinel_is_missing_as_for_the_head(catalog: Catalog) -> None:
     frame = catalog.frame.assign(noise=np.where(np.arange(N) < 9, np.inf, 1.0), empty=-999.0)
     assert told(Catalog.of(frame), "noise", "empty", "magnitude") == []
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e-26, 1e41, 1e300])
+def test_a_copied_label_is_found_in_any_unit(catalog: Catalog, unit: float) -> None:
+    frame = catalog.frame.assign(power=(catalog.frame["code"] + 1) * unit)
+    assert the_one(told(Catalog.of(frame), "power")).startswith("column power tells the label")
