@@ -243,10 +243,10 @@ def _run(
     # rank before drawing: curves, map and explanations show only the best networks and heads
     ranked = explainable(report, outcomes)
     pairs = encoder_pairs([table.path for table in tables], group.labels, group.split.test)
-    report = dataclasses.replace(report, curves=session.curves(trained, ranked), encoders=pairs)
+    report = dataclasses.replace(report, encoders=pairs).with_draws(session.curves(trained, ranked))
     sizes = session.label_sizes(tables)
     if sizes is not None:
-        report = dataclasses.replace(report, curves=sizes.curves_by_name())
+        report = dataclasses.replace(report, curves=sizes.curves_by_name(), draws=frozenset())
     # a later process can compare runs, or write the report again, from these files
     write_candidates(place, report.candidates)
     explanations = session.explanations(ranked)

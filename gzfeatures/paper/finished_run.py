@@ -106,8 +106,11 @@ def read_run(place: str | Path) -> FinishedRun:
         labels,
         split,
         provenance,
-        {each: [tuple(point) for point in points] for each, points in curves.items()},
     )
+    read = {each: [tuple(point) for point in points] for each, points in curves.items()}
+    settings = configs.load(folder)
+    # curves over `sizes` have intervals, curves of the older `learning_curve` all draws of a head
+    report = dataclasses.replace(report, curves=read) if settings.sizes else report.with_draws(read)
     # refuse a folder whose report and predictions come from different runs
     if report.split.fingerprint != record["split"]:
         raise InputError(
@@ -116,4 +119,4 @@ def read_run(place: str | Path) -> FinishedRun:
             rule="share a split",
             remedy="run the experiment again",
         )
-    return FinishedRun(folder, configs.load(folder), report, record)
+    return FinishedRun(folder, settings, report, record)

@@ -23,10 +23,13 @@ from gzfeatures.paper.gallery_plot import draw_gallery
 from gzfeatures.paper.ranking_plot import RankingLine, draw_ranking
 from gzfeatures.report import examples
 from gzfeatures.report import figures as report_figures
+from gzfeatures.report.drawings import truth_of
 from gzfeatures.report.titles import DAGGER
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from gzfeatures.report.report import Report
 
 Drawer: TypeAlias = Callable[[FinishedRun, FigureOptions], PaperFigure]
 
@@ -48,6 +51,11 @@ def _title(run: FinishedRun, candidate: Candidate) -> str:
 def _contamination(candidates: Sequence[Candidate]) -> str:
     """Return a sentence that explains the mark †; "" if no compared model has the mark."""
     return f" †: {DAGGER}." if any(each.contaminated for each in candidates) else ""
+
+
+def _given_class(run: FinishedRun) -> str:
+    """Return what a caption calls the true class: given by volunteers, or by labels of any kind."""
+    return "the class of the label" if run.report.labels.soft is None else "the volunteers' class"
 
 
 def _require_classes(run: FinishedRun, kind: str) -> None:
@@ -126,12 +134,11 @@ def _confusion(run: FinishedRun, options: FigureOptions) -> PaperFigure:
             low, high = wilson(share, total, level) if total else (np.nan, np.nan)
             rows.append([actual, predicted, count, total, share, low, high, level, "Wilson 1927"])
     columns = ["actual", "predicted", "n", "of", "share", "low", "high", "level", "method"]
-    figure = _resized(
-        report_figures.confusion(matrix, classes), options.inches, 0.92 * options.inches
-    )
+    drawn = report_figures.confusion(matrix, classes, truth_of(run.report))
+    figure = _resized(drawn, options.inches, 0.92 * options.inches)
     caption = (
         f"Confusion matrix of {_title(run, candidate)} on {int(matrix.sum()):,} test galaxies, in "
-        "per cent of the galaxies of each row; a row is the volunteers' class, with the number of "
+        f"per cent of the galaxies of each row; a row is {_given_class(run)}, with the number of "
         f"its galaxies, a column the predicted class.{_contamination([candidate])}"
     )
     return PaperFigure(figure, pd.DataFrame(rows, columns=columns), caption)
@@ -172,11 +179,12 @@ def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
     metric, level = report.comparison.metric, report.comparison.level
     approach_of = {candidate.name: candidate.approach for candidate in report.candidates}
     curves = [LabelCurve(name, approach_of[name], points) for name, points in report.curves.items()]
-    rows = [
-        [curve.name, curve.approach, metric, *point, level, INTERVAL_METHODS.get(metric, "")]
-        for curve in curves
-        for point in curve.points
-    ]
+    rows = []
+    for curve in curves:
+        # the ends of a curve of heads on several samples are the extremes of all, no interval
+        is_drawn = curve.name in report.draws
+        how = (np.nan, "") if is_drawn else (level, INTERVAL_METHODS.get(metric, ""))
+        rows += [[curve.name, curve.approach, metric, *point, *how] for point in curve.points]
     columns = ["candidate", "approach", "metric", "labels", "value", "low", "high", "level"]
     figure = label_curves(curves, report.metrics[metric])
     height = 0.75 * min(options.inches, 4.0) + 0.14 * len(curves)
@@ -184,9 +192,20 @@ def _learning_curve(run: FinishedRun, options: FigureOptions) -> PaperFigure:
     numbers = pd.DataFrame(rows, columns=[*columns, "method"]).assign(n=tested)
     caption = (
         f"{report.metrics[metric].capitalize()} on {tested:,} test galaxies against the number of "
-        f"labelled galaxies, with {percent(level)} intervals."
+        f"labelled galaxies{_bars(report, level)}"
     )
     return PaperFigure(_resized(figure, options.inches, height), numbers, caption)
+
+
+def _bars(report: Report, level: float) -> str:
+    """Return the end of a learning curve's caption, which says what its error bars are."""
+    if not report.draws:
+        return f", with {percent(level)} intervals."
+    heads = (
+        ". Bars of heads hold the scores of all samples of as many galaxies, and are no interval"
+    )
+    alone = report.draws >= set(report.curves)
+    return heads + ("." if alone else f"; bars of networks are {percent(level)} intervals.")
 
 
 def _map(run: FinishedRun, options: FigureOptions) -> PaperFigure:
@@ -241,8 +260,8 @@ def _gallery(run: FinishedRun, options: FigureOptions) -> PaperFigure:
     caption = (
         f"Test galaxies as {_title(run, candidate)} classifies them: of each class those that it "
         "has right with the highest probability, and in the last row its most certain mistakes, "
-        "with the predicted class and, behind it, the volunteers'. These are extremes, no fair "
-        f"sample.{_contamination([candidate])}"
+        f"with the predicted class and, behind it, {_given_class(run)}. These are extremes, no "
+        f"fair sample.{_contamination([candidate])}"
     )
     return PaperFigure(figure, pd.DataFrame(rows), caption)
 

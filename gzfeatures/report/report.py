@@ -70,6 +70,9 @@ class Report:
         number of labelled training galaxies.
     encoders : tuple of EncoderPair
         For every two backbones, how similarly they arrange the test galaxies.
+    draws : frozenset of str
+        Names of those candidates whose curve has no intervals, but the lowest and the highest score
+        of heads that were fitted to different samples of as many galaxies.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class Report:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     encoders: tuple[EncoderPair, ...] = ()
+    draws: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         # refuse a comparison on another split, because its scores are of other test galaxies
@@ -116,6 +120,11 @@ class Report:
         stray = set(self.curves) - {p.name for p in self.candidates}
         if stray:
             raise InputError("learning curve of no candidate", where=self.name, found=min(stray))
+
+    def with_draws(self, curves: Mapping[str, Curve]) -> Report:
+        """Return a report with learning curves of heads on several samples, and of networks."""
+        heads = {each.name for each in self.candidates if each.head is not None}
+        return dataclasses.replace(self, curves=curves, draws=frozenset(heads & set(curves)))
 
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import matplotlib.text
@@ -144,6 +145,39 @@ def test_captions_say_what_is_shown(drawn: dict[str, PaperFigure]) -> None:
     assert "4 candidates on the same 120 test galaxies" in drawn["ranking"].caption
     assert "90% intervals (Clopper & Pearson 1934)" in drawn["ranking"].caption
     assert "no fair sample" in drawn["gallery"].caption
+
+
+def test_extremes_of_several_samples_are_called_no_intervals(
+    drawn: dict[str, PaperFigure], tmp_path: Path
+) -> None:
+    rows = drawn["learning-curve"].numbers.set_index("candidate")
+    head, network = rows.loc["mobilenet-v2 + svm"], rows.loc["resnet18"]
+    assert head["level"].isna().all() and (head["method"] == "").all()
+    assert (network["level"] == 0.9).all() and (network["method"] != "").all()
+    caption = drawn["learning-curve"].caption
+    assert "Bars of heads hold the scores of all samples" in caption
+    assert caption.endswith("bars of networks are 90% intervals.")
+    # a run over `sizes` fits each head once: its bars are intervals over the test galaxies
+    finished(tmp_path, report(curves=CURVES), sizes=[10, 100])
+    figure = paper_figure(read_run(tmp_path), "learning-curve")
+    assert figure.caption.endswith("labelled galaxies, with 90% intervals.")
+    assert (figure.numbers["level"] == 0.9).all() and (figure.numbers["method"] != "").all()
+
+
+def test_labels_without_votes_are_not_called_those_of_volunteers(
+    run: FinishedRun, drawn: dict[str, PaperFigure], tmp_path: Path
+) -> None:
+    for kind in ("confusion", "gallery"):
+        assert "the volunteers' class" in drawn[kind].caption
+    finished(tmp_path / "run", report(dataclasses.replace(labelled(), soft=None)))
+    told = read_run(tmp_path / "run")
+    shown = paper_figure(told, "confusion")
+    texts = {text.get_text() for text in shown.figure.findobj(matplotlib.text.Text)}
+    assert "label (galaxies)" in texts and not any("volunteers" in text for text in texts)
+    options = FigureOptions("mnras", count=2, images=run.folder / "images")
+    for figure in (shown, paper_figure(told, "gallery", options)):
+        assert "the class of the label" in figure.caption
+        assert "volunteers" not in figure.caption
 
 
 def test_a_dagger_stands_in_the_figure_and_is_explained(tmp_path: Path) -> None:
