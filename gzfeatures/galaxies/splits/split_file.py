@@ -42,7 +42,8 @@ def read_split(path: str | Path) -> Split:
         The file does not exist; it lacks a column, a part is unknown, or an id or a group is in two
         parts.
     """
-    frame = read_table(path)
+    # read groups as text: as numbers, the groups 01 and 1 would be one, and a group NA none
+    frame = read_table(path, texts=("group",))
     if not set(COLUMNS[:2]) <= set(frame) <= set(COLUMNS):
         raise InputError(
             "not a split that is kept beside labels",
