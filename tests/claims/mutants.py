@@ -207,8 +207,8 @@ MUTANTS = (
     Mutant(
         "the winner's interval does not know that it was chosen",
         "evaluation/winner.py",
-        "chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]",
-        "chosen = on_drawn.max(1)",
+        "chosen.append(on_left[np.arange(len(drawn)), best])",
+        "chosen.append(on_drawn.max(1))",
         "test_winner.py",
     ),
     Mutant(
