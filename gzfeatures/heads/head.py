@@ -309,6 +309,8 @@ class Head:
     @property
     def uncalibrated_classes(self) -> tuple[str, ...]:
         """Return classes without calibration galaxies: their probabilities stay uncalibrated."""
+        if self.target == "multi-label":
+            return tuple(self.classes[code] for code in getattr(self.estimator, "unchecked", ()))
         codes = getattr(self.estimator, "unchecked_", ())
         return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 

@@ -137,6 +137,13 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ]
         return self
 
+    @property
+    def unchecked(self) -> tuple[int, ...]:
+        """Return the labels of which no galaxy with, or none without, was left to calibrate on."""
+        learned = np.flatnonzero(np.isnan(self.constant_)).tolist()
+        pairs = zip(learned, self.estimators_, strict=True)
+        return tuple(c for c, each in pairs if len(getattr(each, "unchecked_", ())))
+
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the probability of each label, float64, shape (n, k)."""
         p = np.tile(self.constant_, (len(X), 1))

@@ -66,6 +66,19 @@ def test_a_class_without_held_back_rows_is_named() -> None:
     assert head.uncalibrated_classes == ("edge",)
 
 
+def test_a_label_of_several_without_held_back_rows_is_named() -> None:
+    X, codes = clusters(300)
+    ids = np.array([f"g{i}" for i in range(300)], dtype=object)
+    flags = np.column_stack([np.arange(300) % 2, codes == 2, np.ones(300)]).astype(np.int64)
+    labels = Labels(ids, ("bar", "edge", "galaxy"), flags, "multi-label")
+    alone = {name: "one field" for name, code in zip(ids[:240], codes, strict=False) if code == 2}
+    extractor = Extractor("r", "r", "random:0", "pool", 4, View(size=64))
+    table = EmbeddingTable(ids, np.array(["0" * 64] * 300, dtype=object), X, extractor)
+    for groups, named in ((alone, ("edge",)), ({}, ())):
+        split = Split(ids[:240], ids[240:270], ids[270:], groups)
+        assert fit(table, labels, "logistic", split=split).uncalibrated_classes == named
+
+
 def test_a_stacked_ensemble_keeps_a_class_that_its_held_back_rows_lack() -> None:
     X, codes = clusters(900)
     kept = np.sort(np.concatenate([np.flatnonzero(codes != 2), np.flatnonzero(codes == 2)[:1]]))
