@@ -40,7 +40,7 @@ class Inputs:
     skipped : frozenset of str
         Galaxies that a table lists as galaxies without a vector.
     first : EmbeddingTable
-        The first table, with the picture hashes.
+        The first table, with the digests and picture hashes that any of the tables knows.
     """
 
     ids: Ids
@@ -103,6 +103,8 @@ class Inputs:
             np.concatenate(
                 [source[rows[part]] for source, rows in sources], axis=1, out=matrix[part]
             )
+        for other in others:
+            first = _completed(first, other)
         return cls(ids, matrix, extractors, tuple(columns), skipped, first)
 
 
@@ -121,3 +123,25 @@ def _require_single_precision(
             found=f"{largest:g}",
             remedy="give the column another unit, or its logarithm",
         )
+
+
+def _completed(first: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
+    """Return the first table, with what only another table knows of the same galaxies' images.
+
+    An imported table may know no image: a galaxy that a network was trained on would then be
+    recognised by its id alone.
+    """
+    here = np.flatnonzero(among(first.ids, other.ids))
+    there = positions(other.ids, first.ids[here])
+    digests = first.digests.copy()
+    unknown = np.array([not str(digest).strip("0") for digest in digests[here]], dtype=bool)
+    digests[here[unknown]] = other.digests[there[unknown]]
+    pictures = first.pictures
+    if other.pictures is not None:
+        width = other.pictures.shape[1]
+        none = np.zeros((len(first), width), dtype=np.uint8)
+        pictures = none if pictures is None else pictures.copy()
+        empty = ~pictures[here].any(1)
+        pictures[here[empty]] = other.pictures[there[empty]]
+    kind = first.kind or other.kind
+    return dataclasses.replace(first, digests=digests, pictures=pictures, kind=kind)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, LeakError, UnknownNameError
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.reliability import measured
@@ -182,6 +183,33 @@ def test_the_group_of_a_galaxy_the_backbone_was_trained_on_is_marked() -> None:
     table = dataclasses.replace(table, extractor=trained)
     seen = fit(table, labels, "lda", split=split).predict(table.select(split.test)).seen
     np.testing.assert_array_equal(seen, np.isin(split.test, twins))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("known_by", ["file", "picture", "kind"])
+def test_a_table_beside_another_is_enough_to_know_a_galaxy_that_was_trained_on(
+    known_by: str, swapped: bool
+) -> None:
+    table, labels, split = survey()
+    hashes = np.random.default_rng(0).integers(1, 256, (len(table), 64), dtype=np.uint8)
+    files = np.array([fingerprint.of(name) for name in table.ids], dtype=object)
+    row = int(np.flatnonzero(table.ids == split.test[0])[0])
+    record = {
+        "file": TrainedOn.of(["x"], files=files[row : row + 1]),
+        "picture": TrainedOn.of(["x"], pictures=hashes[row : row + 1]),
+        "kind": TrainedOn.of([split.test[0]], kind="kaggle"),
+    }[known_by]
+    extractor = dataclasses.replace(table.extractor, trained_on=record.encode())
+    knows = dataclasses.replace(
+        table, extractor=extractor, digests=files, pictures=hashes, kind="kaggle"
+    )
+    # vectors of another program, without images
+    none = np.array(["0" * 64] * len(table), dtype=object)
+    imported = dataclasses.replace(table, digests=none, pictures=None, kind="")
+    tables = [knows, imported] if swapped else [imported, knows]
+    seen = fit(tables, labels, "lda", split=split).predict(tables).seen
+    assert seen is not None
+    assert set(table.ids[seen]) == {*split.train, split.test[0]}
 
 
 # other tables
