@@ -202,8 +202,7 @@ def extract(
     paths = [output]
     if len(extractions) > 1:
         paths = [output / _file_name(each.extractor) for each in extractions]
-    # check the output files only now: the names of several tables contain the sha256 of their
-    # settings (extractor), which was not known before
+    # check the outputs only now: names of several tables contain a sha256 of settings known now
     outputs.allow(paths, output if len(paths) > 1 else None)
     if check:
         _say_findings(extractions)
