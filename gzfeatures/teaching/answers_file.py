@@ -11,6 +11,7 @@ import pandas as pd
 from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
 from gzfeatures.files import locked_file, require_file
+from gzfeatures.galaxies.labels.label_columns import SEPARATOR
 from gzfeatures.galaxies.splits.asked import ASKED, RANDOM, REASONS
 from gzfeatures.ids import as_ids, require_unique
 from gzfeatures.tablefiles.csv.header import header_of
@@ -150,6 +151,23 @@ def _read(path: Path) -> pd.DataFrame:
     for name in ("label", "who", "when", ASKED):
         column = frame[name] if name in frame else pd.Series("", index=frame.index)
         frame[name] = column.astype("str").where(column.notna(), "").str.strip().astype(object)
+    _require_answers(frame, path)
+    rounds = pd.to_numeric(frame["round"], errors="coerce") if "round" in frame else 0
+    frame["round"] = pd.Series(rounds, index=frame.index).fillna(0).astype("int64")
+    return frame
+
+
+def _require_answers(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse labels that are several classes, and unknown reasons why a galaxy was labelled."""
+    several = frame["label"].str.contains(SEPARATOR, regex=False)
+    if several.any():
+        raise InputError(
+            "labels to be taught on",
+            where=f"{path}, galaxy {frame['galaxy_id'][several].iloc[0]}",
+            rule=f"be one class per galaxy, without '{SEPARATOR}' between classes",
+            found=frame["label"][several].iloc[0],
+            remedy="name another file",
+        )
     strange = ~frame[ASKED].isin(("", *REASONS))
     if strange.any():
         raise InputError(
@@ -158,6 +176,3 @@ def _read(path: Path) -> pd.DataFrame:
             rule=f"say why a galaxy was labelled: {', '.join(REASONS)}",
             found=frame[ASKED][strange].iloc[0],
         )
-    rounds = pd.to_numeric(frame["round"], errors="coerce") if "round" in frame else 0
-    frame["round"] = pd.Series(rounds, index=frame.index).fillna(0).astype("int64")
-    return frame

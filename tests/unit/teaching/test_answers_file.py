@@ -80,3 +80,11 @@ def test_a_galaxy_of_the_random_sample_stays_in_it(tmp_path: Path) -> None:
     other.keep({"7": None})
     other.keep({"7": Answer("bar", "user", 4)})
     assert AnswersFile(path).answers["7"].asked == "user"
+
+
+def test_a_file_of_several_classes_per_galaxy_is_refused_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("galaxy_id,label\n1,disk\n2,disk|barred\n")
+    with pytest.raises(InputError, match=r"galaxy 2: .*one class per galaxy.* found disk\|barred"):
+        AnswersFile(path)
+    assert path.read_text().endswith("disk|barred\n")
