@@ -15,7 +15,7 @@ from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.estimators.registry import HEADS, HeadKind, build_for, recipe
 from gzfeatures.heads.head import Head as Head
-from gzfeatures.heads.inputs import Inputs, Tables
+from gzfeatures.heads.inputs import Inputs, Tables, require_resolved
 from gzfeatures.ids import Ids, among, positions
 from gzfeatures.progress import Progress, handed
 
@@ -76,7 +76,8 @@ def fit(
     ------
     UnknownNameError, InputError
         No such head, parameter or weighted class; the head does not predict such labels; a training
-        galaxy has no vector or no label; train has one class, or a class with one galaxy.
+        galaxy has no vector or no label; train has one class, or a class with one galaxy; a catalog
+        column cannot be resolved in single precision.
 
     Examples
     --------
@@ -87,6 +88,7 @@ def fit(
     # check the arguments first, before slow work begins
     chosen = suited(head, labels).for_target(labels.target)
     inputs = Inputs.of(table, catalog, columns)
+    require_resolved(catalog, columns)
     train, rows = _training_rows(inputs, split)
     targets = labels.select(train).values
     if labels.target == "classes":

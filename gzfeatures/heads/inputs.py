@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
 
+STEP = 0.1
+"""Largest rounding of a column that a head reads, in standard deviations of the column."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
@@ -106,6 +109,40 @@ class Inputs:
         for other in others:
             first = _completed(first, other)
         return cls(ids, matrix, extractors, tuple(columns), skipped, first)
+
+
+def require_resolved(catalog: Catalog | None, columns: Sequence[str]) -> None:
+    """Refuse a column whose numbers differ too little from a large one, such as Julian dates.
+
+    In single precision, in which heads compute, such a column would be the same for all galaxies,
+    or have a few values only.
+
+    Raises
+    ------
+    InputError
+        Neighbouring numbers of single precision are further apart than `STEP` standard deviations
+        of a column.
+    """
+    if catalog is None:
+        return
+    for name in columns:
+        numbers = catalog.column(name)
+        numbers = numbers[present(numbers)]
+        if not len(numbers) or not np.ptp(numbers):
+            continue
+        largest = numbers[np.abs(numbers).argmax()]
+        # divide first: squares of very large numbers overflow even in double precision
+        spread = float((numbers / abs(largest)).std() * abs(largest))
+        step = float(np.spacing(np.float32(abs(largest))))
+        if step > STEP * spread:
+            raise InputError(
+                f"column {name} differs too little from a large number for a head",
+                where=str(catalog.source),
+                rule=f"have a standard deviation above {step / STEP:.2g} "
+                f"for numbers near {largest:.6g} (single precision)",
+                found=f"{spread:.2g}",
+                remedy="subtract a constant from the column",
+            )
 
 
 def _require_single_precision(

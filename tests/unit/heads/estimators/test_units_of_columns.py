@@ -11,7 +11,10 @@ from tables_of import table_of
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.estimators.transforms import Standardise
+from gzfeatures.heads.fit import fit
 from gzfeatures.heads.inputs import Inputs
 
 
@@ -43,3 +46,20 @@ def test_a_number_beyond_single_precision_is_refused() -> None:
         Inputs.of(table, catalog, ["mass"])
     frame.loc[3, "mass"] = 3e37
     assert np.isfinite(Inputs.of(table, Catalog.of(frame), ["mass"]).matrix[3]).all()
+
+
+def test_a_column_that_single_precision_cannot_resolve_is_refused() -> None:
+    """Julian dates of one week: single precision knows quarters of a day."""
+    table = table_of(np.random.default_rng(1).normal(size=(90, 3)))
+    labels = Labels(table.ids, ("a", "b"), np.arange(90) % 2)
+    split = Split(table.ids[:60], table.ids[:0], table.ids[60:])
+    frame = pd.DataFrame({"galaxy_id": table.ids, "jd": 2459000.0, "week": np.arange(90) / 13})
+    frame["jd"] += frame["week"]
+    frame.loc[80:, "jd"] = [-9999.0, np.nan, *[2459001.0] * 8]
+    with pytest.raises(InputError, match=r"column jd.*above 2\.5 .*near 2.45901e\+06.*subtract"):
+        fit(table, labels, "prototype", split=split, catalog=Catalog.of(frame), columns=["jd"])
+    # years of dates, a week from a constant, a constant, and any unit are fine
+    frame["years"] = 2459000.0 + 20 * np.arange(90)
+    frame["power"], frame["one"], frame["empty"] = 1e22 * frame["week"], 7e30, np.nan
+    names = ["week", "years", "power", "one", "empty"]
+    fit(table, labels, "prototype", split=split, catalog=Catalog.of(frame), columns=names)
