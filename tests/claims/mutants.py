@@ -165,7 +165,7 @@ MUTANTS = (
     Mutant(
         "a split parts galaxies with one image",
         "features/table.py",
-        "return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))",
+        "return Grouping().joined(SAME_FILE, key_groups(self.ids, self.file_keys))",
         "return Grouping().joined(SAME_FILE, {})",
         "test_no_galaxy_is_parted.py",
     ),
@@ -270,8 +270,8 @@ MUTANTS = (
     Mutant(
         "a column that is a copy of the label is not named",
         "heads/label_leaks.py",
-        "if score >= SURE:",
-        "if score > 1:",
+        "if score < SURE:",
+        "if score <= 1:",
         "test_a_column_that_defines_the_label_is_named.py",
     ),
     Mutant(
