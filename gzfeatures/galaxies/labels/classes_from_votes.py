@@ -47,6 +47,11 @@ TWO_CAMPAIGNS = "two campaigns asked it (--campaign names one)"
 TWO_FLAGS = "two answers of one question are flagged"
 NO_STRING = "gz2_class is missing or cannot be read"
 NO_CLASS = "class column is empty"
+OWN_REASONS = (
+    *(NO_RULE, TWO_RULES, NO_VOTES, NO_FRACTION, NO_CLASS_VOTED, TWO_CAMPAIGNS, TWO_FLAGS),
+    *(NO_STRING, NO_CLASS),
+)
+"""Reasons to leave galaxies out that no scheme may give to galaxies of its own."""
 UNKNOWABLE = ": not known in this catalog"
 UNSURE = ": not known of this galaxy"
 _UNREAD = "?"

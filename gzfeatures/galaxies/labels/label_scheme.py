@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
-from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, Labelling
+from gzfeatures.galaxies.labels.classes_from_votes import NONE_OF_THESE, OWN_REASONS, Labelling
 from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
 from gzfeatures.galaxies.labels.labels import Labels, Target
 from gzfeatures.galaxies.votes import gz2_class_strings
@@ -99,7 +99,7 @@ class LabelScheme:
         return f"scheme {self.name}"
 
     def _require_names(self) -> None:
-        """Refuse names that are not lower-case words, and schemes with fewer than two classes."""
+        """Refuse names that are no lower-case words or are taken, and fewer than two classes."""
         for name in (self.name, *self.classes):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise InputError(
@@ -108,6 +108,15 @@ class LabelScheme:
                     rule="be lower case letters and digits with hyphens",
                     found=name,
                 )
+        # under a name that has a meaning already, one of the two reasons would leave no galaxy out
+        if taken := [reason for reason in self.leave_out if reason in OWN_REASONS]:
+            raise InputError(
+                "reason to leave out",
+                where=self._where,
+                rule="have a name of its own",
+                found=taken[0],
+                remedy="choose another name",
+            )
         if len(self.classes) < 2:
             raise InputError(
                 "scheme has too few classes",

@@ -404,6 +404,11 @@ def test_the_same_scheme_in_python() -> None:
         ),
         ("[classes", "scheme cannot be read; must be TOML"),
         (
+            "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[leave_out]\n"
+            "'no rule claims it' = ['redshift > 0.05']",
+            "reason to leave out; must have a name of its own, found no rule claims it; choose",
+        ),
+        (
             "[classes]\na = ['bar in b']\nb = ['form in E']",
             "letter of bar; must be one of B, or - for none, found bar in b",
         ),
