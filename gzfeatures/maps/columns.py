@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.predictions import Predictions
@@ -36,13 +37,14 @@ class MapColumn:
     name : str
         Name shown on the page.
     values : ndarray
-        Class codes (uint16, `NONE` if unknown) or numbers (float32, NaN if unknown), shape (n,).
+        Class codes (uint16, `NONE` if unknown) or numbers (NaN if unknown), shape (n,). Numbers are
+        float32 if that keeps every written digit, otherwise float64, because the page exports them.
     classes : tuple of str, optional
         Names of the class codes; None for numbers.
     """
 
     name: str
-    values: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+    values: npt.NDArray[np.uint16] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
     classes: tuple[str, ...] | None = None
 
     @property
@@ -74,7 +76,8 @@ def columns(
     catalog : DataFrame, optional
         Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as
         missing), booleans as no and yes, texts as classes if at most 72 of them differ. Other
-        columns are ignored.
+        columns are ignored. Whole numbers beyond 2^53, such as names of fields, are treated as
+        texts.
 
     Raises
     ------
@@ -177,11 +180,29 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
+    """Return each map galaxy's value from its row in `values`, rounded; NaN without a row (−1)."""
+    return _exact(values, rows).astype(np.float32)
+
+
+def _exact(values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Return each map galaxy's value from its row in `values`; NaN without a row (−1)."""
     if not len(values):
-        return np.full(len(rows), np.nan, dtype=np.float32)
-    chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
-    return np.where(np.isfinite(chosen), chosen, np.float32(np.nan))
+        return np.full(len(rows), np.nan)
+    chosen = np.where(rows < 0, np.nan, values[rows].astype(np.float64))
+    return np.where(np.isfinite(chosen), chosen, np.nan)
+
+
+def _number_column(
+    name: str, values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
+) -> MapColumn:
+    """Return a column of numbers with all their digits, in single precision if this keeps them."""
+    chosen = _exact(values, rows)
+    with np.errstate(over="ignore", under="ignore"):
+        short = chosen.astype(np.float32)
+    # compare the shortest decimals: 0.1 is kept in single precision, although the bits differ
+    written = pa.array(short).cast(pa.string()).cast(pa.float64()).to_numpy()
+    kept = np.array_equal(written, chosen, equal_nan=True)
+    return MapColumn(name, short if kept else chosen)
 
 
 def _of_number(
@@ -189,7 +210,7 @@ def _of_number(
 ) -> list[MapColumn]:
     """Return map columns of predicted numbers, and of their residuals if the truth is known."""
     column = prediction.classes[0]
-    result = [MapColumn(f"predicted {column}, {name}", _numbers(prediction.values, rows))]
+    result = [_number_column(f"predicted {column}, {name}", prediction.values, rows)]
     if labels is not None and (labels.target, labels.classes) == (prediction.kind, (column,)):
         labelled = pd.Index(labels.ids).get_indexer(pd.Index(prediction.ids))
         true = np.where(labelled < 0, np.nan, labels.values[labelled, 0])
@@ -209,7 +230,7 @@ def _of_labels(ids: Ids, labels: Labels) -> list[MapColumn]:
             MapColumn(name, _codes(values.astype(np.int64), rows), ("no", "yes"))
             for name, values in named
         ]
-    return [MapColumn(name, _numbers(values, rows)) for name, values in named]
+    return [_number_column(name, values, rows) for name, values in named]
 
 
 def _disagreement(ids: Ids, predictions: Mapping[str, Predictions]) -> list[MapColumn]:
@@ -253,12 +274,21 @@ def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[MapColumn]:
     return result
 
 
+def _is_beyond_floats(values: pd.Series) -> bool:
+    """Return whether a column has whole numbers of which float64 does not hold every digit."""
+    if not pd.api.types.is_integer_dtype(values) or not values.notna().any():
+        return False
+    return max(abs(int(values.min())), abs(int(values.max()))) > 2**53
+
+
 def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> MapColumn | None:
     if pd.api.types.is_bool_dtype(values):
         flags = np.where(values.isna(), NONE, values.fillna(False).to_numpy(dtype=np.int64))
         return MapColumn(name, _codes(flags, rows), ("no", "yes"))
-    if pd.api.types.is_numeric_dtype(values):
-        return MapColumn(name, _numbers(values.to_numpy(dtype=np.float64, na_value=np.nan), rows))
+    # whole numbers beyond 2^53 are names, which no float holds: they become classes below, or none
+    if pd.api.types.is_numeric_dtype(values) and not _is_beyond_floats(values):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _number_column(name, numbers, rows)
     text = values.astype("string")
     text = text.mask(text == "")
     classes = tuple(sorted(text.dropna().unique()))

@@ -138,6 +138,9 @@ class Map:
         coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[near.rows]).astype(
             np.float32
         )
+        # a galaxy of the map keeps its own position, also where another one has equal embeddings
+        mapped = pd.Index(self.ids).get_indexer(pd.Index(table.ids))
+        coordinates[mapped >= 0] = self.coordinates[mapped[mapped >= 0]]
         far = float((near.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
         return dataclasses.replace(
             self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far}

@@ -38,7 +38,7 @@ from gzfeatures.figures.palette import CLASS_COLOURS, RAMP, on_paper
 from gzfeatures.figures.sprites import ACROSS, Sprites, pack
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.ids import Ids
+from gzfeatures.ids import Ids, as_ids
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.columns import columns
@@ -303,7 +303,7 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
 def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
     if catalog is None or not {"ra", "dec"} <= set(catalog.columns):
         return None
-    places = catalog.set_index(catalog["galaxy_id"].astype(str))[["ra", "dec"]].reindex(ids)
+    places = catalog.set_index(as_ids(catalog["galaxy_id"]))[["ra", "dec"]].reindex(ids)
     return base64_of(places.to_numpy(dtype=np.float64), "<f8")
 
 

@@ -83,11 +83,14 @@ def point_data(
 
 def _described(column: MapColumn) -> dict[str, Any]:
     """Encode a column that can colour the map as JSON values; the numbers become base64 text."""
+    exact = column.values.dtype == np.float64
+    kind = "<u2" if column.classes is not None else "<f8" if exact else "<f4"
     return {
         "name": column.name,
         "kind": column.kind,
+        "exact": exact,
         "classes": column.classes,
-        "values": base64_of(column.values, "<u2" if column.classes else "<f4"),
+        "values": base64_of(column.values, kind),
     }
 
 

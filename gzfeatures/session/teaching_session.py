@@ -229,7 +229,7 @@ class TeachingSession:
         rows = positions(self.chart.ids, ids, where="map")
         columns: dict[str, Any] = {"galaxy_id": ids}
         if self.catalog is not None:
-            known = self.catalog.set_index("galaxy_id").reindex(ids)
+            known = self.catalog.set_index(as_ids(self.catalog["galaxy_id"])).reindex(ids)
             for name in ("ra", "dec"):
                 if name in known:
                     columns[name] = known[name].to_numpy(np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gzfeatures import outputs
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.votes.votes import Counts
@@ -134,7 +135,9 @@ def draw_survey(
     Raises
     ------
     InputError
-        A number is out of range, or images/ has files of another survey.
+        A number is out of range, images/ has files of another survey, or catalog.csv, hart.csv or
+        truth.csv is no file of a simulated survey. Under a guard (see `outputs`), the guard decides
+        which files are replaced.
     OutputError
         The folder cannot be written.
     """
@@ -152,6 +155,8 @@ def draw_survey(
     entries = [SurveyRow.at(index) for index in range(n)]
     ids = as_ids(np.arange(n) + FIRST_ID)
     _refuse_others(survey.images, ids)
+    if outputs.current() is None:
+        _refuse_strange(survey)
     members, votes = [], []
     for entry in each(entries, handed(progress), "drawing galaxies", n):
         galaxy = member(entry.source, seed, _stream(seed, entry.source, "shape"))
@@ -202,6 +207,27 @@ def _refuse_others(images: Path, ids: Ids) -> None:
             found=others[0],
             remedy="choose an empty folder or delete them",
         )
+
+
+def _refuse_strange(survey: MockSurvey) -> None:
+    """Refuse a folder with a table of the same name that no simulated survey has written."""
+    for path, beginning in (
+        (survey.catalog, "GalaxyID,Class1.1,"),
+        (survey.hart, "asset_id,gz2_class,"),
+        (survey.truth, "GalaxyID,type,same_as,"),
+    ):
+        if not path.exists():
+            continue
+        lines = path.read_bytes().splitlines()[:2] if path.is_file() else []
+        wanted = [beginning.encode(), f"{FIRST_ID},".encode()]
+        # every simulated survey begins with the same galaxy
+        if len(lines) < 2 or not all(map(bytes.startswith, lines, wanted)):
+            raise InputError(
+                "file that no simulated survey has written",
+                where=path,
+                rule=f"begin with {beginning}… and galaxy {FIRST_ID}",
+                remedy="choose an empty folder, or move the file",
+            )
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:

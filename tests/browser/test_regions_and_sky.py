@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,18 @@ def test_the_sky_is_coloured_and_selected_on(browser: Browser) -> None:
     rows = browser.run("return selected()")
     inside = (SKY["ra"] >= 350) | (SKY["ra"] <= 10)
     assert rows == [row for row in np.flatnonzero(inside) if row != 7]
+    for low, high, inside in (
+        (-10, 10, (SKY["ra"] >= 350) | (SKY["ra"] <= 10)),
+        (350, 370, (SKY["ra"] >= 350) | (SKY["ra"] <= 10)),
+        (-360, -340, SKY["ra"] <= 20),
+        (0, 360, SKY["ra"] >= 0),
+        (-180, 180, SKY["ra"] >= 0),
+        (SKY["ra"][3] - 360, SKY["ra"][5] + 360, SKY["ra"] >= 0),
+        (SKY["ra"][290] - 360, SKY["ra"][5] + 360, SKY["ra"] >= 0),
+        (SKY["ra"][290] - 360, SKY["ra"][5], (SKY.index >= 290) | (SKY.index <= 5)),
+    ):
+        rows = browser.run(f"return skyPanel.between({float(low)}, {float(high)}, -90, 90)")
+        assert rows == [row for row in np.flatnonzero(inside) if row != 7], (low, high)
     # by mouse: a box over the whole chart
     box = browser.run(
         "byId('sky-chart').scrollIntoView(); const b = byId('sky-chart').getBoundingClientRect();"
@@ -90,6 +104,18 @@ def test_the_sky_is_coloured_and_selected_on(browser: Browser) -> None:
         {"type": "pointerMove", "x": x1 - 2, "y": y1 - 2}, {"type": "pointerUp"},
     )  # fmt: skip
     assert len(browser.run("return selected()")) == N - 1
+    # 12 h is in the centre, and right ascension grows from the right border to the left one
+    middle, high = (x0 + x1) // 2, (y0 + y1) // 2
+    for left, right, inside in (
+        (middle - 20, middle + 20, abs(SKY["ra"] - 180) < 60),
+        (middle, x1 - 2, SKY["ra"] <= 182),
+    ):
+        browser.pointer(
+            {"type": "pointerMove", "x": left, "y": high - 40}, {"type": "pointerDown"},
+            {"type": "pointerMove", "x": right, "y": high + 40}, {"type": "pointerUp"},
+        )  # fmt: skip
+        rows = browser.run("return selected()")
+        assert len(rows) > 5 and inside[rows].all()
     assert browser.requests() == [] and browser.complaints() == []
 
 
@@ -112,6 +138,36 @@ def test_selections_are_read_by_other_programs_with_every_id_as_it_is(
     # what XML cannot hold is refused where it would be another galaxy
     browser.run("ids[0] = '\\u0001'; byId('votable').click()")
     assert "control characters" in browser.run("return byId('notice').textContent")
+
+
+def test_selections_keep_every_digit_of_a_number(chromium: Browser, tmp_path: Path) -> None:
+    numbers = {
+        "group": np.repeat([1000000007, 1000000008, 1000000009], N // 3),
+        "day": 2451545.1234 + np.arange(N) % 7,
+        "redshift": (10 + np.arange(N) % 9) / 100,
+        "field": np.repeat([1237678598634734123, 1237678598634734124], N // 2),
+    }
+    page = MapPage(
+        IDS,
+        PLACES,
+        PLACES,
+        {"backbone": "b"},
+        {},
+        catalog=pd.DataFrame({"galaxy_id": IDS, **numbers}),
+    )
+    chromium.renew().open(page.write(tmp_path / "map.html"))
+    chromium.until("return document.body.dataset.drawn")
+    kinds = chromium.run("return columns.map((one) => [one.name, one.values.constructor.name])")
+    assert ["redshift", "Float32Array"] in kinds and ["day", "Float64Array"] in kinds
+    chromium.run("select([0, 100, 200]); byId('csv').click()")
+    rows = pd.read_csv(chromium.downloaded("galaxies.csv"), dtype=str)
+    assert rows["group"].tolist() == ["1000000007", "1000000008", "1000000009"]
+    assert rows["field"].tolist() == ["1237678598634734123"] * 2 + ["1237678598634734124"]
+    assert rows["day"].tolist() == [repr(float(numbers["day"][row])) for row in (0, 100, 200)]
+    assert rows["redshift"].tolist() == ["0.1", "0.11", "0.12"]
+    shown = "return shown(columns.find((one) => one.name === 'group'), 100)"
+    assert chromium.run(shown) == "1000000008"
+    assert chromium.complaints() == []
 
 
 def test_regions_are_named_by_answers_labels_or_numbers() -> None:
@@ -138,6 +194,18 @@ def test_maps_without_parts_have_at_most_one_region(kind: str) -> None:
     assert len(levels) == 0 if kind == "eleven" else len(levels) >= 1
     if kind == "all equal":
         assert levels[0].classes == ("galaxy",) and (levels[0].values == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "str"])
+def test_ids_of_any_type_have_positions_on_the_sky(tmp_path: Path, kind: str) -> None:
+    ids = np.asarray([str(i) for i in range(N)], dtype=object)
+    catalog = SKY.assign(galaxy_id=np.arange(N).astype(kind))
+    page = MapPage(ids, PLACES, PLACES, {"backbone": "b"}, {}, catalog=catalog, sky=True)
+    text = page.write(tmp_path / "map.html").read_text(encoding="utf-8")
+    packed = re.search('"sky": ?"([^"]*)"', text)
+    assert packed is not None
+    places = np.frombuffer(base64.b64decode(packed[1]), "<f8").reshape(-1, 2)
+    np.testing.assert_array_equal(places, SKY[["ra", "dec"]].to_numpy())
 
 
 def test_a_sky_without_positions_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ const count = ids.length;
 const flat = decoded(page.coordinates, Float32Array); // x, y, z of each galaxy
 const columns = page.columns.map((column) => ({
   ...column,
-  values: decoded(column.values, column.kind === "class" ? Uint16Array : Float32Array),
+  values: decoded(column.values, column.kind === "class" ? Uint16Array : column.exact ? Float64Array : Float32Array),
 }));
 const regions = page.regions.map((level) => ({ ...level, values: decoded(level.values, Uint16Array), medians: null }));
 const tiles = page.sheets ? decoded(page.sheets.tiles, Int32Array) : null;
@@ -32,6 +32,7 @@ function shown(column, row) {
   const value = column.values[row];
   if (column.kind === "class") return value === NONE ? "–" : column.classes[value];
   if (Number.isNaN(value)) return "–";
+  if (Number.isSafeInteger(value)) return String(value); // counts and names of groups keep every digit
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(+value.toPrecision(4)) : value === 0 ? "0" : value.toExponential(2);
 }
 

@@ -6,6 +6,11 @@ const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""'
 
 const exported = (() => {
   const number = (value) => (Number.isNaN(value) ? "" : String(value));
+  /* A number of single precision as the shortest decimal that means it: 0.1, not 0.10000000149011612. */
+  const short = (value) => {
+    for (let digits = 6; digits < 9; digits++) if (Math.fround(+value.toPrecision(digits)) === value) return number(+value.toPrecision(digits));
+    return number(+value.toPrecision(9));
+  };
   const located = sky ? (row) => [sky[2 * row], sky[2 * row + 1]] : () => [];
 
   /* Columns of the files: name, whether numbers, value of a row as text. */
@@ -15,7 +20,7 @@ const exported = (() => {
     const others = columns.filter((column) => !own.has(column.name)).map((column) =>
       column.kind === "class"
         ? { name: column.name, text: (row) => (column.values[row] === NONE ? "" : column.classes[column.values[row]]) }
-        : { name: column.name, numbers: true, text: (row) => number(column.values[row]) });
+        : { name: column.name, numbers: true, text: (row) => (column.values instanceof Float32Array ? short : number)(column.values[row]) });
     return [
       { name: "galaxy_id", text: (row) => ids[row], ucd: "meta.id;meta.main" },
       ...(sky ? ["ra", "dec"].map((name, i) => ({ name, numbers: true, unit: "deg", ucd: `pos.eq.${name};meta.main`, text: (row) => number(located(row)[i]) })) : []),

@@ -1,6 +1,6 @@
 "use strict";
-/* Sky: where the galaxies lie, all sky in one drawing (Hammer, equal areas; right ascension grows to the left), and a
-   selection by box, click or bounds. Drawn in the page, from numbers in the page. */
+/* Sky: where the galaxies lie, all sky in one drawing (Hammer, equal areas; right ascension grows to the left, with 12 h
+   in the centre, where surveys of the northern galactic cap lie), and a selection by box, click or bounds. Drawn in the page, from numbers in the page. */
 const skyPanel = page.sky_shown && sky && (() => {
   const canvas = byId("sky-chart"), context = canvas.getContext("2d"), section = byId("sky");
   const places = new Float32Array(2 * count); // in −1 … 1, NaN without a position
@@ -13,7 +13,7 @@ const skyPanel = page.sky_shown && sky && (() => {
   }
 
   function projected(ra, dec) {
-    const turned = ((((180 - ra) % 360) + 360) % 360) - 180; // centre at 12 h
+    const turned = 180 - (((ra % 360) + 360) % 360); // −180 … 180, from the right border to the left one: 180 is at 0
     const l = (turned * Math.PI) / 180, b = (dec * Math.PI) / 180;
     const z = Math.sqrt(1 + Math.cos(b) * Math.cos(l / 2));
     return [(Math.cos(b) * Math.sin(l / 2)) / z, Math.sin(b) / z];
@@ -33,8 +33,8 @@ const skyPanel = page.sky_shown && sky && (() => {
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.strokeStyle = theme("--line");
     context.lineWidth = ratio;
-    for (const dec of [-60, -30, 0, 30, 60]) line(0.01, 359.99, (one) => [one - 180 + 0.001, dec]);
-    for (const ra of [0.01, 60, 120, 180, 240, 300, 359.99]) line(-90, 90, (one) => [ra, one]);
+    for (const dec of [-60, -30, 0, 30, 60]) line(0, 359.999, (one) => [one, dec]);
+    for (const ra of [0, 60, 120, 180, 240, 300, 359.999]) line(-90, 90, (one) => [ra, one]);
     const side = Math.max(1.5, Math.min(4, 60 / Math.sqrt(count + 1))) * ratio, any = chosen.includes(1);
     for (let row = 0; row < count; row++) {
       if (hidden[row] || Number.isNaN(places[2 * row])) continue;
@@ -64,13 +64,14 @@ const skyPanel = page.sky_shown && sky && (() => {
     return rows;
   }
 
-  /* Galaxies between bounds in degrees; right ascension may run through 0: from 350 to 10. */
+  /* Galaxies between bounds in degrees; right ascension may run through 0: from 350 to 10, −10 to 10, or 350 to 370. */
   function between(fromRa, toRa, fromDec, toDec) {
-    const rows = [];
+    const rows = [], turned = (degrees) => ((degrees % 360) + 360) % 360;
+    const width = toRa - fromRa >= 360 ? 360 : turned(toRa - fromRa), least = 1e-9; // of rounding
     for (let row = 0; row < count; row++) {
       const [ra, dec] = [sky[2 * row], sky[2 * row + 1]];
       if (hidden[row] || Number.isNaN(ra) || !(dec >= fromDec && dec <= toDec)) continue;
-      if (fromRa <= toRa ? ra >= fromRa && ra <= toRa : ra >= fromRa || ra <= toRa) rows.push(row);
+      if (turned(ra - fromRa + least) <= width + 2 * least) rows.push(row);
     }
     return rows;
   }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.client
+import io
 import json
 import socket
 import struct
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from browser import Browser
 from tables_of import table_of
 
@@ -23,6 +26,7 @@ from gzfeatures import files
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.explore.feature_space import FeatureSpace
 from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.ids import as_ids
 from gzfeatures.maps.map import Map
 from gzfeatures.session.teaching_session import TeachingSession
 from gzfeatures.teaching.answers_file import AnswersFile
@@ -207,6 +211,18 @@ def test_what_else_a_label_file_holds_stays_in_it(session: TeachingSession) -> N
     assert list(labels.ids) == ["g0001", "=other", "g0002"]
     assert [each["id"] for each in session.state()["answers"]] == ["g0001", "g0002"]
     assert list(session.labels("queue", "user").ids) == ["g0001"]
+
+
+def test_a_selection_has_positions_whatever_the_type_of_ids(session: TeachingSession) -> None:
+    ids = as_ids(np.arange(N))
+    table = dataclasses.replace(session.table, ids=ids)
+    catalog = pd.DataFrame({"galaxy_id": np.arange(N), "ra": np.arange(N) * 1.5, "dec": 2.0})
+    chart = dataclasses.replace(session.chart, ids=ids)
+    taught = dataclasses.replace(session, table=table, chart=chart, catalog=catalog)
+    said = taught.selection({"ids": ["4", "2"], "how": "fits"})
+    taught.close()
+    rows = Table.read(io.BytesIO(base64.b64decode(said["fits"])))
+    assert rows["ra"].tolist() == [6.0, 3.0] and rows["dec"].tolist() == [2.0, 2.0]
 
 
 def test_heads_are_fitted_without_what_is_set_aside(session: TeachingSession) -> None:

@@ -550,6 +550,18 @@ def test_another_survey_is_not_mixed_in(tmp_path: Path) -> None:
         draw_survey(tmp_path, n=2, size=32, progress=False)
 
 
+@pytest.mark.parametrize("name", ["catalog.csv", "hart.csv", "truth.csv"])
+def test_tables_of_others_are_never_replaced(tmp_path: Path, name: str) -> None:
+    draw_survey(tmp_path, n=2, size=32, progress=False)
+    draw_survey(tmp_path, n=2, seed=1, size=32, progress=False)
+    header = (tmp_path / name).read_text().splitlines()[0]
+    for text in ("GalaxyID,z\n10000001,0.1\n", f"{header}\n100008,0.5\n", f"{header}\n", ""):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name}: file that no simulated survey"):
+            draw_survey(tmp_path, n=2, size=32, progress=False)
+        assert (tmp_path / name).read_text() == text
+
+
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/images/10000001\.jpg: cannot be written"):
