@@ -193,14 +193,19 @@ def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
             if isinstance(each, Path):
                 yield from _on_this_machine(each)
             elif isinstance(each, str) and name in NAMED and NAMED[name](each):
-                yield _file_of(each)
+                yield from _files_of(each)
 
 
-def _file_of(text: str) -> Path:
-    """Return the file path in an argument such as `onnx:encoder.onnx`, or the argument itself."""
+def _files_of(text: str) -> Iterator[Path]:
+    """Yield the file in an argument such as `onnx:encoder.onnx`, and files that a TOML names."""
     from gzfeatures.features.backbones import foreign_kind
 
-    return Path(text.partition(":")[2] if foreign_kind(text) else text)
+    path = Path(text.partition(":")[2] if foreign_kind(text) else text)
+    yield path
+    if path.suffix.lower() == ".toml":
+        from gzfeatures.networks.encoders.backbone_table import files_named
+
+        yield from files_named(path)
 
 
 def _on_this_machine(path: Path) -> Iterator[Path]:

@@ -52,6 +52,22 @@ def read_entry(path: Path, describe: Describe) -> Backbone:
         return entry_backbone(entries[0], file.parent, describe, str(file))
 
 
+def files_named(path: Path) -> list[Path]:
+    """Return the files of encoder and weights that a TOML file about a backbone names.
+
+    The list is empty for a file that `read_entry` would refuse.
+    """
+    try:
+        (entry,) = tomllib.loads(path.read_text("utf-8"))["backbones"]
+        architecture, weights = str(entry["architecture"]), entry.get("weights")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    kind, _, place = architecture.partition(":")
+    named = [place] if kind in PATHS else []
+    named += [weights] if isinstance(weights, str) and weights != "none" else []
+    return [path.parent / name for name in named]
+
+
 def entry_backbone(
     entry: dict[str, Any], folder: Path, describe: Describe, where: object
 ) -> Backbone:

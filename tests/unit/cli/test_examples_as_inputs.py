@@ -1,4 +1,4 @@
-"""A file that an option of a search names as an example is never overwritten by its output."""
+"""A file that an option names, itself or in a description, is never overwritten by an output."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from gzfeatures.cli.console import app
 from gzfeatures.errors import OutputError
+from gzfeatures.networks.encoders.backbone_table import files_named
 
 
 @pytest.fixture
@@ -55,3 +56,27 @@ def test_a_selection_that_the_same_verb_wrote_is_an_input_too(desk: Path) -> Non
     assert isinstance(error, OutputError) and "would overwrite an input" in str(error)
     assert Path("found.csv").read_bytes() == before
     assert error_of("--like", "found.csv", "--unlike", "g0007", "-o", "other.csv") is None
+
+
+@pytest.mark.parametrize("output", ["encoder.onnx", "weights.bin"])
+def test_the_files_that_a_description_of_a_backbone_names_are_inputs(
+    output: str, desk: Path
+) -> None:
+    (desk / "own").mkdir()
+    Path("own/mine.toml").write_text(
+        '[[backbones]]\nname = "mine"\narchitecture = "onnx:../encoder.onnx"\n'
+        'weights = "../weights.bin"\n'
+    )
+    for name in ("encoder.onnx", "weights.bin"):
+        Path(name).write_bytes(b"a network")
+    words = ["extract", "images", "--backbone", "own/mine.toml", "-o", output, "--overwrite"]
+    error = CliRunner().invoke(app, words).exception
+    assert isinstance(error, OutputError) and "would overwrite an input" in str(error)
+    assert Path(output).read_bytes() == b"a network"
+
+
+@pytest.mark.parametrize("text", ["", "[[backbones]]", "backbones = 3", "= no TOML", "\udcff"])
+def test_a_description_that_names_nothing_names_no_file(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert files_named(tmp_path / "mine.toml") == []
+    assert files_named(tmp_path / "absent.toml") == []
