@@ -156,6 +156,13 @@ MUTANTS = (
         "test_familiarity.py",
     ),
     Mutant(
+        "class sets keep their thresholds if more of them are empty",
+        "evaluation/conformal_sets.py",
+        "parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in self._pairs)",
+        "parts = self.scores",
+        "test_class_sets.py",
+    ),
+    Mutant(
         "the most probable class can be outside the class set",
         "evaluation/conformal_sets.py",
         "        members[np.arange(len(predictions)), predictions.codes] = True\n",
