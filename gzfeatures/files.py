@@ -273,6 +273,38 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def require_csv(path: str | Path, what: str) -> Path:
+    """Return the path of a CSV file to write; refuse a name that promises another format.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+    what : str
+        What the file is, as words in the error: "label file", …
+
+    Raises
+    ------
+    InputError
+        The name ends neither in .csv nor in .csv.gz: the file could not be read by its name.
+
+    Examples
+    --------
+    >>> require_csv("labels.csv", "label file").name
+    'labels.csv'
+    """
+    written = Path(path)
+    if not written.name.lower().endswith((".csv", ".csv.gz")):
+        raise InputError(
+            what,
+            where=written,
+            rule="end in .csv or .csv.gz, because it is written as CSV",
+            found=written.name,
+            remedy="choose another name",
+        )
+    return written
+
+
 def require_file(path: str | Path, what: str) -> Path:
     """Return the path of a file or folder that exists; raise an error if it does not.
 

@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+
+def csv_only(path: Path | None) -> Path | None:
+    """Refuse an output file whose name promises another format than CSV, before any work."""
+    from gzfeatures.files import require_csv
+
+    return None if path is None else require_csv(path, "table to write")
+
+
 LABELS = typer.Option("--labels", help="Label file (CSV): galaxy_id,label[,split][,group].")
 IMAGES = typer.Option(
     "--images",

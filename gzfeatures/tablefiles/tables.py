@@ -51,7 +51,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.files import require_file, written_whole
+from gzfeatures.files import require_csv, require_file, written_whole
 from gzfeatures.id_text import MISSING_WORDS
 from gzfeatures.ids import require_text
 from gzfeatures.outputs import seal_parquet
@@ -305,9 +305,12 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
 
     Raises
     ------
+    InputError
+        The name ends neither in .csv nor in .csv.gz.
     OutputError
         The file cannot be written at this path.
     """
+    path = require_csv(path, "table to write")
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
     # quote all texts if one contains "\r": Python's csv does not quote "\r" if lines end with "\n";
@@ -316,11 +319,11 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
         safe[name].astype("str").str.contains("\r", regex=False, na=False).any() for name in texts
     )
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-    with written_whole(Path(path)) as temporary:
+    with written_whole(path) as temporary:
         safe.rename(columns=guarded).to_csv(
             temporary, index=False, lineterminator="\n", quoting=quoting
         )
-    return Path(path)
+    return path
 
 
 def _guarded_column(column: pd.Series) -> pd.Series:

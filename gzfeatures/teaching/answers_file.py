@@ -10,7 +10,7 @@ import pandas as pd
 
 from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
-from gzfeatures.files import locked_file, require_file
+from gzfeatures.files import locked_file, require_csv, require_file
 from gzfeatures.galaxies.labels.label_columns import SEPARATOR
 from gzfeatures.galaxies.splits.asked import ASKED, RANDOM, REASONS
 from gzfeatures.ids import as_ids, require_unique
@@ -43,18 +43,9 @@ class AnswersFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
         # the file is written again as CSV after every answer: a table of another format would be
         # replaced by a text that is no such table
-        if not self.path.name.lower().endswith((".csv", ".csv.gz")):
-            raise InputError(
-                "label file to write answers to",
-                where=self.path,
-                rule="end in .csv or .csv.gz",
-                found=self.path.name,
-                remedy="name another file; labels of a table go on from a CSV of its columns "
-                "galaxy_id and label",
-            )
+        self.path = require_csv(path, "label file to write answers to")
         self._more: list[str] = []
         self._rows: dict[str, dict[Hashable, Any]] = {}
         self._digest: str | None = None

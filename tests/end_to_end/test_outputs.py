@@ -292,10 +292,12 @@ def test_two_outputs_of_one_name_are_refused(words: str, desk: Path) -> None:
 
 def test_a_folder_a_pipe_and_a_device_are_not_replaced(desk: Path) -> None:
     os.mkfifo("pipe.csv")
+    Path("folder.csv").mkdir()
+    Path("null.csv").symlink_to("/dev/null")
     for name, kind in (
-        ("images", "a folder"),
+        ("folder.csv", "a folder"),
         ("pipe.csv", "no regular file"),
-        ("/dev/null", "no regular file"),
+        ("null.csv", "no regular file"),
     ):
         refused(
             call("label", "catalog.csv", "--scheme", "smooth-featured", "-o", name, "--overwrite"),

@@ -24,6 +24,7 @@ from gzfeatures.cli.options import (
     Scheme,
     Seed,
     VoteMeasure,
+    csv_only,
 )
 from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.texts.check import print_columns, print_findings, print_verdict
@@ -121,7 +122,8 @@ def label(
     catalog: CatalogFile,
     scheme: Scheme,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Label file to write (CSV).")
+        Path | None,
+        typer.Option("--output", "-o", callback=csv_only, help="Label file to write (CSV)."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -189,7 +191,10 @@ def sample(
     catalog: CatalogFile,
     scheme: Scheme,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Label file to write (CSV), with the split.")
+        Path,
+        typer.Option(
+            "--output", "-o", callback=csv_only, help="Label file to write (CSV), with the split."
+        ),
     ],
     strategy: Annotated[
         str,

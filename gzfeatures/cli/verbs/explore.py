@@ -28,6 +28,7 @@ from gzfeatures.cli.options import (
     Seed,
     Selection,
     TableFile,
+    csv_only,
 )
 from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.several_words import SeveralWords
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
 
 Csv = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="CSV file to write; it can be joined with a catalog."),
+    typer.Option(
+        "--output",
+        "-o",
+        callback=csv_only,
+        help="CSV file to write; it can be joined with a catalog.",
+    ),
 ]
 Gallery = Annotated[
     Path | None,
@@ -275,7 +281,9 @@ def doubt(
     next_: Annotated[
         Path | None,
         typer.Option(
-            "--next", help="CSV file of unlabelled galaxies that should be labelled next."
+            "--next",
+            callback=csv_only,
+            help="CSV file of unlabelled galaxies that should be labelled next.",
         ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of galaxies in --next.")] = 50,
