@@ -63,7 +63,7 @@ def labels_and_split(
     arcsec : float
         Galaxies closer than this separation are in one group; 0 means no groups by position.
     id_column : str, optional
-        Column of the label file with the ids, if it has none of the usual names.
+        Column of the label file with the ids; by default the first with a usual name.
     """
     import numpy as np
 

@@ -69,6 +69,7 @@ __all__ = [
     "MISSING_WORDS",
     "fits_units",
     "guarded",
+    "id_column_of",
     "plain",
     "read_table",
     "unguarded",
@@ -98,6 +99,21 @@ ID_COLUMNS = (
     "id",
 )
 """Names of id columns, all read as text; the first that a table has gives its galaxies' ids."""
+
+
+def id_column_of(columns: Collection[str], wanted: str | None = None) -> str | None:
+    """Return the id column of a table: the wanted one, else the first usual one; None if absent.
+
+    A wanted column that is absent does not matter: the user names it for several files, and a file
+    that gzfeatures wrote has ids in `galaxy_id` only.
+
+    Examples
+    --------
+    >>> id_column_of(["id", "number"], "number"), id_column_of(["galaxy_id"], "number")
+    ('number', 'galaxy_id')
+    """
+    names = ID_COLUMNS if wanted is None else (wanted, *ID_COLUMNS)
+    return next((name for name in names if name in columns), None)
 
 
 def read_table(

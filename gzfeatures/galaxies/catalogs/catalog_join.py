@@ -14,7 +14,7 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.quantities import understood
 from gzfeatures.ids import as_keys
-from gzfeatures.tablefiles.tables import ID_COLUMNS, plain, read_table
+from gzfeatures.tablefiles.tables import id_column_of, plain, read_table
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
@@ -112,7 +112,7 @@ class Rows:
         # a user may name the key `galaxy_id`, although the id column of a published table has a
         # different name: copy that column to `galaxy_id`
         if "galaxy_id" in keys and "galaxy_id" not in frame:
-            column = next((name for name in ID_COLUMNS if name in frame), None)
+            column = id_column_of(list(frame.columns))
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
         return cls(understood(frame), str(path))
 

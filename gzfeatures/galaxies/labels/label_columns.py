@@ -18,7 +18,7 @@ from gzfeatures.galaxies.catalogs.quantities import strange_cells
 from gzfeatures.galaxies.labels.redshift_names import REDSHIFTS
 from gzfeatures.ids import Ids, as_ids
 from gzfeatures.tablefiles.cells import texts_of
-from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+from gzfeatures.tablefiles.tables import ID_COLUMNS, id_column_of, read_table
 
 SEPARATOR = "|"
 VOTES = "votes "
@@ -59,7 +59,7 @@ def read_columns(
     words : LabelWords
         What words such as `NA` and `None` mean in the column `label`.
     id_column : str, optional
-        Column of the ids; needed if the file has no column with a usual name of ids.
+        Column of the ids; by default the first with a usual name of ids.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_columns(
         differ by case only, or a fraction is outside [0, 1] or no number.
     """
     frame = read_table(path, id_column=id_column, texts=("label",))
-    id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    id_column = id_column_of(list(frame.columns), id_column)
     if id_column is None:
         raise InputError(
             "labels have no id",

@@ -203,7 +203,7 @@ class Labels:
             CSV, Parquet or FITS, such as `gzfeatures label` writes (see `read_columns`).
             `gz.read_labels` also reads the split that a file may contain.
         id_column : str, optional
-            Column of the ids; needed if the file has no column with a usual name of ids.
+            Column of the ids; by default the first with a usual name of ids.
         missing_label : tuple of str
             Words of the column `label` that mean that a galaxy has no label, such as "NA".
         label_as_is : bool

@@ -19,7 +19,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split, group_codes
 from gzfeatures.ids import Ids, among, as_ids
 from gzfeatures.tablefiles.cells import texts_of
-from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+from gzfeatures.tablefiles.tables import id_column_of, read_table
 
 ASKED = "asked"
 RANDOM, QUEUE, USER = "random", "queue", "user"
@@ -56,7 +56,7 @@ def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | Non
     path : str or Path
         Label file, as for `label_file.read_labels`.
     id_column : str, optional
-        Column of the ids; needed if the file has no column with a usual name of ids.
+        Column of the ids; by default the first with a usual name of ids.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_asked(path: str | Path, *, id_column: str | None = None) -> Asked | Non
         The file does not exist; or a word in the column is not random, queue or user.
     """
     frame = read_table(path, id_column=id_column, texts=(ASKED,))
-    named = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    named = id_column_of(list(frame.columns), id_column)
     if ASKED not in frame or named is None:
         return None
     ids = as_ids(frame[named], where=path)

@@ -124,7 +124,7 @@ def read_labels(
     words : LabelWords
         What words such as `NA` and `None` mean in the column `label`.
     id_column : str, optional
-        Column of the ids; needed if the file has no column with a usual name of ids.
+        Column of the ids; by default the first with a usual name of ids.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def read_target(
         Catalog with the column if the file lacks it; galaxies that are not in the catalog have an
         unknown number.
     id_column : str, optional
-        Column of the ids in the file; needed if the file has no column with a usual name of ids.
+        Column of the ids in the file; by default the first with a usual name of ids.
 
     Raises
     ------

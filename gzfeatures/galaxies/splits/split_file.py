@@ -19,7 +19,7 @@ from gzfeatures.galaxies.splits.related_galaxies import GIVEN, Grouping, key_gro
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among, as_ids
 from gzfeatures.tablefiles.cells import texts_of
-from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
+from gzfeatures.tablefiles.tables import id_column_of, read_table, write_csv
 
 COLUMNS = ("galaxy_id", "split", "group")
 SHARES = (0.7, 0.1, 0.2)
@@ -109,7 +109,7 @@ def known_of(
     arcsec : float
         As for `Grouping.near`.
     id_column : str, optional
-        Column of the ids; needed if the file has no column with a usual name of ids.
+        Column of the ids; by default the first with a usual name of ids.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def known_of(
         A declination lies beyond a pole.
     """
     frame = read_table(labels, id_column=id_column)
-    named_by = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    named_by = id_column_of(list(frame.columns), id_column)
     # without a usual id column, recognise the kind of catalog by its columns, because the kind
     # determines the id column
     if named_by is None:

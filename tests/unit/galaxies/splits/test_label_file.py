@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.asked import read_asked
 from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
 from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.galaxies.splits.split_file import known_of
 from gzfeatures.ids import as_ids
 
 steady = settings(derandomize=True, deadline=None, max_examples=30)
@@ -223,3 +225,18 @@ def test_an_empty_group_is_no_common_group(tmp_path: Path, ending: str) -> None:
     frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file)
     split = read_labels(file)[1]
     assert split is not None and split.groups == {"a": "g", "b": "g"}
+
+
+def test_the_id_column_that_a_user_names_wins_over_usual_names(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    rows = ["1,3,disk,random,g", "2,1,smooth,queue,g", "3,2,merger,queue,"]
+    file.write_text("\n".join(["id,gal_number,label,asked,group", *rows]) + "\n")
+    ids = read_labels(file, id_column="gal_number")[0].ids.tolist()
+    assert ids == ["3", "1", "2"] and read_labels(file)[0].ids.tolist() == ["1", "2", "3"]
+    asked = read_asked(file, id_column="gal_number")
+    assert asked is not None and asked.random.tolist() == ["3"]
+    groups = known_of(file, as_ids("123"), 3, id_column="gal_number").groups
+    assert set(groups) == {"1", "3"}
+    # a file that gzfeatures wrote keeps its own id column, whatever the catalog's is called
+    written = write_labels(tmp_path / "w.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0])))
+    assert read_labels(written, id_column="gal_number")[0].ids.tolist() == ["a", "b"]
