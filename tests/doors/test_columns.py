@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -122,6 +123,39 @@ def test_units_of_the_file_are_heeded() -> None:
         InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"
     ):
         quantities.required(quantities.understood(frame), "petro_r90", "t")
+
+
+@pytest.mark.parametrize(
+    ("unit", "degrees"),
+    [
+        *[(unit, np.degrees(0.5)) for unit in ("rad", "radians", "Radians", "RADIAN", "rads")],
+        *[(unit, 7.5) for unit in ("h", "hrs", "Hours", "hourangle", "hr.")],
+        *[(unit, 0.5 / 60) for unit in ("arcminutes", "arcmins", "Arcminute", "'")],
+        *[(unit, 0.5 / 3600) for unit in ("arcseconds", "ARCSEC", '"')],
+        *[(unit, 0.5 / 3.6e6) for unit in ("mas", "MAS")],
+        *[(unit, 0.5) for unit in ("deg", "deg.", "degrees", "Degrees", "decimal degrees", "--")],
+    ],
+)
+def test_spellings_of_a_unit_are_converted_and_sentinels_are_kept(
+    unit: str, degrees: float
+) -> None:
+    frame = pd.DataFrame({"galaxy_id": ["a", "b", "c"], "ra": [0.5, -9999.0, -999.0]})
+    frame.attrs["units"] = {"ra": unit}
+    read = quantities.understood(frame)
+    assert read["ra"].tolist() == pytest.approx([degrees, -9999, -999], rel=1e-12)
+    assert len(read.attrs["notes"]) == (degrees != 0.5)
+
+
+@pytest.mark.parametrize("unit", ["pixels", "Pix.", "sexagesimal", "?", "as", "dex", "mag", "min"])
+def test_a_unit_that_is_no_known_angle_is_refused_not_taken_for_the_usual_one(unit: str) -> None:
+    frame = pd.DataFrame({"galaxy_id": ["a"], "ra": [0.5], "PETROR90_R": [3.0]})
+    frame.attrs["units"] = {"ra": unit, "PETROR90_R": unit}
+    read = quantities.understood(frame)
+    assert read["ra"].tolist() == [0.5] and read["PETROR90_R"].tolist() == [3.0]
+    for name, ours in (("ra", "deg"), ("petro_r90", "arcsec")):
+        message = f"is in {re.escape(unit)}, which is no {ours}; .*correct the unit of the column"
+        with pytest.raises(InputError, match=message):
+            quantities.required(read, name, "t")
 
 
 def _write(table: Table, path: Path, kind: str) -> Path:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs import sexagesimal
+from gzfeatures.id_text import MISSING_WORDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,9 @@ QUANTITIES: dict[str, Quantity] = {
 
 ANGLES = ("deg", "arcsec")
 """Units of angle in gzfeatures, to which angles in a file are converted."""
+
+WRITTEN_OTHERWISE = {'"': "arcsec", "''": "arcsec", "'": "arcmin", "decimal degrees": "deg"}
+"""Usual ways to write a unit of angle that astropy does not read, and the unit meant."""
 
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
 """Names of columns that may hold right ascension and declination in one cell."""
@@ -173,7 +177,9 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
             f"column {column} {why}",
             where=where,
             rule=f"be numbers for {name}" if name in QUANTITIES else "hold numbers",
-            remedy=_remedy(name, is_text="text" in why),
+            remedy=_remedy(
+                name, is_text=why.startswith("holds text"), unit=why.startswith("is in")
+            ),
         )
     if name in QUANTITIES:
         names = (name, *(other for other in QUANTITIES[name].names if other != name))
@@ -189,8 +195,10 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
     )
 
 
-def _remedy(name: str, *, is_text: bool) -> str:
+def _remedy(name: str, *, is_text: bool, unit: bool) -> str:
     """Return advice to a user whose column does not contain the quantity that its name suggests."""
+    if unit:
+        return f"correct the unit of the column, or convert it to {QUANTITIES[name].unit}"
     if not is_text:
         return f"name the column {name} where it is one"
     # gzfeatures finds a known quantity also in a column with the name of the quantity (such as
@@ -234,7 +242,9 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
         factor = _factor(units.get(source or "", ""), quantity.unit) or 1.0
         if source is not None and factor != 1:
             changes.append(f"{source} is given in {units[source]} and held in {quantity.unit}")
-            frame[source] = frame[source].to_numpy(dtype=np.float64, na_value=np.nan) * factor
+            numbers = frame[source].to_numpy(dtype=np.float64, na_value=np.nan)
+            # keep sentinels as they are: -9999 times a factor looks like a measured number
+            frame[source] = np.where(np.isin(numbers, SENTINELS), numbers, numbers * factor)
             units[source] = quantity.unit
     frame.attrs = {**frame.attrs, "notes": changes, "units": units}
     return frame
@@ -280,18 +290,30 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 def _factor(given: str, ours: str) -> float | None:
     """Return the factor from one unit of angle to another; None if no factor exists.
 
-    The factor is 1 if a unit is missing or unknown to astropy. Magnitudes stay unchanged, because
-    no factor converts between their zero points.
+    The factor is 1 if the file gives no unit. A unit that astropy does not know, also in lower case
+    and in the singular, has no factor. Magnitudes stay unchanged, because no factor converts
+    between their zero points.
+
+    Examples
+    --------
+    >>> _factor("Arcminutes", "arcsec"), _factor("pixels", "arcsec"), _factor("hrs", "deg")
+    (60.0, None, 15.0)
     """
-    if not given or given == ours or ours not in ANGLES:
+    if given.strip() in MISSING_WORDS or given == ours or ours not in ANGLES:
         return 1.0
-    if given.lower() in ("h", "hr", "hour", "hours", "hourangle"):
-        return 15.0 if ours == "deg" else None
     from astropy import units
 
-    try:
-        return float(units.Unit(given).to(units.Unit(ours)))
-    except units.UnitConversionError:
-        return None
-    except ValueError:
-        return 1.0
+    plain = given.strip().lower().rstrip(".")
+    plain = WRITTEN_OTHERWISE.get(plain, plain)
+    singular = plain.removesuffix("s")
+    if singular in ("h", "hr", "hour", "hourangle"):
+        return 15.0 if ours == "deg" else None
+    # case has a meaning in units (mas, Mas), so other spellings are tried after the file's own
+    for spelling in (given, plain, singular):
+        try:
+            return float(units.Unit(spelling).to(units.Unit(ours)))
+        except units.UnitConversionError:
+            return None
+        except ValueError:
+            continue
+    return None
