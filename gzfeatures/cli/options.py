@@ -15,6 +15,29 @@ def csv_only(path: Path | None) -> Path | None:
     return None if path is None else require_csv(path, "table to write")
 
 
+def parquet_only(path: Path | None) -> Path | None:
+    """Refuse an embedding table whose name promises another format than Parquet, before any work.
+
+    A name without a known ending is accepted: it may be a folder for several tables.
+    """
+    from gzfeatures.errors import InputError
+
+    if path is not None and path.name.lower().removesuffix(".gz").endswith(OTHERS):
+        raise InputError(
+            "embedding table to write",
+            where=path,
+            rule="end in .parquet, because it is written as Parquet",
+            found=path.name,
+            remedy="choose another name; 'gzfeatures table export' writes other formats",
+        )
+    return path
+
+
+OTHERS = (
+    *(".csv", ".tsv", ".txt", ".ecsv", ".fits", ".fit", ".vot", ".votable", ".xml", ".html"),
+    *(".h5", ".hdf5", ".h5ad", ".npy", ".npz", ".feather", ".arrow", ".json"),
+)
+"""Endings of file names that promise another format than Parquet."""
 LABELS = typer.Option("--labels", help="Label file (CSV): galaxy_id,label[,split][,group].")
 IMAGES = typer.Option(
     "--images",

@@ -23,6 +23,7 @@ from gzfeatures.cli.options import (
     PixelScale,
     Selection,
     Source,
+    parquet_only,
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.slurm_script import array_script, part_of
@@ -80,6 +81,7 @@ def extract(
         typer.Option(
             "--output",
             "-o",
+            callback=parquet_only,
             help="Embedding table to write (Parquet); a folder for several tables.",
         ),
     ],

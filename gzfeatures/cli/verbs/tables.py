@@ -21,6 +21,7 @@ from gzfeatures.cli.options import (
     Seed,
     Selection,
     TableFile,
+    parquet_only,
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.verbs.extraction import steps_of_table
@@ -40,7 +41,10 @@ table = typer.Typer(
 app.add_typer(table, name="table")
 
 Written = Annotated[
-    Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet).")
+    Path,
+    typer.Option(
+        "--output", "-o", callback=parquet_only, help="Embedding table to write (Parquet)."
+    ),
 ]
 OnBad = Annotated[
     Literal["raise", "skip"],

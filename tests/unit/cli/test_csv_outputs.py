@@ -1,4 +1,4 @@
-"""Verbs that write CSV refuse a name that promises another format, before they read anything."""
+"""Verbs refuse to write CSV or Parquet under the name of another format, before any work."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ def test_no_verb_writes_csv_under_the_name_of_another_format(
     assert not list(tmp_path.iterdir())
     # any other name is an output: what is missing is the input
     assert "none." in called(*VERBS[verb], "T.CSV.gz", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("extract", "none"), ("table", "slice", "none.parquet"), ("table", "join", "none.a")]
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "T.FITS", "t.npz"])
+def test_no_verb_writes_parquet_under_the_name_of_another_format(
+    tmp_path: Path, words: tuple[str, ...], name: str
+) -> None:
+    done = called(*words, "-o", name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {name}: embedding table to write; must end in .parquet")
+    assert not list(tmp_path.iterdir())
+    for other in ("t.parquet", "folder"):
+        assert "embedding table to write" not in called(*words, "-o", other, cwd=tmp_path).stderr
 
 
 def test_no_table_is_written_as_csv_under_another_name(tmp_path: Path) -> None:
