@@ -150,6 +150,20 @@ def present(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return measured
 
 
+def on_sky(ra: npt.NDArray[np.floating], dec: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Return which positions are known: ra in ±360 degrees and dec in ±90 degrees, shape (n,).
+
+    NaN is unknown, and so are sentinels such as −9999, which would become positions modulo 360°.
+
+    Examples
+    --------
+    >>> on_sky(np.array([81.0, -9999.0]), np.array([81.0, -9999.0])).tolist()
+    [True, False]
+    """
+    known: npt.NDArray[np.bool_] = (np.abs(ra) <= 360) & (np.abs(dec) <= 90)
+    return known
+
+
 def strange_cells(texts: pd.Series) -> str:
     """Return a text with the number of cells that are no numbers, and the first of these cells."""
     present = texts[texts.notna() & (texts.astype("str") != "")].astype("str")

@@ -156,7 +156,7 @@ def _positions(table: Catalog | Rows) -> _Placed:
     place = np.stack([quantities.required(table.frame, name, where) for name in ("ra", "dec")], 1)
     # leave out rows without a position, or with a sentinel such as -9999, because they must match
     # nothing
-    known = np.isfinite(place).all(1) & (np.abs(place[:, 1]) <= 90) & (np.abs(place[:, 0]) <= 360)
+    known = quantities.on_sky(place[:, 0], place[:, 1])
     if not known.any():
         raise InputError("positions", where=where, rule="be known for one row at least")
     rows = np.flatnonzero(known)

@@ -19,7 +19,7 @@ from gzfeatures.galaxies.hats_catalogs.partition import (
     Partition,
     Vectors,
     angles,
-    unit_vectors,
+    known_vectors,
 )
 from gzfeatures.tablefiles.arrow_file import PROPERTIES, catalog_root, parquet_files
 from gzfeatures.tablefiles.parquet_size import require_memory
@@ -148,7 +148,7 @@ class HatsFolder:
             np.asarray(storage(table[name]).cast(pa.float64()).to_numpy())
             for name in (self.ra, self.dec)
         )
-        vectors = unit_vectors(ra, dec)
+        vectors = known_vectors(ra, dec)
         centre, radius = partition.circle
         apart = angles(vectors, centre)
         if (outside := apart > radius).any():

@@ -10,7 +10,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs import quantities
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.joined_file import write_joined
-from gzfeatures.galaxies.hats_catalogs.partition import unit_vectors
+from gzfeatures.galaxies.hats_catalogs.partition import known_vectors
 from gzfeatures.galaxies.hats_catalogs.partner_search import MemorySource
 from gzfeatures.galaxies.hats_catalogs.writer import MOST_ROWS, write_hats
 from gzfeatures.tablefiles.arrow_output import to_arrow
@@ -66,7 +66,7 @@ def source_in_memory(frame: pd.DataFrame, where: str) -> MemorySource:
         The table has no positions.
     """
     ra, dec = (quantities.required(frame, name, where) for name in ("ra", "dec"))
-    return MemorySource(to_arrow(frame), unit_vectors(ra, dec))
+    return MemorySource(to_arrow(frame), known_vectors(ra, dec))
 
 
 def _column(frame: pd.DataFrame, name: str, where: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import need
+from gzfeatures.galaxies.catalogs.quantities import on_sky
 
 INDEX = "_healpix_29"
 """Column that HATS sorts a partition by: the pixel of order 29 in nested order."""
@@ -67,6 +68,19 @@ def unit_vectors(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> V
     """Convert sky positions (ra, dec) in degrees to unit vectors, shape (n, 3)."""
     lon, lat = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+
+
+def known_vectors(ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> Vectors:
+    """Convert sky positions of a catalog to unit vectors, shape (n, 3); NaN for an unknown one.
+
+    Sentinels such as −9999 are no positions (see `quantities.on_sky`).
+
+    Examples
+    --------
+    >>> known_vectors(np.array([-9999.0]), np.array([-9999.0])).tolist()
+    [[nan, nan, nan]]
+    """
+    return np.where(on_sky(ra, dec)[:, None], unit_vectors(ra, dec), np.nan)
 
 
 def angles(vectors: Vectors, centre: Vectors) -> npt.NDArray[np.float64]:

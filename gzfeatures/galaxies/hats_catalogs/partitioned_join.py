@@ -115,6 +115,8 @@ def hats_joined(
     twice = index.duplicated(keep=False) & index.notna()
     single = np.flatnonzero(~twice & index.notna())
     table, tally = to_arrow(other.frame), _Tally()
+    # several galaxies may match one row, so mark the rows whose key a galaxy has
+    used = np.zeros(len(index), dtype=bool)
     # drop the second table's key column, because it repeats the key or the `galaxy_id` of the
     # galaxies
     if right in (left, "galaxy_id"):
@@ -125,6 +127,7 @@ def hats_joined(
             asked = _keys(rows, left, f"{catalog.files[partition][0]}, column {left}")
             found = index[single].get_indexer(asked)
             partners = np.where((found >= 0) & asked.notna(), single[found], -1)
+            used |= index.isin(asked[asked.notna()])
             tally.doubled += int(np.sum(asked[asked.notna()].isin(index[twice])))
             tally.blank += int(np.sum(asked.isna()))
             beside = table.take(pa.array(partners, mask=partners < 0))
@@ -132,7 +135,7 @@ def hats_joined(
             if len(joined):
                 writer.add(partition, joined)
         _require_matched(tally, f"join of {catalog.root} and {other.source} on {left} = {right}")
-    return _report(tally, len(table))
+    return _report(tally, int(np.sum(~used)))
 
 
 def hats_joined_sky(
@@ -195,7 +198,7 @@ def hats_joined_sky(
             if len(joined):
                 writer.add(partition, joined)
         _require_matched(tally, f"join of {catalog.root} by position")
-    report = _report(tally, len(other))
+    report = _report(tally, len(other) - tally.matched)
     return dataclasses.replace(
         report,
         radius_arcsec=radius_arcsec,
@@ -322,11 +325,11 @@ def _require_matched(tally: _Tally, where: str) -> None:
         )
 
 
-def _report(tally: _Tally, rows: int) -> PartitionedReport:
+def _report(tally: _Tally, unused: int) -> PartitionedReport:
     return PartitionedReport(
         matched=tally.matched,
         unmatched=tally.galaxies - tally.matched,
-        unused=rows - tally.matched,
+        unused=unused,
         partitions=tally.partitions,
         doubled=tally.doubled,
         blank=tally.blank,

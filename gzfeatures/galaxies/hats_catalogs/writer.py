@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, need
+from gzfeatures.galaxies.catalogs.quantities import on_sky
 from gzfeatures.galaxies.hats_catalogs.partition import INDEX, Partition, divided, index_of
 from gzfeatures.tablefiles.raw_table import storage
 from gzfeatures.tablefiles.whole_folder import written_whole_folder
@@ -150,7 +151,7 @@ def write_hats(table: pa.Table, path: Path, ra: str, dec: str, most_rows: int = 
         As for `new_catalog`.
     """
     places = [np.asarray(table[name].cast(pa.float64()).to_numpy()) for name in (ra, dec)]
-    known = np.isfinite(places[0]) & (np.abs(places[0]) <= 360) & (np.abs(places[1]) <= 90)
+    known = on_sky(*places)
     if not known.all():
         rows = np.flatnonzero(~known)
         raise InputError(

@@ -17,8 +17,9 @@ from verbs import called, gz
 from gzfeatures.errors import InputError, MissingExtraError, OutputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.catalog_join import JoinKind, Rows
+from gzfeatures.galaxies.catalogs.quantities import understood
 from gzfeatures.galaxies.hats_catalogs.folder import HatsFolder
-from gzfeatures.galaxies.hats_catalogs.output import write_catalog
+from gzfeatures.galaxies.hats_catalogs.output import source_in_memory, write_catalog
 from gzfeatures.galaxies.hats_catalogs.partition import (
     Partition,
     angles,
@@ -26,8 +27,9 @@ from gzfeatures.galaxies.hats_catalogs.partition import (
     index_of,
     unit_vectors,
 )
+from gzfeatures.galaxies.hats_catalogs.partitioned_join import hats_joined, hats_joined_sky
 from gzfeatures.galaxies.hats_catalogs.writer import write_hats
-from gzfeatures.tablefiles.tables import read_table
+from gzfeatures.tablefiles.tables import plain, read_table
 from gzfeatures.verbs.partitioned import join_partitions
 
 pytest.importorskip("hats")
@@ -312,3 +314,37 @@ def test_a_collection_as_lsdb_writes_it_is_its_primary_catalog(
         "join", collection, catalogs / "second.hats", "--sky", "6", "-o", tmp_path / "o.hats"
     )
     assert shown.returncode == 0 and "partitions written" in shown.stderr
+
+
+def small_sky(folder: Path) -> tuple[Catalog, HatsFolder]:
+    """Four galaxies in memory and as a HATS catalog; two lie where −9999 would be modulo 360°."""
+    columns = {
+        "objid": [1, 2, 3, 4],
+        "plate": [7, 7, 8, 9],
+        "ra": [81.0, 10.0, 200.0, 261.0],
+        "dec": [81.0, 0.0, -45.0, 81.0],
+    }
+    catalog = Catalog.of(pd.DataFrame(columns))
+    write_catalog(catalog, folder / "small.hats")
+    return catalog, HatsFolder.open(folder / "small.hats")
+
+
+def test_a_sentinel_is_no_position_as_in_memory(tmp_path: Path) -> None:
+    catalog, folder = small_sky(tmp_path)
+    places = {"ra": [-9999.0, -9999.0, 10.0], "dec": [-9999.0, 81.0, 0.0], "v": [1, 2, 3]}
+    rows = Rows(understood(plain(pd.DataFrame(places))))
+    joined = catalog.join_sky(rows, 5.0)[0].frame
+    source = source_in_memory(rows.frame, "rows")
+    report = hats_joined_sky(folder, source, 5.0, tmp_path / "j.hats", JoinKind())
+    divided_join = read_table(tmp_path / "j.hats")
+    assert joined["v"].tolist() == divided_join["v"].tolist() == [3]
+    assert (report.matched, report.unmatched, report.unused) == (1, 3, 2)
+
+
+def test_rows_that_several_galaxies_match_are_counted_as_in_memory(tmp_path: Path) -> None:
+    catalog, folder = small_sky(tmp_path)
+    table = pd.DataFrame({"plate": [7, 8, 8, 5, None], "survey": list("vwxyz")})
+    rows = Rows(understood(plain(table)))
+    counted = catalog.join(rows, "plate", "plate")[1]
+    report = hats_joined(folder, rows, ("plate", "plate"), tmp_path / "j.hats", JoinKind())
+    assert (report.matched, report.unused) == (counted.matched, counted.unused) == (2, 2)
