@@ -39,7 +39,7 @@ def as_ids(
     ----------
     values : iterable
         Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats
-        below 2**53 (below 2**24 for float32, 2**11 for float16).
+        below 2**53 (in an array of float32 below 2**24, of float16 below 2**11).
     where : object
         File or column to name in the error.
     rows : array of int, optional
@@ -57,47 +57,92 @@ def as_ids(
     Raises
     ------
     InputError
-        An id is missing (NaN, None, empty), is not UTF-8, or is a float that may have lost digits.
+        An id is missing (NaN, None, NaT, masked, empty), is not UTF-8, or is a float that may have
+        lost digits.
     """
-    array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
-    if array.ndim == 0:
-        array = np.asarray(list(values), dtype=object)
-    # FITS tables store ids as padded bytes; `surrogateescape` marks bytes that are not UTF-8, so
-    # that `require_text` below refuses them
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8", "surrogateescape")
-    if array.dtype.kind == "f":
+    array = _array(values)
+    _require_present(np.asarray(pd.isna(array)), where, rows)
+    array = _decoded(array)
+    floats = _floats(array)
+    if floats.any():
+        numbers = array[floats]
         # a float represents an id safely only if it can also represent the next integer
-        bad = (
-            ~np.isfinite(array)
-            | (array != np.trunc(array))
-            | (np.abs(array) >= _EXACT[array.dtype.itemsize])
-        )
+        exact = _EXACT[8 if array.dtype == object else array.dtype.itemsize]
+        numbers = numbers.astype(np.float64)
+        bad = ~np.isfinite(numbers) | (numbers != np.trunc(numbers)) | (np.abs(numbers) >= exact)
         if bad.any():
+            places = np.flatnonzero(floats)[bad]
             raise InputError(
                 "id is not a whole number or is too large for a float",
-                where=f"{where}, row {_row(bad, rows)}",
+                where=f"{where}, row {places[0] if rows is None else rows[places[0]]}",
                 rule="be text or an integer",
-                found=float(array[np.argmax(bad)]),
+                found=float(numbers[np.argmax(bad)]),
                 remedy=remedy,
             )
-        array = array.astype(np.int64)
-    missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
+        array = array.astype(object)
+        array[floats] = numbers.astype(np.int64)
     ids = array.astype(str).astype(object)
     # most programs write a missing id as an empty text
-    missing |= ids == ""
-    if missing.any():
-        raise InputError(
-            "id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty"
-        )
+    _require_present(ids == "", where, rows)
     require_text(ids, where=where)
     _require_digits(ids, where, rows, remedy)
     return ids
 
 
-def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
-    """Return the number of the row with the first bad id, as counted in the file."""
-    return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
+def _array(values: Iterable[Any] | pd.Series) -> npt.NDArray[Any]:
+    """Return galaxy ids as an array, shape (n,); what is masked or missing is None or NaN.
+
+    A list with numbers and other values keeps each value: numpy would write NaN as the text `nan`.
+    """
+    if isinstance(values, (pd.Series, pd.Index)):
+        return values.to_numpy()
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        present = np.asarray(values.data).astype(object)
+        present[np.ma.getmaskarray(values)] = None
+        return present
+    if isinstance(values, np.ndarray) and values.ndim:
+        return np.asarray(values)
+    listed = [None if value is np.ma.masked else value for value in values]
+    array = np.empty(len(listed), dtype=object)
+    array[:] = listed
+    return array
+
+
+def _is_mixed(array: npt.NDArray[Any]) -> bool:
+    """Return whether ids are objects of several types, or of others than text and integer."""
+    # pandas finds the type of objects fast, so that texts are not looked at one by one
+    return array.dtype == object and pd.api.types.infer_dtype(array) not in ("string", "integer")
+
+
+def _decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ids with bytes as text; FITS tables store ids as padded bytes.
+
+    `surrogateescape` marks bytes that are not UTF-8, so that `require_text` refuses them.
+    """
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "surrogateescape")
+    if _is_mixed(array):
+        array = array.copy()
+        for row, value in enumerate(array):
+            if isinstance(value, bytes):
+                array[row] = value.decode("utf-8", "surrogateescape")
+    return array
+
+
+def _floats(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which ids are floats, shape (n,), also in an array of objects."""
+    if not _is_mixed(array):
+        return np.full(len(array), array.dtype.kind == "f")
+    return np.array([isinstance(value, (float, np.floating)) for value in array], dtype=bool)
+
+
+def _require_present(
+    missing: npt.NDArray[np.bool_], where: object, rows: npt.NDArray[np.intp] | None
+) -> None:
+    """Refuse a missing id; name its row as counted in the file."""
+    if missing.any():
+        row = int(np.argmax(missing) if rows is None else rows[np.argmax(missing)])
+        raise InputError("id is missing", where=f"{where}, row {row}", rule="not be empty")
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import MaskedColumn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -55,7 +57,7 @@ def test_ids_that_cannot_be_trusted_are_refused() -> None:
 def test_ids_that_no_file_could_hold_are_refused_at_every_door(tmp_path: Path) -> None:
     alien = "a\udcff"  # how Python names a file whose name is not UTF-8
     message = r"not a text in UTF-8, found \S*\\udcff\S*; rename it"
-    for values in (["x", alien], np.array([b"x", b"\xff"])):
+    for values in (["x", alien], np.array([b"x", b"\xff"]), [b"x", b"\xff"], [1, b"\xff"]):
         with pytest.raises(InputError, match=f"ids: {message}"):
             as_ids(values)
     ids = np.array(["x", alien], dtype=object)
@@ -109,3 +111,36 @@ def test_random_numbers_of_ids_are_even_and_stand_alone() -> None:
     np.testing.assert_array_equal(uniform(names[::-1][:5], 7), numbers[::-1][:5])
     assert abs(np.corrcoef(numbers, uniform(names, 8))[0, 1]) < 0.03
     assert (uniform(names, 7) == uniform(names, 7 + 10**6)).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ma.array([1, 2, 3], mask=[False, True, False]),
+        np.ma.array([b"a", b"b"], mask=[False, True]),
+        MaskedColumn([2**60 + 1, 2, 3], mask=[False, True, False]),
+        ["a", float("nan")],
+        ["a", pd.NA],
+        ["a", np.ma.masked],
+        [1, np.ma.masked],
+        [1, None],
+        [1.0, float("nan")],
+        [b"a", pd.NaT],
+        np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"),
+        pd.Series([1, None], dtype="Int64"),
+    ],
+)
+def test_a_masked_or_missing_id_is_missing_whatever_holds_it(values: Any) -> None:
+    with pytest.raises(InputError, match=r"ids, row 1: id is missing; must not be empty"):
+        as_ids(values)
+
+
+def test_ids_among_other_types_keep_their_digits() -> None:
+    big = 2**63 + 1
+    assert as_ids([big, -1]).tolist() == [str(big), "-1"]
+    assert as_ids([big - 2**62, 1.0]).tolist() == [str(big - 2**62), "1"]
+    assert as_ids(["a", 100521.0, "é".encode()]).tolist() == ["a", "100521", "é"]
+    assert as_ids(MaskedColumn([1, 2], mask=[False, False])).tolist() == ["1", "2"]
+    for lost in (1e17, 1.5, float("inf")):
+        with pytest.raises(InputError, match=r"row 1: id is not a whole number or is too large"):
+            as_ids(["7", lost])
