@@ -98,6 +98,9 @@ def with_ids(
     ):
         id_column = next(key for key in keys if key in frame)
     kind, column = recognise(columns, kind, where=where, id_column=id_column)
+    told: list[str] = []
+    if id_column is None:
+        column, told = _written_ids(frame, column)
     values = frame[column].to_numpy()
     missing = frame[column].isna().to_numpy()
     ids = np.full(len(frame), np.nan, dtype=object)
@@ -108,5 +111,22 @@ def with_ids(
     named = pd.concat(
         [pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1
     )
-    named.attrs = {**frame.attrs, "id_column": column}
+    notes = [*frame.attrs.get("notes", []), *told]
+    named.attrs = {**frame.attrs, "notes": notes, "id_column": column}
     return named, kind, columns
+
+
+def _written_ids(frame: pd.DataFrame, column: str) -> tuple[str, list[str]]:
+    """Return the id column of a table, and a note if its `galaxy_id` holds other ids than `column`.
+
+    A table that gzfeatures wrote keeps its ids in `galaxy_id`, also if a user chose them. A joined
+    `asset_id` names the image files of the galaxies, so it stays the id column.
+    """
+    if column == "galaxy_id" or "galaxy_id" not in frame:
+        return column, []
+    kept = frame["galaxy_id"]
+    if kept.isna().all() or kept.astype("str").equals(frame[column].astype("str")):
+        return column, []
+    exact = kept.dtype.kind != "f" and kept.notna().all() and kept.is_unique
+    name, other = ("galaxy_id", column) if exact and column != "asset_id" else (column, "galaxy_id")
+    return name, [f"galaxies are named by {name}; {other} holds other ids (choose it with --id)"]

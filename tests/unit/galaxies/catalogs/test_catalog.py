@@ -13,6 +13,7 @@ from astropy.table import MaskedColumn, Table
 
 from gzfeatures.errors import InputError, MissingFileError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.hats_catalogs.output import write_catalog
 from gzfeatures.galaxies.votes.column_names import GZ2, KAGGLE
 from gzfeatures.galaxies.votes.votes import ANSWERS, Conditional, Counts, Cumulative
 
@@ -524,3 +525,24 @@ def test_real_hart16_is_named_by_its_images_and_knows_its_answers(shared_data: P
     assert set(catalog.ids) == images
     assert catalog.has_votes(("debiased",), ANSWERS) and catalog.has_votes(("weighted",), ANSWERS)
     assert not catalog.has_votes(("fraction",), ANSWERS)
+
+
+def test_ids_that_a_user_chose_are_kept_when_the_written_catalog_is_read(tmp_path: Path) -> None:
+    columns = {
+        "dr7objid": [11, 12],
+        "specobjid": [91, 92],
+        "gz2_class": ["Ec", "Ei"],
+        f"{GZ2['smooth']}_debiased": [0.5, 0.6],
+    }
+    chosen = Catalog.of(pd.DataFrame(columns), id_column="specobjid")
+    again = Catalog.read(write_catalog(chosen, tmp_path / "c.csv"))
+    assert again.kind == "hart16" and again.ids.tolist() == chosen.ids.tolist() == ["91", "92"]
+    told = "galaxies are named by galaxy_id; dr7objid holds other ids (choose it with --id)"
+    assert told in again.notes
+    # the usual ids need no note; a joined asset_id names the images, and the note says so
+    usual = Catalog.of(pd.DataFrame(columns))
+    read = Catalog.read(write_catalog(usual, tmp_path / "u.csv"))
+    assert read.ids.tolist() == ["11", "12"] and not any("other ids" in n for n in read.notes)
+    joined = pd.read_csv(tmp_path / "u.csv").assign(asset_id=[5, 6])
+    images = Catalog.of(joined)
+    assert images.ids.tolist() == ["5", "6"] and any("galaxy_id holds" in n for n in images.notes)
