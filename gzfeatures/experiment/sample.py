@@ -24,6 +24,7 @@ from gzfeatures.galaxies.splits import split_file
 from gzfeatures.galaxies.splits.label_file import read_labels, read_target
 from gzfeatures.galaxies.splits.related_galaxies import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.splits.split import Split, digest_remainders
+from gzfeatures.galaxies.votes.vote_columns import ANY
 from gzfeatures.ids import Ids, among
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_cache import PictureCache
@@ -281,7 +282,9 @@ def _with_training_only(
     """Add galaxies that are only trained on, never scored; also return their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
-    labels = chosen.label(catalog, seed, settings.choice)
+    # a choice of votes says nothing about a catalog of ready classes, which has none
+    has_votes = catalog.has_votes(chosen.measures, chosen.answers)
+    labels = chosen.label(catalog, seed, settings.choice if has_votes else ANY)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, check)
     # leave out images that are in the split under another id: a test galaxy could be trained on

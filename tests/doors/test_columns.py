@@ -22,6 +22,9 @@ from gzfeatures.galaxies.catalogs import quantities, sexagesimal
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits import sampling
+from gzfeatures.galaxies.splits.related_galaxies import Grouping
+from gzfeatures.galaxies.splits.split_file import known_of
+from gzfeatures.ids import as_ids
 
 
 def catalog(**columns: object) -> Catalog:
@@ -120,7 +123,8 @@ def test_units_of_the_file_are_heeded() -> None:
     frame.attrs["units"] = {"petroR90_r": "pix"}
     assert quantities.understood(frame)["ra"].tolist() == [1.5]  # the other columns stay usable
     with pytest.raises(
-        InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"
+        InputError,
+        match="petroR90_r is in pix, which cannot be converted to arcsec; must be numbers",
     ):
         quantities.required(quantities.understood(frame), "petro_r90", "t")
 
@@ -153,7 +157,9 @@ def test_a_unit_that_is_no_known_angle_is_refused_not_taken_for_the_usual_one(un
     read = quantities.understood(frame)
     assert read["ra"].tolist() == [0.5] and read["PETROR90_R"].tolist() == [3.0]
     for name, ours in (("ra", "deg"), ("petro_r90", "arcsec")):
-        message = f"is in {re.escape(unit)}, which is no {ours}; .*correct the unit of the column"
+        message = (
+            f"is in {re.escape(unit)}, which cannot be converted to {ours}; .*correct the unit"
+        )
         with pytest.raises(InputError, match=message):
             quantities.required(read, name, "t")
 
@@ -426,3 +432,37 @@ def test_another_id_column_leaves_the_rest_usable_where_one_has_lost_its_digits(
 def test_numbers_in_degrees_are_left_as_they_are() -> None:
     assert sexagesimal.degrees(pd.Series(["180.5", "181.5"]), hours=True) is None
     assert catalog(ra=[180.5, 181.5, 182.5]).notes == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("deg (J2000)", 3600),
+        ("degrees J2000", 3600),
+        ("[deg]", 3600),
+        ("Angle[deg]", 3600),
+        ("decimal deg", 3600),
+        ("arc-sec", 1),
+        ("arc seconds", 1),
+        ("asec", 1),
+        ("unitless", 1),
+    ],
+)
+def test_usual_spellings_of_angles_are_read(unit: str, factor: float) -> None:
+    frame = pd.DataFrame({"petro_r90": [2.0]})
+    frame.attrs["units"] = {"petro_r90": unit}
+    assert quantities.understood(frame)["petro_r90"].tolist() == [2.0 * factor]
+
+
+def test_positions_in_an_unknown_unit_are_no_reason_to_part_neighbours(tmp_path: Path) -> None:
+    table = Table(
+        {"galaxy_id": ["1", "2"], "label": ["a", "b"], "ra": [9.0, 9.0], "dec": [1.0, 1.0]}
+    )
+    table["ra"].unit, table["dec"].unit = "pixel", "pixel"
+    table.write(tmp_path / "labels.fits")
+    for groups in (
+        lambda: known_of(tmp_path / "labels.fits", as_ids(["1", "2"]), 5.0),
+        lambda: Grouping().near(Catalog.read(tmp_path / "labels.fits"), as_ids(["1", "2"]), 5.0),
+    ):
+        with pytest.raises(InputError, match=r"ra is in pix.*, which cannot be converted to deg"):
+            groups()

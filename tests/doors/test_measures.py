@@ -253,3 +253,29 @@ def test_real_hart16_rows_with_a_missing_debiased_vote_are_left_out(shared_data:
         for answer in [texts[0].split()[0]]
     ]
     assert np.isnan([votes.answer(answer)[rows] for answer in needed]).any(axis=0).all()
+
+
+def test_a_limit_of_many_digits_is_compared_like_the_fractions() -> None:
+    frame = hart([{"smooth": 1 / 3, "features-or-disk": 2 / 3}])
+    scheme = LabelScheme(
+        "thirds", {"third": ("smooth >= 0.333333333333333",), "half": ("smooth > 0.5",)}
+    )
+    assert scheme.label(Catalog.of(frame)).ids.tolist() == ["0"]
+
+
+def test_a_reason_that_needs_votes_is_told_where_ready_classes_have_none() -> None:
+    ready = Catalog.of(pd.DataFrame({"galaxy_id": ["1", "2"], "morph": ["a", "b"]}))
+    rules = {"a": ("smooth > 0.5",), "b": ("features-or-disk > 0.5",)}
+    kept = {"mergers": ("merger > 0.5 if known",)}
+    labels = LabelScheme("own", rules, column="morph", leave_out=kept).label(ready)
+    assert labels.ids.tolist() == ["1", "2"]
+    assert labels.left_out["mergers: not known in this catalog"].tolist() == []
+
+
+def test_a_drawn_scheme_with_a_column_draws_from_votes_where_there_are_some() -> None:
+    soft = {"smooth": "smooth", "featured": "features-or-disk"}
+    rules: dict[str, tuple[str, ...]] = {"smooth": (), "featured": ()}
+    scheme = LabelScheme("drawn", rules, draw=True, soft=soft, column="morph")
+    frame = hart([{"smooth": 1.0}, {"features-or-disk": 1.0}])
+    for catalog in (frame, frame.assign(morph="smooth")):
+        assert scheme.label(Catalog.of(catalog)).names.tolist() == ["smooth", "featured"]

@@ -7,6 +7,8 @@ position in an unknown form is not read as a position, and a wrong unit is an er
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +74,18 @@ QUANTITIES: dict[str, Quantity] = {
 ANGLES = ("deg", "arcsec")
 """Units of angle in gzfeatures, to which angles in a file are converted."""
 
-WRITTEN_OTHERWISE = {'"': "arcsec", "''": "arcsec", "'": "arcmin", "decimal degrees": "deg"}
+WRITTEN_OTHERWISE = {
+    **{'"': "arcsec", "''": "arcsec", "asec": "arcsec", "arc sec": "arcsec"},
+    **{"arc second": "arcsec", "'": "arcmin", "arc min": "arcmin", "arc minute": "arcmin"},
+    **{"º": "deg", "hour angle": "hourangle"},
+}
 """Usual ways to write a unit of angle that astropy does not read, and the unit meant."""
+
+_BESIDE_UNITS = re.compile(r"[][(),]|\b(?:decimal|angle|icrs|fk5|[jb](?:1950|2000)(?:\.0)?)\b")
+"""Pattern of what stands beside a unit of angle, such as the frame in "deg (J2000)"."""
+
+_NO_UNIT = ("unitless", "dimensionless")
+"""Words of tables for a column without a unit."""
 
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
 """Names of columns that may hold right ascension and declination in one cell."""
@@ -123,7 +135,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
         return f"holds text: {strange_cells(values)}"
     unit = frame.attrs.get("units", {}).get(column, "")
     if name in QUANTITIES and _factor(unit, QUANTITIES[name].unit) is None:
-        return f"is in {unit}, which is no {QUANTITIES[name].unit}"
+        return f"is in {unit}, which cannot be converted to {QUANTITIES[name].unit}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
     # a column called z is a redshift or a magnitude in the z band, so look at the other columns and
@@ -172,6 +184,23 @@ def strange_cells(texts: pd.Series) -> str:
         return "no cell holds a number"
     first = f"the first in row {strange.index[0]}: {strange.iloc[0]!r}"
     return f"{len(strange)} of {len(texts)} cells are no number, {first}"
+
+
+def require_known_units(frame: pd.DataFrame, names: Collection[str], where: object) -> None:
+    """Refuse a table whose only column of a quantity has a unit that cannot be converted.
+
+    A table without such a column passes: what it does not have it cannot have in a wrong unit.
+
+    Raises
+    ------
+    InputError
+        The message names column and unit.
+    """
+    for name in names:
+        lookup = column_of(frame, name)
+        reasons = " ".join(lookup.refused.values())
+        if lookup.column is None and reasons.startswith("is in"):
+            required(frame, name, where)
 
 
 def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
@@ -313,13 +342,15 @@ def _factor(given: str, ours: str) -> float | None:
     >>> _factor("Arcminutes", "arcsec"), _factor("pixels", "arcsec"), _factor("hrs", "deg")
     (60.0, None, 15.0)
     """
-    if given.strip() in MISSING_WORDS or given == ours or ours not in ANGLES:
+    plain = given.strip().lower().rstrip(".")
+    if given.strip() in MISSING_WORDS or plain in _NO_UNIT or given == ours or ours not in ANGLES:
         return 1.0
     from astropy import units
 
-    plain = given.strip().lower().rstrip(".")
-    plain = WRITTEN_OTHERWISE.get(plain, plain)
-    singular = plain.removesuffix("s")
+    if plain not in WRITTEN_OTHERWISE:
+        plain = " ".join(_BESIDE_UNITS.sub(" ", plain).replace("arc-", "arc ").split())
+    singular = WRITTEN_OTHERWISE.get(plain, plain).removesuffix("s")
+    singular = WRITTEN_OTHERWISE.get(singular, singular)
     if singular in ("h", "hr", "hour", "hourangle"):
         return 15.0 if ours == "deg" else None
     # case has a meaning in units (mas, Mas), so other spellings are tried after the file's own

@@ -27,6 +27,7 @@ from gzfeatures.galaxies.labels.conditions import (
 )
 from gzfeatures.galaxies.labels.labels import FEW, Labels, Origin
 from gzfeatures.galaxies.votes import gz2_class_strings
+from gzfeatures.galaxies.votes.column_names import GZ2
 from gzfeatures.galaxies.votes.vote_columns import ANY, SEVERAL, Ballots, Choice
 from gzfeatures.galaxies.votes.votes import QUESTIONS
 from gzfeatures.ids import uniform
@@ -211,12 +212,18 @@ class Labelling:
             ),
             column=self._measured,
             letter=lambda part: self._letters[part],
-            has_column=self.catalog.has_column,
+            has_column=self._has,
             unasked=lambda answer: (
                 self._nobody if self.ballots is None else self.ballots.unasked(answer)
             ),
             most=lambda answer: none if self.ballots is None else self.ballots.most(answer),
         )
+
+    def _has(self, name: str) -> bool:
+        """Return whether the catalog has a numeric column or, for an answer's name, its votes."""
+        if name in GZ2:
+            return self.catalog.has_votes(self.scheme.measures, (name,))
+        return self.catalog.has_column(name)
 
     def _measured(self, name: str) -> Numbers:
         """Return a numeric column of the catalog, shape (n,); NaN where it holds a sentinel."""
@@ -373,7 +380,7 @@ class Labelling:
     def _ready(self) -> Labels | None:
         """Return labels from a column of ready-made classes, if the catalog has no votes."""
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
-        ruled = all(self.scheme.classes.values())
+        ruled = self.scheme.draw or all(self.scheme.classes.values())
         if column is not None and column not in catalog.frame and not ruled:
             raise InputError(
                 "no ready classes",

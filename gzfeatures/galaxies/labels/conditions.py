@@ -145,7 +145,7 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
             where=where,
             rule="lie in [0, 1]",
             found=text,
-            remedy="write 0.3 for 30 per cent",
+            remedy="write 0.3 for 30 per cent" if limit > 1 else None,
         )
     return Cut(left, match["op"], limit, optional)
 
@@ -201,14 +201,9 @@ class Facts(NamedTuple):
 
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
-    """Return whether a condition marked "if known" tests a column that the catalog lacks."""
-    # votes for an answer are no column of the answer's name; if a catalog lacks them, its votes
-    # cannot be read at all
+    """Return whether a condition marked "if known" tests a column or votes the catalog lacks."""
     return (
-        isinstance(condition, Cut)
-        and condition.optional
-        and condition.left not in GZ2
-        and not facts.has_column(condition.left)
+        isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
     )
 
 
@@ -246,7 +241,8 @@ def _right(condition: Cut, facts: Facts) -> float | npt.NDArray[np.float64]:
     """Return what a condition compares with: a number, or an answer's fractions, shape (n,)."""
     if isinstance(condition.right, str):
         return _rounded(facts.fraction(condition.right))
-    return condition.right
+    # round a limit such as 0.333333333333333 like the fractions it is compared with
+    return round(condition.right, _DIGITS) if condition.left in GZ2 else condition.right
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:

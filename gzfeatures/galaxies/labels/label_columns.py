@@ -170,7 +170,9 @@ def _require_words(column: pd.Series, path: object) -> None:
     """Refuse a text column with numbers: one word makes text of a whole column of fractions."""
     if column.dtype.kind in "biuf":
         return
-    if pd.to_numeric(texts_of(column), errors="coerce").notna().any():
+    numbers = pd.to_numeric(texts_of(column), errors="coerce")
+    # texts that are all numbers, or numbers outside [0, 1], are names such as 1234 or 00123
+    if numbers.between(0, 1).any() and (numbers.isna() & column.notna() & (column != "")).any():
         raise InputError(
             "column is text, but some of its cells are numbers",
             where=f"{path}, column {column.name}",

@@ -344,8 +344,8 @@ class Labels:
             values = place[self.codes]
         else:
             # no galaxy has a further class, but the fraction of a further answer is unknown
-            fill = np.nan if self.target == "fractions" else 0
-            values = np.full((len(self), len(classes)), fill, dtype=self.values.dtype)
+            shape, unknown = (len(self), len(classes)), self.target == "fractions"
+            values = np.full(shape, np.nan) if unknown else np.zeros(shape, self.values.dtype)
             values[:, place] = self.values
         soft = None
         if self.soft is not None:

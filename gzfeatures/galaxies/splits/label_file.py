@@ -23,7 +23,7 @@ from gzfeatures.galaxies.splits.related_galaxies import known_keys
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among
 from gzfeatures.tablefiles.cells import texts_of
-from gzfeatures.tablefiles.tables import write_csv
+from gzfeatures.tablefiles.tables import ID_COLUMNS, write_csv
 
 
 def write_labels(
@@ -105,7 +105,8 @@ def _require_names(labels: Labels, path: str | Path) -> None:
         # a number to be predicted is read by its name, so only a vote fraction must not look like a
         # label or a redshift
         if labels.target == "fractions":
-            bad += [n for n in labels.classes if n == "label" or n.lower() in REDSHIFTS]
+            taken = {"label", *REDSHIFTS}
+            bad += [n for n in labels.classes if n.lower() in taken or n in ID_COLUMNS]
     if bad:
         raise InputError(fault, where=path, rule=rule, found=bad[0], remedy="choose another name")
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.quantities import require_known_units
 from gzfeatures.galaxies.splits.sky_separation import NEAR_ARCSEC
 from gzfeatures.ids import Ids, among
 
@@ -68,11 +69,11 @@ class Grouping:
         arcsec : float
             Largest separation of neighbours (see `sky_groups`); 0 forms no groups.
         """
-        if (
-            catalog is None
-            or not arcsec
-            or not (catalog.has_column("ra") and catalog.has_column("dec"))
-        ):
+        if catalog is None or not arcsec:
+            return self
+        # positions in an unknown unit are refused: without their groups, neighbours would be parted
+        require_known_units(catalog.frame, ("ra", "dec"), f"catalog {catalog.source}")
+        if not (catalog.has_column("ra") and catalog.has_column("dec")):
             return self
         rows = among(catalog.ids, ids)
         ra, dec = catalog.column("ra")[rows], catalog.column("dec")[rows]
@@ -184,8 +185,7 @@ def known_keys(keys: Iterable[Any]) -> pd.Series[Any]:
     """
     values = pd.Series(list(keys), dtype=object)
     missing = values.isna() | values.map(_is_blank).astype(bool)
-    if isinstance(keys, np.ma.MaskedArray):
-        missing |= np.ma.getmaskarray(keys)
+    missing |= values.map(lambda key: key is np.ma.masked).astype(bool)
     values[missing] = None
     return values
 

@@ -13,7 +13,12 @@ from gzfeatures import outputs
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.kinds import recognise
-from gzfeatures.galaxies.catalogs.quantities import column_of, present, understood
+from gzfeatures.galaxies.catalogs.quantities import (
+    column_of,
+    present,
+    require_known_units,
+    understood,
+)
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.related_galaxies import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.splits.split import PARTS, Split
@@ -131,6 +136,8 @@ def known_of(
     # add neighbours on the sky as groups, if the label file has positions; without positions return
     # the groups so far
     frame = understood(frame)
+    # positions in an unknown unit are refused: without their groups, neighbours would be parted
+    require_known_units(frame, ("ra", "dec"), labels)
     columns = [column_of(frame, name).column for name in ("ra", "dec")]
     if None in columns:
         return grouping

@@ -12,6 +12,7 @@ from gzfeatures.errors import InputError, OutputError
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.asked import read_asked
 from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.galaxies.splits.related_galaxies import known_keys
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.galaxies.splits.split_file import known_of
 from gzfeatures.ids import as_ids
@@ -240,3 +241,26 @@ def test_the_id_column_that_a_user_names_wins_over_usual_names(tmp_path: Path) -
     # a file that gzfeatures wrote keeps its own id column, whatever the catalog's is called
     written = write_labels(tmp_path / "w.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0])))
     assert read_labels(written, id_column="gal_number")[0].ids.tolist() == ["a", "b"]
+
+
+def test_names_and_codes_beside_fractions_are_no_fractions(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("galaxy_id,name,code,bar\n1,M31,00123,0.2\n2,1234,00124,0.7\n")
+    assert read_labels(tmp_path / "l.csv")[0].classes == ("bar",)
+
+
+@pytest.mark.parametrize("name", ["objid", "Label"])
+def test_an_answer_that_would_be_read_as_something_else_is_not_written(
+    name: str, tmp_path: Path
+) -> None:
+    labels = Labels(as_ids(["1", "2"]), (name, "b"), np.full((2, 2), 0.5), target="fractions")
+    with pytest.raises(InputError, match=f"found {name}"):
+        write_labels(tmp_path / "l.csv", labels)
+
+
+def test_the_fraction_of_a_further_answer_is_unknown_whatever_the_type() -> None:
+    labels = Labels(as_ids(["1", "2"]), ("a", "b"), np.eye(2, dtype=int), target="fractions")
+    assert np.isnan(labels.ordered(("a", "b", "c")).values[:, 2]).all()
+
+
+def test_masked_keys_of_groups_are_missing_keys() -> None:
+    assert known_keys([np.ma.masked, "b"]).tolist() == [None, "b"]
