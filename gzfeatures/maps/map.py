@@ -97,7 +97,7 @@ class Map:
         A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
         d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
         points, with membership weights that do not depend on the scale. A galaxy that is on the map
-        keeps its position. Nothing is random, and umap is not needed.
+        (same id, same embedding) keeps its position. Nothing is random, and umap is not needed.
 
         Parameters
         ----------
@@ -138,9 +138,13 @@ class Map:
         coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[near.rows]).astype(
             np.float32
         )
-        # a galaxy of the map keeps its own position, also where another one has equal embeddings
+        # a galaxy of the map keeps its own position, also where another one has equal embeddings; a
+        # galaxy of another survey, which has only the same id, does not get it
         mapped = pd.Index(self.ids).get_indexer(pd.Index(table.ids))
-        coordinates[mapped >= 0] = self.coordinates[mapped[mapped >= 0]]
+        own = np.flatnonzero(mapped >= 0)
+        apart = np.linalg.norm(vectors[own] - self.vectors[mapped[own]], axis=1)
+        own = own[apart <= 1e-5 * scale]
+        coordinates[own] = self.coordinates[mapped[own]]
         far = float((near.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
         return dataclasses.replace(
             self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far}
