@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gzfeatures import fingerprint, outputs
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import locked_file, require_csv, require_file
 from gzfeatures.galaxies.labels.label_columns import SEPARATOR
 from gzfeatures.galaxies.splits.asked import ASKED, RANDOM, REASONS
@@ -118,7 +118,8 @@ def _read(path: Path) -> pd.DataFrame:
 
     All columns are read as text, so that further columns are written again with every digit.
     """
-    header = header_of(require_file(path, "label file"))
+    with parsing("label file cannot be read", path):
+        header = header_of(require_file(path, "label file"))
     names = {unguarded(name) for name in header.names}
     frame = read_table(path, texts=names - {"galaxy_id"})
     if notes := dict.fromkeys((*header.notes, *frame.attrs["notes"])):

@@ -68,6 +68,23 @@ def test_what_would_be_lost_is_refused_before_the_first_answer(tmp_path: Path, t
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", b""),
+        ("labels.csv.gz", b"galaxy_id,label\n1,spiral\n"),
+        ("labels.csv", b"galaxy_id,label,note\n1,spiral," + b"x" * 200_000 + b"\n"),
+    ],
+    ids=["empty", "no gzip", "huge cell"],
+)
+def test_a_damaged_file_is_named_and_stays(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: label file cannot be read"):
+        AnswersFile(path)
+    assert path.read_bytes() == content
+
+
 def test_a_galaxy_of_the_random_sample_stays_in_it(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     one, other = AnswersFile(path), AnswersFile(path)
