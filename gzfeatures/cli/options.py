@@ -7,6 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+NOT_PARQUET = (
+    *(".csv", ".tsv", ".txt", ".ecsv", ".fits", ".fit", ".vot", ".votable", ".xml", ".html"),
+    *(".h5", ".hdf5", ".h5ad", ".npy", ".npz", ".feather", ".arrow", ".json"),
+)
+"""Endings of file names that promise another format than Parquet."""
+
 
 def csv_only(path: Path | None) -> Path | None:
     """Refuse an output file whose name promises another format than CSV, before any work."""
@@ -18,11 +24,13 @@ def csv_only(path: Path | None) -> Path | None:
 def parquet_only(path: Path | None) -> Path | None:
     """Refuse an embedding table whose name promises another format than Parquet, before any work.
 
-    A name without a known ending is accepted: it may be a folder for several tables.
+    A name without a known ending, and any folder, is accepted: a folder holds several tables.
     """
     from gzfeatures.errors import InputError
 
-    if path is not None and path.name.lower().removesuffix(".gz").endswith(OTHERS):
+    if path is None or path.is_dir():
+        return path
+    if path.name.lower().removesuffix(".gz").endswith(NOT_PARQUET):
         raise InputError(
             "embedding table to write",
             where=path,
@@ -33,11 +41,6 @@ def parquet_only(path: Path | None) -> Path | None:
     return path
 
 
-OTHERS = (
-    *(".csv", ".tsv", ".txt", ".ecsv", ".fits", ".fit", ".vot", ".votable", ".xml", ".html"),
-    *(".h5", ".hdf5", ".h5ad", ".npy", ".npz", ".feather", ".arrow", ".json"),
-)
-"""Endings of file names that promise another format than Parquet."""
 LABELS = typer.Option("--labels", help="Label file (CSV): galaxy_id,label[,split][,group].")
 IMAGES = typer.Option(
     "--images",

@@ -51,7 +51,8 @@ def test_no_verb_writes_parquet_under_the_name_of_another_format(
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {name}: embedding table to write; must end in .parquet")
     assert not list(tmp_path.iterdir())
-    for other in ("t.parquet", "folder"):
+    (tmp_path / "folder.fits").mkdir()
+    for other in ("t.parquet", "folder", "folder.fits"):
         assert "embedding table to write" not in called(*words, "-o", other, cwd=tmp_path).stderr
 
 
