@@ -385,7 +385,11 @@ def calibrate_sets(
     return Conformal.of(kept_out.select(fresh), labels, coverage, method=method)
 
 
-def require_reachable(coverage: float, level: float = LEVEL) -> None:
+def require_reachable(
+    coverage: float,
+    level: float = LEVEL,
+    remedy: str = "choose a lower --coverage or a lower --unfamiliar",
+) -> None:
     """Refuse a coverage that class sets cannot reach, because too many of them are empty.
 
     Parameters
@@ -394,6 +398,8 @@ def require_reachable(coverage: float, level: float = LEVEL) -> None:
         Promised share of galaxies whose set contains the true class.
     level : float
         Familiarity p value below which a set is empty: about the share of empty sets.
+    remedy : str
+        What the caller's user can change, for the error.
 
     Raises
     ------
@@ -409,7 +415,7 @@ def require_reachable(coverage: float, level: float = LEVEL) -> None:
             f"class sets cannot hold the true class in {coverage:.4g} of the galaxies",
             rule=f"be empty for galaxies with a familiarity_p below {1 - coverage:.4g} at most",
             found=f"below {level:.4g}",
-            remedy="choose a lower --coverage or a lower --unfamiliar",
+            remedy=remedy,
         )
 
 

@@ -95,7 +95,7 @@ def fit_heads(
     familiarity = familiarity_of(tables, kept_out, fitting_split)
     # refuse before the first fit a coverage that no class sets can reach
     if familiarity is not None and labels.target == "classes":
-        require_reachable(options.coverage)
+        require_reachable(options.coverage, remedy="choose a lower --coverage")
     bench = _Bench(
         tables,
         [table.select(split.test) for table in tables],
