@@ -145,6 +145,7 @@ def test_selections_keep_every_digit_of_a_number(chromium: Browser, tmp_path: Pa
         "group": np.repeat([1000000007, 1000000008, 1000000009], N // 3),
         "day": 2451545.1234 + np.arange(N) % 7,
         "redshift": (10 + np.arange(N) % 9) / 100,
+        "seeing": np.full(N, 0.1),
         "field": np.repeat([1237678598634734123, 1237678598634734124], N // 2),
     }
     page = MapPage(
@@ -167,6 +168,13 @@ def test_selections_keep_every_digit_of_a_number(chromium: Browser, tmp_path: Pa
     assert rows["redshift"].tolist() == ["0.1", "0.11", "0.12"]
     shown = "return shown(columns.find((one) => one.name === 'group'), 100)"
     assert chromium.run(shown) == "1000000008"
+    # the colour bar shows the digits that a number has, not those of its nearest binary number
+    choose = (
+        "const s = byId('colour'); s.value = [...s.options].find((o) => o.text === '{}').value;"
+    )
+    chromium.run(choose.format("seeing") + "s.dispatchEvent(new Event('change'))")
+    bar = "return document.querySelector('#legend .bar').ariaLabel"
+    assert chromium.run(bar) == "Colour bar from 0.1 to 0.1"
     assert chromium.complaints() == []
 
 

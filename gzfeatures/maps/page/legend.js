@@ -116,12 +116,14 @@ function classLegend(box, column) {
 }
 
 function numberLegend(box, column) {
-  const bar = made("div", { class: "bar", role: "img", "aria-label": `Colour bar from ${column.range[0]} to ${column.range[1]}` });
+  // as many digits as tell the ends apart, because days from 2451545 to 2451580 have more than three;
+  // no more than the numbers hold, because single precision would show 0.1 as 0.100000001490116
+  const [low, high] = column.range, size = Math.max(Math.abs(low), Math.abs(high)), most = column.values instanceof Float32Array ? 7 : 15;
+  const digits = high > low ? Math.min(most, 3 + Math.max(0, Math.floor(Math.log10(size / (high - low))))) : most;
+  const [first, middle, last] = [0, 0.5, 1].map((s) => String(+(low + s * (high - low)).toPrecision(digits)));
+  const bar = made("div", { class: "bar", role: "img", "aria-label": `Colour bar from ${first} to ${last}` });
   bar.style.background = `linear-gradient(to right, ${page.ramp.join(",")})`;
-  // as many digits as tell the ends apart: days from 2451545 to 2451580 have more than three
-  const [low, high] = column.range, size = Math.max(Math.abs(low), Math.abs(high));
-  const digits = high > low ? Math.min(15, 3 + Math.max(0, Math.floor(Math.log10(size / (high - low))))) : 15;
-  const ends = made("div", { class: "row soft" }, ...[0, 0.5, 1].map((s) => made("span", {}, String(+(low + s * (high - low)).toPrecision(digits)))));
+  const ends = made("div", { class: "row soft" }, ...[first, middle, last].map((text) => made("span", {}, text)));
   const bounds = ["from", "to"].map((word, end) =>
     made("label", {}, `${word} `, made("input", { type: "search", inputmode: "decimal", "aria-label": `show ${word}`, oninput: (event) => {
       const value = parseFloat(event.target.value);
