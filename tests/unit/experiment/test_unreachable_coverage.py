@@ -25,7 +25,7 @@ def test_the_remedy_names_only_options_of_fit(tmp_path: Path) -> None:
             [table],
             labels,
             Split.draw(labels),
-            [HeadChoice("ridge")],
+            [HeadChoice(name="ridge")],
             folder=tmp_path / "heads",
             coverage=0.995,
         )
