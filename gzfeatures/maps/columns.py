@@ -74,10 +74,10 @@ def columns(
         with labels, its residual. `familiarity_p` is added if known. Two or more predictions give
         `disagreement`, the mean total variation distance between them, in [0, 1].
     catalog : DataFrame, optional
-        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as
-        missing), booleans as no and yes, texts as classes if at most 72 of them differ. Other
-        columns are ignored. Whole numbers beyond 2^53, such as names of fields, are treated as
-        texts.
+        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values, and
+        the smallest and largest int64, count as missing), booleans as no and yes, texts as classes
+        if at most 72 of them differ. Other columns are ignored. Whole numbers beyond 2^53, such as
+        names of fields, are treated as texts.
 
     Raises
     ------
@@ -274,6 +274,15 @@ def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[MapColumn]:
     return result
 
 
+def _without_limits(values: pd.Series) -> pd.Series:
+    """Mark the smallest and largest int64 in whole numbers as missing, which programs mean by them.
+
+    Other numbers keep every digit: the result is nullable.
+    """
+    limits = np.iinfo(np.int64)
+    return values.convert_dtypes().mask(values.isin([limits.min, limits.max]))
+
+
 def _is_beyond_floats(values: pd.Series) -> bool:
     """Return whether a column has whole numbers of which float64 does not hold every digit."""
     if not pd.api.types.is_integer_dtype(values) or not values.notna().any():
@@ -285,6 +294,8 @@ def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> MapC
     if pd.api.types.is_bool_dtype(values):
         flags = np.where(values.isna(), NONE, values.fillna(False).to_numpy(dtype=np.int64))
         return MapColumn(name, _codes(flags, rows), ("no", "yes"))
+    if pd.api.types.is_integer_dtype(values):
+        values = _without_limits(values)
     # whole numbers beyond 2^53 are names, which no float holds: they become classes below, or none
     if pd.api.types.is_numeric_dtype(values) and not _is_beyond_floats(values):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
