@@ -63,7 +63,17 @@ def _offered(
     if mapped is None:
         return columns
     placed = pd.DataFrame({"galaxy_id": all_, "placed": ~among(all_, mapped)})
-    return placed if columns is None else columns.merge(placed, how="right", on="galaxy_id")
+    if columns is None:
+        return placed
+    # galaxies that the catalog lacks have missing values: as floats, whole numbers would lose
+    # digits, and booleans would become texts
+    kinds = pd.api.types
+    exact = {
+        name: values.convert_dtypes()
+        for name, values in columns.items()
+        if kinds.is_integer_dtype(values) or kinds.is_bool_dtype(values)
+    }
+    return columns.assign(**exact).merge(placed, how="right", on="galaxy_id")
 
 
 def _mapped(
