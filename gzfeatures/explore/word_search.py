@@ -23,8 +23,11 @@ from gzfeatures.galaxies.votes.votes import ANSWERS
 
 Array = npt.NDArray[np.float64]
 _TOKEN = re.compile(r"[^\W_]+|[(),;:&|!+]")
-_JOINT = re.compile(r"(?<=[^\W_])[-\u2010\u2011\u2013_](?=[^\W_])|[\s\"“”„«»]|\.\s*$")
-"""What may stand between words and means nothing: hyphens in words, blanks, quotes, a last stop."""
+_JOINT = re.compile(
+    r"(?<=[^\W_])[-\u2010\u2011\u2013_](?=[^\W_])|[\s\"“”„«»]"
+    r"|(?:\.+|…)(?=[\s)\"“”„«»]|$)|\?+(?=[\s)\"“”„«»]*$)"
+)
+"""What may stand between words and means nothing: hyphens, blanks, quotes, stops, a last `?`."""
 _SIGNS = {",": "and", ";": "and", ":": "and", "&": "and", "+": "and", "|": "or", "!": "not"}
 _NOT = ("not", "no", "without")
 LONGEST = 1000

@@ -84,13 +84,36 @@ def test_a_query_that_says_nothing_is_refused(query: str) -> None:
         ("spiral/bar", "/"),
         (">4 arms", ">"),
         ("< 3 arms", "<"),
-        ("bar?", r"\?"),
+        ("bar?ring", r"\?"),
+        ("bar ? ring", r"\?"),
+        ("a.b", r"\."),
+        (".bar", r"\."),
         ("bar = spiral", "="),
     ],
 )
 def test_a_sign_without_meaning_is_refused(query: str, sign: str) -> None:
     with pytest.raises(InputError, match=f"sign in a query; must .*, found .*{sign}.*; write"):
         read_query(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "plain"),
+    [
+        ("merger?", "merger"),
+        ("merger? ", "merger"),
+        ("spiral. no bar", "spiral no bar"),
+        ("bulge...", "bulge"),
+        ("“merger?”", "merger"),
+        ("(merger?)", "merger"),
+        ('"spiral." bar', "spiral bar"),
+        ("ring…", "ring"),
+        ("ring… bar", "ring bar"),
+        ("(bar.)", "bar"),
+        ("(spiral or ring...) not bar.", "(spiral or ring) not bar"),
+    ],
+)
+def test_stops_and_a_last_question_mark_mean_nothing(query: str, plain: str) -> None:
+    assert read_query(query) == read_query(plain)
 
 
 def test_a_word_of_another_alphabet_is_one_word() -> None:
