@@ -49,6 +49,8 @@ class AnswersFile:
         self._more: list[str] = []
         self._rows: dict[str, dict[Hashable, Any]] = {}
         self._digest: str | None = None
+        # galaxies of the random test sample whose answer was removed
+        self._removed: frozenset[str] = frozenset()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -77,7 +79,8 @@ class AnswersFile:
         When this method returns, the whole file is on the disk. If the file cannot be written,
         neither the file nor the answers in memory change. Answers that another program has written
         to the file in the meantime are not lost. A galaxy that was labelled for the random test
-        sample stays in it, whatever the reason of a later answer.
+        sample stays in it, whatever the reason of a later answer, and also if its answer was
+        removed with this object in between.
 
         Raises
         ------
@@ -91,14 +94,16 @@ class AnswersFile:
             # that its changes are not overwritten
             self._refresh()
             rows = dict(self._rows)
+            drawn = {name for name, row in rows.items() if row[ASKED] == RANDOM} | self._removed
             for name, answer in changes.items():
                 if answer is None:
                     rows.pop(name, None)
                     continue
                 row = rows.get(name, {"galaxy_id": name})
                 # a galaxy of the random test sample stays one: heads must not learn from it if
-                # another page, which was loaded before it was asked about, labels it again
-                asked = RANDOM if row.get(ASKED) == RANDOM else answer.asked
+                # its answer was taken back, or if another page, which was loaded before it was
+                # asked about, labels it again
+                asked = RANDOM if name in drawn else answer.asked
                 rows[name] = {
                     **row,
                     **{"label": answer.label, "who": answer.who, "when": answer.when},
@@ -111,6 +116,7 @@ class AnswersFile:
             with outputs.guarded("teach", overwrite=True):
                 write_csv(frame, self.path)
             self._rows, self._digest = rows, fingerprint.of_file(self.path)
+            self._removed = frozenset(drawn - rows.keys())
 
 
 def _read(path: Path) -> pd.DataFrame:

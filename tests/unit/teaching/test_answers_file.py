@@ -93,10 +93,12 @@ def test_a_galaxy_of_the_random_sample_stays_in_it(tmp_path: Path) -> None:
     other.keep({"7": Answer("bar", "user", 3), "8": Answer("bar", "user", 3)})
     answers = AnswersFile(path).answers
     assert answers["7"] == Answer("bar", "random", 3) and answers["8"].asked == "user"
-    # an answer that was taken back leaves no galaxy of the sample behind
-    other.keep({"7": None})
-    other.keep({"7": Answer("bar", "user", 4)})
-    assert AnswersFile(path).answers["7"].asked == "user"
+    # a galaxy whose answer was taken back stays in the sample, and no other galaxy enters it
+    other.keep({"7": None, "8": None})
+    other.keep({"9": Answer("bar", "user", 4)})
+    other.keep({"7": Answer("bar", "queue", 4), "8": Answer("bar", "queue", 4)})
+    asked = {name: answer.asked for name, answer in AnswersFile(path).answers.items()}
+    assert asked == {"9": "user", "7": "random", "8": "queue"}
 
 
 def test_a_file_of_several_classes_per_galaxy_is_refused_and_stays(tmp_path: Path) -> None:
