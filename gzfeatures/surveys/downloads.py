@@ -32,9 +32,10 @@ DONE, MOVED, KEPT, UNPLACED = "", "moved", "kept", "unplaced"
 The file was downloaded now, or downloaded again because the galaxy's position or scale has changed;
 or an earlier call wrote it, for a position that is known, or unknown."""
 COMPLETE = (DONE, MOVED, KEPT, UNPLACED)
-
+"""All results that leave a complete file."""
 
 _ASIDE = "move it away, or say --overwrite"
+"""Remedy for a file that stands where a cutout is to be written."""
 
 
 class _SameAnswer(BadAnswer):
