@@ -179,9 +179,12 @@ class Conformal:
             More sets would be empty than the coverage allows; or `calibration`, which a higher
             level than the stored one needs, is empty.
         """
+        # a head whose own level does not allow its coverage says so in its notes
+        if level == self.level:
+            return self
         require_reachable(self.coverage, level)
         # fewer empty sets than the thresholds allow for only raise the coverage
-        if level == self.level or (level < self.level and not self.calibration):
+        if level < self.level and not self.calibration:
             return self
         if not self.calibration:
             raise InputError(

@@ -84,6 +84,10 @@ def group_numbers(groups: Any) -> Rows:
     >>> group_numbers(["b", "a", None, "b", None]).tolist()
     [1, 0, 2, 1, 3]
     """
+    # integers cannot be missing: number them without a look at each
+    plain = isinstance(groups, np.ndarray) and not isinstance(groups, np.ma.MaskedArray)
+    if plain and groups.dtype.kind in "iu":
+        return np.asarray(np.unique(groups, return_inverse=True)[1], dtype=np.intp)
     codes, known = pd.factorize(known_keys(groups), sort=True)
     missing = codes < 0
     codes[missing] = len(known) + np.arange(missing.sum())

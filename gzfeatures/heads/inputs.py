@@ -107,7 +107,7 @@ class Inputs:
                 [source[rows[part]] for source, rows in sources], axis=1, out=matrix[part]
             )
         for other in others:
-            first = _completed(first, other)
+            first = first if _is_complete(first) else _completed(first, other)
         return cls(ids, matrix, extractors, tuple(columns), skipped, first)
 
 
@@ -133,7 +133,8 @@ def require_resolved(catalog: Catalog | None, columns: Sequence[str]) -> None:
         largest = numbers[np.abs(numbers).argmax()]
         # divide first: squares of very large numbers overflow even in double precision
         spread = float((numbers / abs(largest)).std() * abs(largest))
-        step = float(np.spacing(np.float32(abs(largest))))
+        # what single precision changes, not what it could change: whole days are often exact
+        step = float(np.abs(numbers - numbers.astype(np.float32)).max())
         if step > STEP * spread:
             raise InputError(
                 f"column {name} differs too little from a large number for a head",
@@ -141,7 +142,7 @@ def require_resolved(catalog: Catalog | None, columns: Sequence[str]) -> None:
                 rule=f"have a standard deviation above {step / STEP:.2g} "
                 f"for numbers near {largest:.6g} (single precision)",
                 found=f"{spread:.2g}",
-                remedy="subtract a constant from the column",
+                remedy="subtract a constant from the column, or give it another unit",
             )
 
 
@@ -182,3 +183,10 @@ def _completed(first: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
         pictures[here[empty]] = other.pictures[there[empty]]
     kind = first.kind or other.kind
     return dataclasses.replace(first, digests=digests, pictures=pictures, kind=kind)
+
+
+def _is_complete(table: EmbeddingTable) -> bool:
+    """Return whether a table knows the image, picture hash and catalog of every galaxy."""
+    if table.pictures is None or not table.kind or not table.pictures.any(axis=1).all():
+        return False
+    return "" not in {str(digest).strip("0") for digest in table.digests}

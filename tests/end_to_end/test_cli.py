@@ -55,7 +55,7 @@ def test_wrong_usage_is_exit_code_two(survey: MockSurvey) -> None:
     for words in (
         ["label", survey.catalog],
         ["nothing"],
-        ["sample", survey.catalog, "--scheme", "zhu-5class", "-o", "x", "--split", "1/2"],
+        ["sample", survey.catalog, "--scheme", "zhu-5class", "-o", "x.csv", "--split", "1/2"],
     ):
         result = process(*words)
         assert result.returncode == 2, words

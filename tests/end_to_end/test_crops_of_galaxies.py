@@ -102,7 +102,8 @@ def test_crops_that_nothing_can_set_are_wrong_usage(
     words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, [*words, "-o", "out.csv"])
+    output = "out.parquet" if words[0] == "extract" else "out.csv"
+    result = CliRunner().invoke(app, [*words, "-o", output])
     assert result.exit_code == 2 and said in " ".join(result.output.replace("│", " ").split())
 
 

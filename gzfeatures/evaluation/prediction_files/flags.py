@@ -100,13 +100,13 @@ def sets_of(frame: pd.DataFrame, classes: tuple[str, ...], path: Path) -> npt.ND
 
 
 def _is_blank(cell: Any) -> bool:
-    """Return whether a cell of text is empty or missing."""
-    return not isinstance(cell, str) or not cell
+    """Return whether a cell is an empty text or missing."""
+    return cell == "" or (not isinstance(cell, str) and np.ndim(cell) == 0 and bool(pd.isna(cell)))
 
 
 def _shown(cell: Any) -> str:
     """Return a cell's value for an error message."""
-    return "an empty cell" if pd.isna(cell) or cell == "" else str(cell)
+    return "an empty cell" if _is_blank(cell) else str(cell)
 
 
 def _place(frame: pd.DataFrame, row: int, path: Path) -> str:

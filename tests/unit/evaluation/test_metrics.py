@@ -484,8 +484,8 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
     predictions = Predictions(ids, np.full((len(ids), 2), 0.5), ("@evil", "b"))
     text = predictions.write(tmp_path / "p.csv").read_text(encoding="utf-8")
     for line in text.splitlines():
-        # a negative whole number is an id of some catalogs, and no formula
-        texts = [cell.strip('"') for cell in line.split(",") if not re.fullmatch(r"-\d+", cell)]
+        # a signed number is an id or a declination of some catalogs, and no formula
+        texts = [cell.strip('"') for cell in line.split(",") if not re.fullmatch(r"[-+]\d+", cell)]
         assert not any(text[:1] in tuple("=+-@\t") for text in texts), line
 
 
