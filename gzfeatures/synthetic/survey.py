@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures import outputs
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.votes.votes import Counts
 from gzfeatures.ids import Ids, as_ids
@@ -218,7 +218,7 @@ def _refuse_strange(survey: MockSurvey) -> None:
     ):
         if not path.exists():
             continue
-        lines = path.read_bytes().splitlines()[:2] if path.is_file() else []
+        lines = _first_lines(path) if path.is_file() else []
         wanted = [beginning.encode(), f"{FIRST_ID},".encode()]
         # every simulated survey begins with the same galaxy
         if len(lines) < 2 or not all(map(bytes.startswith, lines, wanted)):
@@ -228,6 +228,12 @@ def _refuse_strange(survey: MockSurvey) -> None:
                 rule=f"begin with {beginning}… and galaxy {FIRST_ID}",
                 remedy="choose an empty folder, or move the file",
             )
+
+
+def _first_lines(path: Path) -> list[bytes]:
+    """Return the first two lines of a file, at most 64 KiB of each: the file may be large."""
+    with parsing("file cannot be read", path), path.open("rb") as file:
+        return [file.readline(2**16) for _ in range(2)]
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -21,8 +21,12 @@ LIMITS = np.iinfo(np.int64)
 def test_the_limits_of_int64_are_unknown(dtype: str, sentinel: int) -> None:
     numbers = np.arange(N)
     numbers[3] = sentinel
-    values = pd.array(numbers, dtype=dtype) if dtype == "Int64" else numbers.astype(dtype)
-    (column,) = columns(IDS, catalog=pd.DataFrame({"galaxy_id": IDS, "count": values}))
+    frame = pd.DataFrame({"galaxy_id": IDS, "count": numbers})
+    if dtype == "Int64":
+        frame = frame.astype({"count": "Int64"})
+    else:
+        frame["count"] = numbers.astype(dtype)
+    (column,) = columns(IDS, catalog=frame)
     assert column.kind == "number"
     assert np.flatnonzero(np.isnan(column.values)).tolist() == [3]
     assert column.values[4:].tolist() == list(range(4, N))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -560,6 +561,24 @@ def test_tables_of_others_are_never_replaced(tmp_path: Path, name: str) -> None:
         with pytest.raises(InputError, match=rf"{name}: file that no simulated survey"):
             draw_survey(tmp_path, n=2, size=32, progress=False)
         assert (tmp_path / name).read_text() == text
+
+
+def test_a_large_table_of_others_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "catalog.csv").open("wb") as file:
+        file.truncate(2**26)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="file that no simulated survey has written"):
+        draw_survey(tmp_path, n=2, size=32, progress=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "catalog.csv").symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=r"catalog\.csv: file cannot be read, found OSError"):
+        draw_survey(tmp_path, n=2, size=32, progress=False)
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
