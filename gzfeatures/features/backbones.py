@@ -359,15 +359,28 @@ def backbone_of_file(file: Path, digest: str) -> Backbone | None:
     Raises
     ------
     MissingFileError, InputError
-        The record beside a file `model.safetensors` cannot be read.
+        The record beside a file `model.safetensors` states the file's sha256, but describes no
+        backbone.
     """
     if found := backbone_of_digest(digest):
         return found
     place = file.resolve()
     if place.name != TENSORS or not (place.parent / RECORD).exists():
         return None
-    found = _checkpoint(place.parent)
-    return found if found.sha256 == digest else None
+    # read no more than the sha256 first: a record of other weights may be foreign, newer or damaged
+    if _stated_sha256(place.parent / RECORD) != digest:
+        return None
+    return _checkpoint(place.parent)
+
+
+def _stated_sha256(record: Path) -> str | None:
+    """Return the sha256 of the weights that a checkpoint record states; None if it states none."""
+    try:
+        note = json.loads(record.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    stated = note.get("weights_sha256") if isinstance(note, dict) else None
+    return stated if isinstance(stated, str) else None
 
 
 def classes_of(folder: str | Path) -> tuple[str, ...]:

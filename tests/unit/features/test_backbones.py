@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError, UnknownNameError, WeightsError
-from gzfeatures.features.backbones import BACKBONES, Backbone, backbone
+from gzfeatures.features.backbones import BACKBONES, Backbone, backbone, backbone_of_file
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.features.weights import (
     RANDOM,
@@ -200,8 +200,7 @@ def test_a_file_of_weights_has_the_record_of_the_checkpoint_folder_in_which_it_l
     file.write_bytes(b"other weights")
     assert record_of_file(file) is None
     (file.parent / "backbone.json").write_text("{}")
-    with pytest.raises(InputError, match="checkpoint record cannot be read"):
-        record_of_file(file)
+    assert record_of_file(file) is None
     with pytest.raises(MissingFileError, match="weights file not found"):
         record_of_file(tmp_path / "none.safetensors")
 
@@ -225,3 +224,18 @@ def test_damaged_records_of_training_ids_are_refused() -> None:
         TrainedOn.decode("AAAA")
     with pytest.raises(InputError, match="strictly increasing"):
         TrainedOn(np.array([2, 1], dtype=np.uint64))
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"format": 99, "weights_sha256": "0"}'])
+def test_a_foreign_record_beside_a_file_of_weights_says_nothing(
+    record: str, tmp_path: Path
+) -> None:
+    file = checkpoint(tmp_path / "mine") / "model.safetensors"
+    digest = fingerprint.of_file(file)
+    found = backbone_of_file(file, digest)
+    assert found is not None and found.name == "mine"
+    (file.parent / "backbone.json").write_text(record)
+    assert backbone_of_file(file, digest) is None
+    (file.parent / "backbone.json").write_text(json.dumps({"format": 99, "weights_sha256": digest}))
+    with pytest.raises(InputError):
+        backbone_of_file(file, digest)
