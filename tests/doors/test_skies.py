@@ -182,7 +182,8 @@ def test_narrow_filters_of_webb_are_ordered_by_wavelength() -> None:
     ("text", "name"),
     [("H alpha", None), ("H beta", None), ("H.alpha", None), ("H II", None), ("H α", None),
      ("Hα", None), ("Halpha", None), ("H-alpha", None), ("K s", "Ks"), ("K short", "Ks"),
-     ("g prime", "g"), ("g'", "g"), ("H 2MASS", "H"), ("H", "H"), ("i MP9703", "i")],
+     ("g prime", "g"), ("g'", "g"), ("H 2MASS", "H"), ("H", "H"), ("i MP9703", "i"),
+     ("r PI", "r"), ("g Pi", "g"), ("r.iii", "r"), ("z.I", "z")],
 )  # fmt: skip
 def test_a_spectral_line_is_no_band(text: str, name: str | None) -> None:
     assert canonical(text) == name

@@ -101,8 +101,8 @@ _GREEK = (
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omicron|pi|rho|sigma|"
     "tau|upsilon|phi|chi|psi|omega|[α-ω]"
 )
-_LINE = re.compile(rf"[A-Za-z]+[ .'_-]+(?:{_GREEK}|I+)(?![a-z]).*", re.IGNORECASE)
-"""Pattern of the name of a spectral line, such as H alpha or H II, which is no band's name."""
+_LINE = re.compile(rf"H[ .'_-]+(?:{_GREEK}|I+)(?![a-z]).*", re.IGNORECASE)
+"""Pattern of the name of a line of hydrogen, such as H alpha or H II, which is no band's name."""
 _KS = re.compile(r"K[ .]+s(?:hort)?", re.IGNORECASE)
 _HEADER = re.compile(r"([ugrizyYJHK]|Ks)(?=[ .']|$).*")
 
