@@ -464,23 +464,18 @@ class ImageSet:
         return self._image(row).fault()
 
     def _states(self) -> list[Any]:
-        """Return sizes and times of each galaxy's files, or the image's digest if one is unknown.
+        """Return sizes and times of each galaxy's files, or the image's SHA-256 if one is unknown.
 
         A server may state neither size nor time of a file: then only its bytes reveal a change.
+        They are read again even if a cache has the image's digest.
         """
         states: list[Any] = [self.galaxy_files[n].states(files) for n, files in self.places]
         unsure = [row for row, state in enumerate(states) if _lacks_facts(state)]
         if unsure:
             read = self.select(self.ids[unsure])
-            for row, digest in zip(unsure, read._each(read._digest_if_readable), strict=True):
+            for row, digest in zip(unsure, read._each(read._sha256_if_readable), strict=True):
                 states[row] = digest
         return states
-
-    def _digest_if_readable(self, row: int) -> str | None:
-        try:
-            return self.digest(row)
-        except (InputError, MissingFileError):
-            return None
 
     def _sha256_if_readable(self, row: int) -> str | None:
         try:

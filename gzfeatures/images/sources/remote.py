@@ -23,8 +23,8 @@ WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
 """Pattern of a web address, alone or at the end of a chain such as `zip::https://…`."""
 
 VERSIONS = (
-    *("ETag", "etag", "md5Hash", "content_hash", "sha", "CRC"),
-    *("LastModified", "last_modified", "updated", "mtime", "modified", "created"),
+    *("ETag", "etag", "md5Hash", "content_hash", "sha", "blob_id", "hex", "CRC"),
+    *("LastModified", "last_modified", "updated", "mtime", "modified", "modify", "created"),
 )
 """Keys of a listing by fsspec that state an image's version, those of checksums first."""
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from gzfeatures.errors import InputError, MissingExtraError
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.picture_cache import PictureCache
 from gzfeatures.images.sources import remote
 from gzfeatures.images.view import View
 
@@ -113,6 +114,29 @@ def test_an_image_that_was_exchanged_on_a_web_server_changes_the_stamp(
     there = ImageSet.of(web)
     (folder / "1.jpg").unlink()
     assert there.stamp() != before, "an image that is gone"
+
+
+def test_an_exchanged_web_image_changes_the_stamp_of_images_with_a_cache(
+    web: str, folder: Path
+) -> None:
+    with PictureCache(2**20) as cache:
+        images = ImageSet.of(web).cached_in(cache)
+        images.digests()
+        before = images.stamp()
+        (folder / "1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+        assert images.stamp() != before
+
+
+@pytest.mark.parametrize("key", ["blob_id", "hex", "modify"])
+def test_versions_of_hugging_face_git_and_ftp_are_known(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe("/listed/a.npy", b"same length")
+    listing = {"/listed/a.npy": {"size": 11, key: "version 7"}}
+    monkeypatch.setattr(type(system), "find", lambda *_, **__: listing)
+    found = remote.Remote.of("memory://listed", lambda name: name.endswith(".npy"))
+    assert found.versions == {"a.npy": "version 7"}
 
 
 @pytest.mark.parametrize("address", ["memory://zips/images.zip", "memory://pictures"])
