@@ -27,11 +27,28 @@ NO_INTEGER = -(2**63)
 
 _CODES = {"int64": "K", "float64": "D", "float32": "E", "bool": "L"}
 """Types of columns without missing values, with their TFORM."""
-_OF_OBJECTS: dict[str, Any] = {"integer": "Int64", "floating": "float64", "boolean": "boolean"}
-"""What pandas finds in a column of Python objects → type in which the column is written."""
 
 _FIELD_CARD = re.compile(r"(T[A-Z]+)([1-9]\d*)")
 _OF_OLD_BYTES = ("CHECKSUM", "DATASUM", "THEAP")
+
+
+def require_names(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse to write a table in which two columns have one name.
+
+    Raises
+    ------
+    InputError
+        Two columns have one name.
+    """
+    names = [str(name) for name in frame]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            "two columns of a table have one name",
+            where=path,
+            rule="have different names",
+            found=twice[0],
+            remedy="rename one of them, or join with --suffix",
+        )
 
 
 def write_fits(frame: pd.DataFrame, path: Path) -> Path:
@@ -49,7 +66,7 @@ def write_fits(frame: pd.DataFrame, path: Path) -> Path:
     ------
     InputError
         FITS cannot store the table: a text is not ASCII, two column names differ in case only, or
-        it has more than 999 columns, or numbers of more than 64 bits.
+        it has more than 999 columns, or complex numbers.
     OutputError
         The file cannot be written at this path.
     """
@@ -239,47 +256,65 @@ def _in_known_type(column: pd.Series, where: str) -> pd.Series:
     -------
     Series
         Of bool, boolean, int64, Int64 (if an integer is missing), uint64, float32 or float64; or of
-        any other type, whose values are written as text.
+        any other type, whose values are written as text: also numbers that fit none of these types.
 
     Raises
     ------
     InputError
-        Numbers of the column do not fit into 64 bits, or are complex or decimal.
+        Numbers of the column are complex.
     """
     if isinstance(column.dtype, pd.SparseDtype):
         column = pd.Series(column.to_numpy())
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
-        column = column.astype(object)
-        found = pd.api.types.infer_dtype(column, skipna=True)
-        if found in ("mixed-integer-float", "decimal", "complex"):
-            raise _no_number(found, where)
-        if found not in _OF_OBJECTS:
-            return column
-        try:
-            column = column.astype(_OF_OBJECTS[found])
-        except (OverflowError, TypeError):
-            raise _no_number("an integer of more than 64 bits", where) from None
+        column = _of_objects(column.astype(object))
     stored: Any = column.dtype
     kind, gaps = stored.kind, bool(column.isna().any())
-    if kind == "c" or (kind == "f" and stored.itemsize > 8):
-        raise _no_number(str(stored), where)
+    if kind == "c" or (kind == "O" and pd.api.types.infer_dtype(column) == "complex"):
+        raise InputError(
+            "numbers of this type cannot be written",
+            where=where,
+            rule="be integers or floats",
+            found="complex numbers",
+            remedy="write the real and the imaginary part as two columns",
+        )
     if kind == "b":
         return column.astype("boolean" if gaps else "bool")
-    if kind == "f":
+    if kind == "f" and stored.itemsize <= 8:
         wide = np.float64 if stored.itemsize == 8 else np.float32
         return pd.Series(column.to_numpy(wide, na_value=np.nan))
     if kind in "iu":
-        return _integers(column, gaps, where)
+        return _integers(column, gaps)
     return column
 
 
-def _integers(column: pd.Series, gaps: bool, where: str) -> pd.Series:
+def _of_objects(column: pd.Series) -> pd.Series:
+    """Convert a column of Python objects to the type of its numbers, if the type holds them all."""
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    known = column[column.notna()]
+    if found == "boolean":
+        return column.astype("boolean")
+    if found == "integer":
+        low, high = int(known.min()), int(known.max())
+        if -(2**63) <= low and high < 2**63:
+            return column.astype("Int64")
+        return column.astype("UInt64") if low >= 0 and high < 2**64 else column
+    if found in ("floating", "mixed-integer-float") and all(map(_is_exact_float, known)):
+        return pd.Series(column.to_numpy(np.float64, na_value=np.nan))
+    return column
+
+
+def _is_exact_float(number: Any) -> bool:
+    """Whether float64 represents a number with all its digits."""
+    if isinstance(number, int | np.integer):
+        return abs(int(number)) <= 2**53
+    return not isinstance(number, np.longdouble)
+
+
+def _integers(column: pd.Series, gaps: bool) -> pd.Series:
     """Return a column of integers as int64, as uint64 if so stored, or as Int64 if one is missing.
 
-    Raises
-    ------
-    InputError
-        One integer is missing, and another is not within the range of int64 or marks missing ones.
+    Python objects, which are written as text, are returned if one integer is missing and another
+    is not within the range of int64 or is the one that marks missing integers in FITS.
     """
     if not gaps:
         stored: Any = column.dtype
@@ -287,18 +322,8 @@ def _integers(column: pd.Series, gaps: bool, where: str) -> pd.Series:
         return column.astype("uint64" if wide else "int64")
     known = column.dropna()
     if len(known) and not NO_INTEGER < int(known.min()) <= int(known.max()) < 2**63:
-        raise _no_number("an integer of more than 63 bits beside a missing one", where)
+        return column.astype(object)
     return column.astype("Int64")
-
-
-def _no_number(found: str, where: str) -> InputError:
-    return InputError(
-        "numbers of this type cannot be written",
-        where=where,
-        rule="be integers or floats of at most 64 bits",
-        found=found,
-        remedy="convert the column, or write .parquet",
-    )
 
 
 def write_votable(frame: pd.DataFrame, path: Path) -> Path:
@@ -316,13 +341,14 @@ def write_votable(frame: pd.DataFrame, path: Path) -> Path:
     Raises
     ------
     InputError
-        A column has numbers of more than 64 bits.
+        Two columns have one name, or numbers are complex.
     OutputError
         The file cannot be written at this path.
     """
     from astropy.io.votable import from_table, writeto
     from astropy.table import MaskedColumn, Table
 
+    require_names(frame, path)
     units, ucds = frame.attrs.get("units", {}), frame.attrs.get("ucds", {})
     table = Table()
     for name in map(str, frame):

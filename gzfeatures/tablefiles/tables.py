@@ -282,6 +282,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
             where=path,
             rule="end in .parquet, .csv, .csv.gz, .fits or .vot",
         )
+    described_output.require_names(frame, path)
     with written_whole(path) as temporary:
         # drop `frame.attrs`, such as units in the file that was read: Arrow would write them into
         # the new file
@@ -322,11 +323,12 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        The name ends neither in .csv nor in .csv.gz.
+        The name ends neither in .csv nor in .csv.gz, or two columns have one name.
     OutputError
         The file cannot be written at this path.
     """
     path = require_csv(path, "table to write")
+    described_output.require_names(frame, path)
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
     safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
     # quote all texts if one contains "\r": Python's csv does not quote "\r" if lines end with "\n";

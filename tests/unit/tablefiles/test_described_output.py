@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -70,22 +71,57 @@ def test_categories_and_objects_are_written_by_what_they_hold(path: Path) -> Non
     assert found == ([2**64 - 1, 1, 3] if path.suffix == ".fits" else [str(2**64 - 1), "1", "3"])
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        np.array([1, 2, 3j]),
-        pd.Series([2**70, 1, 3], dtype=object),
-        pd.Series([2**60, 2.5, 1], dtype=object),
-        pd.Series([2**64 - 1, None, 1], dtype="UInt64"),
-        pd.Series([-(2**63), None, 1], dtype="Int64"),
-        np.array([1, 2, 3], dtype=np.longdouble),
-    ],
-    ids=["complex", "70 bits", "mixed", "64 bits and a gap", "the mark and a gap", "long double"],
-)
-def test_other_numbers_are_refused_by_their_column(column: object, path: Path) -> None:
+WIDE = {
+    "70 bits": pd.Series([2**70, 1, 3], dtype=object),
+    "mixed": pd.Series([2**53 + 1, 2.5, 1], dtype=object),
+    "64 bits and a gap": pd.Series([2**64 - 1, None, 1], dtype="UInt64"),
+    "64 bits, a gap, objects": pd.Series([np.uint64(2**63 + 5), None, 1], dtype=object),
+    "both signs": pd.Series([-1, 2**64 - 1, 1], dtype=object),
+    "the mark and a gap": pd.Series([-(2**63), None, 1], dtype="Int64"),
+    "long double": pd.Series(np.array([1, 2, 3], np.longdouble) / 3),
+    "long double objects": pd.Series(list(np.array([1, 2, 3], np.longdouble) / 3), dtype=object),
+    "decimal": pd.Series([Decimal("1.50"), None, Decimal(2)], dtype=object),
+}
+
+
+@pytest.mark.parametrize("column", WIDE.values(), ids=WIDE.keys())
+def test_numbers_that_fit_no_type_are_text_with_every_digit(column: pd.Series, path: Path) -> None:
+    frame = pd.DataFrame({"x": column})
+    stored = Table.read(write_table(frame, path))["x"]
+    assert stored.dtype.kind in "SUO"
+    found = ["" if text is np.ma.masked else str(text) for text in stored]
+    assert found == ["" if pd.isna(value) else str(value) for value in column]
+
+
+@pytest.mark.parametrize("kind", [None, object])
+def test_complex_numbers_are_refused_by_their_column(kind: type | None, path: Path) -> None:
     with pytest.raises(InputError, match=r"column x: numbers of this type cannot be written"):
-        again(column, path)
+        again(pd.Series([1 + 0j, 2j, 3j], dtype=kind), path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "column", [[1.5, None, 2], [1.5, pd.NA, 2.0], [np.float32(1.5), pd.NA, 2**53]]
+)
+def test_objects_that_are_floats_and_integers_are_floats(column: list[object], path: Path) -> None:
+    found = again(pd.Series(column, dtype=object), path)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [1.5, np.nan, column[2]])
+
+
+def test_objects_of_64_bits_are_written_as_such_integers_are(path: Path) -> None:
+    column = pd.Series([2**64 - 1, 1, np.uint64(2**63 + 5)])
+    found = again(column.astype(object), path)
+    pd.testing.assert_series_equal(found, again(column.astype("uint64"), path))
+    assert [int(value) for value in found] == [2**64 - 1, 1, 2**63 + 5]
+
+
+@pytest.mark.parametrize("name", ["t.fits", "t.vot", "t.csv", "t.parquet"])
+def test_two_columns_of_one_name_are_refused(name: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame([["a", 1, 2]], columns=["galaxy_id", "x", "x"])
+    with pytest.raises(InputError, match="have one name"):
+        write_table(frame, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_other_programs_find_float32_as_stored(tmp_path: Path) -> None:
