@@ -69,7 +69,7 @@ def _offered(
     # digits, and booleans would become texts
     kinds = pd.api.types
     exact = {
-        name: values.convert_dtypes()
+        str(name): values.convert_dtypes()
         for name, values in columns.items()
         if kinds.is_integer_dtype(values) or kinds.is_bool_dtype(values)
     }
