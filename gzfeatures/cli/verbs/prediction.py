@@ -341,7 +341,10 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
                 parts.append(head.predict(batch, unfamiliar=options.unfamiliar, sample=sample))
                 up(len(batch))
         # a table without rows has no parts: predict the empty table, to get the names of classes
-        predictions = Predictions.joined(parts or [head.predict(EmbeddingTable.read(table))])
+        if not parts:
+            empty = EmbeddingTable.read(table)
+            parts = [head.predict(empty, unfamiliar=options.unfamiliar, sample=sample)]
+        predictions = Predictions.joined(parts)
     return _Answer(predictions, head.sets, head.familiarity, head, sample)
 
 
