@@ -133,8 +133,9 @@ def require_resolved(catalog: Catalog | None, columns: Sequence[str]) -> None:
         largest = numbers[np.abs(numbers).argmax()]
         # divide first: squares of very large numbers overflow even in double precision
         spread = float((numbers / abs(largest)).std() * abs(largest))
-        # what single precision changes, not what it could change: whole days are often exact
-        step = float(np.abs(numbers - numbers.astype(np.float32)).max())
+        # twice the largest rounding error is the distance of neighbouring numbers, or 0 where all
+        # are exact, as whole days often are
+        step = 2 * float(np.abs(numbers - numbers.astype(np.float32)).max())
         if step > STEP * spread:
             raise InputError(
                 f"column {name} differs too little from a large number for a head",

@@ -470,6 +470,18 @@ def test_a_mask_marks_the_image_of_its_band(units: list[fits.ImageHDU]) -> None:
         assert (bands.bad[k] == expected).all(), "rows of its own mask and no others"
 
 
+def test_a_mask_that_marks_nothing_may_be_of_any_image() -> None:
+    empty = fits.ImageHDU(np.zeros((SIDE, SIDE), np.int16), name="MASK")
+    g, r = images_in("IMAGE_G", "IMAGE_R")
+    assert not read(file_of(fits.PrimaryHDU(), g, r, empty)).bad.any()
+    # it still stands between two images, so the next mask is of the second one
+    (full,) = masks("MASK")
+    bands = read(file_of(fits.PrimaryHDU(), g, empty, r, full))
+    assert bands.bad.sum(axis=(1, 2)).tolist() == [0, SIDE]
+    with pytest.raises(InputError, match="cannot be told apart"):
+        read(file_of(fits.PrimaryHDU(), g, r, full))
+
+
 def test_masks_that_nothing_pairs_with_images_are_refused_and_those_of_others_do_not_count() -> (
     None
 ):

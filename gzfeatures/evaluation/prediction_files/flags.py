@@ -101,7 +101,9 @@ def sets_of(frame: pd.DataFrame, classes: tuple[str, ...], path: Path) -> npt.ND
 
 def _is_blank(cell: Any) -> bool:
     """Return whether a cell is an empty text or missing."""
-    return cell == "" or (not isinstance(cell, str) and np.ndim(cell) == 0 and bool(pd.isna(cell)))
+    if isinstance(cell, str):
+        return not cell
+    return np.ndim(cell) == 0 and bool(pd.isna(cell))
 
 
 def _shown(cell: Any) -> str:

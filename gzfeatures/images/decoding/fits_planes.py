@@ -296,9 +296,11 @@ def _mark(
         if unit.shape in (bad.shape, bad.shape[-2:]):
             mask = masked(label, np.asarray(unit.data), unit.header)
         if mask is not None:
-            np.logical_or(bad, mask | blank.get(number, False), out=bad)
+            mask = mask | blank.get(number, False)
+            np.logical_or(bad, mask, out=bad)
             marked.setdefault(kind_of_mask(label), []).append(row)
-            if place is None:
+            # a mask that marks no pixel may be of any image
+            if place is None and mask.any():
                 guessed.setdefault(kind_of_mask(label), []).append(before - 1)
     for kind, rows in marked.items():
         if unclear(rows, guessed.get(kind, ()), len(chosen)):
