@@ -223,7 +223,7 @@ def _masks_moved(headers: Sequence[Cards], science: str | None) -> bool:
         known = len(set(versions)) == len(versions) and own in versions
         old = versions.index(own) if known else max(before, 0)
         new = owner(unit, images)
-        if new is not None and (new != old or science is not None):
+        if science is not None or (new is not None and new != old):
             return True
         kind = kind_of_mask(unit[0])
         marked.setdefault(kind, []).append(old)

@@ -482,6 +482,18 @@ def test_a_mask_that_marks_nothing_may_be_of_any_image() -> None:
         read(file_of(fits.PrimaryHDU(), g, r, full))
 
 
+def test_masks_by_order_are_of_the_image_before_them_though_another_is_named() -> None:
+    from gzfeatures.images.reader_version import CARDS, version
+
+    (a, b), (one, two) = images_in("A", "B"), masks("MASK", "MASK")
+    data = file_of(fits.PrimaryHDU(), a, one, b, two)
+    assert read(data, science="A").bad.sum() == SIDE
+    assert read(data, science="B").bad.sum() == 2 * SIDE
+    assert version(data, max_pixels=10**6, reading=Reading(science="A")) == CARDS
+    with pytest.raises(InputError, match="cannot be told apart"):
+        read(file_of(fits.PrimaryHDU(), a, b, one, two), science="A")
+
+
 def test_masks_that_nothing_pairs_with_images_are_refused_and_those_of_others_do_not_count() -> (
     None
 ):

@@ -275,42 +275,47 @@ def _mark(
     """
     able = [unit for unit in images if unit[0] in chosen or not is_weight(_label(unit[1]))]
     stated = [(_label(unit), unit.header) for _, unit in able]
-    marked: dict[str, list[int]] = {}
+    bad = {number: plane.bad for number, plane in zip(chosen, planes_of_image, strict=True)}
     guessed: dict[str, list[int]] = {}
+    found: dict[str, list[tuple[int, npt.NDArray[np.bool_]]]] = {}
     for number, unit in images:
         label = _label(unit)
         if number in chosen or not is_weight(label):
             continue
         # find the image of this mask: by their names, filters and versions, else by their order
+        # among all images of the file, chosen or not
         place = owner((label, unit.header), stated)
-        if place is None:
-            before = sum(science < number for science in chosen)
-            row = max(before - 1, 0)
-        elif able[place][0] in chosen:
-            row = list(chosen).index(able[place][0])
-        else:
-            continue
+        before = sum(science < number for science, _ in able) - 1
+        row = max(before, 0) if place is None else place
         # a mask has one plane for each band of a cube, or a single plane for all bands
-        bad = planes_of_image[row].bad
+        image = able[row]
+        shape = bad[image[0]].shape if image[0] in bad else image[1].shape
         mask = None
-        if unit.shape in (bad.shape, bad.shape[-2:]):
+        if unit.shape in (shape, shape[-2:]):
             mask = masked(label, np.asarray(unit.data), unit.header)
         if mask is not None:
             mask = mask | blank.get(number, False)
-            np.logical_or(bad, mask, out=bad)
-            marked.setdefault(kind_of_mask(label), []).append(row)
+            kind = kind_of_mask(label)
+            found.setdefault(kind, []).append((row, mask))
             # a mask that marks no pixel may be of any image
             if place is None and mask.any():
-                guessed.setdefault(kind_of_mask(label), []).append(before - 1)
-    for kind, rows in marked.items():
-        if unclear(rows, guessed.get(kind, ()), len(chosen)):
+                guessed.setdefault(kind, []).append(before)
+    for kind, entries in found.items():
+        owners = [row for row, _ in entries]
+        unsure = unclear(owners, guessed.get(kind, ()), len(able))
+        # a single mask of several images is of the one image that was named
+        if unsure and not len(owners) == 1 == len(chosen):
             raise InputError(
                 "masks of several images cannot be told apart",
                 where=where,
                 rule="share EXTNAME (SCI_G and MASK_G), FILTER or EXTVER with their image",
-                found=f"{len(rows)} of the kind {kind} for {len(chosen)} images",
-                remedy="name them so, or name one image with --science",
+                found=f"{len(owners)} of the kind {kind} for {len(able)} images",
+                remedy="name them so" + ", or name one image with --science" * (len(owners) == 1),
             )
+        for row, mask in entries:
+            target = bad.get(chosen[0] if unsure else able[row][0])
+            if target is not None and mask.shape in (target.shape, target.shape[-2:]):
+                np.logical_or(target, mask, out=target)
 
 
 def band_names(header: Mapping[str, Any], first: Mapping[str, Any]) -> tuple[str, ...] | None:
