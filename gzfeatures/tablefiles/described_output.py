@@ -40,13 +40,13 @@ def require_names(frame: pd.DataFrame, path: Path) -> None:
     InputError
         Two columns have one name.
     """
-    names = [str(name) for name in frame]
-    if twice := [name for name in names if names.count(name) > 1]:
+    names = pd.Index([str(name) for name in frame])
+    if not names.is_unique:
         raise InputError(
             "two columns of a table have one name",
             where=path,
             rule="have different names",
-            found=twice[0],
+            found=names[names.duplicated()][0],
             remedy="rename one of them, or join with --suffix",
         )
 
@@ -304,7 +304,7 @@ def _of_objects(column: pd.Series) -> pd.Series:
 
 
 def _is_exact_float(number: Any) -> bool:
-    """Whether float64 represents a number with all its digits."""
+    """Return whether float64 represents a number with all its digits."""
     if isinstance(number, int | np.integer):
         return abs(int(number)) <= 2**53
     return not isinstance(number, np.longdouble)

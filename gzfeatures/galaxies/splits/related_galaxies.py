@@ -184,14 +184,12 @@ def known_keys(keys: Iterable[Any]) -> pd.Series[Any]:
     ['a', None, None, None]
     """
     values = pd.Series(list(keys), dtype=object)
-    missing = values.isna() | values.map(_is_blank).astype(bool)
-    missing |= values.map(lambda key: key is np.ma.masked).astype(bool)
-    values[missing] = None
+    values[values.isna() | values.map(_is_masked_or_blank).astype(bool)] = None
     return values
 
 
-def _is_blank(key: object) -> bool:
-    return isinstance(key, str | bytes) and not key.strip()
+def _is_masked_or_blank(key: object) -> bool:
+    return key is np.ma.masked or (isinstance(key, str | bytes) and not key.strip())
 
 
 def known_groups(groups: Mapping[str, str]) -> dict[str, str]:
