@@ -12,7 +12,7 @@ from gzfeatures.evaluation.repeatability import ASSUMED_PANEL, of_majorities
 from gzfeatures.evaluation.rows import AccuracyBin, Ceiling
 from gzfeatures.evaluation.statistics.proportions import Array, wilson
 from gzfeatures.galaxies.catalogs.quantities import present
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import Labels, vote_shares
 from gzfeatures.ids import positions
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def by_agreement(
     """
     if truth.soft is None:
         return []
-    share, voted = _shares(truth.soft)
+    share, voted = vote_shares(truth.soft)
     k = share.shape[1]
     agreement = (k * share.max(1) - 1) / (k - 1)
     bin_numbers = np.clip((agreement * bins).astype(int), 0, bins - 1)
@@ -105,7 +105,7 @@ def against_ceiling(
     """
     if truth.soft is None:
         return None
-    share, voted = _shares(truth.soft)
+    share, voted = vote_shares(truth.soft)
     if not voted.any():
         return None
     rows = np.arange(len(share))
@@ -183,17 +183,6 @@ def by_catalog(
         for name, column in COLUMNS.items()
         if catalog.has_column(column)
     }
-
-
-def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return vote fractions scaled to sum 1 per galaxy, and a mask of the galaxies with votes.
-
-    A galaxy of which one fraction is unknown (NaN) is not among them: counted as 0, it would make
-    the volunteers agree more than they do.
-    """
-    total = soft.sum(1)
-    voted = np.isfinite(soft).all(1) & (total > 0)
-    return np.where(voted[:, None], soft, 0) / np.where(voted, total, 1)[:, None], voted
 
 
 def _bin(

@@ -183,10 +183,10 @@ class Conformal:
         if level == self.level:
             return self
         require_reachable(self.coverage, level)
-        # fewer empty sets than the thresholds allow for only raise the coverage
-        if level < self.level and not self.calibration:
-            return self
         if not self.calibration:
+            # fewer empty sets than the thresholds allow for only raise the coverage
+            if level < self.level:
+                return self
             raise InputError(
                 f"class sets promise {self.coverage:.4g} only with unfamiliar galaxies below "
                 f"{self.level:g}",
@@ -195,13 +195,10 @@ class Conformal:
                 remedy="leave --unfamiliar out and select by the column familiarity_p, or fit the "
                 "head again: it was written by an earlier version",
             )
-        parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in self._pairs)
+        columns = (pairs.T for pairs in self.calibration)
+        parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in columns)
         thresholds = _thresholds(parts, len(self.classes), self.coverage)
         return dataclasses.replace(self, thresholds=thresholds, scores=parts, level=level)
-
-    @property
-    def _pairs(self) -> list[tuple[Array, Array]]:
-        return [(pairs[:, 0], pairs[:, 1]) for pairs in self.calibration]
 
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
         """Return which classes are in each galaxy's class set, shape (n, k).
@@ -228,7 +225,8 @@ class Conformal:
     def missed(self) -> list[str]:
         """Return a sentence for each class with more empty sets than the coverage allows."""
         sentences = []
-        for number, (_, p) in enumerate(self._pairs):
+        for number, pairs in enumerate(self.calibration):
+            p = pairs[:, 1]
             empty, n = int((p < self.level).sum()), len(p)
             # a class with a few unfamiliar galaxies too many may have them by chance
             if empty > n * (1 - self.coverage) + 2 * np.sqrt(n * self.level):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gzfeatures.errors import InputError, UnknownNameError, parsing, require_format, unknown
 from gzfeatures.features.torchvision_classifiers import CLASSIFIERS
-from gzfeatures.files import require_file
+from gzfeatures.files import read_sidecar, require_file
 from gzfeatures.images.view import View
 
 KINDS = ("timm", "zoobot", "onnx", "torch", "hf", "module")
@@ -365,22 +365,11 @@ def backbone_of_file(file: Path, digest: str) -> Backbone | None:
     if found := backbone_of_digest(digest):
         return found
     place = file.resolve()
-    if place.name != TENSORS or not (place.parent / RECORD).exists():
+    if place.name != TENSORS:
         return None
     # read no more than the sha256 first: a record of other weights may be foreign, newer or damaged
-    if _stated_sha256(place.parent / RECORD) != digest:
-        return None
-    return _checkpoint(place.parent)
-
-
-def _stated_sha256(record: Path) -> str | None:
-    """Return the sha256 of the weights that a checkpoint record states; None if it states none."""
-    try:
-        note = json.loads(record.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    stated = note.get("weights_sha256") if isinstance(note, dict) else None
-    return stated if isinstance(stated, str) else None
+    stated = read_sidecar(place.parent / RECORD).get("weights_sha256")
+    return _checkpoint(place.parent) if stated == digest else None
 
 
 def classes_of(folder: str | Path) -> tuple[str, ...]:

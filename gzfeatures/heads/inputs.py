@@ -173,7 +173,7 @@ def _completed(first: EmbeddingTable, other: EmbeddingTable) -> EmbeddingTable:
     here = np.flatnonzero(among(first.ids, other.ids))
     there = positions(other.ids, first.ids[here])
     digests = first.digests.copy()
-    unknown = np.array([not str(digest).strip("0") for digest in digests[here]], dtype=bool)
+    unknown = np.array([not key for key in first.file_keys], dtype=bool)[here]
     digests[here[unknown]] = other.digests[there[unknown]]
     pictures = first.pictures
     if other.pictures is not None:
@@ -190,4 +190,4 @@ def _is_complete(table: EmbeddingTable) -> bool:
     """Return whether a table knows the image, picture hash and catalog of every galaxy."""
     if table.pictures is None or not table.kind or not table.pictures.any(axis=1).all():
         return False
-    return "" not in {str(digest).strip("0") for digest in table.digests}
+    return "" not in table.file_keys

@@ -66,8 +66,8 @@ def out_of_sample(
             "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
         )
     ids = table.ids[labelled]
-    # give a galaxy without a group a group of its own: every row then has a group,
-    # as `folds_of` needs
+    # a galaxy without a group is one by itself, numbered by its id, so that the folds of a seed
+    # stay what they were
     group_of = {name: name for name in ids} | {
         name: f"group {group}" for name, group in known_groups(groups or {}).items()
     }

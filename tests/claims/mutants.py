@@ -158,7 +158,7 @@ MUTANTS = (
     Mutant(
         "class sets keep their thresholds if more of them are empty",
         "evaluation/conformal_sets.py",
-        "parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in self._pairs)",
+        "parts = tuple(np.sort(np.where(p < level, 0.0, fits)) for fits, p in columns)",
         "parts = self.scores",
         "test_class_sets.py",
     ),

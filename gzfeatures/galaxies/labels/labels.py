@@ -408,3 +408,22 @@ def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     # rank each number by how many numbers are smaller, so that equal numbers get the same bin
     rank = np.searchsorted(np.sort(numbers), numbers, side="left")
     return np.asarray(rank * count // max(1, len(numbers)), dtype=np.int64)
+
+
+def vote_shares(
+    soft: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return vote fractions scaled to sum 1 per galaxy, and a mask of the galaxies with votes.
+
+    A galaxy of which one fraction is unknown (NaN) is not among them: counted as 0, it would make
+    the others too large.
+
+    Examples
+    --------
+    >>> shares, voted = vote_shares(np.array([[0.6, 0.2], [0.6, np.nan]]))
+    >>> shares.round(2).tolist(), voted.tolist()
+    ([[0.75, 0.25], [0.0, 0.0]], [True, False])
+    """
+    total = soft.sum(1)
+    voted = np.isfinite(soft).all(1) & (total > 0)
+    return np.where(voted[:, None], soft, 0) / np.where(voted, total, 1)[:, None], voted

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import Labels, vote_shares
 from gzfeatures.galaxies.votes import votes
 from gzfeatures.ids import positions
 
@@ -282,10 +282,8 @@ def target_matrix(
     hard = np.eye(len(labels.classes), dtype=np.float32)[labels.codes]
     if name != "soft-classes" or labels.soft is None:
         return hard
-    # an unknown fraction is not 0: divided by the sum of the known ones, these would be too large
-    sums = labels.soft.sum(axis=1, keepdims=True)
-    known = np.isfinite(sums) & (sums > 0)
-    return np.where(known, labels.soft / np.where(known, sums, 1), hard).astype(np.float32)
+    shares, voted = vote_shares(labels.soft)
+    return np.where(voted[:, None], shares, hard).astype(np.float32)
 
 
 def _require_cumulative(labels: Labels) -> None:
