@@ -62,8 +62,9 @@ def as_ids(
     """
     array = _array(values)
     _require_present(np.asarray(pd.isna(array)), where, rows)
-    array = _decoded(array)
-    floats = _floats(array)
+    mixed = _is_mixed(array)
+    array = _decoded(array, mixed)
+    floats = _floats(array, mixed)
     if floats.any():
         numbers = array[floats]
         # a float represents an id safely only if it can also represent the next integer
@@ -114,14 +115,14 @@ def _is_mixed(array: npt.NDArray[Any]) -> bool:
     return array.dtype == object and pd.api.types.infer_dtype(array) not in ("string", "integer")
 
 
-def _decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _decoded(array: npt.NDArray[Any], mixed: bool) -> npt.NDArray[Any]:
     """Return ids with bytes as text; FITS tables store ids as padded bytes.
 
     `surrogateescape` marks bytes that are not UTF-8, so that `require_text` refuses them.
     """
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8", "surrogateescape")
-    if _is_mixed(array):
+    if mixed:
         array = array.copy()
         for row, value in enumerate(array):
             if isinstance(value, bytes):
@@ -129,9 +130,9 @@ def _decoded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
-def _floats(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _floats(array: npt.NDArray[Any], mixed: bool) -> npt.NDArray[np.bool_]:
     """Return which ids are floats, shape (n,), also in an array of objects."""
-    if not _is_mixed(array):
+    if not mixed:
         return np.full(len(array), array.dtype.kind == "f")
     return np.array([isinstance(value, (float, np.floating)) for value in array], dtype=bool)
 

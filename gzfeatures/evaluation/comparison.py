@@ -97,10 +97,13 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return the ranking with its confidence intervals as HTML for a notebook."""
-        below = self.to_pandas().to_html(
+        return brief.html(repr(self), below=self.to_html())
+
+    def to_html(self) -> str:
+        """Return the ranking as an HTML table, with as many decimals as its metric needs."""
+        return self.to_pandas().to_html(
             index=False, float_format=lambda value: brief.number_text(value, self.metric)
         )
-        return brief.html(repr(self), below=below)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the ranking as a data frame: model, metric, interval, and tie with the best."""

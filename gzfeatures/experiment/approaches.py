@@ -379,13 +379,14 @@ def extract_table(
     )
     # embeddings depend only on the images and on network, layer, crop and size: labels and split
     # are no part of the key
-    key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
+    extractor = extraction.extractor  # a property, which reads the whole file of weights
+    key = fingerprint.of([extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
     # extraction is slow: read the table if it has this key and is undamaged
     written = not again and note.get("key") == key and _noted(path.parent, note)
     # the table also stores on which galaxies the network was trained, which is no part of the key
-    if not written or _record(path) != extraction.extractor.trained_on:
+    if not written or _record(path) != extractor.trained_on:
         cost = write_table(group.images, extraction, path).made
         try:
             # networks were trained on the images as they were: if images changed since, remove the

@@ -83,11 +83,7 @@ class Run:
             "map": self.map,
             "recorded in": self.tracking_uri,
         }
-        comparison = self.report.comparison
-        ranking = comparison.to_pandas().to_html(
-            index=False, float_format=lambda value: brief.number_text(value, comparison.metric)
-        )
-        return brief.html(repr(self), facts, ranking)
+        return brief.html(repr(self), facts, self.report.comparison.to_html())
 
     def asdict(self) -> dict[str, Any]:
         """Return the run's results as JSON values: ranked networks and heads, paths of files."""

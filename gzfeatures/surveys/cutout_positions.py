@@ -16,7 +16,7 @@ import numpy as np
 from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
 from gzfeatures.files import writing_to
-from gzfeatures.images.decoding.alignment import celestial
+from gzfeatures.images.decoding.alignment import arcsec_per_pixel, celestial
 from gzfeatures.images.decoding.warning_filter import without_warnings
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ BESIDE = 0.5**0.5
 
 def place_in(header: Header | None, pixels: int) -> Place | None:
     """Return the centre and scale of a square FITS cutout by its header; None if not in it."""
-    from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_area
+    from astropy.wcs.utils import pixel_to_skycoord
 
     world = celestial(header)
     if world is None:
@@ -116,7 +116,7 @@ def place_in(header: Header | None, pixels: int) -> Place | None:
     with without_warnings():
         try:
             middle = pixel_to_skycoord((pixels - 1) / 2, (pixels - 1) / 2, world).icrs
-            scale = float(np.sqrt(proj_plane_pixel_area(world)) * 3600)
+            scale = arcsec_per_pixel(world)
         except Exception:
             # as in `celestial`: damaged coordinates raise many kinds of errors, and say nothing
             return None

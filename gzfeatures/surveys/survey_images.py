@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import join_inside, require_file
-from gzfeatures.images.decoding.alignment import celestial
+from gzfeatures.images.decoding.alignment import arcsec_per_pixel, celestial
 from gzfeatures.images.decoding.band_files import read_unaligned
 from gzfeatures.images.decoding.filters import images_among, wavelength
 from gzfeatures.images.decoding.fits_planes import plane_headers
@@ -68,9 +68,7 @@ class SurveyImage:
     @cached_property
     def scale(self) -> float:
         """Return the survey image's arcseconds per pixel: the square root of a pixel's sky area."""
-        from astropy.wcs.utils import proj_plane_pixel_area
-
-        return float(np.sqrt(proj_plane_pixel_area(self.world)) * 3600)
+        return arcsec_per_pixel(self.world)
 
     def depth(self, place: SkyCoord) -> float:
         """Return how far inside the image a sky position is: pixels to the border, or negative."""

@@ -34,6 +34,13 @@ _CARDS = (
 Corners = npt.NDArray[np.float64]
 
 
+def arcsec_per_pixel(world: WCS) -> float:
+    """Return the arcseconds per pixel of an image: the square root of a pixel's sky area."""
+    from astropy.wcs.utils import proj_plane_pixel_area
+
+    return float(np.sqrt(proj_plane_pixel_area(world)) * 3600)
+
+
 def celestial(header: Header | None) -> WCS | None:
     """Return an image's celestial coordinate system (WCS); None if its FITS header defines none."""
     if header is None or "CTYPE1" not in header:

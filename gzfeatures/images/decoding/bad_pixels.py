@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gzfeatures.images.decoding.filters import words_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -99,7 +100,7 @@ def is_mask(kind: str) -> bool:
     >>> is_mask("WHT"), is_mask("DQ_G"), is_mask("ERR")
     (True, True, False)
     """
-    return not _words(kind).isdisjoint(WEIGHTS | MASKS)
+    return not set(words_of(kind.lower())).isdisjoint(WEIGHTS | MASKS)
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
@@ -119,7 +120,7 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     -----
     A pixel has no measurement if its weight is not positive, or its mask flag is not 0.
     """
-    word = _words(kind)
+    word = set(words_of(kind.lower()))
     if word & WEIGHTS:
         return np.asarray(~(plane > 0))
     if not word & MASKS:
@@ -133,7 +134,3 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
         flags &= 1
     return np.asarray(flags != 0)
-
-
-def _words(kind: str) -> set[str]:
-    return set(re.split(r"[-_. ]", kind.lower()))

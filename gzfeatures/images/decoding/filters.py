@@ -278,6 +278,11 @@ def _joined(before: list[str], after: list[str]) -> str:
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 
+def words_of(name: str, keep: bool = False) -> list[str]:
+    """Split the name of a file or FITS unit into words; with `keep`, return separators too."""
+    return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
+
+
 def is_weight(name: str) -> bool:
     """Return whether a name says that an image contains weights, errors or a mask, not a galaxy.
 
@@ -288,7 +293,7 @@ def is_weight(name: str) -> bool:
     >>> is_weight("M51_r_wht"), is_weight("ERR"), is_weight("M51_r")
     (True, True, False)
     """
-    words = re.split(r"[-_. ]", name.strip().lower())
+    words = words_of(name.strip().lower())
     return words[-1] in WEIGHTS or words[0] in WEIGHTS
 
 

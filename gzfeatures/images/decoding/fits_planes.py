@@ -19,9 +19,15 @@ from gzfeatures.fits.header import judged, judged_bytes
 from gzfeatures.fits.numbers import Unit
 from gzfeatures.fits.tiles import check_tiles, heap_of
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
-from gzfeatures.images.decoding.filters import SCIENCE, canonical, filter_of, is_weight
+from gzfeatures.images.decoding.filters import (
+    SCIENCE,
+    canonical,
+    filter_of,
+    is_weight,
+    words_of,
+)
 from gzfeatures.images.decoding.fits_inheritance import with_sky
-from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, unclear, words
+from gzfeatures.images.decoding.mask_owners import kind_of_mask, owner, unclear
 from gzfeatures.images.decoding.warning_filter import without_warnings
 
 if TYPE_CHECKING:
@@ -247,7 +253,9 @@ def _chosen(
             remedy="name the plane with --science if one is the image",
         )
     called = [
-        (number, unit) for number, unit in able if SCIENCE.intersection(words(_label(unit).lower()))
+        (number, unit)
+        for number, unit in able
+        if SCIENCE.intersection(words_of(_label(unit).lower()))
     ]
     others = [(number, unit) for number, unit in able if (number, unit) not in called]
     if called and others:
@@ -333,7 +341,7 @@ def band_names(header: Mapping[str, Any], first: Mapping[str, Any]) -> tuple[str
         )
     in_header = (
         word
-        for word in words(str(header.get("EXTNAME", "")), keep=True)
+        for word in words_of(str(header.get("EXTNAME", "")), keep=True)
         if word.lower() not in SCIENCE
     )
     extension = canonical("".join(in_header).strip("-_. "))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gzfeatures.images.decoding.filters import SCIENCE, WEIGHTS, filter_of
+from gzfeatures.images.decoding.filters import SCIENCE, WEIGHTS, filter_of, words_of
 
 Stated: TypeAlias = tuple[str, Mapping[str, Any]]
 """Name of a FITS unit (EXTNAME), and its header."""
@@ -80,14 +79,9 @@ def kind_of_mask(label: str) -> str:
     >>> kind_of_mask("MASK_G"), kind_of_mask("g-WHT")
     ('mask', 'wht')
     """
-    return " ".join(word for word in words(label.lower()) if word in WEIGHTS)
-
-
-def words(name: str, keep: bool = False) -> list[str]:
-    """Split the name of a file or FITS unit into words; with `keep`, return separators too."""
-    return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
+    return " ".join(word for word in words_of(label.lower()) if word in WEIGHTS)
 
 
 def _rest(label: str) -> str:
     """Return the words of a name that do not tell image, weight and mask apart, in lower case."""
-    return " ".join(word for word in words(label.lower()) if word not in SCIENCE | WEIGHTS)
+    return " ".join(word for word in words_of(label.lower()) if word not in SCIENCE | WEIGHTS)
